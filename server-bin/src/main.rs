@@ -1,0 +1,3 @@
+//! The binary `visavis`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Selective forwarding unit with a packet path of its own.

@@ -1,0 +1,1 @@
+//! Rooms, peers, sessions and calls as deterministic state machines, without I/O.

@@ -1,0 +1,1 @@
+//! WebSocket, server-sent events and plain HTTP in front of signaling-core.

@@ -1,0 +1,1 @@
+//! The page and the JavaScript SDK of Visavis, embedded.
