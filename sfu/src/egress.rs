@@ -1,6 +1,6 @@
 //! What a worker has to send: sealed packets side by side in one slab, in the order in which they go out.
 
-use std::net::SocketAddr;
+use crate::path::Path;
 
 /// Room for one datagram. Packets stay under the usual 1,200 to 1,300 bytes of WebRTC.
 pub const MAX_DATAGRAM: usize = 1_500;
@@ -10,7 +10,7 @@ const GROWTH: usize = 64 * MAX_DATAGRAM;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// Where to.
-    pub destination: SocketAddr,
+    pub path: Path,
     /// Bytes of the datagram.
     pub len: usize,
 }
@@ -28,7 +28,7 @@ pub struct Egress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run<'a> {
     /// Where to.
-    pub destination: SocketAddr,
+    pub path: Path,
     /// Length of each datagram but the last.
     pub segment: usize,
     /// All datagrams, one after the other.
@@ -37,7 +37,7 @@ pub struct Run<'a> {
 
 impl Egress {
     /// Lets `write` fill a buffer of [`MAX_DATAGRAM`] bytes; what it returns the length of is sent, `None` drops it.
-    pub fn push(&mut self, destination: SocketAddr, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
+    pub fn push(&mut self, path: Path, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
         let end = self.used + MAX_DATAGRAM;
         if self.bytes.len() < end {
             // Grows to the largest burst and stays: no allocation for a packet in the long run.
@@ -45,13 +45,13 @@ impl Egress {
         }
         let len = write(self.bytes.get_mut(self.used..end)?).filter(|len| *len <= MAX_DATAGRAM)?;
         self.used += len;
-        self.transmits.push(Transmit { destination, len });
+        self.transmits.push(Transmit { path, len });
         Some(len)
     }
 
     /// Copies a datagram that stands elsewhere.
-    pub fn push_copy(&mut self, destination: SocketAddr, datagram: &[u8]) {
-        self.push(destination, |buf| {
+    pub fn push_copy(&mut self, path: Path, datagram: &[u8]) {
+        self.push(path, |buf| {
             buf.get_mut(..datagram.len())?.copy_from_slice(datagram);
             Some(datagram.len())
         });
@@ -73,12 +73,12 @@ impl Egress {
     }
 
     /// The datagrams in order.
-    pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (Path, &[u8])> {
         let mut rest = self.bytes.as_slice();
         self.transmits.iter().filter_map(move |transmit| {
             let (datagram, tail) = rest.split_at_checked(transmit.len)?;
             rest = tail;
-            Some((transmit.destination, datagram))
+            Some((transmit.path, datagram))
         })
     }
 
@@ -89,7 +89,7 @@ impl Egress {
             let first = *transmits.first()?;
             let (mut count, mut total) = (1, first.len);
             for next in transmits.iter().skip(1) {
-                let fits = next.destination == first.destination
+                let fits = next.path == first.path
                     && next.len <= first.len
                     && count < max_segments
                     && total + next.len <= max_bytes;
@@ -105,7 +105,7 @@ impl Egress {
             transmits = transmits.get(count..)?;
             let (bytes, tail) = rest.split_at_checked(total)?;
             rest = tail;
-            Some(Run { destination: first.destination, segment: first.len, bytes })
+            Some(Run { path: first.path, segment: first.len, bytes })
         })
     }
 
@@ -122,13 +122,13 @@ mod tests {
 
     #[test]
     fn groups_equal_sizes_to_one_destination() {
-        let (a, b): (SocketAddr, SocketAddr) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        let (a, b) = (Path::to("10.0.0.1:1".parse().unwrap()), Path::to("10.0.0.2:2".parse().unwrap()));
         let mut egress = Egress::default();
         for (to, len) in [(a, 5), (a, 5), (a, 3), (a, 5), (b, 5), (b, 6), (b, 6), (b, 6)] {
             egress.push_copy(to, &vec![len as u8; len]);
         }
         assert_eq!(egress.push(a, |_| None), None);
-        let runs: Vec<_> = egress.runs(64, 65_000).map(|r| (r.destination, r.segment, r.bytes.len())).collect();
+        let runs: Vec<_> = egress.runs(64, 65_000).map(|r| (r.path, r.segment, r.bytes.len())).collect();
         assert_eq!(runs, [(a, 5, 13), (a, 5, 5), (b, 5, 5), (b, 6, 18)]);
         let runs: Vec<_> = egress.runs(2, 65_000).map(|r| r.bytes.len()).collect();
         assert_eq!(runs, [10, 3, 5, 5, 12, 6]);

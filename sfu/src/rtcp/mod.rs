@@ -5,10 +5,14 @@ mod remb;
 mod report;
 mod twcc;
 
-pub use nack::{Nack, write_nack};
-pub use remb::{parse_remb, write_remb};
-pub use report::{NtpTime, ReceptionReport, SenderInfo, write_receiver_report, write_sender_report};
-pub use twcc::{Arrival, MAX_STATUSES, TwccFeedback, write_twcc};
+pub use nack::Nack;
+pub(crate) use nack::write_nack;
+pub use remb::parse_remb;
+pub(crate) use remb::write_remb;
+pub use report::{NtpTime, ReceptionReport, SenderInfo};
+pub(crate) use report::{write_receiver_report, write_sender_report};
+pub(crate) use twcc::write_twcc;
+pub use twcc::{Arrival, MAX_STATUSES, TwccFeedback};
 
 use crate::wire::{Writer, u8_at, u16_at, u32_at};
 

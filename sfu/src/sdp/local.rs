@@ -211,17 +211,20 @@ impl LocalDescription<'_> {
         out.push_str("a=rtcp-mux\r\na=rtcp-rsize\r\n");
         // Bundled sections share the transport of the first.
         if is_first {
-            for (at, candidate) in self.candidates.iter().enumerate() {
-                // RFC 8445 section 5.1.2.1: host candidates, the earlier the more preferred.
-                let local_preference = 65_535_u32.saturating_sub(u32::try_from(at).unwrap_or(u32::MAX));
-                let priority = 126 << 24 | local_preference << 8 | 255;
-                let (ip, port) = (candidate.ip(), candidate.port());
-                write!(out, "a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", at + 1)?;
-            }
+            out.extend(candidate_lines(self.candidates));
             out.push_str("a=end-of-candidates\r\n");
         }
         Ok(())
     }
+}
+
+/// Host candidates as lines of SDP, the earlier the more preferred (RFC 8445 section 5.1.2.1).
+pub(crate) fn candidate_lines(candidates: &[SocketAddr]) -> impl Iterator<Item = String> + '_ {
+    candidates.iter().zip(0_u32..).map(|(candidate, at)| {
+        let priority = 126 << 24 | 65_535_u32.saturating_sub(at) << 8 | 255;
+        let (ip, port) = (candidate.ip(), candidate.port());
+        format!("a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", at + 1)
+    })
 }
 
 fn write_codec(out: &mut String, written: &WrittenCodec) -> std::fmt::Result {

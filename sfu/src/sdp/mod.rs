@@ -7,6 +7,7 @@ mod local;
 mod remote;
 
 pub use extension::{Extension, ExtensionMap};
+pub(crate) use local::candidate_lines;
 pub use local::{Direction, LocalDescription, LocalSection, Msid, SectionState, WrittenCodec};
 pub use remote::{Feedback, OfferedCodec, RemoteDescription, RemoteFragment, RemoteSection, Setup};
 
@@ -36,5 +37,3 @@ pub enum SdpError {
     Mismatch,
 }
 
-#[cfg(test)]
-mod tests;
