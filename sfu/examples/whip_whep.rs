@@ -49,11 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         });
     }
 
-    let app = App {
-        sfu,
-        entropy: Arc::new(Mutex::new(SeededEntropy::new(1))),
-        sessions: Arc::default(),
-    };
+    let app = App { sfu, entropy: Arc::new(Mutex::new(SeededEntropy::new(1))), sessions: Arc::default() };
     let router = Router::new()
         .route("/whip/{room}", post(publish))
         .route("/whep/{room}", post(play))
@@ -79,13 +75,23 @@ async fn negotiate(mut app: App, room: String, role: Role, session: HttpSession,
     app.sfu.demand(&room, MediaDemand::Join { peer, role });
     let (reply, answer) = tokio::sync::oneshot::channel();
     let via = Some(std::net::Ipv4Addr::LOCALHOST.into());
-    let taken = app.sfu.offer(room.clone(), peer, session, offer, via, Box::new(move |result| drop(reply.send(result))));
+    let taken = app.sfu.offer(
+        room.clone(),
+        peer,
+        session,
+        offer,
+        via,
+        Box::new(move |result| drop(reply.send(result))),
+    );
     if taken.is_err() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     match answer.await {
         Ok(Ok(answer)) => {
-            app.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(peer.to_string(), (room, peer));
+            app.sessions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(peer.to_string(), (room, peer));
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/sdp"));
             if let Ok(location) = format!("/session/{peer}").parse() {

@@ -81,12 +81,7 @@ impl Arrivals {
         let passed = if taken == 0 { take } else { taken };
         self.times.drain(..passed);
         self.base += passed as u64;
-        self.oldest_unreported = self
-            .times
-            .iter()
-            .flatten()
-            .next()
-            .and_then(|at| u64::try_from(*at).ok());
+        self.oldest_unreported = self.times.iter().flatten().next().and_then(|at| u64::try_from(*at).ok());
     }
 }
 

@@ -134,7 +134,9 @@ mod tests {
         assert_eq!(runs, [10, 3, 5, 5, 12, 6]);
         let runs: Vec<_> = egress.runs(64, 10).map(|r| r.bytes.len()).collect();
         assert_eq!(runs, [10, 3, 5, 5, 6, 6, 6]);
-        assert!(egress.iter().all(|(_, datagram)| datagram.iter().all(|b| usize::from(*b) == datagram.len())));
+        assert!(
+            egress.iter().all(|(_, datagram)| datagram.iter().all(|b| usize::from(*b) == datagram.len()))
+        );
         egress.clear();
         assert_eq!((egress.iter().count(), egress.runs(9, 9).count()), (0, 0));
     }

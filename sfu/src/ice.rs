@@ -152,6 +152,7 @@ pub fn write_check(
 
 /// Whether the check that this response answers succeeded.
 pub fn is_success(datagram: &[u8]) -> bool {
-    Message::from_bytes(datagram)
-        .is_ok_and(|message| message.class() == MessageClass::Success && message.has_attribute(Fingerprint::TYPE))
+    Message::from_bytes(datagram).is_ok_and(|message| {
+        message.class() == MessageClass::Success && message.has_attribute(Fingerprint::TYPE)
+    })
 }

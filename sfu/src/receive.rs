@@ -210,9 +210,9 @@ mod tests {
         let base = 1 << 20;
         receiver.on_packet(base + 65_534, 0, 0, false, true);
         receiver.on_packet(base + 65_537, 0, 0, false, true);
-        assert_eq!(requests(&mut receiver, 0), [], "reordering is waited for");
+        assert!(requests(&mut receiver, 0).is_empty(), "reordering is waited for");
         assert_eq!(requests(&mut receiver, 5_000), [65_535, 0]);
-        assert_eq!(requests(&mut receiver, 50_000), []);
+        assert!(requests(&mut receiver, 50_000).is_empty());
         assert_eq!(receiver.position_of_sequence(65_535), Some(base + 65_535));
         receiver.on_packet(base + 65_535, 0, 60_000, true, true);
         assert_eq!(requests(&mut receiver, 200_000), [0]);

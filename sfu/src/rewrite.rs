@@ -15,8 +15,8 @@ pub(crate) struct Rewrite {
     mapping: Option<Mapping>,
     /// Timestamp last sent and when, to carry on from after a change of source.
     last: Option<(u32, u64)>,
-    /// Highest picture id and TL0PICIDX sent.
-    last_picture: (u16, u8),
+    /// Newest picture id and TL0PICIDX sent.
+    last_picture: Option<(u16, u8)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,17 +44,12 @@ pub(crate) struct Rewritten {
 impl Rewrite {
     /// A new stream. `first` should be random and below 2^15, so that a loss at the beginning is no rollover.
     pub(crate) fn new(first: u16) -> Self {
-        Self { next: u64::from(first & 0x7fff), mapping: None, last: None, last_picture: (0, 0) }
+        Self { next: u64::from(first & 0x7fff), mapping: None, last: None, last_picture: None }
     }
 
     /// Stops at once; the next packet where a decoder can start enters anew.
     pub(crate) fn leave(&mut self) {
         self.mapping = None;
-    }
-
-    /// Whether packets are being forwarded.
-    pub(crate) fn is_entered(&self) -> bool {
-        self.mapping.is_some()
     }
 
     /// Whether a packet of this stream would be forwarded only if a decoder can start at it.
@@ -63,7 +58,12 @@ impl Rewrite {
     }
 
     /// Decides about a packet of the publisher; `None` when it is not for this subscriber. `now_micros` runs evenly.
-    pub(crate) fn apply(&mut self, packet: &StoredPacket<'_>, codec: Codec, now_micros: u64) -> Option<Rewritten> {
+    pub(crate) fn apply(
+        &mut self,
+        packet: &StoredPacket<'_>,
+        codec: Codec,
+        now_micros: u64,
+    ) -> Option<Rewritten> {
         let info = packet.info;
         if self.waits(info.generation) {
             if !info.starts_picture {
@@ -114,11 +114,11 @@ impl Rewrite {
             continued.wrapping_sub(info.timestamp)
         });
         let (mut picture_shift, mut tl0_shift) = (0, 0);
-        if let (Codec::Vp8, Some(_), Some(descriptor)) =
-            (codec, self.last, vp8::Descriptor::parse(packet.payload))
+        if let (Codec::Vp8, Some((picture, tl0)), Some(descriptor)) =
+            (codec, self.last_picture, vp8::Descriptor::parse(packet.payload))
         {
-            let (picture, tl0) = self.last_picture;
-            picture_shift = descriptor.picture_id.map_or(0, |id| picture.wrapping_add(1).wrapping_sub(id.value));
+            picture_shift =
+                descriptor.picture_id.map_or(0, |id| picture.wrapping_add(1).wrapping_sub(id.value));
             tl0_shift = descriptor.tl0.map_or(0, |(_, value)| tl0.wrapping_add(1).wrapping_sub(value));
         }
         self.mapping = Some(Mapping {
@@ -133,20 +133,22 @@ impl Rewrite {
 
     fn remember_picture(&mut self, payload: &[u8], rewritten: &Rewritten) {
         let Some(descriptor) = vp8::Descriptor::parse(payload) else { return };
-        let (picture, tl0) = &mut self.last_picture;
+        let (mut picture, mut tl0) = self.last_picture.unwrap_or_default();
+        let is_first = self.last_picture.is_none();
         if let Some(id) = descriptor.picture_id {
             let sent = id.value.wrapping_add(rewritten.picture_shift) & 0x7fff;
             // Forward modulo 2^15; a late packet does not move it back.
-            if sent.wrapping_sub(*picture) & 0x7fff < 0x4000 {
-                *picture = sent;
+            if is_first || sent.wrapping_sub(picture) & 0x7fff < 0x4000 {
+                picture = sent;
             }
         }
         if let Some((_, value)) = descriptor.tl0 {
             let sent = value.wrapping_add(rewritten.tl0_shift);
-            if sent.wrapping_sub(*tl0) < 0x80 {
-                *tl0 = sent;
+            if is_first || sent.wrapping_sub(tl0) < 0x80 {
+                tl0 = sent;
             }
         }
+        self.last_picture = Some((picture, tl0));
     }
 }
 
@@ -166,8 +168,15 @@ mod tests {
     fn enters_at_a_key_frame_and_keeps_gaps() {
         let mut rewrite = Rewrite::new(500);
         assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, 0), None);
-        assert_eq!(rewrite.apply(&packet(11, 3000, true, 0), VP9, 0).map(|r| (r.index, r.timestamp)), Some((500, 3000)));
-        assert_eq!(rewrite.apply(&packet(14, 6000, false, 0), VP9, 0).map(|r| r.index), Some(503), "loss stays visible");
+        assert_eq!(
+            rewrite.apply(&packet(11, 3000, true, 0), VP9, 0).map(|r| (r.index, r.timestamp)),
+            Some((500, 3000))
+        );
+        assert_eq!(
+            rewrite.apply(&packet(14, 6000, false, 0), VP9, 0).map(|r| r.index),
+            Some(503),
+            "loss stays visible"
+        );
         assert_eq!(rewrite.apply(&packet(12, 3000, false, 0), VP9, 0).map(|r| r.index), Some(501), "late");
         assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, 0), None, "before the entry");
         assert_eq!(rewrite.position_of(503), Some(14));
@@ -185,7 +194,11 @@ mod tests {
         let entered = rewrite.apply(&packet(70_001, 5, true, 1), VP9, 2_033_000).unwrap();
         assert_eq!(entered.index, 0x7fff + 5);
         assert_eq!(entered.timestamp, 93_000 + 90_000, "one second at 90 kHz");
-        assert_eq!(rewrite.apply(&packet(105, 96_000, false, 0), VP9, 2_040_000), None, "the old source is over");
+        assert_eq!(
+            rewrite.apply(&packet(105, 96_000, false, 0), VP9, 2_040_000),
+            None,
+            "the old source is over"
+        );
         assert_eq!(rewrite.position_of((0x7fff + 5) as u16), Some(70_001));
         assert_eq!(rewrite.position_of(0x7fff), None, "sent from the old source");
     }
@@ -213,7 +226,9 @@ mod tests {
             if !sent.insert((late, generation)) {
                 continue;
             }
-            if let Some(rewritten) = rewrite.apply(&packet(late, 0, state >> 20 & 7 == 0, generation), VP9, step) {
+            if let Some(rewritten) =
+                rewrite.apply(&packet(late, 0, state >> 20 & 7 == 0, generation), VP9, step)
+            {
                 assert!(used.insert(rewritten.index), "{} at step {step}", rewritten.index);
             }
         }

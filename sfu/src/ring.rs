@@ -166,7 +166,8 @@ mod tests {
         for position in 100..200 {
             assert!(ring.insert(info(position), &[1, 1, 7], &[position as u8; 20]));
             for kept in 100..=position {
-                let found = ring.packet(kept).map(|packet| (packet.extensions.to_vec(), packet.payload.to_vec()));
+                let found =
+                    ring.packet(kept).map(|packet| (packet.extensions.to_vec(), packet.payload.to_vec()));
                 // Four packets of 23 bytes fit in 100, the last 8 of which stay unused each time round.
                 if position - kept < 4 {
                     assert_eq!(found, Some((vec![1, 1, 7], vec![kept as u8; 20])), "{kept} at {position}");

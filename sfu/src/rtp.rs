@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn padding_that_lies_is_refused() {
         let mut packet = [0; 16];
-        let len = write_header(NewHeader { padding: true, ..HEADER }, std::iter::empty(), &mut packet).unwrap();
+        let len =
+            write_header(NewHeader { padding: true, ..HEADER }, std::iter::empty(), &mut packet).unwrap();
         assert_eq!(len, 12);
         packet[15] = 4;
         let header = RtpHeader::parse(&packet).unwrap();

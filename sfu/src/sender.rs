@@ -26,7 +26,8 @@ impl Sender {
     /// What the next packet's header extensions say. Call [`Sender::sent`] once it is on its way.
     pub(crate) fn departure(&self, now_micros: u64) -> Departure {
         // 24 bits of 6.18 fixed point seconds.
-        let abs_send_time = u32::try_from((u128::from(now_micros) << 18) / 1_000_000 & 0xff_ffff).unwrap_or(0);
+        let abs_send_time =
+            u32::try_from((u128::from(now_micros) << 18) / 1_000_000 & 0xff_ffff).unwrap_or(0);
         Departure { transport_sequence: self.next_sequence, abs_send_time }
     }
 

@@ -63,7 +63,13 @@ pub(crate) struct Departure {
 }
 
 impl Subscription {
-    pub(crate) fn new(transport: TransportKey, mid: String, kind: MediaKind, ssrcs: (u32, u32), first: (u16, u16)) -> Self {
+    pub(crate) fn new(
+        transport: TransportKey,
+        mid: String,
+        kind: MediaKind,
+        ssrcs: (u32, u32),
+        first: (u16, u16),
+    ) -> Self {
         Self {
             transport,
             mid,
@@ -109,7 +115,12 @@ impl Subscription {
     }
 
     /// Decides whether and how a packet that just came is sent.
-    pub(crate) fn admit(&mut self, packet: &StoredPacket<'_>, codec: Codec, now_micros: u64) -> Option<Rewritten> {
+    pub(crate) fn admit(
+        &mut self,
+        packet: &StoredPacket<'_>,
+        codec: Codec,
+        now_micros: u64,
+    ) -> Option<Rewritten> {
         self.payload_type(codec)?;
         self.rewrite.apply(packet, codec, now_micros)
     }

@@ -142,11 +142,17 @@ mod tests {
     #[test]
     fn recognises_what_browsers_offer() {
         let h264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
-        assert_eq!(Codec::parse("H264", 90_000, h264), Some(Codec::H264 { profile: 0x42, constraints: 0xe0 }));
+        assert_eq!(
+            Codec::parse("H264", 90_000, h264),
+            Some(Codec::H264 { profile: 0x42, constraints: 0xe0 })
+        );
         assert_eq!(Codec::parse("H264", 90_000, "packetization-mode=0"), None);
         assert_eq!(Codec::parse("H264", 90_000, "packetization-mode=1;profile-level-id=é2e01f"), None);
         assert_eq!(Codec::parse("VP9", 90_000, "profile-id=2"), Some(Codec::Vp9 { profile: 2 }));
-        assert_eq!(Codec::parse("AV1", 90_000, "level-idx=5; profile=0;tier=0"), Some(Codec::Av1 { profile: 0 }));
+        assert_eq!(
+            Codec::parse("AV1", 90_000, "level-idx=5; profile=0;tier=0"),
+            Some(Codec::Av1 { profile: 0 })
+        );
         assert_eq!(Codec::parse("opus", 48_000, ""), Some(Codec::Opus));
         assert_eq!(Codec::parse("PCMU", 8_000, ""), None);
     }

@@ -37,7 +37,8 @@ pub fn run(
         while let Some((room, event)) = seat.worker.poll_event() {
             on_event(room, event);
         }
-        let wait = seat.worker.poll_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now).min(MAX_WAIT));
+        let wait =
+            seat.worker.poll_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now).min(MAX_WAIT));
         let ready = sys::wait_readable([socket.as_fd(), seat.wake_pipe.as_fd()], wait)?;
         let [datagrams, inputs] = ready;
         if inputs {

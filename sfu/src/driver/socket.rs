@@ -38,16 +38,13 @@ impl MediaSocket {
         }
         // Without coalescing the kernel hands datagrams over one by one, which is all the same but slower.
         let _ = sys::enable_gro(socket.as_fd());
-        Ok(Self {
-            inbound: sys::Inbound::new(),
-            outbound: sys::Outbound::new(address.is_ipv6()),
-            socket,
-        })
+        Ok(Self { inbound: sys::Inbound::new(), outbound: sys::Outbound::new(address.is_ipv6()), socket })
     }
 
     /// Opens the port on every address of both families, or of IPv4 where there is no IPv6.
     pub fn bind_any(port: u16) -> io::Result<Self> {
-        Self::bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|_| Self::bind((Ipv4Addr::UNSPECIFIED, port).into()))
+        Self::bind((Ipv6Addr::UNSPECIFIED, port).into())
+            .or_else(|_| Self::bind((Ipv4Addr::UNSPECIFIED, port).into()))
     }
 
     /// Where it is bound.

@@ -46,20 +46,31 @@ fn enable(socket: BorrowedFd<'_>, level: c_int, option: c_int) -> io::Result<()>
     let on: c_int = 1;
     // SAFETY: the option's value is a c_int that lives until the call returns.
     let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast::<c_void>(), len_of::<c_int>())
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast::<c_void>(),
+            len_of::<c_int>(),
+        )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Waits until one of the files can be read or the time is over, and says which can.
-pub(super) fn wait_readable<const N: usize>(files: [BorrowedFd<'_>; N], wait: Duration) -> io::Result<[bool; N]> {
-    let mut polled = files.map(|file| libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+pub(super) fn wait_readable<const N: usize>(
+    files: [BorrowedFd<'_>; N],
+    wait: Duration,
+) -> io::Result<[bool; N]> {
+    let mut polled =
+        files.map(|file| libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 });
     let timeout = libc::timespec {
         tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: libc::c_long::from(wait.subsec_nanos()),
     };
     // SAFETY: `polled` holds N entries and `timeout` one; both live until the call returns.
-    let result = unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, &raw const timeout, std::ptr::null()) };
+    let result =
+        unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, &raw const timeout, std::ptr::null()) };
     if result < 0 {
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -101,7 +112,9 @@ impl Inbound {
         self.received = 0;
         let buffers = self.bytes.chunks_exact_mut(MESSAGE_BYTES);
         let parts = self.addresses.iter_mut().zip(&mut self.controls).zip(&mut self.iovecs);
-        for ((message, buffer), ((address, control), iovec)) in self.messages.iter_mut().zip(buffers).zip(parts) {
+        for ((message, buffer), ((address, control), iovec)) in
+            self.messages.iter_mut().zip(buffers).zip(parts)
+        {
             iovec.iov_base = buffer.as_mut_ptr().cast();
             iovec.iov_len = MESSAGE_BYTES;
             let header = &mut message.msg_hdr;
@@ -144,7 +157,9 @@ impl Inbound {
         let received = self.messages.iter().zip(&self.addresses).zip(buffers).take(self.received);
         for ((message, address), buffer) in received {
             let len = usize::try_from(message.msg_len).unwrap_or(0);
-            let (Some(remote), Some(bytes)) = (read_address(address), buffer.get_mut(..len)) else { continue };
+            let (Some(remote), Some(bytes)) = (read_address(address), buffer.get_mut(..len)) else {
+                continue;
+            };
             // What was cut off by a buffer of the largest size is no datagram of ours.
             if len == 0 || message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
                 continue;

@@ -13,7 +13,7 @@ const DELTA_MICROS: i64 = 250;
 /// A parsed feedback packet.
 #[derive(Clone, Debug)]
 pub struct TwccFeedback<'a> {
-    /// SSRC of the media it names, of no importance.
+    /// SSRC of one of the streams that it is about.
     pub media: u32,
     /// First transport-wide sequence number reported.
     pub base: u16,

@@ -36,4 +36,3 @@ pub enum SdpError {
     #[error("the answer does not fit the offer")]
     Mismatch,
 }
-

@@ -130,8 +130,11 @@ impl RemoteDescription {
         let session =
             SessionDescription::unmarshal(&mut Cursor::new(text)).map_err(|_| SdpError::Malformed)?;
         let anywhere = |key: &str| -> Option<&str> {
-            let on_session =
-                session.attributes.iter().find(|attribute| attribute.key == key).and_then(|a| a.value.as_deref());
+            let on_session = session
+                .attributes
+                .iter()
+                .find(|attribute| attribute.key == key)
+                .and_then(|a| a.value.as_deref());
             // Sections that are off may lack what the others share.
             on_session.or_else(|| session.media_descriptions.iter().find_map(|m| m.attribute(key).flatten()))
         };
@@ -148,7 +151,9 @@ impl RemoteDescription {
             _ => return Err(SdpError::Missing("setup")),
         };
         let ufrag = anywhere("ice-ufrag").filter(|value| (4..=256).contains(&value.len()));
-        anywhere("ice-pwd").filter(|value| (22..=256).contains(&value.len())).ok_or(SdpError::Missing("ice-pwd"))?;
+        anywhere("ice-pwd")
+            .filter(|value| (22..=256).contains(&value.len()))
+            .ok_or(SdpError::Missing("ice-pwd"))?;
         let inherited = direction_of(session.attributes.iter().map(|a| a.key.as_str()));
         let sections = session
             .media_descriptions
@@ -239,11 +244,14 @@ fn codecs<'a, I: Iterator<Item = &'a str>>(
     };
     let mut codecs = Vec::new();
     for format in formats {
-        let (Ok(payload_type @ 0..=127), Some((name, clock))) = (format.parse::<u8>(), encoding(format)) else {
+        let (Ok(payload_type @ 0..=127), Some((name, clock))) = (format.parse::<u8>(), encoding(format))
+        else {
             continue;
         };
         let fmtp = of("fmtp", format).next().unwrap_or_default();
-        let Some(codec) = Codec::parse(&name, clock, fmtp).filter(|codec| codec.kind() == kind) else { continue };
+        let Some(codec) = Codec::parse(&name, clock, fmtp).filter(|codec| codec.kind() == kind) else {
+            continue;
+        };
         let rtx = formats.iter().find(|rtx| {
             encoding(rtx).is_some_and(|(name, _)| name.eq_ignore_ascii_case("rtx"))
                 && of("fmtp", rtx).next().and_then(|fmtp| parameter(fmtp, "apt")) == Some(format)
@@ -266,7 +274,10 @@ fn codecs<'a, I: Iterator<Item = &'a str>>(
 }
 
 /// Pairs of stream and retransmission, in the order announced. More than eight are of no use to anybody.
-fn ssrcs<'a>(lines: impl Iterator<Item = &'a str>, groups: impl Iterator<Item = &'a str>) -> Vec<(u32, Option<u32>)> {
+fn ssrcs<'a>(
+    lines: impl Iterator<Item = &'a str>,
+    groups: impl Iterator<Item = &'a str>,
+) -> Vec<(u32, Option<u32>)> {
     let pairs: Vec<(u32, u32)> = groups
         .filter_map(|group| {
             let mut words = group.split_ascii_whitespace();

@@ -8,7 +8,6 @@ use dimpl::SrtpProfile;
 use super::{SrtpError, append};
 use crate::wire::u32_at;
 
-const GCM_TAG: usize = 16;
 const SHA1_TAG: usize = 10;
 const RTCP_ENCRYPTED: u32 = 0x8000_0000;
 
@@ -104,7 +103,11 @@ impl Cipher {
                 let payload_len = len.checked_sub(header_len).ok_or(SrtpError::Truncated)?;
                 let payload = rest.get_mut(..payload_len).ok_or(SrtpError::Truncated)?;
                 let tag = key
-                    .seal_in_place_separate_tag(gcm_rtp_nonce(salt, ssrc, index), Aad::from(&*header), payload)
+                    .seal_in_place_separate_tag(
+                        gcm_rtp_nonce(salt, ssrc, index),
+                        Aad::from(&*header),
+                        payload,
+                    )
                     .map_err(|_| SrtpError::Authentication)?;
                 append(buf, len, tag.as_ref())
             }
@@ -126,8 +129,7 @@ impl Cipher {
     ) -> Result<usize, SrtpError> {
         match self {
             Self::Gcm { key, salt } => {
-                let (header, sealed) =
-                    packet.split_at_mut_checked(header_len).ok_or(SrtpError::Truncated)?;
+                let (header, sealed) = packet.split_at_mut_checked(header_len).ok_or(SrtpError::Truncated)?;
                 let plain = key
                     .open_in_place(gcm_rtp_nonce(salt, ssrc, index), Aad::from(&*header), sealed)
                     .map_err(|_| SrtpError::Authentication)?;
@@ -137,7 +139,13 @@ impl Cipher {
                 let len = packet.len().checked_sub(SHA1_TAG).ok_or(SrtpError::Truncated)?;
                 let (body, tag) = packet.split_at_mut_checked(len).ok_or(SrtpError::Truncated)?;
                 verify_sha1(rtp_tag(auth, body, index), tag)?;
-                apply_keystream(key, salt, ssrc, index, body.get_mut(header_len..).ok_or(SrtpError::Truncated)?)?;
+                apply_keystream(
+                    key,
+                    salt,
+                    ssrc,
+                    index,
+                    body.get_mut(header_len..).ok_or(SrtpError::Truncated)?,
+                )?;
                 Ok(len)
             }
         }
@@ -213,15 +221,6 @@ impl Cipher {
                 apply_keystream(key, salt, ssrc, u64::from(index), payload)?;
                 Ok(len)
             }
-        }
-    }
-
-    /// Bytes that sealing adds to an RTP packet.
-    #[cfg(test)]
-    pub(super) fn rtp_overhead(&self) -> usize {
-        match self {
-            Self::Gcm { .. } => GCM_TAG,
-            Self::Counter { .. } => SHA1_TAG,
         }
     }
 }

@@ -19,7 +19,8 @@ impl Worker {
                     continue;
                 }
                 let Some(transport) = self.transports.get_mut(subscription.transport) else { continue };
-                let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_ref()) else {
+                let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_ref())
+                else {
                     continue;
                 };
                 for position in &publication.pending {
@@ -66,15 +67,21 @@ impl Worker {
         sequences: impl Iterator<Item = u16>,
     ) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        let Some(publication) = subscription.publication.and_then(|key| self.publications.get(key)) else { return };
+        let Some(publication) = subscription.publication.and_then(|key| self.publications.get(key)) else {
+            return;
+        };
         let Some(transport) = self.transports.get_mut(subscription.transport) else { return };
-        let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_ref()) else { return };
+        let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_ref()) else {
+            return;
+        };
         if !subscription.flow.is_open() || !subscription.has_rtx() {
             return;
         }
         for sequence in sequences {
-            let Some(packet) =
-                subscription.rewrite.position_of(sequence).and_then(|position| publication.ring.packet(position))
+            let Some(packet) = subscription
+                .rewrite
+                .position_of(sequence)
+                .and_then(|position| publication.ring.packet(position))
             else {
                 continue;
             };

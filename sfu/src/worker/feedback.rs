@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::{TransportKey, Worker};
 use crate::publication::SenderClock;
 use crate::rtcp::{
-    Compound, ReceptionReport, Rtcp, SenderInfo, write_cname, write_fir, write_nack, write_pli, write_receiver_report,
-    write_remb, write_sender_report,
+    Compound, ReceptionReport, Rtcp, SenderInfo, write_cname, write_fir, write_nack, write_pli,
+    write_receiver_report, write_remb, write_sender_report,
 };
 use crate::srtp::RTCP_OVERHEAD;
 use crate::transport::{Purpose, Route, Section, Transport};
@@ -21,7 +21,13 @@ const MAX_NACKED: usize = 250;
 const CNAME: &str = "visavis";
 
 impl Worker {
-    pub(super) fn on_rtcp(&mut self, now: Instant, key: TransportKey, path: crate::path::Path, datagram: &mut [u8]) {
+    pub(super) fn on_rtcp(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        path: crate::path::Path,
+        datagram: &mut [u8],
+    ) {
         let now_micros = self.micros(now);
         let Some(transport) = self.transports.get_mut(key) else { return };
         let Some(keys) = transport.keys.as_mut() else { return };
@@ -90,7 +96,8 @@ impl Worker {
     }
 
     fn on_keyframe_wish(&mut self, now_micros: u64, key: TransportKey, ssrc: u32) {
-        let Some(subscription) = self.subscription_of(key, ssrc).and_then(|key| self.subscriptions.get(key)) else {
+        let Some(subscription) = self.subscription_of(key, ssrc).and_then(|key| self.subscriptions.get(key))
+        else {
             return;
         };
         let Some(publication) = subscription.publication else { return };
@@ -161,7 +168,8 @@ impl Worker {
         } else {
             u64::MAX
         };
-        let handshake = self.transports.get(key).and_then(|transport| transport.handshake_due).unwrap_or(u64::MAX);
+        let handshake =
+            self.transports.get(key).and_then(|transport| transport.handshake_due).unwrap_or(u64::MAX);
         // At the latest when the consent may have expired, and never in the past.
         self.schedule(key, next.min(handshake).min(expires).max(now_micros + 500));
     }
@@ -182,12 +190,15 @@ impl Worker {
         let report_due = transport.next_report <= now_micros;
         let mut reports: Vec<ReceptionReport> = Vec::new();
         let mut estimated: Vec<u32> = Vec::new();
+        // Chromium looks only at feedback that names one of its streams.
+        let mut media_ssrc = 0;
         for publication_key in &media {
             let Some(publication) = self.publications.get_mut(*publication_key) else { continue };
             let has_fir_only = publication.codecs.iter().any(|c| c.feedback.fir && !c.feedback.pli);
             let generation = publication.generation;
             let Some(receiver) = publication.receiver.as_mut() else { continue };
             let ssrc = receiver.ssrc;
+            media_ssrc = ssrc;
             self.sequence_buf.clear();
             receiver.requests(now_micros, &mut self.sequence_buf);
             for lost in self.sequence_buf.chunks(MAX_NACKED) {
@@ -234,9 +245,8 @@ impl Worker {
         while transport.arrivals.due_at().is_some_and(|due| due <= now_micros) {
             let Transport { arrivals, keys, remote, addresses, .. } = transport;
             let (Some(keys), Some(to)) = (keys, remote.or_else(|| addresses.last().copied())) else { break };
-            let media = reports.first().map_or(0, |report| report.ssrc);
             self.egress.push(to, |buf| {
-                let len = plain_len(buf, |writer| arrivals.write(writer, sender, media))?;
+                let len = plain_len(buf, |writer| arrivals.write(writer, sender, media_ssrc))?;
                 keys.sealer.seal_rtcp(buf, len).ok()
             });
         }
@@ -263,10 +273,12 @@ impl Worker {
             .collect();
         for subscription in subscriptions {
             let Some(subscription) = self.subscriptions.get(subscription) else { continue };
-            let Some(publication) = subscription.publication.and_then(|key| self.publications.get(key)) else {
+            let Some(publication) = subscription.publication.and_then(|key| self.publications.get(key))
+            else {
                 continue;
             };
-            let (Some(clock), Some(shift)) = (publication.clock, subscription.rewrite.timestamp_shift()) else {
+            let (Some(clock), Some(shift)) = (publication.clock, subscription.rewrite.timestamp_shift())
+            else {
                 continue;
             };
             if clock.generation != publication.generation {
@@ -302,7 +314,11 @@ fn plain_len(buf: &mut [u8], write: impl FnOnce(&mut Writer<'_>)) -> Option<usiz
 }
 
 /// Writes, seals and queues a compound packet for the transport's client.
-fn send_rtcp(egress: &mut crate::egress::Egress, transport: &mut Transport, write: impl FnOnce(&mut Writer<'_>)) {
+fn send_rtcp(
+    egress: &mut crate::egress::Egress,
+    transport: &mut Transport,
+    write: impl FnOnce(&mut Writer<'_>),
+) {
     let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_mut()) else { return };
     egress.push(destination, |buf| {
         let len = plain_len(buf, write)?;

@@ -72,7 +72,9 @@ impl Worker {
             }
             transport.addresses.push(path);
             // Another transport's client was at this address before, as happens behind a NAT that was restarted.
-            if let Some(previous) = self.by_address.insert(path.remote, key).filter(|previous| *previous != key) {
+            if let Some(previous) =
+                self.by_address.insert(path.remote, key).filter(|previous| *previous != key)
+            {
                 if let Some(previous) = self.transports.get_mut(previous) {
                     previous.addresses.retain(|known| known.remote != path.remote);
                     previous.remote = previous.remote.filter(|known| known.remote != path.remote);
@@ -256,9 +258,11 @@ impl Worker {
     ) {
         let Some(publication_state) = self.publications.get_mut(publication) else { return };
         let Some(codec) = publication_state.codec_of(header.payload_type) else { return };
-        let is_same = publication_state.receiver.as_ref().is_some_and(|receiver| receiver.ssrc == header.ssrc);
+        let is_same =
+            publication_state.receiver.as_ref().is_some_and(|receiver| receiver.ssrc == header.ssrc);
         if !is_same {
-            let base = publication_state.ring.newest().map_or(GENERATION_GAP, |newest| newest + GENERATION_GAP);
+            let base =
+                publication_state.ring.newest().map_or(GENERATION_GAP, |newest| newest + GENERATION_GAP);
             if publication_state.receiver.is_some() {
                 publication_state.generation = publication_state.generation.wrapping_add(1);
             }
@@ -317,7 +321,8 @@ impl Worker {
         if !payload.is_empty() {
             self.extension_buf.clear();
             for (id, data) in header.extensions(packet) {
-                let extension = publication.extensions.extension(id).filter(|extension| extension.is_end_to_end());
+                let extension =
+                    publication.extensions.extension(id).filter(|extension| extension.is_end_to_end());
                 if let (Some(extension), Ok(len)) = (extension, u8::try_from(data.len())) {
                     if extension == Extension::AudioLevel {
                         if let Some(level) = data.first() {

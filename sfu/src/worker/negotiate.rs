@@ -34,7 +34,13 @@ pub(super) struct DescriptionInit {
 }
 
 impl Worker {
-    pub(super) fn on_publish_signal(&mut self, now: Instant, key: PeerKey, description: &Json, body: &SignalBody) {
+    pub(super) fn on_publish_signal(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        description: &Json,
+        body: &SignalBody,
+    ) {
         let offer = serde_json::from_str::<DescriptionInit>(description.as_str()).ok();
         let result = match offer {
             Some(offer) if offer.kind == "offer" => self.on_publish_offer(now, key, &offer.sdp, None),
@@ -272,9 +278,10 @@ impl Worker {
     ) -> super::SubscriptionKey {
         let mut fresh = || loop {
             let ssrc = self.rng_u32();
-            let used = self.subscriptions.values().any(|other| {
-                other.transport == transport && (other.ssrc == ssrc || other.rtx_ssrc == ssrc)
-            });
+            let used = self
+                .subscriptions
+                .values()
+                .any(|other| other.transport == transport && (other.ssrc == ssrc || other.rtx_ssrc == ssrc));
             if ssrc != 0 && !used {
                 break ssrc;
             }
@@ -343,12 +350,18 @@ impl Worker {
     }
 
     /// A PATCH of WHIP or WHEP: candidates need no action, new credentials are a restart.
-    pub(super) fn on_fragment(&mut self, peer: PeerKey, sdp: &str) -> Result<Option<String>, NegotiationError> {
+    pub(super) fn on_fragment(
+        &mut self,
+        peer: PeerKey,
+        sdp: &str,
+    ) -> Result<Option<String>, NegotiationError> {
         let fragment = RemoteFragment::parse(sdp)?;
         let state = self.peers.get(peer).ok_or(NegotiationError::UnknownPeer)?;
         let key = state.publish.or(state.subscribe).ok_or(NegotiationError::UnknownPeer)?;
         let transport = self.transports.get(key).ok_or(NegotiationError::UnknownPeer)?;
-        let Some(ufrag) = fragment.ufrag.filter(|ufrag| *ufrag != transport.remote_ufrag) else { return Ok(None) };
+        let Some(ufrag) = fragment.ufrag.filter(|ufrag| *ufrag != transport.remote_ufrag) else {
+            return Ok(None);
+        };
         self.renew_credentials(key, &ufrag);
         let transport = self.transports.get(key).ok_or(NegotiationError::UnknownPeer)?;
         let credentials = transport.newest_credentials().ok_or(NegotiationError::UnknownPeer)?;

@@ -10,8 +10,8 @@ use super::{PeerKey, PublicationKey, SubscriptionKey, TransportKey, Worker};
 use crate::codec::{Codec, MediaKind};
 use crate::dtls::Role;
 use crate::sdp::{
-    Direction, Extension, ExtensionMap, Feedback, LocalSection, MAX_SECTIONS, Msid, RemoteDescription, SdpError,
-    SectionState, Setup, WrittenCodec,
+    Direction, Extension, ExtensionMap, Feedback, LocalSection, MAX_SECTIONS, Msid, RemoteDescription,
+    SdpError, SectionState, Setup, WrittenCodec,
 };
 use crate::transport::{Purpose, Section};
 
@@ -63,8 +63,11 @@ impl Worker {
     }
 
     fn tracks_for(&self, key: PeerKey) -> Vec<PublicationKey> {
-        let Some(room) = self.peers.get(key).and_then(|peer| self.rooms.get(&peer.room)) else { return Vec::new() };
-        let others = room.order.iter().filter(|other| **other != key).filter_map(|other| self.peers.get(*other));
+        let Some(room) = self.peers.get(key).and_then(|peer| self.rooms.get(&peer.room)) else {
+            return Vec::new();
+        };
+        let others =
+            room.order.iter().filter(|other| **other != key).filter_map(|other| self.peers.get(*other));
         others.flat_map(|other| other.publications.iter().copied()).collect()
     }
 
@@ -76,19 +79,23 @@ impl Worker {
         transport: TransportKey,
         publication: PublicationKey,
     ) -> bool {
-        let Some(kind) = self.publications.get(publication).map(|publication| publication.kind) else { return false };
+        let Some(kind) = self.publications.get(publication).map(|publication| publication.kind) else {
+            return false;
+        };
         let Some(state) = self.transports.get(transport) else { return false };
         let free = state.sections.iter().position(|section| match section {
-            Section::Send { subscription, .. } => {
-                self.subscriptions.get(*subscription).is_some_and(|s| s.publication.is_none() && s.kind == kind)
-            }
+            Section::Send { subscription, .. } => self
+                .subscriptions
+                .get(*subscription)
+                .is_some_and(|s| s.publication.is_none() && s.kind == kind),
             _ => false,
         });
         let at = free.unwrap_or(state.sections.len());
         if at >= MAX_SECTIONS {
             return false;
         }
-        let mid = state.sections.get(at).map_or_else(|| at.to_string(), |section| section.local().mid.clone());
+        let mid =
+            state.sections.get(at).map_or_else(|| at.to_string(), |section| section.local().mid.clone());
         if let Some(Section::Send { subscription, .. }) = state.sections.get(at) {
             // Another track is another stream: its SSRC is new, so that no packet of the old one is taken for it.
             let old = *subscription;
@@ -109,14 +116,19 @@ impl Worker {
             extensions: ExtensionMap::offered(kind),
             msid: None,
         };
-        self.set_section(transport, at, Section::Send { subscription, local: LocalSection { mid, kind, state } });
+        self.set_section(
+            transport,
+            at,
+            Section::Send { subscription, local: LocalSection { mid, kind, state } },
+        );
         self.attach(now_micros, subscription, publication);
         true
     }
 
     /// Writes anew what a section says; whether it says something else than before.
     fn refresh_section(&mut self, peer: PeerKey, transport: TransportKey, at: usize) -> bool {
-        let Some(Section::Send { subscription, .. }) = self.transports.get(transport).and_then(|t| t.sections.get(at))
+        let Some(Section::Send { subscription, .. }) =
+            self.transports.get(transport).and_then(|t| t.sections.get(at))
         else {
             return false;
         };
@@ -152,7 +164,8 @@ impl Worker {
         else {
             return false;
         };
-        let SectionState::Active { direction: old_direction, codecs, msid: old_msid, .. } = &mut local.state else {
+        let SectionState::Active { direction: old_direction, codecs, msid: old_msid, .. } = &mut local.state
+        else {
             return false;
         };
         // An m-line names formats even while it is inactive: those of before stay.
@@ -186,7 +199,9 @@ impl Worker {
         };
         let feedback = match codec.kind() {
             MediaKind::Audio => Feedback { transport_cc: true, ..Feedback::default() },
-            MediaKind::Video => Feedback { nack: true, pli: true, fir: true, transport_cc: true, remb: false },
+            MediaKind::Video => {
+                Feedback { nack: true, pli: true, fir: true, transport_cc: true, remb: false }
+            }
         };
         Some(WrittenCodec { codec, payload_type, rtx, fmtp, feedback })
     }
@@ -333,12 +348,18 @@ impl Worker {
                 .iter()
                 .filter(|codec| answered.codecs.iter().any(|a| a.payload_type == codec.payload_type))
                 .map(|codec| {
-                    let rtx = answered.codecs.iter().find(|a| a.payload_type == codec.payload_type).and_then(|a| a.rtx);
+                    let rtx = answered
+                        .codecs
+                        .iter()
+                        .find(|a| a.payload_type == codec.payload_type)
+                        .and_then(|a| a.rtx);
                     WrittenCodec { rtx: codec.rtx.filter(|ours| Some(*ours) == rtx), ..codec.clone() }
                 })
                 .collect();
             let mut agreed = ExtensionMap::default();
-            for (extension, id) in extensions.iter().filter(|pair| answered.extensions.id(pair.0) == Some(pair.1)) {
+            for (extension, id) in
+                extensions.iter().filter(|pair| answered.extensions.id(pair.0) == Some(pair.1))
+            {
                 let superseded = extension == Extension::AbsSendTime
                     && answered.extensions.id(Extension::TransportSequence).is_some();
                 if !superseded {

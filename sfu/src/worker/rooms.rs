@@ -339,7 +339,9 @@ impl Worker {
     /// Offers a new track to everybody who should get it.
     pub(super) fn on_published(&mut self, now_micros: u64, key: PublicationKey) {
         let Some(publication) = self.publications.get(key) else { return };
-        let Some(room) = self.peers.get(publication.peer).and_then(|peer| self.rooms.get(&peer.room)) else { return };
+        let Some(room) = self.peers.get(publication.peer).and_then(|peer| self.rooms.get(&peer.room)) else {
+            return;
+        };
         let publisher = publication.peer;
         let others: Vec<_> = room.order.iter().copied().filter(|peer| *peer != publisher).collect();
         for peer in others {
@@ -354,20 +356,26 @@ impl Worker {
     /// Gives a WHEP client's waiting sections the tracks of the publisher that it watches.
     pub(super) fn fill_player(&mut self, now_micros: u64, key: PeerKey) {
         let Some(peer) = self.peers.get(key) else { return };
-        let (Some(HttpSession::Play { publisher }), Some(transport)) = (peer.http, peer.subscribe) else { return };
+        let (Some(HttpSession::Play { publisher }), Some(transport)) = (peer.http, peer.subscribe) else {
+            return;
+        };
         let Some(room) = self.rooms.get(&peer.room) else { return };
         let waiting: Vec<_> = self.sections_to_send(transport);
         let watched = waiting.iter().find_map(|subscription| {
             let publication = self.subscriptions.get(*subscription)?.publication?;
             Some(self.publications.get(publication)?.peer)
         });
-        let publishes = |peer: &PeerKey| self.peers.get(*peer).is_some_and(|peer| !peer.publications.is_empty());
+        let publishes =
+            |peer: &PeerKey| self.peers.get(*peer).is_some_and(|peer| !peer.publications.is_empty());
         let chosen = match publisher {
             Some(id) => room.peers.get(&id).copied(),
             // Whoever is being watched stays; only a newcomer chooses the first.
-            None => watched.or_else(|| room.order.iter().copied().find(|peer| *peer != key && publishes(peer))),
+            None => {
+                watched.or_else(|| room.order.iter().copied().find(|peer| *peer != key && publishes(peer)))
+            }
         };
-        let Some(tracks) = chosen.and_then(|peer| self.peers.get(peer)).map(|peer| peer.publications.clone()) else {
+        let Some(tracks) = chosen.and_then(|peer| self.peers.get(peer)).map(|peer| peer.publications.clone())
+        else {
             return;
         };
         for subscription in waiting {
@@ -382,10 +390,9 @@ impl Worker {
                     })
                 })
             };
-            let fitting = tracks
-                .iter()
-                .copied()
-                .find(|track| self.publications.get(*track).is_some_and(|p| p.kind == state.kind) && !taken(track));
+            let fitting = tracks.iter().copied().find(|track| {
+                self.publications.get(*track).is_some_and(|p| p.kind == state.kind) && !taken(track)
+            });
             if let Some(publication) = fitting {
                 self.attach(now_micros, subscription, publication);
             }
@@ -393,7 +400,8 @@ impl Worker {
     }
 
     pub(super) fn sections_to_send(&self, key: TransportKey) -> Vec<SubscriptionKey> {
-        let sections = self.transports.get(key).map(|transport| transport.sections.as_slice()).unwrap_or_default();
+        let sections =
+            self.transports.get(key).map(|transport| transport.sections.as_slice()).unwrap_or_default();
         sections
             .iter()
             .filter_map(|section| match section {
@@ -438,7 +446,8 @@ impl Worker {
         }
         if let Some(transport) = self.transports.get_mut(publication.transport) {
             transport.routes.retain(|_, route| {
-                let (crate::transport::Route::Media(to) | crate::transport::Route::Retransmission(to)) = route;
+                let (crate::transport::Route::Media(to) | crate::transport::Route::Retransmission(to)) =
+                    route;
                 *to != key
             });
         }
@@ -451,11 +460,13 @@ impl Worker {
 
     fn on_attention(&mut self, now: Instant, key: PeerKey, track: Arc<str>, attention: Attention) {
         let now_micros = self.micros(now);
-        let known = self.publications.iter().find(|(_, publication)| publication.id == track).map(|(key, _)| key);
+        let known =
+            self.publications.iter().find(|(_, publication)| publication.id == track).map(|(key, _)| key);
         let (Some(publication), Some(peer)) = (known, self.peers.get_mut(key)) else { return };
         peer.attention.insert(track, attention);
         let wanted = attention.enabled.unwrap_or(true);
-        let subscriptions = peer.subscribe.map(|transport| self.sections_to_send(transport)).unwrap_or_default();
+        let subscriptions =
+            peer.subscribe.map(|transport| self.sections_to_send(transport)).unwrap_or_default();
         for subscription in subscriptions {
             let Some(state) = self.subscriptions.get_mut(subscription) else { continue };
             if state.publication == Some(publication) && state.flow.wanted != wanted {
@@ -484,7 +495,9 @@ impl Worker {
                         .filter_map(|publication| self.publications.get(*publication))
                         .filter(|p| p.kind == MediaKind::Audio && !peer.silences(p.kind))
                         // Who stopped sending is silent, whatever the last packets said.
-                        .filter(|p| p.last_packet.is_some_and(|at| at + SPEAKERS_INTERVAL_MICROS > now_micros))
+                        .filter(|p| {
+                            p.last_packet.is_some_and(|at| at + SPEAKERS_INTERVAL_MICROS > now_micros)
+                        })
                         .map(|p| p.loudness.level)
                         .fold(0.0_f32, f32::max);
                     (level >= SPEAKING).then_some(PeerLevel { peer: peer.id, level: level.min(1.0) })
@@ -510,7 +523,9 @@ impl Worker {
 
     fn on_signal(&mut self, now: Instant, key: PeerKey, body: &signaling_core::message::SignalBody) {
         match (body.pc, &body.description) {
-            (Some(PeerConnection::Publish), Some(description)) => self.on_publish_signal(now, key, description, body),
+            (Some(PeerConnection::Publish), Some(description)) => {
+                self.on_publish_signal(now, key, description, body)
+            }
             (Some(PeerConnection::Subscribe), Some(description)) => {
                 self.on_subscribe_answer(now, key, description, body.negotiation);
             }
