@@ -21,6 +21,7 @@ mod sender;
 mod server;
 pub mod srtp;
 mod subscription;
+pub mod testing;
 mod transport;
 mod wire;
 mod worker;

@@ -131,6 +131,11 @@ impl Receiver {
         Gap::None
     }
 
+    /// Whether this packet is being asked for.
+    pub(crate) fn misses(&self, position: u64) -> bool {
+        self.missing.binary_search_by_key(&position, |missing| missing.position).is_ok()
+    }
+
     /// When to ask again, in microseconds; `None` when nothing is missing.
     pub(crate) fn next_request(&self) -> Option<u64> {
         self.missing.iter().map(|missing| missing.next_at).min()

@@ -143,7 +143,9 @@ impl Worker {
             self.fail_transport(key);
             return;
         }
-        let due = wait.map(|at| self.micros(at));
+        // Rounded up, and never now: called before its time, the association would name the same time again.
+        let soonest = self.micros(now) + 1;
+        let due = wait.map(|at| (self.micros(at) + 1).max(soonest));
         if let Some(transport) = self.transports.get_mut(key) {
             transport.handshake_due = due;
         }

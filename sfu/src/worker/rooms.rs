@@ -70,9 +70,7 @@ impl Worker {
                 let result = match self.peer_key(&room, peer) {
                     None => Err(NegotiationError::UnknownPeer),
                     Some(key) => {
-                        if let Some(state) = self.peers.get_mut(key) {
-                            state.http = Some(session);
-                        }
+                        self.become_http(key, session);
                         match session {
                             HttpSession::Publish => self.on_publish_offer(now, key, &sdp, via),
                             HttpSession::Play { .. } => self.on_play_offer(now, key, &sdp, via),
@@ -163,6 +161,17 @@ impl Worker {
         state.peers.insert(id, key);
         state.order.push(key);
         self.renegotiate.push(key);
+    }
+
+    /// Only with its first offer a peer turns out to be a client of WHIP or WHEP. What was offered to it before, it has
+    /// never heard of.
+    fn become_http(&mut self, key: PeerKey, session: HttpSession) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let is_new = peer.http.replace(session).is_none();
+        let unheard = peer.subscribe.filter(|_| is_new);
+        if let Some(transport) = unheard {
+            self.close_transport(transport);
+        }
     }
 
     pub(super) fn peer_key(&self, room: &RoomId, peer: PeerId) -> Option<PeerKey> {
