@@ -161,6 +161,12 @@ impl RemoteDescription {
             .enumerate()
             .map(|(at, media)| section(at, media, inherited))
             .collect::<Vec<_>>();
+        // What stands in our descriptions as it came must be one word (RFC 5888 section 4).
+        let is_token =
+            |mid: &str| !mid.is_empty() && mid.len() <= 32 && mid.bytes().all(|b| b.is_ascii_graphic());
+        if !sections.iter().all(|section| is_token(&section.mid)) {
+            return Err(SdpError::Malformed);
+        }
         if sections.iter().enumerate().any(|(at, s)| sections.iter().skip(at + 1).any(|t| t.mid == s.mid)) {
             return Err(SdpError::Malformed);
         }

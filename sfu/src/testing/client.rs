@@ -439,6 +439,11 @@ impl Client {
         sequence
     }
 
+    /// Sends these bytes as RTCP, sealed as they should be.
+    pub fn send_raw_rtcp(&mut self, packet: &[u8]) {
+        self.send_rtcp(|writer| writer.bytes(packet));
+    }
+
     fn send_rtcp(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         let Some((sealer, _)) = &mut self.keys else { return };
         let mut packet = vec![0; 1_400];

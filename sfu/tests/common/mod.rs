@@ -43,6 +43,8 @@ pub struct World {
     pub subscribers: HashMap<(RoomId, PeerId), usize>,
     /// Peers of WHIP and WHEP, to whom nobody carries the server's offers.
     http_peers: HashSet<PeerId>,
+    /// Whether the server's offers are answered.
+    pub answers: bool,
     pub events: Vec<(RoomId, MediaEvent)>,
     next_picture: Instant,
     next_sound: Instant,
@@ -76,6 +78,7 @@ impl World {
             sending: HashMap::new(),
             subscribers: HashMap::new(),
             http_peers: HashSet::new(),
+            answers: true,
             events: Vec::new(),
             next_picture: epoch,
             next_sound: epoch,
@@ -272,7 +275,10 @@ impl World {
             let Some((room, event)) = self.worker.poll_event() else { break };
             self.events.push((room.clone(), event.clone()));
             if let MediaEvent::Signal { peer, body } = &event {
-                if body.pc == Some(PeerConnection::Subscribe) && !self.http_peers.contains(peer) {
+                if self.answers
+                    && body.pc == Some(PeerConnection::Subscribe)
+                    && !self.http_peers.contains(peer)
+                {
                     self.answer(&room, *peer, body);
                 }
             }
@@ -285,7 +291,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, room: &RoomId, peer: PeerId, body: &SignalBody) {
+    pub fn answer(&mut self, room: &RoomId, peer: PeerId, body: &SignalBody) {
         let key = (room.clone(), peer);
         let client = match self.subscribers.get(&key) {
             Some(client) => *client,
