@@ -3,6 +3,7 @@
 mod arrivals;
 pub mod codec;
 mod config;
+mod congestion;
 pub mod demux;
 pub mod driver;
 pub mod dtls;
@@ -11,6 +12,7 @@ mod error;
 pub mod ice;
 mod path;
 mod publication;
+mod rate;
 mod receive;
 mod rewrite;
 mod ring;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use signaling_core::message::{Track, TrackKind, TrackSource};
 
 use crate::codec::{Codec, MediaKind};
+use crate::rate::RateMeter;
 use crate::receive::Receiver;
 use crate::ring::{Ring, RingSize};
 use crate::rtcp::NtpTime;
@@ -39,6 +40,7 @@ pub(crate) struct Publication {
     pub(crate) keyframe: KeyframeRequest,
     pub(crate) last_packet: Option<u64>,
     pub(crate) loudness: Loudness,
+    pub(crate) rate: RateMeter,
 }
 
 /// What a sender report said.

@@ -1,5 +1,7 @@
 //! The sending half of a transport: transport-wide numbers and the history of what left when.
 
+use crate::congestion::{Congestion, Report, Train};
+use crate::rtcp::Arrival;
 use crate::subscription::Departure;
 
 /// Packets whose departure is remembered: at 500 packets/s two seconds. A power of two.
@@ -20,6 +22,8 @@ pub(crate) struct Sender {
     next_sequence: u16,
     /// Empty until the first packet, so that an idle subscriber costs nothing.
     history: Vec<Departed>,
+    congestion: Congestion,
+    train: Option<Train>,
 }
 
 impl Sender {
@@ -48,15 +52,72 @@ impl Sender {
         }
     }
 
-    /// Takes note of feedback about a packet and returns its departure, once.
-    pub(crate) fn acknowledge(&mut self, sequence: u16) -> Option<Departed> {
-        let place = self.history.get_mut(usize::from(sequence) % HISTORY)?;
-        if place.sequence != sequence || place.acknowledged || place.bytes == 0 {
-            return None;
+    /// Takes a feedback packet.
+    pub(crate) fn on_feedback(
+        &mut self,
+        now_micros: u64,
+        arrivals: impl Iterator<Item = Arrival>,
+    ) -> PathNews {
+        let Self { history, congestion, train, .. } = self;
+        let mut measured = None;
+        let reports = arrivals.filter_map(|arrival| {
+            let departed = acknowledge(history, arrival.sequence)?;
+            let report = Report {
+                sent_micros: departed.at_micros,
+                arrived_micros: arrival.at_micros,
+                bytes: departed.bytes,
+            };
+            if let Some(rate) = train.as_mut().and_then(|train| train.on_report(arrival.sequence, &report)) {
+                measured = Some(rate);
+            }
+            Some(report)
+        });
+        let full_at = congestion.on_feedback(now_micros, reports);
+        if measured.is_some() {
+            self.train = None;
         }
-        place.acknowledged = true;
-        Some(*place)
+        PathNews { full_at, measured }
     }
+
+    /// The next number, before a train of packets is sent.
+    pub(crate) fn next_sequence(&self) -> u16 {
+        self.next_sequence
+    }
+
+    /// The packets from this number on were a train.
+    pub(crate) fn train_left(&mut self, first: u16, now_micros: u64) {
+        self.train = Some(Train::new(first, self.next_sequence.wrapping_sub(1), now_micros));
+    }
+
+    /// Whether a train is under way.
+    pub(crate) fn awaits_train(&mut self, now_micros: u64) -> bool {
+        self.train = self.train.filter(|train| !train.is_lost(now_micros));
+        self.train.is_some()
+    }
+
+    /// Takes note of feedback about a packet and returns its departure, once.
+    #[cfg(test)]
+    fn acknowledge(&mut self, sequence: u16) -> Option<Departed> {
+        acknowledge(&mut self.history, sequence)
+    }
+}
+
+/// What feedback told about the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PathNews {
+    /// The path is full, and so many bits per second would fit.
+    pub(crate) full_at: Option<u64>,
+    /// A train measured so many bits per second.
+    pub(crate) measured: Option<u64>,
+}
+
+fn acknowledge(history: &mut [Departed], sequence: u16) -> Option<Departed> {
+    let place = history.get_mut(usize::from(sequence) % HISTORY)?;
+    if place.sequence != sequence || place.acknowledged || place.bytes == 0 {
+        return None;
+    }
+    place.acknowledged = true;
+    Some(*place)
 }
 
 #[cfg(test)]

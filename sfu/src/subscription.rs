@@ -11,6 +11,8 @@ use crate::worker::{PublicationKey, TransportKey};
 
 /// A stream names its section in its first packets, for clients who were not told SSRCs.
 const MID_PACKETS: u32 = 100;
+/// Bytes of a packet that only measures.
+const PADDING: usize = 250;
 
 /// The sending side of a media section.
 pub(crate) struct Subscription {
@@ -181,6 +183,33 @@ impl Subscription {
         put(buf, payload_at, packet.payload)?;
         let len = payload_at + packet.payload.len();
         self.edit(codec, rewritten, buf.get_mut(payload_at..len)?);
+        self.rtx_next += 1;
+        sealer.seal_rtp(buf, header_len, len, self.rtx_ssrc, index).ok()
+    }
+
+    /// Writes and seals a packet of nothing but padding, which only measures the path. It belongs to the stream of
+    /// retransmissions, where a number that carries nothing disturbs nobody.
+    pub(crate) fn write_padding(
+        &mut self,
+        departure: Departure,
+        sealer: &Sealer,
+        buf: &mut [u8],
+    ) -> Option<usize> {
+        let rtx = self.codecs.iter().find_map(|written| written.rtx)?;
+        let index = self.rtx_next;
+        let header = NewHeader {
+            marker: false,
+            payload_type: rtx,
+            sequence: (index & 0xffff) as u16,
+            timestamp: 0,
+            ssrc: self.rtx_ssrc,
+            padding: true,
+        };
+        let header_len = self.write_header(header, &[], departure, buf)?;
+        let len = header_len + PADDING;
+        let padding = buf.get_mut(header_len..len)?;
+        padding.fill(0);
+        *padding.last_mut()? = u8::try_from(PADDING).ok()?;
         self.rtx_next += 1;
         sealer.seal_rtp(buf, header_len, len, self.rtx_ssrc, index).ok()
     }

@@ -61,6 +61,16 @@ pub(crate) struct Transport {
     /// The earliest time at which a timer of this transport is queued.
     pub(crate) scheduled: u64,
     pub(crate) next_report: u64,
+    pub(crate) probing: Probing,
+}
+
+/// When a subscriber who lacks pictures is next tried for bandwidth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Probing {
+    /// In microseconds; `None` while nothing is held back.
+    pub(crate) next_at: Option<u64>,
+    /// The last wait; the next one is twice as long.
+    pub(crate) waited: u64,
 }
 
 /// SRTP in both directions.

@@ -37,6 +37,7 @@ pub struct Network {
     under_way: BTreeMap<u64, (SocketAddr, SocketAddr, Vec<u8>)>,
     arrivals: BinaryHeap<Reverse<(u64, u64)>>,
     count: u64,
+    waits: HashMap<(SocketAddr, SocketAddr), u64>,
     /// Datagrams lost so far.
     pub lost: u64,
 }
@@ -51,6 +52,7 @@ impl Network {
             under_way: BTreeMap::new(),
             arrivals: BinaryHeap::new(),
             count: 0,
+            waits: HashMap::new(),
             lost: 0,
         }
     }
@@ -77,6 +79,7 @@ impl Network {
             self.lost += 1;
             return;
         }
+        self.waits.insert((from, to), start - now_micros);
         let serialised = link.rate.map_or(0, |rate| datagram.len() as u64 * 8_000_000 / rate);
         *free_at = start + serialised;
         let jitter = match link.jitter_micros {
@@ -88,6 +91,11 @@ impl Network {
         self.count += 1;
         self.arrivals.push(Reverse((arrival, self.count)));
         self.under_way.insert(self.count, (from, to, datagram));
+    }
+
+    /// How long the newest datagram of a direction waits at its bottleneck, in microseconds.
+    pub fn newest_wait(&self, from: SocketAddr, to: SocketAddr) -> u64 {
+        self.waits.get(&(from, to)).copied().unwrap_or(0)
     }
 
     /// When the next datagram arrives.

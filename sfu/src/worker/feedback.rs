@@ -87,10 +87,10 @@ impl Worker {
             }
             Rtcp::Twcc(feedback) => {
                 let Some(transport) = self.transports.get_mut(key) else { return };
-                for arrival in feedback.arrivals() {
-                    transport.sender.acknowledge(arrival.sequence);
-                }
+                let news = transport.sender.on_feedback(now_micros, feedback.arrivals());
+                self.on_path_news(now_micros, key, news);
             }
+            Rtcp::Remb(limit) => self.on_remb(now_micros, key, limit),
             _ => {}
         }
     }
@@ -258,9 +258,10 @@ impl Worker {
 
     /// Sends what is due to a subscriber and says when to come back.
     fn report_to_subscriber(&mut self, now_micros: u64, key: TransportKey) -> u64 {
+        let probe = self.probe(now_micros, key);
         let Some(transport) = self.transports.get_mut(key) else { return u64::MAX };
         if transport.next_report > now_micros {
-            return transport.next_report;
+            return transport.next_report.min(probe);
         }
         transport.next_report = now_micros + REPORT_INTERVAL_MICROS;
         let subscriptions: Vec<_> = transport
@@ -302,7 +303,7 @@ impl Worker {
                 write_cname(writer, ssrc, CNAME);
             });
         }
-        transport.next_report
+        transport.next_report.min(probe)
     }
 }
 

@@ -351,6 +351,7 @@ impl Worker {
                     self.dirty.push(publication_key);
                 }
                 publication.pending.push(position);
+                publication.rate.add(now_micros, packet.len() as u64);
                 if starts_picture {
                     publication.keyframe.satisfied();
                 }

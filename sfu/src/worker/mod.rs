@@ -1,5 +1,6 @@
 //! A worker: all rooms, peers and tracks of one core, as a state machine without I/O.
 
+mod bandwidth;
 mod fanout;
 mod feedback;
 mod ingress;

@@ -198,6 +198,7 @@ impl Worker {
             keyframe: KeyframeRequest::default(),
             last_packet: None,
             loudness: Loudness::default(),
+            rate: crate::rate::RateMeter::default(),
         });
         self.peers.get_mut(peer)?.publications.push(key);
         Some(key)

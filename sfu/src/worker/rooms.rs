@@ -229,6 +229,7 @@ impl Worker {
             payload_types: Vec::new(),
             scheduled: u64::MAX,
             next_report: 0,
+            probing: crate::transport::Probing::default(),
         });
         self.by_ufrag.insert(ufrag, key);
         if let Some(state) = self.peers.get_mut(peer) {
