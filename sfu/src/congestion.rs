@@ -153,6 +153,13 @@ impl Train {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "test code"
+    )]
+
     use super::*;
 
     /// Feedback every 50 ms about packets of 1,000 bytes through a bottleneck; answers the first verdict and its time.

@@ -18,7 +18,7 @@ pub enum Protocol {
 /// Classifies a datagram; `None` for what belongs to no protocol spoken here or is too short to be one.
 pub fn classify(datagram: &[u8]) -> Option<Protocol> {
     match u8_at(datagram, 0)? {
-        0..=3 if datagram.len() >= 20 && datagram.len() % 4 == 0 => {
+        0..=3 if datagram.len() >= 20 && datagram.len().is_multiple_of(4) => {
             // A header length that disagrees with the datagram costs a parser time for nothing.
             let length = usize::from(u16_at(datagram, 2)?);
             (length + 20 == datagram.len()).then_some(Protocol::Stun)
@@ -34,6 +34,14 @@ pub fn classify(datagram: &[u8]) -> Option<Protocol> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        clippy::decimal_bitwise_operands,
+        reason = "test code"
+    )]
+
     use super::*;
 
     #[test]

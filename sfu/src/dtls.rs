@@ -85,7 +85,7 @@ impl Identity {
 /// Who starts the handshake (RFC 8842 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// We send the ClientHello: `a=setup:active`.
+    /// We send the `ClientHello`: `a=setup:active`.
     Client,
     /// We wait for it: `a=setup:passive`.
     Server,
@@ -173,7 +173,7 @@ impl Handshake {
         }
     }
 
-    /// Queues a close_notify. Poll afterwards; an association that never got far enough just ends.
+    /// Queues a `close_notify`. Poll afterwards; an association that never got far enough just ends.
     pub fn close(&mut self) {
         let _ = self.dtls.close();
     }

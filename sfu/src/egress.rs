@@ -118,6 +118,13 @@ impl Egress {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "test code"
+    )]
+
     use super::*;
 
     #[test]

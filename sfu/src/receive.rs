@@ -167,7 +167,7 @@ impl Receiver {
         self.reported = (expected, self.received);
         let expected_now = expected.saturating_sub(expected_before);
         let lost_now = expected_now.saturating_sub(self.received.saturating_sub(received_before));
-        let fraction_lost = if expected_now == 0 { 0 } else { (lost_now * 256 / expected_now).min(255) };
+        let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255);
         let (last_sender_report, delay_since_last) = sender_report.map_or((0, 0), |(middle, at_micros)| {
             let delay = now_micros.saturating_sub(at_micros).saturating_mul(65_536) / 1_000_000;
             (middle, u32::try_from(delay).unwrap_or(u32::MAX))

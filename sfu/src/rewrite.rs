@@ -154,6 +154,13 @@ impl Rewrite {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "test code"
+    )]
+
     use super::*;
 
     fn packet(position: u64, timestamp: u32, starts_picture: bool, generation: u32) -> StoredPacket<'static> {
@@ -227,7 +234,7 @@ mod tests {
                 continue;
             }
             if let Some(rewritten) =
-                rewrite.apply(&packet(late, 0, state >> 20 & 7 == 0, generation), VP9, step)
+                rewrite.apply(&packet(late, 0, (state >> 20).is_multiple_of(8), generation), VP9, step)
             {
                 assert!(used.insert(rewritten.index), "{} at step {step}", rewritten.index);
             }

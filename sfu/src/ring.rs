@@ -147,6 +147,13 @@ pub(crate) fn stored_extensions(mut stored: &[u8]) -> impl Iterator<Item = (u8, 
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "test code"
+    )]
+
     use super::*;
 
     fn info(position: u64) -> PacketInfo {

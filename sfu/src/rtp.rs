@@ -173,7 +173,7 @@ fn write_elements<'e>(
         }
         writer.bytes(data);
     }
-    while (writer.len() - start) % 4 != 0 {
+    while !(writer.len() - start).is_multiple_of(4) {
         writer.u8(0);
     }
     let words = u16::try_from((writer.len() - start) / 4 - 1).ok()?;

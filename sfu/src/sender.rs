@@ -31,7 +31,7 @@ impl Sender {
     pub(crate) fn departure(&self, now_micros: u64) -> Departure {
         // 24 bits of 6.18 fixed point seconds.
         let abs_send_time =
-            u32::try_from((u128::from(now_micros) << 18) / 1_000_000 & 0xff_ffff).unwrap_or(0);
+            u32::try_from(((u128::from(now_micros) << 18) / 1_000_000) & 0xff_ffff).unwrap_or(0);
         Departure { transport_sequence: self.next_sequence, abs_send_time }
     }
 
@@ -122,6 +122,13 @@ fn acknowledge(history: &mut [Departed], sequence: u16) -> Option<Departed> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "test code"
+    )]
+
     use super::*;
 
     #[test]

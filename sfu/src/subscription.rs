@@ -149,10 +149,10 @@ impl Subscription {
         put(buf, header_len, packet.payload)?;
         let len = header_len + packet.payload.len();
         self.edit(codec, rewritten, buf.get_mut(header_len..len)?);
-        let sealed = sealer.seal_rtp(buf, header_len, len, self.ssrc, rewritten.index).ok()?;
+        let written = sealer.seal_rtp(buf, header_len, len, self.ssrc, rewritten.index).ok()?;
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(u32::try_from(packet.payload.len()).unwrap_or(0));
-        Some(sealed)
+        Some(written)
     }
 
     /// Writes and seals the retransmission of a packet (RFC 4588), which is a packet of its own stream: sealing the

@@ -15,6 +15,14 @@ pub(crate) fn rename(payload: &mut [u8], payload_type: u8) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        clippy::decimal_bitwise_operands,
+        reason = "test code"
+    )]
+
     use super::*;
 
     #[test]

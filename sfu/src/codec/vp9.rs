@@ -17,7 +17,7 @@ pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
         at += if id & 0x80 != 0 { 2 } else { 1 };
     }
     if layers {
-        return u8_at(payload, at).is_some_and(|layer| layer >> 1 & 7 == 0);
+        return u8_at(payload, at).is_some_and(|layer| (layer >> 1) % 8 == 0);
     }
     payload.len() > at
 }

@@ -3,6 +3,11 @@
 //! Every pointer handed to the kernel points into a vector of the same struct that is neither moved nor resized between
 //! the writing of the pointer and the return of the system call.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "counts and sizes of at most 64 and a kernel's constants, in the types that the kernel wants them in"
+)]
+
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -138,14 +143,13 @@ impl Inbound {
                 std::ptr::null_mut(),
             )
         };
-        match usize::try_from(result) {
-            Ok(received) => self.received = received,
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                let passing = [libc::EAGAIN, libc::EINTR, libc::ECONNREFUSED];
-                if !error.raw_os_error().is_some_and(|code| passing.contains(&code)) {
-                    return Err(error);
-                }
+        if let Ok(received) = usize::try_from(result) {
+            self.received = received;
+        } else {
+            let error = io::Error::last_os_error();
+            let passing = [libc::EAGAIN, libc::EINTR, libc::ECONNREFUSED];
+            if !error.raw_os_error().is_some_and(|code| passing.contains(&code)) {
+                return Err(error);
             }
         }
         Ok(())
@@ -214,6 +218,10 @@ unsafe fn push_control<T>(header: &mut libc::msghdr, level: c_int, kind: c_int, 
     debug_assert!(at + space <= size_of::<Control>());
     header.msg_controllen = at + space;
     // SAFETY: by the caller's promise the message lies inside the control buffer; CMSG_SPACE keeps it aligned.
+    #[allow(
+        clippy::cast_ptr_alignment,
+        reason = "Control is aligned to 8, and so is every multiple of CMSG_SPACE"
+    )]
     unsafe {
         let control = header.msg_control.cast::<u8>().add(at).cast::<libc::cmsghdr>();
         (*control).cmsg_level = level;
@@ -271,22 +279,21 @@ impl Outbound {
             let result = unsafe {
                 libc::sendmmsg(socket.as_raw_fd(), self.messages.as_mut_ptr(), count as libc::c_uint, 0)
             };
-            let sent = match usize::try_from(result) {
-                Ok(sent) => sent,
-                Err(_) => {
-                    let error = io::Error::last_os_error();
-                    match error.raw_os_error() {
-                        Some(libc::EINTR) => 0,
-                        // A device without checksum offload cannot segment (EIO), nor an old kernel (EINVAL).
-                        Some(libc::EIO | libc::EINVAL) if self.segments > 1 => {
-                            tracing::info!("the system cannot segment datagrams; they go out one by one");
-                            self.segments = 1;
-                            self.send_singly(socket, runs);
-                            return;
-                        }
-                        // The first message is at fault: its destination cannot be reached. The others can.
-                        _ => 1,
+            let sent = if let Ok(sent) = usize::try_from(result) {
+                sent
+            } else {
+                let error = io::Error::last_os_error();
+                match error.raw_os_error() {
+                    Some(libc::EINTR) => 0,
+                    // A device without checksum offload cannot segment (EIO), nor an old kernel (EINVAL).
+                    Some(libc::EIO | libc::EINVAL) if self.segments > 1 => {
+                        tracing::info!("the system cannot segment datagrams; they go out one by one");
+                        self.segments = 1;
+                        self.send_singly(socket, runs);
+                        return;
                     }
+                    // The first message is at fault: its destination cannot be reached. The others can.
+                    _ => 1,
                 }
             };
             runs = runs.get(sent..).unwrap_or_default();

@@ -165,7 +165,7 @@ fn begin_packet(writer: &mut Writer<'_>, count: u8, packet_type: u8) -> usize {
 
 /// Pads to a multiple of four bytes and writes the length of the packet begun at `at`.
 fn end_packet(writer: &mut Writer<'_>, at: usize) {
-    while (writer.len() - at) % 4 != 0 {
+    while !(writer.len() - at).is_multiple_of(4) {
         writer.u8(0);
     }
     let words = (writer.len() - at) / 4 - 1;

@@ -1,3 +1,10 @@
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::similar_names,
+    reason = "test code"
+)]
+
 use super::*;
 
 fn written(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
@@ -123,7 +130,7 @@ fn exhaust(packet: Rtcp<'_>) {
         Rtcp::Nack(nack) => assert!(nack.sequences().count() <= 17 * 500),
         Rtcp::Twcc(feedback) => assert!(feedback.arrivals().count() <= usize::from(MAX_STATUSES)),
         Rtcp::SenderReport { reports, .. } | Rtcp::ReceiverReport { reports } => {
-            assert!(reports.count() <= 31)
+            assert!(reports.count() <= 31);
         }
         Rtcp::Fir(targets) => assert!(targets.count() < 500),
         Rtcp::Bye(ssrcs) => assert!(ssrcs.count() <= 31),

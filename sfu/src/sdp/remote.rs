@@ -11,7 +11,7 @@ use crate::dtls::Fingerprint;
 /// `a=setup` (RFC 4145).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
-    /// Sends the ClientHello.
+    /// Sends the `ClientHello`.
     Active,
     /// Waits for it.
     Passive,
@@ -73,6 +73,7 @@ pub struct OfferedCodec {
 }
 
 /// `a=rtcp-fb` lines of one payload type.
+#[allow(clippy::struct_excessive_bools, reason = "each is a line that is there or is not")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {
     /// `nack`
@@ -104,7 +105,7 @@ impl RemoteFragment {
         }
         let mut fragment = Self { ufrag: None, candidates: 0 };
         for line in text.lines().filter(|line| !line.is_empty()) {
-            if !line.get(1..2).is_some_and(|sign| sign == "=") {
+            if line.get(1..2).is_none_or(|sign| sign != "=") {
                 return Err(SdpError::Malformed);
             }
             if let Some(ufrag) = line.strip_prefix("a=ice-ufrag:") {

@@ -12,6 +12,10 @@ const SHA1_TAG: usize = 10;
 const RTCP_ENCRYPTED: u32 = 0x8000_0000;
 
 /// Session keys of one direction of RTP or of RTCP.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the larger one is the usual one, and boxing it would cost every packet"
+)]
 pub(super) enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
     Counter { key: EncryptingKey, auth: hmac::Key, salt: [u8; 14] },

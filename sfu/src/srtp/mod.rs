@@ -77,11 +77,10 @@ pub fn keys(material: &[u8], profile: SrtpProfile, is_client: bool) -> Result<(S
     let (client_salt, server_salt) = (take(salt_len)?, take(salt_len)?);
     let client = || cipher::derive(profile, client_key, client_salt);
     let server = || cipher::derive(profile, server_key, server_salt);
-    let ((seal_rtp, seal_rtcp), (open_rtp, open_rtcp)) =
-        if is_client { (client()?, server()?) } else { (server()?, client()?) };
+    let (sealing, opening) = if is_client { (client()?, server()?) } else { (server()?, client()?) };
     Ok((
-        Sealer { rtp: seal_rtp, rtcp: seal_rtcp, rtcp_index: 0 },
-        Opener { rtp: open_rtp, rtcp: open_rtcp, streams: HashMap::default() },
+        Sealer { rtp: sealing.0, rtcp: sealing.1, rtcp_index: 0 },
+        Opener { rtp: opening.0, rtcp: opening.1, streams: HashMap::default() },
     ))
 }
 

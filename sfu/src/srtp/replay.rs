@@ -17,7 +17,7 @@ impl ReplayWindow {
         if index >= self.end {
             return true;
         }
-        self.end - index <= BITS && !self.word(index).is_some_and(|word| word & bit(index) != 0)
+        self.end - index <= BITS && self.word(index).is_none_or(|word| word & bit(index) == 0)
     }
 
     /// Marks `index` as seen. Call it once the packet has authenticated.

@@ -1,3 +1,10 @@
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::similar_names,
+    reason = "test code"
+)]
+
 use super::*;
 
 const PROFILES: [SrtpProfile; 3] =
@@ -39,7 +46,7 @@ fn derives_the_keys_of_the_rfc() {
     assert_eq!(salt, [0x30, 0xcb, 0xbc, 0x08, 0x86, 0x3d, 0x8c, 0x85, 0xd4, 0x9d, 0xb3, 0x4a, 0x9a, 0xe1]);
 }
 
-/// AEAD_AES_128_GCM as in RFC 7714 section 16.1.1, whose session key and salt stand in for derived ones.
+/// `AEAD_AES_128_GCM` as in RFC 7714 section 16.1.1, whose session key and salt stand in for derived ones.
 #[test]
 fn seals_the_packet_of_rfc_7714() {
     use aws_lc_rs::aead::{AES_128_GCM, LessSafeKey, UnboundKey};

@@ -1,4 +1,5 @@
 //! The client.
+#![allow(clippy::format_push_string, reason = "a description is written once")]
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -370,7 +371,7 @@ impl Client {
 
     /// Sends 20 ms of sound.
     pub fn send_sound(&mut self, minus_dbov: u8) {
-        let timestamp = u32::try_from(self.indices[0] * 960 & 0xffff_ffff).unwrap_or(0);
+        let timestamp = u32::try_from((self.indices[0] * 960) & 0xffff_ffff).unwrap_or(0);
         self.send_rtp(0, OPUS, timestamp, false, &[0xfc; 80], Some(minus_dbov));
     }
 
@@ -387,7 +388,7 @@ impl Client {
         let ntp = NtpTime(0xe000_0000_0000_0000).plus_micros(now_micros);
         let [audio, video, _] = self.ssrcs;
         let video_timestamp = self.frames.wrapping_mul(3_000);
-        let audio_timestamp = u32::try_from(self.indices[0] * 960 & 0xffff_ffff).unwrap_or(0);
+        let audio_timestamp = u32::try_from((self.indices[0] * 960) & 0xffff_ffff).unwrap_or(0);
         self.send_rtcp(|writer| {
             for (ssrc, rtp_timestamp) in [(audio, audio_timestamp), (video, video_timestamp)] {
                 let info = SenderInfo { ntp, rtp_timestamp, packets: 1, octets: 1 };

@@ -49,11 +49,11 @@ impl Worker {
             publication.pending.clear();
             if let Some(due) = publication.keyframe.due_at() {
                 let (transport, at) = (publication.transport, due.max(now_micros));
-                if let Some(transport_state) = self.transports.get_mut(transport) {
-                    if at < transport_state.scheduled {
-                        transport_state.scheduled = at;
-                        self.timers.push(std::cmp::Reverse((at, transport)));
-                    }
+                if let Some(transport_state) = self.transports.get_mut(transport)
+                    && at < transport_state.scheduled
+                {
+                    transport_state.scheduled = at;
+                    self.timers.push(std::cmp::Reverse((at, transport)));
                 }
             }
         }

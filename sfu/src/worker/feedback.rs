@@ -211,7 +211,7 @@ impl Worker {
             }
             if publication.keyframe.due_at().is_some_and(|due| due <= now_micros) {
                 publication.keyframe.sent(now_micros);
-                let sequence = (now_micros / 1_000 & 0xff) as u8;
+                let sequence = ((now_micros / 1_000) & 0xff) as u8;
                 send_rtcp(&mut self.egress, transport, |writer| {
                     if has_fir_only {
                         write_fir(writer, sender, ssrc, sequence);

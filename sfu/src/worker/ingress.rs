@@ -74,11 +74,10 @@ impl Worker {
             // Another transport's client was at this address before, as happens behind a NAT that was restarted.
             if let Some(previous) =
                 self.by_address.insert(path.remote, key).filter(|previous| *previous != key)
+                && let Some(previous) = self.transports.get_mut(previous)
             {
-                if let Some(previous) = self.transports.get_mut(previous) {
-                    previous.addresses.retain(|known| known.remote != path.remote);
-                    previous.remote = previous.remote.filter(|known| known.remote != path.remote);
-                }
+                previous.addresses.retain(|known| known.remote != path.remote);
+                previous.remote = previous.remote.filter(|known| known.remote != path.remote);
             }
         }
         let Some(transport) = self.transports.get_mut(key) else { return };
@@ -326,10 +325,10 @@ impl Worker {
                 let extension =
                     publication.extensions.extension(id).filter(|extension| extension.is_end_to_end());
                 if let (Some(extension), Ok(len)) = (extension, u8::try_from(data.len())) {
-                    if extension == Extension::AudioLevel {
-                        if let Some(level) = data.first() {
-                            publication.loudness.sample(level & 0x7f);
-                        }
+                    if extension == Extension::AudioLevel
+                        && let Some(level) = data.first()
+                    {
+                        publication.loudness.sample(level & 0x7f);
                     }
                     if self.extension_buf.len() + data.len() + 2 <= MAX_HANDED_ON {
                         self.extension_buf.extend([extension as u8, len]);

@@ -215,11 +215,11 @@ impl Worker {
 
     /// Makes sure that the transport's timer runs no later than this.
     fn schedule(&mut self, key: TransportKey, at: u64) {
-        if let Some(transport) = self.transports.get_mut(key) {
-            if at < transport.scheduled {
-                transport.scheduled = at;
-                self.timers.push(Reverse((at, key)));
-            }
+        if let Some(transport) = self.transports.get_mut(key)
+            && at < transport.scheduled
+        {
+            transport.scheduled = at;
+            self.timers.push(Reverse((at, key)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Offers of clients: what they publish, and what players of WHEP ask for.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -433,10 +433,10 @@ fn is_usable(section: &RemoteSection) -> bool {
 /// What we answer to these codecs: all that we know, with the feedback that both sides understand. One profile of a
 /// codec is taken once.
 fn negotiated_codecs(offered: &[OfferedCodec]) -> Vec<WrittenCodec> {
-    let mut written: HashMap<Codec, ()> = HashMap::new();
+    let mut written: HashSet<Codec> = HashSet::new();
     offered
         .iter()
-        .filter(|codec| written.insert(codec.codec, ()).is_none())
+        .filter(|codec| written.insert(codec.codec))
         .take(MAX_CODECS)
         .map(|offered| WrittenCodec {
             codec: offered.codec,

@@ -179,16 +179,15 @@ impl Worker {
     fn written(&mut self, transport: TransportKey, codec: Codec, fmtp: String) -> Option<WrittenCodec> {
         let table = &mut self.transports.get_mut(transport)?.payload_types;
         let known = table.iter().find(|(known, ..)| *known == codec).copied();
-        let (_, payload_type, rtx) = match known {
-            Some(entry) => entry,
-            None => {
-                let used = |number: &u8| table.iter().any(|(_, a, b)| a == number || *b == Some(*number));
-                let mut free = PAYLOAD_TYPES.filter(|number| !used(number));
-                let payload_type = free.next()?;
-                let rtx = if codec.kind() == MediaKind::Video { Some(free.next()?) } else { None };
-                table.push((codec, payload_type, rtx));
-                (codec, payload_type, rtx)
-            }
+        let (_, payload_type, rtx) = if let Some(entry) = known {
+            entry
+        } else {
+            let used = |number: &u8| table.iter().any(|(_, a, b)| a == number || *b == Some(*number));
+            let mut free = PAYLOAD_TYPES.filter(|number| !used(number));
+            let payload_type = free.next()?;
+            let rtx = if codec.kind() == MediaKind::Video { Some(free.next()?) } else { None };
+            table.push((codec, payload_type, rtx));
+            (codec, payload_type, rtx)
         };
         let fmtp = match codec {
             Codec::Red => {

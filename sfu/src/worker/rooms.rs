@@ -341,7 +341,9 @@ impl Worker {
         let tracks = peer
             .publications
             .iter()
-            .filter_map(|publication| self.publications.get(*publication).map(|p| p.describe()))
+            .filter_map(|publication| {
+                self.publications.get(*publication).map(super::super::publication::Publication::describe)
+            })
             .collect();
         self.events.push_back((peer.room.clone(), MediaEvent::Tracks { peer: peer.id, tracks }));
     }
@@ -534,7 +536,7 @@ impl Worker {
     fn on_signal(&mut self, now: Instant, key: PeerKey, body: &signaling_core::message::SignalBody) {
         match (body.pc, &body.description) {
             (Some(PeerConnection::Publish), Some(description)) => {
-                self.on_publish_signal(now, key, description, body)
+                self.on_publish_signal(now, key, description, body);
             }
             (Some(PeerConnection::Subscribe), Some(description)) => {
                 self.on_subscribe_answer(now, key, description, body.negotiation);

@@ -1,4 +1,5 @@
 //! A server and its clients in one virtual time.
+#![allow(clippy::cast_possible_truncation, clippy::print_stdout, reason = "test code")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "one reading of the clock is the origin of the virtual time")]
 #![allow(
@@ -274,13 +275,12 @@ impl World {
             }
             let Some((room, event)) = self.worker.poll_event() else { break };
             self.events.push((room.clone(), event.clone()));
-            if let MediaEvent::Signal { peer, body } = &event {
-                if self.answers
-                    && body.pc == Some(PeerConnection::Subscribe)
-                    && !self.http_peers.contains(peer)
-                {
-                    self.answer(&room, *peer, body);
-                }
+            if let MediaEvent::Signal { peer, body } = &event
+                && self.answers
+                && body.pc == Some(PeerConnection::Subscribe)
+                && !self.http_peers.contains(peer)
+            {
+                self.answer(&room, *peer, body);
             }
         }
         for client in &mut self.clients {
@@ -293,13 +293,12 @@ impl World {
 
     pub fn answer(&mut self, room: &RoomId, peer: PeerId, body: &SignalBody) {
         let key = (room.clone(), peer);
-        let client = match self.subscribers.get(&key) {
-            Some(client) => *client,
-            None => {
-                let client = self.client(ClientKind::Player);
-                self.subscribers.insert(key, client);
-                client
-            }
+        let client = if let Some(client) = self.subscribers.get(&key) {
+            *client
+        } else {
+            let client = self.client(ClientKind::Player);
+            self.subscribers.insert(key, client);
+            client
         };
         let answer = self.clients[client].answer(self.now, &sdp_of(body)).unwrap();
         let body = SignalBody {
