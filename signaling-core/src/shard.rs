@@ -121,9 +121,13 @@ impl Shard {
         self.schedule(&record.room);
     }
 
-    /// Makes a room with an unguessable name. It lives until nobody has entered it for a day.
-    pub fn make_room(&mut self, now: Timestamp, topology: TopologyChoice) -> Result<MadeRoom, Refusal> {
-        let room = RoomId::made_by_server(&self.env.rules.key, &mut *self.env.entropy);
+    /// Makes a room by a name that [`RoomId::made_by_server`] gave. It lives until nobody has entered it for a day.
+    pub fn make_room(
+        &mut self,
+        now: Timestamp,
+        room: RoomId,
+        topology: TopologyChoice,
+    ) -> Result<MadeRoom, Refusal> {
         let life = LifeId::random(&mut *self.env.entropy);
         self.open(now, &RoomRecord::new(room.clone(), life, now, topology))?;
         let claims = HostClaims { room: room.clone(), life };
@@ -288,6 +292,12 @@ impl Shard {
     pub fn knows(&self, seat: &Seat) -> bool {
         let session = self.rooms.get(&seat.room).and_then(|live| live.session(seat.peer));
         session.is_some_and(|session| session.id == seat.session)
+    }
+
+    /// Whether the session is there, and in its room rather than in the lobby.
+    pub fn is_joined(&self, seat: &Seat) -> bool {
+        self.knows(seat)
+            && self.rooms.get(&seat.room).and_then(|live| live.session(seat.peer)).is_some_and(|session| !session.waiting)
     }
 
     /// A message of a peer, over a connection or (HTTP) by itself. Answers go out over the session's connection.
