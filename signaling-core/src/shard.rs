@@ -163,6 +163,11 @@ impl Shard {
     ) -> Result<(Seat, Arc<Frame>), Refusal> {
         let name = Name::parse(grant.name.as_deref().unwrap_or(&join.name))?;
         let room = &join.room;
+        let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.env.rules.key, token));
+        let host_token = host_token.filter(|claims| claims.room == *room);
+        if join.token.is_some() && host_token.is_none() && !grant.token_known {
+            return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
+        }
         let made_it = self.find_or_open(now, join, grant)?;
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(Refusal::new(Code::Internal, "the room is not there"));
@@ -297,7 +302,11 @@ impl Shard {
     /// Whether the session is there, and in its room rather than in the lobby.
     pub fn is_joined(&self, seat: &Seat) -> bool {
         self.knows(seat)
-            && self.rooms.get(&seat.room).and_then(|live| live.session(seat.peer)).is_some_and(|session| !session.waiting)
+            && self
+                .rooms
+                .get(&seat.room)
+                .and_then(|live| live.session(seat.peer))
+                .is_some_and(|session| !session.waiting)
     }
 
     /// A message of a peer, over a connection or (HTTP) by itself. Answers go out over the session's connection.

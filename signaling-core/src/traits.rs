@@ -95,6 +95,8 @@ pub struct Grant {
     pub admitted: bool,
     /// Whether this join may make the room.
     pub may_create: bool,
+    /// Whether the join's token was one of the authenticator's. Any other must be a host token of the room.
+    pub token_known: bool,
 }
 
 /// Decides who may come in at all, before the room is asked.

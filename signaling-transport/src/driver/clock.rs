@@ -43,7 +43,10 @@ impl WallClock for SystemClock {
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
-    #[allow(clippy::expect_used, reason = "without randomness no id and no secret may be made: ending is safer")]
+    #[allow(
+        clippy::expect_used,
+        reason = "without randomness no id and no secret may be made: ending is safer"
+    )]
     fn fill(&mut self, bytes: &mut [u8]) {
         aws_lc_rs::rand::fill(bytes).expect("the system has random numbers");
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use signaling_core::message::{IceServers, Join, TopologyChoice};
 use signaling_core::{
-    Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaPlane, MessageCodec,
-    NewConnection, Placement, Refusal, RequestId, RoomId, RoomStore, RoomSummary, Rules, Seat, ServerKey,
-    SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
+    Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaPlane,
+    MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomStore, RoomSummary, Rules, Seat,
+    ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -137,11 +137,21 @@ impl Hub {
     }
 
     /// Joins over a connection that is there. The welcome comes through the inbox.
-    pub(crate) async fn join(&self, join: Join, grant: Grant, request: Option<RequestId>) -> Result<Opened, Refusal> {
+    pub(crate) async fn join(
+        &self,
+        join: Join,
+        grant: Grant,
+        request: Option<RequestId>,
+    ) -> Result<Opened, Refusal> {
         let (connection, inbox) = self.connection(TransportKind::Duplex);
         let id = connection.id;
         let room = join.room.clone();
-        let command = |reply| Command::Join { join: Box::new(join), grant, connection: Some((connection, request)), reply };
+        let command = |reply| Command::Join {
+            join: Box::new(join),
+            grant,
+            connection: Some((connection, request)),
+            reply,
+        };
         let (seat, _) = self.ask(&room, command).await??;
         Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
     }
@@ -157,14 +167,16 @@ impl Hub {
         let id = connection.id;
         let room = claims.room.clone();
         let (claims, connection) = (Box::new(claims), Some((connection, request)));
-        let (seat, _) = self.ask(&room, |reply| Command::Resume { claims, last_id, connection, reply }).await??;
+        let (seat, _) =
+            self.ask(&room, |reply| Command::Resume { claims, last_id, connection, reply }).await??;
         Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
     }
 
     /// Joins ahead of a connection.
     pub(crate) async fn join_detached(&self, join: Join, grant: Grant) -> Seated {
         let room = join.room.clone();
-        self.ask(&room, |reply| Command::Join { join: Box::new(join), grant, connection: None, reply }).await?
+        self.ask(&room, |reply| Command::Join { join: Box::new(join), grant, connection: None, reply })
+            .await?
     }
 
     /// Resumes ahead of a connection.
@@ -175,7 +187,11 @@ impl Hub {
     }
 
     /// Opens the event stream of a session.
-    pub(crate) async fn attach(&self, claims: SessionClaims, last_id: Option<u64>) -> Result<Opened, StreamRefusal> {
+    pub(crate) async fn attach(
+        &self,
+        claims: SessionClaims,
+        last_id: Option<u64>,
+    ) -> Result<Opened, StreamRefusal> {
         let (connection, inbox) = self.connection(TransportKind::EventStream);
         let id = connection.id;
         let room = claims.room.clone();

@@ -6,6 +6,6 @@ mod mailbox;
 mod shard;
 
 pub use clock::{SystemClock, SystemEntropy};
-pub use hub::{Hub, HubConfig, Stopped};
 pub(crate) use hub::Opened;
+pub use hub::{Hub, HubConfig, Stopped};
 pub(crate) use mailbox::{Delivery, Inbox, Next, mailbox};

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use signaling_core::message::{IceServers, Join, TopologyChoice};
 use signaling_core::{
-    ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, NewConnection, Refusal,
-    RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal, Timestamp, Unreadable, WallClock,
+    ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, NewConnection,
+    Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal, Timestamp,
+    Unreadable, WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,7 +21,11 @@ pub(crate) type Seated = Result<(Seat, Arc<Frame>), Refusal>;
 
 /// What a shard's task is asked to do. Each is one call of [`Shard`].
 pub(crate) enum Command {
-    MakeRoom { room: RoomId, topology: TopologyChoice, reply: oneshot::Sender<Result<MadeRoom, Refusal>> },
+    MakeRoom {
+        room: RoomId,
+        topology: TopologyChoice,
+        reply: oneshot::Sender<Result<MadeRoom, Refusal>>,
+    },
     Join {
         join: Box<Join>,
         grant: Grant,
@@ -39,15 +44,46 @@ pub(crate) enum Command {
         connection: NewConnection,
         reply: oneshot::Sender<Result<Seat, StreamRefusal>>,
     },
-    Receive { seat: Arc<Seat>, connection: ConnectionId, message: Box<Incoming>, request: Option<RequestId> },
-    Post { seat: Seat, messages: Vec<Incoming>, reply: oneshot::Sender<bool> },
-    Writable { seat: Arc<Seat>, connection: ConnectionId },
-    Detach { seat: Arc<Seat>, connection: ConnectionId },
-    Media { room: RoomId, event: MediaEvent },
-    EndRoom { room: RoomId, reason: EndReason, reply: oneshot::Sender<bool> },
-    Summary { room: RoomId, reply: oneshot::Sender<Option<RoomSummary>> },
-    Ice { seat: Seat, reply: oneshot::Sender<Option<IceServers>> },
-    GoAway { reconnect_after: Duration, reply: oneshot::Sender<()> },
+    Receive {
+        seat: Arc<Seat>,
+        connection: ConnectionId,
+        message: Box<Incoming>,
+        request: Option<RequestId>,
+    },
+    Post {
+        seat: Seat,
+        messages: Vec<Incoming>,
+        reply: oneshot::Sender<bool>,
+    },
+    Writable {
+        seat: Arc<Seat>,
+        connection: ConnectionId,
+    },
+    Detach {
+        seat: Arc<Seat>,
+        connection: ConnectionId,
+    },
+    Media {
+        room: RoomId,
+        event: MediaEvent,
+    },
+    EndRoom {
+        room: RoomId,
+        reason: EndReason,
+        reply: oneshot::Sender<bool>,
+    },
+    Summary {
+        room: RoomId,
+        reply: oneshot::Sender<Option<RoomSummary>>,
+    },
+    Ice {
+        seat: Seat,
+        reply: oneshot::Sender<Option<IceServers>>,
+    },
+    GoAway {
+        reconnect_after: Duration,
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// Commands that are taken at once, under one reading of the clock.
@@ -82,17 +118,21 @@ pub(crate) async fn run(
 }
 
 /// Callers that have gone away in the meantime do not get their answers.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    let _ = reply.send(value);
+}
+
 fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: Command) {
     match command {
-        Command::MakeRoom { room, topology, reply } => drop(reply.send(shard.make_room(now, room, topology))),
+        Command::MakeRoom { room, topology, reply } => answer(reply, shard.make_room(now, room, topology)),
         Command::Join { join, grant, connection, reply } => {
-            drop(reply.send(shard.join(now, &join, &grant, connection)));
+            answer(reply, shard.join(now, &join, &grant, connection));
         }
         Command::Resume { claims, last_id, connection, reply } => {
-            drop(reply.send(shard.resume(now, &claims, last_id, connection)));
+            answer(reply, shard.resume(now, &claims, last_id, connection));
         }
         Command::Attach { claims, last_id, connection, reply } => {
-            drop(reply.send(shard.attach(now, &claims, last_id, || connection)));
+            answer(reply, shard.attach(now, &claims, last_id, || connection));
         }
         Command::Receive { seat, connection, message, request } => {
             shard.receive(now, &seat, Some(connection), *message, request);
@@ -102,20 +142,20 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
             for message in messages {
                 shard.receive(now, &seat, None, message, None);
             }
-            drop(reply.send(known));
+            answer(reply, known);
         }
         Command::Writable { seat, connection } => shard.writable(now, &seat, connection),
         Command::Detach { seat, connection } => shard.detach(now, &seat, connection),
         Command::Media { room, event } => shard.media(now, &room, event),
-        Command::EndRoom { room, reason, reply } => drop(reply.send(shard.end_room(now, &room, reason))),
-        Command::Summary { room, reply } => drop(reply.send(shard.summary(&room))),
+        Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
+        Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
         Command::Ice { seat, reply } => {
             let servers = shard.is_joined(&seat).then(|| ice.ice_servers(now, &seat.room, seat.peer));
-            drop(reply.send(servers));
+            answer(reply, servers);
         }
         Command::GoAway { reconnect_after, reply } => {
             shard.go_away(now, u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX));
-            drop(reply.send(()));
+            answer(reply, ());
         }
     }
 }
