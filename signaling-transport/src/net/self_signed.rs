@@ -17,11 +17,11 @@ use rcgen::{
 };
 
 /// How long a certificate holds. Apple's systems refuse more than 398 days.
-const LIFETIME: Duration = Duration::from_secs(390 * 24 * 3_600);
+const LIFETIME: Duration = Duration::from_hours(390 * 24);
 /// It is remade when less than this is left.
-const RENEWAL: Duration = Duration::from_secs(60 * 24 * 3_600);
+const RENEWAL: Duration = Duration::from_hours(60 * 24);
 /// Clocks of other devices may be behind.
-const BACKDATED: Duration = Duration::from_secs(24 * 3_600);
+const BACKDATED: Duration = Duration::from_hours(24);
 
 /// A certificate with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl SelfSigned {
         let names = lines.next()?.strip_prefix(NAMES)?.split(' ').map(str::to_owned).collect();
         let until =
             UNIX_EPOCH.checked_add(Duration::from_secs(lines.next()?.strip_prefix(UNTIL)?.parse().ok()?))?;
-        Some(Self { names, until, pem })
+        Some(Self { pem, names, until })
     }
 }
 
