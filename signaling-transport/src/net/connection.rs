@@ -54,7 +54,7 @@ const TLS_HANDSHAKE: u8 = 22;
 /// Serves a connection to its end. An upgraded one lives on in the task that took it over.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Place) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(event = "nodelay-refused", %peer, %error);
+        tracing::debug!(%peer, %error, "nodelay refused");
     }
     let opening = tokio::time::timeout(shared.header_timeout, open(&shared, stream));
     let opened = tokio::select! {
@@ -64,11 +64,11 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     let (io, protocol) = match opened {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) => {
-            tracing::debug!(event = "connection-not-opened", %peer, %error);
+            tracing::debug!(%peer, %error, "connection not opened");
             return;
         }
         Err(_elapsed) => {
-            tracing::debug!(event = "connection-not-opened", %peer, error = "the first bytes took too long");
+            tracing::debug!(%peer, error = "the first bytes took too long", "connection not opened");
             return;
         }
     };
@@ -84,7 +84,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
         Protocol::TlsHttp2 => serve_http2(&shared, io, service).await,
     };
     if let Err(error) = ended {
-        tracing::debug!(event = "connection-failed", %peer, %error);
+        tracing::debug!(%peer, %error, "connection failed");
     }
 }
 

@@ -79,7 +79,7 @@ impl Acceptor {
                 Err(error) if is_the_clients_doing(&error) => {}
                 // No file descriptors or memory: accepting again at once would spin.
                 Err(error) => {
-                    tracing::warn!(event = "accept-failed", %error, pause_ms = self.pause.as_millis());
+                    tracing::warn!(%error, pause_ms = self.pause.as_millis(), "accept failed");
                     tokio::time::sleep(self.pause).await;
                     self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 }

@@ -175,7 +175,7 @@ impl Refusals {
         const PAUSE: Duration = Duration::from_secs(10);
         self.untold += 1;
         if self.told.is_none_or(|told| now.saturating_duration_since(told) >= PAUSE) {
-            tracing::warn!(event = "connections-refused", count = self.untold, latest = %ip, reason = ?refusal);
+            tracing::warn!(count = self.untold, latest = %ip, reason = ?refusal, "connections refused");
             *self = Self { untold: 0, told: Some(now) };
         }
     }
