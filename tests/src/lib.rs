@@ -4,8 +4,9 @@
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
     reason = "what fails in a test fails the test"
 )]
 
