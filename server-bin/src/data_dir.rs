@@ -51,7 +51,6 @@ impl DataDir {
     }
 
     /// The secret of this name: the one that is kept, or a new one, kept from now on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions are sealed with the first one"))]
     pub(crate) fn secret(&self, name: &str) -> Result<Secret, DataDirError> {
         let path = self.file(name);
         match fs::read(&path) {

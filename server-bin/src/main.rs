@@ -7,8 +7,10 @@ mod cli;
 mod config;
 mod data_dir;
 mod logging;
+mod room_store;
 mod serve;
 mod shutdown;
+mod signaling;
 mod status;
 
 use std::env;

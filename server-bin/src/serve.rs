@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
+use signaling_transport::Signaling;
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
 };
@@ -15,7 +16,11 @@ use crate::certificate::CertificateKeeper;
 use crate::config::{Config, Settings};
 use crate::data_dir::DataDir;
 use crate::shutdown::Signals;
+use crate::signaling;
 use crate::status::{self, About, Status};
+
+/// When clients of a server that ends are to look for it again.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs until a signal ends it.
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -33,7 +38,8 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
 
     let draining = CancellationToken::new();
     let ending = CancellationToken::new();
-    let router = router(settings, draining.clone());
+    let signaling = signaling::start(settings, &data)?;
+    let router = router(settings, &signaling, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {
@@ -50,6 +56,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let delay = Duration::from_secs(settings.drain_delay.into());
     let ended = async {
         tokio::time::sleep(delay).await;
+        signaling.go_away(RECONNECT_AFTER).await;
         ending.cancel();
         serving.await
     };
@@ -63,10 +70,11 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn router(settings: &Settings, draining: CancellationToken) -> Router {
+fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToken) -> Router {
     let version = settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
-    let features = settings.transports.iter().map(|transport| transport.to_string()).collect();
+    let features = signaling.features().to_vec();
     status::router(Status { draining, about: About { name: "visavis", version, features } })
+        .merge(signaling.router())
 }
 
 fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {

@@ -25,7 +25,7 @@ pub(crate) use listen::Listen;
 pub(crate) use origin::Origin;
 pub(crate) use value::{Shape, Value};
 pub(crate) use web_origin::{FrameAncestor, WebOrigin};
-pub(crate) use words::{LogFilter, LogFormat, TlsMode, Transports};
+pub(crate) use words::{LogFilter, LogFormat, TlsMode, Transport, Transports};
 
 /// One option, as far as it is known before its value is read.
 #[derive(Clone, Copy, Debug)]
