@@ -1,1 +1,1 @@
-//! x
+//! Small programs that show one thing each: see the folder `examples`.
