@@ -13,7 +13,7 @@ use tungstenite::{HandshakeError, Message, WebSocket};
 use crate::http::{Answer, ask};
 
 /// Long after everything that a scenario waits for: only a failure takes so long.
-const FAR_TOO_LONG: Duration = Duration::from_secs(60);
+const FAR_TOO_LONG: Duration = Duration::from_mins(1);
 
 fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
