@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/page"]
+#[folder = "page"]
 struct Page;
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/sdk"]
+#[folder = "sdk"]
 struct Sdk;
 
 /// Where a file lies.
