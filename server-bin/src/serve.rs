@@ -75,6 +75,15 @@ fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToke
     let features = signaling.features().to_vec();
     status::router(Status { draining, about: About { name: "visavis", version, features } })
         .merge(signaling.router())
+        .merge(web::router(&frame_ancestors(settings)))
+}
+
+/// Who may show the page in a frame, as the content security policy writes it.
+fn frame_ancestors(settings: &Settings) -> String {
+    if settings.frame_ancestors.is_empty() {
+        return "'none'".to_owned();
+    }
+    settings.frame_ancestors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {
