@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
-use crate::config::{Config, Settings};
+use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::shutdown::Signals;
 use crate::signaling;
@@ -83,7 +83,7 @@ fn frame_ancestors(settings: &Settings) -> String {
     if settings.frame_ancestors.is_empty() {
         return "'none'".to_owned();
     }
-    settings.frame_ancestors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    settings.frame_ancestors.iter().map(FrameAncestor::source).collect::<Vec<_>>().join(" ")
 }
 
 fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {
