@@ -30,7 +30,7 @@ impl Call {
     }
 
     /// The two still hear each other, and have heard nothing else.
-    fn is_undisturbed(mut self) {
+    fn end_undisturbed(mut self) {
         assert_eq!(self.ada.settle(), Vec::<Value>::new());
         self.ada.send(&json!({"type": "chat", "text": "all well"}));
         assert_eq!(self.bob.next()["text"], "all well");
@@ -69,7 +69,7 @@ fn messages_that_are_wrong_are_answered_and_close_nothing() {
     assert_eq!(eve.until("error")["code"], "bad-request");
     eve.send(&json!({"type": "chat", "text": "still here"}));
     assert_eq!(eve.until("chat")["text"], "still here");
-    call.is_undisturbed();
+    call.end_undisturbed();
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn too_large_closes_and_the_session_may_resume() {
         eve.send(&json!({"type": "signal", "to": "0000000000000000", "description": description}));
         assert_eq!(eve.until("error")["code"], "peer-unknown");
     }
-    call.is_undisturbed();
+    call.end_undisturbed();
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn frames_that_are_no_frames_end_that_connection() {
     let (mut eve, _) = Ws::join(call.server.addr, "other", "Eve");
     eve.stream().write_all(&[0x83, 0x80, 0, 0, 0, 0]).unwrap();
     assert_eq!(eve.closed(), 1002);
-    call.is_undisturbed();
+    call.end_undisturbed();
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn the_first_message_is_join_or_resume() {
     let mut eve = Ws::connect(call.server.addr);
     eve.send(&json!({"type": "resume", "session": "no-such-session", "secret": "x", "lastId": 1}));
     assert_eq!(eve.next()["code"], "session-unknown");
-    call.is_undisturbed();
+    call.end_undisturbed();
 }
 
 #[test]
@@ -218,5 +218,5 @@ fn markup_in_names_is_text() {
     let name = r#"<img src=x onerror="alert(1)">"#;
     let (_, welcome) = Ws::join(call.server.addr, "other", name);
     assert_eq!(welcome["self"]["name"], name);
-    call.is_undisturbed();
+    call.end_undisturbed();
 }
