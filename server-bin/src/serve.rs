@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
-use crate::config::{Config, Settings};
+use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::shutdown::Signals;
 use crate::signaling;
@@ -75,6 +75,20 @@ fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToke
     let features = signaling.features().to_vec();
     status::router(Status { draining, about: About { name: "visavis", version, features } })
         .merge(signaling.router())
+        .merge(web::router(&frame_ancestors(&settings.frame_ancestors)))
+}
+
+/// As a Content-Security-Policy has it.
+fn frame_ancestors(allowed: &[FrameAncestor]) -> String {
+    let source = |ancestor: &FrameAncestor| match ancestor {
+        FrameAncestor::This => "'self'".to_owned(),
+        FrameAncestor::Other(origin) => origin.to_string(),
+    };
+    if allowed.is_empty() {
+        "'none'".to_owned()
+    } else {
+        allowed.iter().map(source).collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {

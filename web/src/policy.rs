@@ -55,5 +55,7 @@ impl Policy {
 /// Whether a `Host` is a name or address with a port perhaps, and nothing that could end the directive.
 fn is_authority(host: &str) -> bool {
     !host.is_empty()
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'))
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'))
 }

@@ -35,7 +35,9 @@ async fn each_kind_of_file_has_its_type() {
 
 #[tokio::test]
 async fn what_is_not_of_the_page_is_not_found() {
-    for path in ["/page/nothing.js", "/page/../Cargo.toml", "/page/%2e%2e/Cargo.toml", "/sdk/", "/sdk/index", "/r"] {
+    for path in
+        ["/page/nothing.js", "/page/../Cargo.toml", "/page/%2e%2e/Cargo.toml", "/sdk/", "/sdk/index", "/r"]
+    {
         assert_eq!(get(path, &[]).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
 }
@@ -103,6 +105,9 @@ async fn the_documents_have_nothing_inline_and_nothing_from_elsewhere() {
         for forbidden in ["style=", "<style", "onclick", "http://", "https://"] {
             assert!(!document.contains(forbidden), "{path} has {forbidden}");
         }
-        assert_eq!(document.matches("<script").count(), document.matches("<script type=\"module\" src=\"/").count());
+        assert_eq!(
+            document.matches("<script").count(),
+            document.matches("<script type=\"module\" src=\"/").count()
+        );
     }
 }
