@@ -75,20 +75,19 @@ fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToke
     let features = signaling.features().to_vec();
     status::router(Status { draining, about: About { name: "visavis", version, features } })
         .merge(signaling.router())
-        .merge(web::router(&frame_ancestors(&settings.frame_ancestors)))
+        .merge(web::router(&frame_ancestors(settings)))
 }
 
-/// As a Content-Security-Policy has it.
-fn frame_ancestors(allowed: &[FrameAncestor]) -> String {
+/// Who may show the page in a frame, as the content security policy writes it.
+fn frame_ancestors(settings: &Settings) -> String {
+    if settings.frame_ancestors.is_empty() {
+        return "'none'".to_owned();
+    }
     let source = |ancestor: &FrameAncestor| match ancestor {
         FrameAncestor::This => "'self'".to_owned(),
         FrameAncestor::Other(origin) => origin.to_string(),
     };
-    if allowed.is_empty() {
-        "'none'".to_owned()
-    } else {
-        allowed.iter().map(source).collect::<Vec<_>>().join(" ")
-    }
+    settings.frame_ancestors.iter().map(source).collect::<Vec<_>>().join(" ")
 }
 
 fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {

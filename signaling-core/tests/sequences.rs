@@ -29,7 +29,8 @@ fn run(seed: u64) {
                 world.lose(index, noticed);
             }
             63..78 => {
-                let kind = [TransportKind::Duplex, TransportKind::EventStream][world.random.below(2)];
+                let stream = world.random.below(2) == 0;
+                let kind = if stream { TransportKind::EventStream } else { TransportKind::Duplex };
                 world.resume(index, kind);
             }
             78..82 => world.set_capacity(index, 0),

@@ -21,6 +21,9 @@ const SUBPROTOCOL: &str = "visavis.v1";
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// How long the last words may take to reach somebody who reads slowly.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// How long to wait for the other side's close frame, once ours is on its way. It changes nothing but courtesy: a
+/// connection that is dropped with something unread in it may lose our close frame as well.
+const CLOSING_HANDSHAKE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn upgrade(
     State(signaling): State<Signaling>,
@@ -54,13 +57,11 @@ async fn serve(signaling: Signaling, caller: Caller, mut socket: WebSocket) {
     if let End::Close(code, reason) = end {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
         // Whoever is gone does not read it; that is no error.
-        let _ = tokio::time::timeout(FAREWELL, async {
-            socket.send(Message::Close(Some(frame))).await.ok()?;
-            // The other side closes in turn; until then what it still sends is of no interest.
-            while let Some(Ok(_)) = socket.recv().await {}
-            Some(())
-        })
-        .await;
+        let sent = tokio::time::timeout(FAREWELL, socket.send(Message::Close(Some(frame)))).await;
+        if let Ok(Ok(())) = sent {
+            let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
+            let _ = tokio::time::timeout(CLOSING_HANDSHAKE, closed).await;
+        }
     }
 }
 

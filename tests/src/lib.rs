@@ -5,11 +5,13 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     reason = "what fails in a test fails the test"
 )]
 
+pub mod client;
 mod http;
 mod process;
 

@@ -1,1 +1,0 @@
-//! Small programs that show one thing each: see the folder `examples`.
