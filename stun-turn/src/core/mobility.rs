@@ -1,0 +1,73 @@
+//! Mobility: an allocation that follows its client to a new address (RFC 8016).
+
+use std::time::Instant;
+
+use super::Turn;
+use crate::five_tuple::{FiveTuple, PathId};
+use crate::wire::Request;
+
+impl Turn {
+    /// What proves that a client on a new five-tuple is the one that has the allocation.
+    pub(super) fn ticket(&self, serial: u64) -> [u8; 16] {
+        self.nonces.tag(&serial.to_be_bytes())
+    }
+
+    /// A Refresh with MOBILITY-TICKET: on the five-tuple of the allocation a plain one, on another the move.
+    pub(super) fn refresh_with_ticket(
+        &mut self,
+        now: Instant,
+        tuple: FiveTuple,
+        path: PathId,
+        request: &Request<'_>,
+    ) {
+        let Some((verified, username)) = self.authenticate(now, tuple, path, request) else { return };
+        let Some(ticket) = request.mobility_ticket.and_then(|value| <[u8; 16]>::try_from(value).ok()) else {
+            self.refuse(&verified, 400);
+            return;
+        };
+        // Moves are rare, so no table of tickets is kept for them.
+        let found = self.allocations.iter().find(|(_, allocation)| allocation.ticket == Some(ticket));
+        let Some((index, allocation)) = found else {
+            self.refuse(&verified, if self.by_tuple.contains_key(&tuple) { 400 } else { 437 });
+            return;
+        };
+        if *allocation.username != *username {
+            self.refuse(&verified, 441);
+            return;
+        }
+        if allocation.tuple != tuple {
+            if self.by_tuple.contains_key(&tuple) {
+                self.refuse(&verified, 437);
+                return;
+            }
+            if !self.move_to(index, tuple, path) {
+                self.refuse(&verified, 486);
+                return;
+            }
+        }
+        self.refresh_allocation(now, &verified, index, request);
+    }
+
+    /// Puts an allocation on a new five-tuple, with a new ticket; `false` when the new address has its quota full.
+    fn move_to(&mut self, index: usize, tuple: FiveTuple, path: PathId) -> bool {
+        let serial = self.next_serial;
+        let ticket = self.ticket(serial);
+        let settings = &self.shared.settings;
+        let Some(allocation) = self.allocations.get_mut(index) else { return false };
+        let user = settings.credentials.quota_name(&allocation.username);
+        // Given back first: whoever is at a limit may still move.
+        self.shared.quotas.release(user, allocation.tuple.client.ip());
+        if !self.shared.quotas.take(&settings.limits, user, tuple.client.ip()) {
+            self.shared.quotas.put_back(user, allocation.tuple.client.ip());
+            return false;
+        }
+        self.by_tuple.remove(&allocation.tuple);
+        self.by_tuple.insert(tuple, index);
+        allocation.tuple = tuple;
+        allocation.path = path;
+        allocation.serial = serial;
+        allocation.ticket = Some(ticket);
+        self.next_serial += 1;
+        true
+    }
+}
