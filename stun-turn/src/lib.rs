@@ -40,9 +40,12 @@
 //! # }
 //! ```
 
+#![deny(unsafe_code)]
+
 mod auth;
 mod core;
 mod directory;
+mod driver;
 mod five_tuple;
 mod limits;
 mod policy;
@@ -60,6 +63,9 @@ pub use core::{
     RelayPeer, RelayWanted, Relayed, Shared, Turn,
 };
 pub use directory::RelayDirectory;
+pub use driver::{
+    BindError, Certificate, CertificateError, Config, Handle, Listener, Metrics, Server, Worker,
+};
 pub use five_tuple::{FiveTuple, PathId, RelayId, Transport};
 pub use limits::{Limits, Quotas, RateTable, TokenBucket, limit_key};
 pub use policy::{AddressVerdict, PeerPolicy};

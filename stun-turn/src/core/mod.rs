@@ -425,6 +425,11 @@ impl Turn {
         &self.counters
     }
 
+    /// Whether `tuple` has an allocation.
+    pub fn has_allocation(&self, tuple: &FiveTuple) -> bool {
+        self.by_tuple.contains_key(tuple)
+    }
+
     /// Takes no more allocations; clients are sent to an alternate server of their family when there is one. What exists goes on.
     pub fn drain(&mut self, alternate_v4: Option<SocketAddr>, alternate_v6: Option<SocketAddr>) {
         self.service = Service::Draining { alternate_v4, alternate_v6 };

@@ -224,6 +224,9 @@ impl Turn {
         let verdict = policy.verdict(address, &relay_addresses);
         match verdict {
             AddressVerdict::Denied => Err(403),
+            // A permission is for an address, whatever the port; but whoever names a port of this machine that is no relay says
+            // what is meant.
+            AddressVerdict::Own if !self.allows_port(verdict, peer) => Err(403),
             verdict => Ok(Permission { address, expires: now + PERMISSION_LIFETIME, verdict, is_own }),
         }
     }

@@ -52,6 +52,8 @@ pub const RESPONSE_PORT: u16 = 0x0027;
 pub const CONNECTION_ID: u16 = 0x002a;
 /// RFC 8656, section 18.11.
 pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
+/// The number that ADDITIONAL-ADDRESS-FAMILY had in a draft, and still has in Debian's clients.
+pub const ADDITIONAL_ADDRESS_FAMILY_DRAFT: u16 = 0x8032;
 /// RFC 8656, section 18.12.
 pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
 /// RFC 8489, section 14.11.

@@ -149,7 +149,9 @@ impl<'a> Request<'a> {
             attr::LIFETIME => &mut self.lifetime,
             attr::REQUESTED_TRANSPORT => &mut self.requested_transport,
             attr::REQUESTED_ADDRESS_FAMILY => &mut self.requested_family,
-            attr::ADDITIONAL_ADDRESS_FAMILY => &mut self.additional_family,
+            attr::ADDITIONAL_ADDRESS_FAMILY | attr::ADDITIONAL_ADDRESS_FAMILY_DRAFT => {
+                &mut self.additional_family
+            }
             attr::EVEN_PORT => &mut self.even_port,
             attr::RESERVATION_TOKEN => &mut self.reservation_token,
             attr::CHANNEL_NUMBER => &mut self.channel_number,
