@@ -38,6 +38,17 @@ pub(super) struct Associations {
 /// Handshakes under way at most, so that hellos from made-up addresses stay cheap. They are forgotten after a few seconds.
 const MAX_HANDSHAKES: usize = 512;
 
+/// The answer to a client that knows DTLS 1.0 alone: a fatal alert, `protocol_version` (RFC 6347, section 4.1). Without it such a client waits
+/// instead of trying another version.
+pub(super) const VERSION_ALERT: [u8; 15] = [21, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70];
+
+/// Whether a record holds the beginning of a ClientHello whose highest version is DTLS 1.0.
+pub(super) fn is_outdated_hello(record: &[u8]) -> bool {
+    let is_hello = record.first() == Some(&22) && record.get(13) == Some(&1);
+    let is_beginning = record.get(19..22) == Some(&[0, 0, 0]);
+    is_hello && is_beginning && record.get(25..27) == Some(&[0xfe, 0xff])
+}
+
 /// What an association has to say.
 #[derive(Clone, Copy)]
 pub(super) enum Event<'a> {

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::clock;
 use super::connections::Connections;
-use super::dtls::Associations;
+use super::dtls::{Associations, VERSION_ALERT, is_outdated_hello};
 use super::egress::Egress;
 use super::mailbox::{Batch, Mailbox, Order};
 use super::peer_stream::PeerStream;
@@ -503,6 +503,10 @@ impl Worker {
 
     fn read_dtls(&mut self, now: Instant, listener: usize, tuple: FiveTuple, record: &[u8]) {
         let Some(context) = self.tls.dtls.clone() else { return };
+        if is_outdated_hello(record) {
+            self.send_udp(listener, tuple.client, tuple.server.ip(), [&VERSION_ALERT, &[], &[]]);
+            return;
+        }
         let tuple = FiveTuple { transport: Transport::Dtls, ..tuple };
         let limit = self.limits.connections;
         let Some(index) = self.associations.find_or_begin(now, listener, tuple, record, &context, limit)
