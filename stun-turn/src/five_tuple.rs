@@ -65,6 +65,11 @@ fn wide(address: IpAddr) -> u128 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PathId(pub u32);
 
+impl PathId {
+    /// The way to a client that is gone for now. It leads to no socket.
+    pub const NOWHERE: Self = Self(u32::MAX);
+}
+
 /// The driver's name for a relay's socket: small numbers, used anew when a relay is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RelayId(pub u32);

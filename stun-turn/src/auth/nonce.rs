@@ -71,13 +71,19 @@ impl NonceKey {
         if is_fresh && is_ours { NonceState::Valid } else { NonceState::Stale }
     }
 
-    /// A tag over `message` that nobody else can make, for tokens that clients hand back.
+    /// A tag over `message` that nobody else can make, for tokens that clients hand back. Text, because there are clients that keep such
+    /// a token as a string that ends with a zero.
     pub(crate) fn tag(&self, message: &[u8]) -> [u8; 16] {
         let mut context = hmac::Context::with_key(&self.key);
         // Nonces are made of at most 22 bytes, so nothing that begins with this is one.
         context.update(b"a token, and not one of the nonces");
         context.update(message);
-        context.sign().as_ref().first_chunk::<16>().copied().unwrap_or_default()
+        let raw = context.sign().as_ref().first_chunk::<12>().copied().unwrap_or_default();
+        let mut text = [b'A'; 16];
+        if STANDARD_NO_PAD.encode_slice(raw, &mut text).is_err() {
+            tracing::debug!("a tag did not fit");
+        }
+        text
     }
 
     fn mac(&self, second: u32, client: SocketAddr) -> [u8; MAC] {

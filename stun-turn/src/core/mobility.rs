@@ -7,7 +7,8 @@ use crate::five_tuple::{FiveTuple, PathId};
 use crate::wire::Request;
 
 impl Turn {
-    /// What proves that a client on a new five-tuple is the one that has the allocation.
+    /// What names an allocation to a client on a new five-tuple. It stays the same for the life of the allocation, so that a client whose
+    /// answer got lost can ask again; without the user's password it is worth nothing.
     pub(super) fn ticket(&self, serial: u64) -> [u8; 16] {
         self.nonces.tag(&serial.to_be_bytes())
     }
@@ -35,7 +36,7 @@ impl Turn {
             self.refuse(&verified, 441);
             return;
         }
-        if allocation.tuple != tuple {
+        if allocation.tuple != tuple || allocation.path == PathId::NOWHERE {
             if self.by_tuple.contains_key(&tuple) {
                 self.refuse(&verified, 437);
                 return;
@@ -48,10 +49,8 @@ impl Turn {
         self.refresh_allocation(now, &verified, index, request);
     }
 
-    /// Puts an allocation on a new five-tuple, with a new ticket; `false` when the new address has its quota full.
+    /// Puts an allocation on a new five-tuple; `false` when the new address has its quota full.
     fn move_to(&mut self, index: usize, tuple: FiveTuple, path: PathId) -> bool {
-        let serial = self.next_serial;
-        let ticket = self.ticket(serial);
         let settings = &self.shared.settings;
         let Some(allocation) = self.allocations.get_mut(index) else { return false };
         let user = settings.credentials.quota_name(&allocation.username);
@@ -61,13 +60,12 @@ impl Turn {
             self.shared.quotas.put_back(user, allocation.tuple.client.ip());
             return false;
         }
-        self.by_tuple.remove(&allocation.tuple);
+        if self.by_tuple.get(&allocation.tuple) == Some(&index) {
+            self.by_tuple.remove(&allocation.tuple);
+        }
         self.by_tuple.insert(tuple, index);
         allocation.tuple = tuple;
         allocation.path = path;
-        allocation.serial = serial;
-        allocation.ticket = Some(ticket);
-        self.next_serial += 1;
         true
     }
 }

@@ -368,9 +368,7 @@ impl Turn {
                 None
             }
             Input::Disconnected { tuple } => {
-                if let Some(&index) = self.by_tuple.get(&tuple) {
-                    self.remove(index);
-                }
+                self.disconnect(tuple);
                 self.abandon_openings(tuple);
                 None
             }
@@ -530,10 +528,24 @@ impl Turn {
         z ^ (z >> 31)
     }
 
+    /// A client's connection has ended: so has its allocation, unless it may come back on another (RFC 8016).
+    fn disconnect(&mut self, tuple: FiveTuple) {
+        let Some(&index) = self.by_tuple.get(&tuple) else { return };
+        match self.allocations.get_mut(index) {
+            Some(allocation) if allocation.ticket.is_some() => {
+                allocation.path = PathId::NOWHERE;
+                self.by_tuple.remove(&tuple);
+            }
+            _ => self.remove(index),
+        }
+    }
+
     /// Ends an allocation and closes what belongs to it.
     fn remove(&mut self, index: usize) {
         let Some(allocation) = self.allocations.try_remove(index) else { return };
-        self.by_tuple.remove(&allocation.tuple);
+        if self.by_tuple.get(&allocation.tuple) == Some(&index) {
+            self.by_tuple.remove(&allocation.tuple);
+        }
         for relay in allocation.relays() {
             self.close_relay(relay);
         }

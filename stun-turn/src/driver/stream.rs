@@ -203,6 +203,16 @@ impl Stream {
         self.pending.write_to(&self.socket)
     }
 
+    /// Says goodbye, where the protocol has a word for it, and writes what the socket takes.
+    pub(super) fn close(&mut self) {
+        if let Layer::Tls(tls) = &mut self.layer {
+            tls.send_close_notify();
+        }
+        if let Err(error) = self.flush() {
+            tracing::trace!(%error, "connection closed with bytes left");
+        }
+    }
+
     /// Moves records from the TLS engine to what is pending.
     fn move_tls(&mut self) -> io::Result<()> {
         if let Layer::Tls(tls) = &mut self.layer {

@@ -186,7 +186,7 @@ impl Worker {
     pub(super) fn close_stream(&mut self, now: Instant, index: usize) {
         let Some(mut stream) = self.streams.try_remove(index) else { return };
         // What was said last is sent if it can be: an error response, a TLS alert.
-        let _ = stream.flush();
+        stream.close();
         self.hub.connections.release(stream.tuple.client.ip());
         if let Some(peer) = stream.spliced {
             self.finish_peer(now, peer);
