@@ -35,6 +35,13 @@ impl TokenBucket {
         }
     }
 
+    /// Whether nothing of a burst is missing, so that the bucket need not be remembered.
+    pub fn is_full(&self, now: Timestamp, burst: u32, per_second: u32) -> bool {
+        let mut looked_at = *self;
+        let _ = looked_at.take(now, burst, per_second);
+        looked_at.millitokens + 1000 >= u64::from(burst) * 1000
+    }
+
     /// As [`Self::take`], for rates below one in a second: a token every `every`.
     pub fn take_slow(&mut self, now: Timestamp, burst: u32, every: Duration) -> Result<(), u64> {
         let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -177,7 +177,7 @@ mod tests {
         let text = "x".repeat(70_000);
         assert_eq!(code(&format!(r#"{{"type":"chat","text":"{text}"}}"#)), Code::TooLarge);
         assert!(decode(&format!(r#"{{"type":"signal","to":"a","description":{{"sdp":"{text}"}}}}"#)).is_ok());
-        let text = "x".repeat(260_000);
+        let text = "x".repeat(263_000);
         assert_eq!(
             code(&format!(r#"{{"type":"signal","to":"a","description":{{"sdp":"{text}"}}}}"#)),
             Code::TooLarge

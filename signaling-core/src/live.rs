@@ -191,17 +191,14 @@ impl LiveRoom {
         let welcome = self.welcome(now, env, claims.peer, false, Some(last_id))?;
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
         let session = self.sessions.get_mut(&claims.peer).ok_or_else(unknown)?;
-        match connection {
-            Some((connection, request)) => {
-                session.connect(now, connection);
-                session.answer(Arc::clone(&welcome), request);
-                self.catch_up(now, env, claims.peer, last_id);
-            }
-            None => {
-                // The former connection is not the client's any more; the stream that follows gets the replay.
-                session.disconnect(now, Some(CloseReason::Replaced));
-                session.expect_stream(last_id);
-            }
+        if let Some((connection, request)) = connection {
+            session.connect(now, connection);
+            session.answer(Arc::clone(&welcome), request);
+            self.catch_up(now, env, claims.peer, last_id);
+        } else {
+            // The former connection is not the client's any more; the stream that follows gets the replay.
+            session.disconnect(now, Some(CloseReason::Replaced));
+            session.expect_stream(last_id);
         }
         self.settle(now, env);
         self.look_after(now, env, claims.peer);
@@ -301,6 +298,9 @@ impl LiveRoom {
         };
         if let Err(wait_ms) = session.take_token(now, &env.rules.limits) {
             // The number is not used up: the client may send the same again.
+            if let Some(seq) = seq {
+                session.postpone(seq);
+            }
             let refusal = Refusal::rate_limited(wait_ms);
             session.answer(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
             return self.deliver_to(now, env, peer);

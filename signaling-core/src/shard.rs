@@ -121,9 +121,13 @@ impl Shard {
         self.schedule(&record.room);
     }
 
-    /// Makes a room with an unguessable name. It lives until nobody has entered it for a day.
-    pub fn make_room(&mut self, now: Timestamp, topology: TopologyChoice) -> Result<MadeRoom, Refusal> {
-        let room = RoomId::made_by_server(&self.env.rules.key, &mut *self.env.entropy);
+    /// Makes a room by a name that [`RoomId::made_by_server`] gave. It lives until nobody has entered it for a day.
+    pub fn make_room(
+        &mut self,
+        now: Timestamp,
+        room: RoomId,
+        topology: TopologyChoice,
+    ) -> Result<MadeRoom, Refusal> {
         let life = LifeId::random(&mut *self.env.entropy);
         self.open(now, &RoomRecord::new(room.clone(), life, now, topology))?;
         let claims = HostClaims { room: room.clone(), life };
@@ -159,6 +163,16 @@ impl Shard {
     ) -> Result<(Seat, Arc<Frame>), Refusal> {
         let name = Name::parse(grant.name.as_deref().unwrap_or(&join.name))?;
         let room = &join.room;
+        let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.env.rules.key, token));
+        let host_token = host_token.filter(|claims| claims.room == *room);
+        if join.token.is_some() && host_token.is_none() && !grant.token_known {
+            return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
+        }
+        let is_current =
+            |claims: &HostClaims| self.rooms.get(room).is_some_and(|live| live.room.life() == claims.life);
+        if grant.hosts_only && !host_token.as_ref().is_some_and(is_current) {
+            return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
+        }
         let made_it = self.find_or_open(now, join, grant)?;
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(Refusal::new(Code::Internal, "the room is not there"));
@@ -288,6 +302,16 @@ impl Shard {
     pub fn knows(&self, seat: &Seat) -> bool {
         let session = self.rooms.get(&seat.room).and_then(|live| live.session(seat.peer));
         session.is_some_and(|session| session.id == seat.session)
+    }
+
+    /// Whether the session is there, and in its room rather than in the lobby.
+    pub fn is_joined(&self, seat: &Seat) -> bool {
+        self.knows(seat)
+            && self
+                .rooms
+                .get(&seat.room)
+                .and_then(|live| live.session(seat.peer))
+                .is_some_and(|session| !session.waiting)
     }
 
     /// A message of a peer, over a connection or (HTTP) by itself. Answers go out over the session's connection.

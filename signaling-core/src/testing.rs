@@ -2,7 +2,7 @@
 
 use crate::{Entropy, MediaDemand, MediaPlane, RoomId};
 
-/// Repeatable "randomness" (SplitMix64).
+/// Repeatable "randomness" (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub struct SeededEntropy(u64);
 

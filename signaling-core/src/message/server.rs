@@ -30,7 +30,6 @@ pub struct PeerView {
 /// A room as its members see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts, named by the protocol")]
 pub struct RoomView {
     /// The room's name.
     pub id: RoomId,

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::{Code, PeerId, Refusal};
 
-/// JSON that the server carries and does not read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// JSON that the server carries and does not read. It stands on one line, since event streams are made of lines.
+#[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Json(Arc<RawValue>);
 
@@ -16,6 +16,18 @@ impl Json {
     /// The text as it came.
     pub fn as_str(&self) -> &str {
         self.0.get()
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if !raw.get().contains(['\n', '\r']) {
+            return Ok(Self(raw.into()));
+        }
+        // Inside strings JSON has no line breaks as they are: these are blanks between tokens.
+        let one_line = raw.get().replace(['\n', '\r'], " ");
+        RawValue::from_string(one_line).map(|raw| Self(raw.into())).map_err(serde::de::Error::custom)
     }
 }
 
@@ -341,6 +353,12 @@ pub struct IceServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn carried_json_stands_on_one_line() {
+        let json: Json = serde_json::from_str("{\r\n \"a\":\n[1,\n\"x\\ny\"]}").unwrap();
+        assert_eq!(json.as_str(), r#"{   "a": [1, "x\ny"]}"#);
+    }
 
     #[test]
     fn names_are_trimmed_and_bounded() {

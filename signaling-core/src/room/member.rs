@@ -10,7 +10,6 @@ use crate::{PeerId, SessionId, Timestamp};
 
 /// A peer of a room, or somebody in its lobby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts, named by the protocol")]
 pub struct Member {
     /// Who.
     pub id: PeerId,

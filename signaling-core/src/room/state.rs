@@ -84,6 +84,10 @@ impl RoomState {
 }
 
 impl Room {
+    #[allow(
+        clippy::too_many_lines,
+        reason = "one arm for each fact; splitting it would hide that it is whole"
+    )]
     pub(super) fn apply_fact(&mut self, entry: &Entry) {
         let state = &mut self.state;
         match &entry.fact {
