@@ -12,6 +12,8 @@ use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId, shard_hash};
 use crate::config::Config;
 use crate::dtls::Identity;
 use crate::error::SfuError;
+use crate::handover::HandOver;
+use crate::path::Path;
 use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker};
 
 /// Inputs that may wait for a worker.
@@ -30,15 +32,21 @@ impl Sfu {
         }
         let workers = config.workers;
         let shared = Arc::new(Shared { identity: Identity::generate()?, config });
+        let mut wakes = Vec::new();
+        let mut pipes = Vec::new();
+        for _ in 0..workers {
+            let (read, write) = std::io::pipe()?;
+            wakes.push(Arc::new(Wake { signalled: AtomicBool::new(false), pipe: write }));
+            pipes.push(read);
+        }
         let mut mailboxes = Vec::new();
         let mut seats = Vec::new();
-        for index in 0..workers {
+        let relations = HandOver::between(&wakes).into_iter();
+        for (index, ((hand_over, wake), wake_pipe)) in (0..).zip(relations.zip(wakes).zip(pipes)) {
             let (sender, inputs) = sync_channel(MAILBOX);
-            let (read, write) = std::io::pipe()?;
-            let wake = Arc::new(Wake { signalled: AtomicBool::new(false), pipe: write });
             mailboxes.push(Mailbox { inputs: sender, wake: Arc::clone(&wake) });
             let worker = Worker::new(index, Arc::clone(&shared), epoch);
-            seats.push(Seat { worker, inputs, wake, wake_pipe: read });
+            seats.push(Seat { worker, inputs, hand_over, wake, wake_pipe });
         }
         Ok((SfuHandle { mailboxes: mailboxes.into() }, seats))
     }
@@ -48,14 +56,28 @@ impl Sfu {
 pub struct Seat {
     /// The state machine.
     pub worker: Worker,
-    pub(crate) inputs: Receiver<Input>,
+    inputs: Receiver<Input>,
+    hand_over: HandOver,
     pub(crate) wake: Arc<Wake>,
     pub(crate) wake_pipe: PipeReader,
 }
 
 impl Seat {
-    /// Hands everything that waits in the mailbox to the worker.
+    /// Takes a datagram from this seat's socket, for this worker or for another one. It is opened in place.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
+        self.hand_over.dispatch(&mut self.worker, now, path, datagram);
+    }
+
+    /// Ends a batch of datagrams: hands over what is for others, and sends on what is for this one.
+    pub fn end_batch(&mut self, now: Instant) {
+        self.hand_over.flush();
+        self.worker.fan_out(now);
+    }
+
+    /// Takes everything that waits: what the rooms ask, and what other workers hand over.
     pub fn take_inputs(&mut self, now: Instant) {
+        self.hand_over.take(&mut self.worker, now);
+        self.worker.fan_out(now);
         while let Ok(input) = self.inputs.try_recv() {
             self.worker.handle_input(now, input);
         }

@@ -64,18 +64,18 @@ fn forwarding_allocates_nothing() {
         while let Some((_, datagram)) = world.clients[publisher].poll_transmit() {
             datagrams.push(datagram);
         }
-        world.worker.egress_mut().clear();
+        world.seat.worker.egress_mut().clear();
         let before = ALLOCATIONS.with(Cell::get);
         for datagram in &mut datagrams {
-            world.worker.handle_datagram(now, source, datagram);
+            world.seat.worker.handle_datagram(now, source, datagram);
         }
-        world.worker.fan_out(now);
+        world.seat.worker.fan_out(now);
         if round >= 60 {
             counted += ALLOCATIONS.with(Cell::get) - before;
-            forwarded += world.worker.egress_mut().datagrams();
+            forwarded += world.seat.worker.egress_mut().datagrams();
         }
         // Feedback and reports go out on timers, not for packets.
-        world.worker.handle_timeout(now);
+        world.seat.worker.handle_timeout(now);
     }
     assert!(forwarded >= 60 * 18 * 20, "{forwarded}");
     assert_eq!(counted, 0, "allocations for {forwarded} packets");

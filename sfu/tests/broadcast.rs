@@ -86,7 +86,8 @@ fn loss_of_five_percent_is_repaired_within_half_a_second() {
         let in_time = playback.latencies_micros.iter().filter(|latency| **latency <= 500_000).count();
         // From the first picture that was played on.
         let sent = f64::from(playback.played) * 9.0;
-        let share = in_time as f64 / sent.max(playback.latencies_micros.len() as f64);
+        let count = |packets: usize| f64::from(u32::try_from(packets).unwrap());
+        let share = count(in_time) / sent.max(count(playback.latencies_micros.len()));
         assert!(share >= 0.997, "seed {seed}: {share} of {sent}");
         assert!(playback.played > 800, "seed {seed}: {}", playback.played);
     }
@@ -105,5 +106,18 @@ fn loss_of_ten_percent_stalls_for_less_than_a_second() {
         let playback = world.playback(player);
         assert!(playback.longest_stall_micros <= 1_000_000, "seed {seed}: {}", playback.longest_stall_micros);
         assert!(playback.played > 700, "seed {seed}: {}", playback.played);
+    }
+}
+
+#[test]
+fn clients_whose_datagrams_reach_another_worker_are_served_all_the_same() {
+    let mut world = World::with_config(30, |config| config.workers = 2);
+    assert!(world.entrance.is_some());
+    let room = World::room("two");
+    world.publisher(&room, 4);
+    let players: Vec<_> = (0..3).map(|_| world.player(&room, None).1).collect();
+    world.run(3 * SECOND);
+    for player in players {
+        assert!(world.played(player) >= 75, "{}", world.played(player));
     }
 }

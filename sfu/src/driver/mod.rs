@@ -17,8 +17,6 @@ pub use socket::MediaSocket;
 
 /// Longest wait without a look at whether to stop.
 const MAX_WAIT: Duration = Duration::from_millis(500);
-/// Bytes to send after which a batch is not collected further.
-const FLUSH_BYTES: usize = 1 << 20;
 
 /// Runs a worker on its socket until `stop` is set. Events are handed to `on_event` on this thread.
 pub fn run(
@@ -55,12 +53,9 @@ pub fn run(
 
 fn receive(seat: &mut Seat, socket: &mut MediaSocket) -> std::io::Result<()> {
     let now = Instant::now();
-    let worker = &mut seat.worker;
-    socket.receive(|path, datagram| worker.handle_datagram(now, path, datagram))?;
-    worker.fan_out(now);
-    if worker.egress_mut().len() > FLUSH_BYTES {
-        flush(seat, socket);
-    }
+    socket.receive(|path, datagram| seat.handle_datagram(now, path, datagram))?;
+    seat.end_batch(now);
+    flush(seat, socket);
     Ok(())
 }
 

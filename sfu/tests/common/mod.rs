@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind, Link, Network, Playback};
-use sfu::{Answer, Config, HttpSession, Input, NegotiationError, Path, Sfu, Worker};
+use sfu::{Answer, Config, HttpSession, Input, NegotiationError, Path, Seat, Sfu};
 use signaling_core::message::{PeerConnection, Role, SignalBody};
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
@@ -31,7 +31,9 @@ pub const SOUND: Duration = Duration::from_millis(20);
 pub struct World {
     pub epoch: Instant,
     pub now: Instant,
-    pub worker: Worker,
+    pub seat: Seat,
+    /// Another worker, whose socket gets all datagrams.
+    pub entrance: Option<Seat>,
     pub network: Network,
     pub server: SocketAddr,
     pub clients: Vec<Client>,
@@ -69,7 +71,9 @@ impl World {
         Self {
             epoch,
             now: epoch,
-            worker: seats.remove(0).worker,
+            // The last worker has the rooms; what comes in by the first is handed over.
+            seat: seats.pop().unwrap(),
+            entrance: seats.pop(),
             network: Network::new(seed),
             server,
             clients: Vec::new(),
@@ -93,7 +97,7 @@ impl World {
     }
 
     pub fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
-        self.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
+        self.seat.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
         self.settle();
     }
 
@@ -128,7 +132,7 @@ impl World {
         let slot = Arc::clone(&result);
         let reply = Box::new(move |answer| *slot.lock().unwrap() = Some(answer));
         let input = Input::Offer { room: room.clone(), peer, session, sdp, via: None, reply };
-        self.worker.handle_input(self.now, input);
+        self.seat.worker.handle_input(self.now, input);
         self.settle();
         let answer = result.lock().unwrap().take();
         answer.expect("the worker replies at once")
@@ -211,24 +215,31 @@ impl World {
         let timers = self.clients.iter().map(Client::poll_timeout).min();
         let media = Some(self.next_picture.min(self.next_sound));
         let next =
-            [arrival, timers, media, self.worker.poll_timeout(), Some(end)].into_iter().flatten().min();
+            [arrival, timers, media, self.seat.worker.poll_timeout(), Some(end)].into_iter().flatten().min();
         self.now = self.now.max(next.unwrap());
         let now = self.now;
         let micros = self.micros();
         let mut batch = false;
         while let Some((from, to, mut datagram)) = self.network.receive(micros) {
             if to == self.server {
-                self.worker.handle_datagram(now, Path::to(from), &mut datagram);
+                let entrance = self.entrance.as_mut().unwrap_or(&mut self.seat);
+                entrance.handle_datagram(now, Path::to(from), &mut datagram);
                 batch = true;
             } else if let Some(client) = self.by_address.get(&to) {
                 self.clients[*client].handle_datagram(now, &mut datagram);
             }
         }
-        if batch {
-            self.worker.fan_out(now);
+        if let Some(entrance) = &mut self.entrance {
+            entrance.end_batch(now);
+            self.seat.take_inputs(now);
+            entrance.take_inputs(now);
+            assert!(entrance.worker.egress_mut().is_empty(), "a worker without rooms sends nothing");
         }
-        if self.worker.poll_timeout().is_some_and(|at| at <= now) {
-            self.worker.handle_timeout(now);
+        if batch {
+            self.seat.end_batch(now);
+        }
+        if self.seat.worker.poll_timeout().is_some_and(|at| at <= now) {
+            self.seat.worker.handle_timeout(now);
         }
         for client in &mut self.clients {
             client.handle_timeout(now);
@@ -267,13 +278,18 @@ impl World {
     pub fn settle(&mut self) {
         let micros = self.micros();
         loop {
-            let sent: Vec<_> =
-                self.worker.egress_mut().iter().map(|(path, bytes)| (path.remote, bytes.to_vec())).collect();
-            self.worker.egress_mut().clear();
+            let sent: Vec<_> = self
+                .seat
+                .worker
+                .egress_mut()
+                .iter()
+                .map(|(path, bytes)| (path.remote, bytes.to_vec()))
+                .collect();
+            self.seat.worker.egress_mut().clear();
             for (to, datagram) in sent {
                 self.network.send(micros, self.server, to, datagram);
             }
-            let Some((room, event)) = self.worker.poll_event() else { break };
+            let Some((room, event)) = self.seat.worker.poll_event() else { break };
             self.events.push((room.clone(), event.clone()));
             if let MediaEvent::Signal { peer, body } = &event
                 && self.answers
@@ -308,7 +324,7 @@ impl World {
             ..SignalBody::default()
         };
         let demand = MediaDemand::Signal { peer, body: Arc::new(body) };
-        self.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
+        self.seat.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
     }
 
     pub fn micros(&self) -> u64 {
