@@ -201,7 +201,8 @@ impl Shard {
             password: join.password.clone(),
             pass,
         };
-        let joined = live.join(now, &mut self.env, admission, made_it, connection);
+        let joined =
+            live.join(now, &mut self.env, admission, made_it, join.reached_at.as_deref(), connection);
         if joined.is_err() && made_it {
             // A join that is refused makes no room either.
             self.rooms.remove(room);

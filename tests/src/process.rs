@@ -70,7 +70,9 @@ impl Visavis {
 
     /// As [`start`](Self::start), in a folder that was used before.
     pub fn start_in(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
-        let mut command = command(folder.path(), &["--listen", "127.0.0.1:0", "--log-format", "json"]);
+        let free = "127.0.0.1:0";
+        let mut command =
+            command(folder.path(), &["--listen", free, "--turn-listen", free, "--log-format", "json"]);
         // Nobody reads it, and a full pipe would hold the server up.
         command.args(arguments).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
