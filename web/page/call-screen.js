@@ -32,7 +32,7 @@ export class CallScreen {
     chat.onunread = (unread) => this.#dock.setUnread(unread);
     this.element = h('div', { class: 'call' },
       h('header', { class: 'call-header' },
-        h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener' }, logo(), h('span', {}, 'Visavis')),
+        h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis')),
         h('h1', { class: 'room-name' }, h('bdi', {}, call.room?.id ?? '')),
         this.#count,
         new LinkButton(this.#toasts).element),

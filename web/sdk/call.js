@@ -1,6 +1,6 @@
 import { Emitter } from './emitter.js';
 import { LocalMedia } from './local-media.js';
-import { MeshCall } from './mesh-call.js';
+import { MediaPath } from './media-path.js';
 import { Roster } from './roster.js';
 import { Session } from './session.js';
 
@@ -11,6 +11,7 @@ import { Session } from './session.js';
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').Room} Room
  * @typedef {import('./protocol.js').ServerEvent} ServerEvent
+ * @typedef {import('./protocol.js').Topology} Topology
  * @typedef {import('./protocol.js').TransportName} TransportName
  * @typedef {import('./protocol.js').Welcome} Welcome
  * @typedef {import('./session.js').SessionState} SessionState
@@ -24,7 +25,7 @@ import { Session } from './session.js';
  * @property {string} media a peer's streams or connection changed
  * @property {ChatLine} chat
  * @property {{from: string, emoji: string}} reaction
- * @property {ServerEvent} event everything that the server says and this class does not act on
+ * @property {ServerEvent} event everything that the server says, before this class acts on it
  * @property {void} self own state changed
  * @property {{reason: string}} ended
  */
@@ -49,8 +50,8 @@ export class Call extends Emitter {
   /** @type {Session} */
   session;
   #roster = new Roster((id) => this.#left(id, 'timeout'));
-  /** @type {MeshCall | null} */
-  #mesh = null;
+  /** @type {MediaPath | null} */
+  #path = null;
   /** @type {RTCIceServer[]} */
   #iceServers = [];
   #resumeWindowMs = 30_000;
@@ -95,6 +96,17 @@ export class Call extends Emitter {
     return this.session.send({ type: 'chat', text, ...(to ? { to } : {}) });
   }
 
+  /** @param {string} emoji */
+  react(emoji) {
+    return this.session.send({ type: 'reaction', emoji });
+  }
+
+  /** @param {boolean} up */
+  raiseHand(up) {
+    this.hand = up;
+    this.#announce();
+  }
+
   /**
    * The others' microphone and camera, and their screen.
    *
@@ -102,12 +114,17 @@ export class Call extends Emitter {
    * @returns {RemoteStreams | undefined}
    */
   streams(id) {
-    return this.#mesh?.streams(id);
+    return this.#path?.streams(id);
   }
 
-  /** The peer connections by peer, for statistics. */
+  /** Whether media of this peer arrives. @param {string} id */
+  isConnected(id) {
+    return this.#path?.isConnected(id) ?? false;
+  }
+
+  /** The peer connections by peer, or `publish` and `subscribe` with the media server, for statistics. */
   connections() {
-    return this.#mesh?.connections() ?? new Map();
+    return this.#path?.connections() ?? new Map();
   }
 
   /** Leaves for good; the devices are given back. */
@@ -126,26 +143,30 @@ export class Call extends Emitter {
     this.#resumeWindowMs = welcome.resumeWindowMs;
     if (this.waiting) return this.emit('room', welcome.room);
     if (!same) this.#tearDown();
-    this.#mesh ??= this.#openMesh(welcome.self.id);
+    const { topology, epoch } = welcome.room;
+    this.#path?.settle(topology, epoch);
+    this.#path ??= this.#openPath(welcome.self, welcome.room);
     this.emit('room', welcome.room);
     for (const peer of welcome.peers ?? []) this.#joined(peer, false);
     this.#announce();
   }
 
-  /** @param {string} self */
-  #openMesh(self) {
-    return new MeshCall({
+  /** @param {Peer} self @param {Room} room */
+  #openPath(self, { topology, epoch }) {
+    return new MediaPath(topology, epoch, {
       self,
       media: this.media,
       iceServers: () => this.#iceServers,
-      epoch: () => this.room?.epoch ?? 0,
-      send: (to, body) => void this.session.send({ type: 'signal', to, ...body }).catch(() => {}),
+      peer: (id) => this.#roster.peer(id),
+      peers: () => this.#roster.peers,
+      send: (message) => void this.session.send(message),
       changed: (id) => this.emit('media', id),
     });
   }
 
   /** @param {ServerEvent} event */
   #event(event) {
+    this.emit('event', event);
     switch (event.type) {
       case 'snapshot':
         return this.#snapshot(event);
@@ -157,27 +178,49 @@ export class Call extends Emitter {
         if (event.peer === this.self?.id) return this.session.close(event.reason);
         return this.#left(event.peer, event.reason);
       case 'signal':
-        return this.#mesh?.signal(event.from, /** @type {any} */ (event));
+        return this.#path?.signal(event.from, /** @type {any} */ (event));
       case 'room-updated':
         this.room = event.room;
         return this.emit('room', event.room);
       case 'topology':
-        if (this.room) this.room = { ...this.room, topology: event.topology, epoch: event.epoch };
-        return this.emit('event', event);
+        return this.#topology(event.topology, event.epoch, event.state);
+      case 'tracks':
+        return this.#tracks(event.peer, event.tracks);
       case 'room-ended':
         return this.session.close(event.reason);
       case 'chat':
         return this.emit('chat', /** @type {any} */ (event));
       case 'reaction':
         return this.emit('reaction', /** @type {any} */ (event));
-      default:
-        return this.emit('event', event);
+      case 'muted':
+        return void this.media.setMicrophone(false);
     }
+  }
+
+  /**
+   * @param {Topology} topology
+   * @param {number} epoch
+   * @param {string} state
+   */
+  #topology(topology, epoch, state) {
+    if (state === 'switching') return this.#path?.prepare(topology, epoch);
+    if (this.room) this.room = { ...this.room, topology, epoch };
+    this.#path?.settle(topology, epoch);
+    if (this.room) this.emit('room', this.room);
+  }
+
+  /** @param {string} id @param {import('./protocol.js').Track[]} tracks */
+  #tracks(id, tracks) {
+    const peer = this.#roster.peer(id);
+    if (!peer) return;
+    this.#roster.put({ ...peer, tracks });
+    this.#path?.refresh();
   }
 
   /** @param {Record<string, any>} snapshot */
   #snapshot({ room, peers }) {
     this.room = room;
+    this.#path?.settle(room.topology, room.epoch);
     this.emit('room', room);
     for (const peer of peers) {
       if (this.#roster.peer(peer.id)) this.#updated(peer);
@@ -185,7 +228,7 @@ export class Call extends Emitter {
       else this.#joined(peer, true);
     }
     this.#roster.snapshot(peers, this.#resumeWindowMs);
-    this.#mesh?.repair();
+    this.#path?.repair();
     this.#announce();
   }
 
@@ -198,24 +241,34 @@ export class Call extends Emitter {
     const known = this.#roster.peer(peer.id) !== undefined;
     this.#roster.put(peer);
     this.emit(known ? 'updated' : 'joined', peer);
-    if (peer.role !== 'viewer') this.#mesh?.add(peer.id, newcomer);
+    if (peer.role !== 'viewer') this.#path?.add(peer.id, newcomer);
   }
 
   /** @param {Peer} peer */
   #updated(peer) {
-    if (peer.id === this.self?.id) {
-      this.self = peer;
-      return this.emit('self', undefined);
-    }
+    if (peer.id === this.self?.id) return this.#updatedSelf(peer);
     this.#roster.put(peer);
     this.emit('updated', peer);
+    this.#path?.refresh();
+  }
+
+  /** @param {Peer} peer */
+  #updatedSelf(peer) {
+    const promoted = this.self !== null && this.self.role !== peer.role;
+    this.self = peer;
+    if (promoted && this.#path && this.room) {
+      // A viewer sends nothing, a participant does: the connections are others.
+      this.#path.close();
+      this.#path = this.#openPath(peer, this.room);
+    }
+    this.emit('self', undefined);
   }
 
   /** @param {string} id @param {string} reason */
   #left(id, reason) {
     const peer = this.#roster.peer(id);
     this.#roster.remove(id);
-    this.#mesh?.remove(id);
+    this.#path?.remove(id);
     if (peer) this.emit('left', { peer, reason });
   }
 
@@ -232,8 +285,8 @@ export class Call extends Emitter {
   }
 
   #tearDown() {
-    this.#mesh?.close();
-    this.#mesh = null;
+    this.#path?.close();
+    this.#path = null;
     const peers = this.#roster.peers;
     this.#roster.clear();
     for (const peer of peers) this.emit('left', { peer, reason: 'left' });

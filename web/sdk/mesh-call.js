@@ -85,6 +85,19 @@ export class MeshCall {
     return this.#peers.get(id)?.streams;
   }
 
+  /** @param {string} id */
+  isConnected(id) {
+    return this.#peers.get(id)?.isConnected ?? false;
+  }
+
+  /** Every connection stands. */
+  get isReady() {
+    return [...this.#peers.values()].every(({ isConnected }) => isConnected);
+  }
+
+  /** Which track is what is agreed by the lines of the descriptions: there is nothing to do. */
+  refresh() {}
+
   /** The peer connections by peer, for statistics. */
   connections() {
     return new Map([...this.#peers].map(([id, { connection }]) => [id, connection]));

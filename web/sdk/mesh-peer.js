@@ -1,3 +1,5 @@
+import { fill, limit, originOf, put } from './transceivers.js';
+
 /**
  * @typedef {import('./local-media.js').LocalMedia} LocalMedia
  * @typedef {import('./protocol.js').SignalBody} SignalBody
@@ -236,11 +238,11 @@ export class MeshPeer {
   #collectStreams() {
     if (!this.#lines) return;
     const { audio, video } = this.#lines;
-    fill(this.streams.main, [audio, video]);
+    fill(this.streams.main, tracksOf([audio, video]));
     const others = this.connection.getTransceivers().filter((line) => line !== audio && line !== video);
     const screens = others.filter(({ currentDirection }) => currentDirection?.includes('recv'));
     if (screens.length === 0) this.streams.screen = null;
-    else fill((this.streams.screen ??= new MediaStream()), screens);
+    else fill((this.streams.screen ??= new MediaStream()), tracksOf(screens));
     this.#options.changed();
   }
 
@@ -276,41 +278,7 @@ export class MeshPeer {
   }
 }
 
-/**
- * Which connection of the other side a description is of.
- *
- * @param {RTCSessionDescriptionInit} description
- */
-function originOf({ sdp }) {
-  return /^o=\S+ (\S+)/m.exec(sdp ?? '')?.[1];
-}
-
-/**
- * @param {RTCRtpTransceiver | undefined} line
- * @param {MediaStreamTrack | null} track
- */
-async function put(line, track) {
-  if (line && line.sender.track !== track) await line.sender.replaceTrack(track);
-}
-
-/**
- * @param {RTCRtpTransceiver | undefined} line
- * @param {number} maxBitrate bits per second
- */
-async function limit(line, maxBitrate) {
-  const parameters = line?.sender.getParameters();
-  const [encoding] = parameters?.encodings ?? [];
-  if (!line || !parameters || !encoding || encoding.maxBitrate === maxBitrate) return;
-  encoding.maxBitrate = maxBitrate;
-  await line.sender.setParameters(parameters).catch(() => {});
-}
-
-/**
- * @param {MediaStream} stream
- * @param {(RTCRtpTransceiver | undefined)[]} lines
- */
-function fill(stream, lines) {
-  const tracks = lines.flatMap((line) => (line ? [line.receiver.track] : []));
-  for (const track of stream.getTracks()) if (!tracks.includes(track)) stream.removeTrack(track);
-  for (const track of tracks) if (!stream.getTracks().includes(track)) stream.addTrack(track);
+/** @param {(RTCRtpTransceiver | undefined)[]} lines */
+function tracksOf(lines) {
+  return lines.flatMap((line) => (line ? [line.receiver.track] : []));
 }
