@@ -10,7 +10,7 @@ use crate::message::{
     ClientMessage, IceServers, LeaveReason, PeerView, Reply, Role, ServerEvent, Snapshot, Welcome,
     WelcomeState,
 };
-use crate::room::{Admission, Audience, Effect, Fact, LobbyVerdict, Pass, Room, RoomInput};
+use crate::room::{Admission, Audience, Effect, Fact, LobbyVerdict, Pass, Room, RoomInput, RoomRecord};
 use crate::session::{Gap, NewConnection, Sequence, Session};
 use crate::shard::Environment;
 use crate::{
@@ -498,7 +498,10 @@ impl LiveRoom {
         for demand in entry.demands(&self.room) {
             env.media.demand(self.room.id(), demand);
         }
-        if entry.is_durable() {
+        // What must last is kept before anybody hears of it.
+        if matches!(entry.fact, Fact::Ended { .. }) {
+            self.keep_end(now, env);
+        } else if entry.is_durable() {
             env.store.save(&self.room.record());
         }
         match &entry.fact {
@@ -519,6 +522,16 @@ impl LiveRoom {
                 self.sessions.clear();
             }
             _ => {}
+        }
+    }
+
+    fn keep_end(&self, now: Timestamp, env: &mut Environment) {
+        let room = self.room.id();
+        if room.is_made_by(&env.rules.key) {
+            // Its name says that it was made here; that it is gone says that it is dead.
+            env.store.forget(room);
+        } else {
+            env.store.save(&RoomRecord { ended_at: Some(now), ..self.room.record() });
         }
     }
 
