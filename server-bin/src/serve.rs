@@ -83,11 +83,7 @@ fn frame_ancestors(settings: &Settings) -> String {
     if settings.frame_ancestors.is_empty() {
         return "'none'".to_owned();
     }
-    let source = |ancestor: &FrameAncestor| match ancestor {
-        FrameAncestor::This => "'self'".to_owned(),
-        FrameAncestor::Other(origin) => origin.to_string(),
-    };
-    settings.frame_ancestors.iter().map(source).collect::<Vec<_>>().join(" ")
+    settings.frame_ancestors.iter().map(FrameAncestor::source).collect::<Vec<_>>().join(" ")
 }
 
 fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {

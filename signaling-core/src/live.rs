@@ -298,6 +298,9 @@ impl LiveRoom {
         };
         if let Err(wait_ms) = session.take_token(now, &env.rules.limits) {
             // The number is not used up: the client may send the same again.
+            if let Some(seq) = seq {
+                session.postpone(seq);
+            }
             let refusal = Refusal::rate_limited(wait_ms);
             session.answer(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
             return self.deliver_to(now, env, peer);

@@ -1,6 +1,6 @@
 //! A peer's relation to the server, over one connection after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::log::Log;
@@ -10,7 +10,7 @@ use crate::{
     TokenBucket,
 };
 
-/// Answers that are kept for a repeated `seq`.
+/// Answers that are kept for a repeated `seq`, and numbers that may come late.
 const KEPT_ANSWERS: usize = 64;
 
 /// Everything the server keeps for a peer besides its place in the room.
@@ -41,6 +41,8 @@ pub(crate) struct Session {
     newest: Option<Arc<Frame>>,
     last_seq: u64,
     recorded: VecDeque<(u64, Arc<Frame>)>,
+    /// Numbers that were refused for their rate, and may come again though greater ones have been used.
+    postponed: BTreeSet<u64>,
     /// The room changed for this peer while it had no connection: a snapshot is due.
     pub(crate) snapshot_due: bool,
     bucket: TokenBucket,
@@ -103,6 +105,7 @@ impl Session {
             newest: None,
             last_seq: 0,
             recorded: VecDeque::new(),
+            postponed: BTreeSet::new(),
             snapshot_due: false,
             bucket: TokenBucket::full(now, limits.message_burst),
         }
@@ -207,14 +210,25 @@ impl Session {
     }
 
     pub(crate) fn sequence(&self, seq: u64) -> Sequence {
-        if seq > self.last_seq {
+        if seq > self.last_seq || self.postponed.contains(&seq) {
             return Sequence::New;
         }
         let recorded = self.recorded.iter().find(|(of, _)| *of == seq);
         Sequence::Repeated(recorded.map(|(_, frame)| Arc::clone(frame)))
     }
 
+    /// Notes that a number was not used up.
+    pub(crate) fn postpone(&mut self, seq: u64) {
+        if seq > self.last_seq || self.postponed.contains(&seq) {
+            self.postponed.insert(seq);
+            if self.postponed.len() > KEPT_ANSWERS {
+                self.postponed.pop_first();
+            }
+        }
+    }
+
     pub(crate) fn record(&mut self, seq: u64, answer: &Arc<Frame>) {
+        self.postponed.remove(&seq);
         self.last_seq = self.last_seq.max(seq);
         self.recorded.push_back((seq, Arc::clone(answer)));
         if self.recorded.len() > KEPT_ANSWERS {

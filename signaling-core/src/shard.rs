@@ -168,6 +168,11 @@ impl Shard {
         if join.token.is_some() && host_token.is_none() && !grant.token_known {
             return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
         }
+        let is_current =
+            |claims: &HostClaims| self.rooms.get(room).is_some_and(|live| live.room.life() == claims.life);
+        if grant.hosts_only && !host_token.as_ref().is_some_and(is_current) {
+            return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
+        }
         let made_it = self.find_or_open(now, join, grant)?;
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(Refusal::new(Code::Internal, "the room is not there"));

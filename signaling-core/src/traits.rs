@@ -97,6 +97,8 @@ pub struct Grant {
     pub may_create: bool,
     /// Whether the join's token was one of the authenticator's. Any other must be a host token of the room.
     pub token_known: bool,
+    /// Good only if the join's token proves to be a host token of the room as it is now.
+    pub hosts_only: bool,
 }
 
 /// Decides who may come in at all, before the room is asked.

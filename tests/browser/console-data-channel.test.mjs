@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+
+import { launch } from './harness.mjs';
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const program = join(
@@ -121,11 +122,7 @@ let browser;
 const terminals = [];
 
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    chromiumSandbox: false,
-    args: ['--disable-features=WebRtcHideLocalIpsWithMdns'],
-  });
+  browser = await launch({ devices: 'none' });
 });
 
 after(async () => {

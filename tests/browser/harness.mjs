@@ -15,8 +15,8 @@ import { chromium } from 'playwright-core';
 export const PATIENCE_MS = 60_000;
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const BINARY = process.env.VISAVIS_BIN ?? path.join(ROOT, 'target/debug/visavis');
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+export const BINARY = process.env.VISAVIS_BIN ?? path.join(ROOT, 'target/debug/visavis');
+export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
 /** A `visavis` with a data folder of its own. */
 export class Server {
@@ -138,11 +138,11 @@ const DEVICES = [
   '--auto-select-desktop-capture-source=Entire screen',
 ];
 
-/** Chromium. `devices`: `granted`, `denied` or `none`. */
-export async function launch({ devices = 'granted', flags = [] } = {}) {
-  if (!CHROMIUM) throw new Error('Chromium is missing: apt-get install chromium');
+/** Chromium. `devices`: `granted`, `denied` or `none`; `executable`: another program that runs it. */
+export async function launch({ devices = 'granted', flags = [], executable = CHROMIUM } = {}) {
+  if (!executable) throw new Error('Chromium is missing: apt-get install chromium');
   const media = { granted: DEVICES, denied: [DEVICES[0], '--deny-permission-prompts'], none: ['--use-fake-ui-for-media-stream'] };
-  return chromium.launch({ executablePath: CHROMIUM, chromiumSandbox: false, args: [...FLAGS, ...media[devices], ...flags] });
+  return chromium.launch({ executablePath: executable, chromiumSandbox: false, args: [...FLAGS, ...media[devices], ...flags] });
 }
 
 /** A browser window of its own for one participant. Its errors end up in `page.problems`. */

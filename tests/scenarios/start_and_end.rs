@@ -28,6 +28,18 @@ fn it_tells_that_it_lives_is_ready_and_which_version_it_is() {
 }
 
 #[test]
+fn those_who_may_frame_the_page_stand_in_its_policy() {
+    let policy = |arguments: &[&str]| {
+        let head = get(Visavis::start(arguments).addr, "/").head.to_ascii_lowercase();
+        let line = head.lines().find(|line| line.starts_with("content-security-policy:")).unwrap().to_owned();
+        line.split(';').map(str::trim).find(|part| part.starts_with("frame-ancestors")).unwrap().to_owned()
+    };
+    assert_eq!(policy(&[]), "frame-ancestors 'none'");
+    let both = ["--frame-ancestors", "self", "--frame-ancestors", "https://Intranet.example:443"];
+    assert_eq!(policy(&both), "frame-ancestors 'self' https://intranet.example");
+}
+
+#[test]
 fn sigterm_ends_it_with_success() {
     let server = Visavis::start(&[]);
     // A connection between two requests does not hold it up.

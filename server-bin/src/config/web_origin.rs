@@ -60,6 +60,16 @@ pub(crate) enum FrameAncestor {
     Other(WebOrigin),
 }
 
+impl FrameAncestor {
+    /// As a Content-Security-Policy has it.
+    pub(crate) fn source(&self) -> &str {
+        match self {
+            Self::This => "'self'",
+            Self::Other(origin) => &origin.0,
+        }
+    }
+}
+
 impl FromStr for FrameAncestor {
     type Err = &'static str;
 
@@ -71,7 +81,7 @@ impl FromStr for FrameAncestor {
     }
 }
 
-/// As it stands in the file. In a Content-Security-Policy `self` is quoted.
+/// As it stands in the file.
 impl fmt::Display for FrameAncestor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,0 +1,212 @@
+//! The data path: from clients to peers, from peers to clients, and from one client to another in the process.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::allocation::Allocation;
+use super::{Relayed, Turn};
+use crate::five_tuple::{FiveTuple, RelayId};
+use crate::policy::AddressVerdict;
+use crate::wire::{AddressFamily, ChannelData, DataPrefix, SendIndication};
+
+/// Where a packet from a client goes.
+enum Route {
+    /// Out of the relay's socket.
+    Socket,
+    /// To a relay of this server.
+    Relay(u8),
+    /// To the media server in this process.
+    Media,
+}
+
+impl Turn {
+    /// `ChannelData` from a client (RFC 8656, section 12.6).
+    pub(super) fn relay_channel_data<'a>(
+        &mut self,
+        now: Instant,
+        tuple: FiveTuple,
+        message: &'a [u8],
+    ) -> Option<Relayed<'a>> {
+        let Some(ChannelData { channel, payload }) = ChannelData::parse(message) else {
+            self.counters.malformed += 1;
+            return None;
+        };
+        let Some(&index) = self.by_tuple.get(&tuple) else {
+            self.counters.dropped_without_permission += 1;
+            return None;
+        };
+        let allocation = self.allocations.get_mut(index)?;
+        let Some(&binding) = allocation.channel(now, channel) else {
+            self.counters.dropped_without_permission += 1;
+            return None;
+        };
+        if !allocation.may_relay(now, payload.len()) {
+            self.counters.dropped_by_bandwidth += 1;
+            return None;
+        }
+        self.route(now, index, binding.peer, binding.is_own, false, payload)
+    }
+
+    /// A Send indication (RFC 8656, section 11.2).
+    pub(super) fn relay_send<'a>(
+        &mut self,
+        now: Instant,
+        tuple: FiveTuple,
+        message: &'a [u8],
+    ) -> Option<Relayed<'a>> {
+        let Some(SendIndication { peer, payload, dont_fragment }) = SendIndication::parse(message) else {
+            self.counters.malformed += 1;
+            return None;
+        };
+        let Some(&index) = self.by_tuple.get(&tuple) else {
+            self.counters.dropped_without_permission += 1;
+            return None;
+        };
+        let allocation = self.allocations.get_mut(index)?;
+        let Some(&permission) = allocation.permission(now, peer.ip()) else {
+            self.counters.dropped_without_permission += 1;
+            return None;
+        };
+        if !allocation.may_relay(now, payload.len()) {
+            self.counters.dropped_by_bandwidth += 1;
+            return None;
+        }
+        // A permission is for an address; the port is new with each packet.
+        if !self.allows_port(permission.verdict, peer) {
+            self.counters.dropped_by_policy += 1;
+            return None;
+        }
+        self.route(now, index, peer, permission.is_own, dont_fragment, payload)
+    }
+
+    /// A datagram that a relay's socket received (RFC 8656, section 11.3).
+    pub(super) fn relay_to_client<'a>(
+        &mut self,
+        now: Instant,
+        relay: RelayId,
+        from: SocketAddr,
+        payload: &'a [u8],
+    ) -> Option<Relayed<'a>> {
+        let index = self.by_relay.get(relay.0 as usize).copied().flatten()?;
+        let allocation = self.allocations.get(index)?;
+        let Some(&permission) = allocation.permission(now, from.ip()) else {
+            self.counters.dropped_without_permission += 1;
+            return None;
+        };
+        // What may not be sent to may not send: a service of this machine has no business with a client.
+        if permission.verdict == AddressVerdict::Own && !self.allows_port(permission.verdict, from) {
+            self.counters.dropped_by_policy += 1;
+            return None;
+        }
+        self.deliver(now, index, from, payload)
+    }
+
+    /// A datagram for a relay of this shard that came through no socket.
+    pub(super) fn relay_locally<'a>(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        from: SocketAddr,
+        payload: &'a [u8],
+    ) -> Option<Relayed<'a>> {
+        let index = self.by_port.get(&to.port()).copied()?;
+        let relay = self.allocations.get(index)?.relay(AddressFamily::of(to.ip()))?;
+        if relay.public != to && relay.bound != to {
+            return None;
+        }
+        if self.allocations.get(index)?.permission(now, from.ip()).is_none() {
+            self.counters.dropped_without_permission += 1;
+            return None;
+        }
+        self.counters.packets_in_process += 1;
+        self.deliver(now, index, from, payload)
+    }
+
+    /// Whether a peer may be sent to, when the verdict about its address is known.
+    pub(super) fn allows_port(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
+        let directory = &self.shared.directory;
+        let media = self.shared.media.as_ref();
+        self.shared.settings.policy.allows_port(verdict, peer, || {
+            directory.owner(peer.port()).is_some() || media.is_some_and(|media| media.serves(peer))
+        })
+    }
+
+    fn route<'a>(
+        &mut self,
+        now: Instant,
+        index: usize,
+        peer: SocketAddr,
+        is_own: bool,
+        dont_fragment: bool,
+        payload: &'a [u8],
+    ) -> Option<Relayed<'a>> {
+        let relay = self.allocations.get(index)?.relay(AddressFamily::of(peer.ip()))?;
+        let route = if is_own { self.own_route(peer) } else { Route::Socket };
+        self.counters.packets_to_peers += 1;
+        self.counters.bytes_to_peers += payload.len() as u64;
+        match route {
+            Route::Socket => Some(Relayed::ToPeer { relay: relay.id, peer, dont_fragment, payload }),
+            Route::Relay(shard) if shard == self.shard => {
+                self.relay_locally(now, peer, relay.public, payload)
+            }
+            Route::Relay(shard) => Some(Relayed::ToShard { shard, to: peer, from: relay.public, payload }),
+            Route::Media => {
+                self.counters.packets_in_process += 1;
+                Some(Relayed::ToMedia { to: peer, from: relay.public, payload })
+            }
+        }
+    }
+
+    fn own_route(&self, peer: SocketAddr) -> Route {
+        if let Some(shard) = self.shared.directory.owner(peer.port()) {
+            return Route::Relay(shard);
+        }
+        match &self.shared.media {
+            Some(media) if media.serves(peer) => Route::Media,
+            _ => Route::Socket,
+        }
+    }
+
+    /// Hands a packet to the client of an allocation that has a permission for its sender.
+    fn deliver<'a>(
+        &mut self,
+        now: Instant,
+        index: usize,
+        from: SocketAddr,
+        payload: &'a [u8],
+    ) -> Option<Relayed<'a>> {
+        let transaction = self.counters.packets_to_clients;
+        let allocation = self.allocations.get_mut(index)?;
+        if !allocation.may_relay(now, payload.len()) {
+            self.counters.dropped_by_bandwidth += 1;
+            return None;
+        }
+        let prefix = prefix(allocation, now, from, payload, transaction)?;
+        let (tuple, path) = (allocation.tuple, allocation.path);
+        self.counters.packets_to_clients += 1;
+        self.counters.bytes_to_clients += payload.len() as u64;
+        Some(Relayed::ToClient { tuple, path, prefix, payload })
+    }
+}
+
+fn prefix(
+    allocation: &Allocation,
+    now: Instant,
+    from: SocketAddr,
+    payload: &[u8],
+    transaction: u64,
+) -> Option<DataPrefix> {
+    if let Some(number) = allocation.channel_to(now, from) {
+        u16::try_from(payload.len()).ok()?;
+        return Some(DataPrefix::channel(number, payload.len(), allocation.tuple.transport.is_stream()));
+    }
+    // An indication is not answered, so its transaction id only has to differ from the last ones.
+    let mut id = [0; 12];
+    let parts = allocation.serial.to_le_bytes().into_iter().take(4).chain(transaction.to_be_bytes());
+    id.iter_mut().zip(parts).for_each(|(slot, byte)| *slot = byte);
+    // The largest datagram leaves no room for the attributes around it: such a payload can't be told to the client.
+    if payload.len() > usize::from(u16::MAX) - 64 {
+        return None;
+    }
+    Some(DataPrefix::indication(from, payload.len(), id))
+}

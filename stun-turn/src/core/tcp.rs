@@ -1,0 +1,224 @@
+//! TCP allocations (RFC 6062): connections from a relay to peers and from peers to it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::allocation::RelayedTransport;
+use super::authenticate::Verified;
+use super::{Output, Turn};
+use crate::five_tuple::{FiveTuple, PathId, RelayId};
+use crate::policy::AddressVerdict;
+use crate::wire::attribute as attr;
+use crate::wire::{AddressFamily, MessageBuilder, Request, TransactionId, method};
+
+/// How long a peer's connection waits for the client to take it (RFC 6062, section 5.2).
+const BIND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The number that names a connection to a client (RFC 6062, section 6.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u32);
+
+/// The driver's name for a peer's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerSocketId(pub u32);
+
+#[derive(Debug)]
+enum State {
+    /// The relay is connecting; the client waits for the answer to its Connect.
+    Connecting(Verified),
+    /// Connected, and the client has not come for it.
+    Waiting { socket: PeerSocketId, until: Instant },
+    /// Bytes flow.
+    Bound { socket: PeerSocketId },
+}
+
+#[derive(Debug)]
+struct PeerConnection {
+    allocation: usize,
+    peer: SocketAddr,
+    state: State,
+}
+
+impl PeerConnection {
+    fn socket(&self) -> Option<PeerSocketId> {
+        match self.state {
+            State::Connecting(_) => None,
+            State::Waiting { socket, .. } | State::Bound { socket } => Some(socket),
+        }
+    }
+}
+
+/// All connections of peers.
+#[derive(Debug, Default)]
+pub(super) struct PeerConnections {
+    by_id: HashMap<ConnectionId, PeerConnection>,
+}
+
+impl PeerConnections {
+    /// When the next one that waits is given up.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let waiting = self.by_id.values().filter_map(|connection| match connection.state {
+            State::Waiting { until, .. } => Some(until),
+            State::Connecting(_) | State::Bound { .. } => None,
+        });
+        waiting.min()
+    }
+
+    pub(super) fn forget_socket(&mut self, socket: PeerSocketId) {
+        self.by_id.retain(|_, connection| connection.socket() != Some(socket));
+    }
+
+    /// Forgets the connections of an allocation and names those to close.
+    pub(super) fn remove_allocation(&mut self, allocation: usize) -> Vec<PeerSocketId> {
+        let gone = self.by_id.extract_if(|_, connection| connection.allocation == allocation);
+        gone.filter_map(|(_, connection)| connection.socket()).collect()
+    }
+
+    fn has_peer(&self, allocation: usize, peer: SocketAddr) -> bool {
+        self.by_id.values().any(|connection| connection.allocation == allocation && connection.peer == peer)
+    }
+
+    fn count(&self, allocation: usize) -> usize {
+        self.by_id.values().filter(|connection| connection.allocation == allocation).count()
+    }
+}
+
+impl Turn {
+    /// Connect (RFC 6062, section 5.2).
+    pub(super) fn connect(&mut self, now: Instant, tuple: FiveTuple, path: PathId, request: &Request<'_>) {
+        let Some((verified, index)) = self.verified_allocation(now, tuple, path, request) else { return };
+        let Some(Ok(peer)) = request.peers().next() else {
+            self.refuse(&verified, 400);
+            return;
+        };
+        let Some(allocation) = self.allocations.get(index) else { return };
+        if allocation.transport != RelayedTransport::Tcp {
+            self.refuse(&verified, 437);
+            return;
+        }
+        let relay = allocation.relay(AddressFamily::of(peer.ip()));
+        let verdict = self.permission(now, index, peer).map(|permission| permission.verdict);
+        let outcome = match (relay, verdict) {
+            (None, _) => Err(443),
+            (_, Err(code)) => Err(code),
+            // Media in this process does not speak TCP, and relays of UDP neither: only holes lead to own addresses.
+            (_, Ok(AddressVerdict::Own)) => Err(403),
+            (_, Ok(verdict)) if !self.allows_port(verdict, peer) => Err(403),
+            (Some(_), _) if self.connections.has_peer(index, peer) => Err(446),
+            (Some(_), _) if self.connections.count(index) >= self.shared.settings.limits.channels => Err(508),
+            (Some(relay), _) => Ok(relay),
+        };
+        match outcome {
+            Err(code) => self.refuse(&verified, code),
+            Ok(relay) => {
+                let id = self.new_connection_id();
+                let state = State::Connecting(verified);
+                self.connections.by_id.insert(id, PeerConnection { allocation: index, peer, state });
+                self.outputs.push_back(Output::ConnectPeer { relay: relay.id, peer, connection: id });
+            }
+        }
+    }
+
+    pub(super) fn peer_connected(&mut self, now: Instant, id: ConnectionId, socket: Option<PeerSocketId>) {
+        let Some(connection) = self.connections.by_id.get_mut(&id) else {
+            // The allocation is gone.
+            if let Some(socket) = socket {
+                self.outputs.push_back(Output::ClosePeer { socket });
+            }
+            return;
+        };
+        let State::Connecting(verified) = connection.state else { return };
+        let Some(socket) = socket else {
+            self.connections.by_id.remove(&id);
+            self.refuse(&verified, 447);
+            return;
+        };
+        connection.state = State::Waiting { socket, until: now + BIND_TIMEOUT };
+        let mut reply = MessageBuilder::success(verified.reply_to);
+        reply.bytes(attr::CONNECTION_ID, &id.0.to_be_bytes());
+        self.succeed(&verified, reply);
+    }
+
+    /// A peer has connected to a relay (RFC 6062, section 5.3).
+    pub(super) fn peer_accepted(
+        &mut self,
+        now: Instant,
+        relay: RelayId,
+        socket: PeerSocketId,
+        from: SocketAddr,
+    ) {
+        let index = self.by_relay.get(relay.0 as usize).copied().flatten();
+        let limit = self.shared.settings.limits.channels;
+        let known = index.and_then(|index| Some((index, self.allocations.get(index)?))).filter(
+            |(index, allocation)| {
+                allocation.permission(now, from.ip()).is_some() && self.connections.count(*index) < limit
+            },
+        );
+        let Some((index, allocation)) = known else {
+            self.counters.dropped_without_permission += 1;
+            self.outputs.push_back(Output::ClosePeer { socket });
+            return;
+        };
+        let (tuple, path) = (allocation.tuple, allocation.path);
+        let id = self.new_connection_id();
+        let state = State::Waiting { socket, until: now + BIND_TIMEOUT };
+        self.connections.by_id.insert(id, PeerConnection { allocation: index, peer: from, state });
+        let mut transaction = [0; 12];
+        let random = [self.next_random().to_be_bytes(), self.next_random().to_be_bytes()];
+        transaction.iter_mut().zip(random.iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
+        let mut attempt = MessageBuilder::indication(method::CONNECTION_ATTEMPT, TransactionId(transaction));
+        attempt.bytes(attr::CONNECTION_ID, &id.0.to_be_bytes());
+        attempt.xor_address(attr::XOR_PEER_ADDRESS, from);
+        self.transmit(tuple, path, attempt.finish(None));
+    }
+
+    /// `ConnectionBind` (RFC 6062, section 5.4): comes on a connection of its own, which carries data from then on.
+    pub(super) fn connection_bind(
+        &mut self,
+        now: Instant,
+        tuple: FiveTuple,
+        path: PathId,
+        request: &Request<'_>,
+    ) {
+        let Some((verified, username)) = self.authenticate(now, tuple, path, request) else { return };
+        let id = request.connection_id().ok().flatten().map(ConnectionId);
+        let has_allocation = self.by_tuple.contains_key(&tuple);
+        let allocations = &self.allocations;
+        let found = id.and_then(|id| self.connections.by_id.get_mut(&id)).filter(|connection| {
+            allocations.get(connection.allocation).is_some_and(|allocation| *allocation.username == *username)
+        });
+        let (Some(connection), false, true) = (found, has_allocation, tuple.transport.is_stream()) else {
+            self.refuse(&verified, 400);
+            return;
+        };
+        let State::Waiting { socket, .. } = connection.state else {
+            self.refuse(&verified, 400);
+            return;
+        };
+        connection.state = State::Bound { socket };
+        let mut reply = MessageBuilder::success(verified.reply_to);
+        reply.bytes(attr::CONNECTION_ID, &id.map_or(0, |id| id.0).to_be_bytes());
+        self.succeed(&verified, reply);
+        self.outputs.push_back(Output::Splice { path, socket });
+    }
+
+    pub(super) fn expire_connections(&mut self, now: Instant) {
+        let late = self.connections.by_id.extract_if(
+            |_, connection| matches!(connection.state, State::Waiting { until, .. } if until <= now),
+        );
+        self.outputs.extend(
+            late.filter_map(|(_, connection)| connection.socket()).map(|socket| Output::ClosePeer { socket }),
+        );
+    }
+
+    fn new_connection_id(&mut self) -> ConnectionId {
+        loop {
+            // The upper half of a 64-bit number.
+            let id = ConnectionId(u32::try_from(self.next_random() >> 32).unwrap_or(0));
+            if !self.connections.by_id.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}

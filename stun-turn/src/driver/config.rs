@@ -1,0 +1,144 @@
+//! What a server is made of: sockets, certificate, threads.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use thiserror::Error;
+
+use crate::auth::{Credentials, StaticUser};
+use crate::core::RelayPeer;
+use crate::five_tuple::Transport;
+use crate::limits::Limits;
+use crate::policy::PeerPolicy;
+use crate::settings::{ExternalAddress, Features};
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// `Udp` takes DTLS as well, and `Tcp` takes TLS, when there is a certificate. `Tls` and `Dtls` take nothing else, and
+    /// need one.
+    pub transport: Transport,
+    /// Port 0 lets the system choose. `[::]` listens on IPv4 as well.
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// UDP on `address`.
+    pub fn udp(address: SocketAddr) -> Self {
+        Self { transport: Transport::Udp, address }
+    }
+
+    /// TCP on `address`.
+    pub fn tcp(address: SocketAddr) -> Self {
+        Self { transport: Transport::Tcp, address }
+    }
+}
+
+/// A certificate with its chain, and its key.
+#[derive(Debug)]
+pub struct Certificate {
+    /// The leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// PKCS #8, SEC 1 or PKCS #1. DTLS needs a key for ECDSA.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Certificate {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+/// Why a certificate can't be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// Not PEM, or without a certificate or key in it.
+    #[error("the certificate or its key can't be read")]
+    Pem(#[from] rustls::pki_types::pem::Error),
+    /// No certificate in the chain.
+    #[error("the chain has no certificate")]
+    Empty,
+    /// Certificate and key don't fit, or the key is of a kind that is not supported.
+    #[error("the certificate can't be used")]
+    Unusable(#[from] rustls::Error),
+}
+
+impl Certificate {
+    /// Reads a chain and a key in PEM.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
+        if chain.is_empty() {
+            return Err(CertificateError::Empty);
+        }
+        Ok(Self { chain, key: PrivateKeyDer::from_pem_slice(key)? })
+    }
+}
+
+/// Configuration of a [`Server`](super::Server).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listeners: Vec<Listener>,
+    /// How this machine is seen from outside.
+    pub external_ips: Vec<ExternalAddress>,
+    /// Where to open relays; empty: where the client came in.
+    pub relay_ips: Vec<IpAddr>,
+    /// Ports of relays.
+    pub relay_ports: RangeInclusive<u16>,
+    /// The realm of the credentials.
+    pub realm: String,
+    /// Shared secrets of ephemeral credentials.
+    pub secrets: Vec<String>,
+    /// Users with a password.
+    pub users: Vec<StaticUser>,
+    /// Quotas and rates.
+    pub limits: Limits,
+    /// Which peers may be reached. The addresses and listeners of this machine are added to it.
+    pub policy: PeerPolicy,
+    /// Extensions. TCP allocations and mobility run on a single shard, because connections and clients move between five-tuples.
+    pub features: Features,
+    /// How long a nonce is good for.
+    pub nonce_lifetime: Duration,
+    /// Threads to run; `None`: one for each processor.
+    pub shards: Option<u8>,
+    /// For TLS and DTLS.
+    pub certificate: Option<Certificate>,
+    /// A media server in the same process.
+    pub media: Option<Arc<dyn RelayPeer>>,
+    /// How long a busy shard waits for more packets before it wakes. Zero: not at all.
+    pub max_wait: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let any = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), 3478);
+        Self {
+            listeners: vec![Listener::udp(any), Listener::tcp(any)],
+            external_ips: Vec::new(),
+            relay_ips: Vec::new(),
+            relay_ports: 49_152..=65_535,
+            realm: "visavis".to_owned(),
+            secrets: Vec::new(),
+            users: Vec::new(),
+            limits: Limits::default(),
+            policy: PeerPolicy::default(),
+            features: Features::default(),
+            nonce_lifetime: Duration::from_mins(10),
+            shards: None,
+            certificate: None,
+            media: None,
+            max_wait: Duration::from_micros(300),
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn credentials(&self) -> Credentials {
+        Credentials { secrets: self.secrets.clone(), users: self.users.clone() }
+    }
+}

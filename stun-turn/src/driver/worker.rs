@@ -1,0 +1,669 @@
+//! One shard: its sockets, its state machine, and the loop that moves between them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::clock;
+use super::connections::Connections;
+use super::dtls::{Associations, VERSION_ALERT, is_outdated_hello};
+use super::egress::Egress;
+use super::mailbox::{Batch, Mailbox, Order};
+use super::peer_stream::PeerStream;
+use super::ports::PortPool;
+use super::server::ShardMetrics;
+use super::stream::Stream;
+use super::sys::{Epoll, Events, Interest, RECEIVE_BATCH, Receiver};
+use super::tls::TlsContext;
+use crate::core::{Input, OpenError, OpenedRelay, OpenedRelays, Output, RelayWanted, Relayed, Turn};
+use crate::five_tuple::{FiveTuple, PathId, RelayId, Transport};
+use crate::wire::{Kind, classify};
+
+/// Batches that one socket may deliver before the others get their turn.
+const SOCKET_BUDGET: usize = 8;
+/// From this rate on, in packets a second, waiting for company pays.
+const BUSY_RATE: f64 = 4_000.0;
+/// As many packets in one turn of the loop are company enough.
+const FULL_TURN: u64 = 64;
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection that has no allocation and says nothing is closed after this.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// A DTLS handshake gets this long.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+const READ_EDGE: Interest = Interest { read: true, write: false, edge: true };
+pub(super) const READ: Interest = Interest { read: true, write: false, edge: false };
+
+/// What an event of epoll is about: the kind in the upper half of the token, the index in the lower.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    Mailbox,
+    Udp(u32),
+    Tcp(u32),
+    Relay(u32),
+    Stream(u32),
+    Peer(u32),
+}
+
+impl Token {
+    pub(super) fn number(self) -> u64 {
+        let (kind, index) = match self {
+            Self::Mailbox => (0, 0),
+            Self::Udp(index) => (1, index),
+            Self::Tcp(index) => (2, index),
+            Self::Relay(index) => (3, index),
+            Self::Stream(index) => (4, index),
+            Self::Peer(index) => (5, index),
+        };
+        (kind << 32) | u64::from(index)
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        let index = u32::try_from(number & 0xffff_ffff).ok()?;
+        match number >> 32 {
+            0 => Some(Self::Mailbox),
+            1 => Some(Self::Udp(index)),
+            2 => Some(Self::Tcp(index)),
+            3 => Some(Self::Relay(index)),
+            4 => Some(Self::Stream(index)),
+            5 => Some(Self::Peer(index)),
+            _ => None,
+        }
+    }
+}
+
+/// The way back to a client, packed into a [`PathId`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    Udp(usize),
+    Stream(usize),
+    Dtls(usize),
+}
+
+const PATH_STREAM: u32 = 1 << 31;
+const PATH_DTLS: u32 = 1 << 30;
+
+impl Path {
+    pub(super) fn id(self) -> PathId {
+        let (index, flag) = match self {
+            Self::Udp(index) => (index, 0),
+            Self::Stream(index) => (index, PATH_STREAM),
+            Self::Dtls(index) => (index, PATH_DTLS),
+        };
+        PathId(u32::try_from(index).unwrap_or(PATH_DTLS - 1) | flag)
+    }
+
+    pub(super) fn of(id: PathId) -> Self {
+        let index = (id.0 & (PATH_DTLS - 1)) as usize;
+        match id.0 {
+            flags if flags & PATH_STREAM != 0 => Self::Stream(index),
+            flags if flags & PATH_DTLS != 0 => Self::Dtls(index),
+            _ => Self::Udp(index),
+        }
+    }
+}
+
+/// A UDP socket that clients send to.
+pub(super) struct UdpListener {
+    pub(super) socket: UdpSocket,
+    pub(super) local: SocketAddr,
+    /// Bound to all addresses: the one that a datagram was sent to comes with it, and goes with the answer.
+    pub(super) is_wildcard: bool,
+    pub(super) transport: Transport,
+}
+
+/// A TCP socket that clients connect to.
+pub(super) struct StreamListener {
+    pub(super) socket: TcpListener,
+    pub(super) transport: Transport,
+}
+
+/// A relay's socket.
+pub(super) enum RelaySocket {
+    Udp { socket: UdpSocket, port: u16, dont_fragment: bool },
+    Tcp { socket: TcpListener, local: SocketAddr },
+}
+
+/// What every shard shares with the others and with the handles.
+pub(super) struct Hub {
+    pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) ports: PortPool,
+    pub(super) metrics: Vec<ShardMetrics>,
+    pub(super) connections: Connections,
+    pub(super) max_wait: Duration,
+}
+
+/// One shard of a running server.
+pub struct Worker {
+    pub(super) index: u8,
+    pub(super) turn: Turn,
+    pub(super) hub: Arc<Hub>,
+    pub(super) media: Option<Arc<dyn crate::core::RelayPeer>>,
+    pub(super) limits: crate::limits::Limits,
+    pub(super) tls: TlsContext,
+    pub(super) epoll: Epoll,
+    pub(super) udp: Vec<UdpListener>,
+    pub(super) tcp: Vec<StreamListener>,
+    pub(super) relays: Slab<RelaySocket>,
+    pub(super) streams: Slab<Stream>,
+    pub(super) dirty_streams: Vec<usize>,
+    pub(super) peers: Slab<PeerStream>,
+    pub(super) associations: Associations,
+    pub(super) egress: Egress,
+    pub(super) scratch: Vec<u8>,
+    pub(super) dtls_buffer: Vec<u8>,
+    pub(super) random: u64,
+    /// Sockets that were left with more to read: an edge is reported once.
+    unfinished: Vec<Token>,
+    packets: u64,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// Everything that a worker is made of, but its loop.
+pub(super) struct Parts {
+    pub(super) index: u8,
+    pub(super) turn: Turn,
+    pub(super) hub: Arc<Hub>,
+    pub(super) media: Option<Arc<dyn crate::core::RelayPeer>>,
+    pub(super) limits: crate::limits::Limits,
+    pub(super) tls: TlsContext,
+    pub(super) udp: Vec<UdpListener>,
+    pub(super) tcp: Vec<StreamListener>,
+    pub(super) random: u64,
+}
+
+impl Worker {
+    pub(super) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { index, turn, hub, media, limits, tls, udp, tcp, random } = parts;
+        let epoll = Epoll::new()?;
+        for (at, listener) in (0..).zip(&udp) {
+            epoll.add(&listener.socket, Token::Udp(at).number(), READ)?;
+        }
+        for (at, listener) in (0..).zip(&tcp) {
+            epoll.add(&listener.socket, Token::Tcp(at).number(), READ)?;
+        }
+        if let Some(mailbox) = hub.mailboxes.get(usize::from(index)) {
+            epoll.add(&mailbox.wake, Token::Mailbox.number(), READ)?;
+        }
+        Ok(Self {
+            index,
+            turn,
+            hub,
+            media,
+            limits,
+            tls,
+            epoll,
+            udp,
+            tcp,
+            relays: Slab::new(),
+            streams: Slab::new(),
+            dirty_streams: Vec::new(),
+            peers: Slab::new(),
+            associations: Associations::default(),
+            egress: Egress::new(),
+            scratch: vec![0; 32 * 1024],
+            dtls_buffer: vec![0; 4096],
+            random,
+            unfinished: Vec::new(),
+            packets: 0,
+        })
+    }
+
+    /// Runs until the server is stopped. It blocks: give it a thread.
+    ///
+    /// # Errors
+    ///
+    /// When epoll itself fails, which happens to no working system.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut receiver = Receiver::new();
+        let mut events = Events::with_capacity(256);
+        let mut batch = Batch::default();
+        let mut next_sweep = clock::now();
+        let mut pace = Pace::new(clock::now(), self.hub.max_wait);
+        loop {
+            let now = clock::now();
+            let timeout = if self.unfinished.is_empty() {
+                let due = self.turn.poll_timeout().map_or(next_sweep, |at| at.min(next_sweep));
+                due.saturating_duration_since(now)
+            } else {
+                Duration::ZERO
+            };
+            let count = self.epoll.wait(&mut events, Some(timeout))?;
+            let now = clock::now();
+            self.packets = 0;
+            let unfinished = std::mem::take(&mut self.unfinished);
+            let ready = (0..count).filter_map(|at| events.token(at)).filter_map(Token::from_number);
+            for token in unfinished.into_iter().chain(ready) {
+                if token == Token::Mailbox {
+                    if !self.read_mailbox(now, &mut batch) {
+                        self.finish_turn(now);
+                        return Ok(());
+                    }
+                } else {
+                    self.read(now, token, &mut receiver);
+                }
+            }
+            if self.turn.poll_timeout().is_some_and(|at| at <= now) {
+                self.turn.handle_timeout(now);
+            }
+            if now >= next_sweep {
+                next_sweep = now + SWEEP_INTERVAL;
+                self.sweep(now);
+            }
+            self.finish_turn(now);
+            pace.wait_for_company(now, self.packets, !self.unfinished.is_empty());
+        }
+    }
+
+    fn read(&mut self, now: Instant, token: Token, receiver: &mut Receiver) {
+        match token {
+            Token::Mailbox => {}
+            Token::Udp(index) => self.read_listener(now, index as usize, receiver),
+            Token::Relay(index) => self.read_relay(now, index, receiver),
+            Token::Tcp(index) => self.accept(now, index as usize),
+            Token::Stream(index) => self.read_stream(now, index as usize),
+            Token::Peer(index) => self.read_peer(now, index as usize),
+        }
+        self.drain_outputs(now);
+    }
+
+    fn read_listener(&mut self, now: Instant, index: usize, receiver: &mut Receiver) {
+        for _ in 0..SOCKET_BUDGET {
+            let Some(listener) = self.udp.get(index) else { return };
+            let (local, transport) = (listener.local, listener.transport);
+            let Ok(count) = receiver.receive(&listener.socket) else { return };
+            for received in (0..count).filter_map(|at| receiver.message(at)) {
+                let server = SocketAddr::new(received.to.unwrap_or(local.ip()), local.port());
+                for datagram in received.bytes.chunks(received.segment) {
+                    self.packets += 1;
+                    let tuple = FiveTuple { transport: Transport::Udp, client: received.from, server };
+                    if classify(datagram) == Kind::Dtls {
+                        self.read_dtls(now, index, tuple, datagram);
+                    } else if transport == Transport::Udp {
+                        self.input(
+                            now,
+                            Input::Client { tuple, path: Path::Udp(index).id(), message: datagram },
+                        );
+                    }
+                }
+            }
+            self.drain_outputs(now);
+            if count < RECEIVE_BATCH {
+                return;
+            }
+        }
+    }
+
+    fn read_relay(&mut self, now: Instant, index: u32, receiver: &mut Receiver) {
+        let relay = RelayId(index);
+        for _ in 0..SOCKET_BUDGET {
+            let socket = match self.relays.get(index as usize) {
+                Some(RelaySocket::Udp { socket, .. }) => socket,
+                Some(RelaySocket::Tcp { .. }) => return self.accept_peers(now, index),
+                None => return,
+            };
+            // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
+            let Ok(count) = receiver.receive(socket) else { return };
+            for received in (0..count).filter_map(|at| receiver.message(at)) {
+                for payload in received.bytes.chunks(received.segment) {
+                    self.packets += 1;
+                    self.input(now, Input::Peer { relay, from: received.from, payload });
+                }
+            }
+            if count < RECEIVE_BATCH {
+                return;
+            }
+        }
+        self.unfinished.push(Token::Relay(index));
+    }
+
+    /// Gives an event to the state machine and does what it says about the packet.
+    pub(super) fn input(&mut self, now: Instant, input: Input<'_>) {
+        match self.turn.handle_input(now, input) {
+            None => {}
+            Some(Relayed::ToPeer { relay, peer, dont_fragment, payload }) => {
+                let Some(RelaySocket::Udp { socket, dont_fragment: is_set, .. }) =
+                    self.relays.get_mut(relay.0 as usize)
+                else {
+                    return;
+                };
+                let fd = socket.as_raw_fd();
+                if *is_set != dont_fragment && peer.is_ipv4() {
+                    // What is queued was meant with the other setting.
+                    self.egress.flush();
+                    if super::sys::set_dont_fragment(socket, dont_fragment).is_ok() {
+                        *is_set = dont_fragment;
+                    }
+                }
+                self.egress.push(fd, peer, None, [payload, &[], &[]]);
+            }
+            Some(Relayed::ToClient { tuple, path, prefix, payload }) => {
+                self.send_data(tuple, path, [prefix.head(), payload, prefix.tail()]);
+            }
+            Some(Relayed::ToShard { shard, to, from, payload }) => {
+                if let Some(mailbox) = self.hub.mailboxes.get(usize::from(shard)) {
+                    mailbox.put(to, from, payload);
+                }
+            }
+            Some(Relayed::ToMedia { to, from, payload }) => {
+                if let Some(media) = &self.media {
+                    media.deliver(from, to, payload);
+                }
+            }
+        }
+    }
+
+    /// Sends a relayed packet to a client.
+    fn send_data(&mut self, tuple: FiveTuple, path: PathId, parts: [&[u8]; 3]) {
+        match Path::of(path) {
+            Path::Udp(index) => self.send_udp(index, tuple.client, tuple.server.ip(), parts),
+            Path::Stream(index) => self.send_stream_data(index, parts),
+            Path::Dtls(index) => self.send_dtls(index, &parts.concat()),
+        }
+    }
+
+    pub(super) fn send_udp(&mut self, listener: usize, to: SocketAddr, from: IpAddr, parts: [&[u8]; 3]) {
+        let Some(listener) = self.udp.get(listener) else { return };
+        let from = listener.is_wildcard.then_some(from);
+        self.egress.push(listener.socket.as_raw_fd(), to, from, parts);
+    }
+
+    /// Does what the state machine wants.
+    pub(super) fn drain_outputs(&mut self, now: Instant) {
+        while let Some(output) = self.turn.poll_output() {
+            match output {
+                Output::Transmit { tuple, path, message } => match Path::of(path) {
+                    Path::Udp(index) => {
+                        self.send_udp(index, tuple.client, tuple.server.ip(), [&message, &[], &[]]);
+                    }
+                    Path::Stream(index) => self.send_stream_control(now, index, &message),
+                    Path::Dtls(index) => self.send_dtls(index, &message),
+                },
+                Output::TransmitFrom { server, client, message } => {
+                    let found = self.udp.iter().position(|listener| listener.local == server);
+                    if let Some(index) = found {
+                        self.send_udp(index, client, server.ip(), [&message, &[], &[]]);
+                    }
+                }
+                Output::OpenRelay { opening, wanted } => {
+                    let result = self.open_relay(now, wanted);
+                    self.input(now, Input::RelayOpened { opening, result });
+                }
+                Output::CloseRelay { relay } => self.close_relay(relay),
+                Output::Disconnect { path } => {
+                    if let Path::Stream(index) = Path::of(path) {
+                        self.close_stream(now, index);
+                    }
+                }
+                Output::ConnectPeer { relay, peer, connection } => {
+                    self.connect_peer(now, relay, peer, connection);
+                }
+                Output::Splice { path, socket } => {
+                    if let Path::Stream(index) = Path::of(path) {
+                        self.splice(now, index, socket);
+                    }
+                }
+                Output::ClosePeer { socket } => self.close_peer(now, socket.0 as usize),
+            }
+        }
+    }
+
+    fn open_relay(&mut self, now: Instant, wanted: RelayWanted) -> Result<OpenedRelays, OpenError> {
+        let ports = &self.hub.ports;
+        let random = splitmix(&mut self.random);
+        match wanted {
+            RelayWanted::Udp { address, additional, is_even, reserve_next } => {
+                let token = splitmix(&mut self.random).to_be_bytes();
+                let opened = if reserve_next {
+                    ports.open_pair(address, self.index, now, random, token)?
+                } else {
+                    ports.open_udp(address, self.index, is_even, random)?
+                };
+                let second = additional.map(|address| ports.open_udp(address, self.index, false, random));
+                let relay = self.add_relay(opened.socket, opened.bound)?;
+                let additional = second
+                    .map(|opened| opened.and_then(|opened| self.add_relay(opened.socket, opened.bound)));
+                Ok(OpenedRelays { relay, additional, reservation: reserve_next.then_some(token) })
+            }
+            RelayWanted::Reserved(token) => {
+                let opened = ports.redeem(token, self.index, now)?;
+                let relay = self.add_relay(opened.socket, opened.bound)?;
+                Ok(OpenedRelays { relay, additional: None, reservation: None })
+            }
+            RelayWanted::Tcp { address } => {
+                let opened = ports.open_tcp(address, self.index, random)?;
+                let relay = self.add_tcp_relay(opened.socket, opened.bound)?;
+                Ok(OpenedRelays { relay, additional: None, reservation: None })
+            }
+        }
+    }
+
+    fn add_relay(&mut self, socket: UdpSocket, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
+        let entry = self.relays.vacant_entry();
+        let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
+        if self.epoll.add(&socket, Token::Relay(id.0).number(), READ_EDGE).is_err() {
+            self.hub.ports.release(bound.port());
+            return Err(OpenError::Exhausted);
+        }
+        entry.insert(RelaySocket::Udp { socket, port: bound.port(), dont_fragment: false });
+        Ok(OpenedRelay { id, bound })
+    }
+
+    fn add_tcp_relay(&mut self, socket: TcpListener, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
+        let entry = self.relays.vacant_entry();
+        let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
+        if self.epoll.add(&socket, Token::Relay(id.0).number(), READ).is_err() {
+            self.hub.ports.release(bound.port());
+            return Err(OpenError::Exhausted);
+        }
+        entry.insert(RelaySocket::Tcp { socket, local: bound });
+        Ok(OpenedRelay { id, bound })
+    }
+
+    fn close_relay(&mut self, relay: RelayId) {
+        // What is queued for its descriptor must go before the number means another socket.
+        self.egress.flush();
+        let port = match self.relays.try_remove(relay.0 as usize) {
+            Some(RelaySocket::Udp { port, .. }) => port,
+            Some(RelaySocket::Tcp { local, .. }) => local.port(),
+            None => return,
+        };
+        self.hub.ports.release(port);
+    }
+
+    /// `false` when the server is to stop.
+    fn read_mailbox(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        let hub = self.hub.clone();
+        let Some(mailbox) = hub.mailboxes.get(usize::from(self.index)) else { return true };
+        let orders = mailbox.take(batch);
+        for (packet, payload) in batch.iter() {
+            self.packets += 1;
+            self.input(now, Input::Local { to: packet.to, from: packet.from, payload });
+        }
+        let mut goes_on = true;
+        for order in orders {
+            match order {
+                Order::Drain { alternate_v4, alternate_v6 } => self.turn.drain(alternate_v4, alternate_v6),
+                Order::Tls(context) => self.tls = context,
+                Order::Stop => goes_on = false,
+            }
+        }
+        self.drain_outputs(now);
+        goes_on
+    }
+
+    fn read_dtls(&mut self, now: Instant, listener: usize, tuple: FiveTuple, record: &[u8]) {
+        let Some(context) = self.tls.dtls.clone() else { return };
+        if is_outdated_hello(record) {
+            self.send_udp(listener, tuple.client, tuple.server.ip(), [&VERSION_ALERT, &[], &[]]);
+            return;
+        }
+        let tuple = FiveTuple { transport: Transport::Dtls, ..tuple };
+        let limit = self.limits.connections;
+        let Some(index) = self.associations.find_or_begin(now, listener, tuple, record, &context, limit)
+        else {
+            return;
+        };
+        let mut events = DtlsEvents::default();
+        let is_alive = self
+            .associations
+            .handle(now, index, record, &mut self.dtls_buffer, &mut |event| events.take(event));
+        self.act_on_dtls(now, index, &events);
+        if !is_alive {
+            self.close_association(now, index);
+        }
+    }
+
+    fn act_on_dtls(&mut self, now: Instant, index: usize, events: &DtlsEvents) {
+        let Some(association) = self.associations.get(index) else { return };
+        let (tuple, listener) = (association.tuple, association.listener);
+        for record in &events.records {
+            self.send_udp(listener, tuple.client, tuple.server.ip(), [record, &[], &[]]);
+        }
+        for message in &events.messages {
+            self.input(now, Input::Client { tuple, path: Path::Dtls(index).id(), message });
+            self.drain_outputs(now);
+        }
+    }
+
+    fn send_dtls(&mut self, index: usize, message: &[u8]) {
+        let mut events = DtlsEvents::default();
+        let is_alive =
+            self.associations.send(index, message, &mut self.dtls_buffer, &mut |event| events.take(event));
+        if is_alive && let Some(association) = self.associations.get(index) {
+            let (tuple, listener) = (association.tuple, association.listener);
+            for record in &events.records {
+                self.send_udp(listener, tuple.client, tuple.server.ip(), [record, &[], &[]]);
+            }
+        }
+    }
+
+    fn close_association(&mut self, now: Instant, index: usize) {
+        if let Some(association) = self.associations.remove(index) {
+            self.input(now, Input::Disconnected { tuple: association.tuple });
+            self.drain_outputs(now);
+        }
+    }
+
+    /// What happens once a second.
+    fn sweep(&mut self, now: Instant) {
+        self.turn.set_unix_time(now, clock::unix_time());
+        self.hub.ports.expire(now);
+        let idle_since = now.checked_sub(IDLE_TIMEOUT).unwrap_or(now);
+        let idle: Vec<usize> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| {
+                stream.spliced.is_none()
+                    && stream.last_heard < idle_since
+                    && !self.turn.has_allocation(&stream.tuple)
+            })
+            .map(|(index, _)| index)
+            .collect();
+        for index in idle {
+            self.close_stream(now, index);
+        }
+        self.sweep_peers(idle_since);
+        self.sweep_dtls(now);
+        self.drain_outputs(now);
+    }
+
+    fn sweep_dtls(&mut self, now: Instant) {
+        let mut events: Vec<(usize, DtlsEvents)> = Vec::new();
+        let mut over = self.associations.handle_timeouts(now, &mut self.dtls_buffer, &mut |index, event| {
+            let mut taken = DtlsEvents::default();
+            taken.take(event);
+            events.push((index, taken));
+        });
+        for (index, taken) in &events {
+            self.act_on_dtls(now, *index, taken);
+        }
+        let since = now.checked_sub(HANDSHAKE_TIMEOUT).unwrap_or(now);
+        let idle_since = now.checked_sub(IDLE_TIMEOUT).unwrap_or(now);
+        for index in self.associations.silent_since(since) {
+            let Some(association) = self.associations.get(index) else { continue };
+            let is_late = !association.is_connected() || association.last_heard < idle_since;
+            if is_late && !self.turn.has_allocation(&association.tuple) {
+                over.push(index);
+            }
+        }
+        for index in over {
+            self.close_association(now, index);
+        }
+    }
+
+    fn finish_turn(&mut self, now: Instant) {
+        self.drain_outputs(now);
+        self.flush_streams(now);
+        self.egress.flush();
+        if let Some(metrics) = self.hub.metrics.get(usize::from(self.index)) {
+            metrics.publish(self.turn.counters(), self.egress.dropped, self.connections());
+        }
+    }
+
+    fn connections(&self) -> u64 {
+        (self.streams.len() + self.associations.len()) as u64
+    }
+}
+
+/// What an association said, kept until the engine is no longer borrowed. DTLS is for the few: it may allocate.
+#[derive(Default)]
+struct DtlsEvents {
+    records: Vec<Vec<u8>>,
+    messages: Vec<Vec<u8>>,
+}
+
+impl DtlsEvents {
+    fn take(&mut self, event: super::dtls::Event<'_>) {
+        match event {
+            super::dtls::Event::Send(record) => self.records.push(record.to_vec()),
+            super::dtls::Event::Message(message) => self.messages.push(message.to_vec()),
+        }
+    }
+}
+
+/// Decides whether to wait a little before the next turn, so that one wake-up serves many packets.
+struct Pace {
+    last: Instant,
+    /// Packets a second, smoothed.
+    rate: f64,
+    max_wait: Duration,
+}
+
+impl Pace {
+    fn new(now: Instant, max_wait: Duration) -> Self {
+        Self { last: now, rate: 0.0, max_wait }
+    }
+
+    fn wait_for_company(&mut self, now: Instant, packets: u64, has_more: bool) {
+        let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
+        self.last = now;
+        // Old turns fade with a time constant of 10 ms: a server that falls silent answers the next packet at once.
+        let weight = 1.0 - (-elapsed / 0.01).exp();
+        let packets_f64 = f64::from(u32::try_from(packets).unwrap_or(u32::MAX));
+        let current = if elapsed > 0.0 { packets_f64 / elapsed } else { self.rate };
+        self.rate += weight * (current - self.rate);
+        let is_busy = self.rate > BUSY_RATE && packets < FULL_TURN && packets > 0;
+        if is_busy && !has_more && !self.max_wait.is_zero() {
+            clock::sleep(self.max_wait);
+        }
+    }
+}
+
+/// The next number of a sequence that looks random. It is seeded by the system's generator.
+pub(super) fn splitmix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

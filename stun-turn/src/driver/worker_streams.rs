@@ -1,0 +1,206 @@
+//! A worker's TCP and TLS clients.
+
+use std::net::TcpStream;
+use std::time::Instant;
+
+use super::peer_stream::PeerStream;
+use super::stream::{MAX_PENDING, ReadOutcome, Stream};
+use super::sys::Interest;
+use super::worker::{Path, READ, Token, Worker};
+use crate::core::Input;
+use crate::five_tuple::{FiveTuple, Transport};
+use crate::wire::{Frame, next_frame};
+
+/// Before it has an allocation, a client sends nothing longer than a request.
+const MAX_STRANGER: usize = 2048;
+/// Connections that are taken in one turn.
+const ACCEPT_BUDGET: usize = 64;
+
+impl Worker {
+    pub(super) fn accept(&mut self, now: Instant, index: usize) {
+        for _ in 0..ACCEPT_BUDGET {
+            let Some(listener) = self.tcp.get(index) else { return };
+            let transport = listener.transport;
+            match listener.socket.accept() {
+                Ok((socket, client)) => self.add_stream(now, socket, client, transport),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() != std::io::ErrorKind::WouldBlock {
+                        tracing::debug!(%error, "connection not accepted");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add_stream(
+        &mut self,
+        now: Instant,
+        socket: TcpStream,
+        client: std::net::SocketAddr,
+        transport: Transport,
+    ) {
+        let Ok(server) = socket.local_addr() else { return };
+        if socket.set_nonblocking(true).is_err() || !self.hub.connections.take(&self.limits, client.ip()) {
+            return;
+        }
+        // Packets of media: one that waits for company is late.
+        let _ = socket.set_nodelay(true);
+        let tuple = FiveTuple { transport: Transport::Tcp, client, server };
+        let allows_plain = transport == Transport::Tcp;
+        let entry = self.streams.vacant_entry();
+        let token = Token::Stream(u32::try_from(entry.key()).unwrap_or(u32::MAX)).number();
+        if self.epoll.add(&socket, token, READ).is_err() {
+            self.hub.connections.release(client.ip());
+            return;
+        }
+        let tls = self.tls.tls.clone();
+        entry.insert(Stream::new(socket, tuple, tls, allows_plain, now));
+    }
+
+    pub(super) fn read_stream(&mut self, now: Instant, index: usize) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let outcome = stream.read(&mut self.scratch);
+        if stream.is_tls() {
+            stream.tuple.transport = Transport::Tls;
+        }
+        stream.last_heard = now;
+        self.dirty_streams.push(index);
+        let is_open = matches!(outcome, Ok(ReadOutcome::Open));
+        if let Err(error) = &outcome {
+            tracing::debug!(%error, "connection failed");
+        }
+        let goes_on = self.take_frames(now, index);
+        if !is_open || !goes_on {
+            self.close_stream(now, index);
+        }
+    }
+
+    /// Gives whole frames to the state machine; `false` when the stream makes no sense.
+    fn take_frames(&mut self, now: Instant, index: usize) -> bool {
+        let Some(stream) = self.streams.get_mut(index) else { return true };
+        let (tuple, path) = (stream.tuple, Path::Stream(index).id());
+        let mut received = std::mem::take(&mut stream.received);
+        if stream.is_finishing {
+            return true;
+        }
+        let mut start = 0;
+        let goes_on = loop {
+            // A frame may have made this a data connection: what follows is the peer's (RFC 6062).
+            let spliced = self.streams.get(index).and_then(|stream| stream.spliced);
+            let rest = received.get(start..).unwrap_or_default();
+            if let Some(peer) = spliced {
+                self.send_to_peer(now, peer, rest);
+                start = received.len();
+                break true;
+            }
+            match next_frame(rest) {
+                Ok(Frame::Whole { message, consumed }) => {
+                    let message = rest.get(..message).unwrap_or_default();
+                    self.input(now, Input::Client { tuple, path, message });
+                    self.drain_outputs(now);
+                    start += consumed;
+                }
+                Ok(Frame::Partial) => {
+                    break rest.len() <= MAX_STRANGER || self.turn.has_allocation(&tuple);
+                }
+                Err(_) => break false,
+            }
+        };
+        received.drain(..start);
+        if received.is_empty() {
+            received.shrink_to(4096);
+        }
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.received = received;
+        }
+        goes_on
+    }
+
+    /// Sends a relayed packet, or drops it when the client does not read.
+    pub(super) fn send_stream_data(&mut self, index: usize, parts: [&[u8]; 3]) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if stream.pending() + length > MAX_PENDING {
+            self.egress.dropped += 1;
+            return;
+        }
+        // A failure shows again when the stream is flushed or read.
+        let _ = stream.send(parts);
+        self.dirty_streams.push(index);
+    }
+
+    /// Sends an answer. A client that lets even those pile up is cut off.
+    pub(super) fn send_stream_control(&mut self, now: Instant, index: usize, message: &[u8]) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let is_full = stream.pending() + message.len() > 2 * MAX_PENDING;
+        if is_full || stream.send([message, &[], &[]]).is_err() {
+            self.close_stream(now, index);
+            return;
+        }
+        self.dirty_streams.push(index);
+    }
+
+    pub(super) fn flush_streams(&mut self, now: Instant) {
+        let mut dirty = std::mem::take(&mut self.dirty_streams);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for &index in &dirty {
+            self.flush_stream(now, index);
+        }
+        dirty.clear();
+        // Closing a stream may have made others dirty; they keep their place for the next turn.
+        dirty.append(&mut self.dirty_streams);
+        self.dirty_streams = dirty;
+    }
+
+    fn flush_stream(&mut self, now: Instant, index: usize) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        if stream.flush().is_err() {
+            self.close_stream(now, index);
+            return;
+        }
+        let is_paused = stream.spliced.and_then(|peer| self.peers.get(peer)).is_some_and(PeerStream::is_full);
+        let wants_write = stream.pending() > 0;
+        if stream.is_finishing && !wants_write {
+            self.close_stream(now, index);
+            return;
+        }
+        let was = (stream.wants_write, stream.is_paused);
+        if was != (wants_write, is_paused) {
+            (stream.wants_write, stream.is_paused) = (wants_write, is_paused);
+            let token = Token::Stream(u32::try_from(index).unwrap_or(u32::MAX)).number();
+            let interest = Interest { read: !is_paused, write: wants_write, edge: false };
+            if self.epoll.modify(&stream.socket, token, interest).is_err() {
+                self.close_stream(now, index);
+                return;
+            }
+        }
+        // There is room again: the other side may go on.
+        if let Some(peer) = self.streams.get(index).and_then(|stream| stream.spliced) {
+            self.update_peer(peer);
+        }
+    }
+
+    pub(super) fn close_stream(&mut self, now: Instant, index: usize) {
+        let Some(mut stream) = self.streams.try_remove(index) else { return };
+        // What was said last is sent if it can be: an error response, a TLS alert.
+        stream.close();
+        self.hub.connections.release(stream.tuple.client.ip());
+        if let Some(peer) = stream.spliced {
+            self.finish_peer(now, peer);
+        }
+        self.input(now, Input::Disconnected { tuple: stream.tuple });
+        self.drain_outputs(now);
+    }
+
+    /// Closes a data connection after its client has been sent what the peer said last.
+    pub(super) fn finish_stream(&mut self, index: usize) {
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.spliced = None;
+            stream.is_finishing = true;
+            self.dirty_streams.push(index);
+        }
+    }
+}
