@@ -42,6 +42,7 @@ async function join({ name, password }) {
   try {
     const welcome = await call.join(options);
     if (welcome.hostToken) takeHostToken(room, welcome.hostToken);
+    call.hostToken ??= token;
   } catch (error) {
     // The token was of an earlier life of a room of this name.
     if (!token || !(error instanceof RefusedError) || error.code !== 'unauthorized') throw error;
