@@ -10,7 +10,7 @@ import { join, launch, mediaFlows, newPage, Server, until, visit } from './harne
 
 const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 const ROOM = 'monday-coffee';
-const DESKTOP = { width: 1280, height: 800 };
+const DESKTOP = { width: 1200, height: 750 };
 const PHONE = { width: 390, height: 844 };
 
 const PEOPLE = [
@@ -27,7 +27,7 @@ function drawing({ wall, skin, hair, clothes, long }) {
     <defs><linearGradient id="w" x1="0" y1="0" x2="1" y2="1"><stop stop-color="${wall[0]}"/><stop offset="1" stop-color="${wall[1]}"/></linearGradient></defs>
     <rect width="1280" height="720" fill="url(#w)"/>
     <rect x="90" y="90" width="230" height="290" rx="12" fill="#fff" opacity=".35"/>
-    <path d="M980 720V430c0-40 70-40 70 0v290zM925 470c60-90 130 10 90 60-40 20-80 0-90-60zM1105 440c-70-70-120 30-80 80 40 20 70-20 80-80z" fill="#2f5d4a" opacity=".55"/>
+    <g fill="#2f5d4a" opacity=".55"><ellipse cx="1010" cy="470" rx="34" ry="110"/><ellipse cx="950" cy="540" rx="30" ry="90" transform="rotate(-32 950 540)"/><ellipse cx="1070" cy="540" rx="30" ry="90" transform="rotate(32 1070 540)"/><rect x="945" y="610" width="130" height="110" rx="14"/></g>
     ${back}
     <path d="M330 720c10-150 120-210 310-210s300 60 310 210z" fill="${clothes}"/>
     <path d="M575 440h130v90c-20 45-110 45-130 0z" fill="${skin}"/>
