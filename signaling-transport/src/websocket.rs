@@ -116,8 +116,9 @@ pub(crate) async fn first_message(
     message: ClientMessage,
 ) -> Result<Opened, Refusal> {
     match message {
-        ClientMessage::Join(join) => {
+        ClientMessage::Join(mut join) => {
             signaling.pass_gate(caller)?;
+            join.reached_at = caller.reached_at();
             let grant = signaling.grant(&join)?;
             signaling.hub().join(*join, grant, None).await
         }

@@ -26,6 +26,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::admission::Permit;
 use super::server::PlainHttp;
+use super::timed_body::TimedBody;
 use super::{Certificates, TrustedProxies};
 
 /// What all connections of a server share.
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) plain_http: PlainHttp,
     pub(super) header_timeout: Duration,
+    pub(super) body_timeout: Duration,
     /// Cancelled when no new request is wanted.
     pub(super) ending: CancellationToken,
 }
@@ -185,7 +187,7 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.notify_one();
-        let mut request = request.map(Body::new);
+        let mut request = request.map(|body| Body::new(TimedBody::new(body, self.shared.body_timeout)));
         let client =
             self.shared.trusted_proxies.client(self.peer, self.tls, request.uri(), request.headers());
         if let Some(location) = self.shared.plain_http.redirect(&client, request.uri()) {
