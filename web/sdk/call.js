@@ -122,7 +122,11 @@ export class Call extends Emitter {
     return this.#path?.isConnected(id) ?? false;
   }
 
-  /** The peer connections by peer, or `publish` and `subscribe` with the media server, for statistics. */
+  /**
+   * The peer connections by peer, or `publish` and `subscribe` with the media server, for statistics.
+   *
+   * @returns {Map<string, RTCPeerConnection>}
+   */
   connections() {
     return this.#path?.connections() ?? new Map();
   }
