@@ -1,3 +1,65 @@
-//! The binary `visavis`.
+//! The binary `visavis`: flags, configuration, wiring, and nothing else.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod banner;
+mod certificate;
+mod cli;
+mod config;
+mod data_dir;
+mod logging;
+mod room_store;
+mod serve;
+mod shutdown;
+mod signaling;
+mod status;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use cli::{Ask, Refusal};
+
+/// Something of the operator's needs another value (as clap has it).
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let config = match cli::parse(env::args_os().collect(), &env::vars_os().collect()) {
+        Ok(Ask::Run(config)) => config,
+        Ok(Ask::ShowConfig(config)) => {
+            let shown = io::stdout().write_all(config.to_toml().as_bytes());
+            return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Err(Refusal::Usage(usage)) => usage.exit(),
+        Err(Refusal::Config(error)) => return fail(&error.into(), USAGE),
+    };
+    logging::start(config.settings.log_format, &config.settings.log_level);
+    raise_open_files();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into(), 1),
+    };
+    let ended = runtime.block_on(serve::serve(&config));
+    // What still runs in the background must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+/// Every connection is an open file, and the soft limit is often 1,024.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays");
+    }
+}
+
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    // Nothing is left to tell when the standard error is closed.
+    let _ = writeln!(io::stderr(), "visavis: {error:#}");
+    ExitCode::from(code)
+}

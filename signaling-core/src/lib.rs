@@ -1,1 +1,101 @@
-//! Rooms, peers, sessions and calls as deterministic state machines, without I/O.
+//! What a room, a peer, a session, a message and a call are: deterministic state machines without I/O.
+//!
+//! The core of Visavis. It reads no clock, opens no socket and starts no thread; whoever embeds it hands in the time and
+//! what came from the network, and carries out what it says. That makes a thousand rooms in virtual time a unit test, and
+//! lets another node take a room over.
+//!
+//! # The run loop
+//!
+//! A [`Shard`] owns rooms. Connections are [`Outbound`] halves that it hands frames to; timers are one instant that it
+//! names.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use signaling_core::{
+//!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
+//!     NewConnection, NoIceServers, NoMedia, NoStore, Offer, Outbound, RequestId, Rules, ServerKey, Shard, Timestamp,
+//!     TransportKind, testing::SeededEntropy,
+//! };
+//!
+//! struct Printed(Arc<Mutex<Vec<String>>>);
+//! impl Outbound for Printed {
+//!     fn offer(&mut self, frame: &Arc<Frame>, _answers: Option<RequestId>) -> Offer {
+//!         self.0.lock().unwrap().push(String::from_utf8_lossy(&frame.json).into_owned());
+//!         Offer::Taken
+//!     }
+//!     fn close(&mut self, _reason: CloseReason) {}
+//! }
+//!
+//! let key = ServerKey::new([7; 32]); // a server keeps 32 random bytes
+//! let codec = Arc::new(JsonCodec::default());
+//! let mut now = Timestamp::from_millis(1_790_000_000_000); // a driver reads its clock
+//! let mut shard = Shard::new(
+//!     Environment {
+//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false }),
+//!         codec: codec.clone(),
+//!         media: Box::new(NoMedia),
+//!         store: Box::new(NoStore),
+//!         entropy: Box::new(SeededEntropy::new(1)), // a driver takes the system's
+//!         ice: Arc::new(NoIceServers),
+//!         features: Arc::new([]),
+//!     },
+//!     now,
+//!     Vec::new(),
+//! );
+//!
+//! // Somebody connects, and says `join`.
+//! let said = Arc::new(Mutex::new(Vec::new()));
+//! let connection = NewConnection {
+//!     id: ConnectionId(1),
+//!     kind: TransportKind::Duplex,
+//!     outbound: Box::new(Printed(Arc::clone(&said))),
+//! };
+//! let envelope = codec.decode(br#"{"type":"join","room":"standup","name":"Ada"}"#).unwrap();
+//! let ClientMessage::Join(join) = envelope.message else { unreachable!() };
+//! let grant = Grant { may_create: true, ..Grant::default() };
+//! let (seat, _welcome) = shard.join(now, &join, &grant, Some((connection, None))).unwrap();
+//! assert!(said.lock().unwrap()[0].starts_with(r#"{"type":"welcome""#));
+//!
+//! // Time passes; the connection says nothing; the peer leaves.
+//! while let Some(due) = shard.poll_timeout() {
+//!     now = due;
+//!     shard.handle_timeout(now);
+//! }
+//! assert!(!shard.knows(&seat));
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod bucket;
+mod codec;
+mod error;
+mod id;
+mod limits;
+mod live;
+mod log;
+mod media;
+pub mod message;
+pub mod room;
+mod sealed;
+mod session;
+mod shard;
+pub mod testing;
+mod time;
+mod traits;
+
+pub use bucket::TokenBucket;
+pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
+pub use error::{CLOSE_SLOW_READER, Code, Refusal};
+pub use id::{CallId, ConnectionId, LifeId, MalformedId, PeerId, RoomId, SessionId};
+pub use limits::Limits;
+pub use media::{MediaDemand, MediaEvent};
+pub use message::{ClientMessage, EndReason};
+pub use room::Rules;
+pub use sealed::{Digest, HostClaims, ServerKey, SessionClaims, shard_hash};
+pub use session::{NewConnection, TransportKind};
+pub use shard::{Environment, MadeRoom, RoomSummary, Seat, Shard, StreamRefusal};
+pub use time::Timestamp;
+pub use traits::{
+    Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MessageCodec, NoIceServers, NoMedia,
+    NoStore, Offer, OpenAuthenticator, Outbound, Placement, RequestId, RoomStore, SingleNode, WallClock,
+};

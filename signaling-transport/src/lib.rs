@@ -1,1 +1,33 @@
-//! WebSocket, server-sent events and plain HTTP in front of signaling-core.
+//! WebSocket, server-sent events and plain HTTP in front of [`signaling_core`].
+//!
+//! [`Signaling`] runs the core's shards as tasks of the current tokio runtime and gives an axum [`Router`](axum::Router)
+//! that speaks the wire protocol. It can be merged into any axum service; [`net::Server`] is the accept loop that goes
+//! well with it.
+//!
+//! ```
+//! use signaling_core::ServerKey;
+//! use signaling_transport::{Signaling, SignalingConfig};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let config = SignalingConfig::new(ServerKey::new([7; 32])); // keep 32 random bytes of your own
+//! let signaling = Signaling::start(config);
+//! let app: axum::Router = axum::Router::new().merge(signaling.router());
+//! # drop(app);
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod caller;
+mod driver;
+mod gate;
+mod http;
+pub mod net;
+mod service;
+mod websocket;
+
+pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
+pub use gate::GateLimits;
+pub use http::Problem;
+pub use service::{Signaling, SignalingConfig, Transports};

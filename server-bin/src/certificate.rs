@@ -1,0 +1,104 @@
+//! Where the certificate comes from, and how it is kept fresh.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use signaling_transport::net::{Certificates, self_signed};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Settings, TlsMode};
+use crate::data_dir::DataDir;
+
+/// Where certificates come from.
+#[derive(Clone, Debug)]
+enum Source {
+    Files { chain: PathBuf, key: PathBuf },
+    SelfMade { kept: PathBuf },
+}
+
+/// Chain and key as they were last read.
+#[derive(PartialEq, Eq)]
+struct Pem {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Watches where the certificate comes from, and exchanges it when it has changed.
+pub(crate) struct CertificateKeeper {
+    source: Source,
+    current: Pem,
+    certificates: Certificates,
+}
+
+/// How often the keeper looks.
+const INTERVAL: Duration = Duration::from_mins(1);
+
+impl CertificateKeeper {
+    /// The certificate that the settings ask for, if they ask for one.
+    pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Option<Self>> {
+        let source = match (settings.tls, &settings.tls_cert, &settings.tls_key) {
+            (TlsMode::Files, Some(chain), Some(key)) => {
+                Source::Files { chain: chain.clone(), key: key.clone() }
+            }
+            (TlsMode::Auto, ..) => Source::SelfMade { kept: data.file("self-made-certificate.pem") },
+            _ => return Ok(None),
+        };
+        let current = source.read()?;
+        let certificates = Certificates::from_pem(&current.chain, &current.key).context(match source {
+            Source::Files { .. } => "the files of --tls-cert and --tls-key",
+            Source::SelfMade { .. } => "the self-made certificate",
+        })?;
+        Ok(Some(Self { source, current, certificates }))
+    }
+
+    pub(crate) fn certificates(&self) -> Certificates {
+        self.certificates.clone()
+    }
+
+    /// Looks every minute, and at once on SIGHUP, until `shutdown`.
+    pub(crate) async fn keep(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(INTERVAL) => {}
+                _ = hangup.recv() => {}
+            }
+            let source = self.source.clone();
+            match tokio::task::spawn_blocking(move || source.read()).await? {
+                Ok(found) if found != self.current => {
+                    match self.certificates.replace(&found.chain, &found.key) {
+                        Ok(()) => {
+                            self.current = found;
+                            tracing::info!("certificate exchanged");
+                        }
+                        // Chain and key may be written one after the other: the next look finds both.
+                        Err(error) => tracing::warn!(%error, "certificate not exchanged"),
+                    }
+                }
+                Ok(_unchanged) => {}
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "certificate not read"),
+            }
+        }
+    }
+}
+
+impl Source {
+    #[expect(clippy::disallowed_methods, reason = "a certificate's end is a matter of the wall clock")]
+    fn read(&self) -> anyhow::Result<Pem> {
+        match self {
+            Self::Files { chain, key } => {
+                let read = |path: &PathBuf| {
+                    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+                };
+                Ok(Pem { chain: read(chain)?, key: read(key)? })
+            }
+            Self::SelfMade { kept } => {
+                let made = self_signed::load_or_make(kept, &self_signed::machine_names(), SystemTime::now())?;
+                Ok(Pem { chain: made.pem.clone().into_bytes(), key: made.pem.into_bytes() })
+            }
+        }
+    }
+}

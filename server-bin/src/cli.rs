@@ -1,0 +1,120 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::config::{Config, ConfigError, Environment, Layers, Settings, Shape};
+
+/// What the operator asked for.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Run the server: no subcommand.
+    Run(Config),
+    /// Print the merged settings.
+    ShowConfig(Config),
+}
+
+/// Why the command line leads nowhere.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Help, the version, or a flag that does not exist: clap says it.
+    Usage(clap::Error),
+    Config(ConfigError),
+}
+
+/// Reads the command line, the environment, and the file that either of them names.
+pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Ask, Refusal> {
+    let matches = command().try_get_matches_from(arguments).map_err(Refusal::Usage)?;
+    let config = config(&matches, environment).map_err(Refusal::Config)?;
+    Ok(match matches.subcommand_name() {
+        Some("config") => Ask::ShowConfig(config),
+        _ => Ask::Run(config),
+    })
+}
+
+fn command() -> Command {
+    let settings = Settings::TABLE.iter().map(|setting| {
+        let variables = std::iter::once(setting.variable()).chain(setting.alias.map(str::to_owned));
+        let mut notes = vec![format!("environment: {}", variables.collect::<Vec<_>>().join(", "))];
+        if !setting.default.is_empty() {
+            notes.insert(0, format!("default: {}", setting.default));
+        }
+        let arg = Arg::new(setting.field)
+            .long(setting.key())
+            .value_name(setting.value_name)
+            .help(format!("{} [{}]", setting.help.trim(), notes.join("; ")))
+            .global(true);
+        match setting.shape {
+            Shape::One => arg.action(ArgAction::Set).overrides_with(setting.field),
+            Shape::Many => arg.action(ArgAction::Append),
+            Shape::Switch => {
+                let arg = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true);
+                arg.default_missing_value("true").overrides_with(setting.field)
+            }
+        }
+    });
+    let file = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("TOML file with settings, keys as the flags below without dashes before them [environment: VISAVIS_CONFIG]")
+        .global(true);
+    Command::new("visavis")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Self-hosted video calls: start it, open a page, send a link")
+        .after_help("Flags count more than the environment, which counts more than the file.")
+        .arg(file)
+        .args(settings)
+        .subcommand(Command::new("config").about("Print the merged settings, and where each comes from"))
+}
+
+fn config(matches: &ArgMatches, environment: &Environment) -> Result<Config, ConfigError> {
+    let from_environment = || {
+        let (_, value) =
+            environment.iter().find(|(name, value)| name == "VISAVIS_CONFIG" && !value.is_empty())?;
+        Some(PathBuf::from(value))
+    };
+    let mut layers = Layers::defaults();
+    if let Some(path) = matches.get_one::<PathBuf>("config").cloned().or_else(from_environment) {
+        let text =
+            fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        layers.file(&path, &text)?;
+    }
+    layers.environment(environment)?;
+    layers.flags(|setting| matches.get_many::<String>(setting.field).map(|values| values.cloned().collect()));
+    Config::new(layers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_hangs_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_works_before_and_after_a_subcommand() {
+        for line in [["visavis", "--drain-delay=3", "config"], ["visavis", "config", "--drain-delay=3"]] {
+            let Ok(Ask::ShowConfig(config)) = parse(line.map(Into::into).to_vec(), &Vec::new()) else {
+                panic!("{line:?} was not understood")
+            };
+            assert_eq!(config.settings.drain_delay, 3);
+        }
+    }
+
+    #[test]
+    fn a_switch_needs_no_value() {
+        let dev_mode = |line: &[&str]| match parse(line.iter().map(Into::into).collect(), &Vec::new()) {
+            Ok(Ask::Run(config)) => config.settings.dev_mode,
+            other => panic!("{other:?}"),
+        };
+        assert!(dev_mode(&["visavis", "--dev-mode"]));
+        assert!(!dev_mode(&["visavis", "--dev-mode=false"]));
+        assert!(!dev_mode(&["visavis"]));
+    }
+}

@@ -1,0 +1,175 @@
+//! What the operator wants: every option, declared once.
+//!
+//! A setting is known by one name on all ways in: `ice_server` is the flag `--ice-server`, the environment variable
+//! `VISAVIS_ICE_SERVER` and the key `ice-server` of the TOML file. Flags count more than the environment, which counts
+//! more than the file. Adding a setting means adding a paragraph to [`Settings`] below, and nothing else.
+
+mod error;
+mod ice_server;
+mod layers;
+mod listen;
+mod origin;
+mod shown;
+mod value;
+mod web_origin;
+mod words;
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+pub(crate) use error::ConfigError;
+pub(crate) use ice_server::IceServer;
+pub(crate) use layers::{Environment, Layers};
+pub(crate) use listen::Listen;
+pub(crate) use origin::Origin;
+pub(crate) use value::{Shape, Value};
+pub(crate) use web_origin::{FrameAncestor, WebOrigin};
+pub(crate) use words::{LogFilter, LogFormat, TlsMode, Transport, Transports};
+
+/// One option, as far as it is known before its value is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// The field of [`Settings`].
+    pub(crate) field: &'static str,
+    /// What it is for, in one or more sentences.
+    pub(crate) help: &'static str,
+    /// What stands for its value in the help.
+    pub(crate) value_name: &'static str,
+    /// Its value when nobody sets it; empty for none.
+    pub(crate) default: &'static str,
+    /// An environment variable that is understood besides its own.
+    pub(crate) alias: Option<&'static str>,
+    pub(crate) shape: Shape,
+}
+
+impl Setting {
+    /// Its name as a flag (without the dashes before it) and in the file.
+    pub(crate) fn key(&self) -> String {
+        self.field.replace('_', "-")
+    }
+
+    /// Its name in the environment.
+    pub(crate) fn variable(&self) -> String {
+        format!("VISAVIS_{}", self.field.to_ascii_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($( $(#[doc = $help:literal])+ $field:ident: $type:ty, $value_name:literal, $default:literal $(, $alias:literal)?; )+) => {
+        /// The merged settings.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Settings {
+            $( $(#[doc = $help])+ pub(crate) $field: $type, )+
+        }
+
+        impl Settings {
+            /// Every option there is.
+            pub(crate) const TABLE: &[Setting] = &[$( Setting {
+                field: stringify!($field),
+                help: concat!($($help),+),
+                value_name: $value_name,
+                default: $default,
+                alias: settings!(@alias $($alias)?),
+                shape: <$type as Value>::SHAPE,
+            }, )+];
+
+            /// Reads the values that [`Layers`] found.
+            fn parse(layers: &Layers) -> Result<Self, ConfigError> {
+                Ok(Self { $( $field: layers.parse(stringify!($field))?, )+ })
+            }
+
+            /// The values as the file would have them, secrets hidden; `None` for what is not set.
+            fn shown(&self) -> Vec<(&'static str, Option<toml::Value>)> {
+                vec![$( (stringify!($field), self.$field.shown()), )+]
+            }
+        }
+    };
+    (@alias) => { None };
+    (@alias $alias:literal) => { Some($alias) };
+}
+
+// name: type, value in the help, default, and another environment variable when there is one.
+settings! {
+    /// Address and port for http and https, TCP. `[::]` stands for every address, of IPv4 as well.
+    listen: Listen, "HOST:PORT", "[::]:8080";
+    /// Ways for clients to connect: websocket, sse (server-sent events), separated by commas.
+    transports: Transports, "LIST", "websocket,sse";
+    /// Where certificates come from: `auto` makes one for this machine and keeps it, `files` reads --tls-cert and
+    /// --tls-key (and reads them again when they change), `off` serves plain http alone. Naming both files means `files`.
+    tls: TlsMode, "MODE", "auto";
+    /// Certificate chain, PEM, leaf first.
+    tls_cert: Option<PathBuf>, "FILE", "";
+    /// Private key of the certificate, PEM.
+    tls_key: Option<PathBuf>, "FILE", "";
+    /// Redirect plain http to https, except on localhost.
+    redirect_to_https: bool, "BOOL", "false";
+    /// Folder for what must outlive the process; its secrets are made on the first start.
+    data_dir: PathBuf, "DIR", "./visavis-data";
+    /// STUN or TURN server for clients besides the built-in one: a URL, or URL,USERNAME,CREDENTIAL. Repeatable.
+    ice_server: Vec<IceServer>, "SERVER", "";
+    /// The address people open, when it is not this machine's own, as in `https://calls.example`.
+    public_url: Option<WebOrigin>, "URL", "";
+    /// Network of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
+    trusted_proxy: Vec<IpNet>, "CIDR", "";
+    /// Another site whose pages may use this server, as in `https://www.example`. Repeatable.
+    allowed_origin: Vec<WebOrigin>, "ORIGIN", "";
+    /// Site that may show the page in a frame: an origin, or `self`. Nobody may by default. Repeatable.
+    frame_ancestors: Vec<FrameAncestor>, "ORIGIN", "";
+    /// Connections that one address may have open (IPv6: one /64).
+    connections_per_address: u32, "NUMBER", "1000";
+    /// New connections a second from one address, lasting; five times as many at one time.
+    new_connections_per_second: u32, "NUMBER", "50";
+    /// Seconds between the signal to end and the end of listening, for load balancers that watch /readyz.
+    drain_delay: u32, "SECONDS", "0";
+    /// Seconds that requests in progress have at the end.
+    drain_timeout: u32, "SECONDS", "5";
+    /// How log lines are written: text or json. They go to the standard error.
+    log_format: LogFormat, "FORMAT", "text";
+    /// Least level that is logged: error, warn, info, debug or trace; a crate's own level after a comma, as in
+    /// `info,signaling_transport=debug`.
+    log_level: LogFilter, "LEVEL", "info";
+    /// For work on Visavis itself: logs at level debug unless --log-level says otherwise.
+    dev_mode: bool, "BOOL", "false", "DEV_MODE";
+    /// Version that /version shows instead of the program's own.
+    app_version: Option<String>, "TEXT", "", "APP_VERSION";
+}
+
+/// The settings, and where each came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) settings: Settings,
+    layers: Layers,
+}
+
+impl Config {
+    /// Reads the values that were found, and checks what hangs together.
+    pub(crate) fn new(layers: Layers) -> Result<Self, ConfigError> {
+        let mut settings = Settings::parse(&layers)?;
+        let told = |field| *layers.origin(field) != Origin::Default;
+        match (&settings.tls_cert, &settings.tls_key) {
+            (Some(_), Some(_)) if !told("tls") => settings.tls = TlsMode::Files,
+            (Some(_), Some(_)) if settings.tls == TlsMode::Files => {}
+            (None, None) if settings.tls != TlsMode::Files => {}
+            (Some(_), Some(_)) => {
+                return Err(ConfigError::Clash("--tls-cert and --tls-key need --tls files"));
+            }
+            _ => return Err(ConfigError::Clash("--tls files needs --tls-cert and --tls-key")),
+        }
+        if settings.redirect_to_https && settings.tls == TlsMode::Off {
+            return Err(ConfigError::Clash("--redirect-to-https needs TLS, and --tls is off"));
+        }
+        if settings.dev_mode && !told("log_level") {
+            settings.log_level = LogFilter::debug();
+        }
+        Ok(Self { settings, layers })
+    }
+
+    /// The merged settings as TOML, each with where it came from, secrets hidden.
+    pub(crate) fn to_toml(&self) -> String {
+        shown::toml(self.settings.shown(), &self.layers)
+    }
+}
+
+#[cfg(test)]
+mod tests;

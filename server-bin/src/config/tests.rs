@@ -1,0 +1,185 @@
+use super::*;
+
+fn merged(
+    toml: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&str, &[&str])],
+) -> Result<Config, ConfigError> {
+    let mut layers = Layers::defaults();
+    layers.file("visavis.toml".as_ref(), toml)?;
+    layers.environment(&environment.iter().map(|(name, value)| (name.into(), value.into())).collect())?;
+    layers.flags(|setting| {
+        let (_, values) = flags.iter().find(|(field, _)| *field == setting.field)?;
+        Some(values.iter().map(|&value| value.to_owned()).collect())
+    });
+    Config::new(layers)
+}
+
+fn error(toml: &str, environment: &[(&str, &str)], flags: &[(&str, &[&str])]) -> String {
+    merged(toml, environment, flags).unwrap_err().to_string()
+}
+
+#[test]
+fn flags_count_more_than_the_environment_and_that_more_than_the_file() {
+    let file = "listen = '127.0.0.1:1'";
+    let listen = |environment: &[(&str, &str)], flags: &[(&str, &[&str])]| {
+        merged(file, environment, flags).unwrap().settings.listen.to_string()
+    };
+    assert_eq!(merged("", &[], &[]).unwrap().settings.listen.to_string(), "[::]:8080");
+    assert_eq!(listen(&[], &[]), "127.0.0.1:1");
+    assert_eq!(listen(&[("HTTP_PORT", "2")], &[]), "127.0.0.1:2");
+    assert_eq!(listen(&[("HTTP_PORT", "2"), ("VISAVIS_LISTEN", ":3")], &[]), "[::]:3");
+    assert_eq!(listen(&[("VISAVIS_LISTEN", ":3")], &[("listen", &["localhost:4"])]), "localhost:4");
+    assert_eq!(listen(&[("VISAVIS_LISTEN", ""), ("HTTP_PORT", " ")], &[]), "127.0.0.1:1");
+}
+
+#[test]
+fn unknown_names_are_errors_and_near_ones_are_named() {
+    assert_eq!(error("listne = 'a'", &[], &[]), "unknown key `listne` in visavis.toml; did you mean listen?");
+    assert_eq!(error("[server]\nport = 1", &[], &[]), "unknown key `server` in visavis.toml");
+    let told = error("", &[("VISAVIS_LOG_LEVLE", "debug")], &[]);
+    assert_eq!(told, "unknown environment variable VISAVIS_LOG_LEVLE; did you mean VISAVIS_LOG_LEVEL?");
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_of_this_name_is_not_ours() {
+    let environment = [
+        ("VISAVIS_SERVICE_HOST", "10.0.0.1"),
+        ("VISAVIS_PORT", "tcp://10.0.0.1:8080"),
+        ("VISAVIS_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ];
+    merged("", &environment, &[]).unwrap();
+}
+
+#[test]
+fn lists_replace_those_of_lower_layers() {
+    let file = "trusted-proxy = ['10.0.0.0/8', '192.168.0.0/16']";
+    let proxies = |environment: &[(&str, &str)], flags: &[(&str, &[&str])]| {
+        merged(file, environment, flags).unwrap().settings.trusted_proxy.len()
+    };
+    assert_eq!(proxies(&[], &[]), 2);
+    assert_eq!(proxies(&[("VISAVIS_TRUSTED_PROXY", "10.0.0.0/8 ::1/128  127.0.0.1/32")], &[]), 3);
+    assert_eq!(proxies(&[], &[("trusted_proxy", &["127.0.0.1/32"])]), 1);
+}
+
+#[test]
+fn ice_servers_are_read_from_words_and_tables() {
+    let file = r#"ice-server = ["stun:a.example", { url = "turns:b.example:443?transport=tcp", username = "u,v", credential = 7 }]"#;
+    let servers = merged(file, &[], &[]).unwrap().settings.ice_server;
+    assert_eq!(servers[0], IceServer { url: "stun:a.example".to_owned(), login: None });
+    assert_eq!(servers[1].login.as_ref().unwrap().username, "u,v");
+    let flag = ("ice_server", &["turn:[2001:db8::1]:3478,user,pass,word"][..]);
+    let servers = merged("", &[], &[flag]).unwrap().settings.ice_server;
+    assert_eq!(servers[0].login.as_ref().unwrap().credential, "pass,word");
+}
+
+#[test]
+fn broken_ice_servers_are_refused_without_showing_what_may_be_secret() {
+    for bad in [
+        "http://a",
+        "turn:a",
+        "turn:a,u",
+        "turn:a,,p",
+        "stun:a,u,p",
+        "stun:",
+        "stun:a?transport=tcp",
+        "turn:u@a,u,hush",
+        "stun://a",
+    ] {
+        let told = error("", &[], &[("ice_server", &[bad])]);
+        assert!(told.starts_with("ice-server cannot be what was given (flag --ice-server)"), "{bad}: {told}");
+        assert!(!told.contains("hush"), "{told}");
+    }
+    assert!(error("ice-server = [{ url = 'stun:a', pass = 'x' }]", &[], &[]).contains("unknown key `pass`"));
+}
+
+#[test]
+fn origins_are_kept_as_browsers_write_them() {
+    let origin = |text: &str| text.parse::<WebOrigin>().map(|origin| origin.to_string());
+    assert_eq!(origin("HTTPS://Calls.Example:443/").unwrap(), "https://calls.example");
+    assert_eq!(origin("http://[::1]:8080").unwrap(), "http://[::1]:8080");
+    for bad in [
+        "calls.example",
+        "*",
+        "https://*",
+        "ftp://a",
+        "https://a/b",
+        "https://a?b",
+        "https://u@a",
+        "https://a:",
+        "https://a#b",
+        "null",
+    ] {
+        assert!(origin(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn bad_values_are_told_with_where_they_came_from() {
+    let told = error("", &[("VISAVIS_LISTEN", "8080")], &[]);
+    assert!(
+        told.starts_with(r#"listen cannot be "8080" (environment VISAVIS_LISTEN): expected HOST:PORT"#),
+        "{told}"
+    );
+    assert!(error("tls = 'acme'", &[], &[]).contains("expected one of: auto, off, files"));
+    assert!(error("transports = ''", &[], &[]).contains("expected one of: websocket, sse"));
+    assert!(error("drain-delay = -1", &[], &[]).contains("expected a number"));
+    assert!(error("", &[("HTTP_PORT", "http")], &[]).contains("HTTP_PORT cannot be http"));
+    assert!(error("log-level = 'verbose'", &[], &[]).contains("expected first one of: off, error"));
+    for bad in ["[::]", "::1:80", "a b:1", "http://a:80", "a:65536"] {
+        assert!(error("", &[], &[("listen", &[bad])]).starts_with("listen cannot be"), "{bad}");
+    }
+}
+
+#[test]
+fn certificate_files_mean_tls_from_files() {
+    let both = "tls-cert = 'a'\ntls-key = 'b'\n";
+    assert_eq!(merged(both, &[], &[]).unwrap().settings.tls, TlsMode::Files);
+    assert!(error(&format!("{both}tls = 'off'"), &[], &[]).contains("need --tls files"));
+    assert!(error("tls-cert = 'a'", &[], &[]).contains("needs --tls-cert and --tls-key"));
+    assert!(error("tls = 'files'", &[], &[]).contains("needs --tls-cert and --tls-key"));
+    assert!(error("tls = 'off'\nredirect-to-https = true", &[], &[]).contains("needs TLS"));
+}
+
+#[test]
+fn dev_mode_is_known_by_its_short_name() {
+    let config = merged("", &[("DEV_MODE", "1")], &[]).unwrap();
+    assert_eq!(config.settings.log_level.to_string(), "debug");
+    let config = merged("log-level = 'warn'", &[("DEV_MODE", "true")], &[]).unwrap();
+    assert_eq!(config.settings.log_level.to_string(), "warn");
+}
+
+#[test]
+fn what_is_shown_can_be_read_again_and_hides_credentials() {
+    let config = merged(
+        "frame-ancestors = ['self', 'https://a.example']",
+        &[("APP_VERSION", "7.1")],
+        &[("ice_server", &["turn:a,user,hush", "stun:b"])],
+    );
+    let config = config.unwrap();
+    let shown = config.to_toml();
+    assert!(!shown.contains("hush"), "{shown}");
+    let line = |key: &str| {
+        shown.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in {shown}"))
+    };
+    assert!(line("listen = \"[::]:8080\"").ends_with("  # default"));
+    assert!(line("app-version = \"7.1\"").ends_with("  # environment APP_VERSION"));
+    assert!(line("frame-ancestors = ").ends_with("  # file visavis.toml"));
+    assert!(
+        line("ice-server = ").contains("(hidden)")
+            && line("ice-server = ").ends_with("  # flag --ice-server")
+    );
+    assert!(line("# public-url = URL").ends_with("  # default"));
+
+    let again = merged(&shown, &[], &[]).unwrap();
+    assert_eq!(again.settings.frame_ancestors, config.settings.frame_ancestors);
+    assert_eq!(again.settings.listen, config.settings.listen);
+}
+
+#[test]
+fn no_two_settings_share_a_name() {
+    let mut names: Vec<String> = Settings::TABLE.iter().map(Setting::variable).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), Settings::TABLE.len());
+}

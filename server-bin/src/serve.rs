@@ -1,0 +1,123 @@
+//! The server from its first moment to its last.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use signaling_transport::Signaling;
+use signaling_transport::net::{
+    AddressLimits, BindError, Certificates, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::banner::Banner;
+use crate::certificate::CertificateKeeper;
+use crate::config::{Config, FrameAncestor, Settings};
+use crate::data_dir::DataDir;
+use crate::shutdown::Signals;
+use crate::signaling;
+use crate::status::{self, About, Status};
+
+/// When clients of a server that ends are to look for it again.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Runs until a signal ends it.
+pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
+    let settings = &config.settings;
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let data = DataDir::open(&settings.data_dir)?;
+    let keeper = CertificateKeeper::open(settings, &data)?;
+    let certificates = keeper.as_ref().map(CertificateKeeper::certificates);
+
+    let address = settings.listen.resolve();
+    let address =
+        address.with_context(|| format!("cannot listen on {}: look at --listen", settings.listen))?;
+    let server = Server::bind(address, server_config(settings, certificates)).map_err(explain)?;
+    let listening = server.local_addr();
+
+    let draining = CancellationToken::new();
+    let ending = CancellationToken::new();
+    let signaling = signaling::start(settings, &data)?;
+    let router = router(settings, &signaling, draining.clone());
+    let drain = Duration::from_secs(settings.drain_timeout.into());
+    let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
+    if let Some(keeper) = keeper {
+        tokio::spawn(keeper.keep(ending.clone()));
+    }
+    tracing::info!(addr = %listening, "listening");
+    Banner::new(settings, listening)
+        .tell(settings.log_format)
+        .context("cannot write to the standard output")?;
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "draining");
+    draining.cancel();
+    let delay = Duration::from_secs(settings.drain_delay.into());
+    let ended = async {
+        tokio::time::sleep(delay).await;
+        signaling.go_away(RECONNECT_AFTER).await;
+        ending.cancel();
+        serving.await
+    };
+    tokio::select! {
+        ended = ended => match ended.context("the server failed")? {
+            Shutdown::Finished => tracing::info!("ended"),
+            Shutdown::Cut(connections) => tracing::warn!(connections, "ended, connections cut"),
+        },
+        signal = signals.next() => tracing::warn!(signal, "ended at once"),
+    }
+    Ok(())
+}
+
+fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToken) -> Router {
+    let version = settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
+    let features = signaling.features().to_vec();
+    status::router(Status { draining, about: About { name: "visavis", version, features } })
+        .merge(signaling.router())
+        .merge(web::router(&frame_ancestors(settings)))
+}
+
+/// Who may show the page in a frame, as the content security policy writes it.
+fn frame_ancestors(settings: &Settings) -> String {
+    if settings.frame_ancestors.is_empty() {
+        return "'none'".to_owned();
+    }
+    settings.frame_ancestors.iter().map(FrameAncestor::source).collect::<Vec<_>>().join(" ")
+}
+
+fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {
+    ServerConfig {
+        certificates,
+        trusted_proxies: TrustedProxies::new(settings.trusted_proxy.clone()),
+        plain_http: if settings.redirect_to_https { PlainHttp::RedirectOthers } else { PlainHttp::Serve },
+        address_limits: AddressLimits {
+            at_once: settings.connections_per_address,
+            per_second: settings.new_connections_per_second,
+            burst: settings.new_connections_per_second.saturating_mul(5),
+        },
+        ..ServerConfig::default()
+    }
+}
+
+/// Says what to do about a port that can't be had.
+fn explain(error: BindError) -> anyhow::Error {
+    let address = error.address;
+    let port = address.port();
+    match error.source.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "cannot listen on {address}: another program has port {port}. End it, or choose another port with \
+             --listen, as in --listen '[::]:8081'"
+        ),
+        io::ErrorKind::PermissionDenied => anyhow!(
+            "cannot listen on {address}: port {port} needs more rights. Choose one above 1023 with --listen, as in \
+             --listen '[::]:8080'"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            anyhow!(
+                "cannot listen on {address}: this machine has no such address. Choose another with --listen"
+            )
+        }
+        _ => anyhow::Error::new(error).context("look at --listen"),
+    }
+}

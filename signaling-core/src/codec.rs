@@ -1,0 +1,194 @@
+//! Text of the wire to messages, and events to text.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::message::{ClientMessage, Reply, ServerEvent};
+use crate::{Code, Limits, MessageCodec, Refusal};
+
+/// A client's message with its number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// Grows within a session; what carries it is answered by `ack` or `error` and has its effect once.
+    pub seq: Option<u64>,
+    /// What the client wants.
+    pub message: ClientMessage,
+}
+
+/// A message that could not be read, with its number if that could.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The number that the message carried.
+    pub seq: Option<u64>,
+    /// What is wrong with it.
+    pub refusal: Refusal,
+}
+
+/// An event or answer as text, made once for all who get it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The event's number; answers and what is only of interest now have none.
+    pub id: Option<u64>,
+    /// The JSON, always valid UTF-8.
+    pub json: Bytes,
+}
+
+/// The protocol's one codec: JSON as `docs/signaling-protocol.md` describes it.
+#[derive(Clone, Debug, Default)]
+pub struct JsonCodec {
+    limits: Limits,
+}
+
+impl JsonCodec {
+    /// A codec that refuses what is over these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits }
+    }
+}
+
+impl MessageCodec for JsonCodec {
+    fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable> {
+        let unreadable = |seq, refusal| Unreadable { seq, refusal };
+        if text.len() > self.limits.signal_bytes {
+            return Err(unreadable(None, Refusal::new(Code::TooLarge, "a message has at most 64 KiB")));
+        }
+        let text = std::str::from_utf8(text)
+            .map_err(|_| unreadable(None, Refusal::bad_request("a message is JSON in UTF-8")))?;
+        if is_deeper(text, self.limits.json_depth) {
+            return Err(unreadable(None, Refusal::bad_request("the JSON is nested too deep")));
+        }
+        let head: Head = serde_json::from_str(text)
+            .map_err(|error| unreadable(None, Refusal::bad_request(format!("not understood: {error}"))))?;
+        let seq = head.seq;
+        if text.len() > self.limits.message_bytes && head.kind != "signal" {
+            return Err(unreadable(seq, Refusal::new(Code::TooLarge, "a message has at most 64 KiB")));
+        }
+        let message =
+            ClientMessage::read(&head.kind, text.as_bytes()).map_err(|refusal| unreadable(seq, refusal))?;
+        Ok(Envelope { seq, message })
+    }
+
+    fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame {
+        let json = serde_json::to_string(event).unwrap_or_else(|_| internal());
+        // Every event is an object that begins with its type: the number goes in front of it.
+        let rest = json.strip_prefix('{').unwrap_or(&json);
+        Frame { id: Some(id), json: format!("{{\"id\":{id},{rest}").into() }
+    }
+
+    fn encode_reply(&self, reply: &Reply) -> Frame {
+        Frame { id: None, json: serde_json::to_string(reply).unwrap_or_else(|_| internal()).into() }
+    }
+}
+
+/// Serialising our own types into a string has no way to fail; should one be found, clients are told.
+fn internal() -> String {
+    r#"{"type":"error","code":"internal","message":"an event could not be written","retryable":true}"#.into()
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    seq: Option<u64>,
+}
+
+/// Whether the JSON nests deeper than `limit`, without building anything of it.
+fn is_deeper(text: &str, limit: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(text: &str) -> Result<Envelope, Unreadable> {
+        JsonCodec::default().decode(text.as_bytes())
+    }
+
+    fn code(text: &str) -> Code {
+        decode(text).unwrap_err().refusal.code
+    }
+
+    #[test]
+    fn reads_a_signal_with_the_browsers_own_dictionaries() {
+        let text =
+            r#"{"type":"signal","seq":3,"to":"x","epoch":1,"description":{"type":"offer","sdp":"v=0"}}"#;
+        let Envelope { seq: Some(3), message: ClientMessage::Signal(signal) } = decode(text).unwrap() else {
+            panic!("not a signal with seq 3")
+        };
+        assert_eq!(signal.to, "x");
+        assert_eq!(signal.body.epoch, Some(1));
+        assert_eq!(signal.body.description.unwrap().as_str(), r#"{"type":"offer","sdp":"v=0"}"#);
+    }
+
+    #[test]
+    fn a_refused_message_keeps_its_number() {
+        let unreadable = decode(r#"{"type":"chat","seq":9,"text":7}"#).unwrap_err();
+        assert_eq!((unreadable.seq, unreadable.refusal.code), (Some(9), Code::BadRequest));
+        assert_eq!(decode(r#"{"type":"dance","seq":4}"#).unwrap_err().seq, Some(4));
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        assert_eq!(code("{"), Code::BadRequest);
+        assert_eq!(code("[]"), Code::BadRequest);
+        assert_eq!(code(r#"{"type":"dance"}"#), Code::UnknownMessage);
+        assert_eq!(code(r#"{"seq":1}"#), Code::BadRequest);
+        assert_eq!(code(r#"{"type":"chat","seq":-1,"text":"x"}"#), Code::BadRequest);
+        assert_eq!(code(r#"{"type":"resume","session":"x","secret":"y"}"#), Code::SessionUnknown);
+        assert_eq!(JsonCodec::default().decode(b"\"\xff\"").unwrap_err().refusal.code, Code::BadRequest);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        assert!(decode(r#"{"type":"chat","text":"x","colour":"red"}"#).is_ok());
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings() {
+        let deep =
+            |n: usize| format!(r#"{{"type":"app","topic":"t","data":{}{}}}"#, "[".repeat(n), "]".repeat(n));
+        assert!(decode(&deep(31)).is_ok());
+        assert_eq!(code(&deep(32)), Code::BadRequest);
+        assert!(decode(&format!(r#"{{"type":"chat","text":"{}\"["}}"#, "[".repeat(100))).is_ok());
+    }
+
+    #[test]
+    fn only_a_signal_may_be_large() {
+        let text = "x".repeat(70_000);
+        assert_eq!(code(&format!(r#"{{"type":"chat","text":"{text}"}}"#)), Code::TooLarge);
+        assert!(decode(&format!(r#"{{"type":"signal","to":"a","description":{{"sdp":"{text}"}}}}"#)).is_ok());
+        let text = "x".repeat(263_000);
+        assert_eq!(
+            code(&format!(r#"{{"type":"signal","to":"a","description":{{"sdp":"{text}"}}}}"#)),
+            Code::TooLarge
+        );
+    }
+
+    #[test]
+    fn events_carry_their_number_first() {
+        let event = ServerEvent::RoomEnded { reason: crate::message::EndReason::Empty };
+        let frame = JsonCodec::default().encode_event(7, &event);
+        assert_eq!(frame.id, Some(7));
+        assert_eq!(frame.json, r#"{"id":7,"type":"room-ended","reason":"empty"}"#);
+    }
+}

@@ -1,0 +1,116 @@
+//! What a room and its media plane say to each other.
+
+use std::sync::Arc;
+
+use crate::PeerId;
+use crate::message::{Attention, PeerLevel, PublishTrack, RecordingState, Role, SignalBody, Track};
+
+/// What a room asks of its media plane.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MediaDemand {
+    /// The peer is in the room and uses the SFU.
+    Join {
+        /// Who.
+        peer: PeerId,
+        /// Viewers send nothing.
+        role: Role,
+    },
+    /// The peer is gone, or no longer uses the SFU.
+    Leave {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A description, a candidate or a restart from the peer.
+    Signal {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        body: Arc<SignalBody>,
+    },
+    /// The server's standing offer to the peer may have been lost: send it again.
+    Resend {
+        /// Who.
+        peer: PeerId,
+    },
+    /// What the tracks of the next publish offer are.
+    Publish {
+        /// Who.
+        peer: PeerId,
+        /// One for each media line.
+        tracks: Arc<[PublishTrack]>,
+    },
+    /// What the peer wants of one track.
+    Subscribe {
+        /// Who.
+        peer: PeerId,
+        /// Which track.
+        track: Arc<str>,
+        /// What of it.
+        attention: Attention,
+    },
+    /// Stop, or go on, forwarding the peer's sound.
+    Mute {
+        /// Who.
+        peer: PeerId,
+        /// Whether to stop.
+        muted: bool,
+    },
+    /// Begin to record the room.
+    Record {
+        /// Whether to begin or to stop.
+        on: bool,
+    },
+    /// The room is over.
+    End,
+}
+
+/// What a media plane reports to its room.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MediaEvent {
+    /// A description for a peer.
+    Signal {
+        /// For whom.
+        peer: PeerId,
+        /// What.
+        body: SignalBody,
+    },
+    /// What a peer publishes now.
+    Tracks {
+        /// Who.
+        peer: PeerId,
+        /// All of it.
+        tracks: Vec<Track>,
+    },
+    /// Media of the peer began to flow, or stopped.
+    Flowing {
+        /// Who.
+        peer: PeerId,
+        /// Began, or stopped.
+        flowing: bool,
+    },
+    /// The peer's connection to the SFU failed for good.
+    Failed {
+        /// Who.
+        peer: PeerId,
+    },
+    /// Who speaks, the loudest first.
+    Speakers(Vec<PeerLevel>),
+    /// How well a peer's media goes through: 0 (not) to 4 (well).
+    Quality {
+        /// Whose.
+        peer: PeerId,
+        /// 0 to 4.
+        level: u8,
+    },
+    /// How a recording stands.
+    Recording {
+        /// Its state.
+        state: RecordingState,
+        /// Whose media, or the whole room's.
+        peer: Option<PeerId>,
+        /// Its id.
+        recording: Option<Arc<str>>,
+    },
+}

@@ -1,0 +1,284 @@
+//! Client to server.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Attention, Json, PublishTrack, Role, SignalBody, TopologyChoice};
+use crate::{CallId, Code, Refusal, RoomId, SessionId};
+
+/// A message of a client, without its `seq`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each variant is its struct")]
+pub enum ClientMessage {
+    Join(Box<Join>),
+    Resume(Resume),
+    /// Leave for good.
+    Leave,
+    Signal(Box<Signal>),
+    Publish(Publish),
+    Subscribe(Subscribe),
+    Topology(TopologyReady),
+    Chat(Chat),
+    Reaction(Reaction),
+    App(App),
+    Update(Box<Update>),
+    Call(Call),
+    Host(Host),
+    /// `ping`, with the client's own `t`.
+    Ping(Option<Json>),
+}
+
+/// Enter a room; the first message of a new session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Join {
+    /// The room.
+    pub room: RoomId,
+    /// The display name, checked by [`Name::parse`](super::Name::parse).
+    pub name: String,
+    /// What for.
+    #[serde(default)]
+    pub role: Role,
+    /// A join token or the room's host token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The room's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// Whether to make the room when it is not there.
+    #[serde(default = "yes")]
+    pub create: bool,
+    /// What to make it as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyChoice>,
+    /// Shown to all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+    /// A secret of the client: the same one in a second join replaces the older peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// What the client can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Json>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Take a session up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resume {
+    /// The session's id.
+    pub session: SessionId,
+    /// Its secret.
+    pub secret: String,
+    /// The last event that was seen.
+    #[serde(default)]
+    pub last_id: u64,
+}
+
+/// To one peer, or to the media server.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Signal {
+    /// A peer's id, or `sfu`.
+    pub to: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub body: SignalBody,
+}
+
+/// What the tracks of the next publish offer are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// One for each media line.
+    pub tracks: Vec<PublishTrack>,
+}
+
+/// What this client wants of one track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// The track's id.
+    pub track: String,
+    /// What of it.
+    #[serde(flatten)]
+    pub attention: Attention,
+}
+
+/// Media flows on the new path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyReady {
+    /// The epoch that the client is ready for.
+    pub epoch: u64,
+    /// Always true.
+    #[serde(default)]
+    pub ready: bool,
+}
+
+/// A line of chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chat {
+    /// 1 to 4,000 characters.
+    pub text: String,
+    /// To one peer instead of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// An emoji that floats by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// At most 32 bytes.
+    pub emoji: String,
+}
+
+/// An embedder's own message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// What it is about, 1 to 64 characters.
+    pub topic: String,
+    /// Opaque.
+    pub data: Json,
+    /// To one peer instead of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// The client's own state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Update {
+    /// A new display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the microphone is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microphone: Option<bool>,
+    /// Whether the camera is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<bool>,
+    /// Whether a screen is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<bool>,
+    /// Whether the hand is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand: Option<bool>,
+    /// Shown to all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+}
+
+/// A step of a one-to-one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The step.
+    pub action: CallAction,
+    /// Whom to ring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Which call, for every step but `ring`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+}
+
+/// The steps of a one-to-one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum CallAction {
+    Ring,
+    Accept,
+    Decline,
+    Cancel,
+    Hangup,
+    Connected,
+    Failed,
+}
+
+/// A use of the host's powers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Which.
+    pub action: HostAction,
+    /// On whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// To what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<serde_json::Value>,
+}
+
+/// The host's powers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum HostAction {
+    Admit,
+    Deny,
+    Kick,
+    Mute,
+    Lock,
+    Unlock,
+    SetPassword,
+    SetLobby,
+    Promote,
+    StartRecording,
+    StopRecording,
+    End,
+}
+
+impl ClientMessage {
+    /// Reads the message of type `kind` from its JSON.
+    pub(crate) fn read(kind: &str, json: &[u8]) -> Result<Self, Refusal> {
+        fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refusal> {
+            serde_json::from_slice(json)
+                .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))
+        }
+        #[derive(Deserialize)]
+        struct Ping {
+            t: Option<Json>,
+        }
+        // Raw JSON does not pass through serde's flatten, so that a signal is read in two halves.
+        #[derive(Deserialize)]
+        struct To {
+            to: String,
+        }
+        Ok(match kind {
+            "join" => Self::Join(Box::new(parse(json)?)),
+            "resume" => Self::Resume(parse_resume(json)?),
+            "leave" => Self::Leave,
+            "signal" => Self::Signal(Box::new(Signal { to: parse::<To>(json)?.to, body: parse(json)? })),
+            "publish" => Self::Publish(parse(json)?),
+            "subscribe" => Self::Subscribe(parse(json)?),
+            "topology" => Self::Topology(parse(json)?),
+            "chat" => Self::Chat(parse(json)?),
+            "reaction" => Self::Reaction(parse(json)?),
+            "app" => Self::App(parse(json)?),
+            "update" => Self::Update(Box::new(parse(json)?)),
+            "call" => Self::Call(parse(json)?),
+            "host" => Self::Host(parse(json)?),
+            "ping" => Self::Ping(parse::<Ping>(json)?.t),
+            _ => {
+                let known: String = kind.chars().take(32).collect();
+                return Err(Refusal::new(Code::UnknownMessage, format!("no message of type {known:?}")));
+            }
+        })
+    }
+}
+
+/// A `resume` whose session id could be none of ours names an unknown session; it is not malformed.
+fn parse_resume(json: &[u8]) -> Result<Resume, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Loose {
+        session: String,
+        secret: String,
+        #[serde(default)]
+        last_id: u64,
+    }
+    let loose: Loose = serde_json::from_slice(json)
+        .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
+    let session =
+        loose.session.parse().map_err(|_| Refusal::new(Code::SessionUnknown, "no session of that id"))?;
+    Ok(Resume { session, secret: loose.secret, last_id: loose.last_id })
+}

@@ -1,0 +1,16 @@
+//! What clients and server say to each other: the serde types of the wire protocol.
+
+mod client;
+mod server;
+mod vocabulary;
+
+pub use client::{
+    App, Call, CallAction, Chat, ClientMessage, Host, HostAction, Join, Publish, Reaction, Resume, Signal,
+    Subscribe, TopologyReady, Update,
+};
+pub use server::{IceServers, PeerView, Reply, RoomView, ServerEvent, Snapshot, Welcome, WelcomeState};
+pub use vocabulary::{
+    Attention, EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerConnection, PeerLevel,
+    PeerTarget, PublishTrack, RecordingState, Role, SignalBody, SubscribeTrack, Switch, Topology,
+    TopologyChoice, Track, TrackKind, TrackSource,
+};

@@ -1,0 +1,372 @@
+//! Words that both directions share.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Code, PeerId, Refusal};
+
+/// JSON that the server carries and does not read. It stands on one line, since event streams are made of lines.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Json(Arc<RawValue>);
+
+impl Json {
+    /// The text as it came.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if !raw.get().contains(['\n', '\r']) {
+            return Ok(Self(raw.into()));
+        }
+        // Inside strings JSON has no line breaks as they are: these are blanks between tokens.
+        let one_line = raw.get().replace(['\n', '\r'], " ");
+        RawValue::from_string(one_line).map(|raw| Self(raw.into())).map_err(serde::de::Error::custom)
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+/// What a peer is in the room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Sends and receives.
+    #[default]
+    Participant,
+    /// Sends to viewers, through the SFU.
+    Broadcaster,
+    /// Receives; counted, not listed.
+    Viewer,
+}
+
+/// What a room is made as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TopologyChoice {
+    /// Always peer to peer.
+    Mesh,
+    /// Always through the SFU.
+    Sfu,
+    /// Peer to peer up to two participants, else through the SFU.
+    #[default]
+    Auto,
+}
+
+/// Which way media flows at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// Peer to peer.
+    Mesh,
+    /// Through the SFU.
+    Sfu,
+}
+
+/// How far a change of topology is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// Build the new path, keep the old one.
+    Switching,
+    /// Close the old path.
+    Settled,
+}
+
+/// Why a peer is no longer in the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaveReason {
+    /// It said so.
+    Left,
+    /// It had no transport for longer than the resume window.
+    Timeout,
+    /// A host removed it.
+    Kicked,
+    /// The same client joined again.
+    Replaced,
+    /// The room ended.
+    Ended,
+}
+
+/// Why a room is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndReason {
+    /// A host ended it.
+    HostEnded,
+    /// Its time is over.
+    Expired,
+    /// Nobody was there any more.
+    Empty,
+    /// The server is being taken out of service.
+    Drained,
+}
+
+/// How a recording stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingState {
+    /// Asked for.
+    Starting,
+    /// Being written.
+    Active,
+    /// Ended as asked.
+    Stopped,
+    /// Ended by a fault.
+    Failed,
+}
+
+/// A display name: 1 to 64 characters after trimming, without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Name(Arc<str>);
+
+impl Name {
+    /// The name that `text` holds, or `name-invalid`.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let trimmed = text.trim();
+        let chars = trimmed.chars().count();
+        if (1..=64).contains(&chars) && !trimmed.chars().any(is_unprintable) {
+            Ok(Self(trimmed.into()))
+        } else {
+            Err(Refusal::new(Code::NameInvalid, "a name has 1 to 64 characters and no control characters"))
+        }
+    }
+
+    /// The name as text. Shown as text only.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Controls, and the marks that turn the direction of the text around them: with one of those a name could make its
+/// surroundings read differently.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Where a signal goes, or comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerTarget {
+    /// The media server.
+    Sfu,
+    /// A peer.
+    Peer(PeerId),
+}
+
+impl PeerTarget {
+    /// Reads `sfu` or a peer's id; `peer-unknown` for anything else, since no such peer can be there.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if text == "sfu" {
+            return Ok(Self::Sfu);
+        }
+        text.parse()
+            .map(Self::Peer)
+            .map_err(|_| Refusal::new(Code::PeerUnknown, "nobody of that id is in the room"))
+    }
+}
+
+impl Serialize for PeerTarget {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Sfu => serializer.serialize_str("sfu"),
+            Self::Peer(peer) => peer.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerTarget {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The token that gives a host's power over one life of a room.
+pub type HostToken = String;
+
+/// Which of a peer's two connections to the SFU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerConnection {
+    /// The client sends, and offers.
+    Publish,
+    /// The client receives, and the server offers.
+    Subscribe,
+}
+
+/// What a signal carries, as it came from the browser.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalBody {
+    /// An `RTCSessionDescriptionInit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Json>,
+    /// An `RTCIceCandidateInit`; an empty candidate string ends them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Json>,
+    /// Asks the other side for new ICE credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<bool>,
+    /// In a mesh: the epoch of the topology that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// With the SFU: which connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pc: Option<PeerConnection>,
+    /// With the SFU: which offer this is, or answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negotiation: Option<u64>,
+    /// In the SFU's offers: which line carries whose track.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracks: Vec<SubscribeTrack>,
+}
+
+/// One line of an offer of the SFU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribeTrack {
+    /// The media line's `mid`.
+    pub mid: String,
+    /// The track that it carries.
+    pub track: String,
+    /// Whose track it is.
+    pub peer: PeerId,
+}
+
+/// Sound or picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackKind {
+    /// Sound.
+    Audio,
+    /// Picture.
+    Video,
+}
+
+/// Where a track comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackSource {
+    /// A camera.
+    Camera,
+    /// A microphone.
+    Microphone,
+    /// A screen or window.
+    Screen,
+    /// The sound of a screen or window.
+    ScreenAudio,
+    /// Something else.
+    Other,
+}
+
+/// A track of the next publish offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishTrack {
+    /// The media line's `mid`.
+    pub mid: String,
+    /// Sound or picture.
+    pub kind: TrackKind,
+    /// Where it comes from.
+    pub source: TrackSource,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A track that can be subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Its id, unique in the room.
+    pub track: String,
+    /// Sound or picture.
+    pub kind: TrackKind,
+    /// Where it comes from.
+    pub source: TrackSource,
+    /// Whether it comes in several sizes.
+    #[serde(default)]
+    pub simulcast: bool,
+    /// The codec's name as in SDP (`VP8`, `opus`).
+    pub codec: String,
+}
+
+/// What a viewer wants of one track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attention {
+    /// Whether it is wanted at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Pixels, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_width: Option<u32>,
+    /// Pixels, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_height: Option<u32>,
+    /// Frames a second, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_fps: Option<f32>,
+    /// Greater is served first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+}
+
+/// How loud somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerLevel {
+    /// Who.
+    pub peer: PeerId,
+    /// 0 (silent) to 1.
+    pub level: f32,
+}
+
+/// An `RTCIceServer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// `stun:`, `turn:` and `turns:` URLs.
+    pub urls: Vec<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carried_json_stands_on_one_line() {
+        let json: Json = serde_json::from_str("{\r\n \"a\":\n[1,\n\"x\\ny\"]}").unwrap();
+        assert_eq!(json.as_str(), r#"{   "a": [1, "x\ny"]}"#);
+    }
+
+    #[test]
+    fn names_are_trimmed_and_bounded() {
+        assert_eq!(Name::parse("  Ada  ").unwrap().as_str(), "Ada");
+        assert_eq!(Name::parse("<b>x</b>").unwrap().as_str(), "<b>x</b>", "markup is text like any other");
+        assert!(Name::parse(&"ä".repeat(64)).is_ok());
+        for bad in ["", "   ", "a\nb", "\u{0}", "a\u{202e}b", &"x".repeat(65)] {
+            assert_eq!(Name::parse(bad).unwrap_err().code, Code::NameInvalid, "{bad:?}");
+        }
+    }
+}

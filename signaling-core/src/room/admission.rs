@@ -1,0 +1,108 @@
+//! Who comes in.
+
+use std::sync::Arc;
+
+use super::{Fact, Member, Room, Standing, settings::checked_metadata};
+use crate::message::{Json, LeaveReason, Name, Role, TopologyChoice};
+use crate::{Code, Digest, PeerId, Refusal, SessionId, Timestamp};
+
+/// Somebody at the door.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admission {
+    /// Who it will be.
+    pub peer: PeerId,
+    /// The session behind it.
+    pub session: SessionId,
+    /// What people call it.
+    pub name: Name,
+    /// What for.
+    pub role: Role,
+    /// Shown to all.
+    pub metadata: Option<Json>,
+    /// Digest of the client's own secret.
+    pub client: Option<Digest>,
+    /// The password that was given.
+    pub password: Option<String>,
+    /// Why it may come in.
+    pub pass: Pass,
+}
+
+/// What somebody at the door has to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Nothing.
+    None,
+    /// A token that passes lock, password, lobby and capacity.
+    Admitted,
+    /// A host's power.
+    Host,
+    /// It was in already, before the server was restarted or another node took the room over.
+    Returning {
+        /// Whether it had a host's power.
+        host: bool,
+    },
+}
+
+impl Room {
+    pub(super) fn decide_join(&self, now: Timestamp, admission: Admission) -> Result<Vec<Fact>, Refusal> {
+        let state = &self.state;
+        let is_barred = state.barred_sessions.contains(&admission.session)
+            || admission.client.is_some_and(|client| state.barred_clients.contains(&client));
+        if is_barred {
+            return Err(Refusal::new(Code::Forbidden, "a host has removed you from this room"));
+        }
+        let older = self.members().find(|member| {
+            member.id == admission.peer || (member.client.is_some() && member.client == admission.client)
+        });
+        let has_pass = admission.pass != Pass::None;
+        if !has_pass {
+            if state.settings.locked {
+                return Err(Refusal::new(Code::RoomLocked, "the room is locked"));
+            }
+            if let Some(expected) = state.settings.password
+                && admission.password.as_deref().map(|given| self.digest_password(given)) != Some(expected)
+            {
+                return Err(Refusal::new(Code::WrongPassword, "the room has another password"));
+            }
+            if self.state.members.len() - usize::from(older.is_some()) >= state.capacity {
+                return Err(Refusal::new(Code::RoomFull, "the room is full"));
+            }
+        }
+        if admission.role != Role::Participant && (state.choice == TopologyChoice::Mesh || !self.rules.sfu) {
+            return Err(Refusal::new(
+                Code::InvalidState,
+                "there is no broadcast in a room that is peer to peer",
+            ));
+        }
+        let mut facts = match older {
+            Some(older) => self.left(older.id, LeaveReason::Replaced),
+            None => Vec::new(),
+        };
+        let host = match admission.pass {
+            Pass::Host => true,
+            Pass::Returning { host } => host,
+            Pass::None | Pass::Admitted => false,
+        };
+        let standing = if state.settings.lobby && !has_pass { Standing::Waiting } else { Standing::Joined };
+        facts.push(Fact::Joined(Box::new(Member {
+            id: admission.peer,
+            session: admission.session,
+            name: admission.name,
+            role: admission.role,
+            standing,
+            host,
+            client: admission.client,
+            joined_at: now,
+            order: 0,
+            microphone: false,
+            camera: false,
+            screen: false,
+            hand: false,
+            metadata: checked_metadata(admission.metadata, &self.rules.limits)?,
+            tracks: Arc::new([]),
+            flowing: false,
+            muted: false,
+        })));
+        Ok(facts)
+    }
+}

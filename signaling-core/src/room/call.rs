@@ -1,0 +1,182 @@
+//! The one-to-one call: `idle → ringing → connecting → connected → ended`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fact, Room};
+use crate::message::{Call, CallAction, LeaveReason};
+use crate::{CallId, Code, Entropy, PeerId, Refusal, Timestamp};
+
+/// A call between two peers of a room. Those who have none are idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Which.
+    pub call: CallId,
+    /// Who rang.
+    pub from: PeerId,
+    /// Who was rung.
+    pub to: PeerId,
+    /// How far it is.
+    pub state: CallState,
+}
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum CallState {
+    /// Rings, until then.
+    Ringing {
+        /// When it counts as unanswered.
+        until: Timestamp,
+    },
+    /// Accepted; media is being set up. One of the two may have reported that it flows.
+    Connecting {
+        /// Who has reported.
+        connected: Option<PeerId>,
+    },
+    /// Media flows for both.
+    Connected,
+    /// Over.
+    Ended(CallEnd),
+}
+
+impl Serialize for CallState {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Ringing { .. } => "ringing",
+            Self::Connecting { .. } => "connecting",
+            Self::Connected => "connected",
+            Self::Ended(_) => "ended",
+        })
+    }
+}
+
+/// Why a call is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum CallEnd {
+    Declined,
+    Cancelled,
+    Busy,
+    Unanswered,
+    HungUp,
+    Failed,
+}
+
+impl CallRecord {
+    fn involves(&self, peer: PeerId) -> bool {
+        self.from == peer || self.to == peer
+    }
+
+    fn moved(self, state: CallState) -> Fact {
+        Fact::CallMoved(Self { state, ..self })
+    }
+
+    fn ended(self, reason: CallEnd) -> Fact {
+        self.moved(CallState::Ended(reason))
+    }
+}
+
+fn invalid(message: &str) -> Refusal {
+    Refusal::new(Code::InvalidState, message)
+}
+
+impl Room {
+    pub(super) fn decide_call(
+        &self,
+        now: Timestamp,
+        from: PeerId,
+        call: &Call,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Vec<Fact>, Refusal> {
+        if call.action == CallAction::Ring {
+            return self.decide_ring(now, from, call.to.as_deref(), entropy);
+        }
+        let id = call.call.ok_or_else(|| Refusal::bad_request("`call` says which call"))?;
+        let record = self.state.calls.get(&id).filter(|record| record.involves(from));
+        let record = *record.ok_or_else(|| invalid("there is no such call"))?;
+        let is_caller = record.from == from;
+        Ok(vec![match (record.state, call.action) {
+            (CallState::Ringing { .. }, CallAction::Accept) if !is_caller => {
+                record.moved(CallState::Connecting { connected: None })
+            }
+            (CallState::Ringing { .. }, CallAction::Decline) if !is_caller => record.ended(CallEnd::Declined),
+            (CallState::Ringing { .. }, CallAction::Cancel) if is_caller => record.ended(CallEnd::Cancelled),
+            (CallState::Connecting { connected }, CallAction::Connected) if connected != Some(from) => record
+                .moved(match connected {
+                    Some(_) => CallState::Connected,
+                    None => CallState::Connecting { connected: Some(from) },
+                }),
+            (CallState::Connecting { .. } | CallState::Connected, CallAction::Hangup) => {
+                record.ended(CallEnd::HungUp)
+            }
+            (CallState::Connecting { .. } | CallState::Connected, CallAction::Failed) => {
+                record.ended(CallEnd::Failed)
+            }
+            _ => return Err(invalid("the call is in no state for that")),
+        }])
+    }
+
+    fn decide_ring(
+        &self,
+        now: Timestamp,
+        from: PeerId,
+        to: Option<&str>,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Vec<Fact>, Refusal> {
+        let to =
+            self.other_member(from, to.ok_or_else(|| Refusal::bad_request("`to` says whom to ring"))?)?.id;
+        if let Some(mine) = self.state.calls.values().find(|record| record.involves(from)) {
+            // Both rang at the same time: that is an agreement.
+            let crossing = mine.from == to && matches!(mine.state, CallState::Ringing { .. });
+            return if crossing {
+                Ok(vec![mine.moved(CallState::Connecting { connected: None })])
+            } else {
+                Err(invalid("you are in a call already"))
+            };
+        }
+        let state = CallState::Ringing { until: now + self.rules.limits.ring };
+        let record = CallRecord { call: CallId::random(entropy), from, to, state };
+        if self.state.calls.values().any(|other| other.involves(to)) {
+            let record = CallRecord { state: CallState::Ended(CallEnd::Busy), ..record };
+            return Ok(vec![Fact::CallRefused { record }]);
+        }
+        Ok(vec![Fact::CallMoved(record)])
+    }
+
+    /// The ends of the calls that somebody leaves behind.
+    pub(super) fn calls_ended_by(&self, peer: PeerId, reason: LeaveReason) -> Vec<Fact> {
+        let involved = self.state.calls.values().filter(|record| record.involves(peer));
+        let ended = involved.map(|record| {
+            let end = match record.state {
+                CallState::Ringing { .. } if record.from == peer => CallEnd::Cancelled,
+                CallState::Ringing { .. } => CallEnd::Unanswered,
+                _ if reason == LeaveReason::Timeout => CallEnd::Failed,
+                _ => CallEnd::HungUp,
+            };
+            record.ended(end)
+        });
+        ended.collect()
+    }
+
+    pub(super) fn calls_unanswered(&self, now: Timestamp) -> Vec<Fact> {
+        let late = |state| matches!(state, CallState::Ringing { until } if until <= now);
+        let calls = self.state.calls.values().filter(|record| late(record.state));
+        calls.map(|record| record.ended(CallEnd::Unanswered)).collect()
+    }
+
+    pub(super) fn next_call_timeout(&self) -> Option<Timestamp> {
+        let until = self.state.calls.values().filter_map(|record| match record.state {
+            CallState::Ringing { until } => Some(until),
+            _ => None,
+        });
+        until.min()
+    }
+
+    pub(super) fn apply_call(&mut self, record: CallRecord) {
+        if matches!(record.state, CallState::Ended(_)) {
+            self.state.calls.remove(&record.call);
+        } else {
+            self.state.calls.insert(record.call, record);
+        }
+    }
+}

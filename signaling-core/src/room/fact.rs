@@ -1,0 +1,218 @@
+//! What can happen in a room, and who is told.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CallEnd, CallRecord, CallState, Change, ChatLine, LobbyVerdict, Member, Room, Settings};
+use crate::message::{
+    EndReason, Json, LeaveReason, PeerTarget, RecordingState, Role, ServerEvent, SignalBody, Switch,
+    Topology, Track,
+};
+use crate::sealed::Digest;
+use crate::{MediaDemand, PeerId, SessionId, Timestamp};
+
+/// Something that happened: applied to the room, and told to whom it concerns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it; what each does stands in `Room::apply`")]
+pub enum Fact {
+    Joined(Box<Member>),
+    Admitted { peer: PeerId },
+    Denied { peer: PeerId },
+    Left { peer: PeerId, reason: LeaveReason },
+    Updated { peer: PeerId, change: Box<Change> },
+    Signalled { to: PeerId, from: PeerTarget, body: Arc<SignalBody> },
+    Chatted(ChatLine),
+    AppSent { from: PeerId, topic: Arc<str>, data: Json, to: Option<PeerId> },
+    HostGranted { peer: PeerId },
+    SettingsChanged(Settings),
+    Barred { session: SessionId, client: Option<Digest> },
+    Muted { peer: PeerId, by: PeerId },
+    TopologySwitching { to: Topology, epoch: u64, until: Timestamp },
+    TopologyReady { peer: PeerId },
+    TopologySettled,
+    ViewersCounted,
+    CallMoved(CallRecord),
+    CallRefused { record: CallRecord },
+    TracksChanged { peer: PeerId, tracks: Arc<[Track]> },
+    Flowing { peer: PeerId, flowing: bool },
+    Recording { state: RecordingState, peer: Option<PeerId>, recording: Option<Arc<str>> },
+    Ended { reason: EndReason },
+}
+
+/// A fact with its place in the room's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// From the room's one counter.
+    pub id: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub fact: Fact,
+}
+
+/// Who is told of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody, also those in the lobby.
+    All,
+    /// Everybody in the room.
+    Everyone,
+    /// Everybody in the room but one.
+    EveryoneBut(PeerId),
+    /// The hosts.
+    HostsBut(PeerId),
+    /// The hosts, and one more.
+    HostsAnd(PeerId),
+    /// Two.
+    Pair(PeerId, PeerId),
+    /// One, in the room or in the lobby.
+    One(PeerId),
+}
+
+impl Audience {
+    /// Whether somebody is told.
+    pub(crate) fn includes(self, peer: PeerId, host: bool, waiting: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Everyone => !waiting,
+            Self::EveryoneBut(other) => !waiting && peer != other,
+            Self::HostsBut(other) => host && peer != other,
+            Self::HostsAnd(other) => host || peer == other,
+            Self::Pair(one, two) => peer == one || peer == two,
+            Self::One(one) => peer == one,
+        }
+    }
+}
+
+impl Entry {
+    /// The event that the entry is for peers, and for which; seen from the room *before* it is applied where `before`
+    /// matters (who leaves), else after.
+    pub(crate) fn event(&self, room: &Room) -> Option<(Audience, ServerEvent)> {
+        let view = |peer: PeerId| room.member(peer).map(Member::view);
+        let updated = |peer: PeerId| {
+            let member = room.member(peer)?;
+            let audience =
+                if member.role == Role::Viewer { Audience::HostsBut(peer) } else { Audience::Everyone };
+            Some((audience, ServerEvent::PeerUpdated { peer: member.view() }))
+        };
+        let room_updated = || Some((Audience::Everyone, ServerEvent::RoomUpdated { room: room.view() }));
+        match &self.fact {
+            Fact::Joined(member) if member.is_joined() => {
+                let audience = if member.role == Role::Viewer {
+                    Audience::HostsBut(member.id)
+                } else {
+                    Audience::EveryoneBut(member.id)
+                };
+                Some((audience, ServerEvent::PeerJoined { peer: view(member.id)? }))
+            }
+            Fact::Joined(member) => Some((
+                Audience::HostsBut(member.id),
+                ServerEvent::Lobby { state: None, peer: Some(member.id), name: Some(member.name.clone()) },
+            )),
+            Fact::Admitted { peer } => {
+                Some((Audience::EveryoneBut(*peer), ServerEvent::PeerJoined { peer: view(*peer)? }))
+            }
+            Fact::Denied { peer } => Some((
+                Audience::One(*peer),
+                ServerEvent::Lobby { state: Some(LobbyVerdict::Denied), peer: None, name: None },
+            )),
+            Fact::Left { peer, reason } => {
+                let unlisted = room.member(*peer).is_none_or(|member| !member.is_listed());
+                let audience = if unlisted { Audience::HostsAnd(*peer) } else { Audience::Everyone };
+                Some((audience, ServerEvent::PeerLeft { peer: *peer, reason: *reason }))
+            }
+            Fact::Updated { peer, .. } => updated(*peer),
+            Fact::Signalled { to, from, body } => {
+                Some((Audience::One(*to), ServerEvent::Signal { from: *from, body: Arc::clone(body) }))
+            }
+            Fact::Chatted(line) => {
+                let audience = line.to.map_or(Audience::Everyone, |to| Audience::Pair(line.from, to));
+                Some((audience, line.event()))
+            }
+            Fact::AppSent { from, topic, data, to } => {
+                let audience = to.map_or(Audience::EveryoneBut(*from), Audience::One);
+                let (topic, data) = (Arc::clone(topic), data.clone());
+                Some((audience, ServerEvent::App { from: *from, topic, data, to: *to, at: self.at }))
+            }
+            Fact::HostGranted { .. } | Fact::SettingsChanged(_) | Fact::ViewersCounted => room_updated(),
+            Fact::Muted { peer, by } => Some((Audience::One(*peer), ServerEvent::Muted { by: *by })),
+            Fact::TopologySwitching { to, epoch, .. } => Some((
+                Audience::Everyone,
+                ServerEvent::Topology { topology: *to, epoch: *epoch, state: Switch::Switching },
+            )),
+            Fact::TopologySettled => Some((
+                Audience::Everyone,
+                ServerEvent::Topology {
+                    topology: room.state.topology,
+                    epoch: room.state.epoch,
+                    state: Switch::Settled,
+                },
+            )),
+            Fact::CallMoved(record) => Some((Audience::Pair(record.from, record.to), record.event())),
+            Fact::CallRefused { record } => Some((Audience::One(record.from), record.event())),
+            Fact::TracksChanged { peer, tracks } => {
+                let tracks = Arc::clone(tracks);
+                Some((Audience::Everyone, ServerEvent::Tracks { peer: *peer, tracks }))
+            }
+            Fact::Flowing { peer, flowing } => {
+                let tracks = room.member(*peer).map(|member| Arc::clone(&member.tracks))?;
+                let event = if *flowing {
+                    ServerEvent::BroadcasterConnected { peer: *peer, tracks }
+                } else {
+                    ServerEvent::BroadcasterDisconnected { peer: *peer }
+                };
+                Some((Audience::Everyone, event))
+            }
+            Fact::Recording { state, peer, recording } => {
+                let recording = recording.clone();
+                Some((Audience::Everyone, ServerEvent::Recording { state: *state, peer: *peer, recording }))
+            }
+            Fact::Ended { reason } => Some((Audience::All, ServerEvent::RoomEnded { reason: *reason })),
+            Fact::Barred { .. } | Fact::TopologyReady { .. } => None,
+        }
+    }
+
+    /// What the entry asks of the media plane, seen from the room after it.
+    pub(crate) fn demands(&self, room: &Room) -> Vec<MediaDemand> {
+        let join = |member: &Member| MediaDemand::Join { peer: member.id, role: member.role };
+        match &self.fact {
+            Fact::Joined(member) if member.is_joined() && room.uses_sfu() => vec![join(member)],
+            Fact::Admitted { peer } if room.uses_sfu() => room.member(*peer).map(join).into_iter().collect(),
+            Fact::Left { peer, .. } if room.uses_sfu() => vec![MediaDemand::Leave { peer: *peer }],
+            Fact::TopologySwitching { to: Topology::Sfu, .. } => room.joined().map(join).collect(),
+            Fact::TopologySettled if room.state.topology == Topology::Mesh => {
+                room.joined().map(|member| MediaDemand::Leave { peer: member.id }).collect()
+            }
+            Fact::Muted { peer, .. } if room.uses_sfu() => {
+                vec![MediaDemand::Mute { peer: *peer, muted: true }]
+            }
+            Fact::Updated { peer, change } if room.uses_sfu() && change.microphone == Some(true) => {
+                vec![MediaDemand::Mute { peer: *peer, muted: false }]
+            }
+            Fact::Updated { peer, change } if room.uses_sfu() && change.role.is_some() => {
+                room.member(*peer).map(join).into_iter().collect()
+            }
+            Fact::Ended { .. } => vec![MediaDemand::End],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether what the entry changed must outlive the process.
+    pub(crate) fn is_durable(&self) -> bool {
+        matches!(
+            self.fact,
+            Fact::SettingsChanged(_) | Fact::Barred { .. } | Fact::HostGranted { .. } | Fact::Ended { .. }
+        )
+    }
+}
+
+impl CallRecord {
+    fn event(&self) -> ServerEvent {
+        let (state, reason) = match self.state {
+            CallState::Ended(reason) => (CallState::Ended(reason), Some(reason)),
+            other => (other, None::<CallEnd>),
+        };
+        ServerEvent::Call { call: self.call, state, from: self.from, to: self.to, reason }
+    }
+}

@@ -1,0 +1,129 @@
+//! The host's powers.
+
+use serde_json::Value;
+
+use super::{Change, Effect, Fact, Member, Room, Settings, Standing};
+use crate::message::{Host, HostAction, LeaveReason, Role, TopologyChoice};
+use crate::{Code, EndReason, MediaDemand, PeerId, Refusal};
+
+impl Room {
+    pub(super) fn decide_host(&self, by: PeerId, host: &Host) -> Result<Vec<Effect>, Refusal> {
+        if !self.member(by).is_some_and(|member| member.host) {
+            return Err(Refusal::new(Code::Forbidden, "only a host may do that"));
+        }
+        let target = || self.host_target(host.peer.as_deref());
+        let settings = |settings: Settings| {
+            // What is so already needs no entry.
+            if settings == self.state.settings { vec![] } else { vec![Fact::SettingsChanged(settings)] }
+        };
+        let facts = match host.action {
+            HostAction::Admit => vec![Fact::Admitted { peer: waiting(target()?)?.id }],
+            HostAction::Deny => {
+                let peer = waiting(target()?)?.id;
+                vec![Fact::Denied { peer }, Fact::Left { peer, reason: LeaveReason::Kicked }]
+            }
+            HostAction::Kick => {
+                let member = target()?;
+                if member.id == by {
+                    return Err(Refusal::new(Code::InvalidState, "to go yourself, leave"));
+                }
+                let (session, client) = (member.session, member.client);
+                let mut facts = vec![Fact::Barred { session, client }];
+                facts.extend(self.left(member.id, LeaveReason::Kicked));
+                facts
+            }
+            HostAction::Mute => vec![Fact::Muted { peer: joined(target()?)?.id, by }],
+            HostAction::Lock => settings(Settings { locked: true, ..self.state.settings.clone() }),
+            HostAction::Unlock => settings(Settings { locked: false, ..self.state.settings.clone() }),
+            HostAction::SetPassword => {
+                let password = self.password_digest(host.value.as_ref())?;
+                settings(Settings { password, ..self.state.settings.clone() })
+            }
+            HostAction::SetLobby => {
+                let lobby = host.value.as_ref().and_then(Value::as_bool);
+                let lobby = lobby.ok_or_else(|| Refusal::bad_request("`value` is true or false"))?;
+                let mut facts = settings(Settings { lobby, ..self.state.settings.clone() });
+                if !lobby {
+                    // Whoever still waits would wait for a door that is open.
+                    let waiting = self.state.members.values().filter(|member| !member.is_joined());
+                    facts.extend(waiting.map(|member| Fact::Admitted { peer: member.id }));
+                }
+                facts
+            }
+            HostAction::Promote => vec![promotion(joined(target()?)?, host.value.as_ref())?],
+            HostAction::StartRecording | HostAction::StopRecording => {
+                return self.decide_recording(host.action == HostAction::StartRecording);
+            }
+            HostAction::End => vec![Fact::Ended { reason: EndReason::HostEnded }],
+        };
+        Ok(facts.into_iter().map(Effect::Fact).collect())
+    }
+
+    fn host_target(&self, peer: Option<&str>) -> Result<&Member, Refusal> {
+        let peer = peer.ok_or_else(|| Refusal::bad_request("`peer` says whom"))?;
+        let id: Option<PeerId> = peer.parse().ok();
+        id.and_then(|id| self.member(id)).ok_or_else(super::nobody)
+    }
+
+    fn password_digest(&self, value: Option<&Value>) -> Result<Option<crate::Digest>, Refusal> {
+        match value {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(password)) if password.is_empty() => Ok(None),
+            Some(Value::String(password)) if password.len() <= 256 => {
+                Ok(Some(self.digest_password(password)))
+            }
+            Some(_) => {
+                Err(Refusal::bad_request("a password is a string of at most 256 bytes, or null for none"))
+            }
+        }
+    }
+
+    fn decide_recording(&self, on: bool) -> Result<Vec<Effect>, Refusal> {
+        if !self.rules.recorder {
+            return Err(Refusal::new(Code::InvalidState, "this server does not record"));
+        }
+        if self.state.choice == TopologyChoice::Mesh {
+            return Err(Refusal::new(
+                Code::InvalidState,
+                "a room that is always peer to peer cannot be recorded",
+            ));
+        }
+        if on == self.state.recording {
+            return Err(Refusal::new(Code::InvalidState, "nothing to change about the recording"));
+        }
+        Ok(vec![Effect::Demand(MediaDemand::Record { on })])
+    }
+}
+
+fn waiting(member: &Member) -> Result<&Member, Refusal> {
+    match member.standing {
+        Standing::Waiting => Ok(member),
+        Standing::Joined => Err(Refusal::new(Code::InvalidState, "that peer is in the room already")),
+    }
+}
+
+fn joined(member: &Member) -> Result<&Member, Refusal> {
+    match member.standing {
+        Standing::Joined => Ok(member),
+        Standing::Waiting => Err(Refusal::new(Code::InvalidState, "that peer is still in the lobby")),
+    }
+}
+
+/// A viewer becomes a participant, everybody else a host, unless `value` names a role or `host`.
+fn promotion(member: &Member, value: Option<&Value>) -> Result<Fact, Refusal> {
+    let peer = member.id;
+    let role =
+        |role| Fact::Updated { peer, change: Box::new(Change { role: Some(role), ..Change::default() }) };
+    match value {
+        None | Some(Value::Null) if member.role == Role::Viewer => Ok(role(Role::Participant)),
+        None | Some(Value::Null) => Ok(Fact::HostGranted { peer }),
+        Some(Value::String(text)) => match text.as_str() {
+            "host" => Ok(Fact::HostGranted { peer }),
+            "participant" => Ok(role(Role::Participant)),
+            "broadcaster" => Ok(role(Role::Broadcaster)),
+            "viewer" => Ok(role(Role::Viewer)),
+            _ => Err(Refusal::bad_request("`value` is a role, or `host`")),
+        },
+        Some(_) => Err(Refusal::bad_request("`value` is a role, or `host`")),
+    }
+}

@@ -1,0 +1,440 @@
+//! A room: who is in it, what it allows, and what happens in it.
+//!
+//! [`Room::decide`] says what an input leads to without changing anything; [`Room::apply`] changes the room and nothing
+//! else does. The same inputs give the same entries, and a snapshot with the entries since gives the same room.
+
+mod admission;
+mod call;
+mod chat;
+mod fact;
+mod host;
+mod member;
+mod record;
+mod settings;
+mod state;
+mod topology;
+
+use std::sync::Arc;
+
+pub use admission::{Admission, Pass};
+pub use call::{CallEnd, CallRecord, CallState};
+pub use chat::ChatLine;
+pub use fact::{Audience, Entry, Fact};
+pub use member::{Member, Standing};
+pub use record::RoomRecord;
+pub use settings::{Change, LobbyVerdict, Rules, Settings};
+pub use state::RoomState;
+pub use topology::Switching;
+
+use crate::message::{
+    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, Topology, Update,
+};
+use crate::{Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, Refusal, RoomId, Timestamp};
+
+/// A room as a deterministic state machine.
+#[derive(Clone, Debug)]
+pub struct Room {
+    state: RoomState,
+    rules: Arc<Rules>,
+}
+
+/// What can be asked of a room.
+#[derive(Clone, Debug)]
+pub enum RoomInput<'a> {
+    /// Somebody wants to come in.
+    Join(Box<Admission>),
+    /// A peer says something.
+    Message(PeerId, &'a ClientMessage),
+    /// A peer is no longer there.
+    Gone(PeerId, LeaveReason),
+    /// The media plane reports.
+    Media(MediaEvent),
+    /// The room is to end.
+    End(EndReason),
+}
+
+/// What an input leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A fact, to be applied and logged.
+    Fact(Fact),
+    /// Something for the media plane, which leaves no trace in the room.
+    Demand(MediaDemand),
+    /// Something for everybody who listens at present.
+    Fleeting(FleetingEvent),
+}
+
+/// Events that only matter now.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "as in `Reply`")]
+pub enum FleetingEvent {
+    Reaction { from: PeerId, emoji: Arc<str> },
+    Speakers(Vec<crate::message::PeerLevel>),
+    Quality { peer: PeerId, level: u8 },
+}
+
+impl FleetingEvent {
+    pub(crate) fn reply(&self) -> Reply {
+        match self.clone() {
+            Self::Reaction { from, emoji } => Reply::Reaction { from, emoji },
+            Self::Speakers(speakers) => Reply::Speakers { speakers },
+            Self::Quality { peer, level } => Reply::Quality { peer, level, track: None, layer: None },
+        }
+    }
+}
+
+fn nobody() -> Refusal {
+    Refusal::new(Code::PeerUnknown, "nobody of that id is in the room")
+}
+
+impl Room {
+    /// A new room. Its counter starts at the time, so that ids of an earlier life of the name are all smaller.
+    pub fn new(record: &RoomRecord, now: Timestamp, rules: Arc<Rules>) -> Self {
+        Self { state: RoomState::new(record, now, &rules), rules }
+    }
+
+    /// The room that a snapshot describes.
+    pub fn restore(state: RoomState, rules: Arc<Rules>) -> Self {
+        Self { state, rules }
+    }
+
+    /// All there is to know, to take the room up elsewhere.
+    pub fn snapshot(&self) -> RoomState {
+        self.state.clone()
+    }
+
+    /// What must outlive the process.
+    pub fn record(&self) -> RoomRecord {
+        RoomRecord::of(&self.state)
+    }
+
+    /// The room's name.
+    pub fn id(&self) -> &RoomId {
+        &self.state.id
+    }
+
+    /// Which life of the room.
+    pub fn life(&self) -> LifeId {
+        self.state.life
+    }
+
+    /// What the room was made as.
+    pub fn choice(&self) -> crate::message::TopologyChoice {
+        self.state.choice
+    }
+
+    /// When this life began.
+    pub fn created_at(&self) -> Timestamp {
+        self.state.created_at
+    }
+
+    /// Why the room is over, if it is.
+    pub fn ended(&self) -> Option<EndReason> {
+        self.state.ended
+    }
+
+    /// Somebody in the room or in its lobby.
+    pub fn member(&self, peer: PeerId) -> Option<&Member> {
+        self.state.members.get(&peer)
+    }
+
+    /// Everybody in the room or in its lobby.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.state.members.values()
+    }
+
+    /// Everybody in the room.
+    pub fn joined(&self) -> impl Iterator<Item = &Member> {
+        self.members().filter(|member| member.is_joined())
+    }
+
+    /// The room as its members see it.
+    pub fn view(&self) -> RoomView {
+        let state = &self.state;
+        RoomView {
+            id: state.id.clone(),
+            topology: state.topology,
+            epoch: state.epoch,
+            locked: state.settings.locked,
+            host: self
+                .joined()
+                .filter(|member| member.host)
+                .min_by_key(|member| member.order)
+                .map(|host| host.id),
+            lobby: state.settings.lobby,
+            password: state.settings.password.is_some(),
+            recording: state.recording,
+            viewers: self.viewers(),
+            created_at: state.created_at,
+            ends_at: state.ends_at,
+        }
+    }
+
+    /// How many watch.
+    pub fn viewers(&self) -> usize {
+        self.joined().filter(|member| member.role == Role::Viewer).count()
+    }
+
+    /// The id of the newest entry.
+    pub fn last_id(&self) -> u64 {
+        self.state.last_id
+    }
+
+    /// What was said to all of late, oldest first.
+    pub fn chat(&self) -> impl Iterator<Item = &ChatLine> {
+        self.state.chat.iter()
+    }
+
+    /// What an input leads to, or why it leads to nothing.
+    pub fn decide(
+        &self,
+        now: Timestamp,
+        input: RoomInput<'_>,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Vec<Effect>, Refusal> {
+        if self.state.ended.is_some() {
+            return Err(Refusal::new(Code::RoomEnded, "the room is over"));
+        }
+        let facts = match input {
+            RoomInput::Join(admission) => self.decide_join(now, *admission)?,
+            RoomInput::Message(from, message) => return self.decide_message(now, from, message, entropy),
+            RoomInput::Gone(peer, reason) => self.left(peer, reason),
+            RoomInput::Media(event) => return Ok(self.decide_media(event)),
+            RoomInput::End(reason) => vec![Fact::Ended { reason }],
+        };
+        Ok(facts.into_iter().map(Effect::Fact).collect())
+    }
+
+    /// What is due by itself: consequences of what just happened, and of time that passed. One step at a time; the
+    /// caller applies it and asks again.
+    pub fn settle(&self, now: Timestamp) -> Option<Fact> {
+        let state = &self.state;
+        if state.ended.is_some() {
+            return None;
+        }
+        if state.had_host && !self.joined().any(|member| member.host) {
+            let eldest =
+                self.joined().filter(|member| member.role != Role::Viewer).min_by_key(|member| member.order);
+            if let Some(eldest) = eldest {
+                return Some(Fact::HostGranted { peer: eldest.id });
+            }
+        }
+        if let Some(step) = self.topology_step(now) {
+            return Some(step);
+        }
+        if state.viewers_counted != self.viewers() && self.viewers_due_at() <= now {
+            return Some(Fact::ViewersCounted);
+        }
+        if let Some(unanswered) = self.calls_unanswered(now).into_iter().next() {
+            return Some(unanswered);
+        }
+        (self.empty_until().is_some_and(|until| until <= now))
+            .then_some(Fact::Ended { reason: EndReason::Empty })
+    }
+
+    /// When [`Self::settle`] is to be asked again, if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let viewers = (self.state.viewers_counted != self.viewers()).then(|| self.viewers_due_at());
+        let due = [self.empty_until(), viewers, self.next_topology_timeout(), self.next_call_timeout()];
+        due.into_iter().flatten().min()
+    }
+
+    /// Until when a room without anybody lives.
+    fn empty_until(&self) -> Option<Timestamp> {
+        let state = &self.state;
+        let patience = if state.entered { state.empty_timeout } else { self.rules.limits.unentered_room };
+        state.empty_since.map(|since| since + patience)
+    }
+
+    fn viewers_due_at(&self) -> Timestamp {
+        self.state.viewers_counted_at + std::time::Duration::from_secs(1)
+    }
+
+    fn decide_message(
+        &self,
+        now: Timestamp,
+        from: PeerId,
+        message: &ClientMessage,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Vec<Effect>, Refusal> {
+        let member = self.member(from).ok_or_else(nobody)?;
+        let harmless =
+            matches!(message, ClientMessage::Leave | ClientMessage::Update(_) | ClientMessage::Ping(_));
+        if !member.is_joined() && !harmless {
+            return Err(Refusal::new(Code::Forbidden, "you are still in the lobby"));
+        }
+        let one = |fact| Ok(vec![Effect::Fact(fact)]);
+        match message {
+            ClientMessage::Leave => {
+                Ok(self.left(from, LeaveReason::Left).into_iter().map(Effect::Fact).collect())
+            }
+            ClientMessage::Signal(signal) => self.decide_signal(from, signal),
+            ClientMessage::Publish(publish) => {
+                self.require_sfu()?;
+                if member.role == Role::Viewer {
+                    return Err(Refusal::new(Code::Forbidden, "a viewer publishes nothing"));
+                }
+                Ok(vec![Effect::Demand(MediaDemand::Publish {
+                    peer: from,
+                    tracks: publish.tracks.clone().into(),
+                })])
+            }
+            ClientMessage::Subscribe(subscribe) => {
+                self.require_sfu()?;
+                let (track, attention) = (subscribe.track.as_str().into(), subscribe.attention);
+                Ok(vec![Effect::Demand(MediaDemand::Subscribe { peer: from, track, attention })])
+            }
+            ClientMessage::Topology(ready) => match &self.state.switching {
+                Some(switch) if ready.epoch == self.state.epoch + 1 && switch.waiting.contains(&from) => {
+                    one(Fact::TopologyReady { peer: from })
+                }
+                _ if ready.epoch <= self.state.epoch + u64::from(self.state.switching.is_some()) => {
+                    Ok(vec![])
+                }
+                _ => Err(Refusal::new(Code::InvalidState, "no such change of topology is under way")),
+            },
+            ClientMessage::Chat(chat) => one(self.decide_chat(now, from, chat)?),
+            ClientMessage::Reaction(reaction) => {
+                let emoji = reaction.emoji.trim();
+                if !(1..=32).contains(&emoji.len()) || emoji.chars().any(char::is_control) {
+                    return Err(Refusal::bad_request("an emoji has 1 to 32 bytes"));
+                }
+                Ok(vec![Effect::Fleeting(FleetingEvent::Reaction { from, emoji: emoji.into() })])
+            }
+            ClientMessage::App(app) => {
+                if !(1..=64).contains(&app.topic.chars().count()) {
+                    return Err(Refusal::bad_request("a topic has 1 to 64 characters"));
+                }
+                let to = app
+                    .to
+                    .as_deref()
+                    .map(|to| self.other_member(from, to))
+                    .transpose()?
+                    .map(|member| member.id);
+                one(Fact::AppSent { from, topic: app.topic.as_str().into(), data: app.data.clone(), to })
+            }
+            ClientMessage::Update(update) => self.decide_update(from, update),
+            ClientMessage::Call(call) => {
+                Ok(self.decide_call(now, from, call, entropy)?.into_iter().map(Effect::Fact).collect())
+            }
+            ClientMessage::Host(host) => self.decide_host(from, host),
+            ClientMessage::Ping(_) => Ok(vec![]),
+            ClientMessage::Join(_) | ClientMessage::Resume(_) => {
+                Err(Refusal::new(Code::InvalidState, "this connection has a session already"))
+            }
+        }
+    }
+
+    fn require_sfu(&self) -> Result<(), Refusal> {
+        if self.uses_sfu() {
+            Ok(())
+        } else {
+            Err(Refusal::new(Code::InvalidState, "media flows from peer to peer in this room"))
+        }
+    }
+
+    /// Another peer in the room, by what a client wrote.
+    fn other_member(&self, from: PeerId, to: &str) -> Result<&Member, Refusal> {
+        let id: PeerId = to.parse().map_err(|_| nobody())?;
+        if id == from {
+            return Err(Refusal::bad_request("that is you"));
+        }
+        self.member(id).filter(|member| member.is_joined()).ok_or_else(nobody)
+    }
+
+    fn decide_signal(&self, from: PeerId, signal: &Signal) -> Result<Vec<Effect>, Refusal> {
+        let body = &signal.body;
+        let said = [body.description.is_some(), body.candidate.is_some(), body.restart == Some(true)];
+        if said.iter().filter(|said| **said).count() != 1 {
+            return Err(Refusal::bad_request(
+                "a signal has one of `description`, `candidate` and `restart: true`",
+            ));
+        }
+        if let PeerTarget::Sfu = PeerTarget::parse(&signal.to)? {
+            self.require_sfu()?;
+            if body.pc.is_none() {
+                return Err(Refusal::bad_request("a signal to the SFU says which `pc`"));
+            }
+            let body = Arc::new(body.clone());
+            return Ok(vec![Effect::Demand(MediaDemand::Signal { peer: from, body })]);
+        }
+        let to = self.other_member(from, &signal.to)?.id;
+        let mesh = self.state.topology == Topology::Mesh
+            || self.state.switching.as_ref().is_some_and(|switch| switch.to == Topology::Mesh);
+        if !mesh {
+            return Err(Refusal::new(Code::InvalidState, "media flows through the SFU in this room"));
+        }
+        let mut body = body.clone();
+        // What only means something between the SFU and a peer is not passed on between peers.
+        (body.pc, body.negotiation, body.tracks) = (None, None, Vec::new());
+        body.epoch = Some(body.epoch.unwrap_or(self.state.epoch));
+        Ok(vec![Effect::Fact(Fact::Signalled { to, from: PeerTarget::Peer(from), body: Arc::new(body) })])
+    }
+
+    fn decide_update(&self, from: PeerId, update: &Update) -> Result<Vec<Effect>, Refusal> {
+        let change = Change::read(update, &self.rules.limits)?;
+        if change == Change::default() {
+            return Ok(vec![]);
+        }
+        Ok(vec![Effect::Fact(Fact::Updated { peer: from, change: Box::new(change) })])
+    }
+
+    fn decide_media(&self, event: MediaEvent) -> Vec<Effect> {
+        let here = |peer: PeerId| self.member(peer).filter(|member| member.is_joined());
+        let fact = match event {
+            MediaEvent::Signal { peer, body } => {
+                here(peer).map(|_| Fact::Signalled { to: peer, from: PeerTarget::Sfu, body: Arc::new(body) })
+            }
+            MediaEvent::Tracks { peer, tracks } => {
+                here(peer).map(|_| Fact::TracksChanged { peer, tracks: tracks.into() })
+            }
+            MediaEvent::Flowing { peer, flowing } => here(peer)
+                .filter(|member| member.flowing != flowing && member.role == Role::Broadcaster)
+                .map(|_| Fact::Flowing { peer, flowing }),
+            MediaEvent::Failed { peer } => {
+                here(peer).filter(|member| member.flowing).map(|_| Fact::Flowing { peer, flowing: false })
+            }
+            MediaEvent::Recording { state, peer, recording } => {
+                Some(Fact::Recording { state, peer, recording })
+            }
+            MediaEvent::Speakers(speakers) => {
+                return vec![Effect::Fleeting(FleetingEvent::Speakers(speakers))];
+            }
+            MediaEvent::Quality { peer, level } => {
+                return vec![Effect::Fleeting(FleetingEvent::Quality { peer, level })];
+            }
+        };
+        fact.map(Effect::Fact).into_iter().collect()
+    }
+
+    /// Somebody goes, and what goes with them.
+    fn left(&self, peer: PeerId, reason: LeaveReason) -> Vec<Fact> {
+        if self.member(peer).is_none() {
+            return Vec::new();
+        }
+        let mut facts = self.calls_ended_by(peer, reason);
+        if self.member(peer).is_some_and(|member| member.flowing) {
+            facts.push(Fact::Flowing { peer, flowing: false });
+        }
+        facts.push(Fact::Left { peer, reason });
+        facts
+    }
+
+    /// The digest under which a password of this room is kept.
+    pub(crate) fn digest_password(&self, password: &str) -> Digest {
+        self.rules.key.digest("password", [self.state.life.as_str(), password])
+    }
+
+    /// Gives a fact its number, and makes it so. Nothing else changes a room.
+    pub fn apply(&mut self, now: Timestamp, fact: Fact) -> Entry {
+        let entry = Entry { id: self.state.last_id + 1, at: now, fact };
+        self.replay(&entry);
+        entry
+    }
+
+    /// Makes an entry so that another node decided.
+    pub fn replay(&mut self, entry: &Entry) {
+        self.state.last_id = entry.id;
+        self.apply_fact(entry);
+    }
+}

@@ -1,0 +1,86 @@
+//! What of a room outlives the process.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{RoomState, Settings};
+use crate::message::TopologyChoice;
+use crate::{Digest, LifeId, RoomId, SessionId, Timestamp};
+
+/// What a [`RoomStore`](crate::RoomStore) keeps of a room: its settings, not who is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomRecord {
+    /// The room's name.
+    pub room: RoomId,
+    /// Which life of it.
+    pub life: LifeId,
+    /// When that life began.
+    pub created_at: Timestamp,
+    /// When it is planned to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+    /// What it was made as.
+    pub topology: TopologyChoice,
+    /// How many may be in it, if fewer than the server allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<usize>,
+    /// How long it lives without anybody, if not as long as the server's rooms do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_timeout_seconds: Option<u64>,
+    /// What a host has set.
+    pub settings: Settings,
+    /// Whether anybody has ever been in.
+    pub entered: bool,
+    /// Whether a host has ever been in.
+    pub had_host: bool,
+    /// Sessions of those who were kicked.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub barred_sessions: BTreeSet<SessionId>,
+    /// Clients of those who were kicked.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub barred_clients: BTreeSet<Digest>,
+    /// When the room ended; its name rests from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+impl RoomRecord {
+    /// A room that is yet to be made.
+    pub fn new(room: RoomId, life: LifeId, created_at: Timestamp, topology: TopologyChoice) -> Self {
+        Self {
+            room,
+            life,
+            created_at,
+            ends_at: None,
+            topology,
+            capacity: None,
+            empty_timeout_seconds: None,
+            settings: Settings::default(),
+            entered: false,
+            had_host: false,
+            barred_sessions: BTreeSet::new(),
+            barred_clients: BTreeSet::new(),
+            ended_at: None,
+        }
+    }
+
+    pub(super) fn of(state: &RoomState) -> Self {
+        Self {
+            room: state.id.clone(),
+            life: state.life,
+            created_at: state.created_at,
+            ends_at: state.ends_at,
+            topology: state.choice,
+            capacity: Some(state.capacity),
+            empty_timeout_seconds: Some(state.empty_timeout.as_secs()),
+            settings: state.settings.clone(),
+            entered: state.entered,
+            had_host: state.had_host,
+            barred_sessions: state.barred_sessions.clone(),
+            barred_clients: state.barred_clients.clone(),
+            ended_at: None,
+        }
+    }
+}

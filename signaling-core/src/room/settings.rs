@@ -1,0 +1,97 @@
+//! What can be set about a room, and about a peer.
+
+use serde::{Deserialize, Serialize};
+
+use super::Member;
+use crate::message::{Json, Name, Role, Update};
+use crate::{Digest, Limits, Refusal, ServerKey};
+
+/// What every room of a server goes by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Sizes, counts and times.
+    pub limits: Limits,
+    /// Seals and recognises what the server hands out.
+    pub key: ServerKey,
+    /// Whether there is an SFU.
+    pub sfu: bool,
+    /// Whether there is a recorder.
+    pub recorder: bool,
+}
+
+/// What a host sets about a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Settings {
+    /// Nobody else comes in.
+    pub locked: bool,
+    /// Newcomers wait until a host admits them.
+    pub lobby: bool,
+    /// The digest of the password that newcomers give.
+    pub password: Option<Digest>,
+}
+
+/// What a host decided about somebody in the lobby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum LobbyVerdict {
+    Admitted,
+    Denied,
+}
+
+/// A change of a peer's state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "as in `update`; `None` leaves it as it is")]
+pub struct Change {
+    pub name: Option<Name>,
+    pub microphone: Option<bool>,
+    pub camera: Option<bool>,
+    pub screen: Option<bool>,
+    pub hand: Option<bool>,
+    pub metadata: Option<Json>,
+    pub role: Option<Role>,
+}
+
+impl Change {
+    pub(super) fn read(update: &Update, limits: &Limits) -> Result<Self, Refusal> {
+        Ok(Self {
+            name: update.name.as_deref().map(Name::parse).transpose()?,
+            microphone: update.microphone,
+            camera: update.camera,
+            screen: update.screen,
+            hand: update.hand,
+            metadata: checked_metadata(update.metadata.clone(), limits)?,
+            role: None,
+        })
+    }
+
+    pub(super) fn apply(&self, member: &mut Member) {
+        let Self { name, microphone, camera, screen, hand, metadata, role } = self;
+        if let Some(name) = name {
+            member.name = name.clone();
+        }
+        if let Some(metadata) = metadata {
+            member.metadata = Some(metadata.clone());
+        }
+        if *microphone == Some(true) {
+            member.muted = false;
+        }
+        member.microphone = microphone.unwrap_or(member.microphone);
+        member.camera = camera.unwrap_or(member.camera);
+        member.screen = screen.unwrap_or(member.screen);
+        member.hand = hand.unwrap_or(member.hand);
+        member.role = role.unwrap_or(member.role);
+    }
+}
+
+/// Metadata that is not too large to stand in everybody's welcome.
+pub(super) fn checked_metadata(metadata: Option<Json>, limits: &Limits) -> Result<Option<Json>, Refusal> {
+    match metadata {
+        Some(metadata) if metadata.as_str().len() > limits.metadata_bytes => {
+            Err(Refusal::bad_request(format!("`metadata` has at most {} bytes", limits.metadata_bytes)))
+        }
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,200 @@
+//! What a room is at one moment.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CallRecord, ChatLine, Entry, Fact, Member, Room, RoomRecord, Rules, Settings, Standing, Switching,
+};
+use crate::message::{EndReason, RecordingState, Role, Topology, TopologyChoice};
+use crate::{CallId, Digest, LifeId, PeerId, RoomId, SessionId, Timestamp};
+
+/// A room's whole state: what [`Room::snapshot`] gives and [`Room::restore`] takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomState {
+    pub(super) id: RoomId,
+    pub(super) life: LifeId,
+    pub(super) created_at: Timestamp,
+    pub(super) ends_at: Option<Timestamp>,
+    pub(super) choice: TopologyChoice,
+    pub(super) capacity: usize,
+    pub(super) empty_timeout: Duration,
+    pub(super) settings: Settings,
+    pub(super) topology: Topology,
+    pub(super) epoch: u64,
+    pub(super) switching: Option<Switching>,
+    /// Since when the mesh would do.
+    pub(super) few_since: Option<Timestamp>,
+    /// A pair could not connect and asked for the SFU.
+    pub(super) sfu_asked: bool,
+    pub(super) recording: bool,
+    pub(super) members: BTreeMap<PeerId, Member>,
+    pub(super) barred_sessions: BTreeSet<SessionId>,
+    pub(super) barred_clients: BTreeSet<Digest>,
+    pub(super) chat: VecDeque<ChatLine>,
+    pub(super) calls: BTreeMap<CallId, CallRecord>,
+    /// Whether anybody has ever been in.
+    pub(super) entered: bool,
+    /// Whether a host has ever been in: only then somebody succeeds.
+    pub(super) had_host: bool,
+    pub(super) empty_since: Option<Timestamp>,
+    pub(super) viewers_counted: usize,
+    pub(super) viewers_counted_at: Timestamp,
+    pub(super) last_id: u64,
+    pub(super) ended: Option<EndReason>,
+}
+
+impl RoomState {
+    pub(super) fn new(record: &RoomRecord, now: Timestamp, rules: &Rules) -> Self {
+        let topology = match record.topology {
+            TopologyChoice::Sfu if rules.sfu => Topology::Sfu,
+            _ => Topology::Mesh,
+        };
+        Self {
+            id: record.room.clone(),
+            life: record.life,
+            created_at: record.created_at,
+            ends_at: record.ends_at,
+            choice: record.topology,
+            capacity: record.capacity.unwrap_or(rules.limits.room_peers),
+            empty_timeout: record.empty_timeout_seconds.map_or(rules.limits.empty_room, Duration::from_secs),
+            settings: record.settings.clone(),
+            topology,
+            epoch: 1,
+            switching: None,
+            few_since: None,
+            sfu_asked: false,
+            recording: false,
+            members: BTreeMap::new(),
+            barred_sessions: record.barred_sessions.clone(),
+            barred_clients: record.barred_clients.clone(),
+            chat: VecDeque::new(),
+            calls: BTreeMap::new(),
+            entered: record.entered,
+            had_host: record.had_host,
+            empty_since: Some(now),
+            viewers_counted: 0,
+            viewers_counted_at: Timestamp::default(),
+            last_id: now.as_millis().saturating_mul(1000),
+            ended: None,
+        }
+    }
+}
+
+impl Room {
+    #[allow(
+        clippy::too_many_lines,
+        reason = "one arm for each fact; splitting it would hide that it is whole"
+    )]
+    pub(super) fn apply_fact(&mut self, entry: &Entry) {
+        let state = &mut self.state;
+        match &entry.fact {
+            Fact::Joined(member) => {
+                let member = Member { order: entry.id, ..(**member).clone() };
+                state.had_host |= member.host;
+                state.entered = true;
+                state.empty_since = None;
+                if let (true, Some(switch)) = (member.is_joined(), &mut state.switching) {
+                    switch.waiting.insert(member.id);
+                }
+                state.members.insert(member.id, member);
+            }
+            Fact::Admitted { peer } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    member.standing = Standing::Joined;
+                }
+                if let Some(switch) = &mut state.switching {
+                    switch.waiting.insert(*peer);
+                }
+            }
+            Fact::Left { peer, .. } => {
+                state.members.remove(peer);
+                if let Some(switch) = &mut state.switching {
+                    switch.waiting.remove(peer);
+                }
+                if state.members.is_empty() {
+                    state.empty_since = Some(entry.at);
+                    state.sfu_asked = false;
+                }
+            }
+            Fact::Updated { peer, change } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    change.apply(member);
+                }
+            }
+            Fact::Chatted(line) if line.to.is_none() => {
+                state.chat.push_back(ChatLine { id: entry.id, ..line.clone() });
+                if state.chat.len() > self.rules.limits.chat_history {
+                    state.chat.pop_front();
+                }
+            }
+            Fact::HostGranted { peer } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    member.host = true;
+                    state.had_host = true;
+                    if member.role == Role::Viewer {
+                        member.role = Role::Participant;
+                    }
+                }
+            }
+            Fact::SettingsChanged(settings) => state.settings = settings.clone(),
+            Fact::Barred { session, client } => {
+                state.barred_sessions.insert(*session);
+                state.barred_clients.extend(client);
+            }
+            Fact::Muted { peer, .. } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    member.muted = true;
+                }
+            }
+            Fact::TopologySwitching { to, until, .. } => {
+                let waiting =
+                    state.members.values().filter(|member| member.is_joined()).map(|member| member.id);
+                let waiting = waiting.collect();
+                state.switching = Some(Switching { to: *to, until: *until, waiting });
+            }
+            Fact::TopologyReady { peer } => {
+                if let Some(switch) = &mut state.switching {
+                    switch.waiting.remove(peer);
+                }
+            }
+            Fact::TopologySettled => {
+                if let Some(switch) = state.switching.take() {
+                    state.topology = switch.to;
+                    state.epoch += 1;
+                }
+            }
+            Fact::ViewersCounted => {
+                state.viewers_counted_at = entry.at;
+                state.viewers_counted = state
+                    .members
+                    .values()
+                    .filter(|member| member.is_joined() && member.role == Role::Viewer)
+                    .count();
+            }
+            Fact::CallMoved(record) => self.apply_call(*record),
+            Fact::TracksChanged { peer, tracks } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    member.tracks = std::sync::Arc::clone(tracks);
+                }
+            }
+            Fact::Flowing { peer, flowing } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    member.flowing = *flowing;
+                }
+            }
+            Fact::Recording { state: recording, .. } => {
+                state.recording = matches!(recording, RecordingState::Starting | RecordingState::Active);
+            }
+            Fact::Ended { reason } => state.ended = Some(*reason),
+            Fact::Chatted(_)
+            | Fact::Denied { .. }
+            | Fact::Signalled { .. }
+            | Fact::AppSent { .. }
+            | Fact::CallRefused { .. } => {}
+        }
+        self.note_size(entry.at);
+    }
+}

@@ -1,0 +1,84 @@
+//! Mesh or SFU, and the way from one to the other.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fact, Room};
+use crate::message::{Role, Topology, TopologyChoice};
+use crate::{PeerId, Timestamp};
+
+/// A change of topology on its way: the new path is being built, the old one carries media.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switching {
+    /// Where to.
+    pub to: Topology,
+    /// Goes through at the latest then.
+    pub until: Timestamp,
+    /// Who has not reported media on the new path.
+    pub waiting: BTreeSet<PeerId>,
+}
+
+impl Room {
+    /// Whether media flows through the SFU, or is about to.
+    pub fn uses_sfu(&self) -> bool {
+        self.state.topology == Topology::Sfu
+            || self.state.switching.as_ref().is_some_and(|switch| switch.to == Topology::Sfu)
+    }
+
+    /// Where the room is, or is on its way to.
+    fn heading(&self) -> Topology {
+        self.state.switching.as_ref().map_or(self.state.topology, |switch| switch.to)
+    }
+
+    /// What suits those who are there.
+    pub(super) fn suitable(&self) -> Topology {
+        match self.state.choice {
+            _ if !self.rules.sfu => Topology::Mesh,
+            TopologyChoice::Mesh => Topology::Mesh,
+            TopologyChoice::Sfu => Topology::Sfu,
+            TopologyChoice::Auto => {
+                let needs_server = self.joined().any(|member| member.role != Role::Participant);
+                if self.state.recording || needs_server || self.state.sfu_asked || self.joined().count() > 2 {
+                    Topology::Sfu
+                } else {
+                    Topology::Mesh
+                }
+            }
+        }
+    }
+
+    /// The step that brings the topology nearer to what suits, if one is due.
+    pub(super) fn topology_step(&self, now: Timestamp) -> Option<Fact> {
+        let suitable = self.suitable();
+        if suitable == self.heading() {
+            let switch = self.state.switching.as_ref()?;
+            return (switch.waiting.is_empty() || switch.until <= now).then_some(Fact::TopologySettled);
+        }
+        // Somebody who only reloads the page must not send the others through two changes.
+        if suitable == Topology::Mesh && self.mesh_return_at().is_none_or(|at| at > now) {
+            return None;
+        }
+        let (epoch, until) = (self.state.epoch + 1, now + self.rules.limits.topology_switch);
+        Some(Fact::TopologySwitching { to: suitable, epoch, until })
+    }
+
+    /// When a room that needs the SFU no more goes back to a mesh.
+    fn mesh_return_at(&self) -> Option<Timestamp> {
+        self.state.few_since.map(|since| since + self.rules.limits.mesh_return)
+    }
+
+    pub(super) fn next_topology_timeout(&self) -> Option<Timestamp> {
+        let returning = self.heading() == Topology::Sfu && self.suitable() == Topology::Mesh;
+        let returning = returning.then(|| self.mesh_return_at()).flatten();
+        self.state.switching.as_ref().map(|switch| switch.until).into_iter().chain(returning).min()
+    }
+
+    /// Notes since when the mesh would do, after somebody came or went.
+    pub(super) fn note_size(&mut self, now: Timestamp) {
+        self.state.few_since = match (self.suitable(), self.state.few_since) {
+            (Topology::Sfu, _) => None,
+            (Topology::Mesh, since) => since.or(Some(now)),
+        };
+    }
+}

@@ -1,0 +1,241 @@
+//! Secrets that say what they open: sealed with the server's key, so that a server which kept nothing else honours them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::id::base32;
+use crate::message::{Role, TopologyChoice};
+use crate::{Entropy, LifeId, PeerId, RoomId, SessionId};
+
+/// The key behind session secrets, host tokens and the marks of room ids: 32 random bytes that outlive the process.
+#[derive(Clone)]
+pub struct ServerKey {
+    seal: Arc<LessSafeKey>,
+    mac: hmac::Key,
+}
+
+impl ServerKey {
+    /// A key from 32 bytes of good randomness.
+    ///
+    /// # Panics
+    /// Never: AES-256 takes every key of 32 bytes.
+    #[allow(clippy::expect_used, reason = "the length is fixed by the type")]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        let mac = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+        // Separate keys for separate uses, so that no text made for one means anything in the other.
+        let sealing = hmac::sign(&mac, b"visavis seal v1");
+        let marking = hmac::sign(&mac, b"visavis mark v1");
+        let unbound = UnboundKey::new(&AES_256_GCM, sealing.as_ref()).expect("32 bytes");
+        Self {
+            seal: Arc::new(LessSafeKey::new(unbound)),
+            mac: hmac::Key::new(hmac::HMAC_SHA256, marking.as_ref()),
+        }
+    }
+
+    /// `N` base-32 characters that only this key makes of `text`.
+    pub(crate) fn mark<const N: usize>(&self, text: &[u8]) -> [u8; N] {
+        let tag = hmac::sign(&self.mac, text);
+        let mut mark = [0; N];
+        for (to, from) in mark.iter_mut().zip(tag.as_ref()) {
+            *to = base32(*from);
+        }
+        mark
+    }
+
+    /// A keyed digest, for what must be compared and never read again (passwords, client ids).
+    pub(crate) fn digest(&self, purpose: &str, parts: [&str; 2]) -> Digest {
+        let mut context = hmac::Context::with_key(&self.mac);
+        for part in [purpose, parts[0], parts[1]] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut short = [0; 16];
+        short.copy_from_slice(context.sign().as_ref().split_at(16).0);
+        Digest(short)
+    }
+
+    fn seal<T: Serialize>(&self, purpose: Purpose, content: &T, entropy: &mut dyn Entropy) -> String {
+        let mut nonce = [0; NONCE_LEN];
+        entropy.fill(&mut nonce);
+        let mut sealed = serde_json::to_vec(content).unwrap_or_default();
+        let aad = Aad::from(purpose.as_bytes());
+        // Sealing fails for plaintexts of many GiB only.
+        let _ = self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed);
+        let mut text = nonce.to_vec();
+        text.append(&mut sealed);
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn open<T: DeserializeOwned>(&self, purpose: Purpose, text: &str) -> Option<T> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
+        let aad = Aad::from(purpose.as_bytes());
+        let plain = self.seal.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, sealed).ok()?;
+        serde_json::from_slice(plain).ok()
+    }
+}
+
+impl fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerKey(…)")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Purpose {
+    Session,
+    Host,
+}
+
+impl Purpose {
+    fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Session => b"session",
+            Self::Host => b"host",
+        }
+    }
+}
+
+/// A keyed digest of something that must be recognised and not read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 16]);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(…)")
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
+        bytes.try_into().map(Self).map_err(|_| serde::de::Error::custom("a digest has 16 bytes"))
+    }
+}
+
+/// What a session's secret says. Whoever holds it is this peer in this room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionClaims {
+    /// The room, and which life of it.
+    pub room: RoomId,
+    /// The life of the room that the session belongs to.
+    pub life: LifeId,
+    /// When that life began, milliseconds since the epoch.
+    pub created_at_ms: u64,
+    /// What the room was made as.
+    pub topology: TopologyChoice,
+    /// The session itself.
+    pub session: SessionId,
+    /// The peer that it is in the room.
+    pub peer: PeerId,
+    /// The peer's name when it joined.
+    pub name: String,
+    /// The peer's role when it joined.
+    pub role: Role,
+    /// Whether it joined with a host's power.
+    pub host: bool,
+    /// Digest of the client's own secret.
+    pub client: Option<Digest>,
+    /// When the secret was made, milliseconds since the epoch.
+    pub issued_at_ms: u64,
+    /// Not honoured after this, milliseconds since the epoch.
+    pub expires_at_ms: u64,
+}
+
+impl SessionClaims {
+    /// The secret that says this.
+    pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
+        key.seal(Purpose::Session, self, entropy)
+    }
+
+    /// What a secret says, if this key made it. Expiry is the caller's to check.
+    pub fn open(key: &ServerKey, secret: &str) -> Option<Self> {
+        key.open(Purpose::Session, secret)
+    }
+}
+
+/// What a host token says: a host of this life of this room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostClaims {
+    /// The room.
+    pub room: RoomId,
+    /// The life of the room that the token belongs to.
+    pub life: LifeId,
+}
+
+impl HostClaims {
+    /// The token that says this.
+    pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
+        key.seal(Purpose::Host, self, entropy)
+    }
+
+    /// What a token says, if this key made it.
+    pub fn open(key: &ServerKey, token: &str) -> Option<Self> {
+        key.open(Purpose::Host, token)
+    }
+}
+
+/// A stable 64-bit hash of a room id, the same in every process: which shard owns the room.
+pub fn shard_hash(room: &RoomId) -> u64 {
+    let digest = digest::digest(&digest::SHA256, room.as_str().as_bytes());
+    digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SeededEntropy;
+
+    fn claims(entropy: &mut SeededEntropy) -> HostClaims {
+        HostClaims { room: "standup".parse().unwrap(), life: LifeId::random(entropy) }
+    }
+
+    #[test]
+    fn a_token_opens_with_its_key_alone() {
+        let mut entropy = SeededEntropy::new(5);
+        let (key, foreign) = (ServerKey::new([1; 32]), ServerKey::new([2; 32]));
+        let claims = claims(&mut entropy);
+        let token = claims.seal(&key, &mut entropy);
+        assert_eq!(HostClaims::open(&key, &token), Some(claims));
+        assert_eq!(HostClaims::open(&foreign, &token), None);
+        assert_eq!(SessionClaims::open(&key, &token), None, "a host token is no session secret");
+    }
+
+    #[test]
+    fn every_changed_character_is_noticed() {
+        let mut entropy = SeededEntropy::new(6);
+        let key = ServerKey::new([1; 32]);
+        let token = claims(&mut entropy).seal(&key, &mut entropy);
+        for position in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            if URL_SAFE_NO_PAD.decode(&changed).ok() != URL_SAFE_NO_PAD.decode(&token).ok() {
+                assert_eq!(HostClaims::open(&key, &changed), None, "at {position}");
+            }
+        }
+        assert_eq!(HostClaims::open(&key, ""), None);
+        assert_eq!(HostClaims::open(&key, "ÄÖÜ"), None);
+    }
+
+    #[test]
+    fn digests_keep_their_parts_apart() {
+        let key = ServerKey::new([1; 32]);
+        assert_ne!(key.digest("p", ["ab", "c"]), key.digest("p", ["a", "bc"]));
+        assert_eq!(key.digest("p", ["ab", "c"]), key.digest("p", ["ab", "c"]));
+    }
+}

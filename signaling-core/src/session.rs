@@ -1,0 +1,342 @@
+//! A peer's relation to the server, over one connection after the other.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::log::Log;
+use crate::room::Audience;
+use crate::{
+    CloseReason, ConnectionId, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId, Timestamp,
+    TokenBucket,
+};
+
+/// Answers that are kept for a repeated `seq`, and numbers that may come late.
+const KEPT_ANSWERS: usize = 64;
+
+/// Everything the server keeps for a peer besides its place in the room.
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) peer: PeerId,
+    /// Copies of what the room knows, so that delivery need not look it up.
+    pub(crate) host: bool,
+    pub(crate) waiting: bool,
+    connection: Option<Connection>,
+    /// Since when it has no connection.
+    pub(crate) detached_since: Option<Timestamp>,
+    /// An event stream was replaced by another transport, and its reconnection is not welcome.
+    stream_replaced: bool,
+    /// The cursor that the last welcome or snapshot gave.
+    pub(crate) start: u64,
+    /// Where an event stream begins that names no event.
+    stream_cursor: u64,
+    /// Entries of the room's log up to here are not for this session.
+    since: u64,
+    log_position: u64,
+    outbox: Log<()>,
+    outbox_position: u64,
+    /// Answers that the connection has not taken yet. They go before events.
+    answers: VecDeque<(Arc<Frame>, Option<RequestId>)>,
+    answer_bytes: u64,
+    /// The newest of what only matters now, not taken yet.
+    newest: Option<Arc<Frame>>,
+    last_seq: u64,
+    recorded: VecDeque<(u64, Arc<Frame>)>,
+    /// Numbers that were refused for their rate, and may come again though greater ones have been used.
+    postponed: BTreeSet<u64>,
+    /// The room changed for this peer while it had no connection: a snapshot is due.
+    pub(crate) snapshot_due: bool,
+    bucket: TokenBucket,
+}
+
+struct Connection {
+    id: ConnectionId,
+    kind: TransportKind,
+    outbound: Box<dyn Outbound>,
+    last_heard: Timestamp,
+    /// Since when it takes nothing.
+    stalled_since: Option<Timestamp>,
+}
+
+/// How a connection was made, where that matters to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportKind {
+    /// One that takes a session up by itself (`resume` as its first message).
+    Duplex,
+    /// An event stream, which browsers reconnect of their own accord.
+    EventStream,
+}
+
+/// A new connection of a session.
+pub struct NewConnection {
+    /// Unique among all connections of the server.
+    pub id: ConnectionId,
+    /// How it was made.
+    pub kind: TransportKind,
+    /// Its outbound half.
+    pub outbound: Box<dyn Outbound>,
+}
+
+/// What became of a `seq`.
+pub(crate) enum Sequence {
+    /// Not seen before.
+    New,
+    /// Has had its effect; this was the answer, if it is still known.
+    Repeated(Option<Arc<Frame>>),
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, peer: PeerId, now: Timestamp, limits: &Limits) -> Self {
+        Self {
+            id,
+            peer,
+            host: false,
+            waiting: false,
+            connection: None,
+            detached_since: Some(now),
+            stream_replaced: false,
+            start: 0,
+            stream_cursor: 0,
+            since: 0,
+            log_position: 0,
+            outbox: Log::new(limits.outbox_bytes, limits.log_age),
+            outbox_position: 0,
+            answers: VecDeque::new(),
+            answer_bytes: 0,
+            newest: None,
+            last_seq: 0,
+            recorded: VecDeque::new(),
+            postponed: BTreeSet::new(),
+            snapshot_due: false,
+            bucket: TokenBucket::full(now, limits.message_burst),
+        }
+    }
+
+    /// Begins at the room's present: what is older is told by a welcome or a snapshot.
+    pub(crate) fn begin_at(&mut self, log: &Log<Audience>, last_id: u64) {
+        (self.start, self.since, self.stream_cursor) = (last_id, last_id, last_id);
+        self.log_position = log.end();
+        self.outbox_position = self.outbox.end();
+        self.newest = None;
+    }
+
+    /// Lays something older than the beginning into the outbox (chat of before); the cursor moves back in front of it.
+    pub(crate) fn lay_history(&mut self, id: u64, now: Timestamp, frame: Arc<Frame>) {
+        self.start = self.start.min(id.saturating_sub(1));
+        self.stream_cursor = self.start;
+        self.outbox.append(id, now, frame, ());
+    }
+
+    pub(crate) fn lay_in_outbox(&mut self, id: u64, now: Timestamp, frame: Arc<Frame>) {
+        self.outbox.append(id, now, frame, ());
+    }
+
+    pub(crate) fn expire_outbox(&mut self, now: Timestamp) {
+        self.outbox.expire(now);
+    }
+
+    /// Moves the cursor to `last_id`, or says that events after it are gone.
+    pub(crate) fn seek(&mut self, log: &Log<Audience>, last_id: u64, newest: u64) -> Result<(), Gap> {
+        let reachable = last_id >= self.start
+            && last_id <= newest
+            && log.reaches_back_to(last_id.max(self.since))
+            && self.outbox.reaches_back_to(last_id);
+        if !reachable || self.snapshot_due {
+            return Err(Gap);
+        }
+        self.log_position = log.after(last_id.max(self.since));
+        self.outbox_position = self.outbox.after(last_id);
+        Ok(())
+    }
+
+    pub(crate) fn is_connected_by(&self, connection: ConnectionId) -> bool {
+        self.connection.as_ref().is_some_and(|current| current.id == connection)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Whether an event stream may (re)connect: not if another transport took its place.
+    pub(crate) fn refuses_stream(&self) -> bool {
+        self.stream_replaced && self.connection.is_some()
+    }
+
+    /// A `resume` over HTTP: an event stream is to follow, and begins after `last_id`.
+    pub(crate) fn expect_stream(&mut self, last_id: u64) {
+        self.stream_replaced = false;
+        self.stream_cursor = last_id;
+    }
+
+    /// Where an event stream begins that names no event.
+    pub(crate) fn stream_cursor(&self) -> u64 {
+        self.stream_cursor
+    }
+
+    /// The connection from now on. A former one is told that it was replaced.
+    pub(crate) fn connect(&mut self, now: Timestamp, new: NewConnection) {
+        if let Some(former) = &mut self.connection {
+            former.outbound.close(CloseReason::Replaced);
+            if former.kind == TransportKind::EventStream && new.kind != TransportKind::EventStream {
+                self.stream_replaced = true;
+            }
+        }
+        let NewConnection { id, kind, outbound } = new;
+        // Answers to another connection's requests mean nothing to this one; by `seq` they can be asked for again.
+        self.answers.clear();
+        self.answer_bytes = 0;
+        self.detached_since = None;
+        self.connection = Some(Connection { id, kind, outbound, last_heard: now, stalled_since: None });
+    }
+
+    pub(crate) fn disconnect(&mut self, now: Timestamp, reason: Option<CloseReason>) {
+        if let Some(mut connection) = self.connection.take() {
+            if let Some(reason) = reason {
+                connection.outbound.close(reason);
+            }
+            self.detached_since = Some(now);
+        }
+        self.answers.clear();
+        self.answer_bytes = 0;
+    }
+
+    pub(crate) fn heard(&mut self, now: Timestamp) {
+        if let Some(connection) = &mut self.connection {
+            connection.last_heard = now;
+        }
+    }
+
+    pub(crate) fn take_token(&mut self, now: Timestamp, limits: &Limits) -> Result<(), u64> {
+        self.bucket.take(now, limits.message_burst, limits.messages_per_second)
+    }
+
+    pub(crate) fn sequence(&self, seq: u64) -> Sequence {
+        if seq > self.last_seq || self.postponed.contains(&seq) {
+            return Sequence::New;
+        }
+        let recorded = self.recorded.iter().find(|(of, _)| *of == seq);
+        Sequence::Repeated(recorded.map(|(_, frame)| Arc::clone(frame)))
+    }
+
+    /// Notes that a number was not used up.
+    pub(crate) fn postpone(&mut self, seq: u64) {
+        if seq > self.last_seq || self.postponed.contains(&seq) {
+            self.postponed.insert(seq);
+            if self.postponed.len() > KEPT_ANSWERS {
+                self.postponed.pop_first();
+            }
+        }
+    }
+
+    pub(crate) fn record(&mut self, seq: u64, answer: &Arc<Frame>) {
+        self.postponed.remove(&seq);
+        self.last_seq = self.last_seq.max(seq);
+        self.recorded.push_back((seq, Arc::clone(answer)));
+        if self.recorded.len() > KEPT_ANSWERS {
+            self.recorded.pop_front();
+        }
+    }
+
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Says something to the connection alone. Without a connection it is lost: answers are not replayed.
+    pub(crate) fn answer(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
+        if self.connection.is_some() {
+            self.answer_bytes += frame.json.len() as u64;
+            self.answers.push_back((frame, request));
+        }
+    }
+
+    /// Something that only matters now: kept until the connection takes it or something newer comes.
+    pub(crate) fn say_now(&mut self, frame: &Arc<Frame>) {
+        if self.connection.is_some() {
+            self.newest = Some(Arc::clone(frame));
+        }
+    }
+
+    /// Hands the connection as much as it takes.
+    pub(crate) fn deliver(&mut self, now: Timestamp, log: &Log<Audience>, limits: &Limits) {
+        let Some(connection) = &mut self.connection else { return };
+        let mut offer = |frame: &Arc<Frame>, request| match connection.outbound.offer(frame, request) {
+            Offer::Taken => {
+                connection.stalled_since = None;
+                true
+            }
+            Offer::Full => {
+                connection.stalled_since.get_or_insert(now);
+                false
+            }
+            Offer::Gone => false,
+        };
+        while let Some((frame, request)) = self.answers.front() {
+            if !offer(frame, *request) {
+                return self.cut_if_behind(now, log, limits);
+            }
+            self.answer_bytes -= frame.json.len() as u64;
+            self.answers.pop_front();
+        }
+        loop {
+            let (peer, host, waiting, since) = (self.peer, self.host, self.waiting, self.since);
+            let logged = loop {
+                match log.at(self.log_position) {
+                    Some(kept) if kept.id <= since || !kept.audience.includes(peer, host, waiting) => {
+                        self.log_position += 1;
+                    }
+                    other => break other,
+                }
+            };
+            let own = self.outbox.at(self.outbox_position);
+            let (frame, position) = match (logged, own) {
+                (Some(logged), Some(own)) if own.id < logged.id => (&own.frame, &mut self.outbox_position),
+                (Some(logged), _) => (&logged.frame, &mut self.log_position),
+                (None, Some(own)) => (&own.frame, &mut self.outbox_position),
+                (None, None) => break,
+            };
+            if !offer(frame, None) {
+                return self.cut_if_behind(now, log, limits);
+            }
+            *position += 1;
+        }
+        if let Some(newest) = self.newest.take()
+            && !offer(&newest, None)
+        {
+            self.newest = Some(newest);
+        }
+    }
+
+    /// Lets a connection go that has fallen too far behind; what it missed stays in the log.
+    fn cut_if_behind(&mut self, now: Timestamp, log: &Log<Audience>, limits: &Limits) {
+        let behind = self.answer_bytes
+            + log.bytes_after(self.log_position)
+            + self.outbox.bytes_after(self.outbox_position);
+        if behind > limits.lag_bytes {
+            self.disconnect(now, Some(CloseReason::SlowReader));
+        }
+    }
+
+    /// Cuts off a connection that is silent or stalled. When to look again, if it has one.
+    pub(crate) fn check_connection(&mut self, now: Timestamp, limits: &Limits) -> Option<Timestamp> {
+        let connection = self.connection.as_ref()?;
+        let silent_at = connection.last_heard + limits.heartbeat * 2;
+        let stalled_at = connection.stalled_since.map(|since| since + limits.stall);
+        if stalled_at.is_some_and(|at| at <= now) {
+            self.disconnect(now, Some(CloseReason::SlowReader));
+            return None;
+        }
+        if silent_at <= now {
+            self.disconnect(now, Some(CloseReason::Silent));
+            return None;
+        }
+        Some(stalled_at.map_or(silent_at, |at| at.min(silent_at)))
+    }
+
+    /// When the connection is cut off unless it takes something.
+    pub(crate) fn stalls_at(&self, limits: &Limits) -> Option<Timestamp> {
+        self.connection.as_ref()?.stalled_since.map(|since| since + limits.stall)
+    }
+}
+
+/// Events between the cursor and the present are no longer kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap;

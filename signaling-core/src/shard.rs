@@ -1,0 +1,443 @@
+//! Many rooms, owned by one task.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::live::LiveRoom;
+use crate::message::{EndReason, Join, Name, RoomView, TopologyChoice};
+use crate::room::{Admission, Pass, Room, RoomInput, RoomRecord, Rules};
+use crate::session::NewConnection;
+use crate::{
+    Code, ConnectionId, Entropy, Envelope, Frame, Grant, HostClaims, IceProvider, LifeId, MediaEvent,
+    MediaPlane, MessageCodec, PeerId, Refusal, RequestId, RoomId, RoomStore, SessionClaims, SessionId,
+    Timestamp, Unreadable,
+};
+
+/// What a shard works with.
+pub struct Environment {
+    /// Limits, keys, and what the server can do.
+    pub rules: Arc<Rules>,
+    /// How messages look on the wire.
+    pub codec: Arc<dyn MessageCodec>,
+    /// Carries media where peers do not carry it themselves.
+    pub media: Box<dyn MediaPlane>,
+    /// Keeps of rooms what must outlive the process.
+    pub store: Box<dyn RoomStore>,
+    /// Ids and nonces.
+    pub entropy: Box<dyn Entropy>,
+    /// STUN and TURN servers for those who join.
+    pub ice: Arc<dyn IceProvider>,
+    /// What the server tells clients that it can do.
+    pub features: Arc<[String]>,
+}
+
+/// Which peer of which room a connection speaks for, once it has a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The room.
+    pub room: RoomId,
+    /// The peer in it.
+    pub peer: PeerId,
+    /// The session behind it.
+    pub session: SessionId,
+}
+
+/// A room that was made without anybody in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeRoom {
+    /// Its unguessable name.
+    pub room: RoomId,
+    /// Gives the host's powers.
+    pub host_token: String,
+}
+
+/// A room as an administrator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomSummary {
+    /// As its members see it.
+    pub room: RoomView,
+    /// Which life of it.
+    pub life: LifeId,
+    /// How many are listed.
+    pub peers: usize,
+    /// How many watch.
+    pub viewers: usize,
+}
+
+/// Why an event stream is not given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamRefusal {
+    /// Another transport has taken the session over: the stream is not to reconnect.
+    Replaced,
+    /// There is nothing to stream.
+    Refused(Refusal),
+}
+
+/// The rooms of one shard, as one deterministic state machine.
+///
+/// It has no clock, no socket and no thread: whoever drives it hands in the time with each call, and calls
+/// [`Self::handle_timeout`] when [`Self::poll_timeout`] says so.
+pub struct Shard {
+    env: Environment,
+    rooms: HashMap<RoomId, LiveRoom>,
+    /// When the names of ended rooms may be used anew.
+    resting: HashMap<RoomId, Timestamp>,
+    wakeups: BTreeSet<(Timestamp, RoomId)>,
+    /// What stands in `wakeups` for each room.
+    woken_at: HashMap<RoomId, Timestamp>,
+    draining: bool,
+}
+
+impl Shard {
+    /// A shard that serves the rooms of these records, as they were left.
+    pub fn new(env: Environment, now: Timestamp, records: Vec<RoomRecord>) -> Self {
+        let mut shard = Self {
+            env,
+            rooms: HashMap::new(),
+            resting: HashMap::new(),
+            wakeups: BTreeSet::new(),
+            woken_at: HashMap::new(),
+            draining: false,
+        };
+        for record in records {
+            shard.restore(now, &record);
+        }
+        shard
+    }
+
+    fn restore(&mut self, now: Timestamp, record: &RoomRecord) {
+        if let Some(ended_at) = record.ended_at {
+            let until = ended_at + self.env.rules.limits.name_rest;
+            if until > now {
+                self.resting.insert(record.room.clone(), until);
+                self.schedule(&record.room);
+            } else {
+                self.env.store.forget(&record.room);
+            }
+            return;
+        }
+        let room = Room::new(record, now, Arc::clone(&self.env.rules));
+        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env));
+        self.schedule(&record.room);
+    }
+
+    /// Makes a room by a name that [`RoomId::made_by_server`] gave. It lives until nobody has entered it for a day.
+    pub fn make_room(
+        &mut self,
+        now: Timestamp,
+        room: RoomId,
+        topology: TopologyChoice,
+    ) -> Result<MadeRoom, Refusal> {
+        let life = LifeId::random(&mut *self.env.entropy);
+        self.open(now, &RoomRecord::new(room.clone(), life, now, topology))?;
+        let claims = HostClaims { room: room.clone(), life };
+        let host_token = claims.seal(&self.env.rules.key, &mut *self.env.entropy);
+        self.schedule(&room);
+        Ok(MadeRoom { room, host_token })
+    }
+
+    fn open(&mut self, now: Timestamp, record: &RoomRecord) -> Result<(), Refusal> {
+        if self.draining {
+            return Err(Refusal::new(Code::Overloaded, "the server is going away"));
+        }
+        if self.rooms.len() >= self.env.rules.limits.rooms {
+            return Err(Refusal::new(Code::Overloaded, "the server has as many rooms as it takes"));
+        }
+        if record.topology == TopologyChoice::Sfu && !self.env.rules.sfu {
+            return Err(Refusal::new(Code::InvalidState, "this server has no SFU"));
+        }
+        let room = Room::new(record, now, Arc::clone(&self.env.rules));
+        self.env.store.save(record);
+        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env));
+        Ok(())
+    }
+
+    /// Takes somebody into a room, which is made if need be. The welcome goes to the connection, if there is one, as
+    /// the answer to `request`; it is returned in any case.
+    pub fn join(
+        &mut self,
+        now: Timestamp,
+        join: &Join,
+        grant: &Grant,
+        connection: Option<(NewConnection, Option<RequestId>)>,
+    ) -> Result<(Seat, Arc<Frame>), Refusal> {
+        let name = Name::parse(grant.name.as_deref().unwrap_or(&join.name))?;
+        let room = &join.room;
+        let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.env.rules.key, token));
+        let host_token = host_token.filter(|claims| claims.room == *room);
+        if join.token.is_some() && host_token.is_none() && !grant.token_known {
+            return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
+        }
+        let is_current =
+            |claims: &HostClaims| self.rooms.get(room).is_some_and(|live| live.room.life() == claims.life);
+        if grant.hosts_only && !host_token.as_ref().is_some_and(is_current) {
+            return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
+        }
+        let made_it = self.find_or_open(now, join, grant)?;
+        let Some(live) = self.rooms.get_mut(room) else {
+            return Err(Refusal::new(Code::Internal, "the room is not there"));
+        };
+        let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.env.rules.key, token));
+        let is_host =
+            host_token.is_some_and(|claims| claims.room == *room && claims.life == live.room.life());
+        let pass = match () {
+            () if made_it || is_host || grant.host => Pass::Host,
+            () if grant.admitted => Pass::Admitted,
+            () => Pass::None,
+        };
+        let peer = PeerId::random(&mut *self.env.entropy);
+        let session = SessionId::random(&mut *self.env.entropy);
+        let key = &self.env.rules.key;
+        let admission = Admission {
+            peer,
+            session,
+            name,
+            role: grant.role.unwrap_or(join.role),
+            metadata: join.metadata.clone(),
+            client: join
+                .client_id
+                .as_deref()
+                .map(|client| key.digest("client", [live.room.life().as_str(), client])),
+            password: join.password.clone(),
+            pass,
+        };
+        let joined = live.join(now, &mut self.env, admission, made_it, connection);
+        if joined.is_err() && made_it {
+            // A join that is refused makes no room either.
+            self.rooms.remove(room);
+            self.env.store.forget(room);
+        }
+        self.after(now, room);
+        let seat = Seat { room: room.clone(), peer, session };
+        joined.map(|welcome| (seat, welcome))
+    }
+
+    /// Sees to it that the room is there; says whether this made it.
+    fn find_or_open(&mut self, now: Timestamp, join: &Join, grant: &Grant) -> Result<bool, Refusal> {
+        let room = &join.room;
+        if self.rooms.contains_key(room) {
+            return Ok(false);
+        }
+        let ended = || Refusal::new(Code::RoomEnded, "the room is over");
+        if room.is_made_by(&self.env.rules.key) || self.resting.get(room).is_some_and(|until| *until > now) {
+            return Err(ended());
+        }
+        if !join.create {
+            return Err(Refusal::new(Code::NotFound, "there is no such room"));
+        }
+        if !grant.may_create {
+            return Err(Refusal::new(Code::Forbidden, "you may not make rooms here"));
+        }
+        if join
+            .metadata
+            .as_ref()
+            .is_some_and(|metadata| metadata.as_str().len() > self.env.rules.limits.metadata_bytes)
+        {
+            return Err(Refusal::bad_request("`metadata` is too large"));
+        }
+        let life = LifeId::random(&mut *self.env.entropy);
+        let mut record = RoomRecord::new(room.clone(), life, now, join.topology.unwrap_or_default());
+        record.entered = true;
+        record.had_host = true;
+        self.open(now, &record)?;
+        Ok(true)
+    }
+
+    /// Takes a session up again, with its room if the server has forgotten both.
+    pub fn resume(
+        &mut self,
+        now: Timestamp,
+        claims: &SessionClaims,
+        last_id: u64,
+        connection: Option<(NewConnection, Option<RequestId>)>,
+    ) -> Result<(Seat, Arc<Frame>), Refusal> {
+        if claims.expires_at_ms <= now.as_millis() {
+            return Err(Refusal::new(Code::Unauthorized, "the secret has expired"));
+        }
+        let room = &claims.room;
+        match self.rooms.get(room) {
+            Some(live) if live.room.life() == claims.life => {}
+            // Another life of the name: the one of the secret is over.
+            Some(_) => return Err(Refusal::new(Code::RoomEnded, "the room is over")),
+            None if self.resting.contains_key(room) => {
+                return Err(Refusal::new(Code::RoomEnded, "the room is over"));
+            }
+            None => {
+                let created_at = Timestamp::from_millis(claims.created_at_ms);
+                let mut record = RoomRecord::new(room.clone(), claims.life, created_at, claims.topology);
+                (record.entered, record.had_host) = (true, claims.host);
+                self.open(now, &record)?;
+            }
+        }
+        let Some(live) = self.rooms.get_mut(room) else {
+            return Err(Refusal::new(Code::SessionUnknown, "the session is over"));
+        };
+        let resumed = live.resume(now, &mut self.env, claims, last_id, connection);
+        self.after(now, room);
+        let seat = Seat { room: room.clone(), peer: claims.peer, session: claims.session };
+        resumed.map(|welcome| (seat, welcome))
+    }
+
+    /// Gives a session its event stream, made by `connection`.
+    pub fn attach(
+        &mut self,
+        now: Timestamp,
+        claims: &SessionClaims,
+        last_id: Option<u64>,
+        connection: impl FnOnce() -> NewConnection,
+    ) -> Result<Seat, StreamRefusal> {
+        let unknown = || StreamRefusal::Refused(Refusal::new(Code::SessionUnknown, "the session is over"));
+        let live = self.rooms.get_mut(&claims.room).filter(|live| live.room.life() == claims.life);
+        let live = live.ok_or_else(unknown)?;
+        let session = live.session_of(claims).ok_or_else(unknown)?;
+        if session.refuses_stream() {
+            return Err(StreamRefusal::Replaced);
+        }
+        live.attach(now, &mut self.env, claims.peer, last_id, connection());
+        self.after(now, &claims.room);
+        Ok(Seat { room: claims.room.clone(), peer: claims.peer, session: claims.session })
+    }
+
+    /// Whether the session is there.
+    pub fn knows(&self, seat: &Seat) -> bool {
+        let session = self.rooms.get(&seat.room).and_then(|live| live.session(seat.peer));
+        session.is_some_and(|session| session.id == seat.session)
+    }
+
+    /// Whether the session is there, and in its room rather than in the lobby.
+    pub fn is_joined(&self, seat: &Seat) -> bool {
+        self.knows(seat)
+            && self
+                .rooms
+                .get(&seat.room)
+                .and_then(|live| live.session(seat.peer))
+                .is_some_and(|session| !session.waiting)
+    }
+
+    /// A message of a peer, over a connection or (HTTP) by itself. Answers go out over the session's connection.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        seat: &Seat,
+        connection: Option<ConnectionId>,
+        message: Result<Envelope, Unreadable>,
+        request: Option<RequestId>,
+    ) {
+        if self.knows(seat)
+            && let Some(live) = self.rooms.get_mut(&seat.room)
+        {
+            live.receive(now, &mut self.env, seat.peer, connection, message, request);
+            self.after(now, &seat.room);
+        }
+    }
+
+    /// A connection that answered [`Offer::Full`](crate::Offer::Full) takes frames again.
+    pub fn writable(&mut self, now: Timestamp, seat: &Seat, connection: ConnectionId) {
+        if let Some(live) = self.rooms.get_mut(&seat.room) {
+            live.writable(now, &self.env, seat.peer, connection);
+            self.after(now, &seat.room);
+        }
+    }
+
+    /// A connection is lost. The session goes on without one for a while.
+    pub fn detach(&mut self, now: Timestamp, seat: &Seat, connection: ConnectionId) {
+        if let Some(live) = self.rooms.get_mut(&seat.room) {
+            live.detach(now, &self.env, seat.peer, connection);
+            self.after(now, &seat.room);
+        }
+    }
+
+    /// The media plane reports.
+    pub fn media(&mut self, now: Timestamp, room: &RoomId, event: MediaEvent) {
+        if let Some(live) = self.rooms.get_mut(room) {
+            live.input(now, &mut self.env, RoomInput::Media(event));
+            self.after(now, room);
+        }
+    }
+
+    /// Ends a room from outside.
+    pub fn end_room(&mut self, now: Timestamp, room: &RoomId, reason: EndReason) -> bool {
+        let Some(live) = self.rooms.get_mut(room) else { return false };
+        live.input(now, &mut self.env, RoomInput::End(reason));
+        self.after(now, room);
+        true
+    }
+
+    /// A room as an administrator sees it.
+    pub fn summary(&self, room: &RoomId) -> Option<RoomSummary> {
+        let live = self.rooms.get(room)?;
+        let (peers, viewers) = live.counts();
+        Some(RoomSummary { room: live.room.view(), life: live.room.life(), peers, viewers })
+    }
+
+    /// How many rooms there are.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The server is being stopped: everybody is told, and no new rooms are made.
+    pub fn go_away(&mut self, now: Timestamp, reconnect_after_ms: u64) {
+        self.draining = true;
+        for live in self.rooms.values_mut() {
+            live.go_away(now, &self.env, reconnect_after_ms);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        while let Some((at, room)) = self.wakeups.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.wakeups.pop_first();
+            self.woken_at.remove(&room);
+            if let Some(live) = self.rooms.get_mut(&room) {
+                live.handle_timeout(now, &mut self.env);
+            }
+            self.after(now, &room);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.wakeups.first().map(|(at, _)| *at)
+    }
+
+    /// Whatever was done to a room: is it over, and when is it to be looked at next?
+    fn after(&mut self, now: Timestamp, room: &RoomId) {
+        if self.rooms.get(room).is_some_and(|live| live.room.ended().is_some())
+            && let Some(live) = self.rooms.remove(room)
+        {
+            if room.is_made_by(&self.env.rules.key) {
+                // Its name says that it was made here; that it is gone says that it is dead.
+                self.env.store.forget(room);
+            } else {
+                let record = RoomRecord { ended_at: Some(now), ..live.room.record() };
+                self.env.store.save(&record);
+                self.resting.insert(room.clone(), now + self.env.rules.limits.name_rest);
+            }
+        }
+        if self.resting.get(room).is_some_and(|until| *until <= now) {
+            self.resting.remove(room);
+            self.env.store.forget(room);
+        }
+        self.schedule(room);
+    }
+
+    fn schedule(&mut self, room: &RoomId) {
+        let due = match self.rooms.get(room) {
+            Some(live) => live.poll_timeout(),
+            None => self.resting.get(room).copied(),
+        };
+        if self.woken_at.get(room).copied() == due {
+            return;
+        }
+        if let Some(former) = self.woken_at.remove(room) {
+            self.wakeups.remove(&(former, room.clone()));
+        }
+        if let Some(due) = due {
+            self.wakeups.insert((due, room.clone()));
+            self.woken_at.insert(room.clone(), due);
+        }
+    }
+}

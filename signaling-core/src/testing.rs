@@ -1,0 +1,58 @@
+//! Fakes for tests of this crate and of those that build on it.
+
+use crate::{Entropy, MediaDemand, MediaPlane, RoomId};
+
+/// Repeatable "randomness" (`SplitMix64`).
+#[derive(Clone, Debug)]
+pub struct SeededEntropy(u64);
+
+impl SeededEntropy {
+    /// The sequence of this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next_u64() % (bound.max(1) as u64)).unwrap_or(0)
+    }
+}
+
+impl Entropy for SeededEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let random = self.next_u64().to_le_bytes();
+            for (to, from) in chunk.iter_mut().zip(random) {
+                *to = from;
+            }
+        }
+    }
+}
+
+/// A media plane that writes down what was asked of it.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedMedia(std::sync::Arc<std::sync::Mutex<Vec<(RoomId, MediaDemand)>>>);
+
+impl RecordedMedia {
+    /// What was asked since the last call.
+    pub fn take(&self) -> Vec<(RoomId, MediaDemand)> {
+        self.0.lock().map(|mut demands| std::mem::take(&mut *demands)).unwrap_or_default()
+    }
+}
+
+impl MediaPlane for RecordedMedia {
+    fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+        if let Ok(mut demands) = self.0.lock() {
+            demands.push((room.clone(), demand));
+        }
+    }
+}

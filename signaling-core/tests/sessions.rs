@@ -1,0 +1,169 @@
+//! One session's corners: numbers, rates, silence.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use signaling_core::testing::SeededEntropy;
+use signaling_core::{
+    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
+    NewConnection, NoIceServers, NoMedia, NoStore, Offer, Outbound, RequestId, Rules, Seat, ServerKey, Shard,
+    Timestamp, TransportKind,
+};
+
+#[derive(Clone, Default)]
+struct Screen {
+    frames: Arc<Mutex<Vec<Value>>>,
+    closed: Arc<Mutex<Option<CloseReason>>>,
+}
+
+impl Outbound for Screen {
+    fn offer(&mut self, frame: &Arc<Frame>, _answers: Option<RequestId>) -> Offer {
+        self.frames.lock().unwrap().push(serde_json::from_slice(&frame.json).unwrap());
+        Offer::Taken
+    }
+    fn close(&mut self, reason: CloseReason) {
+        *self.closed.lock().unwrap() = Some(reason);
+    }
+}
+
+impl Screen {
+    fn take(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.frames.lock().unwrap())
+    }
+}
+
+struct Server {
+    shard: Shard,
+    now: Timestamp,
+}
+
+impl Server {
+    fn new() -> Self {
+        let environment = Environment {
+            rules: Arc::new(Rules {
+                limits: Limits::default(),
+                key: ServerKey::new([1; 32]),
+                sfu: false,
+                recorder: false,
+            }),
+            codec: Arc::new(JsonCodec::default()),
+            media: Box::new(NoMedia),
+            store: Box::new(NoStore),
+            entropy: Box::new(SeededEntropy::new(1)),
+            ice: Arc::new(NoIceServers),
+            features: Arc::new([]),
+        };
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        Self { shard: Shard::new(environment, now, Vec::new()), now }
+    }
+
+    fn join(&mut self, id: u64) -> (Seat, Screen) {
+        let text = format!(r#"{{"type":"join","room":"r","name":"c{id}"}}"#);
+        let ClientMessage::Join(join) = JsonCodec::default().decode(text.as_bytes()).unwrap().message else {
+            panic!("not a join")
+        };
+        let screen = Screen::default();
+        let outbound = Box::new(screen.clone());
+        let connection = NewConnection { id: ConnectionId(id), kind: TransportKind::Duplex, outbound };
+        let grant = Grant { may_create: true, ..Grant::default() };
+        let (seat, _) = self.shard.join(self.now, &join, &grant, Some((connection, None))).unwrap();
+        (seat, screen)
+    }
+
+    fn say(&mut self, seat: &Seat, text: &str) {
+        let message = JsonCodec::default().decode(text.as_bytes());
+        self.shard.receive(self.now, seat, None, message, None);
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.shard.poll_timeout().filter(|due| *due <= end) {
+            self.now = due;
+            self.shard.handle_timeout(due);
+        }
+        self.now = end;
+    }
+}
+
+#[test]
+fn a_number_refused_for_its_rate_has_its_effect_when_it_comes_again() {
+    let mut server = Server::new();
+    let (seat, screen) = server.join(1);
+    for seq in 1..=205 {
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+    }
+    let refused: Vec<_> = screen
+        .take()
+        .iter()
+        .filter(|event| event["type"] == "error")
+        .map(|event| event["seq"].clone())
+        .collect();
+    assert_eq!(refused, [201, 202, 203, 204, 205]);
+    server.pass(Duration::from_secs(1));
+    // A later message goes through first; the earlier ones come late, and once.
+    for seq in [206, 201, 201, 206] {
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+    }
+    let events = screen.take();
+    let said: Vec<_> =
+        events.iter().filter(|event| event["type"] == "chat").map(|event| &event["text"]).collect();
+    assert_eq!(said, ["206", "201"]);
+    assert_eq!(events.iter().filter(|event| event["type"] == "ack").count(), 4);
+}
+
+#[test]
+fn a_refusal_is_remembered_with_its_number() {
+    let mut server = Server::new();
+    let (seat, screen) = server.join(1);
+    for _ in 0..2 {
+        server.say(&seat, r#"{"type":"chat","text":"","seq":1}"#);
+    }
+    let events = screen.take();
+    let codes: Vec<_> = events.iter().filter(|event| event["seq"] == 1).map(|event| &event["code"]).collect();
+    assert_eq!(codes, ["bad-request", "bad-request"]);
+}
+
+#[test]
+fn silence_for_two_heartbeats_loses_the_connection_and_then_the_place() {
+    let mut server = Server::new();
+    let (ada, adas) = server.join(1);
+    let (bob, bobs) = server.join(2);
+    for _ in 0..6 {
+        server.pass(Duration::from_secs(5));
+        server.say(&ada, r#"{"type":"ping"}"#);
+    }
+    assert_eq!(*bobs.closed.lock().unwrap(), Some(CloseReason::Silent));
+    assert!(server.shard.knows(&bob), "he may still resume");
+    let pings = bobs.take().iter().filter(|event| event["type"] == "ping").count();
+    assert!(pings >= 2, "the server says something at least every 15 s: {pings}");
+    for _ in 0..6 {
+        server.pass(Duration::from_secs(5));
+        server.say(&ada, r#"{"type":"ping"}"#);
+    }
+    assert!(!server.shard.knows(&bob));
+    let left: Vec<_> = adas.take().into_iter().filter(|event| event["type"] == "peer-left").collect();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["reason"], "timeout");
+    assert_eq!(*adas.closed.lock().unwrap(), None);
+}
+
+#[test]
+fn an_empty_room_ends_and_its_name_rests() {
+    let mut server = Server::new();
+    let (ada, _) = server.join(1);
+    server.say(&ada, r#"{"type":"leave"}"#);
+    assert_eq!(server.shard.room_count(), 1, "who comes back at once finds the same room");
+    server.pass(Duration::from_mins(10));
+    assert_eq!(server.shard.room_count(), 0);
+    let text = r#"{"type":"join","room":"r","name":"early"}"#;
+    let ClientMessage::Join(join) = JsonCodec::default().decode(text.as_bytes()).unwrap().message else {
+        panic!("not a join")
+    };
+    let grant = Grant { may_create: true, ..Grant::default() };
+    let early = server.shard.join(server.now, &join, &grant, None).unwrap_err();
+    assert_eq!(early.code.as_str(), "room-ended");
+    server.pass(Duration::from_mins(1));
+    assert!(server.shard.join(server.now, &join, &grant, None).is_ok());
+}

@@ -1,0 +1,44 @@
+//! Who sent a request, whichever accept loop it came through.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
+use ::http::header::{HOST, ORIGIN};
+use ::http::request::Parts;
+use axum::extract::{ConnectInfo, FromRequestParts};
+
+use crate::net::ClientAddr;
+
+/// What is known of a request's sender.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    /// The address; unknown behind an accept loop that does not say.
+    pub(crate) ip: Option<IpAddr>,
+    /// Whether the request came by https.
+    pub(crate) secure: bool,
+    /// The origin under which the client sees the server.
+    pub(crate) own_origin: Option<String>,
+    /// The page that the request comes from, when a browser says.
+    pub(crate) origin: Option<String>,
+}
+
+impl Caller {
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let origin = text(ORIGIN);
+        if let Some(client) = parts.extensions.get::<ClientAddr>() {
+            return Self { ip: Some(client.ip), secure: client.secure, own_origin: client.origin(), origin };
+        }
+        let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let own_origin = text(HOST).map(|host| format!("http://{}", host.to_ascii_lowercase()));
+        Self { ip, secure: false, own_origin, origin }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}

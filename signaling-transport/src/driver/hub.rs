@@ -1,0 +1,274 @@
+//! All shards of a server, behind one handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use signaling_core::message::{IceServers, Join, TopologyChoice};
+use signaling_core::{
+    Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaPlane,
+    MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomStore, RoomSummary, Rules, Seat,
+    ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::shard::{self, Command, Incoming, Seated};
+use super::{Inbox, SystemClock, SystemEntropy, mailbox};
+
+/// Commands that wait for a shard before those who give them wait.
+const QUEUE: usize = 4096;
+
+/// What a hub is made of.
+pub struct HubConfig {
+    /// Limits, keys, and what the server can do.
+    pub rules: Arc<Rules>,
+    /// How messages look on the wire.
+    pub codec: Arc<dyn MessageCodec>,
+    /// STUN and TURN servers for those who join.
+    pub ice: Arc<dyn IceProvider>,
+    /// Which shard serves which room.
+    pub placement: Arc<dyn Placement>,
+    /// What the server tells clients that it can do.
+    pub features: Arc<[String]>,
+    /// How many shards; a core has work for one.
+    pub shards: usize,
+    /// The media plane of each shard's rooms.
+    pub media: Box<dyn Fn() -> Box<dyn MediaPlane> + Send>,
+    /// The store of each shard's rooms. What it loads may belong to any shard.
+    pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
+}
+
+/// A handle to the rooms of a server. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub {
+    shards: Arc<[mpsc::Sender<Command>]>,
+    placement: Arc<dyn Placement>,
+    clock: SystemClock,
+    connections: Arc<AtomicU64>,
+    key: ServerKey,
+    runtime: tokio::runtime::Handle,
+}
+
+/// The hub was stopped, or a shard of it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server is going away")]
+pub struct Stopped;
+
+impl From<Stopped> for Refusal {
+    fn from(_: Stopped) -> Self {
+        Self::new(Code::Overloaded, "the server is going away")
+    }
+}
+
+/// A connection that has a session.
+pub(crate) struct Opened {
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) connection: ConnectionId,
+    pub(crate) inbox: Inbox,
+}
+
+impl Hub {
+    /// Starts the shards' tasks on the current runtime; they end when the last handle is dropped.
+    pub fn start(config: HubConfig, tasks: &mut JoinSet<()>) -> Self {
+        let clock = SystemClock::new();
+        let now = clock.now();
+        let count = config.shards.max(1);
+        let records = (config.store)().load();
+        let mut shards = Vec::with_capacity(count);
+        for index in 0..count {
+            let mine = |room: &RoomId| config.placement.shard(room, count) == Some(index);
+            let records = records.iter().filter(|record| mine(&record.room)).cloned().collect();
+            let environment = Environment {
+                rules: Arc::clone(&config.rules),
+                codec: Arc::clone(&config.codec),
+                media: (config.media)(),
+                store: (config.store)(),
+                entropy: Box::new(SystemEntropy),
+                ice: Arc::clone(&config.ice),
+                features: Arc::clone(&config.features),
+            };
+            let (sender, commands) = mpsc::channel(QUEUE);
+            let shard = Shard::new(environment, now, records);
+            tasks.spawn(shard::run(shard, Arc::clone(&config.ice), clock, commands));
+            shards.push(sender);
+        }
+        Self {
+            shards: shards.into(),
+            placement: config.placement,
+            clock,
+            connections: Arc::new(AtomicU64::new(0)),
+            key: config.rules.key.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    /// The clock of the hub.
+    pub fn clock(&self) -> SystemClock {
+        self.clock
+    }
+
+    fn shard(&self, room: &RoomId) -> Result<&mpsc::Sender<Command>, Stopped> {
+        let index = self.placement.shard(room, self.shards.len()).ok_or(Stopped)?;
+        self.shards.get(index).ok_or(Stopped)
+    }
+
+    async fn ask<T>(
+        &self,
+        room: &RoomId,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.shard(room)?.send(command(reply)).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Makes a room with an unguessable name.
+    pub async fn make_room(&self, topology: TopologyChoice) -> Result<MadeRoom, Refusal> {
+        let room = RoomId::made_by_server(&self.key, &mut SystemEntropy);
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::MakeRoom { room, topology, reply }).await?
+    }
+
+    fn connection(&self, kind: TransportKind) -> (NewConnection, Inbox) {
+        let (outbound, inbox) = mailbox();
+        let id = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
+        (NewConnection { id, kind, outbound }, inbox)
+    }
+
+    /// Joins over a connection that is there. The welcome comes through the inbox.
+    pub(crate) async fn join(
+        &self,
+        join: Join,
+        grant: Grant,
+        request: Option<RequestId>,
+    ) -> Result<Opened, Refusal> {
+        let (connection, inbox) = self.connection(TransportKind::Duplex);
+        let id = connection.id;
+        let room = join.room.clone();
+        let command = |reply| Command::Join {
+            join: Box::new(join),
+            grant,
+            connection: Some((connection, request)),
+            reply,
+        };
+        let (seat, _) = self.ask(&room, command).await??;
+        Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
+    }
+
+    /// Resumes over a connection that is there. The welcome comes through the inbox.
+    pub(crate) async fn resume(
+        &self,
+        claims: SessionClaims,
+        last_id: u64,
+        request: Option<RequestId>,
+    ) -> Result<Opened, Refusal> {
+        let (connection, inbox) = self.connection(TransportKind::Duplex);
+        let id = connection.id;
+        let room = claims.room.clone();
+        let (claims, connection) = (Box::new(claims), Some((connection, request)));
+        let (seat, _) =
+            self.ask(&room, |reply| Command::Resume { claims, last_id, connection, reply }).await??;
+        Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
+    }
+
+    /// Joins ahead of a connection.
+    pub(crate) async fn join_detached(&self, join: Join, grant: Grant) -> Seated {
+        let room = join.room.clone();
+        self.ask(&room, |reply| Command::Join { join: Box::new(join), grant, connection: None, reply })
+            .await?
+    }
+
+    /// Resumes ahead of a connection.
+    pub(crate) async fn resume_detached(&self, claims: SessionClaims, last_id: u64) -> Seated {
+        let room = claims.room.clone();
+        let claims = Box::new(claims);
+        self.ask(&room, |reply| Command::Resume { claims, last_id, connection: None, reply }).await?
+    }
+
+    /// Opens the event stream of a session.
+    pub(crate) async fn attach(
+        &self,
+        claims: SessionClaims,
+        last_id: Option<u64>,
+    ) -> Result<Opened, StreamRefusal> {
+        let (connection, inbox) = self.connection(TransportKind::EventStream);
+        let id = connection.id;
+        let room = claims.room.clone();
+        let claims = Box::new(claims);
+        let asked = self.ask(&room, |reply| Command::Attach { claims, last_id, connection, reply }).await;
+        let seat = asked.map_err(|stopped| StreamRefusal::Refused(stopped.into()))??;
+        Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
+    }
+
+    /// A message over a connection.
+    pub(crate) async fn receive(
+        &self,
+        opened: &Opened,
+        message: Incoming,
+        request: Option<RequestId>,
+    ) -> Result<(), Stopped> {
+        let (seat, connection) = (Arc::clone(&opened.seat), opened.connection);
+        let command = Command::Receive { seat, connection, message: Box::new(message), request };
+        self.shard(&opened.seat.room)?.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// Messages over HTTP; whether the session is there.
+    pub(crate) async fn post(&self, seat: Seat, messages: Vec<Incoming>) -> Result<bool, Stopped> {
+        let room = seat.room.clone();
+        self.ask(&room, |reply| Command::Post { seat, messages, reply }).await
+    }
+
+    /// Tells the shard that a connection takes frames again.
+    pub(crate) fn writable(&self, seat: &Arc<Seat>, connection: ConnectionId) {
+        self.tell(&seat.room, Command::Writable { seat: Arc::clone(seat), connection });
+    }
+
+    /// Tells the shard that a connection is gone.
+    pub(crate) fn detach(&self, seat: &Arc<Seat>, connection: ConnectionId) {
+        self.tell(&seat.room, Command::Detach { seat: Arc::clone(seat), connection });
+    }
+
+    /// Tells a room what its media plane has to say.
+    pub fn media(&self, room: &RoomId, event: MediaEvent) {
+        self.tell(room, Command::Media { room: room.clone(), event });
+    }
+
+    /// Tells a shard something from where nobody can wait.
+    fn tell(&self, room: &RoomId, command: Command) {
+        let Ok(shard) = self.shard(room) else { return };
+        if let Err(mpsc::error::TrySendError::Full(command)) = shard.try_send(command) {
+            let shard = shard.clone();
+            self.runtime.spawn(async move { drop(shard.send(command).await) });
+        }
+    }
+
+    /// Ends a room; whether it was there.
+    pub async fn end_room(&self, room: RoomId, reason: EndReason) -> Result<bool, Stopped> {
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::EndRoom { room, reason, reply }).await
+    }
+
+    /// A room as an administrator sees it.
+    pub async fn summary(&self, room: RoomId) -> Result<Option<RoomSummary>, Stopped> {
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::Summary { room, reply }).await
+    }
+
+    /// STUN and TURN for somebody who is in a room.
+    pub(crate) async fn ice_servers(&self, seat: Seat) -> Result<Option<IceServers>, Stopped> {
+        let room = seat.room.clone();
+        self.ask(&room, |reply| Command::Ice { seat, reply }).await
+    }
+
+    /// Tells everybody that the server goes away, and lets their connections go.
+    pub async fn go_away(&self, reconnect_after: Duration) {
+        for shard in self.shards.iter() {
+            let (reply, done) = oneshot::channel();
+            if shard.send(Command::GoAway { reconnect_after, reply }).await.is_ok() {
+                // A shard that is gone has nobody to tell.
+                let _ = done.await;
+            }
+        }
+    }
+}

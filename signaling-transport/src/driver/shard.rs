@@ -1,0 +1,161 @@
+//! One task for the rooms of one shard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signaling_core::message::{IceServers, Join, TopologyChoice};
+use signaling_core::{
+    ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, NewConnection,
+    Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal, Timestamp,
+    Unreadable, WallClock,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::SystemClock;
+
+/// A message of a client, read or not.
+pub(crate) type Incoming = Result<Envelope, Unreadable>;
+
+/// The answer to a join or resume.
+pub(crate) type Seated = Result<(Seat, Arc<Frame>), Refusal>;
+
+/// What a shard's task is asked to do. Each is one call of [`Shard`].
+pub(crate) enum Command {
+    MakeRoom {
+        room: RoomId,
+        topology: TopologyChoice,
+        reply: oneshot::Sender<Result<MadeRoom, Refusal>>,
+    },
+    Join {
+        join: Box<Join>,
+        grant: Grant,
+        connection: Option<(NewConnection, Option<RequestId>)>,
+        reply: oneshot::Sender<Seated>,
+    },
+    Resume {
+        claims: Box<SessionClaims>,
+        last_id: u64,
+        connection: Option<(NewConnection, Option<RequestId>)>,
+        reply: oneshot::Sender<Seated>,
+    },
+    Attach {
+        claims: Box<SessionClaims>,
+        last_id: Option<u64>,
+        connection: NewConnection,
+        reply: oneshot::Sender<Result<Seat, StreamRefusal>>,
+    },
+    Receive {
+        seat: Arc<Seat>,
+        connection: ConnectionId,
+        message: Box<Incoming>,
+        request: Option<RequestId>,
+    },
+    Post {
+        seat: Seat,
+        messages: Vec<Incoming>,
+        reply: oneshot::Sender<bool>,
+    },
+    Writable {
+        seat: Arc<Seat>,
+        connection: ConnectionId,
+    },
+    Detach {
+        seat: Arc<Seat>,
+        connection: ConnectionId,
+    },
+    Media {
+        room: RoomId,
+        event: MediaEvent,
+    },
+    EndRoom {
+        room: RoomId,
+        reason: EndReason,
+        reply: oneshot::Sender<bool>,
+    },
+    Summary {
+        room: RoomId,
+        reply: oneshot::Sender<Option<RoomSummary>>,
+    },
+    Ice {
+        seat: Seat,
+        reply: oneshot::Sender<Option<IceServers>>,
+    },
+    GoAway {
+        reconnect_after: Duration,
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// Commands that are taken at once, under one reading of the clock.
+const BATCH: usize = 256;
+
+/// Runs a shard until nobody can ask it for anything any more.
+pub(crate) async fn run(
+    mut shard: Shard,
+    ice: Arc<dyn IceProvider>,
+    clock: SystemClock,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let due = shard.poll_timeout();
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(clock.deadline(due)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            count = commands.recv_many(&mut batch, BATCH) => if count == 0 { return },
+            () = timer => {}
+        }
+        let now = clock.now();
+        for command in batch.drain(..) {
+            carry_out(&mut shard, &*ice, now, command);
+        }
+        shard.handle_timeout(now);
+    }
+}
+
+/// Callers that have gone away in the meantime do not get their answers.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    let _ = reply.send(value);
+}
+
+fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: Command) {
+    match command {
+        Command::MakeRoom { room, topology, reply } => answer(reply, shard.make_room(now, room, topology)),
+        Command::Join { join, grant, connection, reply } => {
+            answer(reply, shard.join(now, &join, &grant, connection));
+        }
+        Command::Resume { claims, last_id, connection, reply } => {
+            answer(reply, shard.resume(now, &claims, last_id, connection));
+        }
+        Command::Attach { claims, last_id, connection, reply } => {
+            answer(reply, shard.attach(now, &claims, last_id, || connection));
+        }
+        Command::Receive { seat, connection, message, request } => {
+            shard.receive(now, &seat, Some(connection), *message, request);
+        }
+        Command::Post { seat, messages, reply } => {
+            let known = shard.knows(&seat);
+            for message in messages {
+                shard.receive(now, &seat, None, message, None);
+            }
+            answer(reply, known);
+        }
+        Command::Writable { seat, connection } => shard.writable(now, &seat, connection),
+        Command::Detach { seat, connection } => shard.detach(now, &seat, connection),
+        Command::Media { room, event } => shard.media(now, &room, event),
+        Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
+        Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
+        Command::Ice { seat, reply } => {
+            let servers = shard.is_joined(&seat).then(|| ice.ice_servers(now, &seat.room, seat.peer));
+            answer(reply, servers);
+        }
+        Command::GoAway { reconnect_after, reply } => {
+            shard.go_away(now, u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX));
+            answer(reply, ());
+        }
+    }
+}

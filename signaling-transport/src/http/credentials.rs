@@ -1,0 +1,44 @@
+//! What a request shows: a bearer, or the cookie of a session.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE};
+use signaling_core::{Code, Refusal, Seat, SessionClaims, SessionId};
+
+use crate::service::Signaling;
+
+/// The cookie that carries a session's secret; its path is the session's.
+pub(super) const COOKIE_NAME: &str = "visavis-session";
+
+/// The token of `Authorization: Bearer …`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|cookies| cookies.split(';')).find_map(|cookie| {
+        let (name, value) = cookie.trim().split_once('=')?;
+        (name == COOKIE_NAME).then_some(value)
+    })
+}
+
+/// The claims of the secret that a request for a session shows.
+pub(super) fn session_claims(
+    signaling: &Signaling,
+    headers: &HeaderMap,
+    session: &str,
+) -> Result<SessionClaims, Refusal> {
+    let session: SessionId =
+        session.parse().map_err(|_| Refusal::new(Code::SessionUnknown, "no session of that id"))?;
+    let secret = bearer(headers).or_else(|| cookie(headers));
+    let secret = secret.ok_or_else(|| Refusal::new(Code::Unauthorized, "the session's secret is missing"))?;
+    let claims = signaling.open_secret(secret).filter(|claims| claims.session == session);
+    claims.ok_or_else(|| Refusal::new(Code::Unauthorized, "the secret does not open this session"))
+}
+
+/// The seat that claims are for.
+pub(super) fn seat(claims: &SessionClaims) -> Seat {
+    Seat { room: claims.room.clone(), peer: claims.peer, session: claims.session }
+}

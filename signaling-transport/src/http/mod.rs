@@ -1,0 +1,42 @@
+//! The wire protocol's HTTP surface under `/api/v1`.
+
+mod credentials;
+mod origin;
+mod problem;
+mod rooms;
+mod sessions;
+mod stream;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+pub use problem::Problem;
+
+use crate::service::Signaling;
+
+/// The routes of the transports that are on.
+pub(crate) fn router(signaling: &Signaling) -> Router {
+    let limits = signaling.limits();
+    let mut routes = Router::new()
+        .route("/api/v1/rooms", post(rooms::make))
+        .route("/api/v1/rooms/{room}", get(rooms::show))
+        .route("/api/v1/ice-servers", get(sessions::ice_servers));
+    if signaling.transports().sse {
+        // A POST may be one `signal`, which is larger than other messages.
+        let messages = post(sessions::post).layer(DefaultBodyLimit::max(limits.signal_bytes));
+        routes = routes
+            .route("/api/v1/sessions", post(sessions::open))
+            .route("/api/v1/sessions/{session}", axum::routing::delete(sessions::leave))
+            .route("/api/v1/sessions/{session}/events", get(stream::open))
+            .route("/api/v1/sessions/{session}/messages", messages);
+    }
+    if signaling.transports().websocket {
+        routes = routes.route("/api/v1/ws", get(crate::websocket::upgrade));
+    }
+    routes
+        .layer(DefaultBodyLimit::max(limits.message_bytes))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
+        .with_state(signaling.clone())
+}

@@ -1,0 +1,54 @@
+//! Which pages may talk to the server.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, VARY,
+};
+use http::{HeaderValue, Method, StatusCode};
+use signaling_core::{Code, Refusal};
+
+use super::Problem;
+use crate::caller::Caller;
+use crate::service::Signaling;
+
+/// Refuses what comes from pages of other origins, before any handler and before an upgrade. Programs that are no
+/// browsers send no `Origin` and are not concerned.
+pub(super) async fn check(
+    State(signaling): State<Signaling>,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !signaling.allows_origin(&caller) {
+        return Problem::from(Refusal::new(Code::Forbidden, "pages of this origin may not use the server"))
+            .into_response();
+    }
+    let foreign = caller.origin.filter(|origin| signaling.is_foreign_allowed(origin));
+    let is_preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = match (&foreign, is_preflight) {
+        (Some(_), true) => StatusCode::NO_CONTENT.into_response(),
+        _ => next.run(request).await,
+    };
+    let Some(origin) = foreign.and_then(|origin| HeaderValue::from_str(&origin).ok()) else {
+        return response;
+    };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers
+        .insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Location, ETag, Link, Retry-After"));
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    if is_preflight {
+        let methods = HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS");
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        let allowed = HeaderValue::from_static("Authorization, Content-Type, Last-Event-ID, If-Match");
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}

@@ -1,0 +1,129 @@
+//! Errors over HTTP: `application/problem+json` (RFC 9457).
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use signaling_core::{Code, Refusal, StreamRefusal};
+
+use crate::driver::Stopped;
+
+/// An error as an HTTP response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    refusal: Refusal,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts_at: Option<signaling_core::Timestamp>,
+}
+
+impl Problem {
+    /// A refusal under a status that says more than its code's own.
+    pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
+        Self { status, refusal }
+    }
+
+    /// What is wrong.
+    pub fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status =
+            StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, refusal }
+    }
+}
+
+impl From<Stopped> for Problem {
+    fn from(stopped: Stopped) -> Self {
+        Refusal::from(stopped).into()
+    }
+}
+
+impl From<StreamRefusal> for Problem {
+    fn from(refusal: StreamRefusal) -> Self {
+        match refusal {
+            StreamRefusal::Refused(refusal) => refusal.into(),
+            StreamRefusal::Replaced => {
+                Refusal::new(Code::SessionReplaced, "another connection took the session over").into()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, refusal } = self;
+        let body = Body {
+            kind: format!("urn:visavis:error:{}", refusal.code.as_str()),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: &refusal.message,
+            code: refusal.code,
+            retry_after_ms: refusal.retry_after_ms,
+            starts_at: refusal.starts_at,
+        };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(refusal.code, Code::RateLimited | Code::Overloaded) {
+            let seconds = refusal.retry_after_ms.unwrap_or(1_000).div_ceil(1_000).max(1);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// 405 for a path that exists.
+pub(super) async fn method_not_allowed() -> Problem {
+    let refusal = Refusal::bad_request("this path takes other methods; see `Allow`");
+    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
+}
+
+/// Reads a JSON body, with the protocol's own errors.
+pub(super) struct JsonBody(pub(super) bytes::Bytes);
+
+impl<S: Send + Sync> axum::extract::FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
+        let media_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+        let is_json = media_type.is_some_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        });
+        if !is_json {
+            // Also what keeps another site's form from posting with a visitor's cookie.
+            let refusal = Refusal::bad_request("the body is `application/json`");
+            return Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
+        }
+        match bytes::Bytes::from_request(request, state).await {
+            Ok(body) => Ok(Self(body)),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Refusal::new(Code::TooLarge, "the body is too large").into())
+            }
+            Err(_) => Err(Refusal::bad_request("the body could not be read").into()),
+        }
+    }
+}

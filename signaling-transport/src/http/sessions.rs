@@ -1,0 +1,139 @@
+//! `/api/v1/sessions`: what the event stream's clients send.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use signaling_core::{ClientMessage, Code, Envelope, Frame, Refusal, Seat, Unreadable};
+
+use super::Problem;
+use super::credentials::{COOKIE_NAME, bearer, seat, session_claims};
+use super::problem::JsonBody;
+use crate::caller::Caller;
+use crate::service::Signaling;
+
+/// Messages that one POST may carry.
+const MESSAGES: usize = 256;
+
+/// `POST /api/v1/sessions`: join or resume, and be welcomed; the events are then asked for.
+pub(super) async fn open(
+    State(signaling): State<Signaling>,
+    caller: Caller,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let Envelope { message, .. } =
+        signaling.codec().decode(&body).map_err(|unreadable| unreadable.refusal)?;
+    let (seat, welcome) = match message {
+        ClientMessage::Join(join) => {
+            signaling.pass_gate(&caller)?;
+            let grant = signaling.grant(&join)?;
+            signaling.hub().join_detached(*join, grant).await?
+        }
+        ClientMessage::Resume(resume) => {
+            signaling.pass_gate(&caller)?;
+            let claims = signaling.claims(&resume)?;
+            signaling.hub().resume_detached(claims, resume.last_id).await?
+        }
+        _ => return Err(Refusal::bad_request("the body is a `join` or a `resume`").into()),
+    };
+    Ok(welcomed(&seat, &welcome, caller.secure))
+}
+
+/// The welcome as a response, with the session's place and its cookie.
+fn welcomed(seat: &Seat, welcome: &Frame, secure: bool) -> Response {
+    /// The one field of the welcome that the cookie repeats.
+    #[derive(Deserialize)]
+    struct Secret {
+        secret: String,
+    }
+    let place = format!("/api/v1/sessions/{}", seat.session);
+    let mut response = (StatusCode::CREATED, welcome.json.clone()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(Secret { secret }) = serde_json::from_slice(&welcome.json) {
+        let secure = if secure { "; Secure" } else { "" };
+        let cookie = format!("{COOKIE_NAME}={secret}; Path={place}; HttpOnly; SameSite=Strict{secure}");
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            headers.insert(SET_COOKIE, cookie);
+        }
+    }
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        headers.insert(LOCATION, place);
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    accepted: usize,
+}
+
+/// `POST /api/v1/sessions/{session}/messages`: one message or an array of them. What can be read is accepted; what is
+/// refused comes back as `error` events.
+pub(super) async fn post(
+    State(signaling): State<Signaling>,
+    headers: HeaderMap,
+    Path(session): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let claims = session_claims(&signaling, &headers, &session)?;
+    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let texts = if is_array { split(&body)? } else { vec![&body[..]] };
+    let messages: Vec<_> = texts.into_iter().map(|text| signaling.codec().decode(text)).collect();
+    let accepted = messages.iter().filter(|message| message.is_ok()).count();
+    // A body of which nothing can be read is the request's fault, not a message's.
+    let unreadable = match messages.first() {
+        Some(Err(Unreadable { refusal, .. })) if accepted == 0 => Some(refusal.clone()),
+        _ => None,
+    };
+    if !signaling.hub().post(seat(&claims), messages).await? {
+        return Err(Refusal::new(Code::SessionUnknown, "the session is over").into());
+    }
+    match unreadable {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok((StatusCode::ACCEPTED, Json(Accepted { accepted })).into_response()),
+    }
+}
+
+/// The texts of an array's messages.
+fn split(body: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+    let texts: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
+    if texts.len() > MESSAGES {
+        return Err(Refusal::new(Code::TooLarge, format!("a request carries at most {MESSAGES} messages")));
+    }
+    Ok(texts.into_iter().map(|text| text.get().as_bytes()).collect())
+}
+
+/// `DELETE /api/v1/sessions/{session}`: leave for good.
+pub(super) async fn leave(
+    State(signaling): State<Signaling>,
+    headers: HeaderMap,
+    Path(session): Path<String>,
+) -> Result<Response, Problem> {
+    let claims = session_claims(&signaling, &headers, &session)?;
+    let leave = Ok(Envelope { seq: None, message: ClientMessage::Leave });
+    if !signaling.hub().post(seat(&claims), vec![leave]).await? {
+        return Err(Refusal::new(Code::SessionUnknown, "the session is over").into());
+    }
+    let forget =
+        format!("{COOKIE_NAME}=; Path=/api/v1/sessions/{session}; HttpOnly; SameSite=Strict; Max-Age=0");
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, forget)]).into_response())
+}
+
+/// `GET /api/v1/ice-servers`: STUN and TURN, with credentials that last a while longer.
+pub(super) async fn ice_servers(
+    State(signaling): State<Signaling>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let unauthorized = || Refusal::new(Code::Unauthorized, "a session's secret is needed as bearer");
+    let claims =
+        bearer(&headers).and_then(|secret| signaling.open_secret(secret)).ok_or_else(unauthorized)?;
+    let servers = signaling.hub().ice_servers(seat(&claims)).await?;
+    let servers = servers.ok_or_else(|| Refusal::new(Code::Forbidden, "you are not in the room"))?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(servers)).into_response())
+}

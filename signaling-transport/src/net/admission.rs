@@ -1,0 +1,205 @@
+//! How many connections one address may have, and make.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+/// Limits on the connections of one address; an IPv6 address stands for its /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressLimits {
+    /// Connections open at once.
+    pub at_once: u32,
+    /// New connections a second, lasting.
+    pub per_second: u32,
+    /// New connections at one time, before `per_second` holds.
+    pub burst: u32,
+}
+
+impl Default for AddressLimits {
+    /// A school behind one address is normal: 1,000 at once and 50 new ones a second, with room for a class that opens
+    /// the page together (a browser makes some six connections for it).
+    fn default() -> Self {
+        Self { at_once: 1_000, per_second: 50, burst: 250 }
+    }
+}
+
+/// Why a connection was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The address has as many connections as it may.
+    TooManyAtOnce,
+    /// The address makes new ones too fast.
+    TooFast,
+}
+
+/// Counts connections by address. Cloning shares the counts.
+#[derive(Clone, Debug)]
+pub(super) struct Admission {
+    table: Arc<Mutex<Table>>,
+}
+
+impl Admission {
+    pub(super) fn new(limits: AddressLimits) -> Self {
+        Self { table: Arc::new(Mutex::new(Table { limits, entries: HashMap::new(), sweep_at: SWEEP_FLOOR })) }
+    }
+
+    /// Lets a connection in, or not. The place is free again once the permit is dropped.
+    pub(super) fn admit(&self, now: Instant, ip: IpAddr) -> Result<Permit, Refusal> {
+        let key = prefix(ip);
+        self.lock().admit(now, key)?;
+        Ok(Permit { admission: Some(self.clone()), key })
+    }
+
+    /// A permit that no limit applies to.
+    pub(super) fn exempt(ip: IpAddr) -> Permit {
+        Permit { admission: None, key: prefix(ip) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the connections of an address.
+#[derive(Debug)]
+pub(super) struct Permit {
+    admission: Option<Admission>,
+    key: IpAddr,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(admission) = &self.admission {
+            admission.lock().release(self.key);
+        }
+    }
+}
+
+/// Fewer entries than this are never swept.
+const SWEEP_FLOOR: usize = 1_024;
+
+#[derive(Debug)]
+struct Table {
+    limits: AddressLimits,
+    entries: HashMap<IpAddr, Entry>,
+    sweep_at: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    open: u32,
+    tokens: f64,
+    refilled: Instant,
+}
+
+impl Table {
+    fn admit(&mut self, now: Instant, key: IpAddr) -> Result<(), Refusal> {
+        if self.entries.len() >= self.sweep_at {
+            let limits = self.limits;
+            self.entries
+                .retain(|_, entry| entry.open > 0 || entry.available(now, limits) < f64::from(limits.burst));
+            self.sweep_at = (self.entries.len() * 2).max(SWEEP_FLOOR);
+        }
+        let limits = self.limits;
+        let entry = self.entries.entry(key).or_insert(Entry {
+            open: 0,
+            tokens: f64::from(limits.burst),
+            refilled: now,
+        });
+        entry.tokens = entry.available(now, limits);
+        entry.refilled = now;
+        if entry.tokens < 1.0 {
+            return Err(Refusal::TooFast);
+        }
+        if entry.open >= limits.at_once {
+            return Err(Refusal::TooManyAtOnce);
+        }
+        entry.tokens -= 1.0;
+        entry.open += 1;
+        Ok(())
+    }
+
+    fn release(&mut self, key: IpAddr) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.open = entry.open.saturating_sub(1);
+        }
+    }
+}
+
+impl Entry {
+    fn available(&self, now: Instant, limits: AddressLimits) -> f64 {
+        let refill =
+            now.saturating_duration_since(self.refilled).as_secs_f64() * f64::from(limits.per_second);
+        (self.tokens + refill).min(f64::from(limits.burst))
+    }
+}
+
+/// What limits are counted by: an IPv4 address, or the /64 of an IPv6 one (a household gets at least that many).
+fn prefix(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limited(at_once: u32, per_second: u32, burst: u32) -> (Admission, Instant) {
+        (Admission::new(AddressLimits { at_once, per_second, burst }), Instant::now())
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_dropped_permit_frees_its_place() {
+        let (admission, now) = limited(2, 100, 100);
+        let first = admission.admit(now, ip("192.0.2.1")).unwrap();
+        let _second = admission.admit(now, ip("192.0.2.1")).unwrap();
+        assert_eq!(admission.admit(now, ip("192.0.2.1")).unwrap_err(), Refusal::TooManyAtOnce);
+        drop(first);
+        admission.admit(now, ip("192.0.2.1")).unwrap();
+    }
+
+    #[test]
+    fn the_burst_refills_at_the_lasting_rate() {
+        let (admission, now) = limited(1_000, 2, 3);
+        for _ in 0..3 {
+            drop(admission.admit(now, ip("192.0.2.1")).unwrap());
+        }
+        assert_eq!(admission.admit(now, ip("192.0.2.1")).unwrap_err(), Refusal::TooFast);
+        drop(admission.admit(now + Duration::from_millis(500), ip("192.0.2.1")).unwrap());
+        assert_eq!(
+            admission.admit(now + Duration::from_millis(500), ip("192.0.2.1")).unwrap_err(),
+            Refusal::TooFast
+        );
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_and_a_mapped_ipv4_as_itself() {
+        let (admission, now) = limited(1, 100, 100);
+        let _held = admission.admit(now, ip("2001:db8::1")).unwrap();
+        assert!(admission.admit(now, ip("2001:db8::ffff:2")).is_err());
+        let _other = admission.admit(now, ip("2001:db8:0:1::1")).unwrap();
+        let _four = admission.admit(now, ip("::ffff:192.0.2.1")).unwrap();
+        assert!(admission.admit(now, ip("192.0.2.1")).is_err());
+        let _neighbour = admission.admit(now, ip("::ffff:192.0.2.2")).unwrap();
+    }
+
+    #[test]
+    fn addresses_that_went_away_are_forgotten() {
+        let (admission, now) = limited(1, 10, 1);
+        for n in 0..10_000_u32 {
+            let later = now + Duration::from_millis(u64::from(n) * 10);
+            drop(admission.admit(later, IpAddr::V4(n.into())).unwrap());
+        }
+        assert!(admission.lock().entries.len() <= 2 * SWEEP_FLOOR);
+    }
+}

@@ -1,0 +1,118 @@
+//! The certificate a server shows, exchangeable while it runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+
+/// The TLS settings of a server. Clones share them: after [`replace`](Self::replace), new connections get the new
+/// certificate and those that live keep theirs.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    current: Arc<RwLock<Arc<ServerConfig>>>,
+}
+
+/// Why a certificate can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// The file can't be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is no PEM, or lacks what it should hold.
+    #[error("{what} is no usable PEM")]
+    Pem {
+        /// The certificate chain or the key.
+        what: &'static str,
+        /// What the parser says.
+        #[source]
+        source: pem::Error,
+    },
+    /// The chain is empty.
+    #[error("there is no certificate in the chain")]
+    Empty,
+    /// The certificate and the key don't work, or not together.
+    #[error("the certificate and its key cannot be used")]
+    Unusable(#[from] rustls::Error),
+}
+
+impl Certificates {
+    /// TLS settings from a certificate chain (leaf first) and its private key, both PEM.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        Ok(Self { current: Arc::new(RwLock::new(server_config(chain, key)?)) })
+    }
+
+    /// As [`from_pem`](Self::from_pem), from files.
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+        Self::from_pem(&read(chain)?, &read(key)?)
+    }
+
+    /// Exchanges the certificate. On an error the present one stays.
+    pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), CertificateError> {
+        let config = server_config(chain, key)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    /// As [`replace`](Self::replace), from files.
+    pub fn replace_from_files(&self, chain: &Path, key: &Path) -> Result<(), CertificateError> {
+        self.replace(&read(chain)?, &read(key)?)
+    }
+
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    std::fs::read(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
+}
+
+fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, CertificateError> {
+    let chain = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| CertificateError::Pem { what: "the certificate chain", source })?;
+    if chain.is_empty() {
+        return Err(CertificateError::Empty);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|source| CertificateError::Pem { what: "the private key", source })?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::self_signed;
+
+    #[test]
+    fn a_bad_replacement_leaves_the_present_certificate() {
+        let made = self_signed::make(&["localhost".to_owned()], std::time::UNIX_EPOCH).unwrap();
+        let certificates = Certificates::from_pem(made.pem.as_bytes(), made.pem.as_bytes()).unwrap();
+        let before = certificates.current();
+        assert!(matches!(certificates.replace(b"", made.pem.as_bytes()), Err(CertificateError::Empty)));
+        assert!(matches!(certificates.replace(made.pem.as_bytes(), b""), Err(CertificateError::Pem { .. })));
+        let other = self_signed::make(&["localhost".to_owned()], std::time::UNIX_EPOCH).unwrap();
+        assert!(matches!(
+            certificates.replace(made.pem.as_bytes(), other.pem.as_bytes()),
+            Err(CertificateError::Unusable(_))
+        ));
+        assert!(Arc::ptr_eq(&before, &certificates.current()));
+        certificates.replace(other.pem.as_bytes(), other.pem.as_bytes()).unwrap();
+        assert!(!Arc::ptr_eq(&before, &certificates.current()));
+    }
+}

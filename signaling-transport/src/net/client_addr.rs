@@ -1,0 +1,53 @@
+//! Who is calling.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Who sent a request, and how. [`Server`](super::Server) puts it into the extensions of each.
+///
+/// Behind a trusted proxy these are the proxy's words about its client, else what the connection itself shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAddr {
+    /// The client's address; IPv4 hidden in IPv6 is shown as IPv4.
+    pub ip: IpAddr,
+    /// The other end of the connection: the client, or the last proxy.
+    pub peer: SocketAddr,
+    /// Whether the client came by https.
+    pub secure: bool,
+    /// The host the client asked for, with its port when it gave one.
+    pub host: Option<String>,
+}
+
+impl ClientAddr {
+    /// The origin the client sees this server at, as in `https://calls.example` or `http://localhost:8080`, in lower
+    /// case and without a default port; what a browser sends as `Origin` from a page of this server.
+    pub fn origin(&self) -> Option<String> {
+        let host = self.host.as_deref()?.to_ascii_lowercase();
+        let (scheme, default_port) = if self.secure { ("https", ":443") } else { ("http", ":80") };
+        let host = host.strip_suffix(default_port).unwrap_or(&host);
+        Some(format!("{scheme}://{host}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(secure: bool, host: &str) -> ClientAddr {
+        ClientAddr {
+            ip: [192, 0, 2, 1].into(),
+            peer: ([192, 0, 2, 1], 1).into(),
+            secure,
+            host: Some(host.to_owned()),
+        }
+    }
+
+    #[test]
+    fn origins_read_as_browsers_write_them() {
+        let origin = |secure, host| client(secure, host).origin().unwrap();
+        assert_eq!(origin(true, "Calls.Example"), "https://calls.example");
+        assert_eq!(origin(true, "calls.example:443"), "https://calls.example");
+        assert_eq!(origin(true, "calls.example:80"), "https://calls.example:80");
+        assert_eq!(origin(false, "localhost:8080"), "http://localhost:8080");
+        assert_eq!(origin(false, "[::1]:80"), "http://[::1]");
+    }
+}

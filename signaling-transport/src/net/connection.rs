@@ -1,0 +1,254 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::future::RouteFuture;
+use futures_util::future::{Either, Ready, ready};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::admission::Permit;
+use super::server::PlainHttp;
+use super::{Certificates, TrustedProxies};
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) router: Router,
+    pub(super) certificates: Option<Certificates>,
+    pub(super) trusted_proxies: TrustedProxies,
+    pub(super) plain_http: PlainHttp,
+    pub(super) header_timeout: Duration,
+    /// Cancelled when no new request is wanted.
+    pub(super) ending: CancellationToken,
+}
+
+/// The largest request head, and what a connection may buffer.
+const HEAD_LIMIT: usize = 16 * 1_024;
+/// HTTP/2: what one stream may send before its handler has read it.
+const STREAM_WINDOW: u32 = 64 * 1_024;
+/// HTTP/2: requests open at once; a page with its modules and an event stream needs a few dozen.
+const STREAMS: u32 = 128;
+/// HTTP/2 connections without a sign of life for this long are asked for one, and closed when none comes as long again.
+const PING: Duration = Duration::from_secs(20);
+/// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method begins so.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// Serves a connection to its end. An upgraded one lives on in the task that took it over.
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Place) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "nodelay refused");
+    }
+    let opening = tokio::time::timeout(shared.header_timeout, open(&shared, stream));
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = shared.ending.cancelled() => return,
+    };
+    let (io, protocol) = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "connection not opened");
+            return;
+        }
+        Err(_elapsed) => {
+            tracing::debug!(%peer, error = "the first bytes took too long", "connection not opened");
+            return;
+        }
+    };
+    let service = ClientService {
+        shared: Arc::clone(&shared),
+        peer,
+        tls: protocol != Protocol::Plain,
+        seen: Arc::default(),
+    };
+    let io = TokioIo::new(Placed { io, _place: place });
+    let ended = match protocol {
+        Protocol::Plain | Protocol::Tls => serve_http1(&shared, io, service).await,
+        Protocol::TlsHttp2 => serve_http2(&shared, io, service).await,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection failed");
+    }
+}
+
+/// A connection's place in the counts; given back when the last byte stream over it is gone, also after an upgrade.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) _permit: Permit,
+    pub(super) _tracked: TaskTrackerToken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Plain,
+    Tls,
+    TlsHttp2,
+}
+
+/// A byte stream of any kind. TLS state is large, so it lies in a box, and plain connections stay small.
+type Stream = Either<TcpStream, Box<tokio_rustls::server::TlsStream<TcpStream>>>;
+
+async fn open(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if first != [TLS_HANDSHAKE] {
+        return Ok((Either::Left(stream), Protocol::Plain));
+    }
+    let Some(certificates) = &shared.certificates else {
+        return Err(io::Error::other("a TLS handshake, and TLS is off"));
+    };
+    // The handshake's future is large and short-lived: it must not make every connection's task as large.
+    let tls = Box::pin(TlsAcceptor::from(certificates.current()).accept(stream)).await?;
+    let protocol = match tls.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::TlsHttp2,
+        _ => Protocol::Tls,
+    };
+    Ok((Either::Right(Box::new(tls)), protocol))
+}
+
+async fn serve_http1(shared: &Shared, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(shared.header_timeout)
+            .max_buf_size(HEAD_LIMIT)
+            .serve_connection(io, service)
+            .with_upgrades()
+    );
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = shared.ending.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn serve_http2(shared: &Shared, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
+    let seen = Arc::clone(&service.seen);
+    let mut connection = Box::pin(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_header_list_size(16 * 1_024)
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(4 * STREAM_WINDOW)
+            .max_send_buf_size(HEAD_LIMIT)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .serve_connection(io, service),
+    );
+    // HTTP/2 has no timer for its preface and first request, so they get one here.
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = seen.notified() => {}
+        () = tokio::time::sleep(shared.header_timeout) => return Ok(()),
+        () = shared.ending.cancelled() => {}
+    }
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = shared.ending.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// The router, told who is calling.
+struct ClientService {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    tls: bool,
+    /// Notified at every request.
+    seen: Arc<Notify>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for ClientService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<RouteFuture<Infallible>, Ready<Result<Response, Infallible>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.seen.notify_one();
+        let mut request = request.map(Body::new);
+        let client =
+            self.shared.trusted_proxies.client(self.peer, self.tls, request.uri(), request.headers());
+        if let Some(location) = self.shared.plain_http.redirect(&client, request.uri()) {
+            return Either::Right(ready(Ok(Redirect::temporary(&location).into_response())));
+        }
+        request.extensions_mut().insert(client);
+        let mut router = self.shared.router.clone();
+        Either::Left(tower_service::Service::call(&mut router, request))
+    }
+}
+
+/// A byte stream and its place in the counts.
+struct Placed {
+    io: Stream,
+    _place: Place,
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Either::Left(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Either::Right(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Either::Left(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Either::Right(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Either::Left(tcp) => Pin::new(tcp).poll_flush(cx),
+            Either::Right(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Either::Left(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Either::Right(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Either::Left(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Either::Right(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Either::Left(tcp) => tcp.is_write_vectored(),
+            Either::Right(tls) => tls.is_write_vectored(),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The accept loop in front of any axum [`Router`](axum::Router).
+//!
+//! `axum::serve` sets no header timeout and counts nobody, so a few slow clients can hold a server open. [`Server`] does
+//! what stands between the kernel and the router:
+//!
+//! - HTTP and HTTPS on one port: the first byte of a connection tells which (22 opens a TLS handshake), HTTP/1.1 with
+//!   upgrades on both and HTTP/2 by ALPN on TLS;
+//! - a deadline for the first byte, the handshake and every request header;
+//! - limits on connections by address ([`AddressLimits`]), IPv6 by /64;
+//! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
+//!   request);
+//! - certificates that can be exchanged while connections live ([`Certificates`]), also self-made ones ([`self_signed`]);
+//! - an end that lets requests finish ([`Server::serve`]).
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::{Extension, Router, routing::get};
+//! use signaling_transport::net::{ClientAddr, Server, ServerConfig};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let router = Router::new().route("/", get(|Extension(client): Extension<ClientAddr>| async move { client.ip.to_string() }));
+//! let server = Server::bind("127.0.0.1:0".parse()?, ServerConfig::default())?;
+//! println!("listening on {}", server.local_addr());
+//! let shutdown = CancellationToken::new();
+//! shutdown.cancel(); // a real program cancels on a signal
+//! server.serve(router, shutdown, Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod admission;
+mod certificates;
+mod client_addr;
+mod connection;
+mod forwarded;
+mod listener;
+pub mod self_signed;
+mod server;
+
+pub use admission::{AddressLimits, Refusal};
+pub use certificates::{CertificateError, Certificates};
+pub use client_addr::ClientAddr;
+pub use forwarded::TrustedProxies;
+pub use listener::BindError;
+pub use server::{PlainHttp, Server, ServerConfig, Shutdown};

@@ -1,0 +1,211 @@
+//! The server: a listening socket, what holds for its connections, and its end.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::Uri;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::Admission;
+use super::connection::{self, Place, Shared};
+use super::listener::{self, Acceptor};
+use super::{AddressLimits, BindError, Certificates, ClientAddr, Refusal, TrustedProxies};
+
+/// What holds for the connections of a [`Server`].
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The certificate; without one a TLS handshake is refused.
+    pub certificates: Option<Certificates>,
+    /// Whose word about the client is believed. Connections from these are not counted by address: all clients would
+    /// share one.
+    pub trusted_proxies: TrustedProxies,
+    /// What happens to plain http.
+    pub plain_http: PlainHttp,
+    /// The time a client has for its first byte, its TLS handshake, and for each request's head; also how long a
+    /// connection may stay idle between two requests.
+    pub header_timeout: Duration,
+    /// Connections by address.
+    pub address_limits: AddressLimits,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            certificates: None,
+            trusted_proxies: TrustedProxies::default(),
+            plain_http: PlainHttp::default(),
+            header_timeout: Duration::from_secs(10),
+            address_limits: AddressLimits::default(),
+        }
+    }
+}
+
+/// What happens to requests by plain http.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// They are served.
+    #[default]
+    Serve,
+    /// They are redirected to https on the same host and port, except on `localhost` and loopback addresses, where
+    /// browsers trust plain http.
+    RedirectOthers,
+}
+
+impl PlainHttp {
+    pub(super) fn redirect(self, client: &ClientAddr, uri: &Uri) -> Option<String> {
+        let host = client.host.as_deref()?;
+        if self == Self::Serve || client.secure || is_loopback(host) {
+            return None;
+        }
+        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        // Only what parses as an authority goes back into a header.
+        let authority: http::uri::Authority = host.parse().ok()?;
+        Some(format!("https://{authority}{path}"))
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// A listening socket that serves a router.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    config: ServerConfig,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Every connection had finished.
+    Finished,
+    /// The time was up, and this many connections were left. They are cut, but for upgraded ones, which belong to
+    /// whoever took them over.
+    Cut(usize),
+}
+
+impl Server {
+    /// Opens the listening socket; connections wait in it until [`serve`](Self::serve). `[::]` takes IPv4 as well, and
+    /// falls back to `0.0.0.0` on a machine without IPv6. Must be called within a tokio runtime.
+    pub fn bind(address: SocketAddr, config: ServerConfig) -> Result<Self, BindError> {
+        let listener = listener::bind(address)?;
+        let local_addr = listener.local_addr().map_err(|source| BindError { address, source })?;
+        Ok(Self { listener, local_addr, config })
+    }
+
+    /// The address that is listened on, with the actual port when the asked one was 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves the router until `shutdown` is cancelled; then no connection is accepted, idle ones are closed, and
+    /// requests have `drain` to finish, upgraded connections and event streams included: ending those is their owners'
+    /// part.
+    pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) -> Shutdown {
+        let Self { listener, config, .. } = self;
+        let admission = Admission::new(config.address_limits);
+        let shared = Arc::new(Shared {
+            router,
+            certificates: config.certificates,
+            trusted_proxies: config.trusted_proxies,
+            plain_http: config.plain_http,
+            header_timeout: config.header_timeout,
+            ending: shutdown.clone(),
+        });
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let mut acceptor = Acceptor::new(listener);
+        let mut refusals = Refusals::default();
+        loop {
+            let (stream, peer) = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                accepted = acceptor.accept() => accepted,
+            };
+            let ip = peer.ip();
+            let permit = if shared.trusted_proxies.trusts(ip) {
+                Admission::exempt(ip)
+            } else {
+                match admission.admit(Instant::now(), ip) {
+                    Ok(permit) => permit,
+                    Err(refusal) => {
+                        refusals.tell(Instant::now(), ip, refusal);
+                        continue;
+                    }
+                }
+            };
+            let place = Place { _permit: permit, _tracked: connections.token() };
+            tokio::spawn(cut.clone().run_until_cancelled_owned(connection::serve(
+                Arc::clone(&shared),
+                stream,
+                peer,
+                place,
+            )));
+        }
+        drop(acceptor);
+        connections.close();
+        if tokio::time::timeout(drain, connections.wait()).await.is_ok() {
+            return Shutdown::Finished;
+        }
+        let left = connections.len();
+        cut.cancel();
+        Shutdown::Cut(left)
+    }
+}
+
+/// Tells of refused connections, not of each: whoever floods the server must not flood its log too.
+#[derive(Debug, Default)]
+struct Refusals {
+    untold: u64,
+    told: Option<Instant>,
+}
+
+impl Refusals {
+    fn tell(&mut self, now: Instant, ip: IpAddr, refusal: Refusal) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        self.untold += 1;
+        if self.told.is_none_or(|told| now.saturating_duration_since(told) >= PAUSE) {
+            tracing::warn!(count = self.untold, latest = %ip, reason = ?refusal, "connections refused");
+            *self = Self { untold: 0, told: Some(now) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redirected(secure: bool, host: &str, uri: &'static str) -> Option<String> {
+        let client = ClientAddr {
+            ip: [192, 0, 2, 1].into(),
+            peer: ([192, 0, 2, 1], 9).into(),
+            secure,
+            host: Some(host.to_owned()),
+        };
+        assert_eq!(PlainHttp::Serve.redirect(&client, &Uri::from_static(uri)), None);
+        PlainHttp::RedirectOthers.redirect(&client, &Uri::from_static(uri))
+    }
+
+    #[test]
+    fn plain_http_from_elsewhere_is_redirected_when_asked_for() {
+        assert_eq!(
+            redirected(false, "192.0.2.1:8080", "/r/a?b=c").as_deref(),
+            Some("https://192.0.2.1:8080/r/a?b=c")
+        );
+        for trusted in ["localhost:8080", "LOCALHOST", "127.0.0.1:8080", "[::1]:8080"] {
+            assert_eq!(redirected(false, trusted, "/"), None, "{trusted}");
+        }
+        assert_eq!(redirected(true, "192.0.2.1", "/"), None);
+        assert_eq!(redirected(false, "bad host\r\n", "/"), None);
+    }
+}

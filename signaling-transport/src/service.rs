@@ -1,0 +1,238 @@
+//! The signaling service: what it is made of, and what every transport asks of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use signaling_core::message::{Join, Resume};
+use signaling_core::{
+    Authenticator, Code, Grant, HostClaims, IceProvider, JsonCodec, Limits, MediaPlane, MessageCodec,
+    NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, Refusal, RoomStore, Rules, ServerKey,
+    SessionClaims, SingleNode, WallClock,
+};
+use tokio::task::JoinSet;
+
+use crate::caller::Caller;
+use crate::driver::{Hub, HubConfig};
+use crate::gate::{Gate, GateLimits};
+
+/// Which transports are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transports {
+    /// `GET /api/v1/ws`.
+    pub websocket: bool,
+    /// `POST /api/v1/sessions` and its event stream.
+    pub sse: bool,
+}
+
+impl Default for Transports {
+    fn default() -> Self {
+        Self { websocket: true, sse: true }
+    }
+}
+
+/// What a [`Signaling`] is made of. [`SignalingConfig::new`] gives everything but the key a default.
+#[non_exhaustive]
+pub struct SignalingConfig {
+    /// Behind session secrets, host tokens and room ids: 32 random bytes that outlive the process.
+    pub key: ServerKey,
+    /// Sizes, counts and times.
+    pub limits: Limits,
+    /// Who may come in at all.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// STUN and TURN servers for those who join.
+    pub ice: Arc<dyn IceProvider>,
+    /// The media plane of each shard's rooms; `None` leaves media to the peers.
+    pub media: Option<Box<dyn Fn() -> Box<dyn MediaPlane> + Send>>,
+    /// Whether the media plane records.
+    pub recorder: bool,
+    /// The store of each shard's rooms.
+    pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
+    /// Which shard serves which room.
+    pub placement: Arc<dyn Placement>,
+    /// Which transports are on.
+    pub transports: Transports,
+    /// Origins besides the server's own that pages may come from, as browsers write them.
+    pub allowed_origins: Vec<String>,
+    /// Under which URL the server is known outside, without a slash at its end; else that of each request.
+    pub public_url: Option<String>,
+    /// How fast one address may open sessions.
+    pub gate: GateLimits,
+    /// How many shards; a core has work for one.
+    pub shards: usize,
+    /// More that clients are told the server can do.
+    pub features: Vec<String>,
+}
+
+impl SignalingConfig {
+    /// Rooms for everybody, peer to peer, kept in memory.
+    pub fn new(key: ServerKey) -> Self {
+        Self {
+            key,
+            limits: Limits::default(),
+            authenticator: Arc::new(OpenAuthenticator),
+            ice: Arc::new(NoIceServers),
+            media: None,
+            recorder: false,
+            store: Box::new(|| Box::new(NoStore)),
+            placement: Arc::new(SingleNode),
+            transports: Transports::default(),
+            allowed_origins: Vec::new(),
+            public_url: None,
+            gate: GateLimits::default(),
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            features: Vec::new(),
+        }
+    }
+}
+
+/// Signaling for any number of rooms. Cheap to clone.
+#[derive(Clone)]
+pub struct Signaling {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Hub,
+    codec: Arc<dyn MessageCodec>,
+    limits: Limits,
+    key: ServerKey,
+    authenticator: Arc<dyn Authenticator>,
+    transports: Transports,
+    allowed_origins: Vec<String>,
+    public_url: Option<String>,
+    gate: Gate,
+    features: Arc<[String]>,
+    /// The shards end with the service.
+    _tasks: JoinSet<()>,
+}
+
+impl Signaling {
+    /// Starts the shards on the current tokio runtime. They end when the last clone is dropped.
+    pub fn start(config: SignalingConfig) -> Self {
+        let SignalingConfig { key, limits, transports, .. } = config;
+        let sfu = config.media.is_some();
+        let on = [
+            ("websocket", transports.websocket),
+            ("sse", transports.sse),
+            ("sfu", sfu),
+            ("recording", config.recorder),
+        ];
+        let on = on.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
+        let features: Arc<[String]> = on.chain(config.features).collect();
+        let codec: Arc<dyn MessageCodec> = Arc::new(JsonCodec::new(limits.clone()));
+        let rules = Rules { limits: limits.clone(), key: key.clone(), sfu, recorder: config.recorder };
+        let mut tasks = JoinSet::new();
+        let hub = Hub::start(
+            HubConfig {
+                rules: Arc::new(rules),
+                codec: Arc::clone(&codec),
+                ice: config.ice,
+                placement: config.placement,
+                features: Arc::clone(&features),
+                shards: config.shards,
+                media: config.media.unwrap_or_else(|| Box::new(|| Box::new(NoMedia))),
+                store: config.store,
+            },
+            &mut tasks,
+        );
+        let inner = Inner {
+            hub,
+            codec,
+            limits,
+            key,
+            authenticator: config.authenticator,
+            transports,
+            allowed_origins: config.allowed_origins,
+            public_url: config.public_url,
+            gate: Gate::new(config.gate),
+            features,
+            _tasks: tasks,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The wire protocol's HTTP surface under `/api/v1`.
+    pub fn router(&self) -> Router {
+        crate::http::router(self)
+    }
+
+    /// The rooms themselves.
+    pub fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    /// What clients are told the server can do.
+    pub fn features(&self) -> &[String] {
+        &self.inner.features
+    }
+
+    /// Tells everybody that the server goes away, and when to come back.
+    pub async fn go_away(&self, reconnect_after: Duration) {
+        self.inner.hub.go_away(reconnect_after).await;
+    }
+
+    pub(crate) fn codec(&self) -> &dyn MessageCodec {
+        &*self.inner.codec
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn key(&self) -> &ServerKey {
+        &self.inner.key
+    }
+
+    pub(crate) fn transports(&self) -> Transports {
+        self.inner.transports
+    }
+
+    /// The URL of a path of this server, as the caller can use it.
+    pub(crate) fn url(&self, caller: &Caller, path: &str) -> String {
+        let base = self.inner.public_url.as_deref().or(caller.own_origin.as_deref());
+        format!("{}{path}", base.unwrap_or_default())
+    }
+
+    /// Whether a page of this origin may talk to the server: only its own, and those that were allowed.
+    pub(crate) fn allows_origin(&self, caller: &Caller) -> bool {
+        let Some(origin) = caller.origin.as_deref() else { return true };
+        let own = [self.inner.public_url.as_deref(), caller.own_origin.as_deref()];
+        own.into_iter().flatten().any(|own| own.eq_ignore_ascii_case(origin))
+            || self.is_foreign_allowed(origin)
+    }
+
+    /// Whether the origin is one of those that were allowed by name.
+    pub(crate) fn is_foreign_allowed(&self, origin: &str) -> bool {
+        self.inner.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+    }
+
+    /// Counts an attempt to open a session.
+    pub(crate) fn pass_gate(&self, caller: &Caller) -> Result<(), Refusal> {
+        self.inner.gate.pass(self.inner.hub.clock().now(), caller.ip)
+    }
+
+    /// What a join is granted before its room is asked. Host tokens are the room's own, and good whatever the
+    /// authenticator wants to see.
+    pub(crate) fn grant(&self, join: &Join) -> Result<Grant, Refusal> {
+        let now = self.inner.hub.clock().now();
+        let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.inner.key, token));
+        if host_token.is_some_and(|claims| claims.room == join.room) {
+            let without = Join { token: None, ..join.clone() };
+            let grant = self.inner.authenticator.authenticate(now, &without);
+            return Ok(grant.unwrap_or(Grant { hosts_only: true, ..Grant::default() }));
+        }
+        self.inner.authenticator.authenticate(now, join)
+    }
+
+    /// What a resume's secret says.
+    pub(crate) fn claims(&self, resume: &Resume) -> Result<SessionClaims, Refusal> {
+        self.open_secret(&resume.secret)
+            .filter(|claims| claims.session == resume.session)
+            .ok_or_else(|| Refusal::new(Code::Unauthorized, "the secret does not open this session"))
+    }
+
+    pub(crate) fn open_secret(&self, secret: &str) -> Option<SessionClaims> {
+        SessionClaims::open(&self.inner.key, secret)
+    }
+}

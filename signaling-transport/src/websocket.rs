@@ -1,0 +1,282 @@
+//! `GET /api/v1/ws`.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures_util::{FutureExt, SinkExt};
+use signaling_core::message::Reply;
+use signaling_core::{
+    CLOSE_SLOW_READER, ClientMessage, CloseReason, Code, Envelope, Refusal, RequestId, Unreadable,
+};
+
+use crate::caller::Caller;
+use crate::driver::{Delivery, Next, Opened};
+use crate::service::Signaling;
+
+/// The subprotocol that clients ask for.
+const SUBPROTOCOL: &str = "visavis.v1";
+/// How long a connection may be without a session.
+const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+/// How long the last words may take to reach somebody who reads slowly.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How long to wait for the other side's close frame, once ours is on its way. It changes nothing but courtesy: a
+/// connection that is dropped with something unread in it may lose our close frame as well.
+const CLOSING_HANDSHAKE: Duration = Duration::from_millis(500);
+
+pub(crate) async fn upgrade(
+    State(signaling): State<Signaling>,
+    caller: Caller,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    // A message that is somewhat too large is read, so that it can be answered; the codec refuses it.
+    let largest = signaling.limits().signal_bytes + 1024;
+    upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(4096)
+        .write_buffer_size(0)
+        .max_message_size(largest)
+        .max_frame_size(largest)
+        .on_upgrade(move |socket| Box::pin(serve(signaling, caller, socket)))
+}
+
+async fn serve(signaling: Signaling, caller: Caller, mut socket: WebSocket) {
+    let opened = tokio::time::timeout(FIRST_MESSAGE, open(&signaling, &caller, &mut socket)).await;
+    let end = match opened {
+        Ok(Ok(opened)) => {
+            let mut connection = Connection { signaling: &signaling, socket: &mut socket, opened };
+            let end = connection.run().await;
+            let Opened { seat, connection, .. } = connection.opened;
+            signaling.hub().detach(&seat, connection);
+            end
+        }
+        Ok(Err(end)) => end,
+        Err(_) => End::Close(4408, "no join or resume in time"),
+    };
+    if let End::Close(code, reason) = end {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        // Whoever is gone does not read it; that is no error.
+        let sent = tokio::time::timeout(FAREWELL, socket.send(Message::Close(Some(frame)))).await;
+        if let Ok(Ok(())) = sent {
+            let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
+            let _ = tokio::time::timeout(CLOSING_HANDSHAKE, closed).await;
+        }
+    }
+}
+
+/// How a connection ends.
+enum End {
+    /// The other side is gone.
+    Gone,
+    /// We close, with a code and a reason.
+    Close(u16, &'static str),
+}
+
+/// What came in.
+enum Received {
+    Message(Result<Envelope, Unreadable>),
+    Nothing,
+    End(End),
+}
+
+/// Reads on until a join or resume succeeds.
+async fn open(signaling: &Signaling, caller: &Caller, socket: &mut WebSocket) -> Result<Opened, End> {
+    loop {
+        let Some(message) = socket.recv().await else { return Err(End::Gone) };
+        let (seq, asked) = match read(signaling, message) {
+            Received::Nothing => continue,
+            Received::End(end) => {
+                if let End::Close(1007, _) = end {
+                    say(signaling, socket, &Refusal::bad_request("a message is JSON in UTF-8"), None).await;
+                }
+                return Err(end);
+            }
+            Received::Message(Ok(Envelope { seq, message })) => {
+                (seq, first_message(signaling, caller, message).await)
+            }
+            Received::Message(Err(Unreadable { seq, refusal })) => (seq, Err(refusal)),
+        };
+        match asked {
+            Ok(opened) => return Ok(opened),
+            Err(refusal) => {
+                say(signaling, socket, &refusal, seq).await;
+                if let Some(code) = refusal.code.close_code() {
+                    return Err(End::Close(code, refusal.code.as_str()));
+                }
+            }
+        }
+    }
+}
+
+/// A connection without a session may only join or resume.
+pub(crate) async fn first_message(
+    signaling: &Signaling,
+    caller: &Caller,
+    message: ClientMessage,
+) -> Result<Opened, Refusal> {
+    match message {
+        ClientMessage::Join(join) => {
+            signaling.pass_gate(caller)?;
+            let grant = signaling.grant(&join)?;
+            signaling.hub().join(*join, grant, None).await
+        }
+        ClientMessage::Resume(resume) => {
+            signaling.pass_gate(caller)?;
+            let claims = signaling.claims(&resume)?;
+            signaling.hub().resume(claims, resume.last_id, None).await
+        }
+        _ => Err(Refusal::new(Code::Unauthorized, "the first message is `join` or `resume`")),
+    }
+}
+
+async fn say(signaling: &Signaling, socket: &mut WebSocket, refusal: &Refusal, seq: Option<u64>) {
+    let frame = signaling.codec().encode_reply(&Reply::error(refusal, seq));
+    if let Ok(text) = Utf8Bytes::try_from(frame.json) {
+        // If nobody is there any more, the next read says so.
+        let _ = socket.send(Message::Text(text)).await;
+    }
+}
+
+fn read(signaling: &Signaling, message: Result<Message, axum::Error>) -> Received {
+    match message {
+        Ok(Message::Text(text)) => Received::Message(signaling.codec().decode(text.as_bytes())),
+        Ok(Message::Binary(_)) => {
+            let refusal = Refusal::bad_request("messages are text");
+            Received::Message(Err(Unreadable { seq: None, refusal }))
+        }
+        Ok(Message::Ping(_) | Message::Pong(_)) => Received::Nothing,
+        Ok(Message::Close(_)) => Received::End(End::Gone),
+        Err(error) => Received::End(match fault(&error) {
+            Fault::TooLarge => End::Close(4413, Code::TooLarge.as_str()),
+            Fault::Encoding => End::Close(1007, "not UTF-8"),
+            Fault::Protocol => End::Close(1002, "not the WebSocket protocol"),
+            Fault::Transport => End::Gone,
+        }),
+    }
+}
+
+/// Whose fault it is that nothing more can be read.
+enum Fault {
+    TooLarge,
+    Encoding,
+    Protocol,
+    Transport,
+}
+
+fn fault(error: &axum::Error) -> Fault {
+    use tungstenite::Error;
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>());
+    match source {
+        Some(Error::Capacity(_)) => Fault::TooLarge,
+        Some(Error::Utf8(_)) => Fault::Encoding,
+        Some(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
+            Fault::Transport
+        }
+        Some(Error::Protocol(_)) => Fault::Protocol,
+        _ => Fault::Transport,
+    }
+}
+
+/// A connection with a session.
+struct Connection<'a> {
+    signaling: &'a Signaling,
+    socket: &'a mut WebSocket,
+    opened: Opened,
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> End {
+        let mut batch: Vec<Delivery> = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                next = self.opened.inbox.next(&mut batch) => {
+                    if let Err(end) = self.write(&mut batch, next).await {
+                        return end;
+                    }
+                    batch.shrink_to(4);
+                }
+                received = self.socket.recv() => {
+                    let Some(received) = received else { return End::Gone };
+                    match read(self.signaling, received) {
+                        Received::Nothing => {}
+                        Received::End(end) => return self.last_error(end).await,
+                        Received::Message(message) => {
+                            if let Err(end) = self.take(message).await {
+                                return end;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Result<Envelope, Unreadable>) -> Result<(), End> {
+        if let Err(Unreadable { seq, refusal }) = &message
+            && let Some(code) = refusal.code.close_code()
+        {
+            say(self.signaling, self.socket, refusal, *seq).await;
+            return Err(End::Close(code, refusal.code.as_str()));
+        }
+        let sent = self.signaling.hub().receive(&self.opened, message, None::<RequestId>).await;
+        sent.map_err(|_| End::Close(4503, Code::Overloaded.as_str()))
+    }
+
+    /// Says what was wrong, where the other side can still read it.
+    async fn last_error(&mut self, end: End) -> End {
+        let refusal = match end {
+            End::Close(4413, _) => Refusal::new(Code::TooLarge, "a message has at most 64 KiB"),
+            End::Close(1007, _) => Refusal::bad_request("a message is JSON in UTF-8"),
+            other => return other,
+        };
+        say(self.signaling, self.socket, &refusal, None).await;
+        end
+    }
+
+    /// Writes a batch out. Whoever does not read holds it up; the shard's patience then ends the wait.
+    async fn write(&mut self, batch: &mut Vec<Delivery>, next: Next) -> Result<(), End> {
+        let socket = &mut *self.socket;
+        let writing = async {
+            for (frame, _) in batch.drain(..) {
+                let text = Utf8Bytes::try_from(frame.json.clone()).map_err(|_| End::Gone)?;
+                socket.feed(Message::Text(text)).await.map_err(|_| End::Gone)?;
+            }
+            socket.flush().await.map_err(|_| End::Gone)
+        };
+        match next {
+            Next::Frames => {
+                tokio::select! {
+                    biased;
+                    written = writing => written?,
+                    reason = self.opened.inbox.closed() => return Err(closing(self.signaling, self.socket, reason)),
+                }
+                if self.opened.inbox.was_full() {
+                    self.signaling.hub().writable(&self.opened.seat, self.opened.connection);
+                }
+                Ok(())
+            }
+            Next::Close(reason) => {
+                tokio::time::timeout(FAREWELL, writing).await.unwrap_or(Err(End::Gone))?;
+                Err(closing(self.signaling, self.socket, reason))
+            }
+        }
+    }
+}
+
+/// The last event and the close code that go with a reason.
+fn closing(signaling: &Signaling, socket: &mut WebSocket, reason: CloseReason) -> End {
+    match reason {
+        CloseReason::Ended => End::Close(1000, "over"),
+        CloseReason::Replaced => {
+            let refusal = Refusal::new(Code::SessionReplaced, "another connection took the session over");
+            // Never wait for somebody who does not read: the close code says it too.
+            let _ = say(signaling, socket, &refusal, None).now_or_never();
+            End::Close(4409, Code::SessionReplaced.as_str())
+        }
+        CloseReason::SlowReader => End::Close(CLOSE_SLOW_READER, "too slow a reader"),
+        CloseReason::Silent => End::Close(CLOSE_SLOW_READER, "silent for too long"),
+        CloseReason::GoingAway => End::Close(1001, "going away"),
+    }
+}

@@ -1,0 +1,303 @@
+//! The accept loop over real sockets.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::extract::{Extension, State};
+use axum::routing::{any, get};
+use axum::{Router, body::Body, http::Request, response::Response};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use signaling_transport::net::{
+    AddressLimits, Certificates, ClientAddr, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
+    self_signed,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_mins(10);
+
+struct Running {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    ended: JoinHandle<Shutdown>,
+    /// A request to `/wait` has arrived.
+    waiting: Arc<Notify>,
+    /// Lets one request to `/wait` go.
+    release: Arc<Notify>,
+}
+
+impl Running {
+    fn start(config: ServerConfig, drain: Duration) -> Self {
+        let waiting = Arc::new(Notify::new());
+        let release = Arc::new(Notify::new());
+        let router = Router::new()
+            .route(
+                "/who",
+                get(|Extension(client): Extension<ClientAddr>| async move {
+                    format!("{} {} {}", client.ip, client.secure, client.origin().unwrap_or_default())
+                }),
+            )
+            .route(
+                "/wait",
+                get(|State((waiting, release)): State<(Arc<Notify>, Arc<Notify>)>| async move {
+                    waiting.notify_one();
+                    release.notified().await;
+                    "waited"
+                }),
+            )
+            .route("/upgrade", any(upgrade))
+            .with_state((Arc::clone(&waiting), Arc::clone(&release)));
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+        let address = server.local_addr();
+        let shutdown = CancellationToken::new();
+        let ended = tokio::spawn(server.serve(router, shutdown.clone(), drain));
+        Self { address, shutdown, ended, waiting, release }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+/// Echoes bytes after an upgrade.
+async fn upgrade(request: Request<Body>) -> Response {
+    tokio::spawn(async move {
+        let upgraded = hyper::upgrade::on(request).await.unwrap();
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    });
+    let switching = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
+    switching.body(Body::empty()).unwrap()
+}
+
+async fn ask(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, path: &str, headers: &str) -> String {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: localhost:8080\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+/// Whether the server closed the connection without a word.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0; 64]).await {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    }
+}
+
+fn certificates() -> (Certificates, String) {
+    let made = self_signed::make(&["localhost".to_owned()], now()).unwrap();
+    (Certificates::from_pem(made.pem.as_bytes(), made.pem.as_bytes()).unwrap(), made.pem)
+}
+
+#[allow(clippy::disallowed_methods)] // the client checks the certificate against the real clock
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+async fn tls(
+    stream: TcpStream,
+    trusted_pem: &str,
+    alpn: &[u8],
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted_pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+#[tokio::test]
+async fn http_and_https_share_one_port() {
+    let (certificates, pem) = certificates();
+    let server =
+        Running::start(ServerConfig { certificates: Some(certificates), ..Default::default() }, LONG);
+    assert_eq!(body(&ask(server.connect().await, "/who", "").await), "127.0.0.1 false http://localhost:8080");
+    let stream = tls(server.connect().await, &pem, b"http/1.1").await.unwrap();
+    assert_eq!(body(&ask(stream, "/who", "").await), "127.0.0.1 true https://localhost:8080");
+}
+
+#[tokio::test]
+async fn https_speaks_http2_when_the_client_does() {
+    let (certificates, pem) = certificates();
+    let server =
+        Running::start(ServerConfig { certificates: Some(certificates), ..Default::default() }, LONG);
+    let stream = tls(server.connect().await, &pem, b"h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("https://localhost/who").body(Body::empty()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    let bytes = axum::body::to_bytes(Body::new(answer.into_body()), 1_000).await.unwrap();
+    assert_eq!(bytes, "127.0.0.1 true https://localhost");
+}
+
+#[tokio::test]
+async fn a_handshake_is_refused_where_tls_is_off() {
+    let server = Running::start(ServerConfig::default(), LONG);
+    let (_, pem) = certificates();
+    assert!(tls(server.connect().await, &pem, b"http/1.1").await.is_err());
+    assert_eq!(body(&ask(server.connect().await, "/who", "").await), "127.0.0.1 false http://localhost:8080");
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_to_new_connections() {
+    let (certificates, old) = certificates();
+    let server =
+        Running::start(ServerConfig { certificates: Some(certificates.clone()), ..Default::default() }, LONG);
+    let living = tls(server.connect().await, &old, b"http/1.1").await.unwrap();
+    let new = self_signed::make(&["localhost".to_owned()], now()).unwrap().pem;
+    certificates.replace(new.as_bytes(), new.as_bytes()).unwrap();
+    assert!(tls(server.connect().await, &old, b"http/1.1").await.is_err());
+    tls(server.connect().await, &new, b"http/1.1").await.unwrap();
+    assert!(ask(living, "/who", "").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn whoever_is_slow_with_a_first_byte_a_handshake_or_a_header_is_cut_off() {
+    let (certificates, pem) = certificates();
+    let header_timeout = Duration::from_millis(200);
+    let config = ServerConfig { certificates: Some(certificates), header_timeout, ..Default::default() };
+    let server = Running::start(config, LONG);
+    // Someone in the middle of an answer is not disturbed.
+    let patient = tokio::spawn(ask(server.connect().await, "/wait", ""));
+    server.waiting.notified().await;
+
+    for start in [&b""[..], b"\x16\x03\x01", b"GET /who HTTP/1.1\r\nhost: loc"] {
+        let mut stream = server.connect().await;
+        stream.write_all(start).await.unwrap();
+        assert!(is_closed(&mut stream).await || is_closed(&mut stream).await, "after {start:?}");
+    }
+    // HTTP/2 that never says its preface.
+    let mut silent = tls(server.connect().await, &pem, b"h2").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = silent.read_to_end(&mut rest).await;
+
+    server.release.notify_one();
+    assert_eq!(body(&patient.await.unwrap()), "waited");
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_and_no_more() {
+    let address_limits = AddressLimits { at_once: 2, per_second: 1_000, burst: 1_000 };
+    let server = Running::start(ServerConfig { address_limits, ..Default::default() }, LONG);
+    let mut held = server.connect().await;
+    held.write_all(b"GET /upgrade HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nhello")
+        .await
+        .unwrap();
+    let mut seen = String::new();
+    while !seen.ends_with("hello") {
+        let mut chunk = [0; 256];
+        let read = held.read(&mut chunk).await.unwrap();
+        assert!(read > 0, "closed after {seen:?}");
+        seen.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+    }
+    assert!(seen.starts_with("HTTP/1.1 101"), "{seen}");
+    // An upgraded connection counts as long as it lives.
+    let waiting = tokio::spawn(ask(server.connect().await, "/wait", ""));
+    server.waiting.notified().await;
+    assert!(is_closed(&mut server.connect().await).await);
+    server.release.notify_one();
+    assert_eq!(body(&waiting.await.unwrap()), "waited");
+    // The place is free once the server has seen the end, which it shows by serving again.
+    loop {
+        let mut stream = server.connect().await;
+        let sent = stream.write_all(b"GET /who HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        let mut answer = String::new();
+        if sent.is_ok()
+            && stream.read_to_string(&mut answer).await.is_ok()
+            && answer.starts_with("HTTP/1.1 200")
+        {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_makes_so_many_new_connections_and_no_more() {
+    let address_limits = AddressLimits { at_once: 1_000, per_second: 0, burst: 3 };
+    let server = Running::start(ServerConfig { address_limits, ..Default::default() }, LONG);
+    for _ in 0..3 {
+        assert!(ask(server.connect().await, "/who", "").await.starts_with("HTTP/1.1 200"));
+    }
+    assert!(is_closed(&mut server.connect().await).await);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_speaks_for_its_clients_and_is_not_counted() {
+    let config = ServerConfig {
+        trusted_proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]),
+        address_limits: AddressLimits { at_once: 0, per_second: 0, burst: 0 },
+        ..Default::default()
+    };
+    let server = Running::start(config, LONG);
+    let told =
+        "x-forwarded-for: 198.51.100.7\r\nx-forwarded-proto: https\r\nx-forwarded-host: calls.example\r\n";
+    let answer = ask(server.connect().await, "/who", told).await;
+    assert_eq!(body(&answer), "198.51.100.7 true https://calls.example");
+}
+
+#[tokio::test]
+async fn plain_http_is_redirected_when_asked_for() {
+    let server =
+        Running::start(ServerConfig { plain_http: PlainHttp::RedirectOthers, ..Default::default() }, LONG);
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /who?a=b HTTP/1.1\r\nhost: calls.example\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 307"), "{answer}");
+    assert!(answer.contains("location: https://calls.example/who?a=b\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_end_waits_for_requests_and_closes_idle_connections() {
+    let server = Running::start(ServerConfig::default(), LONG);
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /who HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(idle.read(&mut [0; 1_024]).await.unwrap() > 0);
+    let working = tokio::spawn(ask(server.connect().await, "/wait", ""));
+    server.waiting.notified().await;
+    server.shutdown.cancel();
+    assert!(is_closed(&mut idle).await);
+    server.release.notify_one();
+    assert_eq!(body(&working.await.unwrap()), "waited");
+    assert_eq!(server.ended.await.unwrap(), Shutdown::Finished);
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn the_end_comes_for_requests_without_one() {
+    let server = Running::start(ServerConfig::default(), Duration::from_millis(50));
+    let mut stuck = server.connect().await;
+    stuck.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    server.waiting.notified().await;
+    server.shutdown.cancel();
+    assert_eq!(server.ended.await.unwrap(), Shutdown::Cut(1));
+    assert!(is_closed(&mut stuck).await);
+}

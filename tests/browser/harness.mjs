@@ -1,0 +1,230 @@
+// What the browser tests share: a server of their own, a wire to cut, Chromium with made-up devices, and looks at what
+// is decoded.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+/** Nothing here is waited for by time; this only ends a test that hangs, on however busy a machine. */
+export const PATIENCE_MS = 60_000;
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const BINARY = process.env.VISAVIS_BIN ?? path.join(ROOT, 'target/debug/visavis');
+export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+/** A `visavis` with a data folder of its own. */
+export class Server {
+  #data = mkdtempSync(path.join(tmpdir(), 'visavis-browser-'));
+  #process;
+  #arguments;
+  port = 0;
+
+  constructor(...args) {
+    this.#arguments = args;
+  }
+
+  static async start(...args) {
+    const server = new Server(...args);
+    await server.start();
+    return server;
+  }
+
+  get url() {
+    return `http://localhost:${this.port}`;
+  }
+
+  /** Starts, or starts again on the same port with the same data. */
+  async start() {
+    const args = ['--listen', `127.0.0.1:${this.port}`, '--data-dir', this.#data, '--tls', 'off', ...this.#arguments];
+    this.#process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const lines = [];
+    const ready = new Promise((resolve, reject) => {
+      for (const stream of [this.#process.stdout, this.#process.stderr]) {
+        createInterface({ input: stream }).on('line', (line) => {
+          lines.push(line);
+          const address = /listening.*addr=\S*?:(\d+)/.exec(line);
+          if (address) resolve(Number(address[1]));
+        });
+      }
+      this.#process.once('error', reject);
+      this.#process.once('exit', (code) => reject(new Error(`visavis ended with ${code}:\n${lines.join('\n')}`)));
+    });
+    this.port = await ready;
+  }
+
+  /** As if the machine had lost it: no goodbye to anybody. */
+  async kill() {
+    const ended = once(this.#process, 'exit');
+    this.#process.kill('SIGKILL');
+    await ended;
+  }
+
+  async close() {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      const ended = once(this.#process, 'exit');
+      this.#process.kill('SIGTERM');
+      await ended;
+    }
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+}
+
+/** A TCP relay between browser and server that can be cut. */
+export class Wire {
+  #sockets = new Set();
+  #listener;
+  #open = true;
+  url = '';
+
+  static async to(server) {
+    const wire = new Wire();
+    wire.#listener = net.createServer((near) => {
+      if (!wire.#open) return near.destroy();
+      const far = net.connect(server.port, '127.0.0.1');
+      for (const socket of [near, far]) {
+        wire.#sockets.add(socket);
+        socket.on('error', () => socket.destroy());
+        socket.on('close', () => {
+          wire.#sockets.delete(socket);
+          near.destroy();
+          far.destroy();
+        });
+      }
+      near.pipe(far).pipe(near);
+    });
+    wire.#listener.listen(0, '127.0.0.1');
+    await once(wire.#listener, 'listening');
+    wire.url = `http://localhost:${wire.#listener.address().port}`;
+    return wire;
+  }
+
+  /** Cuts every connection, and refuses new ones until `mend`. */
+  cut() {
+    this.#open = false;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend() {
+    this.#open = true;
+  }
+
+  async close() {
+    this.cut();
+    this.#listener.close();
+    await once(this.#listener, 'close');
+  }
+}
+
+const FLAGS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--autoplay-policy=no-user-gesture-required',
+  '--disable-features=WebRtcHideLocalIpsWithMdns',
+];
+/** A camera and a microphone that are made up, and no question whether they may be used. */
+const DEVICES = [
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
+  '--auto-select-desktop-capture-source=Entire screen',
+];
+
+/** Chromium. `devices`: `granted`, `denied` or `none`; `executable`: another program that runs it. */
+export async function launch({ devices = 'granted', flags = [], executable = CHROMIUM } = {}) {
+  if (!executable) throw new Error('Chromium is missing: apt-get install chromium');
+  const media = { granted: DEVICES, denied: [DEVICES[0], '--deny-permission-prompts'], none: ['--use-fake-ui-for-media-stream'] };
+  return chromium.launch({ executablePath: executable, chromiumSandbox: false, args: [...FLAGS, ...media[devices], ...flags] });
+}
+
+/** A browser window of its own for one participant. Its errors end up in `page.problems`. */
+export async function newPage(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1100, height: 720 }, locale: 'en-GB', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  page.problems = [];
+  page.on('pageerror', (error) => page.problems.push(error.message));
+  page.on('console', (message) => {
+    // A page may try to reach a server that is gone; what must not be is a broken policy or script.
+    if (message.type() === 'error' && !/net::ERR|WebSocket|Failed to load resource/.test(message.text())) {
+      page.problems.push(message.text());
+    }
+  });
+  return page;
+}
+
+/** Opens a room's page, with what the query says. */
+export async function visit(page, url, room, query = {}) {
+  await page.goto(`${url}/r/${room}?${new URLSearchParams(query)}`);
+  await page.getByRole('button', { name: 'Join', exact: true }).waitFor();
+}
+
+/** Joins a room by the page's own buttons. */
+export async function join(page, url, room, query = {}) {
+  await visit(page, url, room, query);
+  await page.getByRole('button', { name: 'Join', exact: true }).click();
+  await page.getByRole('button', { name: 'Leave', exact: true }).waitFor();
+}
+
+/** Joins with a page that is made for it. */
+export async function participant(browser, url, room, query) {
+  const page = await newPage(browser);
+  await join(page, url, room, query);
+  return page;
+}
+
+export const selfId = (page) => page.evaluate(() => window.visavis.self.id);
+
+/** What each connection of a page has received: `{peer: {ice, frames, samples, energy}}`. */
+export function received(page) {
+  return page.evaluate(async () => {
+    const all = {};
+    for (const [peer, connection] of window.visavis.connections()) {
+      const totals = { ice: connection.iceConnectionState, frames: 0, samples: 0, energy: 0 };
+      for (const report of (await connection.getStats()).values()) {
+        if (report.type !== 'inbound-rtp') continue;
+        totals.frames += report.framesDecoded ?? 0;
+        totals.samples += report.totalSamplesReceived ?? 0;
+        totals.energy += report.totalAudioEnergy ?? 0;
+      }
+      all[peer] = totals;
+    }
+    return all;
+  });
+}
+
+/** Waits until `look` gives something true, and gives that. */
+export async function until(what, look) {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    if (performance.now() > deadline) throw new Error(`waited in vain for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** Waits until a page decodes more picture and more sound of that many others than it has by now. */
+export async function mediaFlows(page, others) {
+  const before = await received(page);
+  return until(`picture and sound of ${others}`, async () => {
+    const now = await received(page);
+    const flowing = Object.entries(now).filter(([peer, { frames, samples, energy }]) => {
+      const then = before[peer] ?? { frames: 0, samples: 0, energy: 0 };
+      return frames > then.frames + 5 && samples > then.samples + 8000 && energy > then.energy;
+    });
+    return flowing.length === others && now;
+  });
+}
+
+/** A room's name that no other test uses. */
+let rooms = 0;
+export const newRoom = () => `test-${process.pid}-${++rooms}`;

@@ -1,0 +1,222 @@
+//! What clients should not send, and that nobody else notices when they do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use tests::client::{Sse, Ws, credentials, join, post};
+use tests::{Visavis, ask};
+
+/// A server with a call in progress, and the two who must not notice anything.
+struct Call {
+    server: Visavis,
+    ada: Ws,
+    bob: Sse,
+}
+
+impl Call {
+    fn new() -> Self {
+        let server = Visavis::start(&[]);
+        let (mut ada, _) = Ws::join(server.addr, "quiet", "Ada");
+        let (bob, _) = Sse::join(server.addr, "quiet", "Bob");
+        ada.until("peer-joined");
+        Self { server, ada, bob }
+    }
+
+    /// The two still hear each other, and have heard nothing else.
+    fn end_undisturbed(mut self) {
+        assert_eq!(self.ada.settle(), Vec::<Value>::new());
+        self.ada.send(&json!({"type": "chat", "text": "all well"}));
+        assert_eq!(self.bob.next()["text"], "all well");
+    }
+}
+
+#[test]
+fn messages_that_are_wrong_are_answered_and_close_nothing() {
+    let call = Call::new();
+    let (mut eve, _) = Ws::join(call.server.addr, "other", "Eve");
+    let deep = format!(r#"{{"type":"app","topic":"t","data":{}1{}}}"#, "[".repeat(40), "]".repeat(40));
+    let long = json!({"type": "chat", "text": "x".repeat(4_001)}).to_string();
+    let cases = [
+        ("", "bad-request"),
+        ("{", "bad-request"),
+        ("null", "bad-request"),
+        ("[1,2]", "bad-request"),
+        (r#"{"type":7}"#, "bad-request"),
+        (r#"{"type":"chat"}"#, "bad-request"),
+        (r#"{"type":"chat","text":["x"]}"#, "bad-request"),
+        (r#"{"type":"chat","text":"  "}"#, "bad-request"),
+        (r#"{"type":"signal","to":"sfu"}"#, "bad-request"),
+        (r#"{"type":"signal","to":"nobody","candidate":{}}"#, "peer-unknown"),
+        (r#"{"type":"update","name":""}"#, "name-invalid"),
+        (r#"{"type":"update","microphone":"yes"}"#, "bad-request"),
+        (r#"{"type":"warp"}"#, "unknown-message"),
+        (r#"{"type":"join","room":"x","name":"again"}"#, "invalid-state"),
+        (&deep, "bad-request"),
+        (&long, "bad-request"),
+    ];
+    for (text, code) in cases {
+        eve.send_text(text);
+        assert_eq!(eve.until("error")["code"], code, "to {}", &text[..text.len().min(80)]);
+    }
+    eve.send_binary(&[1, 2, 3]);
+    assert_eq!(eve.until("error")["code"], "bad-request");
+    eve.send(&json!({"type": "chat", "text": "still here"}));
+    assert_eq!(eve.until("chat")["text"], "still here");
+    call.end_undisturbed();
+}
+
+#[test]
+fn too_large_closes_and_the_session_may_resume() {
+    let call = Call::new();
+    for size in [70_000, 300_000] {
+        let (mut eve, welcome) = Ws::join(call.server.addr, "other", "Eve");
+        eve.send_text(json!({"type": "chat", "text": "x".repeat(size)}).to_string());
+        assert_eq!(eve.until("error")["code"], "too-large");
+        assert_eq!(eve.closed(), 4413);
+        let (mut eve, welcome) = Ws::resume(call.server.addr, &credentials(&welcome), eve.last_id);
+        assert_eq!(welcome["resumed"], true);
+        // A signal may be larger than other messages.
+        let description = json!({"type": "offer", "sdp": "x".repeat(200_000)});
+        eve.send(&json!({"type": "signal", "to": "0000000000000000", "description": description}));
+        assert_eq!(eve.until("error")["code"], "peer-unknown");
+    }
+    call.end_undisturbed();
+}
+
+#[test]
+fn frames_that_are_no_frames_end_that_connection() {
+    let call = Call::new();
+    // A text frame that is not UTF-8 (masked with zeros, which changes nothing).
+    let (mut eve, _) = Ws::join(call.server.addr, "other", "Eve");
+    eve.stream().write_all(&[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe]).unwrap();
+    assert_eq!(eve.until("error")["code"], "bad-request");
+    assert_eq!(eve.closed(), 1007);
+    // A frame that is not masked (RFC 6455, section 5.1).
+    let (mut eve, _) = Ws::join(call.server.addr, "other", "Eve");
+    eve.stream().write_all(&[0x81, 0x02, b'{', b'}']).unwrap();
+    assert_eq!(eve.closed(), 1002);
+    // A reserved opcode.
+    let (mut eve, _) = Ws::join(call.server.addr, "other", "Eve");
+    eve.stream().write_all(&[0x83, 0x80, 0, 0, 0, 0]).unwrap();
+    assert_eq!(eve.closed(), 1002);
+    call.end_undisturbed();
+}
+
+#[test]
+fn the_first_message_is_join_or_resume() {
+    let call = Call::new();
+    let mut eve = Ws::connect(call.server.addr);
+    eve.send(&json!({"type": "chat", "text": "hello"}));
+    assert_eq!(eve.next()["code"], "unauthorized");
+    assert_eq!(eve.closed(), 4401);
+    let mut eve = Ws::connect(call.server.addr);
+    for (name, code) in
+        [("", "name-invalid"), ("a\u{0}b", "name-invalid"), (&*"x".repeat(65), "name-invalid")]
+    {
+        eve.send(&join("quiet", name));
+        assert_eq!(eve.next()["code"], code);
+    }
+    for room in ["", "a b", "../etc", &"x".repeat(65)] {
+        eve.send(&join(room, "Eve"));
+        assert_eq!(eve.next()["code"], "bad-request", "{room}");
+    }
+    eve.send(&json!({"type": "join", "room": "quiet", "name": "Eve", "token": "made-up"}));
+    assert_eq!(eve.next()["code"], "unauthorized");
+    assert_eq!(eve.closed(), 4401);
+    let mut eve = Ws::connect(call.server.addr);
+    eve.send(&json!({"type": "resume", "session": "no-such-session", "secret": "x", "lastId": 1}));
+    assert_eq!(eve.next()["code"], "session-unknown");
+    call.end_undisturbed();
+}
+
+#[test]
+fn pages_of_other_origins_are_refused_on_every_transport() {
+    let server = Visavis::start(&["--allowed-origin", "https://friend.example"]);
+    let addr = server.addr;
+    let own = format!("http://{addr}");
+    let near = format!("http://{addr}.evil.example");
+    for (origin, allowed) in [
+        (own.as_str(), true),
+        ("https://friend.example", true),
+        ("https://friend.example.evil.example", false),
+        ("http://friend.example", false),
+        (near.as_str(), false),
+        ("null", false),
+    ] {
+        let upgraded = Ws::try_connect(addr, &[("origin", origin)]);
+        match &upgraded {
+            Ok(_) => assert!(allowed, "{origin}"),
+            Err(response) => assert!(!allowed && response.status() == 403, "{origin}: {response:?}"),
+        }
+        let body = join("x", "Eve").to_string();
+        let answer = ask(
+            TcpStream::connect(addr).unwrap(),
+            &format!(
+                "POST /api/v1/sessions HTTP/1.1\r\nhost: {addr}\r\norigin: {origin}\r\nconnection: close\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        );
+        assert_eq!(answer.status, if allowed { 201 } else { 403 }, "{origin}");
+        if !allowed {
+            assert!(answer.body.contains(r#""code":"forbidden""#), "{}", answer.body);
+        }
+    }
+}
+
+#[test]
+fn requests_that_are_wrong_get_the_problem_that_says_so() {
+    let call = Call::new();
+    let addr = call.server.addr;
+    let is = |answer: &tests::Answer, status: u16, code: &str| {
+        assert_eq!(answer.status, status, "{} {}", answer.head, answer.body);
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)));
+        assert!(
+            answer.head.to_lowercase().contains("content-type: application/problem+json"),
+            "{}",
+            answer.head
+        );
+    };
+    is(&post(addr, "/api/v1/sessions", None, "{"), 400, "bad-request");
+    is(&post(addr, "/api/v1/sessions", None, r#"{"type":"chat","text":"x"}"#), 400, "bad-request");
+    is(&post(addr, "/api/v1/sessions", None, r#"{"type":"warp"}"#), 400, "unknown-message");
+    is(&post(addr, "/api/v1/sessions", None, &join("x", "").to_string()), 400, "name-invalid");
+    let huge = json!({"type": "join", "room": "x", "name": "x", "padding": "x".repeat(70_000)}).to_string();
+    is(&post(addr, "/api/v1/sessions", None, &huge), 413, "too-large");
+    is(&post(addr, "/api/v1/sessions/none/messages", Some("x"), "{}"), 404, "session-unknown");
+    is(&post(addr, "/api/v1/sessions/0000000000000000/messages", Some("x"), "{}"), 401, "unauthorized");
+    let session = &call.bob.credentials.session;
+    let path = format!("/api/v1/sessions/{session}/messages");
+    let secret = Some(call.bob.credentials.secret.as_str());
+    is(&post(addr, &path, secret, "nonsense"), 400, "bad-request");
+    is(&post(addr, &path, secret, &"[".repeat(1000)), 400, "bad-request");
+    let request = |head: &str| {
+        ask(
+            TcpStream::connect(addr).unwrap(),
+            &format!("{head}\r\nhost: {addr}\r\nconnection: close\r\n\r\n"),
+        )
+    };
+    is(&request("PUT /api/v1/sessions HTTP/1.1"), 405, "bad-request");
+    let form = "POST /api/v1/sessions HTTP/1.1\r\ncontent-type: text/plain\r\ncontent-length: 0";
+    is(&request(form), 415, "bad-request");
+    is(&request(&format!("GET /api/v1/sessions/{session}/events HTTP/1.1")), 401, "unauthorized");
+    is(&request("GET /api/v1/rooms/a%20b HTTP/1.1"), 400, "bad-request");
+    drop(call);
+}
+
+#[test]
+fn markup_in_names_is_text() {
+    let call = Call::new();
+    let name = r#"<img src=x onerror="alert(1)">"#;
+    let (_, welcome) = Ws::join(call.server.addr, "other", name);
+    assert_eq!(welcome["self"]["name"], name);
+    call.end_undisturbed();
+}

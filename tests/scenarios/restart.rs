@@ -1,0 +1,101 @@
+//! A server that is killed and started again in the middle of a call, and one that is asked to end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use serde_json::json;
+use tests::Visavis;
+use tests::client::{Sse, Ws, credentials, post};
+
+#[test]
+fn after_a_kill_everybody_is_the_same_peer_in_the_same_room() {
+    let mut server = Visavis::start(&[]);
+    let (mut ada, adas) = Ws::join(server.addr, "standup", "Ada");
+    let (bob, bobs) = Sse::join(server.addr, "standup", "Bob");
+    ada.until("peer-joined");
+    ada.send(&json!({"type": "host", "action": "lock", "seq": 1}));
+    ada.until("ack");
+    let (ada_is, cursor) = (credentials(&adas), ada.last_id);
+    let folder = server.folder();
+    server.kill();
+    drop(server);
+
+    let server = Visavis::start_in(folder, &[]);
+    let (mut ada, welcome) = Ws::resume(server.addr, &ada_is, cursor);
+    assert_eq!((&welcome["type"], &welcome["resumed"]), (&json!("welcome"), &json!(true)));
+    assert_eq!(welcome["self"]["id"], adas["self"]["id"]);
+    assert_eq!(welcome["room"]["locked"], true, "what the host had set is still so");
+    let snapshot = ada.next();
+    assert_eq!((&snapshot["type"], &snapshot["gap"]), (&json!("snapshot"), &json!(true)));
+    let (mut bob, welcome) = Sse::resume(server.addr, &bob.credentials, bob.last_id);
+    assert_eq!(welcome["self"]["id"], bobs["self"]["id"]);
+    let snapshot = bob.until("snapshot");
+    assert_eq!(snapshot["peers"][0]["id"], adas["self"]["id"]);
+    assert_eq!(ada.until("peer-joined")["peer"]["id"], bobs["self"]["id"]);
+
+    // Events go on with greater numbers, and the host's power and token still hold.
+    ada.send(&json!({"type": "host", "action": "unlock", "seq": 2}));
+    assert_eq!(ada.until("ack")["seq"], 2);
+    let mut second = Ws::connect(server.addr);
+    second.send(&json!({"type": "join", "room": "standup", "name": "Ada too", "token": adas["hostToken"]}));
+    second.until("welcome");
+    second.send(&json!({"type": "host", "action": "lock", "seq": 1}));
+    assert_eq!(second.until("ack")["seq"], 1);
+}
+
+#[test]
+fn a_room_that_waits_for_its_first_guest_survives_a_kill() {
+    let mut server = Visavis::start(&[]);
+    let made = post(server.addr, "/api/v1/rooms", None, "{}");
+    let made: serde_json::Value = serde_json::from_str(&made.body).unwrap();
+    let room = made["room"].as_str().unwrap();
+    let folder = server.folder();
+    server.kill();
+    drop(server);
+    let server = Visavis::start_in(folder, &[]);
+    let (_guest, welcome) = Ws::join(server.addr, room, "Guest");
+    assert_eq!(welcome["state"], "joined");
+}
+
+#[test]
+fn a_room_that_was_ended_stays_dead_over_a_restart() {
+    let mut server = Visavis::start(&[]);
+    let made = post(server.addr, "/api/v1/rooms", None, "{}");
+    let made: serde_json::Value = serde_json::from_str(&made.body).unwrap();
+    let room = made["room"].as_str().unwrap();
+    for room in [room, "standup"] {
+        let mut host = Ws::connect(server.addr);
+        let token = (room != "standup").then(|| made["hostToken"].clone());
+        host.send(&json!({"type": "join", "room": room, "name": "Host", "token": token}));
+        host.until("welcome");
+        host.send(&json!({"type": "host", "action": "end"}));
+        assert_eq!(host.until("room-ended")["reason"], "host-ended");
+        assert_eq!(host.closed(), 1000);
+    }
+    let folder = server.folder();
+    server.kill();
+    drop(server);
+    let server = Visavis::start_in(folder, &[]);
+    for room in [room, "standup"] {
+        let mut late = Ws::connect(server.addr);
+        late.send(&json!({"type": "join", "room": room, "name": "Late"}));
+        assert_eq!(late.next()["code"], "room-ended", "{room}");
+    }
+}
+
+#[test]
+fn an_end_that_is_asked_for_tells_everybody_and_is_clean() {
+    let server = Visavis::start(&[]);
+    let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+    let (mut bob, _) = Sse::join(server.addr, "standup", "Bob");
+    server.terminate();
+    assert!(ada.until("going-away")["reconnectAfterMs"].is_u64());
+    assert_eq!(ada.closed(), 1001);
+    assert!(bob.until("going-away")["reconnectAfterMs"].is_u64());
+    assert!(bob.next_or_end().is_none());
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0), "{log:?}");
+}

@@ -1,0 +1,63 @@
+//! Somebody who does not read costs himself, and nobody else anything.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use std::collections::VecDeque;
+use std::thread;
+
+use serde_json::{Value, json};
+use tests::Visavis;
+use tests::client::{Sse, Ws, credentials};
+
+/// 60 KB each: more than two kernels' buffers, a mailbox and the megabyte behind them hold.
+const MESSAGES: u64 = 320;
+
+fn message(seq: u64) -> Value {
+    json!({"type": "app", "topic": "load", "data": {"seq": seq, "text": "x".repeat(60_000)}, "seq": seq})
+}
+
+#[test]
+fn who_reads_nothing_is_cut_off_and_may_resume_while_the_others_hear_everything() {
+    let server = Visavis::start(&[]);
+    let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+    let (mut sleeper, welcome) = Ws::join(server.addr, "standup", "Sleeper");
+    let (mut bob, _) = Sse::join(server.addr, "standup", "Bob");
+    let listening = thread::spawn(move || {
+        let mut heard: Vec<u64> =
+            (0..MESSAGES).map(|_| bob.until("app")["data"]["seq"].as_u64().unwrap()).collect();
+        heard.sort_unstable();
+        heard
+    });
+
+    // A window of messages without an answer, so that what is refused for its rate is sent again.
+    let mut waiting: VecDeque<u64> = (1..=MESSAGES).collect();
+    let mut acknowledged = 0;
+    let mut unanswered = 0;
+    while acknowledged < MESSAGES {
+        while unanswered < 8
+            && let Some(seq) = waiting.pop_front()
+        {
+            ada.send(&message(seq));
+            unanswered += 1;
+        }
+        let answer = ada.next();
+        match answer["type"].as_str() {
+            Some("ack") => (acknowledged, unanswered) = (acknowledged + 1, unanswered - 1),
+            Some("error") => {
+                assert_eq!(answer["code"], "rate-limited");
+                waiting.push_front(answer["seq"].as_u64().unwrap());
+                unanswered -= 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(listening.join().unwrap(), (1..=MESSAGES).collect::<Vec<_>>());
+
+    assert_eq!(sleeper.closed(), 4408);
+    let (_, welcome) = Ws::resume(server.addr, &credentials(&welcome), sleeper.last_id);
+    assert_eq!(welcome["resumed"], true);
+}

@@ -1,0 +1,41 @@
+//! As much of an HTTP client as scenarios need; each request has a connection of its own.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+/// An answer to a request.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status code.
+    pub status: u16,
+    /// Status line and header lines.
+    pub head: String,
+    /// What follows them.
+    pub body: String,
+}
+
+/// `GET path`, by plain http.
+pub fn get(addr: SocketAddr, path: &str) -> Answer {
+    ask(
+        TcpStream::connect(addr).unwrap(),
+        &format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n"),
+    )
+}
+
+/// Sends a request as it stands, and reads what comes until the other side closes.
+pub fn ask(mut stream: impl Read + Write, request: &str) -> Answer {
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        // Whoever refuses a request without having read all of it resets the connection behind the answer.
+        assert!(error.kind() == ErrorKind::ConnectionReset && !bytes.is_empty(), "{error}");
+    }
+    let answer = String::from_utf8(bytes).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Answer {
+        status: status.unwrap_or_else(|| panic!("no status: {head}")),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}

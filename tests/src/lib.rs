@@ -1,0 +1,19 @@
+//! What scenarios need: the program `visavis`, started on a free port with a folder of its own, and plain HTTP to ask it.
+//!
+//! Waiting is for events, never for time: a line of the log, an answer, the end of a process or of a connection.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "what fails in a test fails the test"
+)]
+
+pub mod client;
+mod http;
+mod process;
+
+pub use http::{Answer, ask, get};
+pub use process::{Visavis, command, run};

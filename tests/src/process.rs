@@ -1,0 +1,144 @@
+//! The program as a child process.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test: `VISAVIS_BIN`, else the one beside this test in the target folder.
+fn program() -> PathBuf {
+    if let Some(path) = env::var_os("VISAVIS_BIN") {
+        return path.into();
+    }
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let program = profile.join("visavis");
+    assert!(
+        program.exists(),
+        "{} is not there: run `cargo build -p server-bin` first (tests/run does), or name a program in VISAVIS_BIN",
+        program.display()
+    );
+    program
+}
+
+/// The program with these arguments, in `folder`, and with nothing of this process's settings in its environment.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, _) in env::vars_os() {
+        let ours = name.to_string_lossy().starts_with("VISAVIS_");
+        if ours || ["HTTP_PORT", "DEV_MODE", "APP_VERSION"].iter().any(|known| name == *known) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    command(folder, arguments).envs(environment.iter().copied()).output().unwrap()
+}
+
+/// A running server. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Visavis {
+    child: Child,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    log: Arc<Mutex<Vec<Value>>>,
+    reader: Option<JoinHandle<()>>,
+    folder: Arc<TempDir>,
+}
+
+impl Visavis {
+    /// Starts it on a free port of loopback, in a new folder, and waits until it listens.
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), arguments)
+    }
+
+    /// As [`start`](Self::start), in a folder that was used before.
+    pub fn start_in(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
+        let mut command = command(folder.path(), &["--listen", "127.0.0.1:0", "--log-format", "json"]);
+        // Nobody reads it, and a full pipe would hold the server up.
+        command.args(arguments).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let addr = loop {
+            let event = next_event(&mut lines).unwrap_or_else(|rest| {
+                panic!("the server ended ({:?}) before it listened; its log: {log:?} {rest}", child.wait())
+            });
+            let addr =
+                (event["message"] == "listening").then(|| event["addr"].as_str().unwrap().parse().unwrap());
+            log.lock().unwrap().push(event);
+            if let Some(addr) = addr {
+                break addr;
+            }
+        };
+        let kept = Arc::clone(&log);
+        let reader = thread::spawn(move || {
+            while let Ok(event) = next_event(&mut lines) {
+                kept.lock().unwrap().push(event);
+            }
+        });
+        Self { child, addr, log, reader: Some(reader), folder }
+    }
+
+    /// Its working folder, which also holds its data.
+    pub fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
+    }
+
+    /// Its process, for signals.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Asks it to end with SIGTERM.
+    pub fn terminate(&self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end; its status and its log.
+    pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        (status, std::mem::take(&mut *self.log.lock().unwrap()))
+    }
+}
+
+impl Drop for Visavis {
+    fn drop(&mut self) {
+        // It may have ended already, and then there is nobody to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next log event, or what stands there instead.
+fn next_event(lines: &mut BufReader<ChildStderr>) -> Result<Value, String> {
+    let mut line = String::new();
+    lines.read_line(&mut line).map_err(|error| error.to_string())?;
+    serde_json::from_str(&line).map_err(|_| {
+        let _ = lines.read_to_string(&mut line);
+        line
+    })
+}

@@ -1,0 +1,59 @@
+import { preferences } from './preferences.js';
+
+/** The languages there are catalogues for, by their own names. */
+export const LANGUAGES = { en: 'English' };
+const RIGHT_TO_LEFT = new Set(['ar']);
+
+/** @typedef {keyof typeof LANGUAGES} Language */
+
+/** @type {Record<string, string>} */
+let catalogue = {};
+/** @type {Record<string, string>} */
+let english = {};
+/** @type {string} */
+let language = 'en';
+
+/** Loads the catalogue of the user's language, and the English one for what it lacks. */
+export async function loadCatalogue() {
+  language = preferredLanguage();
+  english = await fetchCatalogue('en');
+  catalogue = language === 'en' ? english : await fetchCatalogue(language);
+  document.documentElement.lang = language;
+  document.documentElement.dir = RIGHT_TO_LEFT.has(language) ? 'rtl' : 'ltr';
+  for (const element of document.querySelectorAll('[data-text]')) {
+    element.textContent = t(element.getAttribute('data-text') ?? '');
+  }
+}
+
+/**
+ * A text in the user's language.
+ *
+ * @param {string} key
+ * @param {Record<string, string | number>} [values] put in the place of `{name}`
+ * @returns {string}
+ */
+export function t(key, values = {}) {
+  let text = catalogue[key] ?? english[key] ?? key;
+  if (typeof values.count === 'number') {
+    const form = `${key}.${new Intl.PluralRules(language).select(values.count)}`;
+    text = catalogue[form] ?? catalogue[`${key}.other`] ?? english[form] ?? text;
+  }
+  return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
+
+/** @param {Date} date */
+export function timeOfDay(date) {
+  return new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(date);
+}
+
+/** @returns {string} */
+function preferredLanguage() {
+  const wanted = [preferences.language, ...navigator.languages];
+  return wanted.map((tag) => tag.split('-')[0] ?? '').find((tag) => tag in LANGUAGES) ?? 'en';
+}
+
+/** @param {string} name */
+async function fetchCatalogue(name) {
+  const response = await fetch(new URL(`./locales/${name}.json`, import.meta.url));
+  return response.ok ? response.json() : {};
+}

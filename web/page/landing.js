@@ -1,0 +1,35 @@
+import { loadCatalogue, t } from './i18n.js';
+import { takeHostToken } from './host-token.js';
+import { roomOf } from './room-link.js';
+
+const problem = /** @type {HTMLElement} */ (document.getElementById('problem'));
+const create = /** @type {HTMLButtonElement} */ (document.getElementById('create'));
+const form = /** @type {HTMLFormElement} */ (document.getElementById('enter'));
+const code = /** @type {HTMLInputElement} */ (document.getElementById('code'));
+
+create.addEventListener('click', async () => {
+  create.disabled = true;
+  problem.textContent = '';
+  try {
+    const response = await fetch('/api/v1/rooms', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' });
+    if (!response.ok) throw new Error(String(response.status));
+    const { room, hostToken } = await response.json();
+    takeHostToken(room, hostToken);
+    location.assign(`/r/${encodeURIComponent(room)}`);
+  } catch {
+    problem.textContent = t('landing.failed');
+  } finally {
+    create.disabled = false;
+  }
+});
+
+form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  const room = roomOf(code.value);
+  problem.textContent = room ? '' : t('landing.badCode');
+  code.setAttribute('aria-invalid', String(!room));
+  if (room) location.assign(`/r/${encodeURIComponent(room)}`);
+});
+
+await loadCatalogue();
+code.placeholder = t('landing.code');

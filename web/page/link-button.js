@@ -1,0 +1,24 @@
+import { h } from './dom.js';
+import { t } from './i18n.js';
+import { icon } from './icons.js';
+
+/** Copies the room's link. */
+export class LinkButton {
+  element;
+
+  /** @param {import('./toasts.js').Toasts} toasts */
+  constructor(toasts) {
+    const link = `${location.origin}${location.pathname}`;
+    const copy = async () => {
+      try {
+        await navigator.clipboard.writeText(link);
+        toasts.show(t('link.copied'));
+      } catch {
+        // Without the permission the link is shown to be copied by hand.
+        toasts.show(t('link.failed', { link }));
+      }
+    };
+    this.element = h('button', { type: 'button', class: 'button link-button', 'aria-label': t('link.copy'), title: t('link.copy'), onclick: copy },
+      icon('link'), h('span', {}, t('link.copy')));
+  }
+}

@@ -1,0 +1,128 @@
+import { RefusedError } from '../sdk/index.js';
+import { DevicePicker } from './device-picker.js';
+import { setText, h } from './dom.js';
+import { deviceProblems } from './device-problems.js';
+import { t } from './i18n.js';
+import { logo } from './icons.js';
+import { initials } from './names.js';
+import { preferences, remember } from './preferences.js';
+import { refusalText } from './refusals.js';
+import { ToggleButton } from './toggle-button.js';
+
+/** @typedef {import('../sdk/local-media.js').LocalMedia} LocalMedia */
+
+/** Before the call: how one looks and sounds, under which name, with which devices. */
+export class PrejoinScreen {
+  /** @type {HTMLElement} */
+  element;
+  #media;
+  #join;
+  #name = h('input', {
+    id: 'name', class: 'input', name: 'name', autocomplete: 'name', required: true, maxlength: 64, placeholder: t('prejoin.namePlaceholder'),
+  });
+  #password = h('input', { id: 'password', class: 'input', type: 'password', autocomplete: 'off', maxlength: 256 });
+  #passwordField = h('div', { class: 'field', hidden: true }, h('label', { for: 'password' }, t('prejoin.password')), this.#password);
+  #muted = h('input', { type: 'checkbox', id: 'join-muted', onchange: () => this.#setMicrophone(!this.#muted.checked) });
+  #video = h('video', { autoplay: true, playsinline: true, class: 'mirrored' });
+  #avatar = h('div', { class: 'avatar', 'aria-hidden': 'true' });
+  #notes = h('div', { class: 'notes', role: 'status' });
+  #problem = h('p', { class: 'problem', role: 'alert' });
+  #button = h('button', { type: 'submit', class: 'button primary large' }, t('prejoin.join'));
+  #microphone = new ToggleButton({
+    icons: ['mic', 'mic-off'], labels: ['dock.mute', 'dock.unmute'], toggle: (on) => this.#setMicrophone(on),
+  });
+  #camera = new ToggleButton({
+    icons: ['camera', 'camera-off'], labels: ['dock.cameraOff', 'dock.cameraOn'], toggle: (on) => this.#setCamera(on),
+  });
+
+  /**
+   * @param {object} options
+   * @param {string} options.room
+   * @param {LocalMedia} options.media
+   * @param {string} options.name to begin with
+   * @param {(answers: {name: string, password?: string}) => Promise<void>} options.join
+   */
+  constructor({ room, media, name, join }) {
+    this.#media = media;
+    this.#join = join;
+    this.#name.value = name;
+    this.#video.muted = true;
+    const pickers = /** @type {const} */ (['camera', 'microphone']).map((kind) => new DevicePicker(media, kind).element);
+    this.element = h('main', { class: 'prejoin' },
+      h('header', { class: 'prejoin-header' }, h('a', { href: '/', class: 'brand' }, logo(), 'Visavis')),
+      h('section', { class: 'preview', 'aria-label': t('prejoin.preview') },
+        this.#avatar, this.#video,
+        h('div', { class: 'preview-controls' }, this.#microphone.element, this.#camera.element)),
+      h('form', { class: 'prejoin-form', onsubmit: (/** @type {Event} */ event) => this.#submit(event) },
+        h('h1', {}, t('prejoin.title')),
+        h('p', { class: 'room-name' }, t('prejoin.room'), ' ', h('bdi', {}, room)),
+        h('div', { class: 'field' }, h('label', { for: 'name' }, t('prejoin.name')), this.#name),
+        this.#passwordField,
+        h('div', { class: 'pickers' }, ...pickers),
+        h('label', { class: 'switch', for: 'join-muted' }, this.#muted, h('span', { class: 'switch-track' }), t('prejoin.muted')),
+        this.#notes, this.#problem, this.#button));
+    media.on('change', () => this.#render());
+    this.#name.addEventListener('input', () => this.#render());
+    this.#render();
+    void this.#open();
+  }
+
+  focus() {
+    this.#name.focus();
+  }
+
+  async #open() {
+    const { microphoneOn, cameraOn } = preferences;
+    // The microphone is opened also when it begins muted: then it is known to work.
+    await this.#media.open({ microphone: true, camera: cameraOn });
+    if (!microphoneOn) await this.#media.setMicrophone(false);
+  }
+
+  /** @param {boolean} on */
+  async #setMicrophone(on) {
+    remember({ microphoneOn: on });
+    await this.#media.setMicrophone(on);
+  }
+
+  /** @param {boolean} on */
+  async #setCamera(on) {
+    remember({ cameraOn: on });
+    await this.#media.setCamera(on);
+  }
+
+  #render() {
+    const { camera, microphoneOn, cameraOn } = this.#media;
+    this.#video.hidden = !camera;
+    const shown = /** @type {MediaStream | null} */ (this.#video.srcObject);
+    if (shown?.getVideoTracks()[0] !== (camera ?? undefined)) {
+      this.#video.srcObject = camera ? new MediaStream([camera]) : null;
+    }
+    setText(this.#avatar, initials(this.#name.value));
+    this.#microphone.set(microphoneOn);
+    this.#camera.set(cameraOn);
+    this.#muted.checked = !microphoneOn;
+    const notes = deviceProblems(this.#media);
+    if (this.#notes.textContent !== notes.join('')) this.#notes.replaceChildren(...notes.map((note) => h('p', {}, note)));
+  }
+
+  /** @param {Event} event */
+  async #submit(event) {
+    event.preventDefault();
+    const name = this.#name.value.trim();
+    if (!name) return void (this.#problem.textContent = t('refused.name-invalid'));
+    this.#button.disabled = true;
+    setText(this.#problem, '');
+    try {
+      await this.#join({ name, password: this.#password.value });
+    } catch (error) {
+      const code = error instanceof RefusedError ? error.code : 'internal';
+      this.#problem.textContent = refusalText(code, this.#password.value !== '');
+      if (code === 'wrong-password') {
+        this.#passwordField.hidden = false;
+        this.#password.focus();
+      }
+    } finally {
+      this.#button.disabled = false;
+    }
+  }
+}

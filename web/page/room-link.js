@@ -1,0 +1,14 @@
+const ROOM = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * The room that somebody means who typed a name or pasted a link.
+ *
+ * @param {string} text
+ * @returns {string | null}
+ */
+export function roomOf(text) {
+  const trimmed = text.trim();
+  const path = /\/r\/([^/?#]+)/.exec(trimmed)?.[1];
+  const name = path ?? trimmed.replace(/\s+/g, '-');
+  return ROOM.test(name) ? name : null;
+}

@@ -1,0 +1,70 @@
+import { Call, LocalMedia, RefusedError } from '../sdk/index.js';
+import { CallScreen } from './call-screen.js';
+import { EndScreen } from './end-screen.js';
+import { dropHostToken, hostTokenOf, takeHostToken } from './host-token.js';
+import { loadCatalogue } from './i18n.js';
+import { clientId } from './client-id.js';
+import { preferences, remember } from './preferences.js';
+import { PrejoinScreen } from './prejoin-screen.js';
+
+/**
+ * @typedef {import('../sdk/protocol.js').JoinOptions} JoinOptions
+ * @typedef {import('../sdk/protocol.js').TransportName} TransportName
+ */
+
+const app = /** @type {HTMLElement} */ (document.getElementById('app'));
+const room = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const query = new URLSearchParams(location.search);
+const media = new LocalMedia();
+const call = new Call({ media, transports: transports(query.get('transport')) });
+// For the console, for tests, and for whoever embeds the page.
+Object.assign(window, { visavis: call });
+
+/** @param {string | null} forced */
+function transports(forced) {
+  /** @type {TransportName[]} */
+  const known = ['websocket', 'sse', 'socketio'];
+  const one = known.find((name) => name === forced);
+  return one ? [one] : known.slice(0, 2);
+}
+
+/** @param {{name: string, password?: string}} answers */
+async function join({ name, password }) {
+  remember({ name });
+  const topology = query.get('topology');
+  const token = hostTokenOf(room);
+  /** @type {JoinOptions} */
+  const options = { room, name, clientId: clientId() };
+  if (topology === 'mesh' || topology === 'sfu' || topology === 'auto') options.topology = topology;
+  if (password) options.password = password;
+  if (token) options.token = token;
+  try {
+    const welcome = await call.join(options);
+    if (welcome.hostToken) takeHostToken(room, welcome.hostToken);
+  } catch (error) {
+    // The token was of an earlier life of a room of this name.
+    if (!token || !(error instanceof RefusedError) || error.code !== 'unauthorized') throw error;
+    dropHostToken(room);
+    return join({ name, password });
+  }
+  show(new CallScreen(call));
+}
+
+/** @param {{element: HTMLElement, focus: () => void}} screen */
+function show(screen) {
+  app.replaceChildren(screen.element);
+  screen.focus();
+}
+
+await loadCatalogue();
+document.title = `${room} – Visavis`;
+media.chosen = { microphone: preferences.microphone, camera: preferences.camera };
+call.on('ended', ({ reason }) => {
+  if (app.querySelector('.call')) show(new EndScreen(reason));
+});
+addEventListener('pagehide', () => call.leave());
+addEventListener('online', () => call.session.hurry());
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible') call.session.hurry();
+});
+show(new PrejoinScreen({ room, media, name: query.get('name') ?? preferences.name, join }));

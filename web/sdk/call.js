@@ -1,0 +1,301 @@
+import { Emitter } from './emitter.js';
+import { LocalMedia } from './local-media.js';
+import { MediaPath } from './media-path.js';
+import { Roster } from './roster.js';
+import { Session } from './session.js';
+
+/**
+ * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ * @typedef {import('./protocol.js').ChatLine} ChatLine
+ * @typedef {import('./protocol.js').JoinOptions} JoinOptions
+ * @typedef {import('./protocol.js').Peer} Peer
+ * @typedef {import('./protocol.js').Room} Room
+ * @typedef {import('./protocol.js').ServerEvent} ServerEvent
+ * @typedef {import('./protocol.js').Topology} Topology
+ * @typedef {import('./protocol.js').TransportName} TransportName
+ * @typedef {import('./protocol.js').Welcome} Welcome
+ * @typedef {import('./session.js').SessionState} SessionState
+ *
+ * @typedef {object} CallEvents
+ * @property {SessionState} state of the session
+ * @property {Room} room
+ * @property {Peer} joined
+ * @property {{peer: Peer, reason: string}} left
+ * @property {Peer} updated
+ * @property {string} media a peer's streams or connection changed
+ * @property {ChatLine} chat
+ * @property {{from: string, emoji: string}} reaction
+ * @property {ServerEvent} event everything that the server says, before this class acts on it
+ * @property {void} self own state changed
+ * @property {{reason: string}} ended
+ */
+
+/**
+ * A call: a session with the server, the room as it stands, and the media connections to the others.
+ *
+ * @extends {Emitter<CallEvents>}
+ */
+export class Call extends Emitter {
+  /** @type {Room | null} */
+  room = null;
+  /** @type {Peer | null} */
+  self = null;
+  /** @type {string | null} */
+  hostToken = null;
+  /** The host has not let us in yet. */
+  waiting = false;
+  hand = false;
+  /** @type {LocalMedia} */
+  media;
+  /** @type {Session} */
+  session;
+  #roster = new Roster((id) => this.#left(id, 'timeout'));
+  /** @type {MediaPath | null} */
+  #path = null;
+  /** @type {RTCIceServer[]} */
+  #iceServers = [];
+  #resumeWindowMs = 30_000;
+
+  /**
+   * @param {object} [options]
+   * @param {URL} [options.base] the server's origin
+   * @param {TransportName[]} [options.transports] in order of preference
+   * @param {LocalMedia} [options.media] what to send
+   */
+  constructor({ base = new URL(location.origin), transports = ['websocket', 'sse'], media = new LocalMedia() } = {}) {
+    super();
+    this.media = media;
+    this.session = new Session({ base, transports });
+    this.session.on('state', (state) => this.emit('state', state));
+    this.session.on('welcome', (welcome) => this.#welcome(welcome));
+    this.session.on('event', (event) => this.#event(event));
+    this.session.on('ended', ({ reason }) => this.#ended(reason));
+    media.on('change', () => this.#announce());
+  }
+
+  /** @returns {Peer[]} the others, in order of joining */
+  get peers() {
+    return this.#roster.peers;
+  }
+
+  /** @param {string} id */
+  peer(id) {
+    return id === this.self?.id ? this.self : this.#roster.peer(id);
+  }
+
+  /**
+   * @param {JoinOptions} options
+   * @returns {Promise<Welcome>} rejected with a `RefusedError` when the server says no
+   */
+  join(options) {
+    return this.session.start(options);
+  }
+
+  /** @param {string} text @param {string} [to] */
+  chat(text, to) {
+    return this.session.send({ type: 'chat', text, ...(to ? { to } : {}) });
+  }
+
+  /** @param {string} emoji */
+  react(emoji) {
+    return this.session.send({ type: 'reaction', emoji });
+  }
+
+  /** @param {boolean} up */
+  raiseHand(up) {
+    this.hand = up;
+    this.#announce();
+  }
+
+  /**
+   * The others' microphone and camera, and their screen.
+   *
+   * @param {string} id
+   * @returns {RemoteStreams | undefined}
+   */
+  streams(id) {
+    return this.#path?.streams(id);
+  }
+
+  /** Whether media of this peer arrives. @param {string} id */
+  isConnected(id) {
+    return this.#path?.isConnected(id) ?? false;
+  }
+
+  /** The peer connections by peer, or `publish` and `subscribe` with the media server, for statistics. */
+  connections() {
+    return this.#path?.connections() ?? new Map();
+  }
+
+  /** Leaves for good; the devices are given back. */
+  leave() {
+    this.session.leave();
+  }
+
+  /** @param {Welcome} welcome */
+  #welcome(welcome) {
+    const same = this.self?.id === welcome.self.id;
+    this.self = welcome.self;
+    this.room = welcome.room;
+    this.waiting = welcome.state === 'waiting';
+    this.hostToken = welcome.hostToken ?? this.hostToken;
+    this.#iceServers = welcome.iceServers ?? this.#iceServers;
+    this.#resumeWindowMs = welcome.resumeWindowMs;
+    if (this.waiting) return this.emit('room', welcome.room);
+    if (!same) this.#tearDown();
+    const { topology, epoch } = welcome.room;
+    this.#path?.settle(topology, epoch);
+    this.#path ??= this.#openPath(welcome.self, welcome.room);
+    this.emit('room', welcome.room);
+    for (const peer of welcome.peers ?? []) this.#joined(peer, false);
+    this.#announce();
+  }
+
+  /** @param {Peer} self @param {Room} room */
+  #openPath(self, { topology, epoch }) {
+    return new MediaPath(topology, epoch, {
+      self,
+      media: this.media,
+      iceServers: () => this.#iceServers,
+      peer: (id) => this.#roster.peer(id),
+      peers: () => this.#roster.peers,
+      send: (message) => void this.session.send(message),
+      changed: (id) => this.emit('media', id),
+    });
+  }
+
+  /** @param {ServerEvent} event */
+  #event(event) {
+    this.emit('event', event);
+    switch (event.type) {
+      case 'snapshot':
+        return this.#snapshot(event);
+      case 'peer-joined':
+        return this.#joined(event.peer, true);
+      case 'peer-updated':
+        return this.#updated(event.peer);
+      case 'peer-left':
+        if (event.peer === this.self?.id) return this.session.close(event.reason);
+        return this.#left(event.peer, event.reason);
+      case 'signal':
+        return this.#path?.signal(event.from, /** @type {any} */ (event));
+      case 'room-updated':
+        this.room = event.room;
+        return this.emit('room', event.room);
+      case 'topology':
+        return this.#topology(event.topology, event.epoch, event.state);
+      case 'tracks':
+        return this.#tracks(event.peer, event.tracks);
+      case 'room-ended':
+        return this.session.close(event.reason);
+      case 'chat':
+        return this.emit('chat', /** @type {any} */ (event));
+      case 'reaction':
+        return this.emit('reaction', /** @type {any} */ (event));
+      case 'muted':
+        return void this.media.setMicrophone(false);
+    }
+  }
+
+  /**
+   * @param {Topology} topology
+   * @param {number} epoch
+   * @param {string} state
+   */
+  #topology(topology, epoch, state) {
+    if (state === 'switching') return this.#path?.prepare(topology, epoch);
+    if (this.room) this.room = { ...this.room, topology, epoch };
+    this.#path?.settle(topology, epoch);
+    if (this.room) this.emit('room', this.room);
+  }
+
+  /** @param {string} id @param {import('./protocol.js').Track[]} tracks */
+  #tracks(id, tracks) {
+    const peer = this.#roster.peer(id);
+    if (!peer) return;
+    this.#roster.put({ ...peer, tracks });
+    this.#path?.refresh();
+  }
+
+  /** @param {Record<string, any>} snapshot */
+  #snapshot({ room, peers }) {
+    this.room = room;
+    this.#path?.settle(room.topology, room.epoch);
+    this.emit('room', room);
+    for (const peer of peers) {
+      if (this.#roster.peer(peer.id)) this.#updated(peer);
+      // Which of the two came first is not known any more; offers that cross are sorted out.
+      else this.#joined(peer, true);
+    }
+    this.#roster.snapshot(peers, this.#resumeWindowMs);
+    this.#path?.repair();
+    this.#announce();
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {boolean} newcomer came after us, so that we offer
+   */
+  #joined(peer, newcomer) {
+    if (peer.id === this.self?.id) return;
+    const known = this.#roster.peer(peer.id) !== undefined;
+    this.#roster.put(peer);
+    this.emit(known ? 'updated' : 'joined', peer);
+    if (peer.role !== 'viewer') this.#path?.add(peer.id, newcomer);
+  }
+
+  /** @param {Peer} peer */
+  #updated(peer) {
+    if (peer.id === this.self?.id) return this.#updatedSelf(peer);
+    this.#roster.put(peer);
+    this.emit('updated', peer);
+    this.#path?.refresh();
+  }
+
+  /** @param {Peer} peer */
+  #updatedSelf(peer) {
+    const promoted = this.self !== null && this.self.role !== peer.role;
+    this.self = peer;
+    if (promoted && this.#path && this.room) {
+      // A viewer sends nothing, a participant does: the connections are others.
+      this.#path.close();
+      this.#path = this.#openPath(peer, this.room);
+    }
+    this.emit('self', undefined);
+  }
+
+  /** @param {string} id @param {string} reason */
+  #left(id, reason) {
+    const peer = this.#roster.peer(id);
+    this.#roster.remove(id);
+    this.#path?.remove(id);
+    if (peer) this.emit('left', { peer, reason });
+  }
+
+  /** Tells the others what is on. */
+  #announce() {
+    this.emit('self', undefined);
+    if (!this.self || this.waiting || this.session.state !== 'connected') return;
+    const { microphoneOn, cameraOn, screenOn } = this.media;
+    const state = { microphone: microphoneOn, camera: cameraOn, screen: screenOn, hand: this.hand };
+    const known = /** @type {Record<string, any>} */ (this.self);
+    if (Object.entries(state).every(([key, value]) => known[key] === value)) return;
+    this.self = { ...this.self, ...state };
+    void this.session.send({ type: 'update', ...state }).catch(() => {});
+  }
+
+  #tearDown() {
+    this.#path?.close();
+    this.#path = null;
+    const peers = this.#roster.peers;
+    this.#roster.clear();
+    for (const peer of peers) this.emit('left', { peer, reason: 'left' });
+  }
+
+  /** @param {string} reason */
+  #ended(reason) {
+    this.#tearDown();
+    this.media.close();
+    this.emit('ended', { reason });
+  }
+}

@@ -1,0 +1,55 @@
+import { Emitter } from './emitter.js';
+
+/**
+ * @typedef {import('./call.js').Call} Call
+ * @typedef {'admit' | 'deny' | 'kick' | 'mute' | 'lock' | 'unlock' | 'set-password' | 'set-lobby' | 'promote'
+ *   | 'start-recording' | 'stop-recording' | 'end'} HostAction
+ */
+
+/**
+ * What a host can do in a room, and who waits at its door.
+ *
+ * @extends {Emitter<{change: void, knock: {id: string, name: string}}>}
+ */
+export class HostPowers extends Emitter {
+  /** @type {Map<string, string>} names of those in the lobby, by id */
+  waiting = new Map();
+  #call;
+  #granted = false;
+
+  /** @param {Call} call */
+  constructor(call) {
+    super();
+    this.#call = call;
+    call.on('event', (event) => this.#event(event));
+    call.on('room', () => this.emit('change', undefined));
+  }
+
+  /** Whether the powers are ours. */
+  get isHost() {
+    const { room, self, hostToken } = this.#call;
+    return this.#granted || hostToken !== null || (self !== null && room?.host === self.id);
+  }
+
+  /**
+   * @param {HostAction} action
+   * @param {{peer?: string, value?: any}} [about]
+   * @returns {Promise<void>} rejected with a `RefusedError` when the server says no
+   */
+  use(action, about = {}) {
+    return this.#call.session.send({ type: 'host', action, ...about });
+  }
+
+  /** @param {import('./protocol.js').ServerEvent} event */
+  #event(event) {
+    if (event.type === 'lobby' && event.peer) {
+      // Only hosts are told who waits.
+      this.#granted = true;
+      this.waiting.set(event.peer, event.name);
+      this.emit('knock', { id: event.peer, name: event.name });
+    } else if (event.type === 'peer-joined') this.waiting.delete(event.peer.id);
+    else if (event.type === 'peer-left') this.waiting.delete(event.peer);
+    else return;
+    this.emit('change', undefined);
+  }
+}

@@ -1,0 +1,11 @@
+/** The JavaScript SDK of Visavis: what the page itself is made with. */
+export { Call } from './call.js';
+export { HostPowers } from './host-powers.js';
+export { LevelMeter } from './level-meter.js';
+export { LocalMedia } from './local-media.js';
+export { MeshCall } from './mesh-call.js';
+export { RefusedError } from './protocol.js';
+export { QualityWatch } from './quality.js';
+export { Ringing } from './ringing.js';
+export { Session } from './session.js';
+export { SfuCall } from './sfu-call.js';

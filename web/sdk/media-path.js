@@ -1,0 +1,197 @@
+import { MeshCall } from './mesh-call.js';
+import { SfuCall } from './sfu-call.js';
+
+/**
+ * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ * @typedef {import('./protocol.js').ClientMessage} ClientMessage
+ * @typedef {import('./protocol.js').Peer} Peer
+ * @typedef {import('./protocol.js').SignalBody} SignalBody
+ * @typedef {import('./protocol.js').Topology} Topology
+ *
+ * @typedef {object} Path
+ * @property {Topology} topology
+ * @property {number} epoch
+ * @property {MeshCall | SfuCall} call
+ *
+ * @typedef {object} MediaPathOptions
+ * @property {Peer} self
+ * @property {LocalMedia} media
+ * @property {() => RTCIceServer[]} iceServers
+ * @property {(id: string) => Peer | undefined} peer
+ * @property {() => Peer[]} peers the others
+ * @property {(message: ClientMessage) => void} send
+ * @property {(peer: string) => void} changed the streams or the state of a peer's media
+ */
+
+/** The way media takes: peer to peer or through the server, and for a while both, on the way from one to the other. */
+export class MediaPath {
+  #options;
+  /** @type {Path} */
+  #current;
+  /** @type {Path | null} being built while the current one carries media */
+  #next = null;
+  /** @type {Path | null} the path whose readiness was told */
+  #reported = null;
+
+  /**
+   * @param {Topology} topology
+   * @param {number} epoch
+   * @param {MediaPathOptions} options
+   */
+  constructor(topology, epoch, options) {
+    this.#options = options;
+    this.#current = this.#open(topology, epoch);
+  }
+
+  get topology() {
+    return this.#current.topology;
+  }
+
+  /**
+   * @param {string} id
+   * @param {boolean} newcomer came after us
+   */
+  add(id, newcomer) {
+    this.#current.call.add(id, newcomer);
+    this.#next?.call.add(id, newcomer);
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#current.call.remove(id);
+    this.#next?.call.remove(id);
+  }
+
+  /**
+   * @param {string} from a peer's id, or `sfu`
+   * @param {SignalBody} body
+   */
+  signal(from, body) {
+    const topology = from === 'sfu' ? 'sfu' : 'mesh';
+    for (const path of [this.#current, this.#next]) {
+      if (path?.topology === topology) path.call.signal(from, body);
+    }
+  }
+
+  /**
+   * The room goes over to another topology: the new path is built beside the old one.
+   *
+   * @param {Topology} topology
+   * @param {number} epoch
+   */
+  prepare(topology, epoch) {
+    if (topology === this.#current.topology) {
+      this.#drop();
+      return void this.#options.send({ type: 'topology', epoch, ready: true });
+    }
+    this.#drop();
+    this.#next = this.#open(topology, epoch);
+    this.#introduce(this.#next);
+    this.#report();
+  }
+
+  /**
+   * The room is on this topology.
+   *
+   * @param {Topology} topology
+   * @param {number} epoch
+   */
+  settle(topology, epoch) {
+    const next = this.#next;
+    if (topology === this.#current.topology) {
+      this.#current.epoch = epoch;
+      return this.#drop();
+    }
+    const former = this.#current;
+    this.#next = null;
+    if (next?.topology === topology) {
+      this.#current = next;
+      next.epoch = epoch;
+    } else {
+      next?.call.close();
+      this.#current = this.#open(topology, epoch);
+      this.#introduce(this.#current);
+    }
+    former.call.close();
+    for (const { id } of this.#options.peers()) this.#options.changed(id);
+  }
+
+  /** Events were lost: what does not work any more is negotiated anew. */
+  repair() {
+    this.#current.call.repair();
+    this.#next?.call.repair();
+  }
+
+  /** What the others publish, or have switched on, has changed. */
+  refresh() {
+    this.#current.call.refresh();
+    this.#next?.call.refresh();
+  }
+
+  /** @param {string} id @returns {RemoteStreams | undefined} */
+  streams(id) {
+    return this.#current.call.streams(id);
+  }
+
+  /** @param {string} id */
+  isConnected(id) {
+    return this.#current.call.isConnected(id);
+  }
+
+  connections() {
+    return this.#current.call.connections();
+  }
+
+  close() {
+    this.#drop();
+    this.#current.call.close();
+  }
+
+  #drop() {
+    this.#next?.call.close();
+    this.#next = null;
+  }
+
+  /** Connects a new path to all who are there. None of them is a newcomer: the lesser id offers. @param {Path} path */
+  #introduce(path) {
+    for (const { id, role } of this.#options.peers()) {
+      if (role !== 'viewer') path.call.add(id, this.#options.self.id < id);
+    }
+  }
+
+  /**
+   * @param {Topology} topology
+   * @param {number} epoch
+   * @returns {Path}
+   */
+  #open(topology, epoch) {
+    const { self, media, iceServers, peer, peers, send } = this.#options;
+    const changed = (/** @type {string} */ id) => {
+      if (id && path?.call === this.#current?.call) this.#options.changed(id);
+      this.#report();
+    };
+    /** @type {Path | undefined} */
+    let path;
+    const call = topology === 'sfu'
+      ? new SfuCall({ media, publishes: self.role !== 'viewer', iceServers, peer, peers, send, changed })
+      : new MeshCall({
+        self: self.id,
+        media,
+        iceServers,
+        epoch: () => path?.epoch ?? epoch,
+        send: (to, body) => send({ type: 'signal', to, ...body }),
+        changed,
+      });
+    path = { topology, epoch, call };
+    return path;
+  }
+
+  /** Tells the server once media flows on the new path. */
+  #report() {
+    const next = this.#next;
+    if (!next || next === this.#reported || !next.call.isReady) return;
+    this.#reported = next;
+    this.#options.send({ type: 'topology', epoch: next.epoch, ready: true });
+  }
+}

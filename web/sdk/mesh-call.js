@@ -1,0 +1,115 @@
+import { MeshPeer } from './mesh-peer.js';
+
+/**
+ * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ * @typedef {import('./protocol.js').Peer} Peer
+ * @typedef {import('./protocol.js').SignalBody} SignalBody
+ *
+ * @typedef {object} MeshCallOptions
+ * @property {string} self our own peer id
+ * @property {LocalMedia} media
+ * @property {() => RTCIceServer[]} iceServers
+ * @property {() => number} epoch of the room's topology
+ * @property {(to: string, body: SignalBody) => void} send
+ * @property {(peer: string) => void} changed the streams or the state of a peer's connection
+ */
+
+/** Bits per second for the camera, shared out over the connections that carry it. */
+const UPLOAD_BITRATE = 2_400_000;
+const LEAST_BITRATE = 250_000;
+
+/** Media from peer to peer: a connection to each of the others. */
+export class MeshCall {
+  /** @type {Map<string, MeshPeer>} */
+  #peers = new Map();
+  #options;
+  #mediaChanged;
+
+  /** @param {MeshCallOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.#mediaChanged = options.media.on('change', () => this.#update());
+  }
+
+  /**
+   * Connects to a peer. Those who are there already offer to a newcomer.
+   *
+   * @param {string} id
+   * @param {boolean} offers whether this side makes the first offer
+   */
+  add(id, offers) {
+    const known = this.#peers.get(id);
+    // It was away, or the server was: what still works goes on.
+    if (known) return known.repair();
+    const { self, media, iceServers, epoch, send, changed } = this.#options;
+    const peer = new MeshPeer({
+      offers,
+      polite: self > id,
+      media,
+      iceServers,
+      videoBitrate: () => Math.max(LEAST_BITRATE, UPLOAD_BITRATE / (this.#peers.size || 1)),
+      send: (body) => send(id, { ...body, epoch: epoch() }),
+      changed: () => changed(id),
+    });
+    this.#peers.set(id, peer);
+    this.#update();
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#peers.get(id)?.close();
+    if (this.#peers.delete(id)) this.#update();
+  }
+
+  /**
+   * @param {string} from
+   * @param {SignalBody} body
+   */
+  signal(from, body) {
+    if (body.epoch !== undefined && body.epoch !== this.#options.epoch()) return;
+    if (!this.#peers.has(from)) this.add(from, false);
+    this.#peers.get(from)?.receive(body);
+  }
+
+  /** Events were lost: connections that do not stand are negotiated anew. */
+  repair() {
+    for (const peer of this.#peers.values()) peer.repair();
+  }
+
+  /**
+   * @param {string} id
+   * @returns {RemoteStreams | undefined}
+   */
+  streams(id) {
+    return this.#peers.get(id)?.streams;
+  }
+
+  /** @param {string} id */
+  isConnected(id) {
+    return this.#peers.get(id)?.isConnected ?? false;
+  }
+
+  /** Every connection stands. */
+  get isReady() {
+    return [...this.#peers.values()].every(({ isConnected }) => isConnected);
+  }
+
+  /** Which track is what is agreed by the lines of the descriptions: there is nothing to do. */
+  refresh() {}
+
+  /** The peer connections by peer, for statistics. */
+  connections() {
+    return new Map([...this.#peers].map(([id, { connection }]) => [id, connection]));
+  }
+
+  close() {
+    this.#mediaChanged();
+    for (const peer of this.#peers.values()) peer.close();
+    this.#peers.clear();
+  }
+
+  #update() {
+    for (const peer of this.#peers.values()) peer.update();
+  }
+}

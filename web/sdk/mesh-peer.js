@@ -1,0 +1,284 @@
+import { fill, limit, originOf, put } from './transceivers.js';
+
+/**
+ * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./protocol.js').SignalBody} SignalBody
+ *
+ * @typedef {object} RemoteStreams
+ * @property {MediaStream} main microphone and camera
+ * @property {MediaStream | null} screen
+ *
+ * @typedef {object} MeshPeerOptions
+ * @property {boolean} polite gives way when two offers cross
+ * @property {boolean} offers makes the first offer
+ * @property {LocalMedia} media what to send
+ * @property {() => RTCIceServer[]} iceServers
+ * @property {() => number} videoBitrate bits per second at most for the camera
+ * @property {(body: SignalBody) => void} send
+ * @property {() => void} changed streams or the connection's state are not what they were
+ */
+
+/** A path that comes back by itself does so within this time. */
+const DISCONNECTED_MS = 3000;
+/** A connection that has not come about by then is tried anew, and again after as long. */
+const STUCK_MS = 12_000;
+const SCREEN_BITRATE = 2_500_000;
+
+/**
+ * The connection to one other peer: perfect negotiation, trickled candidates, and new ICE credentials when the path dies.
+ *
+ * The first offer has a line for sound and one for the picture; whatever comes after them is a screen. A track is
+ * put on its line without negotiating, so that switching a camera costs no round trip.
+ */
+export class MeshPeer {
+  /** @type {RemoteStreams} */
+  streams = { main: new MediaStream(), screen: null };
+  /** @type {RTCPeerConnection} */
+  connection;
+  #options;
+  #tail = Promise.resolve();
+  #ignoring = false;
+  #closed = false;
+  /** @type {RTCIceCandidateInit[]} */
+  #early = [];
+  /** @type {{audio: RTCRtpTransceiver | undefined, video: RTCRtpTransceiver | undefined} | null} */
+  #lines = null;
+  /** @type {RTCRtpTransceiver[]} our own screen and its sound */
+  #screen = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #watch;
+
+  /** @param {MeshPeerOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.connection = this.#connect();
+    if (options.offers) this.#openLines();
+  }
+
+  get isConnected() {
+    return ['connected', 'completed'].includes(this.connection.iceConnectionState);
+  }
+
+  /**
+   * Takes what the other side said. One thing after the other: a candidate must not overtake its description.
+   *
+   * @param {SignalBody} body
+   */
+  receive(body) {
+    this.#enqueue(async () => {
+      if (body.description?.type === 'offer') await this.#offered(body.description);
+      else if (body.description?.type === 'answer') await this.#answered(body.description);
+      if (body.candidate) await this.#candidate(body.candidate);
+      if (body.restart) this.connection.restartIce();
+    });
+  }
+
+  /** The local tracks are others now. */
+  update() {
+    this.#enqueue(() => this.#sendTracks());
+  }
+
+  /** Events were lost on the way. What works is left alone; what doesn't is negotiated anew. */
+  repair() {
+    this.#enqueue(async () => {
+      const { connection } = this;
+      if (connection.signalingState === 'have-local-offer' && connection.localDescription) {
+        this.#options.send({ description: connection.localDescription });
+      } else if (!this.isConnected) {
+        this.#renew();
+      }
+    });
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#watch);
+    this.#detach();
+  }
+
+  #connect() {
+    const connection = new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: 'max-bundle' });
+    connection.onnegotiationneeded = () => this.#enqueue(() => this.#offer());
+    connection.onicecandidate = ({ candidate }) => {
+      this.#options.send({ candidate: candidate ? candidate.toJSON() : { candidate: '' } });
+    };
+    connection.oniceconnectionstatechange = () => this.#pathChanged();
+    connection.ontrack = () => this.#collectStreams();
+    this.#watchFor(STUCK_MS);
+    return connection;
+  }
+
+  #detach() {
+    const { connection } = this;
+    connection.onnegotiationneeded = connection.onicecandidate = null;
+    connection.oniceconnectionstatechange = connection.ontrack = null;
+    connection.close();
+  }
+
+  /** A new connection in the place of one that cannot be saved. */
+  #replace() {
+    this.#detach();
+    this.#lines = null;
+    this.#screen = [];
+    this.#early = [];
+    this.#ignoring = false;
+    this.connection = this.#connect();
+  }
+
+  /** @param {() => void | Promise<void>} step */
+  #enqueue(step) {
+    this.#tail = this.#tail.then(() => (this.#closed ? undefined : step())).catch((error) => {
+      if (!this.#closed) console.warn('negotiation:', error);
+    });
+  }
+
+  async #offer() {
+    const { connection } = this;
+    if (connection.signalingState !== 'stable' || connection.getTransceivers().length === 0) return;
+    await connection.setLocalDescription();
+    this.#sendDescription();
+  }
+
+  /** @param {RTCSessionDescriptionInit} offer */
+  async #offered(offer) {
+    const known = this.connection.currentRemoteDescription;
+    const anew = known !== null && originOf(known) !== originOf(offer);
+    const crossing = this.connection.signalingState !== 'stable';
+    this.#ignoring = crossing && !anew && !this.#options.polite;
+    if (this.#ignoring) return;
+    // Lines that were only proposed on a connection that never stood would come back as a second set.
+    if (anew || (crossing && known === null)) this.#replace();
+    const { connection } = this;
+    await connection.setRemoteDescription(offer);
+    await this.#adoptLines();
+    await connection.setLocalDescription();
+    this.#sendDescription();
+    await this.#described();
+  }
+
+  /** @param {RTCSessionDescriptionInit} answer */
+  async #answered(answer) {
+    if (this.connection.signalingState !== 'have-local-offer') return;
+    await this.connection.setRemoteDescription(answer);
+    await this.#described();
+  }
+
+  async #described() {
+    for (const candidate of this.#early.splice(0)) await this.#candidate(candidate);
+    this.#collectStreams();
+    await this.#sendTracks();
+  }
+
+  /** @param {RTCIceCandidateInit} candidate */
+  async #candidate(candidate) {
+    if (!this.connection.remoteDescription) return void this.#early.push(candidate);
+    try {
+      await this.connection.addIceCandidate(candidate.candidate ? candidate : undefined);
+    } catch (error) {
+      // Candidates of an offer that was ignored belong to nothing.
+      if (!this.#ignoring) console.warn('candidate:', error);
+    }
+  }
+
+  #sendDescription() {
+    const { localDescription } = this.connection;
+    if (localDescription) this.#options.send({ description: localDescription });
+  }
+
+  #openLines() {
+    const { media } = this.#options;
+    const { connection } = this;
+    const audio = connection.addTransceiver(media.microphone ?? 'audio', { direction: 'sendrecv' });
+    const video = connection.addTransceiver(media.camera ?? 'video', { direction: 'sendrecv' });
+    this.#lines = { audio, video };
+  }
+
+  /** The other side made the lines: ours go on them. */
+  async #adoptLines() {
+    if (this.#lines) return;
+    const transceivers = this.connection.getTransceivers();
+    const first = (/** @type {string} */ kind) => transceivers.find(({ receiver }) => receiver.track.kind === kind);
+    this.#lines = { audio: first('audio'), video: first('video') };
+    for (const line of Object.values(this.#lines)) if (line) line.direction = 'sendrecv';
+    await this.#putOnLines();
+  }
+
+  async #putOnLines() {
+    const { media } = this.#options;
+    await put(this.#lines?.audio, media.microphone);
+    await put(this.#lines?.video, media.camera);
+  }
+
+  async #sendTracks() {
+    if (!this.#lines) return;
+    await this.#putOnLines();
+    // A screen before the first answer would stand where the other side expects microphone and camera.
+    if (this.connection.currentRemoteDescription) await this.#sendScreen();
+    await limit(this.#lines.video, this.#options.videoBitrate());
+  }
+
+  async #sendScreen() {
+    const { screen, screenAudio } = this.#options.media;
+    for (const track of [screen, screenAudio]) {
+      const line = this.#screen.find(({ receiver }) => receiver.track.kind === track?.kind);
+      if (track && !line) {
+        const made = this.connection.addTransceiver(track, { direction: 'sendonly' });
+        this.#screen.push(made);
+        if (track.kind === 'video') await limit(made, SCREEN_BITRATE);
+      }
+    }
+    for (const line of this.#screen) {
+      const track = line.receiver.track.kind === 'video' ? screen : screenAudio;
+      await put(line, track);
+      const direction = track ? 'sendonly' : 'inactive';
+      if (line.direction !== direction) line.direction = direction;
+    }
+  }
+
+  #collectStreams() {
+    if (!this.#lines) return;
+    const { audio, video } = this.#lines;
+    fill(this.streams.main, tracksOf([audio, video]));
+    const others = this.connection.getTransceivers().filter((line) => line !== audio && line !== video);
+    const screens = others.filter(({ currentDirection }) => currentDirection?.includes('recv'));
+    if (screens.length === 0) this.streams.screen = null;
+    else fill((this.streams.screen ??= new MediaStream()), tracksOf(screens));
+    this.#options.changed();
+  }
+
+  #pathChanged() {
+    const state = this.connection.iceConnectionState;
+    clearTimeout(this.#watch);
+    if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
+    // Both sides see it; the polite one lets the other begin.
+    else if (state === 'failed') this.#watchFor(this.#options.polite ? DISCONNECTED_MS : 0);
+    else if (!this.isConnected) this.#watchFor(STUCK_MS);
+    this.#options.changed();
+  }
+
+  /** @param {number} afterMs */
+  #watchFor(afterMs) {
+    clearTimeout(this.#watch);
+    this.#watch = setTimeout(() => {
+      if (this.#closed || this.isConnected) return;
+      this.#watchFor(STUCK_MS);
+      this.repair();
+    }, afterMs);
+  }
+
+  #renew() {
+    const { connection } = this;
+    connection.setConfiguration({ ...connection.getConfiguration(), iceServers: this.#options.iceServers() });
+    // Without lines there is nothing to offer: whoever should have offered did not.
+    if (!this.#lines) this.#openLines();
+    else if (connection.connectionState === 'failed' && connection.iceConnectionState !== 'failed') {
+      this.#replace();
+      this.#openLines();
+    } else connection.restartIce();
+  }
+}
+
+/** @param {(RTCRtpTransceiver | undefined)[]} lines */
+function tracksOf(lines) {
+  return lines.flatMap((line) => (line ? [line.receiver.track] : []));
+}

@@ -1,0 +1,87 @@
+/**
+ * @typedef {object} Figures of what comes from one peer, or over one connection
+ * @property {number} packets received since the last look
+ * @property {number} lost
+ * @property {number} bits
+ * @property {number} frames decoded
+ * @property {number} width
+ * @property {number} height
+ * @property {number} roundTripMs
+ * @property {number} jitterMs
+ * @property {string} codec
+ *
+ * @typedef {Figures & {level: 0 | 1 | 2 | 3, bitrate: number, fps: number, loss: number}} Quality
+ */
+
+/** Watches what arrives over peer connections and says how well it does. */
+export class QualityWatch {
+  /** @type {Map<string, {at: number, figures: Figures}>} */
+  #before = new Map();
+
+  /**
+   * @param {string} name of what is looked at
+   * @param {RTCPeerConnection} connection
+   * @param {MediaStreamTrack[]} [tracks] only these, of a connection that carries several peers'
+   * @returns {Promise<Quality | null>} null at the first look, and while nothing is connected
+   */
+  async look(name, connection, tracks) {
+    const at = performance.now();
+    const figures = await count(connection, tracks?.map(({ id }) => id));
+    const before = this.#before.get(name);
+    this.#before.set(name, { at, figures });
+    if (!before || !['connected', 'completed'].includes(connection.iceConnectionState)) return null;
+    const seconds = (at - before.at) / 1000;
+    const packets = Math.max(0, figures.packets - before.figures.packets);
+    const lost = Math.max(0, figures.lost - before.figures.lost);
+    const loss = packets + lost === 0 ? 0 : lost / (packets + lost);
+    const bitrate = Math.max(0, figures.bits - before.figures.bits) / seconds;
+    const fps = Math.max(0, figures.frames - before.figures.frames) / seconds;
+    return { ...figures, loss, bitrate, fps, level: levelOf(loss, figures.roundTripMs, figures.jitterMs) };
+  }
+
+  /** @param {string} name */
+  forget(name) {
+    this.#before.delete(name);
+  }
+}
+
+/**
+ * @param {number} loss share of packets
+ * @param {number} roundTripMs
+ * @param {number} jitterMs
+ */
+function levelOf(loss, roundTripMs, jitterMs) {
+  if (loss > 0.12 || roundTripMs > 800) return 0;
+  if (loss > 0.05 || roundTripMs > 400 || jitterMs > 100) return 1;
+  if (loss > 0.015 || roundTripMs > 200 || jitterMs > 40) return 2;
+  return 3;
+}
+
+/**
+ * @param {RTCPeerConnection} connection
+ * @param {string[]} [trackIds]
+ * @returns {Promise<Figures>}
+ */
+async function count(connection, trackIds) {
+  /** @type {Figures} */
+  const figures = { packets: 0, lost: 0, bits: 0, frames: 0, width: 0, height: 0, roundTripMs: 0, jitterMs: 0, codec: '' };
+  const reports = await connection.getStats();
+  for (const report of reports.values()) {
+    if (report.type === 'candidate-pair' && report.nominated && report.state === 'succeeded') {
+      figures.roundTripMs = (report.currentRoundTripTime ?? 0) * 1000;
+    }
+    if (report.type !== 'inbound-rtp' || (trackIds && !trackIds.includes(report.trackIdentifier))) continue;
+    figures.packets += report.packetsReceived ?? 0;
+    figures.lost += report.packetsLost ?? 0;
+    figures.bits += 8 * (report.bytesReceived ?? 0);
+    figures.jitterMs = Math.max(figures.jitterMs, 1000 * (report.jitter ?? 0));
+    if (report.kind !== 'video') continue;
+    figures.frames += report.framesDecoded ?? 0;
+    if ((report.frameWidth ?? 0) >= figures.width) {
+      figures.width = report.frameWidth ?? 0;
+      figures.height = report.frameHeight ?? 0;
+      figures.codec = reports.get(report.codecId)?.mimeType?.replace('video/', '') ?? '';
+    }
+  }
+  return figures;
+}

@@ -1,0 +1,85 @@
+import { Emitter } from './emitter.js';
+
+/**
+ * @typedef {import('./call.js').Call} Call
+ *
+ * @typedef {object} OneToOne
+ * @property {string} call its id
+ * @property {'ringing' | 'connecting' | 'connected' | 'ended'} state
+ * @property {string} peer the other side
+ * @property {boolean} incoming
+ * @property {string} [reason] why it ended
+ */
+
+/**
+ * Calls between two people of a room: one at a time.
+ *
+ * @extends {Emitter<{change: OneToOne}>}
+ */
+export class Ringing extends Emitter {
+  /** @type {OneToOne | null} the call that is going on */
+  current = null;
+  #call;
+  #reported = false;
+
+  /** @param {Call} call */
+  constructor(call) {
+    super();
+    this.#call = call;
+    call.on('event', (event) => {
+      if (event.type === 'call') this.#moved(event);
+    });
+    call.on('media', () => this.#report());
+    call.on('ended', () => (this.current = null));
+  }
+
+  /** @param {string} peer */
+  ring(peer) {
+    return this.#send({ action: 'ring', to: peer });
+  }
+
+  accept() {
+    return this.#act('accept');
+  }
+
+  decline() {
+    return this.#act('decline');
+  }
+
+  /** Ends the call, however far it is. */
+  hangUp() {
+    if (!this.current) return Promise.resolve();
+    const { state, incoming } = this.current;
+    return this.#act(state !== 'ringing' ? 'hangup' : incoming ? 'decline' : 'cancel');
+  }
+
+  /** @param {string} action */
+  #act(action) {
+    return this.current ? this.#send({ action, call: this.current.call }) : Promise.resolve();
+  }
+
+  /** @param {Record<string, string>} step */
+  #send(step) {
+    return this.#call.session.send({ type: 'call', ...step });
+  }
+
+  /** @param {Record<string, any>} event */
+  #moved({ call, state, from, to, reason }) {
+    const incoming = to === this.#call.self?.id;
+    const record = { call, state, peer: incoming ? from : to, incoming, reason };
+    // A second caller is turned away by the server; what it says of other calls is none of ours.
+    if (this.current && this.current.call !== call && state !== 'ringing' && state !== 'connecting') return;
+    if (this.current?.call !== call) this.#reported = false;
+    this.current = state === 'ended' ? null : record;
+    this.emit('change', record);
+    this.#report();
+  }
+
+  /** Both sides tell the server that media flows. */
+  #report() {
+    if (this.current?.state !== 'connecting' || this.#reported) return;
+    if (!this.#call.isConnected(this.current.peer)) return;
+    this.#reported = true;
+    void this.#act('connected').catch(() => {});
+  }
+}

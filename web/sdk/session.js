@@ -1,0 +1,264 @@
+import { Backoff } from './backoff.js';
+import { Emitter } from './emitter.js';
+import { Heartbeat } from './heartbeat.js';
+import { Outbox } from './outbox.js';
+import { RefusedError } from './protocol.js';
+import { createTransport } from './transport/transport.js';
+
+/**
+ * @typedef {import('./protocol.js').ClientMessage} ClientMessage
+ * @typedef {import('./protocol.js').JoinOptions} JoinOptions
+ * @typedef {import('./protocol.js').ServerEvent} ServerEvent
+ * @typedef {import('./protocol.js').TransportName} TransportName
+ * @typedef {import('./protocol.js').Welcome} Welcome
+ * @typedef {import('./transport/transport.js').Transport} Transport
+ *
+ * @typedef {'idle' | 'connecting' | 'connected' | 'reconnecting' | 'ended'} SessionState
+ */
+
+/** Answers to a `resume` after which only a new `join` helps. */
+const FORGOTTEN = new Set(['session-unknown', 'unauthorized']);
+/** Answers to a `join` after which the same may succeed later. */
+const PASSING = new Set(['rate-limited', 'overloaded', 'internal']);
+/** A connection that has brought no welcome by then is given up. */
+const WELCOME_TIMEOUT_MS = 10_000;
+
+/**
+ * One session with the server, over whatever transport works: joins, resumes where it was, and says every event once.
+ *
+ * @extends {Emitter<{state: SessionState, welcome: Welcome, event: ServerEvent, ended: {reason: string}}>}
+ */
+export class Session extends Emitter {
+  /** The id of the last event that was seen. */
+  lastId = 0;
+  /** @type {SessionState} */
+  state = 'idle';
+  #base;
+  #transports;
+  #outbox = new Outbox();
+  #backoff = new Backoff();
+  #heartbeat = new Heartbeat(() => this.#transport?.send({ type: 'ping' }), () => this.#lost());
+  /** @type {JoinOptions | null} */
+  #join = null;
+  /** @type {{session: string, secret: string} | null} */
+  #credentials = null;
+  /** @type {Transport | null} */
+  #transport = null;
+  #welcomed = false;
+  /** @type {{resolve: (welcome: Welcome) => void, reject: (error: Error) => void} | null} */
+  #starting = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #waitMs = 0;
+
+  /**
+   * @param {object} options
+   * @param {URL} options.base the server's origin
+   * @param {TransportName[]} options.transports in order of preference; the next is tried when one fails
+   */
+  constructor({ base, transports }) {
+    super();
+    this.#base = base;
+    this.#transports = [...transports];
+  }
+
+  /** The transport in use, or tried next. */
+  get transportName() {
+    return /** @type {TransportName} */ (this.#transports[0]);
+  }
+
+  /**
+   * Enters a room.
+   *
+   * @param {JoinOptions} join
+   * @returns {Promise<Welcome>} rejected with a `RefusedError` when the server says no
+   */
+  start(join) {
+    this.#join = join;
+    this.state = 'idle';
+    return new Promise((resolve, reject) => {
+      this.#starting = { resolve, reject };
+      this.#connect();
+    });
+  }
+
+  /**
+   * Sends a message now, or as soon as there is a transport again.
+   *
+   * @param {ClientMessage} message
+   * @returns {Promise<void>} settles when the server has acted on it or refused it
+   */
+  send(message) {
+    const { message: numbered, done } = this.#outbox.add(message);
+    if (this.#welcomed) this.#transport?.send(numbered);
+    return done;
+  }
+
+  /**
+   * Goes on over another transport without leaving the room.
+   *
+   * @param {TransportName} name
+   */
+  switchTransport(name) {
+    this.#transports = [name, ...this.#transports.filter((other) => other !== name)];
+    if (this.#credentials && this.state !== 'ended') this.#connect();
+  }
+
+  /** Tries at once to reconnect, when that is due at all: the network came back. */
+  hurry() {
+    if (this.state === 'reconnecting' && !this.#transport) this.#connect();
+    else if (this.state === 'connected') this.#heartbeat.probe();
+  }
+
+  /** Leaves for good. */
+  leave() {
+    this.#transport?.leave({ type: 'leave' });
+    this.#transport = null;
+    this.#end('left');
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    this.#transport?.close();
+    this.#welcomed = false;
+    this.#setState(this.#credentials || this.state === 'reconnecting' ? 'reconnecting' : 'connecting');
+    /** @type {Transport} */
+    const transport = createTransport(this.transportName, this.#base, {
+      event: (event) => {
+        if (transport === this.#transport) this.#receive(event);
+      },
+      closed: (end) => {
+        if (transport !== this.#transport) return;
+        if (end.replaced) return this.#end('session-replaced');
+        this.#waitMs = Math.max(this.#waitMs, end.retryAfterMs ?? 0);
+        this.#lost();
+      },
+    });
+    this.#transport = transport;
+    this.#timer = setTimeout(() => this.#lost(), WELCOME_TIMEOUT_MS);
+    const resume = this.#credentials && { type: 'resume', ...this.#credentials, lastId: this.lastId };
+    transport.open(resume ?? { type: 'join', ...this.#join });
+  }
+
+  /** The transport is gone: the session is not. */
+  #lost() {
+    if (this.state === 'ended') return;
+    const worked = this.#welcomed;
+    this.#transport?.close();
+    this.#transport = null;
+    this.#welcomed = false;
+    this.#heartbeat.stop();
+    clearTimeout(this.#timer);
+    if (this.#credentials) this.#setState('reconnecting');
+    // What never worked here may be blocked on the way; the next transport has its turn.
+    if (!worked) this.#transports.push(.../** @type {TransportName[]} */ (this.#transports.splice(0, 1)));
+    const waitMs = Math.max(this.#waitMs, this.#backoff.next());
+    this.#waitMs = 0;
+    this.#timer = setTimeout(() => this.#connect(), waitMs);
+  }
+
+  /** @param {ServerEvent} event */
+  #receive(event) {
+    this.#heartbeat.heard();
+    if (event.id !== undefined) {
+      if (event.id <= this.lastId) return;
+      this.lastId = event.id;
+    }
+    switch (event.type) {
+      case 'welcome':
+        return this.#welcome(/** @type {any} */ (event));
+      case 'ack':
+        return event.seq === undefined ? undefined : this.#outbox.acknowledge(event.seq);
+      case 'error':
+        return this.#error(/** @type {any} */ (event));
+      case 'going-away':
+        this.#waitMs = event.reconnectAfterMs ?? 0;
+        return this.emit('event', event);
+      case 'ping':
+      case 'pong':
+        return;
+      case 'snapshot':
+        this.lastId = event.lastId;
+        return this.emit('event', event);
+      default:
+        return this.emit('event', event);
+    }
+  }
+
+  /** @param {Welcome} welcome */
+  #welcome(welcome) {
+    clearTimeout(this.#timer);
+    const admitted = this.#welcomed;
+    const anew = !welcome.resumed && !admitted;
+    this.#welcomed = true;
+    this.#backoff.reset();
+    this.#credentials = { session: welcome.session, secret: welcome.secret };
+    if (!welcome.resumed) this.lastId = welcome.lastId;
+    if (welcome.hostToken && this.#join) this.#join = { ...this.#join, token: welcome.hostToken };
+    this.#heartbeat.start(welcome.heartbeatMs);
+    this.#setState('connected');
+    this.emit('welcome', welcome);
+    if (!admitted) {
+      const again = anew ? this.#outbox.restart() : this.#outbox.resume(welcome.lastSeq ?? 0);
+      for (const message of again) this.#transport?.send(message);
+    }
+    this.#starting?.resolve(welcome);
+    this.#starting = null;
+  }
+
+  /** @param {import('./protocol.js').Refusal} refusal */
+  #error(refusal) {
+    if (refusal.code === 'session-replaced') return this.#end(refusal.code);
+    if (refusal.seq !== undefined) return this.#refuse(/** @type {any} */ (refusal));
+    if (this.#credentials && FORGOTTEN.has(refusal.code)) {
+      this.#credentials = null;
+      this.state = 'reconnecting';
+      return this.#connect();
+    }
+    if (this.#welcomed) return;
+    if (PASSING.has(refusal.code)) {
+      this.#waitMs = refusal.retryAfterMs ?? 0;
+      return this.#lost();
+    }
+    this.#starting?.reject(new RefusedError(refusal));
+    this.#starting = null;
+    this.#end(refusal.code);
+  }
+
+  /** @param {import('./protocol.js').Refusal & {seq: number}} refusal */
+  #refuse(refusal) {
+    if (refusal.code !== 'rate-limited') return this.#outbox.refuse(refusal);
+    const message = this.#outbox.renumber(refusal.seq);
+    const again = () => message && this.#welcomed && this.#transport?.send(message);
+    setTimeout(again, refusal.retryAfterMs ?? 1000);
+  }
+
+  /** @param {string} reason */
+  #end(reason) {
+    if (this.state === 'ended') return;
+    clearTimeout(this.#timer);
+    this.#heartbeat.stop();
+    this.#transport?.close();
+    this.#transport = null;
+    this.#welcomed = false;
+    this.#credentials = null;
+    this.#setState('ended');
+    this.emit('ended', { reason });
+  }
+
+  /** @param {SessionState} state */
+  #setState(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.emit('state', state);
+  }
+
+  /**
+   * The room is over for this peer: nothing is left to resume.
+   *
+   * @param {string} reason
+   */
+  close(reason) {
+    this.#end(reason);
+  }
+}

@@ -1,0 +1,131 @@
+import { SfuPublisher } from './sfu-publisher.js';
+import { SfuSubscriber } from './sfu-subscriber.js';
+import { fill } from './transceivers.js';
+
+/**
+ * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./protocol.js').ClientMessage} ClientMessage
+ * @typedef {import('./protocol.js').Peer} Peer
+ * @typedef {import('./protocol.js').SignalBody} SignalBody
+ * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ *
+ * @typedef {object} SfuCallOptions
+ * @property {LocalMedia} media
+ * @property {boolean} publishes a viewer sends nothing
+ * @property {() => RTCIceServer[]} iceServers
+ * @property {(id: string) => Peer | undefined} peer
+ * @property {() => Peer[]} peers the others
+ * @property {(message: ClientMessage) => void} send
+ * @property {(peer: string) => void} changed the streams or the state of a peer's media
+ */
+
+/** Media through the server: one connection for what we send, one for what we receive. */
+export class SfuCall {
+  /** @type {SfuPublisher | null} */
+  #publisher;
+  #subscriber;
+  /** @type {Map<string, RemoteStreams>} */
+  #streams = new Map();
+  #options;
+  #mediaChanged;
+
+  /** @param {SfuCallOptions} options */
+  constructor(options) {
+    this.#options = options;
+    const { media, iceServers, publishes } = options;
+    const send = (/** @type {ClientMessage} */ message) => options.send(message);
+    const changed = () => this.#changed();
+    this.#publisher = publishes ? new SfuPublisher({ media, iceServers, send, changed }) : null;
+    this.#subscriber = new SfuSubscriber({ iceServers, send, changed });
+    this.#mediaChanged = media.on('change', () => this.#publisher?.update());
+  }
+
+  /** The server introduces everybody by its offers; there is nothing to do. @param {string} id */
+  add(id) {
+    this.#options.changed(id);
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#streams.delete(id);
+  }
+
+  /**
+   * @param {string} _from always `sfu`
+   * @param {SignalBody} body
+   */
+  signal(_from, body) {
+    if (body.pc === 'publish') this.#publisher?.receive(body);
+    else if (body.pc === 'subscribe') this.#subscriber.receive(body);
+  }
+
+  /** Events were lost, or the server is another one now. */
+  repair() {
+    this.#publisher?.repair();
+    this.#subscriber.repair();
+  }
+
+  /** What others publish has changed, and with it perhaps which of their tracks is the screen. */
+  refresh() {
+    this.#changed();
+  }
+
+  /** Ours flows, and that of everybody else who has something on. */
+  get isReady() {
+    if (this.#publisher && !this.#publisher.isConnected) return false;
+    const sending = this.#options.peers().filter(({ microphone, camera, screen }) => microphone || camera || screen);
+    const arriving = new Set(this.#subscriber.subscriptions.map(({ peer }) => peer));
+    return sending.length === 0 || (this.#subscriber.isConnected && sending.every(({ id }) => arriving.has(id)));
+  }
+
+  /** @param {string} id */
+  isConnected(id) {
+    return this.#subscriber.isConnected && this.#streams.has(id);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {RemoteStreams | undefined}
+   */
+  streams(id) {
+    return this.#streams.get(id);
+  }
+
+  /** The two peer connections, for statistics. @returns {Map<string, RTCPeerConnection>} */
+  connections() {
+    /** @type {Map<string, RTCPeerConnection>} */
+    const connections = new Map();
+    if (this.#publisher) connections.set('publish', this.#publisher.connection);
+    if (this.#subscriber.connection) connections.set('subscribe', this.#subscriber.connection);
+    return connections;
+  }
+
+  /** The received tracks of a peer. @param {string} id */
+  tracks(id) {
+    return this.#subscriber.subscriptions.filter(({ peer }) => peer === id);
+  }
+
+  close() {
+    this.#mediaChanged();
+    this.#publisher?.close();
+    this.#subscriber.close();
+    this.#streams.clear();
+  }
+
+  #changed() {
+    const peers = new Set([...this.#streams.keys(), ...this.#subscriber.subscriptions.map(({ peer }) => peer)]);
+    for (const id of peers) {
+      const sources = new Map(this.#options.peer(id)?.tracks.map(({ track, source }) => [track, source]));
+      const tracks = this.tracks(id);
+      const isScreen = (/** @type {string} */ track) => sources.get(track)?.startsWith('screen') ?? false;
+      const streams = this.#streams.get(id) ?? { main: new MediaStream(), screen: null };
+      this.#streams.set(id, streams);
+      fill(streams.main, tracks.filter(({ track }) => !isScreen(track)).map(({ receiver }) => receiver));
+      const screen = tracks.filter(({ track }) => isScreen(track)).map(({ receiver }) => receiver);
+      if (screen.length === 0) streams.screen = null;
+      else fill((streams.screen ??= new MediaStream()), screen);
+      this.#options.changed(id);
+    }
+    this.#options.changed('');
+  }
+}

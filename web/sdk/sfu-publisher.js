@@ -1,0 +1,184 @@
+import { originOf, put } from './transceivers.js';
+
+/**
+ * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./protocol.js').ClientMessage} ClientMessage
+ * @typedef {import('./protocol.js').SignalBody} SignalBody
+ * @typedef {'microphone' | 'camera' | 'screen' | 'screen-audio'} Source
+ */
+
+const DISCONNECTED_MS = 3000;
+const UNANSWERED_MS = 10_000;
+
+/** Three sizes of the camera's picture, so that the server can give each viewer what fits. */
+const LAYERS = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+];
+const SCREEN = [{ maxBitrate: 2_500_000 }];
+
+/** What we send, to the media server: we offer, it answers. */
+export class SfuPublisher {
+  /** @type {RTCPeerConnection} */
+  connection;
+  #media;
+  #send;
+  #changed;
+  /** @type {Map<Source, RTCRtpTransceiver>} */
+  #lines = new Map();
+  #tail = Promise.resolve();
+  #negotiation = 0;
+  #closed = false;
+  #iceServers;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #watch;
+
+  /**
+   * @param {object} options
+   * @param {LocalMedia} options.media
+   * @param {() => RTCIceServer[]} options.iceServers
+   * @param {(message: ClientMessage) => void} options.send
+   * @param {() => void} options.changed
+   */
+  constructor({ media, iceServers, send, changed }) {
+    this.#media = media;
+    this.#iceServers = iceServers;
+    this.#send = send;
+    this.#changed = changed;
+    this.connection = this.#connect();
+    this.update();
+  }
+
+  /** Everything there is to send is on its way. */
+  get isConnected() {
+    return this.#lines.size === 0 || this.connection.connectionState === 'connected';
+  }
+
+  /** The local tracks are others now. */
+  update() {
+    this.#enqueue(() => this.#putTracks());
+  }
+
+  /** @param {SignalBody} body */
+  receive(body) {
+    this.#enqueue(async () => {
+      if (body.description?.type === 'answer') await this.#answered(body.description, body.negotiation);
+    });
+  }
+
+  /** The server may have forgotten us: an offer with new ICE credentials tells. */
+  repair() {
+    if (this.#lines.size > 0) this.connection.restartIce();
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#watch);
+    this.#detach();
+  }
+
+  #connect() {
+    const connection = new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: 'max-bundle' });
+    connection.onnegotiationneeded = () => this.#enqueue(() => this.#offer());
+    connection.onicecandidate = ({ candidate }) => {
+      this.#send({ type: 'signal', to: 'sfu', pc: 'publish', candidate: candidate ? candidate.toJSON() : { candidate: '' } });
+    };
+    connection.onconnectionstatechange = () => this.#stateChanged();
+    return connection;
+  }
+
+  #detach() {
+    const { connection } = this;
+    connection.onnegotiationneeded = connection.onicecandidate = connection.onconnectionstatechange = null;
+    connection.close();
+  }
+
+  async #replace() {
+    this.#detach();
+    this.#lines.clear();
+    this.connection = this.#connect();
+    await this.#putTracks();
+  }
+
+  /** @param {() => void | Promise<void>} step */
+  #enqueue(step) {
+    this.#tail = this.#tail.then(() => (this.#closed ? undefined : step())).catch((error) => {
+      if (!this.#closed) console.warn('publishing:', error);
+    });
+  }
+
+  async #putTracks() {
+    const { microphone, camera, screen, screenAudio } = this.#media;
+    await this.#putTrack('microphone', microphone);
+    await this.#putTrack('camera', camera, LAYERS);
+    await this.#putTrack('screen', screen, SCREEN);
+    await this.#putTrack('screen-audio', screenAudio);
+  }
+
+  /**
+   * @param {Source} source
+   * @param {MediaStreamTrack | null} track
+   * @param {RTCRtpEncodingParameters[]} [sendEncodings]
+   */
+  async #putTrack(source, track, sendEncodings) {
+    const line = this.#lines.get(source);
+    if (!line) {
+      if (track) this.#lines.set(source, this.connection.addTransceiver(track, { direction: 'sendonly', sendEncodings }));
+      return;
+    }
+    await put(line, track);
+    // A camera that is off keeps its line; a screen that is gone is a track less for the others.
+    const keeps = track !== null || source === 'microphone' || source === 'camera';
+    const direction = keeps ? 'sendonly' : 'inactive';
+    if (line.direction !== direction) line.direction = direction;
+  }
+
+  async #offer() {
+    const { connection } = this;
+    if (connection.signalingState !== 'stable' || this.#lines.size === 0) return;
+    await connection.setLocalDescription();
+    const tracks = [...this.#lines].flatMap(([source, { mid, direction, receiver }]) =>
+      mid !== null && direction === 'sendonly' ? [{ mid, kind: receiver.track.kind, source }] : []);
+    this.#send({ type: 'publish', tracks });
+    this.#negotiation += 1;
+    const description = connection.localDescription;
+    this.#send({ type: 'signal', to: 'sfu', pc: 'publish', description, negotiation: this.#negotiation });
+    this.#watchFor(UNANSWERED_MS);
+  }
+
+  /**
+   * @param {RTCSessionDescriptionInit} answer
+   * @param {number | undefined} negotiation
+   */
+  async #answered(answer, negotiation) {
+    const { connection } = this;
+    if (connection.signalingState !== 'have-local-offer') return;
+    if (negotiation !== undefined && negotiation !== this.#negotiation) return;
+    const known = connection.currentRemoteDescription;
+    // The server made a new connection of its own: ours cannot go on with it.
+    if (known && originOf(known) !== originOf(answer)) return this.#replace();
+    await connection.setRemoteDescription(answer);
+  }
+
+  #stateChanged() {
+    const state = this.connection.connectionState;
+    clearTimeout(this.#watch);
+    if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
+    else if (state === 'failed') this.#watchFor(0);
+    else if (state !== 'connected') this.#watchFor(UNANSWERED_MS);
+    this.#changed();
+  }
+
+  /** @param {number} afterMs */
+  #watchFor(afterMs) {
+    clearTimeout(this.#watch);
+    this.#watch = setTimeout(() => {
+      const { connectionState, signalingState } = this.connection;
+      if (this.#closed || (connectionState === 'connected' && signalingState === 'stable')) return;
+      this.#watchFor(UNANSWERED_MS);
+      if (connectionState === 'disconnected' && signalingState === 'stable') this.connection.restartIce();
+      else this.#enqueue(() => this.#replace());
+    }, afterMs);
+  }
+}

@@ -1,0 +1,125 @@
+import { originOf } from './transceivers.js';
+
+/**
+ * @typedef {import('./protocol.js').ClientMessage} ClientMessage
+ * @typedef {import('./protocol.js').SignalBody} SignalBody
+ *
+ * @typedef {object} Subscription
+ * @property {string} track the server's id of it
+ * @property {string} peer whose it is
+ * @property {MediaStreamTrack} receiver
+ */
+
+const DISCONNECTED_MS = 3000;
+const STUCK_MS = 12_000;
+
+/** What we receive from the media server: it offers, we answer. */
+export class SfuSubscriber {
+  /** @type {RTCPeerConnection | null} */
+  connection = null;
+  /** @type {Subscription[]} */
+  subscriptions = [];
+  #send;
+  #changed;
+  #iceServers;
+  #tail = Promise.resolve();
+  #closed = false;
+  #negotiation = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #watch;
+
+  /**
+   * @param {object} options
+   * @param {() => RTCIceServer[]} options.iceServers
+   * @param {(message: ClientMessage) => void} options.send
+   * @param {() => void} options.changed
+   */
+  constructor({ iceServers, send, changed }) {
+    this.#iceServers = iceServers;
+    this.#send = send;
+    this.#changed = changed;
+  }
+
+  get isConnected() {
+    return this.connection?.connectionState === 'connected';
+  }
+
+  /** @param {SignalBody} body */
+  receive(body) {
+    this.#tail = this.#tail.then(() => (this.#closed ? undefined : this.#offered(body))).catch((error) => {
+      if (this.#closed) return;
+      console.warn('subscribing:', error);
+      this.#restart();
+    });
+  }
+
+  /** Asks for an offer with new ICE credentials, unless media flows. */
+  repair() {
+    if (!this.isConnected) this.#restart();
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#watch);
+    this.#detach();
+  }
+
+  /** @param {SignalBody} body */
+  async #offered({ description, negotiation, tracks }) {
+    if (description?.type !== 'offer') return;
+    const known = this.connection?.currentRemoteDescription;
+    const anew = known && originOf(known) !== originOf(description);
+    if (!anew && negotiation !== undefined && negotiation < this.#negotiation) return;
+    if (anew) this.#detach();
+    const connection = (this.connection ??= this.#connect());
+    this.#negotiation = negotiation ?? 0;
+    await connection.setRemoteDescription(description);
+    await connection.setLocalDescription();
+    this.#send({ type: 'signal', to: 'sfu', pc: 'subscribe', description: connection.localDescription, negotiation });
+    const receivers = new Map(connection.getTransceivers().map(({ mid, receiver }) => [mid, receiver.track]));
+    this.subscriptions = (tracks ?? []).flatMap(({ mid, track, peer }) => {
+      const receiver = receivers.get(mid);
+      return receiver ? [{ track, peer, receiver }] : [];
+    });
+    this.#changed();
+  }
+
+  #connect() {
+    const connection = new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: 'max-bundle' });
+    connection.onicecandidate = ({ candidate }) => {
+      this.#send({ type: 'signal', to: 'sfu', pc: 'subscribe', candidate: candidate ? candidate.toJSON() : { candidate: '' } });
+    };
+    connection.onconnectionstatechange = () => {
+      const state = connection.connectionState;
+      clearTimeout(this.#watch);
+      if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
+      else if (state === 'failed') this.#watchFor(0);
+      else if (state !== 'connected') this.#watchFor(STUCK_MS);
+      this.#changed();
+    };
+    return connection;
+  }
+
+  #detach() {
+    if (!this.connection) return;
+    this.connection.onicecandidate = this.connection.onconnectionstatechange = null;
+    this.connection.close();
+    this.connection = null;
+    this.subscriptions = [];
+    this.#negotiation = 0;
+  }
+
+  /** @param {number} afterMs */
+  #watchFor(afterMs) {
+    clearTimeout(this.#watch);
+    this.#watch = setTimeout(() => {
+      if (this.#closed || this.isConnected) return;
+      this.#watchFor(STUCK_MS);
+      this.#restart();
+    }, afterMs);
+  }
+
+  #restart() {
+    this.#send({ type: 'signal', to: 'sfu', pc: 'subscribe', restart: true });
+  }
+}

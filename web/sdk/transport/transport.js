@@ -1,0 +1,37 @@
+/**
+ * What a transport is to a session: a way to send messages and to hear events, until it closes once.
+ *
+ * @typedef {import('../protocol.js').ServerEvent} ServerEvent
+ * @typedef {import('../protocol.js').ClientMessage} ClientMessage
+ *
+ * @typedef {object} Listener
+ * @property {(event: ServerEvent) => void} event something came from the server
+ * @property {(end: TransportEnd) => void} closed it is over; nothing else comes
+ *
+ * @typedef {object} TransportEnd
+ * @property {boolean} replaced another transport of the same session took over, which is final
+ * @property {number} [retryAfterMs] the server asked to wait that long
+ *
+ * @typedef {object} Transport
+ * @property {(first: ClientMessage) => void} open connects and sends `join` or `resume` first
+ * @property {(message: ClientMessage) => void} send
+ * @property {() => void} close closes it without leaving the room; `closed` is not called
+ * @property {(leave: ClientMessage) => void} leave leaves the room as the page goes away
+ */
+
+import { SocketIoTransport } from './socketio.js';
+import { SseTransport } from './sse.js';
+import { WebSocketTransport } from './websocket.js';
+
+/** @type {Record<import('../protocol.js').TransportName, new (base: URL, listener: Listener) => Transport>} */
+const TRANSPORTS = { websocket: WebSocketTransport, sse: SseTransport, socketio: SocketIoTransport };
+
+/**
+ * @param {import('../protocol.js').TransportName} name
+ * @param {URL} base the server's origin
+ * @param {Listener} listener
+ * @returns {Transport}
+ */
+export function createTransport(name, base, listener) {
+  return new TRANSPORTS[name](base, listener);
+}

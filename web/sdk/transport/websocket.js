@@ -1,0 +1,64 @@
+import { SUBPROTOCOL } from '../protocol.js';
+
+/** Close codes of the protocol's section 6. */
+const REPLACED = 4409;
+
+/**
+ * One WebSocket, a message a frame.
+ *
+ * @implements {Transport}
+ * @typedef {import('./transport.js').Transport} Transport
+ * @typedef {import('./transport.js').Listener} Listener
+ * @typedef {import('../protocol.js').ClientMessage} ClientMessage
+ */
+export class WebSocketTransport {
+  #url;
+  #listener;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #done = false;
+
+  /**
+   * @param {URL} base
+   * @param {Listener} listener
+   */
+  constructor(base, listener) {
+    this.#url = new URL('/api/v1/ws', base);
+    this.#url.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:';
+    this.#listener = listener;
+  }
+
+  /** @param {ClientMessage} first */
+  open(first) {
+    const socket = new WebSocket(this.#url, [SUBPROTOCOL]);
+    this.#socket = socket;
+    socket.onopen = () => socket.send(JSON.stringify(first));
+    socket.onmessage = (message) => {
+      if (!this.#done) this.#listener.event(JSON.parse(message.data));
+    };
+    socket.onclose = (close) => this.#ended(close.code === REPLACED);
+  }
+
+  /** @param {ClientMessage} message */
+  send(message) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+
+  /** @param {ClientMessage} leave */
+  leave(leave) {
+    this.send(leave);
+    this.#done = true;
+  }
+
+  close() {
+    this.#done = true;
+    this.#socket?.close();
+  }
+
+  /** @param {boolean} replaced */
+  #ended(replaced) {
+    if (this.#done) return;
+    this.#done = true;
+    this.#listener.closed({ replaced });
+  }
+}
