@@ -102,11 +102,11 @@ fn the_transport_must_be_named_and_known() {
 
 #[test]
 fn families_can_be_asked_for_alone_or_together() {
-    let cases: [(u16, u8, Result<&[&str], u16>); 5] = [
-        (attr::REQUESTED_ADDRESS_FAMILY, 1, Ok(&["198.51.100.1:50000"])),
-        (attr::REQUESTED_ADDRESS_FAMILY, 2, Ok(&["[2001:470:1::1]:50000"])),
+    let cases = [
+        (attr::REQUESTED_ADDRESS_FAMILY, 1, Ok(vec!["198.51.100.1:50000"])),
+        (attr::REQUESTED_ADDRESS_FAMILY, 2, Ok(vec!["[2001:470:1::1]:50000"])),
         (attr::REQUESTED_ADDRESS_FAMILY, 3, Err(440)),
-        (attr::ADDITIONAL_ADDRESS_FAMILY, 2, Ok(&["198.51.100.1:50000", "[2001:470:1::1]:50001"])),
+        (attr::ADDITIONAL_ADDRESS_FAMILY, 2, Ok(vec!["198.51.100.1:50000", "[2001:470:1::1]:50001"])),
         (attr::ADDITIONAL_ADDRESS_FAMILY, 1, Err(400)),
     ];
     for (kind, family, expected) in cases {
@@ -165,19 +165,19 @@ fn one_of_two_families_can_be_given_up() {
 fn a_reserved_port_goes_to_who_has_the_token() {
     let mut lab = Lab::new();
     lab.next_port = 50_001;
-    let mut rtp = Client::new("192.0.2.1:5000", "alice");
-    let response = rtp.request(&mut lab, method::ALLOCATE, |message| {
+    let mut first = Client::new("192.0.2.1:5000", "alice");
+    let response = first.request(&mut lab, method::ALLOCATE, |message| {
         message.bytes(attr::REQUESTED_TRANSPORT, &transport(17));
         message.bytes(attr::EVEN_PORT, &[0x80]);
     });
     assert_eq!(response.address(attr::XOR_RELAYED_ADDRESS).port(), 50_002);
     let token = response.get(attr::RESERVATION_TOKEN).expect("a token").to_vec();
-    let mut rtcp = Client::new("192.0.2.1:5001", "alice");
+    let mut second = Client::new("192.0.2.1:5001", "alice");
     let with_token = |message: &mut stun_turn::wire::MessageBuilder| {
         message.bytes(attr::REQUESTED_TRANSPORT, &transport(17));
         message.bytes(attr::RESERVATION_TOKEN, &token);
     };
-    let response = rtcp.request(&mut lab, method::ALLOCATE, with_token);
+    let response = second.request(&mut lab, method::ALLOCATE, with_token);
     assert_eq!(response.address(attr::XOR_RELAYED_ADDRESS).port(), 50_003);
     let mut third = Client::new("192.0.2.1:5002", "alice");
     assert_eq!(third.request(&mut lab, method::ALLOCATE, with_token).code, Some(508));

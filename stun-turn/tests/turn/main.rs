@@ -1,5 +1,13 @@
 //! The state machine in virtual time: no socket, no clock.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, to fail is to tell"
+)]
+
 mod allocations;
 mod authentication;
 mod malformed;

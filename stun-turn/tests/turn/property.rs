@@ -70,6 +70,7 @@ impl Model {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm for each kind of step")]
 fn run(steps: &[Step]) {
     let mut settings = settings();
     settings.limits = Limits { allocations: LIMIT, ..Limits::default() };
