@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod data_dir;
 mod logging;
+mod media;
 mod room_store;
 mod serve;
 mod shutdown;

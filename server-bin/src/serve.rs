@@ -15,6 +15,7 @@ use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
+use crate::media::Media;
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
@@ -40,7 +41,10 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
     let ending = CancellationToken::new();
     let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening)?;
-    let signaling = signaling::start(settings, &data, Servers::new(settings, turn.as_ref()))?;
+    let media = Media::open(settings, config.origin("media_port"), listening)?;
+    let servers = Servers::new(settings, turn.as_ref());
+    let signaling = signaling::start(settings, &data, servers, media.as_ref().map(Media::handle))?;
+    let media = media.map(|media| media.start(signaling.hub())).transpose()?;
     let router = router(settings, &signaling, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
@@ -71,6 +75,9 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     }
     if let Some(turn) = turn {
         turn.stop();
+    }
+    if let Some(media) = media {
+        media.stop();
     }
     Ok(())
 }

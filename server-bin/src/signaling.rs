@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use sfu::SfuHandle;
 use signaling_core::ServerKey;
 use signaling_transport::{Signaling, SignalingConfig, Transports};
 
@@ -12,7 +13,12 @@ use crate::room_store::RoomJournal;
 use crate::turn::Servers;
 
 /// Starts the service on the current runtime.
-pub(crate) fn start(settings: &Settings, data: &DataDir, servers: Servers) -> anyhow::Result<Signaling> {
+pub(crate) fn start(
+    settings: &Settings,
+    data: &DataDir,
+    servers: Servers,
+    media: Option<SfuHandle>,
+) -> anyhow::Result<Signaling> {
     let key = ServerKey::new(data.secret("session.key")?);
     let path = data.file("rooms.jsonl");
     let journal = RoomJournal::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -22,6 +28,9 @@ pub(crate) fn start(settings: &Settings, data: &DataDir, servers: Servers) -> an
     config.transports = Transports { websocket: on(Transport::WebSocket), sse: on(Transport::Sse) };
     config.store = Box::new(move || Box::new(journal.clone()));
     config.ice = Arc::new(servers);
+    if let Some(media) = media {
+        config.media = Some(Box::new(move || Box::new(media.clone())));
+    }
     config.allowed_origins = settings.allowed_origin.iter().map(ToString::to_string).collect();
     config.public_url = settings.public_url.as_ref().map(ToString::to_string);
     Ok(Signaling::start(config))

@@ -41,7 +41,7 @@ export class Server {
 
   /** Starts, or starts again on the same port with the same data. */
   async start() {
-    const args = ['--listen', `127.0.0.1:${this.port}`, '--turn-listen', '127.0.0.1:0', '--data-dir', this.#data, '--tls', 'off', ...this.#arguments];
+    const args = ['--listen', `127.0.0.1:${this.port}`, '--turn-listen', '127.0.0.1:0', '--media-port', '0', '--data-dir', this.#data, '--tls', 'off', ...this.#arguments];
     this.#process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const lines = [];
     const ready = new Promise((resolve, reject) => {

@@ -86,8 +86,10 @@ impl Visavis {
     /// As [`start`](Self::start), in a folder that was used before.
     pub fn start_in(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
         let free = "127.0.0.1:0";
-        let mut command =
-            command(folder.path(), &["--listen", free, "--turn-listen", free, "--log-format", "json"]);
+        let mut command = command(
+            folder.path(),
+            &["--listen", free, "--turn-listen", free, "--media-port", "0", "--log-format", "json"],
+        );
         // Nobody reads it, and a full pipe would hold the server up.
         command.args(arguments).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();

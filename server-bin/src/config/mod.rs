@@ -111,6 +111,12 @@ settings! {
     data_dir: PathBuf, "DIR", "./visavis-data";
     /// STUN or TURN server for clients besides the built-in one: a URL, or URL,USERNAME,CREDENTIAL. Repeatable.
     ice_server: Vec<IceServer>, "SERVER", "";
+    /// Run no media server: rooms are then peer to peer alone.
+    no_sfu: bool, "BOOL", "false";
+    /// UDP port of the media server, on the address of --listen. All media goes through it.
+    media_port: u16, "PORT", "8080";
+    /// Threads of the media server; 0 stands for one for each core.
+    workers: u32, "NUMBER", "0";
     /// Run no STUN and TURN server.
     no_turn: bool, "BOOL", "false";
     /// Address and port of the built-in STUN and TURN server, UDP and TCP.
