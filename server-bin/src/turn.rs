@@ -69,7 +69,7 @@ impl Turn {
         };
         let handle = server.handle();
         for listener in handle.listeners() {
-            tracing::info!(addr = %listener.address, transport = ?listener.transport, "TURN listening");
+            tracing::info!(addr = %listener.address, transport = ?listener.transport, "STUN and TURN ready");
         }
         tokio::spawn(async move {
             if let Err(error) = server.run().await {

@@ -81,7 +81,7 @@ impl Associations {
         if let Some(&index) = self.by_client.get(&key) {
             return Some(index);
         }
-        // A handshake record with a ClientHello, and nothing else, begins an association.
+        // A handshake record with a `ClientHello`, and nothing else, begins an association.
         let is_hello = record.first() == Some(&22) && record.get(13) == Some(&1);
         if !is_hello || self.handshakes >= MAX_HANDSHAKES || self.entries.len() >= limit {
             return None;

@@ -1,0 +1,129 @@
+//! When the packets of a publishing transport arrived, for transport-wide feedback to it.
+
+use std::collections::VecDeque;
+
+use crate::rtcp::{MAX_STATUSES, write_twcc};
+use crate::wire::Writer;
+
+/// Feedback is due this long after the first packet that it reports.
+const INTERVAL_MICROS: u64 = 50_000;
+/// Or once it would report this many packets.
+const MANY: usize = 200;
+
+/// Arrival times by transport-wide sequence number.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    /// Extended number of the first entry of `times`.
+    base: u64,
+    times: VecDeque<Option<i64>>,
+    highest: Option<u64>,
+    feedback_count: u8,
+    oldest_unreported: Option<u64>,
+}
+
+impl Arrivals {
+    /// Notes a packet.
+    pub(crate) fn on_packet(&mut self, sequence: u16, now_micros: u64) {
+        let number = match self.highest {
+            // Room below for what was overtaken at the very beginning.
+            None => 0x1_0000 + u64::from(sequence),
+            Some(highest) => {
+                let ahead = sequence.wrapping_sub((highest & 0xffff) as u16);
+                if ahead < 0x8000 {
+                    highest + u64::from(ahead)
+                } else {
+                    highest.saturating_sub(u64::from(ahead.wrapping_neg()))
+                }
+            }
+        };
+        if self.highest.is_none() {
+            self.base = number;
+        }
+        self.highest = Some(self.highest.map_or(number, |highest| highest.max(number)));
+        let Some(at) = number.checked_sub(self.base).and_then(|at| usize::try_from(at).ok()) else { return };
+        if at >= usize::from(MAX_STATUSES) {
+            // A jump that no report can span: what lies before it is lost.
+            self.times.clear();
+            self.base = number;
+            self.oldest_unreported = None;
+            self.store(0, now_micros);
+        } else {
+            self.store(at, now_micros);
+        }
+    }
+
+    fn store(&mut self, at: usize, now_micros: u64) {
+        if self.times.len() <= at {
+            self.times.resize(at + 1, None);
+        }
+        if let Some(time) = self.times.get_mut(at) {
+            time.get_or_insert(i64::try_from(now_micros).unwrap_or(i64::MAX));
+            self.oldest_unreported.get_or_insert(now_micros);
+        }
+    }
+
+    /// When feedback is due, in microseconds.
+    pub(crate) fn due_at(&self) -> Option<u64> {
+        let oldest = self.oldest_unreported?;
+        Some(if self.times.len() >= MANY { oldest } else { oldest + INTERVAL_MICROS })
+    }
+
+    /// Appends one feedback packet. Call until [`Arrivals::due_at`] is `None`.
+    pub(crate) fn write(&mut self, writer: &mut Writer<'_>, sender: u32, media: u32) {
+        // A compound of one datagram: 400 large deltas and their chunks stay well below its size.
+        let take = self.times.len().min(400);
+        let arrivals = self.times.make_contiguous();
+        let reported = arrivals.get(..take).unwrap_or_default();
+        let base = (self.base & 0xffff) as u16;
+        let taken = write_twcc(writer, sender, media, base, self.feedback_count, reported);
+        self.feedback_count = self.feedback_count.wrapping_add(1);
+        // Nothing but losses, or a first packet that is far from the rest: move on all the same.
+        let passed = if taken == 0 { take } else { taken };
+        self.times.drain(..passed);
+        self.base += passed as u64;
+        self.oldest_unreported = self.times.iter().flatten().next().and_then(|at| u64::try_from(*at).ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtcp::{Compound, Rtcp};
+
+    fn feedback(arrivals: &mut Arrivals) -> Vec<(u16, bool)> {
+        let mut buf = [0; 1400];
+        let mut writer = Writer::new(&mut buf);
+        arrivals.write(&mut writer, 1, 2);
+        let len = writer.finish().unwrap();
+        let Some(Rtcp::Twcc(feedback)) = Compound::new(&buf[..len]).next() else { panic!("no feedback") };
+        feedback.arrivals().map(|arrival| (arrival.sequence, arrival.at_micros.is_some())).collect()
+    }
+
+    #[test]
+    fn reports_each_number_once_over_the_wrap() {
+        let mut arrivals = Arrivals::default();
+        for (sequence, at) in [(65_534, 0), (65_535, 10), (1, 20), (0, 30), (3, 40)] {
+            arrivals.on_packet(sequence, at);
+        }
+        assert_eq!(arrivals.due_at(), Some(50_000));
+        let reported = feedback(&mut arrivals);
+        assert_eq!(reported, [(65_534, true), (65_535, true), (0, true), (1, true), (2, false), (3, true)]);
+        assert_eq!(arrivals.due_at(), None);
+        arrivals.on_packet(2, 50_010);
+        assert_eq!(arrivals.due_at(), None, "too late to be reported");
+        arrivals.on_packet(5, 60_000);
+        assert_eq!(feedback(&mut arrivals), [(4, false), (5, true)]);
+    }
+
+    #[test]
+    fn a_wild_jump_costs_no_memory() {
+        let mut arrivals = Arrivals::default();
+        let mut sequence = 0_u16;
+        for at in 0..1_000 {
+            arrivals.on_packet(sequence, at);
+            sequence = sequence.wrapping_add(30_000);
+            assert!(arrivals.times.len() <= usize::from(MAX_STATUSES));
+        }
+        assert_eq!(feedback(&mut arrivals).len(), 1);
+    }
+}

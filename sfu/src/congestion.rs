@@ -1,0 +1,225 @@
+//! What a subscriber's path carries: a queue that stands is found by the delay that it adds, and whether there is room
+//! again by how far a burst is spread.
+//!
+//! Loss alone does not count until it is heavy: a radio link loses packets without being full, and those are sent again.
+
+use std::collections::VecDeque;
+
+use crate::rate::RateMeter;
+
+/// Delay above the path's own that is taken for a queue.
+const QUEUE_MICROS: i64 = 60_000;
+/// A queue that stands for so long is ours to drain; shorter ones are key frames.
+const STANDING_MICROS: u64 = 400_000;
+/// The path's own delay is the least of the last 10 to 20 s.
+const BASE_WINDOW_MICROS: u64 = 10_000_000;
+/// Loss from which the path is full whatever the delay says, in percent.
+const HEAVY_LOSS_PERCENT: u64 = 25;
+/// Packets that one verdict on loss is based on.
+const LOSS_SAMPLE: u64 = 200;
+/// After a verdict the path is given this long to show its effect.
+const SETTLE_MICROS: u64 = 1_000_000;
+
+/// What is known about one packet that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    /// When it left, on our clock.
+    pub(crate) sent_micros: u64,
+    /// When it arrived, on the receiver's clock; `None` when it had not.
+    pub(crate) arrived_micros: Option<i64>,
+    pub(crate) bytes: u16,
+}
+
+/// Watches one path.
+#[derive(Debug, Default)]
+pub(crate) struct Congestion {
+    base: BaseDelay,
+    queue_since: Option<u64>,
+    settled_at: u64,
+    delivered: RateMeter,
+    /// Sent and lost since the last verdict.
+    sample: (u64, u64),
+}
+
+impl Congestion {
+    /// Takes one feedback packet. The answer is the bitrate that the path carried, when it is full: less than that should
+    /// be sent from now on.
+    pub(crate) fn on_feedback(
+        &mut self,
+        now_micros: u64,
+        reports: impl Iterator<Item = Report>,
+    ) -> Option<u64> {
+        let mut least: Option<i64> = None;
+        for report in reports {
+            self.sample.0 += 1;
+            let Some(arrived) = report.arrived_micros else {
+                self.sample.1 += 1;
+                continue;
+            };
+            self.delivered.add(now_micros, u64::from(report.bytes));
+            let delay = arrived - i64::try_from(report.sent_micros).unwrap_or(i64::MAX);
+            least = Some(least.map_or(delay, |least| least.min(delay)));
+        }
+        let least = least?;
+        let queued = least - self.base.update(now_micros, least);
+        if queued < QUEUE_MICROS {
+            self.queue_since = None;
+        } else {
+            self.queue_since.get_or_insert(now_micros);
+        }
+        let stands = self.queue_since.is_some_and(|since| now_micros >= since + STANDING_MICROS);
+        let (sent, lost) = self.sample;
+        let mut is_lossy = false;
+        if sent >= LOSS_SAMPLE {
+            is_lossy = lost * 100 >= sent * HEAVY_LOSS_PERCENT;
+            self.sample = (0, 0);
+        }
+        if !(stands || is_lossy) || now_micros < self.settled_at {
+            return None;
+        }
+        self.settled_at = now_micros + SETTLE_MICROS;
+        self.queue_since = None;
+        // Some way below what was carried, so that the queue drains.
+        Some(self.delivered.bits_per_second(now_micros) * 85 / 100)
+    }
+}
+
+/// The least delay of a sliding window, in two halves.
+#[derive(Debug, Default)]
+struct BaseDelay {
+    halves: VecDeque<(u64, i64)>,
+}
+
+impl BaseDelay {
+    fn update(&mut self, now_micros: u64, delay: i64) -> i64 {
+        match self.halves.back_mut() {
+            Some((begun, least)) if now_micros < *begun + BASE_WINDOW_MICROS => *least = (*least).min(delay),
+            _ => {
+                if self.halves.len() >= 2 {
+                    self.halves.pop_front();
+                }
+                self.halves.push_back((now_micros, delay));
+            }
+        }
+        self.halves.iter().map(|(_, least)| *least).min().unwrap_or(delay)
+    }
+}
+
+/// A burst of packets that left at once: how far apart they arrive tells what the path carries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Train {
+    /// Transport-wide numbers, both ends included.
+    first: u16,
+    last: u16,
+    began_micros: u64,
+    arrivals: Option<(i64, i64)>,
+    bytes: u64,
+}
+
+/// A train that has not arrived after so long is lost.
+const TRAIN_TIMEOUT_MICROS: u64 = 2_000_000;
+
+impl Train {
+    pub(crate) fn new(first: u16, last: u16, now_micros: u64) -> Self {
+        Self { first, last, began_micros: now_micros, arrivals: None, bytes: 0 }
+    }
+
+    /// Takes note of a packet. Once the end of the train has been reported, answers what the path carries, in bits per
+    /// second.
+    pub(crate) fn on_report(&mut self, sequence: u16, report: &Report) -> Option<u64> {
+        let length = self.last.wrapping_sub(self.first);
+        let at = sequence.wrapping_sub(self.first);
+        if let (true, Some(arrived)) = (at <= length, report.arrived_micros) {
+            match &mut self.arrivals {
+                None => self.arrivals = Some((arrived, arrived)),
+                Some((_, last)) => {
+                    *last = (*last).max(arrived);
+                    self.bytes += u64::from(report.bytes);
+                }
+            }
+        }
+        if at < length || at > 0x8000 {
+            return None;
+        }
+        let (first, last) = self.arrivals?;
+        let spread = u64::try_from(last - first).unwrap_or(0).max(500);
+        Some(self.bytes * 8_000_000 / spread)
+    }
+
+    pub(crate) fn is_lost(&self, now_micros: u64) -> bool {
+        now_micros > self.began_micros + TRAIN_TIMEOUT_MICROS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "test code"
+    )]
+
+    use super::*;
+
+    /// Feedback every 50 ms about packets of 1,000 bytes through a bottleneck; answers the first verdict and its time.
+    fn run(rate: u64, bottleneck: u64, loss_every: u64, seconds: u64) -> Option<(u64, u64)> {
+        let mut congestion = Congestion::default();
+        let (mut free_at, mut count) = (0_u64, 0_u64);
+        let gap = 8_000_000_000 / rate;
+        let mut next = 0;
+        let mut under_way = VecDeque::new();
+        for now in (50_000..seconds * 1_000_000).step_by(50_000) {
+            while next < now {
+                count += 1;
+                free_at = free_at.max(next) + 8_000_000_000 / bottleneck;
+                let is_lost = loss_every > 0 && count % loss_every == 0;
+                // The receiver's clock is 7 s ahead.
+                let arrived_micros = (!is_lost).then_some(free_at as i64 + 7_000_000);
+                under_way.push_back((free_at, Report { sent_micros: next, arrived_micros, bytes: 1_000 }));
+                next += gap;
+            }
+            let mut reports = Vec::new();
+            while under_way.front().is_some_and(|(at, _)| *at <= now) {
+                reports.extend(under_way.pop_front().map(|(_, report)| report));
+            }
+            if let Some(rate) = congestion.on_feedback(now, reports.into_iter()) {
+                return Some((rate, now));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_path_with_room_is_left_alone() {
+        assert_eq!(run(1_000_000, 5_000_000, 0, 60), None);
+        assert_eq!(run(1_000_000, 5_000_000, 10, 60), None, "one packet of ten is lost on the way");
+    }
+
+    #[test]
+    fn a_standing_queue_is_found_in_a_second() {
+        let (rate, at) = run(2_000_000, 1_000_000, 0, 60).unwrap();
+        assert!((600_000..=1_000_000).contains(&rate), "{rate}");
+        assert!(at < 1_200_000, "{at}");
+        let (_, at) = run(1_000_000, 900_000, 0, 60).unwrap();
+        assert!(at < 2_000_000, "{at}");
+    }
+
+    #[test]
+    fn heavy_loss_is_a_full_path() {
+        assert!(run(1_000_000, 5_000_000, 3, 60).is_some());
+    }
+
+    #[test]
+    fn a_train_measures_the_bottleneck() {
+        let mut train = Train::new(65_530, 3, 0);
+        let mut measured = None;
+        for at in 0..10_u16 {
+            let arrived_micros = Some(i64::from(at) * 2_000);
+            let report = Report { sent_micros: 0, arrived_micros, bytes: 250 };
+            assert_eq!(measured, None);
+            measured = train.on_report(65_530_u16.wrapping_add(at), &report);
+        }
+        assert_eq!(measured, Some(1_000_000));
+    }
+}

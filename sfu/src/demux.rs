@@ -1,0 +1,72 @@
+//! What a datagram is, told from its first bytes (RFC 7983, with the range of RFC 9443 for DTLS 1.3).
+
+use crate::wire::{u8_at, u16_at};
+
+/// The protocols that share the media port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// STUN (RFC 8489).
+    Stun,
+    /// DTLS, also 1.3 whose records may start with any byte up to 63.
+    Dtls,
+    /// SRTP.
+    Rtp,
+    /// SRTCP: the second byte is a packet type from 192 to 223 (RFC 5761 section 4).
+    Rtcp,
+}
+
+/// Classifies a datagram; `None` for what belongs to no protocol spoken here or is too short to be one.
+pub fn classify(datagram: &[u8]) -> Option<Protocol> {
+    match u8_at(datagram, 0)? {
+        0..=3 if datagram.len() >= 20 && datagram.len().is_multiple_of(4) => {
+            // A header length that disagrees with the datagram costs a parser time for nothing.
+            let length = usize::from(u16_at(datagram, 2)?);
+            (length + 20 == datagram.len()).then_some(Protocol::Stun)
+        }
+        20..=63 if datagram.len() >= 13 => Some(Protocol::Dtls),
+        128..=191 => match u8_at(datagram, 1)? {
+            192..=223 => (datagram.len() >= 8).then_some(Protocol::Rtcp),
+            _ => (datagram.len() >= 12).then_some(Protocol::Rtp),
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        clippy::decimal_bitwise_operands,
+        reason = "test code"
+    )]
+
+    use super::*;
+
+    #[test]
+    fn tells_the_four_protocols_apart() {
+        let mut stun = vec![0; 28];
+        stun[3] = 8;
+        assert_eq!(classify(&stun), Some(Protocol::Stun));
+        assert_eq!(classify(&[22; 13]), Some(Protocol::Dtls));
+        assert_eq!(classify(&[63; 13]), Some(Protocol::Dtls));
+        let mut media = [0x80; 12];
+        media[1] = 96 | 0x80;
+        assert_eq!(classify(&media), Some(Protocol::Rtp));
+        media[1] = 200;
+        assert_eq!(classify(&media), Some(Protocol::Rtcp));
+    }
+
+    #[test]
+    fn drops_what_is_short_or_lies_about_its_length() {
+        assert_eq!(classify(&[]), None);
+        assert_eq!(classify(&[0; 20]).map(|_| ()), Some(()));
+        assert_eq!(classify(&[0; 21]), None, "not a multiple of four");
+        assert_eq!(classify(&[0; 24]), None, "the header says 0 and 4 bytes follow");
+        assert_eq!(classify(&[22; 12]), None);
+        assert_eq!(classify(&[0x80, 96, 0]), None);
+        assert_eq!(classify(&[0x80]), None);
+        assert_eq!(classify(&[64; 40]), None, "TURN channels are not spoken on the media port");
+    }
+}

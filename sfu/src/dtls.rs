@@ -1,0 +1,180 @@
+//! DTLS of one transport: handshake, the peer's fingerprint, and the keys it yields.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use dimpl::{Config, Dtls, DtlsCertificate, Output, SrtpProfile};
+
+use crate::error::SfuError;
+
+/// Longest handshake; a client that is slower starts over with another offer.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A certificate's SHA-256 (RFC 8122).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a certificate in DER.
+    pub fn of(certificate: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        for (byte, hashed) in bytes.iter_mut().zip(digest::digest(&digest::SHA256, certificate).as_ref()) {
+            *byte = *hashed;
+        }
+        Self(bytes)
+    }
+
+    /// Parses the colon-separated hexadecimal of an `a=fingerprint:sha-256` line.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let mut pairs = text.trim().split(':');
+        for byte in &mut bytes {
+            let pair = pairs.next().filter(|pair| pair.len() == 2)?;
+            *byte = u8::from_str_radix(pair, 16).ok()?;
+        }
+        pairs.next().is_none().then_some(Self(bytes))
+    }
+}
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str(":")?;
+            }
+            write!(f, "{byte:02X}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The server's certificate and the settings of all its handshakes.
+#[derive(Clone)]
+pub struct Identity {
+    certificate: DtlsCertificate,
+    config: Arc<Config>,
+    /// What goes into `a=fingerprint`.
+    pub fingerprint: Fingerprint,
+}
+
+impl Identity {
+    /// Makes a new self-signed certificate on P-256.
+    pub fn generate() -> Result<Self, SfuError> {
+        let key = rcgen::KeyPair::generate().map_err(|_| SfuError::Certificate)?;
+        let certificate = rcgen::CertificateParams::new(vec!["visavis".to_owned()])
+            .and_then(|params| params.self_signed(&key))
+            .map_err(|_| SfuError::Certificate)?
+            .der()
+            .to_vec();
+        let config = Config::builder()
+            // ICE has validated the address before DTLS is admitted, so a cookie would cost a round trip for nothing.
+            .use_server_cookie(false)
+            .flight_start_rto(Duration::from_millis(250))
+            .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .build()
+            .map_err(|_| SfuError::Certificate)?;
+        Ok(Self {
+            fingerprint: Fingerprint::of(&certificate),
+            certificate: DtlsCertificate { certificate, private_key: key.serialize_der() },
+            config: Arc::new(config),
+        })
+    }
+}
+
+/// Who starts the handshake (RFC 8842 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We send the `ClientHello`: `a=setup:active`.
+    Client,
+    /// We wait for it: `a=setup:passive`.
+    Server,
+}
+
+/// What [`Handshake::poll`] has to say.
+pub enum DtlsEvent {
+    /// Send these bytes of the poll buffer.
+    Transmit(usize),
+    /// The peer has shown the certificate that its description promised, and these are the SRTP keys.
+    Keys(Vec<u8>, SrtpProfile),
+    /// The peer closed the connection.
+    Closed,
+    /// Nothing more until this instant or another packet.
+    Wait(Instant),
+}
+
+/// Why a transport's DTLS is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DtlsError {
+    /// The certificate is not the one in the session description.
+    #[error("the certificate does not match the fingerprint")]
+    WrongFingerprint,
+    /// The handshake failed or timed out.
+    #[error("DTLS failed")]
+    Failed,
+}
+
+/// One DTLS association, sans-IO.
+pub struct Handshake {
+    dtls: Dtls,
+    role: Role,
+    expected: Fingerprint,
+    verified: bool,
+}
+
+impl Handshake {
+    /// Prepares an association with the peer whose description carried `expected`.
+    pub fn new(identity: &Identity, role: Role, expected: Fingerprint, now: Instant) -> Self {
+        let mut dtls = Dtls::new_12(Arc::clone(&identity.config), identity.certificate.clone(), now);
+        dtls.set_active(role == Role::Client);
+        Self { dtls, role, expected, verified: false }
+    }
+
+    /// Our role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Feeds a datagram. Poll afterwards.
+    pub fn handle_packet(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
+        self.handle_timeout(now)?;
+        self.dtls.handle_packet(datagram).map_err(|_| DtlsError::Failed)
+    }
+
+    /// Advances time, which retransmits what is due. Poll afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
+        self.dtls.handle_timeout(now).map_err(|_| DtlsError::Failed)
+    }
+
+    /// Drains the association: call until it says [`DtlsEvent::Wait`].
+    pub fn poll(&mut self, buf: &mut Vec<u8>) -> Result<DtlsEvent, DtlsError> {
+        loop {
+            match self.dtls.poll_output(buf) {
+                Output::Packet(packet) => return Ok(DtlsEvent::Transmit(packet.len())),
+                Output::BufferTooSmall { needed } => buf.resize(needed, 0),
+                Output::Timeout(at) => return Ok(DtlsEvent::Wait(at)),
+                Output::PeerCert(certificate) => {
+                    if Fingerprint::of(certificate) != self.expected {
+                        return Err(DtlsError::WrongFingerprint);
+                    }
+                    self.verified = true;
+                }
+                Output::KeyingMaterial(material, profile) => {
+                    if !self.verified {
+                        return Err(DtlsError::WrongFingerprint);
+                    }
+                    return Ok(DtlsEvent::Keys(material.to_vec(), profile));
+                }
+                Output::CloseNotify => return Ok(DtlsEvent::Closed),
+                // Data channels are not offered, so nothing listens to application data.
+                _ => {}
+            }
+        }
+    }
+
+    /// Queues a `close_notify`. Poll afterwards; an association that never got far enough just ends.
+    pub fn close(&mut self) {
+        let _ = self.dtls.close();
+    }
+}

@@ -1,0 +1,173 @@
+//! Datagrams that reached another worker than the one that has their client.
+//!
+//! The kernel spreads clients over the workers' sockets by address, and knows nothing of rooms. A connectivity check
+//! names its worker in its user name, so it finds its way at once; when the worker has validated it, it says so, and what
+//! else comes from that address follows. Nothing is shared: all goes through bounded mailboxes, a batch at a time.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use crate::demux::{Protocol, classify};
+use crate::ice::{Check, worker_of};
+use crate::path::Path;
+use crate::server::Wake;
+use crate::worker::Worker;
+
+/// Batches that may wait for a worker. More are dropped, as a full socket would.
+const MAILBOX: usize = 256;
+/// Bytes of a batch from which it is sent at once.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Addresses of other workers' clients that are remembered.
+const MAX_FOREIGN: usize = 65_536;
+const MAX_SPARE: usize = 8;
+
+/// What workers send each other.
+enum Handed {
+    /// Datagrams of the receiver's clients.
+    Datagrams(u16, Batch),
+    /// The sender has validated this address.
+    Owns(u16, SocketAddr),
+    /// An empty batch back to whom it belongs, so that its memory is used again.
+    Spare(Batch),
+}
+
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    datagrams: Vec<(Path, usize)>,
+}
+
+#[derive(Clone)]
+struct Neighbour {
+    sender: SyncSender<Handed>,
+    wake: Arc<Wake>,
+}
+
+impl Neighbour {
+    fn send(&self, handed: Handed) {
+        // A neighbour that does not keep up loses datagrams.
+        if self.sender.try_send(handed).is_ok() {
+            self.wake.signal();
+        }
+    }
+}
+
+/// One worker's relations to the others.
+pub(crate) struct HandOver {
+    own: u16,
+    neighbours: Arc<[Neighbour]>,
+    inbox: Receiver<Handed>,
+    foreign: HashMap<SocketAddr, u16, foldhash::fast::RandomState>,
+    /// By neighbour.
+    outgoing: Vec<Batch>,
+    spare: Vec<Batch>,
+}
+
+impl HandOver {
+    /// The relations of workers that are woken by these.
+    pub(crate) fn between(wakes: &[Arc<Wake>]) -> Vec<Self> {
+        let (neighbours, inboxes): (Vec<_>, Vec<_>) = wakes
+            .iter()
+            .map(|wake| {
+                let (sender, inbox) = sync_channel(MAILBOX);
+                (Neighbour { sender, wake: Arc::clone(wake) }, inbox)
+            })
+            .unzip();
+        let neighbours: Arc<[Neighbour]> = neighbours.into();
+        (0..)
+            .zip(inboxes)
+            .map(|(own, inbox)| Self {
+                own,
+                outgoing: neighbours.iter().map(|_| Batch::default()).collect(),
+                neighbours: Arc::clone(&neighbours),
+                inbox,
+                foreign: HashMap::default(),
+                spare: Vec::new(),
+            })
+            .collect()
+    }
+
+    /// Takes a datagram from the socket: for the own worker, or for another one.
+    pub(crate) fn dispatch(&mut self, worker: &mut Worker, now: Instant, path: Path, datagram: &mut [u8]) {
+        if self.neighbours.len() < 2 {
+            worker.handle_datagram(now, path, datagram);
+            return;
+        }
+        let owner = match classify(datagram) {
+            None => return,
+            Some(Protocol::Stun) => {
+                match Check::parse(datagram).and_then(|check| worker_of(&check.local_ufrag()?)) {
+                    Some(owner) => owner,
+                    None => return,
+                }
+            }
+            Some(_) if worker.knows_address(path.remote) => self.own,
+            Some(_) => match self.foreign.get(&path.remote) {
+                Some(owner) => *owner,
+                None => return,
+            },
+        };
+        if owner == self.own {
+            worker.handle_datagram(now, path, datagram);
+            return;
+        }
+        let Some(batch) = self.outgoing.get_mut(usize::from(owner)) else { return };
+        batch.bytes.extend_from_slice(datagram);
+        batch.datagrams.push((path, datagram.len()));
+        if batch.bytes.len() > BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Sends what was collected for others.
+    pub(crate) fn flush(&mut self) {
+        let Self { own, neighbours, outgoing, spare, .. } = self;
+        for (batch, neighbour) in outgoing.iter_mut().zip(neighbours.iter()) {
+            if !batch.datagrams.is_empty() {
+                let full = std::mem::replace(batch, spare.pop().unwrap_or_default());
+                neighbour.send(Handed::Datagrams(*own, full));
+            }
+        }
+    }
+
+    /// Takes what others sent.
+    pub(crate) fn take(&mut self, worker: &mut Worker, now: Instant) {
+        while let Ok(handed) = self.inbox.try_recv() {
+            match handed {
+                Handed::Datagrams(from, batch) => self.take_batch(worker, now, from, batch),
+                Handed::Owns(owner, address) => {
+                    if self.foreign.len() >= MAX_FOREIGN {
+                        // Whoever is still there says so with its next check.
+                        self.foreign.clear();
+                    }
+                    self.foreign.insert(address, owner);
+                }
+                Handed::Spare(batch) => {
+                    if self.spare.len() < MAX_SPARE {
+                        self.spare.push(batch);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_batch(&mut self, worker: &mut Worker, now: Instant, from: u16, mut batch: Batch) {
+        let Some(neighbour) = self.neighbours.get(usize::from(from)) else { return };
+        let mut rest = batch.bytes.as_mut_slice();
+        for (path, len) in &batch.datagrams {
+            let Some((datagram, tail)) = rest.split_at_mut_checked(*len) else { break };
+            rest = tail;
+            let is_check = classify(datagram) == Some(Protocol::Stun);
+            worker.handle_datagram(now, *path, datagram);
+            if is_check && worker.knows_address(path.remote) {
+                neighbour.send(Handed::Owns(self.own, path.remote));
+            }
+        }
+        batch.bytes.clear();
+        batch.datagrams.clear();
+        neighbour.send(Handed::Spare(batch));
+    }
+}

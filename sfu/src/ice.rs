@@ -1,0 +1,158 @@
+//! The lite side of ICE (RFC 8445 section 2.5): answer connectivity checks, never send any.
+
+use std::net::SocketAddr;
+
+use rand::Rng;
+use stun_types::attribute::{
+    AttributeType, ErrorCode, Fingerprint, RawAttribute, Username, XorMappedAddress,
+};
+use stun_types::message::{
+    BINDING, IntegrityAlgorithm, IntegrityKey, Message, MessageClass, MessageType, MessageWriteExt,
+    MessageWriteMutSlice, ShortTermCredentials,
+};
+use stun_types::prelude::*;
+
+const USE_CANDIDATE: AttributeType = AttributeType::new(0x0025);
+const ICE_CONTROLLED: AttributeType = AttributeType::new(0x8029);
+/// Length of the user name fragments made here: two characters of worker index and 80 random bits.
+const UFRAG_LEN: usize = 16;
+const PASSWORD_LEN: usize = 24;
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Our user name fragment and password of one ICE session.
+#[derive(Clone)]
+pub struct Credentials {
+    /// `ice-ufrag`; its first two characters name the worker that owns the transport.
+    pub ufrag: String,
+    /// `ice-pwd`.
+    pub password: String,
+    key: IntegrityKey,
+}
+
+impl Credentials {
+    /// Makes new credentials for a transport of the worker with this index.
+    pub fn generate(worker: u16, rng: &mut impl Rng) -> Self {
+        let mut ufrag = String::with_capacity(UFRAG_LEN);
+        ufrag.push(letter(usize::from(worker) / 64));
+        ufrag.push(letter(usize::from(worker)));
+        ufrag.extend((2..UFRAG_LEN).map(|_| letter(rng.next_u32() as usize)));
+        let password: String = (0..PASSWORD_LEN).map(|_| letter(rng.next_u32() as usize)).collect();
+        let key = ShortTermCredentials::new(password.clone()).make_key();
+        Self { ufrag, password, key }
+    }
+}
+
+fn letter(index: usize) -> char {
+    ALPHABET.get(index % ALPHABET.len()).map_or('A', |byte| char::from(*byte))
+}
+
+/// The worker that made a user name fragment; `None` when none of ours did.
+pub fn worker_of(ufrag: &str) -> Option<u16> {
+    let mut digits = ufrag.bytes().map(|byte| ALPHABET.iter().position(|letter| *letter == byte));
+    let (high, low) = (digits.next()??, digits.next()??);
+    u16::try_from(high * 64 + low).ok()
+}
+
+/// A Binding request addressed to us, not yet authenticated.
+pub struct Check<'a> {
+    message: Message<'a>,
+}
+
+/// What an authenticated check asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The pair works; `nominated` when the client chose it.
+    Valid {
+        /// USE-CANDIDATE was present.
+        nominated: bool,
+    },
+    /// The client believes that it is controlled, as a lite agent always is.
+    RoleConflict,
+    /// The message integrity does not match: no answer is given.
+    Unauthenticated,
+}
+
+impl<'a> Check<'a> {
+    /// Parses a datagram that [`crate::demux::classify`] called STUN. `None` for anything but a Binding request.
+    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let message = Message::from_bytes(datagram).ok()?;
+        (message.get_type() == MessageType::from_class_method(MessageClass::Request, BINDING))
+            .then_some(Self { message })
+    }
+
+    /// Our half of the user name, by which the transport is found.
+    pub fn local_ufrag(&self) -> Option<String> {
+        let username = self.message.attribute::<Username>().ok()?;
+        let (local, _) = username.username().split_once(':')?;
+        Some(local.to_owned())
+    }
+
+    /// Checks the request against the credentials of the transport that its user name names.
+    pub fn verify(&self, credentials: &Credentials) -> Verdict {
+        match self.message.validate_integrity_with_key(&credentials.key) {
+            Ok(IntegrityAlgorithm::Sha1) => {}
+            _ => return Verdict::Unauthenticated,
+        }
+        if self.message.has_attribute(ICE_CONTROLLED) {
+            return Verdict::RoleConflict;
+        }
+        Verdict::Valid { nominated: self.message.has_attribute(USE_CANDIDATE) }
+    }
+
+    /// Writes the answer to an authenticated check from `source` into `out` and returns its length.
+    pub fn respond(
+        &self,
+        verdict: Verdict,
+        source: SocketAddr,
+        credentials: &Credentials,
+        out: &mut [u8; 128],
+    ) -> Option<usize> {
+        let writer = MessageWriteMutSlice::new(out);
+        let mut response = match verdict {
+            Verdict::Valid { .. } => {
+                let mut response = Message::builder_success(&self.message, writer);
+                let mapped = XorMappedAddress::new(source, self.message.transaction_id());
+                response.add_attribute(&mapped).ok()?;
+                response
+            }
+            Verdict::RoleConflict => {
+                let mut response = Message::builder_error(&self.message, writer);
+                response.add_attribute(&ErrorCode::new(487, "Role Conflict").ok()?).ok()?;
+                response
+            }
+            Verdict::Unauthenticated => return None,
+        };
+        response.add_message_integrity_with_key(&credentials.key, IntegrityAlgorithm::Sha1).ok()?;
+        response.add_fingerprint().ok()?;
+        Some(response.finish())
+    }
+}
+
+/// Writes a connectivity check as a client sends it; for tests and load generators.
+pub fn write_check(
+    username: &str,
+    password: &str,
+    transaction: u128,
+    nominate: bool,
+    out: &mut [u8],
+) -> Option<usize> {
+    let message_type = MessageType::from_class_method(MessageClass::Request, BINDING);
+    let mut request = Message::builder(message_type, transaction.into(), MessageWriteMutSlice::new(out));
+    request.add_attribute(&Username::new(username).ok()?).ok()?;
+    request.add_attribute(&RawAttribute::new(0x0024.into(), &[0x6e, 0x7f, 0xff, 0xff])).ok()?;
+    request.add_attribute(&RawAttribute::new(0x802a.into(), &[7; 8])).ok()?;
+    if nominate {
+        request.add_attribute(&RawAttribute::new(USE_CANDIDATE, &[])).ok()?;
+    }
+    let key = ShortTermCredentials::new(password.to_owned()).make_key();
+    request.add_message_integrity_with_key(&key, IntegrityAlgorithm::Sha1).ok()?;
+    request.add_fingerprint().ok()?;
+    Some(request.finish())
+}
+
+/// Whether the check that this response answers succeeded.
+pub fn is_success(datagram: &[u8]) -> bool {
+    Message::from_bytes(datagram).is_ok_and(|message| {
+        message.class() == MessageClass::Success && message.has_attribute(Fingerprint::TYPE)
+    })
+}

@@ -1,0 +1,137 @@
+//! One track that a peer publishes.
+
+use std::sync::Arc;
+
+use signaling_core::message::{Track, TrackKind, TrackSource};
+
+use crate::codec::{Codec, MediaKind};
+use crate::rate::RateMeter;
+use crate::receive::Receiver;
+use crate::ring::{Ring, RingSize};
+use crate::rtcp::NtpTime;
+use crate::sdp::{ExtensionMap, WrittenCodec};
+use crate::worker::{PeerKey, SubscriptionKey, TransportKey};
+
+/// A key frame is asked for at most this often, however many want one.
+const KEYFRAME_INTERVAL_MICROS: u64 = 300_000;
+
+/// A published track: where its packets come from, what is kept of them, and who gets them.
+pub(crate) struct Publication {
+    pub(crate) id: Arc<str>,
+    pub(crate) peer: PeerKey,
+    pub(crate) transport: TransportKey,
+    pub(crate) mid: String,
+    pub(crate) kind: MediaKind,
+    pub(crate) source: TrackSource,
+    /// What was negotiated, by payload type.
+    pub(crate) codecs: Vec<WrittenCodec>,
+    pub(crate) extensions: ExtensionMap,
+    /// The codec of the newest packet; before one, the codec that is preferred.
+    pub(crate) codec: Codec,
+    pub(crate) ring: Ring,
+    /// The SSRC that packets come from now.
+    pub(crate) receiver: Option<Receiver>,
+    pub(crate) generation: u32,
+    /// The publisher's clocks, and when they were told.
+    pub(crate) clock: Option<SenderClock>,
+    pub(crate) subscriptions: Vec<SubscriptionKey>,
+    /// Positions that came since the last fan-out.
+    pub(crate) pending: Vec<u64>,
+    pub(crate) keyframe: KeyframeRequest,
+    pub(crate) last_packet: Option<u64>,
+    pub(crate) loudness: Loudness,
+    pub(crate) rate: RateMeter,
+}
+
+/// What a sender report said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SenderClock {
+    pub(crate) ntp: NtpTime,
+    pub(crate) rtp_timestamp: u32,
+    pub(crate) at_micros: u64,
+    pub(crate) generation: u32,
+}
+
+/// Merges everybody's wish for a key frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyframeRequest {
+    wanted: bool,
+    last_sent: Option<u64>,
+}
+
+impl KeyframeRequest {
+    /// Somebody needs one.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// One came.
+    pub(crate) fn satisfied(&mut self) {
+        self.wanted = false;
+    }
+
+    /// When to ask the publisher, in microseconds.
+    pub(crate) fn due_at(&self) -> Option<u64> {
+        self.wanted.then(|| self.last_sent.map_or(0, |at| at + KEYFRAME_INTERVAL_MICROS))
+    }
+
+    /// Notes that the publisher was asked. The wish stays until a key frame comes: the request may get lost.
+    pub(crate) fn sent(&mut self, now_micros: u64) {
+        self.last_sent = Some(now_micros);
+    }
+}
+
+/// A smoothed audio level.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loudness {
+    /// 0 (silent) to 1, a moving average over some 20 packets.
+    pub(crate) level: f32,
+}
+
+impl Loudness {
+    /// Notes the level of a packet in -dBov, 127 being silence (RFC 6464).
+    pub(crate) fn sample(&mut self, minus_dbov: u8) {
+        // Speech lies between some 10 and 60 below full scale.
+        let level = (1.0 - f32::from(minus_dbov.min(127)) / 70.0).max(0.0);
+        self.level += (level - self.level) * 0.1;
+    }
+}
+
+impl Publication {
+    /// How much of this kind of track is kept for retransmission.
+    pub(crate) fn ring_for(kind: MediaKind) -> Ring {
+        Ring::new(match kind {
+            MediaKind::Audio => RingSize::AUDIO,
+            MediaKind::Video => RingSize::VIDEO,
+        })
+    }
+
+    /// The codec that a payload type stands for.
+    pub(crate) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
+        self.codecs.iter().find(|written| written.payload_type == payload_type).map(|written| written.codec)
+    }
+
+    /// The payload type whose retransmissions come as `rtx`.
+    pub(crate) fn payload_type_of_rtx(&self, rtx: u8) -> Option<u8> {
+        self.codecs.iter().find(|written| written.rtx == Some(rtx)).map(|written| written.payload_type)
+    }
+
+    /// Whether lost packets are asked for again.
+    pub(crate) fn wants_nack(&self) -> bool {
+        self.codecs.iter().any(|written| written.codec == self.codec && written.feedback.nack)
+    }
+
+    /// As clients are told.
+    pub(crate) fn describe(&self) -> Track {
+        Track {
+            track: self.id.to_string(),
+            kind: match self.kind {
+                MediaKind::Audio => TrackKind::Audio,
+                MediaKind::Video => TrackKind::Video,
+            },
+            source: self.source,
+            simulcast: false,
+            codec: self.codec.name().to_owned(),
+        }
+    }
+}

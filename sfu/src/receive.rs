@@ -1,0 +1,249 @@
+//! The receiving half of a publisher's stream: positions, loss, jitter, and which packets to ask for again.
+
+use crate::rtcp::ReceptionReport;
+
+/// Longest gap that is asked for packet by packet; a longer one is an interruption.
+const MAX_GAP: u64 = 256;
+/// Packets asked for at the same time.
+const MAX_MISSING: usize = 512;
+/// A packet is asked for this often before it is given up.
+const MAX_TRIES: u8 = 10;
+/// Reordering in the network is given this long before a packet counts as missing.
+const REORDER_MICROS: u64 = 5_000;
+const INITIAL_RTT_MICROS: u64 = 100_000;
+/// Repeating sooner would ask again while the answer is under way.
+const MIN_REPEAT_MICROS: u64 = 20_000;
+
+/// What is known about one incoming SSRC.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) ssrc: u32,
+    clock_rate: u32,
+    /// Distance from the stream's own 48-bit index to positions of the publication.
+    shift: u64,
+    first: Option<u64>,
+    highest: u64,
+    received: u64,
+    /// `expected` and `received` at the last report.
+    reported: (u64, u64),
+    jitter: Jitter,
+    missing: Vec<Missing>,
+    rtt_micros: u64,
+}
+
+#[derive(Debug, Default)]
+struct Jitter {
+    last_transit: Option<i64>,
+    /// In units of the clock, times 16 (RFC 3550 appendix A.8).
+    scaled: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    position: u64,
+    next_at: u64,
+    last_at: u64,
+    tries: u8,
+}
+
+/// What the arrival of a packet means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// No loss, or some that is being asked for.
+    None,
+    /// So much is missing that only a new picture helps.
+    Interrupted,
+}
+
+impl Receiver {
+    /// A stream whose positions begin at `base`, plus the index it has itself.
+    pub(crate) fn new(ssrc: u32, clock_rate: u32, base: u64) -> Self {
+        Self {
+            ssrc,
+            clock_rate,
+            shift: base,
+            first: None,
+            highest: 0,
+            received: 0,
+            reported: (0, 0),
+            jitter: Jitter::default(),
+            missing: Vec::new(),
+            rtt_micros: INITIAL_RTT_MICROS,
+        }
+    }
+
+    /// The position of a packet with this SRTP index.
+    pub(crate) fn position_of_index(&self, index: u64) -> u64 {
+        self.shift + index
+    }
+
+    /// The position of a retransmitted packet, of which only 16 bits are told. `None` before the first packet.
+    pub(crate) fn position_of_sequence(&self, sequence: u16) -> Option<u64> {
+        self.first?;
+        let behind = ((self.highest.wrapping_sub(self.shift) & 0xffff) as u16).wrapping_sub(sequence);
+        if behind < 0x8000 {
+            self.highest.checked_sub(u64::from(behind)).filter(|position| *position >= self.shift)
+        } else {
+            Some(self.highest + u64::from(behind.wrapping_neg()))
+        }
+    }
+
+    /// Notes a packet that came in its own stream or as a retransmission. With `wants_again` its gap is asked for.
+    pub(crate) fn on_packet(
+        &mut self,
+        position: u64,
+        timestamp: u32,
+        now_micros: u64,
+        retransmitted: bool,
+        wants_again: bool,
+    ) -> Gap {
+        self.received += 1;
+        if let Ok(at) = self.missing.binary_search_by_key(&position, |missing| missing.position) {
+            let missing = self.missing.remove(at);
+            if retransmitted && missing.tries == 1 {
+                let sample = now_micros.saturating_sub(missing.last_at);
+                self.rtt_micros = (self.rtt_micros * 7 + sample) / 8;
+            }
+        }
+        if !retransmitted {
+            self.jitter.sample(timestamp, now_micros, self.clock_rate);
+        }
+        if self.first.is_none() {
+            self.first = Some(position);
+            self.highest = position;
+            return Gap::None;
+        }
+        if position <= self.highest {
+            return Gap::None;
+        }
+        let gap = self.highest + 1..position;
+        self.highest = position;
+        if !wants_again || gap.is_empty() {
+            return Gap::None;
+        }
+        let lost = gap.end - gap.start;
+        if lost > MAX_GAP || self.missing.len() + usize::try_from(lost).unwrap_or(MAX_MISSING) > MAX_MISSING {
+            self.missing.clear();
+            return Gap::Interrupted;
+        }
+        let next_at = now_micros + REORDER_MICROS;
+        self.missing.extend(gap.map(|position| Missing { position, next_at, last_at: 0, tries: 0 }));
+        Gap::None
+    }
+
+    /// Whether this packet is being asked for.
+    pub(crate) fn misses(&self, position: u64) -> bool {
+        self.missing.binary_search_by_key(&position, |missing| missing.position).is_ok()
+    }
+
+    /// When to ask again, in microseconds; `None` when nothing is missing.
+    pub(crate) fn next_request(&self) -> Option<u64> {
+        self.missing.iter().map(|missing| missing.next_at).min()
+    }
+
+    /// Moves the sequence numbers to ask for now into `out`, in ascending order.
+    pub(crate) fn requests(&mut self, now_micros: u64, out: &mut Vec<u16>) {
+        let repeat = (self.rtt_micros + self.rtt_micros / 4).max(MIN_REPEAT_MICROS);
+        let shift = self.shift;
+        self.missing.retain_mut(|missing| {
+            if missing.next_at > now_micros {
+                return true;
+            }
+            if missing.tries >= MAX_TRIES {
+                return false;
+            }
+            missing.tries += 1;
+            missing.last_at = now_micros;
+            missing.next_at = now_micros + repeat;
+            out.push((missing.position.wrapping_sub(shift) & 0xffff) as u16);
+            true
+        });
+    }
+
+    /// The report block about what came since the last one.
+    pub(crate) fn report(&mut self, sender_report: Option<(u32, u64)>, now_micros: u64) -> ReceptionReport {
+        let expected = self.first.map_or(0, |first| self.highest - first + 1);
+        let (expected_before, received_before) = self.reported;
+        self.reported = (expected, self.received);
+        let expected_now = expected.saturating_sub(expected_before);
+        let lost_now = expected_now.saturating_sub(self.received.saturating_sub(received_before));
+        let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255);
+        let (last_sender_report, delay_since_last) = sender_report.map_or((0, 0), |(middle, at_micros)| {
+            let delay = now_micros.saturating_sub(at_micros).saturating_mul(65_536) / 1_000_000;
+            (middle, u32::try_from(delay).unwrap_or(u32::MAX))
+        });
+        ReceptionReport {
+            ssrc: self.ssrc,
+            fraction_lost: u8::try_from(fraction_lost).unwrap_or(u8::MAX),
+            lost: u32::try_from(expected.saturating_sub(self.received).min(0x7f_ffff)).unwrap_or(0),
+            highest_sequence: (self.highest.wrapping_sub(self.shift) & 0xffff_ffff) as u32,
+            jitter: u32::try_from(self.jitter.scaled >> 4).unwrap_or(u32::MAX),
+            last_sender_report,
+            delay_since_last,
+        }
+    }
+}
+
+impl Jitter {
+    fn sample(&mut self, timestamp: u32, now_micros: u64, clock_rate: u32) {
+        let arrival = i64::try_from(u128::from(now_micros) * u128::from(clock_rate) / 1_000_000).unwrap_or(0);
+        let transit = arrival - i64::from(timestamp);
+        if let Some(last) = self.last_transit {
+            let distance = (transit - last).unsigned_abs();
+            // A jump of the timestamp (a wrap, another source) is no jitter.
+            if distance < u64::from(clock_rate) {
+                self.scaled = self.scaled + distance - ((self.scaled + 8) >> 4);
+            }
+        }
+        self.last_transit = Some(transit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(receiver: &mut Receiver, now: u64) -> Vec<u16> {
+        let mut out = Vec::new();
+        receiver.requests(now, &mut out);
+        out
+    }
+
+    #[test]
+    fn asks_for_what_is_missing_until_it_comes() {
+        let mut receiver = Receiver::new(1, 90_000, 1 << 20);
+        let base = 1 << 20;
+        receiver.on_packet(base + 65_534, 0, 0, false, true);
+        receiver.on_packet(base + 65_537, 0, 0, false, true);
+        assert!(requests(&mut receiver, 0).is_empty(), "reordering is waited for");
+        assert_eq!(requests(&mut receiver, 5_000), [65_535, 0]);
+        assert!(requests(&mut receiver, 50_000).is_empty());
+        assert_eq!(receiver.position_of_sequence(65_535), Some(base + 65_535));
+        receiver.on_packet(base + 65_535, 0, 60_000, true, true);
+        assert_eq!(requests(&mut receiver, 200_000), [0]);
+        for round in 0..20 {
+            requests(&mut receiver, 400_000 + round * 200_000);
+        }
+        assert_eq!(receiver.next_request(), None, "given up");
+    }
+
+    #[test]
+    fn a_long_gap_is_an_interruption() {
+        let mut receiver = Receiver::new(1, 90_000, 0);
+        assert_eq!(receiver.on_packet(10, 0, 0, false, true), Gap::None);
+        assert_eq!(receiver.on_packet(400, 0, 0, false, true), Gap::Interrupted);
+        assert_eq!(receiver.next_request(), None);
+    }
+
+    #[test]
+    fn reports_count_what_was_expected() {
+        let mut receiver = Receiver::new(1, 90_000, 1 << 20);
+        for position in (0..100).filter(|position| position % 4 != 3) {
+            receiver.on_packet((1 << 20) + position, 0, position * 1000, false, false);
+        }
+        let report = receiver.report(Some((77, 0)), 1_000_000);
+        assert_eq!((report.lost, report.fraction_lost, report.highest_sequence), (24, 62, 98));
+        assert_eq!((report.last_sender_report, report.delay_since_last), (77, 65_536));
+        assert_eq!(receiver.report(None, 0).fraction_lost, 0);
+    }
+}

@@ -1,0 +1,267 @@
+//! What makes the streams of changing publishers, with pauses in between, one continuous stream for a subscriber.
+
+use crate::codec::{Codec, vp8};
+use crate::ring::{PacketInfo, StoredPacket};
+
+/// Numbers a subscriber's stream.
+///
+/// A stream of the publisher is entered at a packet where a decoder can start, and from there on positions map to the
+/// subscriber's sequence numbers by one distance. Entering again begins right after the last number used, so no number
+/// is ever given to two packets: that is what keeps SRTP nonces unique.
+#[derive(Debug)]
+pub(crate) struct Rewrite {
+    /// The next unused index; its lower 16 bits are the sequence number.
+    next: u64,
+    mapping: Option<Mapping>,
+    /// Timestamp last sent and when, to carry on from after a change of source.
+    last: Option<(u32, u64)>,
+    /// Newest picture id and TL0PICIDX sent.
+    last_picture: Option<(u16, u8)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mapping {
+    generation: u32,
+    /// Position at which the publisher's stream was entered.
+    entered_at: u64,
+    /// Index given to it.
+    index: u64,
+    timestamp_shift: u32,
+    picture_shift: u16,
+    tl0_shift: u8,
+}
+
+/// How to send one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    /// 48-bit index; its lower 16 bits are the sequence number.
+    pub(crate) index: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) picture_shift: u16,
+    pub(crate) tl0_shift: u8,
+}
+
+impl Rewrite {
+    /// A new stream. `first` should be random and below 2^15, so that a loss at the beginning is no rollover.
+    pub(crate) fn new(first: u16) -> Self {
+        Self { next: u64::from(first & 0x7fff), mapping: None, last: None, last_picture: None }
+    }
+
+    /// Stops at once; the next packet where a decoder can start enters anew.
+    pub(crate) fn leave(&mut self) {
+        self.mapping = None;
+    }
+
+    /// Whether a packet of this stream would be forwarded only if a decoder can start at it.
+    pub(crate) fn waits(&self, generation: u32) -> bool {
+        self.mapping.is_none_or(|mapping| mapping.generation != generation)
+    }
+
+    /// Decides about a packet of the publisher; `None` when it is not for this subscriber. `now_micros` runs evenly.
+    pub(crate) fn apply(
+        &mut self,
+        packet: &StoredPacket<'_>,
+        codec: Codec,
+        now_micros: u64,
+    ) -> Option<Rewritten> {
+        let info = packet.info;
+        if self.waits(info.generation) {
+            if !info.starts_picture {
+                return None;
+            }
+            self.enter(packet, codec, now_micros);
+        }
+        let rewritten = self.at(&info)?;
+        self.next = self.next.max(rewritten.index + 1);
+        self.last = Some((rewritten.timestamp, now_micros));
+        if codec == Codec::Vp8 {
+            self.remember_picture(packet.payload, &rewritten);
+        }
+        Some(rewritten)
+    }
+
+    /// How a packet was sent, for its retransmission; `None` when it was not.
+    pub(crate) fn at(&self, info: &PacketInfo) -> Option<Rewritten> {
+        let mapping = self.mapping.filter(|mapping| mapping.generation == info.generation)?;
+        Some(Rewritten {
+            index: mapping.index + info.position.checked_sub(mapping.entered_at)?,
+            timestamp: info.timestamp.wrapping_add(mapping.timestamp_shift),
+            picture_shift: mapping.picture_shift,
+            tl0_shift: mapping.tl0_shift,
+        })
+    }
+
+    /// The publisher's position of a sequence number that was sent lately.
+    pub(crate) fn position_of(&self, sequence: u16) -> Option<u64> {
+        let mapping = self.mapping?;
+        let newest = self.next.checked_sub(1)?;
+        let behind = u64::from((newest & 0xffff) as u16).wrapping_sub(u64::from(sequence)) & 0xffff;
+        let index = newest.checked_sub(behind)?;
+        Some(mapping.entered_at + index.checked_sub(mapping.index)?)
+    }
+
+    /// The distance from the publisher's timestamps to those sent.
+    pub(crate) fn timestamp_shift(&self) -> Option<u32> {
+        self.mapping.map(|mapping| mapping.timestamp_shift)
+    }
+
+    fn enter(&mut self, packet: &StoredPacket<'_>, codec: Codec, now_micros: u64) {
+        let info = packet.info;
+        let timestamp_shift = self.last.map_or(0, |(timestamp, at_micros)| {
+            let elapsed = now_micros.saturating_sub(at_micros) * u64::from(codec.clock_rate()) / 1_000_000;
+            // At least one tick: equal timestamps would make two pictures one.
+            let continued = timestamp.wrapping_add(u32::try_from(elapsed.max(1)).unwrap_or(1));
+            continued.wrapping_sub(info.timestamp)
+        });
+        let (mut picture_shift, mut tl0_shift) = (0, 0);
+        if let (Codec::Vp8, Some((picture, tl0)), Some(descriptor)) =
+            (codec, self.last_picture, vp8::Descriptor::parse(packet.payload))
+        {
+            picture_shift =
+                descriptor.picture_id.map_or(0, |id| picture.wrapping_add(1).wrapping_sub(id.value));
+            tl0_shift = descriptor.tl0.map_or(0, |(_, value)| tl0.wrapping_add(1).wrapping_sub(value));
+        }
+        self.mapping = Some(Mapping {
+            generation: info.generation,
+            entered_at: info.position,
+            index: self.next,
+            timestamp_shift,
+            picture_shift,
+            tl0_shift,
+        });
+    }
+
+    fn remember_picture(&mut self, payload: &[u8], rewritten: &Rewritten) {
+        let Some(descriptor) = vp8::Descriptor::parse(payload) else { return };
+        let (mut picture, mut tl0) = self.last_picture.unwrap_or_default();
+        let is_first = self.last_picture.is_none();
+        if let Some(id) = descriptor.picture_id {
+            let sent = id.value.wrapping_add(rewritten.picture_shift) & 0x7fff;
+            // Forward modulo 2^15; a late packet does not move it back.
+            if is_first || sent.wrapping_sub(picture) & 0x7fff < 0x4000 {
+                picture = sent;
+            }
+        }
+        if let Some((_, value)) = descriptor.tl0 {
+            let sent = value.wrapping_add(rewritten.tl0_shift);
+            if is_first || sent.wrapping_sub(tl0) < 0x80 {
+                tl0 = sent;
+            }
+        }
+        self.last_picture = Some((picture, tl0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        reason = "test code"
+    )]
+
+    use super::*;
+
+    fn packet(position: u64, timestamp: u32, starts_picture: bool, generation: u32) -> StoredPacket<'static> {
+        let info =
+            PacketInfo { position, timestamp, marker: false, payload_type: 96, starts_picture, generation };
+        StoredPacket { info, extensions: &[], payload: &[] }
+    }
+
+    const VP9: Codec = Codec::Vp9 { profile: 0 };
+
+    #[test]
+    fn enters_at_a_key_frame_and_keeps_gaps() {
+        let mut rewrite = Rewrite::new(500);
+        assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, 0), None);
+        assert_eq!(
+            rewrite.apply(&packet(11, 3000, true, 0), VP9, 0).map(|r| (r.index, r.timestamp)),
+            Some((500, 3000))
+        );
+        assert_eq!(
+            rewrite.apply(&packet(14, 6000, false, 0), VP9, 0).map(|r| r.index),
+            Some(503),
+            "loss stays visible"
+        );
+        assert_eq!(rewrite.apply(&packet(12, 3000, false, 0), VP9, 0).map(|r| r.index), Some(501), "late");
+        assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, 0), None, "before the entry");
+        assert_eq!(rewrite.position_of(503), Some(14));
+        assert_eq!(rewrite.position_of(500), Some(11));
+        assert_eq!(rewrite.position_of(499), None);
+    }
+
+    #[test]
+    fn a_change_of_source_continues_numbers_and_time() {
+        let mut rewrite = Rewrite::new(0x7fff);
+        rewrite.apply(&packet(100, 90_000, true, 0), VP9, 1_000_000).unwrap();
+        rewrite.apply(&packet(104, 93_000, false, 0), VP9, 1_033_000).unwrap();
+        assert!(rewrite.waits(1));
+        assert_eq!(rewrite.apply(&packet(70_000, 5, false, 1), VP9, 1_500_000), None);
+        let entered = rewrite.apply(&packet(70_001, 5, true, 1), VP9, 2_033_000).unwrap();
+        assert_eq!(entered.index, 0x7fff + 5);
+        assert_eq!(entered.timestamp, 93_000 + 90_000, "one second at 90 kHz");
+        assert_eq!(
+            rewrite.apply(&packet(105, 96_000, false, 0), VP9, 2_040_000),
+            None,
+            "the old source is over"
+        );
+        assert_eq!(rewrite.position_of((0x7fff + 5) as u16), Some(70_001));
+        assert_eq!(rewrite.position_of(0x7fff), None, "sent from the old source");
+    }
+
+    #[test]
+    fn no_index_is_given_twice() {
+        let mut rewrite = Rewrite::new(3);
+        let mut used = std::collections::HashSet::new();
+        let mut state = 11_u64;
+        let (mut position, mut generation) = (1_000, 0);
+        let mut sent = std::collections::HashSet::new();
+        for step in 0..50_000_u64 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            match state >> 59 {
+                0 => rewrite.leave(),
+                1 => {
+                    generation += 1;
+                    position += 65_536;
+                }
+                _ => {}
+            }
+            position += state >> 40 & 3;
+            let late = position - (state >> 30 & 7);
+            // A publication stores each position once, so each is offered once.
+            if !sent.insert((late, generation)) {
+                continue;
+            }
+            if let Some(rewritten) =
+                rewrite.apply(&packet(late, 0, (state >> 20).is_multiple_of(8), generation), VP9, step)
+            {
+                assert!(used.insert(rewritten.index), "{} at step {step}", rewritten.index);
+            }
+        }
+        assert!(used.len() > 10_000);
+    }
+
+    #[test]
+    fn vp8_picture_ids_continue() {
+        let payload = |id: u16| {
+            let [high, low] = (id | 0x8000).to_be_bytes();
+            [0x90, 0xe0, high, low, 9, 0x20, 0x00]
+        };
+        let mut rewrite = Rewrite::new(0);
+        let first = payload(0x7ffe);
+        let mut stored = packet(1, 0, true, 0);
+        stored.payload = &first;
+        assert_eq!(rewrite.apply(&stored, Codec::Vp8, 0).unwrap().picture_shift, 0);
+        let second = payload(0x7fff);
+        let mut stored = packet(2, 3000, false, 0);
+        stored.payload = &second;
+        rewrite.apply(&stored, Codec::Vp8, 33_000).unwrap();
+        let other = payload(77);
+        let mut stored = packet(3, 0, true, 1);
+        stored.payload = &other;
+        let entered = rewrite.apply(&stored, Codec::Vp8, 66_000).unwrap();
+        assert_eq!(77_u16.wrapping_add(entered.picture_shift) & 0x7fff, 0);
+        assert_eq!(9_u8.wrapping_add(entered.tl0_shift), 10);
+    }
+}

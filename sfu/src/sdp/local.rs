@@ -1,0 +1,262 @@
+//! Our own descriptions.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::{ExtensionMap, Feedback, RemoteSection, Setup};
+use crate::codec::{Codec, MediaKind};
+use crate::dtls::Fingerprint;
+
+/// `a=sendrecv` and its three relatives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Both ways.
+    SendRecv,
+    /// Only from the describer.
+    SendOnly,
+    /// Only to the describer.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether the describer sends.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the describer receives.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// A codec as we write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenCodec {
+    /// The codec.
+    pub codec: Codec,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The payload type of its retransmissions.
+    pub rtx: Option<u8>,
+    /// Its format parameters, empty for none.
+    pub fmtp: String,
+    /// Feedback that we announce.
+    pub feedback: Feedback,
+}
+
+/// `a=msid` and the SSRCs of what we send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Msid {
+    /// Stream: the publishing peer.
+    pub stream: String,
+    /// Track.
+    pub track: String,
+    /// SSRC of the stream.
+    pub ssrc: u32,
+    /// SSRC of its retransmissions.
+    pub rtx_ssrc: Option<u32>,
+}
+
+/// What a section of ours says.
+#[derive(Clone, Debug)]
+pub enum SectionState {
+    /// Media flows, or may once there is some.
+    Active {
+        /// From our point of view.
+        direction: Direction,
+        /// Codecs in order of preference.
+        codecs: Vec<WrittenCodec>,
+        /// Header extensions.
+        extensions: ExtensionMap,
+        /// What we send, if we do.
+        msid: Option<Msid>,
+    },
+    /// The section is refused with port 0; its formats are echoed since an m-line needs some.
+    Rejected {
+        /// The media name of the offer.
+        media: String,
+        /// The transport protocol of the offer.
+        protocol: String,
+        /// The formats of the offer.
+        formats: Vec<String>,
+    },
+}
+
+/// One m-line of ours.
+#[derive(Clone, Debug)]
+pub struct LocalSection {
+    /// `a=mid`.
+    pub mid: String,
+    /// Audio or video; meaningless in a rejected section.
+    pub kind: MediaKind,
+    /// The rest.
+    pub state: SectionState,
+}
+
+impl LocalSection {
+    /// Refuses a section of an offer.
+    pub fn reject(offered: &RemoteSection) -> Self {
+        Self {
+            mid: offered.mid.clone(),
+            kind: offered.kind.unwrap_or(MediaKind::Audio),
+            state: SectionState::Rejected {
+                media: offered.media.clone(),
+                protocol: offered.protocol.clone(),
+                formats: offered.formats.clone(),
+            },
+        }
+    }
+}
+
+/// An offer or answer of ours.
+#[derive(Debug)]
+pub struct LocalDescription<'a> {
+    /// `o=` session id.
+    pub session: u64,
+    /// `o=` version, which grows with each description.
+    pub version: u64,
+    /// ICE user name fragment.
+    pub ufrag: &'a str,
+    /// ICE password.
+    pub password: &'a str,
+    /// Our certificate.
+    pub fingerprint: Fingerprint,
+    /// Our DTLS role.
+    pub setup: Setup,
+    /// Host candidates, best first.
+    pub candidates: &'a [SocketAddr],
+    /// Media sections.
+    pub sections: &'a [LocalSection],
+}
+
+impl LocalDescription<'_> {
+    /// Writes the description.
+    pub fn to_sdp(&self) -> String {
+        let mut out = String::with_capacity(4096);
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        write!(out, "v=0\r\no=- {} {} IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", self.session, self.version)?;
+        out.push_str("a=group:BUNDLE");
+        for section in self.accepted() {
+            write!(out, " {}", section.mid)?;
+        }
+        out.push_str("\r\na=ice-lite\r\na=msid-semantic:WMS *\r\n");
+        let first = self.accepted().next().map(|section| section.mid.as_str());
+        for section in self.sections {
+            match &section.state {
+                SectionState::Rejected { media, protocol, formats } => {
+                    write!(out, "m={media} 0 {protocol} {}\r\n", formats.join(" "))?;
+                    write!(out, "c=IN IP4 0.0.0.0\r\na=mid:{}\r\na=inactive\r\n", section.mid)?;
+                }
+                SectionState::Active { direction, codecs, extensions, msid } => {
+                    self.write_transport(out, section, codecs, first == Some(section.mid.as_str()))?;
+                    write!(out, "a={}\r\n", direction.as_str())?;
+                    for (extension, id) in extensions.iter() {
+                        write!(out, "a=extmap:{id} {}\r\n", extension.uri())?;
+                    }
+                    for codec in codecs {
+                        write_codec(out, codec)?;
+                    }
+                    if let Some(msid) = msid {
+                        write_msid(out, msid)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = &LocalSection> {
+        self.sections.iter().filter(|section| matches!(section.state, SectionState::Active { .. }))
+    }
+
+    fn write_transport(
+        &self,
+        out: &mut String,
+        section: &LocalSection,
+        codecs: &[WrittenCodec],
+        is_first: bool,
+    ) -> std::fmt::Result {
+        write!(out, "m={} 9 UDP/TLS/RTP/SAVPF", section.kind.as_str())?;
+        for codec in codecs {
+            write!(out, " {}", codec.payload_type)?;
+            if let Some(rtx) = codec.rtx {
+                write!(out, " {rtx}")?;
+            }
+        }
+        write!(out, "\r\nc=IN IP4 0.0.0.0\r\na=mid:{}\r\n", section.mid)?;
+        write!(out, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", self.ufrag, self.password)?;
+        let setup = match self.setup {
+            Setup::Active => "active",
+            Setup::Passive => "passive",
+            Setup::ActPass => "actpass",
+        };
+        write!(out, "a=fingerprint:sha-256 {}\r\na=setup:{setup}\r\n", self.fingerprint)?;
+        out.push_str("a=rtcp-mux\r\na=rtcp-rsize\r\n");
+        // Bundled sections share the transport of the first.
+        if is_first {
+            out.extend(candidate_lines(self.candidates));
+            out.push_str("a=end-of-candidates\r\n");
+        }
+        Ok(())
+    }
+}
+
+/// Host candidates as lines of SDP, the earlier the more preferred (RFC 8445 section 5.1.2.1).
+pub(crate) fn candidate_lines(candidates: &[SocketAddr]) -> impl Iterator<Item = String> + '_ {
+    candidates.iter().zip(0_u32..).map(|(candidate, at)| {
+        let priority = 126 << 24 | 65_535_u32.saturating_sub(at) << 8 | 255;
+        let (ip, port) = (candidate.ip(), candidate.port());
+        format!("a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", at + 1)
+    })
+}
+
+fn write_codec(out: &mut String, written: &WrittenCodec) -> std::fmt::Result {
+    let WrittenCodec { codec, payload_type, rtx, fmtp, feedback } = written;
+    write!(out, "a=rtpmap:{payload_type} {}\r\n", codec.rtpmap())?;
+    if !fmtp.is_empty() {
+        write!(out, "a=fmtp:{payload_type} {fmtp}\r\n")?;
+    }
+    let lines = [
+        (feedback.transport_cc, "transport-cc"),
+        (feedback.remb, "goog-remb"),
+        (feedback.nack, "nack"),
+        (feedback.pli, "nack pli"),
+        (feedback.fir, "ccm fir"),
+    ];
+    for (_, line) in lines.into_iter().filter(|(on, _)| *on) {
+        write!(out, "a=rtcp-fb:{payload_type} {line}\r\n")?;
+    }
+    if let Some(rtx) = rtx {
+        let clock = codec.clock_rate();
+        write!(out, "a=rtpmap:{rtx} rtx/{clock}\r\na=fmtp:{rtx} apt={payload_type}\r\n")?;
+    }
+    Ok(())
+}
+
+fn write_msid(out: &mut String, msid: &Msid) -> std::fmt::Result {
+    write!(out, "a=msid:{} {}\r\n", msid.stream, msid.track)?;
+    if let Some(rtx) = msid.rtx_ssrc {
+        write!(out, "a=ssrc-group:FID {} {rtx}\r\n", msid.ssrc)?;
+    }
+    for ssrc in [Some(msid.ssrc), msid.rtx_ssrc].into_iter().flatten() {
+        write!(out, "a=ssrc:{ssrc} cname:{}\r\n", msid.stream)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! A client's description, reduced to what matters to a forwarder.
+
+use std::io::Cursor;
+
+use rtc_sdp::{MediaDescription, SessionDescription};
+
+use super::{Direction, Extension, ExtensionMap, MAX_LEN, MAX_SECTIONS, SdpError};
+use crate::codec::{Codec, MediaKind, parameter};
+use crate::dtls::Fingerprint;
+
+/// `a=setup` (RFC 4145).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// Sends the `ClientHello`.
+    Active,
+    /// Waits for it.
+    Passive,
+    /// Leaves it to the answer.
+    ActPass,
+}
+
+/// A whole offer or answer.
+#[derive(Clone, Debug)]
+pub struct RemoteDescription {
+    /// The client's user name fragment; a change of it is an ICE restart.
+    pub ufrag: String,
+    /// The SHA-256 of the certificate that the client will show.
+    pub fingerprint: Fingerprint,
+    /// DTLS role.
+    pub setup: Setup,
+    /// Media sections in order.
+    pub sections: Vec<RemoteSection>,
+}
+
+/// One m-line with its attributes.
+#[derive(Clone, Debug)]
+pub struct RemoteSection {
+    /// `a=mid`.
+    pub mid: String,
+    /// `None` for data channels and whatever else.
+    pub kind: Option<MediaKind>,
+    /// The media name as written, for a rejection.
+    pub media: String,
+    /// The transport protocol as written, for a rejection.
+    pub protocol: String,
+    /// The formats as written, for a rejection.
+    pub formats: Vec<String>,
+    /// Port 0 without `bundle-only`: the section is off.
+    pub rejected: bool,
+    /// From the client's point of view.
+    pub direction: Direction,
+    /// Codecs known here, in the client's order.
+    pub codecs: Vec<OfferedCodec>,
+    /// Header extensions known here.
+    pub extensions: ExtensionMap,
+    /// SSRCs announced: the stream's own, and that of its retransmissions.
+    pub ssrcs: Vec<(u32, Option<u32>)>,
+}
+
+/// A payload type that means something here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedCodec {
+    /// The codec.
+    pub codec: Codec,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The payload type of its retransmissions (RFC 4588).
+    pub rtx: Option<u8>,
+    /// Its format parameters as written.
+    pub fmtp: String,
+    /// Feedback that the client understands.
+    pub feedback: Feedback,
+}
+
+/// `a=rtcp-fb` lines of one payload type.
+#[allow(clippy::struct_excessive_bools, reason = "each is a line that is there or is not")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Feedback {
+    /// `nack`
+    pub nack: bool,
+    /// `nack pli`
+    pub pli: bool,
+    /// `ccm fir`
+    pub fir: bool,
+    /// `transport-cc`
+    pub transport_cc: bool,
+    /// `goog-remb`
+    pub remb: bool,
+}
+
+/// The body of a trickle or restart request (RFC 8840): only credentials matter to a lite agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteFragment {
+    /// The fragment's user name fragment.
+    pub ufrag: Option<String>,
+    /// Candidates in it.
+    pub candidates: usize,
+}
+
+impl RemoteFragment {
+    /// Reads an SDP fragment.
+    pub fn parse(text: &str) -> Result<Self, SdpError> {
+        if text.len() > MAX_LEN {
+            return Err(SdpError::TooLarge);
+        }
+        let mut fragment = Self { ufrag: None, candidates: 0 };
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            if line.get(1..2).is_none_or(|sign| sign != "=") {
+                return Err(SdpError::Malformed);
+            }
+            if let Some(ufrag) = line.strip_prefix("a=ice-ufrag:") {
+                fragment.ufrag.get_or_insert_with(|| ufrag.trim().to_owned());
+            } else if line.starts_with("a=candidate:") {
+                fragment.candidates += 1;
+            }
+        }
+        Ok(fragment)
+    }
+}
+
+impl RemoteDescription {
+    /// Reads an offer or an answer.
+    pub fn parse(text: &str) -> Result<Self, SdpError> {
+        if text.len() > MAX_LEN {
+            return Err(SdpError::TooLarge);
+        }
+        // Counted before parsing: the parser's work should be bounded too.
+        if text.matches("\nm=").count() > MAX_SECTIONS {
+            return Err(SdpError::TooLarge);
+        }
+        let session =
+            SessionDescription::unmarshal(&mut Cursor::new(text)).map_err(|_| SdpError::Malformed)?;
+        let anywhere = |key: &str| -> Option<&str> {
+            let on_session = session
+                .attributes
+                .iter()
+                .find(|attribute| attribute.key == key)
+                .and_then(|a| a.value.as_deref());
+            // Sections that are off may lack what the others share.
+            on_session.or_else(|| session.media_descriptions.iter().find_map(|m| m.attribute(key).flatten()))
+        };
+        let fingerprint = fingerprints(&session)
+            .find_map(|value| {
+                let (algorithm, digest) = value.split_once(' ')?;
+                algorithm.eq_ignore_ascii_case("sha-256").then(|| Fingerprint::parse(digest)).flatten()
+            })
+            .ok_or(SdpError::Missing("sha-256 fingerprint"))?;
+        let setup = match anywhere("setup") {
+            Some("active") => Setup::Active,
+            Some("passive") => Setup::Passive,
+            Some("actpass") => Setup::ActPass,
+            _ => return Err(SdpError::Missing("setup")),
+        };
+        let ufrag = anywhere("ice-ufrag").filter(|value| (4..=256).contains(&value.len()));
+        anywhere("ice-pwd")
+            .filter(|value| (22..=256).contains(&value.len()))
+            .ok_or(SdpError::Missing("ice-pwd"))?;
+        let inherited = direction_of(session.attributes.iter().map(|a| a.key.as_str()));
+        let sections = session
+            .media_descriptions
+            .iter()
+            .enumerate()
+            .map(|(at, media)| section(at, media, inherited))
+            .collect::<Vec<_>>();
+        // What stands in our descriptions as it came must be one word (RFC 5888 section 4).
+        let is_token =
+            |mid: &str| !mid.is_empty() && mid.len() <= 32 && mid.bytes().all(|b| b.is_ascii_graphic());
+        if !sections.iter().all(|section| is_token(&section.mid)) {
+            return Err(SdpError::Malformed);
+        }
+        if sections.iter().enumerate().any(|(at, s)| sections.iter().skip(at + 1).any(|t| t.mid == s.mid)) {
+            return Err(SdpError::Malformed);
+        }
+        Ok(Self {
+            ufrag: ufrag.ok_or(SdpError::Missing("ice-ufrag"))?.to_owned(),
+            fingerprint,
+            setup,
+            sections,
+        })
+    }
+}
+
+fn fingerprints(session: &SessionDescription) -> impl Iterator<Item = &str> {
+    let in_media = session.media_descriptions.iter().flat_map(|media| &media.attributes);
+    in_media
+        .chain(&session.attributes)
+        .filter(|attribute| attribute.key == "fingerprint")
+        .filter_map(|attribute| attribute.value.as_deref())
+}
+
+fn direction_of<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<Direction> {
+    keys.find_map(|key| match key {
+        "sendrecv" => Some(Direction::SendRecv),
+        "sendonly" => Some(Direction::SendOnly),
+        "recvonly" => Some(Direction::RecvOnly),
+        "inactive" => Some(Direction::Inactive),
+        _ => None,
+    })
+}
+
+fn section(at: usize, media: &MediaDescription, inherited: Option<Direction>) -> RemoteSection {
+    let name = &media.media_name;
+    let kind = match name.media.as_str() {
+        "audio" => Some(MediaKind::Audio),
+        "video" => Some(MediaKind::Video),
+        _ => None,
+    };
+    let values = |key: &'static str| {
+        media.attributes.iter().filter(move |a| a.key == key).filter_map(|a| a.value.as_deref())
+    };
+    let mut extensions = ExtensionMap::default();
+    for value in values("extmap") {
+        let mut words = value.split_ascii_whitespace();
+        let id = words.next().and_then(|id| id.split('/').next()).and_then(|id| id.parse::<u8>().ok());
+        if let (Some(id @ 1..=254), Some(extension)) = (id, words.next().and_then(Extension::from_uri)) {
+            extensions.set(extension, id);
+        }
+    }
+    RemoteSection {
+        mid: media.attribute("mid").flatten().map_or_else(|| at.to_string(), str::to_owned),
+        kind,
+        media: name.media.clone(),
+        protocol: name.protos.join("/"),
+        formats: name.formats.clone(),
+        rejected: name.port.value == 0 && !media.has_attribute("bundle-only"),
+        direction: direction_of(media.attributes.iter().map(|a| a.key.as_str()))
+            .or(inherited)
+            .unwrap_or(Direction::SendRecv),
+        codecs: kind.map(|kind| codecs(kind, &name.formats, &values)).unwrap_or_default(),
+        extensions,
+        ssrcs: ssrcs(values("ssrc"), values("ssrc-group")),
+    }
+}
+
+/// Joins rtpmap, fmtp and rtcp-fb of the payload types that the m-line really lists.
+fn codecs<'a, I: Iterator<Item = &'a str>>(
+    kind: MediaKind,
+    formats: &[String],
+    values: &impl Fn(&'static str) -> I,
+) -> Vec<OfferedCodec> {
+    let of = |key: &'static str, payload_type: &str| {
+        let payload_type = payload_type.to_owned();
+        values(key).filter_map(move |value| {
+            let (number, rest) = value.split_once(' ')?;
+            (number == payload_type || number == "*").then_some(rest.trim())
+        })
+    };
+    let encoding = |format: &str| -> Option<(String, u32)> {
+        let mut parts = of("rtpmap", format).next()?.split('/');
+        Some((parts.next()?.to_owned(), parts.next()?.parse().ok()?))
+    };
+    let mut codecs = Vec::new();
+    for format in formats {
+        let (Ok(payload_type @ 0..=127), Some((name, clock))) = (format.parse::<u8>(), encoding(format))
+        else {
+            continue;
+        };
+        let fmtp = of("fmtp", format).next().unwrap_or_default();
+        let Some(codec) = Codec::parse(&name, clock, fmtp).filter(|codec| codec.kind() == kind) else {
+            continue;
+        };
+        let rtx = formats.iter().find(|rtx| {
+            encoding(rtx).is_some_and(|(name, _)| name.eq_ignore_ascii_case("rtx"))
+                && of("fmtp", rtx).next().and_then(|fmtp| parameter(fmtp, "apt")) == Some(format)
+        });
+        let mut feedback = Feedback::default();
+        for line in of("rtcp-fb", format) {
+            match line {
+                "nack" => feedback.nack = true,
+                "nack pli" => feedback.pli = true,
+                "ccm fir" => feedback.fir = true,
+                "transport-cc" => feedback.transport_cc = true,
+                "goog-remb" => feedback.remb = true,
+                _ => {}
+            }
+        }
+        let rtx = rtx.and_then(|rtx| rtx.parse().ok()).filter(|rtx| *rtx <= 127);
+        codecs.push(OfferedCodec { codec, payload_type, rtx, fmtp: fmtp.to_owned(), feedback });
+    }
+    codecs
+}
+
+/// Pairs of stream and retransmission, in the order announced. More than eight are of no use to anybody.
+fn ssrcs<'a>(
+    lines: impl Iterator<Item = &'a str>,
+    groups: impl Iterator<Item = &'a str>,
+) -> Vec<(u32, Option<u32>)> {
+    let pairs: Vec<(u32, u32)> = groups
+        .filter_map(|group| {
+            let mut words = group.split_ascii_whitespace();
+            (words.next()? == "FID").then_some(())?;
+            Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+        })
+        .take(8)
+        .collect();
+    let mut found: Vec<(u32, Option<u32>)> = Vec::new();
+    for ssrc in lines.filter_map(|line| line.split_ascii_whitespace().next()?.parse::<u32>().ok()) {
+        let is_retransmission = pairs.iter().any(|(_, rtx)| *rtx == ssrc);
+        if found.len() < 8 && !is_retransmission && !found.iter().any(|(known, _)| *known == ssrc) {
+            found.push((ssrc, pairs.iter().find(|(primary, _)| *primary == ssrc).map(|(_, rtx)| *rtx)));
+        }
+    }
+    found
+}

@@ -1,0 +1,171 @@
+//! The media server as a whole: workers for the caller to run, and a handle to speak to them.
+
+use std::io::{PipeReader, PipeWriter, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
+
+use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId, shard_hash};
+
+use crate::config::Config;
+use crate::dtls::Identity;
+use crate::error::SfuError;
+use crate::handover::HandOver;
+use crate::path::Path;
+use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker};
+
+/// Inputs that may wait for a worker.
+const MAILBOX: usize = 16_384;
+
+/// The media server.
+pub struct Sfu;
+
+impl Sfu {
+    /// Makes the workers and the handle. Nothing runs until the caller runs the seats, each on a thread of its own
+    /// ([`driver::run`](crate::driver::run)) or by hand.
+    #[allow(clippy::new_ret_no_self, reason = "the server is its handle and its workers")]
+    pub fn new(config: Config, epoch: Instant) -> Result<(SfuHandle, Vec<Seat>), SfuError> {
+        if config.workers == 0 || config.workers > 1_024 {
+            return Err(SfuError::Config("1 to 1,024 workers"));
+        }
+        let workers = config.workers;
+        let shared = Arc::new(Shared { identity: Identity::generate()?, config });
+        let mut wakes = Vec::new();
+        let mut pipes = Vec::new();
+        for _ in 0..workers {
+            let (read, write) = std::io::pipe()?;
+            wakes.push(Arc::new(Wake { signalled: AtomicBool::new(false), pipe: write }));
+            pipes.push(read);
+        }
+        let mut mailboxes = Vec::new();
+        let mut seats = Vec::new();
+        let relations = HandOver::between(&wakes).into_iter();
+        for (index, ((hand_over, wake), wake_pipe)) in (0..).zip(relations.zip(wakes).zip(pipes)) {
+            let (sender, inputs) = sync_channel(MAILBOX);
+            mailboxes.push(Mailbox { inputs: sender, wake: Arc::clone(&wake) });
+            let worker = Worker::new(index, Arc::clone(&shared), epoch);
+            seats.push(Seat { worker, inputs, hand_over, wake, wake_pipe });
+        }
+        Ok((SfuHandle { mailboxes: mailboxes.into() }, seats))
+    }
+}
+
+/// A worker with its mailbox.
+pub struct Seat {
+    /// The state machine.
+    pub worker: Worker,
+    inputs: Receiver<Input>,
+    hand_over: HandOver,
+    pub(crate) wake: Arc<Wake>,
+    pub(crate) wake_pipe: PipeReader,
+}
+
+impl Seat {
+    /// Takes a datagram from this seat's socket, for this worker or for another one. It is opened in place.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
+        self.hand_over.dispatch(&mut self.worker, now, path, datagram);
+    }
+
+    /// Ends a batch of datagrams: hands over what is for others, and sends on what is for this one.
+    pub fn end_batch(&mut self, now: Instant) {
+        self.hand_over.flush();
+        self.worker.fan_out(now);
+    }
+
+    /// Takes everything that waits: what the rooms ask, and what other workers hand over.
+    pub fn take_inputs(&mut self, now: Instant) {
+        self.hand_over.take(&mut self.worker, now);
+        self.worker.fan_out(now);
+        while let Ok(input) = self.inputs.try_recv() {
+            self.worker.handle_input(now, input);
+        }
+    }
+}
+
+/// Wakes a driver out of its wait: one byte in a pipe, never more.
+pub(crate) struct Wake {
+    signalled: AtomicBool,
+    pipe: PipeWriter,
+}
+
+impl Wake {
+    pub(crate) fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
+            // A driver that is gone needs no waking.
+            let _ = (&self.pipe).write_all(&[1]);
+        }
+    }
+
+    /// Call after the byte was read and before the mailbox is emptied.
+    pub(crate) fn reset(&self) {
+        self.signalled.store(false, Ordering::Release);
+    }
+}
+
+#[derive(Clone)]
+struct Mailbox {
+    inputs: SyncSender<Input>,
+    wake: Arc<Wake>,
+}
+
+/// The mailbox of a worker is full, or the worker is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the media server is overloaded")]
+pub struct Overloaded;
+
+/// Speaks to the workers. Cheap to clone; never blocks.
+#[derive(Clone)]
+pub struct SfuHandle {
+    mailboxes: Arc<[Mailbox]>,
+}
+
+impl SfuHandle {
+    /// Hands an input to the worker that has the room.
+    pub fn send(&self, input: Input) -> Result<(), Overloaded> {
+        let room = match &input {
+            Input::Demand { room, .. } | Input::Offer { room, .. } | Input::Fragment { room, .. } => room,
+        };
+        let workers = self.mailboxes.len().max(1) as u64;
+        let index = usize::try_from(shard_hash(room) % workers).unwrap_or(0);
+        let mailbox = self.mailboxes.get(index).ok_or(Overloaded)?;
+        let result = mailbox.inputs.try_send(input);
+        mailbox.wake.signal();
+        result.map_err(|error| match error {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => Overloaded,
+        })
+    }
+
+    /// A WHIP or WHEP client's offer. The peer must have joined before, by [`MediaDemand::Join`].
+    pub fn offer(
+        &self,
+        room: RoomId,
+        peer: PeerId,
+        session: HttpSession,
+        sdp: String,
+        via: Option<IpAddr>,
+        reply: Reply<Answer>,
+    ) -> Result<(), Overloaded> {
+        self.send(Input::Offer { room, peer, session, sdp, via, reply })
+    }
+
+    /// A WHIP or WHEP client's PATCH. The reply is `None` for candidates, and the answering fragment for a restart.
+    pub fn fragment(
+        &self,
+        room: RoomId,
+        peer: PeerId,
+        sdp: String,
+        reply: Reply<Option<String>>,
+    ) -> Result<(), Overloaded> {
+        self.send(Input::Fragment { room, peer, sdp, reply })
+    }
+}
+
+impl MediaPlane for SfuHandle {
+    fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+        if self.send(Input::Demand { room: room.clone(), demand }).is_err() {
+            tracing::error!(%room, "the media server takes no more demands");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Pictures and sound that carry what a test wants to know, and a receiver that plays them.
+
+use std::collections::BTreeMap;
+
+use crate::wire::{u16_at, u32_at, u64_at};
+
+/// Payload bytes of each packet.
+pub const SAMPLE_BYTES: usize = 1_100;
+const DESCRIPTOR: usize = 4;
+const BODY: usize = DESCRIPTOR + 1;
+
+/// What a video packet carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Counts pictures.
+    pub number: u32,
+    /// Which packet of the picture.
+    pub packet: u16,
+    /// Packets of the picture.
+    pub packets: u16,
+    /// Needs no other picture.
+    pub is_key: bool,
+    /// When it was sent, in the test's microseconds.
+    pub sent_micros: u64,
+}
+
+impl Frame {
+    /// A VP8 payload of [`SAMPLE_BYTES`].
+    pub fn to_vp8(self) -> Vec<u8> {
+        let [_, _, high, low] = self.number.to_be_bytes();
+        let mut payload = Vec::with_capacity(SAMPLE_BYTES);
+        payload.push(if self.packet == 0 { 0x90 } else { 0x80 });
+        payload.extend([0x80, high | 0x80, low, u8::from(!self.is_key)]);
+        payload.extend(self.number.to_be_bytes());
+        payload.extend(self.packet.to_be_bytes());
+        payload.extend(self.packets.to_be_bytes());
+        payload.extend(self.sent_micros.to_be_bytes());
+        payload.resize(SAMPLE_BYTES, 0x55);
+        payload
+    }
+
+    /// Reads what [`Frame::to_vp8`] wrote.
+    pub fn from_vp8(payload: &[u8]) -> Option<Self> {
+        Some(Self {
+            is_key: *payload.get(DESCRIPTOR)? & 1 == 0,
+            number: u32_at(payload, BODY)?,
+            packet: u16_at(payload, BODY + 4)?,
+            packets: u16_at(payload, BODY + 6)?,
+            sent_micros: u64_at(payload, BODY + 8)?,
+        })
+    }
+}
+
+/// Plays pictures in order, as a decoder does: each needs the one before it, unless it is a key picture.
+#[derive(Debug, Default)]
+pub struct Playback {
+    partial: BTreeMap<u32, (Vec<bool>, bool)>,
+    last: Option<u32>,
+    /// Pictures played.
+    pub played: u32,
+    /// When the last was played.
+    pub last_played_micros: Option<u64>,
+    /// The longest time between two of them.
+    pub longest_stall_micros: u64,
+    /// From sending to the first arrival, of each packet.
+    pub latencies_micros: Vec<u64>,
+}
+
+impl Playback {
+    /// Takes a packet; one that was there already is ignored.
+    pub fn on_packet(&mut self, frame: Frame, now_micros: u64) {
+        if self.last.is_some_and(|last| frame.number <= last) {
+            return;
+        }
+        let (packets, is_key) = self
+            .partial
+            .entry(frame.number)
+            .or_insert_with(|| (vec![false; usize::from(frame.packets)], false));
+        let Some(place) = packets.get_mut(usize::from(frame.packet)) else { return };
+        *is_key |= frame.is_key;
+        if !std::mem::replace(place, true) {
+            self.latencies_micros.push(now_micros.saturating_sub(frame.sent_micros));
+        }
+        self.play(now_micros);
+    }
+
+    /// Whether it waits for something for so long that a player would ask for a key picture.
+    pub fn is_stuck(&self, now_micros: u64) -> bool {
+        let waited = self.last_played_micros.map_or(u64::MAX, |at| now_micros.saturating_sub(at));
+        waited > 400_000
+    }
+
+    fn play(&mut self, now_micros: u64) {
+        loop {
+            let ready = self.partial.iter().find(|(number, (packets, is_key))| {
+                let follows = self.last.is_some_and(|last| **number == last + 1);
+                (follows || *is_key) && packets.iter().all(|there| *there)
+            });
+            let Some(number) = ready.map(|(number, _)| *number) else { return };
+            self.partial.retain(|other, _| *other > number);
+            self.last = Some(number);
+            self.played += 1;
+            if let Some(before) = self.last_played_micros {
+                self.longest_stall_micros = self.longest_stall_micros.max(now_micros - before);
+            }
+            self.last_played_micros = Some(now_micros);
+        }
+    }
+}

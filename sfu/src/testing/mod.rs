@@ -1,0 +1,10 @@
+//! A small WebRTC client, and a network with delay, loss and a bottleneck, both without I/O: for tests and load
+//! generators. The client is made of the same parts as the server, with the other role in each.
+
+mod client;
+mod media;
+mod network;
+
+pub use client::{Client, ClientKind};
+pub use media::{Frame, Playback, SAMPLE_BYTES};
+pub use network::{Link, Network};

@@ -1,0 +1,56 @@
+//! Paths that are too narrow.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::World;
+use sfu::testing::Link;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// 2.4 Mbit/s of video towards one player behind so many bits per second, and one with room.
+fn world(seed: u64, rate: u64) -> (World, usize, usize) {
+    let mut world = World::new(seed);
+    let room = World::room("narrow");
+    world.publisher(&room, 9);
+    world.run(SECOND);
+    let narrow = Link { delay_micros: 20_000, rate: Some(rate), queue_micros: 2_000_000, ..Link::default() };
+    world.access = (Link::default(), narrow);
+    let (_, slow) = world.player(&room, None);
+    world.access = (Link::default(), Link::default());
+    let (_, fast) = world.player(&room, None);
+    (world, slow, fast)
+}
+
+#[test]
+fn a_narrow_path_keeps_its_sound_and_no_standing_queue() {
+    let (mut world, slow, fast) = world(1, 500_000);
+    world.run(5 * SECOND);
+    let heard = |world: &World, client: usize| world.clients[client].audio_packets.values().sum::<u64>();
+    let (before, seen) = (heard(&world, slow), world.played(fast));
+    world.run(10 * SECOND);
+    assert!(heard(&world, slow) - before >= 480, "{}", heard(&world, slow) - before);
+    assert!(world.played(fast) - seen >= 290, "the others are not concerned");
+    let waits = world.network.newest_wait(world.server, world.clients[slow].address);
+    assert!(waits < 300_000, "a queue of {waits} us stood in the last seconds");
+}
+
+#[test]
+fn pictures_come_back_when_there_is_room() {
+    let (mut world, slow, _) = world(2, 500_000);
+    world.run(8 * SECOND);
+    let before = world.played(slow);
+    let wide = Link { delay_micros: 20_000, rate: Some(20_000_000), ..Link::default() };
+    let address = world.clients[slow].address;
+    world.network.set_link(address, Link::default(), wide);
+    assert!(world.run_until(30 * SECOND, |world| world.played(slow) > before + 60));
+}
+
+#[test]
+fn a_path_that_is_wide_enough_is_left_alone() {
+    let (mut world, slow, _) = world(3, 4_000_000);
+    world.run(20 * SECOND);
+    assert!(world.played(slow) >= 580, "{}", world.played(slow));
+}

@@ -1,0 +1,123 @@
+//! One publisher over WHIP, any number of players over WHEP.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::World;
+use sfu::testing::Link;
+use signaling_core::{MediaDemand, MediaEvent};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_player_sees_and_hears_the_publisher() {
+    let mut world = World::new(1);
+    let room = World::room("one");
+    world.publisher(&room, 4);
+    world.run(SECOND);
+    let (_, player) = world.player(&room, None);
+    world.run(3 * SECOND);
+    assert!(world.played(player) >= 80, "{}", world.played(player));
+    let sound: u64 = world.clients[player].audio_packets.values().sum();
+    assert!(sound >= 140, "{sound}");
+    assert_eq!(world.clients[player].retransmissions, 0);
+}
+
+#[test]
+fn a_player_who_comes_first_is_served_when_the_publisher_comes() {
+    let mut world = World::new(2);
+    let room = World::room("early");
+    let (_, player) = world.player(&room, None);
+    world.run(SECOND);
+    assert!(world.clients[player].is_connected(), "connected without a publisher");
+    let (publisher, _) = world.publisher(&room, 4);
+    assert!(world.run_until(2 * SECOND, |world| world.played(player) > 10));
+    let flowing = MediaEvent::Flowing { peer: publisher, flowing: true };
+    assert!(world.events.contains(&(room, flowing)));
+}
+
+#[test]
+fn a_publisher_who_comes_back_is_seen_in_the_same_sections() {
+    let mut world = World::new(3);
+    let room = World::room("again");
+    let (publisher, client) = world.publisher(&room, 4);
+    let (_, player) = world.player(&room, None);
+    world.run(2 * SECOND);
+    world.sending.remove(&client);
+    world.demand(&room, MediaDemand::Leave { peer: publisher });
+    world.run(SECOND);
+    assert!(world.events.contains(&(room.clone(), MediaEvent::Flowing { peer: publisher, flowing: false })));
+    let before: u64 = world.clients[player].audio_packets.values().sum();
+    world.publisher(&room, 4);
+    world.run(2 * SECOND);
+    assert_eq!(world.clients[player].audio_packets.len(), 1, "one stream of sound, continued");
+    let after: u64 = world.clients[player].audio_packets.values().sum();
+    assert!(after > before + 50, "{before} then {after}");
+}
+
+#[test]
+fn players_of_one_publisher_do_not_ask_it_for_a_key_picture_each() {
+    let mut world = World::new(4);
+    let room = World::room("storm");
+    let (_, publisher) = world.publisher(&room, 4);
+    world.run(SECOND);
+    let before = world.clients[publisher].keyframe_requests;
+    let players: Vec<_> = (0..20).map(|_| world.player(&room, None).1).collect();
+    world.run(2 * SECOND);
+    assert!(players.iter().all(|player| world.played(*player) > 30));
+    let asked = world.clients[publisher].keyframe_requests - before;
+    assert!((1..=4).contains(&asked), "{asked}");
+}
+
+#[test]
+fn loss_of_five_percent_is_repaired_within_half_a_second() {
+    for seed in 10..13 {
+        let mut world = World::new(seed);
+        let lossy = Link { delay_micros: 50_000, loss_per_mille: 50, ..Link::default() };
+        world.access = (lossy, lossy);
+        let room = World::room("lossy");
+        // 720p: 2.5 Mbit/s in pictures of nine packets.
+        world.publisher(&room, 9);
+        let (_, player) = world.player(&room, None);
+        world.run(30 * SECOND);
+        let playback = world.playback(player);
+        let in_time = playback.latencies_micros.iter().filter(|latency| **latency <= 500_000).count();
+        // From the first picture that was played on.
+        let sent = f64::from(playback.played) * 9.0;
+        let count = |packets: usize| f64::from(u32::try_from(packets).unwrap());
+        let share = count(in_time) / sent.max(count(playback.latencies_micros.len()));
+        assert!(share >= 0.997, "seed {seed}: {share} of {sent}");
+        assert!(playback.played > 800, "seed {seed}: {}", playback.played);
+    }
+}
+
+#[test]
+fn loss_of_ten_percent_stalls_for_less_than_a_second() {
+    for seed in 20..23 {
+        let mut world = World::new(seed);
+        let lossy = Link { delay_micros: 50_000, loss_per_mille: 100, ..Link::default() };
+        world.access = (lossy, lossy);
+        let room = World::room("lossier");
+        world.publisher(&room, 9);
+        let (_, player) = world.player(&room, None);
+        world.run(30 * SECOND);
+        let playback = world.playback(player);
+        assert!(playback.longest_stall_micros <= 1_000_000, "seed {seed}: {}", playback.longest_stall_micros);
+        assert!(playback.played > 700, "seed {seed}: {}", playback.played);
+    }
+}
+
+#[test]
+fn clients_whose_datagrams_reach_another_worker_are_served_all_the_same() {
+    let mut world = World::with_config(30, |config| config.workers = 2);
+    assert!(world.entrance.is_some());
+    let room = World::room("two");
+    world.publisher(&room, 4);
+    let players: Vec<_> = (0..3).map(|_| world.player(&room, None).1).collect();
+    world.run(3 * SECOND);
+    for player in players {
+        assert!(world.played(player) >= 75, "{}", world.played(player));
+    }
+}

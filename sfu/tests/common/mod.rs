@@ -1,0 +1,362 @@
+//! A server and its clients in one virtual time.
+#![allow(clippy::cast_possible_truncation, clippy::print_stdout, reason = "test code")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "one reading of the clock is the origin of the virtual time")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code"
+)]
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use sfu::dtls::Identity;
+use sfu::testing::{Client, ClientKind, Link, Network, Playback};
+use sfu::{Answer, Config, HttpSession, Input, NegotiationError, Path, Seat, Sfu};
+use signaling_core::message::{PeerConnection, Role, SignalBody};
+use signaling_core::testing::SeededEntropy;
+use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
+
+/// Making keys is what takes time: clients share one certificate.
+static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
+
+pub const PICTURE: Duration = Duration::from_micros(33_333);
+pub const SOUND: Duration = Duration::from_millis(20);
+
+pub struct World {
+    pub epoch: Instant,
+    pub now: Instant,
+    pub seat: Seat,
+    /// Another worker, whose socket gets all datagrams.
+    pub entrance: Option<Seat>,
+    pub network: Network,
+    pub server: SocketAddr,
+    pub clients: Vec<Client>,
+    by_address: HashMap<SocketAddr, usize>,
+    entropy: SeededEntropy,
+    seed: u64,
+    /// Clients that send, with the number of packets of their pictures.
+    pub sending: HashMap<usize, u16>,
+    /// The subscribing client of a room's peer, made when the server makes it an offer.
+    pub subscribers: HashMap<(RoomId, PeerId), usize>,
+    /// Peers of WHIP and WHEP, to whom nobody carries the server's offers.
+    http_peers: HashSet<PeerId>,
+    /// Whether the server's offers are answered.
+    pub answers: bool,
+    pub events: Vec<(RoomId, MediaEvent)>,
+    next_picture: Instant,
+    next_sound: Instant,
+    next_report: Instant,
+    /// The access of clients that are made from now on: up, down.
+    pub access: (Link, Link),
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self::with_config(seed, |_| {})
+    }
+
+    pub fn with_config(seed: u64, change: impl FnOnce(&mut Config)) -> Self {
+        println!("seed {seed}");
+        let epoch = Instant::now();
+        let server: SocketAddr = "192.0.2.1:3478".parse().unwrap();
+        let mut config = Config::new(vec![server], [seed as u8; 32]);
+        change(&mut config);
+        let (_, mut seats) = Sfu::new(config, epoch).unwrap();
+        Self {
+            epoch,
+            now: epoch,
+            // The last worker has the rooms; what comes in by the first is handed over.
+            seat: seats.pop().unwrap(),
+            entrance: seats.pop(),
+            network: Network::new(seed),
+            server,
+            clients: Vec::new(),
+            by_address: HashMap::new(),
+            entropy: SeededEntropy::new(seed),
+            seed,
+            sending: HashMap::new(),
+            subscribers: HashMap::new(),
+            http_peers: HashSet::new(),
+            answers: true,
+            events: Vec::new(),
+            next_picture: epoch,
+            next_sound: epoch,
+            next_report: epoch,
+            access: (Link::default(), Link::default()),
+        }
+    }
+
+    pub fn room(name: &str) -> RoomId {
+        name.parse().unwrap()
+    }
+
+    pub fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+        self.seat.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
+        self.settle();
+    }
+
+    pub fn join(&mut self, room: &RoomId, role: Role) -> PeerId {
+        let peer = PeerId::random(&mut self.entropy);
+        self.demand(room, MediaDemand::Join { peer, role });
+        peer
+    }
+
+    pub fn client(&mut self, kind: ClientKind) -> usize {
+        self.client_with(kind, IDENTITY.clone())
+    }
+
+    pub fn client_with(&mut self, kind: ClientKind, identity: Identity) -> usize {
+        let index = self.clients.len();
+        let address = SocketAddr::from(([10, 1, (index / 250) as u8, (index % 250) as u8 + 1], 5_000));
+        let seed = self.seed.wrapping_mul(1_000).wrapping_add(index as u64);
+        self.network.set_link(address, self.access.0, self.access.1);
+        self.by_address.insert(address, index);
+        self.clients.push(Client::new(kind, address, identity, seed, self.epoch));
+        index
+    }
+
+    pub fn negotiate(
+        &mut self,
+        room: &RoomId,
+        peer: PeerId,
+        session: HttpSession,
+        sdp: String,
+    ) -> Result<Answer, NegotiationError> {
+        let result = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&result);
+        let reply = Box::new(move |answer| *slot.lock().unwrap() = Some(answer));
+        let input = Input::Offer { room: room.clone(), peer, session, sdp, via: None, reply };
+        self.seat.worker.handle_input(self.now, input);
+        self.settle();
+        let answer = result.lock().unwrap().take();
+        answer.expect("the worker replies at once")
+    }
+
+    /// A WHIP client that sends pictures of so many packets.
+    pub fn publisher(&mut self, room: &RoomId, packets: u16) -> (PeerId, usize) {
+        let peer = PeerId::random(&mut self.entropy);
+        self.http_peers.insert(peer);
+        self.demand(room, MediaDemand::Join { peer, role: Role::Broadcaster });
+        let client = self.client(ClientKind::Publisher);
+        let offer = self.clients[client].offer();
+        let answer = self.negotiate(room, peer, HttpSession::Publish, offer).unwrap();
+        self.clients[client].accept_answer(self.now, &answer.sdp).unwrap();
+        self.sending.insert(client, packets);
+        (peer, client)
+    }
+
+    /// A WHEP client.
+    pub fn player(&mut self, room: &RoomId, publisher: Option<PeerId>) -> (PeerId, usize) {
+        let peer = PeerId::random(&mut self.entropy);
+        self.http_peers.insert(peer);
+        self.demand(room, MediaDemand::Join { peer, role: Role::Viewer });
+        let client = self.client(ClientKind::Player);
+        let offer = self.clients[client].offer();
+        let answer = self.negotiate(room, peer, HttpSession::Play { publisher }, offer).unwrap();
+        self.clients[client].accept_answer(self.now, &answer.sdp).unwrap();
+        (peer, client)
+    }
+
+    /// A room's peer that publishes over signalling.
+    pub fn publish(&mut self, room: &RoomId, peer: PeerId, packets: u16) -> usize {
+        let client = self.client(ClientKind::Publisher);
+        let offer = self.clients[client].offer();
+        let body = SignalBody {
+            description: Some(description("offer", &offer)),
+            pc: Some(PeerConnection::Publish),
+            ..SignalBody::default()
+        };
+        let mark = self.events.len();
+        self.demand(room, MediaDemand::Signal { peer, body: Arc::new(body) });
+        let answer = self.events[mark..]
+            .iter()
+            .find_map(|(_, event)| match event {
+                MediaEvent::Signal { peer: to, body }
+                    if *to == peer && body.pc == Some(PeerConnection::Publish) =>
+                {
+                    Some(sdp_of(body))
+                }
+                _ => None,
+            })
+            .expect("an answer");
+        self.clients[client].accept_answer(self.now, &answer).unwrap();
+        self.sending.insert(client, packets);
+        client
+    }
+
+    /// Lets the time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step(end);
+        }
+    }
+
+    /// Runs until the condition holds, at most for so long, and says whether it does.
+    pub fn run_until(&mut self, time: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + time;
+        while !condition(self) {
+            if self.now >= end {
+                return false;
+            }
+            self.step(end);
+        }
+        true
+    }
+
+    fn step(&mut self, end: Instant) {
+        let arrival = self.network.next_arrival().map(|at| self.epoch + Duration::from_micros(at));
+        let timers = self.clients.iter().map(Client::poll_timeout).min();
+        let media = Some(self.next_picture.min(self.next_sound));
+        let next =
+            [arrival, timers, media, self.seat.worker.poll_timeout(), Some(end)].into_iter().flatten().min();
+        self.now = self.now.max(next.unwrap());
+        let now = self.now;
+        let micros = self.micros();
+        let mut batch = false;
+        while let Some((from, to, mut datagram)) = self.network.receive(micros) {
+            if to == self.server {
+                let entrance = self.entrance.as_mut().unwrap_or(&mut self.seat);
+                entrance.handle_datagram(now, Path::to(from), &mut datagram);
+                batch = true;
+            } else if let Some(client) = self.by_address.get(&to) {
+                self.clients[*client].handle_datagram(now, &mut datagram);
+            }
+        }
+        if let Some(entrance) = &mut self.entrance {
+            entrance.end_batch(now);
+            self.seat.take_inputs(now);
+            entrance.take_inputs(now);
+            assert!(entrance.worker.egress_mut().is_empty(), "a worker without rooms sends nothing");
+        }
+        if batch {
+            self.seat.end_batch(now);
+        }
+        if self.seat.worker.poll_timeout().is_some_and(|at| at <= now) {
+            self.seat.worker.handle_timeout(now);
+        }
+        for client in &mut self.clients {
+            client.handle_timeout(now);
+        }
+        self.send_media();
+        self.settle();
+    }
+
+    fn send_media(&mut self) {
+        let now = self.now;
+        if self.next_picture <= now {
+            self.next_picture += PICTURE;
+            for (client, packets) in &self.sending {
+                if self.clients[*client].is_connected() {
+                    self.clients[*client].send_picture(now, *packets);
+                }
+            }
+        }
+        if self.next_sound <= now {
+            self.next_sound += SOUND;
+            for client in self.sending.keys() {
+                if self.clients[*client].is_connected() {
+                    self.clients[*client].send_sound(20);
+                }
+            }
+        }
+        if self.next_report <= now {
+            self.next_report += Duration::from_millis(500);
+            for client in self.sending.keys() {
+                self.clients[*client].send_reports(now);
+            }
+        }
+    }
+
+    /// Moves what everybody has to say into the network, and answers the server's offers.
+    pub fn settle(&mut self) {
+        let micros = self.micros();
+        loop {
+            let sent: Vec<_> = self
+                .seat
+                .worker
+                .egress_mut()
+                .iter()
+                .map(|(path, bytes)| (path.remote, bytes.to_vec()))
+                .collect();
+            self.seat.worker.egress_mut().clear();
+            for (to, datagram) in sent {
+                self.network.send(micros, self.server, to, datagram);
+            }
+            let Some((room, event)) = self.seat.worker.poll_event() else { break };
+            self.events.push((room.clone(), event.clone()));
+            if let MediaEvent::Signal { peer, body } = &event
+                && self.answers
+                && body.pc == Some(PeerConnection::Subscribe)
+                && !self.http_peers.contains(peer)
+            {
+                self.answer(&room, *peer, body);
+            }
+        }
+        for client in &mut self.clients {
+            let from = client.address;
+            while let Some((to, datagram)) = client.poll_transmit() {
+                self.network.send(micros, from, to, datagram);
+            }
+        }
+    }
+
+    pub fn answer(&mut self, room: &RoomId, peer: PeerId, body: &SignalBody) {
+        let key = (room.clone(), peer);
+        let client = if let Some(client) = self.subscribers.get(&key) {
+            *client
+        } else {
+            let client = self.client(ClientKind::Player);
+            self.subscribers.insert(key, client);
+            client
+        };
+        let answer = self.clients[client].answer(self.now, &sdp_of(body)).unwrap();
+        let body = SignalBody {
+            description: Some(description("answer", &answer)),
+            pc: Some(PeerConnection::Subscribe),
+            negotiation: body.negotiation,
+            ..SignalBody::default()
+        };
+        let demand = MediaDemand::Signal { peer, body: Arc::new(body) };
+        self.seat.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
+    }
+
+    pub fn micros(&self) -> u64 {
+        (self.now - self.epoch).as_micros() as u64
+    }
+
+    /// The only stream that a client plays.
+    pub fn playback(&self, client: usize) -> &Playback {
+        self.clients[client]
+            .playback
+            .values()
+            .max_by_key(|playback| playback.played)
+            .expect("something was received")
+    }
+
+    pub fn played(&self, client: usize) -> u32 {
+        self.clients[client].playback.values().map(|playback| playback.played).sum()
+    }
+
+    /// Streams of a client in which something was played since this many microseconds.
+    pub fn playing(&self, client: usize, since: u64) -> usize {
+        let playbacks = self.clients[client].playback.values();
+        playbacks.filter(|playback| playback.last_played_micros.is_some_and(|at| at >= since)).count()
+    }
+}
+
+pub fn description(kind: &str, sdp: &str) -> signaling_core::message::Json {
+    serde_json::from_value(serde_json::json!({ "type": kind, "sdp": sdp })).unwrap()
+}
+
+pub fn sdp_of(body: &SignalBody) -> String {
+    let description: serde_json::Value =
+        serde_json::from_str(body.description.as_ref().expect("a description").as_str()).unwrap();
+    description["sdp"].as_str().expect("an SDP").to_owned()
+}
