@@ -48,7 +48,7 @@ export class Server {
       for (const stream of [this.#process.stdout, this.#process.stderr]) {
         createInterface({ input: stream }).on('line', (line) => {
           lines.push(line);
-          const address = /listening.*addr=\S*?:(\d+)/.exec(line);
+          const address = /serve: listening addr=\S*?:(\d+)/.exec(line);
           if (address) resolve(Number(address[1]));
         });
       }

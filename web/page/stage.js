@@ -11,6 +11,7 @@ import { Tile } from './tile.js';
  */
 
 const SELF = 'self';
+const SETTLED_MS = 400;
 
 /** Everybody's picture, as large as there is room. */
 export class Stage {
@@ -29,6 +30,9 @@ export class Stage {
   #loudest = null;
   #speakers;
   #resized;
+  #seen = () => this.#attend();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #attending;
   #alone = h('div', { class: 'alone' },
     h('p', { class: 'alone-title' }, t('call.alone')),
     h('p', {}, t('call.aloneHint')),
@@ -46,6 +50,7 @@ export class Stage {
     this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#alone);
     this.#resized = new ResizeObserver(() => this.#layout());
     this.#resized.observe(this.element);
+    document.addEventListener('visibilitychange', this.#seen);
     for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self'])) call.on(event, () => this.render());
     this.#speakers = new ActiveSpeakers(call);
     this.#speakers.onchange = (speaking, loudest) => {
@@ -96,6 +101,8 @@ export class Stage {
   }
 
   close() {
+    clearTimeout(this.#attending);
+    document.removeEventListener('visibilitychange', this.#seen);
     this.#speakers.close();
     this.#resized.disconnect();
   }
@@ -131,6 +138,15 @@ export class Stage {
     const emphasised = main !== undefined && !floating;
     for (const tile of all) tile.element.classList.toggle('main', emphasised && tile === main);
     arrange(this.#grid, all.length - (floating ? 1 : 0), emphasised);
+    clearTimeout(this.#attending);
+    this.#attending = setTimeout(() => this.#attend(), SETTLED_MS);
+  }
+
+  /** Lets the media server know how large the pictures are. */
+  #attend() {
+    for (const [source, tiles] of /** @type {const} */ ([['camera', this.#tiles], ['screen', this.#screens]])) {
+      for (const [id, { size }] of tiles) if (id !== SELF) this.#call.attend(id, source, size);
+    }
   }
 
   /** @param {Tile} tile */

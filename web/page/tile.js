@@ -102,6 +102,13 @@ export class Tile {
     this.#video.classList.toggle('mirrored', this.#self && !this.#screen && !away);
   }
 
+  /** How large the picture is, in device pixels. */
+  get size() {
+    const seen = document.visibilityState === 'visible' || document.pictureInPictureElement === this.#video;
+    const shown = seen ? devicePixelRatio : 0;
+    return { width: Math.round(this.element.clientWidth * shown), height: Math.round(this.element.clientHeight * shown) };
+  }
+
   remove() {
     this.#output?.remove(this.#video);
     this.#video.srcObject = null;
