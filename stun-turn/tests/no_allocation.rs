@@ -76,8 +76,9 @@ impl Client {
             let message = message.finish(Some((&self.key, IntegrityAlgorithm::Sha1)));
             turn.handle_input(now, Input::Client { tuple: self.tuple, path: PathId(0), message: &message });
             let answer = answer(turn, now);
-            match attributes(&answer).find(|(kind, _)| *kind == attr::NONCE) {
-                Some((_, nonce)) => self.nonce = nonce.to_vec(),
+            let nonce = attributes(&answer).find(|(kind, _)| *kind == attr::NONCE);
+            match nonce.map(|(_, nonce)| nonce.to_vec()) {
+                Some(nonce) => self.nonce = nonce,
                 None => return answer,
             }
         }

@@ -9,7 +9,7 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use stun_turn::wire::attribute as attr;
@@ -21,8 +21,7 @@ use stun_turn::{
 
 /// So long that only a hang reaches it.
 const HANG: Duration = Duration::from_secs(30);
-/// What surely has arrived by then on loopback, where the next packet in line proves it.
-const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 struct Running {
     handle: Handle,
