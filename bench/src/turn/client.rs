@@ -31,7 +31,7 @@ impl Client {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect(server.address)?;
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-        let pair = credentials::ephemeral(SECRET, &format!("user{number}"), 4_000_000_000);
+        let pair = credentials::ephemeral(SECRET, &format!("user{number}"), 2_100_000_000);
         let key = Key::new(
             PasswordAlgorithm::Md5,
             pair.username.as_bytes(),

@@ -44,7 +44,7 @@ pub(super) fn serve() -> anyhow::Result<()> {
                 let socket = flow.map_or(&listener, |flow| &flow.socket);
                 let Ok(count) = receiver.receive(socket) else { break };
                 for received in (0..count).filter_map(|at| receiver.message(at)) {
-                    for datagram in received.bytes.chunks(received.segment) {
+                    for datagram in received.datagrams() {
                         packets += 1;
                         if let Some(index) = usize::try_from(token).ok().filter(|index| *index < flows.len())
                         {

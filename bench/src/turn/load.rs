@@ -192,7 +192,7 @@ impl<'a> Load<'a> {
             // What is left is reported again.
             let Ok(count) = self.receiver.receive(socket) else { continue };
             for received in (0..count).filter_map(|at| self.receiver.message(at)) {
-                for packet in received.bytes.chunks(received.segment) {
+                for packet in received.datagrams() {
                     packets += 1;
                     each(packet);
                 }

@@ -86,6 +86,8 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn row(&mut self, row: Row) {
+        let Row { kind, allocations, size, burst, direction, figures } = &row;
+        eprintln!("{kind:?} {allocations} × {size} bytes × {burst} {direction:?}: {}", show(*figures));
         self.rows.push(row);
     }
 

@@ -212,6 +212,14 @@ pub struct Received<'a> {
     pub to: Option<IpAddr>,
 }
 
+impl<'a> Received<'a> {
+    /// The datagrams, one by one. An empty one is one, too.
+    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> {
+        let empty = self.bytes.is_empty().then_some(self.bytes);
+        empty.into_iter().chain(self.bytes.chunks(self.segment.max(1)))
+    }
+}
+
 impl Default for Receiver {
     fn default() -> Self {
         Self::new()
@@ -427,6 +435,22 @@ impl Sender {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         if count == 1 {
             let Some(message) = self.messages.first() else { return Ok(0) };
+            if let (true, Some(vector)) = (message.msg_hdr.msg_control.is_null(), self.vectors.first()) {
+                let name = message.msg_hdr.msg_name.cast::<libc::sockaddr>().cast_const();
+                // SAFETY: buffer and name were set a moment ago from references that outlive the call. It spares the kernel
+                // copying a header, which shows when every packet leaves from another socket.
+                let result = unsafe {
+                    libc::sendto(
+                        socket,
+                        vector.iov_base,
+                        vector.iov_len,
+                        flags,
+                        name,
+                        message.msg_hdr.msg_namelen,
+                    )
+                };
+                return if result < 0 { Err(io::Error::last_os_error()) } else { Ok(1) };
+            }
             // SAFETY: the header was set a moment ago from references that outlive the call.
             let result = unsafe { libc::sendmsg(socket, &raw const message.msg_hdr, flags) };
             return if result < 0 { Err(io::Error::last_os_error()) } else { Ok(1) };

@@ -280,7 +280,7 @@ impl Worker {
             let Ok(count) = receiver.receive(&listener.socket) else { return };
             for received in (0..count).filter_map(|at| receiver.message(at)) {
                 let server = SocketAddr::new(received.to.unwrap_or(local.ip()), local.port());
-                for datagram in received.bytes.chunks(received.segment) {
+                for datagram in received.datagrams() {
                     self.packets += 1;
                     let tuple = FiveTuple { transport: Transport::Udp, client: received.from, server };
                     if classify(datagram) == Kind::Dtls {
@@ -311,7 +311,7 @@ impl Worker {
             // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
             let Ok(count) = receiver.receive(socket) else { return };
             for received in (0..count).filter_map(|at| receiver.message(at)) {
-                for payload in received.bytes.chunks(received.segment) {
+                for payload in received.datagrams() {
                     self.packets += 1;
                     self.input(now, Input::Peer { relay, from: received.from, payload });
                 }
