@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +31,7 @@ struct App {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_env_filter("sfu=debug").init();
+    tracing_subscriber::fmt().with_env_filter("sfu=info").with_writer(std::io::stderr).init();
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u16>());
     let http_port = arguments.next().transpose()?.unwrap_or(8090);
     let media_port = arguments.next().transpose()?.unwrap_or(0);
@@ -56,7 +57,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/session/{session}", delete(end))
         .with_state(app);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", http_port)).await?;
-    tracing::info!(http = %listener.local_addr()?, media_port, "listening");
+    let address = listener.local_addr()?;
+    // The one line that a program which starts this one waits for.
+    writeln!(std::io::stdout(), "listening on {address}, media on port {media_port}")?;
     axum::serve(listener, router).await?;
     Ok(())
 }

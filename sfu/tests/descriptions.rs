@@ -127,7 +127,7 @@ fn mutilated_offers() {
     let mut read = 0;
     for _ in 0..2_000 {
         let mut bytes = PUBLISH.as_bytes().to_vec();
-        for _ in 0..1 + random() % 4 {
+        for _ in 0..=random() % 4 {
             let at = random() % bytes.len();
             bytes[at] = u8::try_from(random() % 128).unwrap();
         }
