@@ -19,7 +19,11 @@ pub(crate) fn start(settings: &Settings, data: &DataDir, servers: Servers) -> an
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
     let mut config = SignalingConfig::new(key);
-    config.transports = Transports { websocket: on(Transport::WebSocket), sse: on(Transport::Sse) };
+    config.transports = Transports {
+        websocket: on(Transport::WebSocket),
+        sse: on(Transport::Sse),
+        socketio: on(Transport::SocketIo),
+    };
     config.store = Box::new(move || Box::new(journal.clone()));
     config.ice = Arc::new(servers);
     config.allowed_origins = settings.allowed_origin.iter().map(ToString::to_string).collect();
