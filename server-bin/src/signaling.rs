@@ -25,7 +25,11 @@ pub(crate) fn start(
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
     let mut config = SignalingConfig::new(key);
-    config.transports = Transports { websocket: on(Transport::WebSocket), sse: on(Transport::Sse) };
+    config.transports = Transports {
+        websocket: on(Transport::WebSocket),
+        sse: on(Transport::Sse),
+        socketio: on(Transport::SocketIo),
+    };
     config.store = Box::new(move || Box::new(journal.clone()));
     config.ice = Arc::new(servers);
     if let Some(media) = media {

@@ -96,8 +96,8 @@ macro_rules! settings {
 settings! {
     /// Address and port for http and https, TCP. `[::]` stands for every address, of IPv4 as well.
     listen: Listen, "HOST:PORT", "[::]:8080";
-    /// Ways for clients to connect: websocket, sse (server-sent events), separated by commas.
-    transports: Transports, "LIST", "websocket,sse";
+    /// Ways for clients to connect: websocket, sse (server-sent events), socketio, separated by commas.
+    transports: Transports, "LIST", "websocket,sse,socketio";
     /// Where certificates come from: `auto` makes one for this machine and keeps it, `files` reads --tls-cert and
     /// --tls-key (and reads them again when they change), `off` serves plain http alone. Naming both files means `files`.
     tls: TlsMode, "MODE", "auto";
