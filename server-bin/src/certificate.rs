@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use signaling_transport::net::{Certificates, self_signed};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Settings, TlsMode};
@@ -30,13 +30,15 @@ pub(crate) struct CertificateKeeper {
     source: Source,
     current: Pem,
     certificates: Certificates,
+    /// Caught from the start: until somebody does, this signal ends a process.
+    hangup: Signal,
 }
 
 /// How often the keeper looks.
 const INTERVAL: Duration = Duration::from_mins(1);
 
 impl CertificateKeeper {
-    /// The certificate that the settings ask for, if they ask for one.
+    /// The certificate that the settings ask for, if they ask for one. Must be called within a tokio runtime.
     pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Option<Self>> {
         let source = match (settings.tls, &settings.tls_cert, &settings.tls_key) {
             (TlsMode::Files, Some(chain), Some(key)) => {
@@ -50,7 +52,7 @@ impl CertificateKeeper {
             Source::Files { .. } => "the files of --tls-cert and --tls-key",
             Source::SelfMade { .. } => "the self-made certificate",
         })?;
-        Ok(Some(Self { source, current, certificates }))
+        Ok(Some(Self { source, current, certificates, hangup: signal(SignalKind::hangup())? }))
     }
 
     pub(crate) fn certificates(&self) -> Certificates {
@@ -59,12 +61,11 @@ impl CertificateKeeper {
 
     /// Looks every minute, and at once on SIGHUP, until `shutdown`.
     pub(crate) async fn keep(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = tokio::time::sleep(INTERVAL) => {}
-                _ = hangup.recv() => {}
+                _ = self.hangup.recv() => {}
             }
             let source = self.source.clone();
             match tokio::task::spawn_blocking(move || source.read()).await? {

@@ -15,6 +15,8 @@ pub(crate) enum Ask {
     Run(Config),
     /// Print the merged settings.
     ShowConfig(Config),
+    /// Print a pair of TURN credentials, for this user if one is named.
+    TurnCredentials(Config, Option<String>),
 }
 
 /// Why the command line leads nowhere.
@@ -29,8 +31,11 @@ pub(crate) enum Refusal {
 pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Ask, Refusal> {
     let matches = command().try_get_matches_from(arguments).map_err(Refusal::Usage)?;
     let config = config(&matches, environment).map_err(Refusal::Config)?;
-    Ok(match matches.subcommand_name() {
-        Some("config") => Ask::ShowConfig(config),
+    Ok(match matches.subcommand() {
+        Some(("config", _)) => Ask::ShowConfig(config),
+        Some(("turn-credentials", matches)) => {
+            Ask::TurnCredentials(config, matches.get_one::<String>("user").cloned())
+        }
         _ => Ask::Run(config),
     })
 }
@@ -68,6 +73,11 @@ fn command() -> Command {
         .after_help("Flags count more than the environment, which counts more than the file.")
         .arg(file)
         .args(settings)
+        .subcommand(
+            Command::new("turn-credentials")
+                .about("Print a user name and password for the TURN server, good for 12 hours, for tools")
+                .arg(Arg::new("user").long("user").value_name("NAME").help("Name that quotas count by")),
+        )
         .subcommand(Command::new("config").about("Print the merged settings, and where each comes from"))
 }
 

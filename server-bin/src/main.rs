@@ -7,11 +7,13 @@ mod cli;
 mod config;
 mod data_dir;
 mod logging;
+mod media;
 mod room_store;
 mod serve;
 mod shutdown;
 mod signaling;
 mod status;
+mod turn;
 
 use std::env;
 use std::io::{self, Write};
@@ -30,6 +32,15 @@ fn main() -> ExitCode {
         Ok(Ask::ShowConfig(config)) => {
             let shown = io::stdout().write_all(config.to_toml().as_bytes());
             return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Ok(Ask::TurnCredentials(config, user)) => {
+            return match turn::print_credentials(&config.settings, user.as_deref()) {
+                Ok(pair) => match io::stdout().write_all(pair.as_bytes()) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(_) => ExitCode::FAILURE,
+                },
+                Err(error) => fail(&error, 1),
+            };
         }
         Err(Refusal::Usage(usage)) => usage.exit(),
         Err(Refusal::Config(error)) => return fail(&error.into(), USAGE),

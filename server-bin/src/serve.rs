@@ -15,9 +15,11 @@ use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
+use crate::media::Media;
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
+use crate::turn::{Servers, Turn};
 
 /// When clients of a server that ends are to look for it again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -38,7 +40,11 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
 
     let draining = CancellationToken::new();
     let ending = CancellationToken::new();
-    let signaling = signaling::start(settings, &data)?;
+    let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening)?;
+    let media = Media::open(settings, config.origin("media_port"), listening)?;
+    let servers = Servers::new(settings, turn.as_ref());
+    let signaling = signaling::start(settings, &data, servers, media.as_ref().map(Media::handle))?;
+    let media = media.map(|media| media.start(signaling.hub())).transpose()?;
     let router = router(settings, &signaling, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
@@ -66,6 +72,12 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
             Shutdown::Cut(connections) => tracing::warn!(connections, "ended, connections cut"),
         },
         signal = signals.next() => tracing::warn!(signal, "ended at once"),
+    }
+    if let Some(turn) = turn {
+        turn.stop();
+    }
+    if let Some(media) = media {
+        media.stop();
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::message::{
     ClientMessage, IceServers, LeaveReason, PeerView, Reply, Role, ServerEvent, Snapshot, Welcome,
     WelcomeState,
 };
-use crate::room::{Admission, Audience, Effect, Fact, LobbyVerdict, Pass, Room, RoomInput};
+use crate::room::{Admission, Audience, Effect, Fact, LobbyVerdict, Pass, Room, RoomInput, RoomRecord};
 use crate::session::{Gap, NewConnection, Sequence, Session};
 use crate::shard::Environment;
 use crate::{
@@ -66,6 +66,7 @@ impl LiveRoom {
         env: &mut Environment,
         admission: Admission,
         made_it: bool,
+        reached_at: Option<&str>,
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<Arc<Frame>, Refusal> {
         let (peer, session) = (admission.peer, admission.session);
@@ -77,7 +78,9 @@ impl LiveRoom {
             let _ = self.guesses.take_slow(now, burst, GUESS_EVERY);
         }
         let effects = effects?;
-        self.sessions.insert(peer, Session::new(session, peer, now, &env.rules.limits));
+        let mut session = Session::new(session, peer, now, &env.rules.limits);
+        session.reached_at = reached_at.map(Into::into);
+        self.sessions.insert(peer, session);
         self.commit(now, env, effects);
         self.begin(now, env, peer);
         let welcome = self.welcome(now, env, peer, made_it, None)?;
@@ -151,12 +154,14 @@ impl LiveRoom {
             role: member.role,
             host: member.host,
             client: member.client,
+            reached_at: session.reached_at.as_deref().map(str::to_owned),
             issued_at_ms: now.as_millis(),
             expires_at_ms: (now + limits.secret_lifetime).as_millis(),
         };
         let joined = member.is_joined();
         let host_claims = HostClaims { room: self.room.id().clone(), life: self.room.life() };
-        let ice: Option<IceServers> = joined.then(|| env.ice.ice_servers(now, self.room.id(), peer));
+        let ice: Option<IceServers> =
+            joined.then(|| env.ice.ice_servers(now, self.room.id(), peer, session.reached_at.as_deref()));
         let welcome = Welcome {
             me: member.view(),
             session: session.id,
@@ -230,7 +235,9 @@ impl LiveRoom {
         };
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
         self.returned.insert(claims.session);
-        self.sessions.insert(claims.peer, Session::new(claims.session, claims.peer, now, &env.rules.limits));
+        let mut session = Session::new(claims.session, claims.peer, now, &env.rules.limits);
+        session.reached_at = claims.reached_at.as_deref().map(Into::into);
+        self.sessions.insert(claims.peer, session);
         self.commit(now, env, effects);
         self.begin(now, env, claims.peer);
         if let Some(session) = self.sessions.get_mut(&claims.peer) {
@@ -491,7 +498,10 @@ impl LiveRoom {
         for demand in entry.demands(&self.room) {
             env.media.demand(self.room.id(), demand);
         }
-        if entry.is_durable() {
+        // What must last is kept before anybody hears of it.
+        if matches!(entry.fact, Fact::Ended { .. }) {
+            self.keep_end(now, env);
+        } else if entry.is_durable() {
             env.store.save(&self.room.record());
         }
         match &entry.fact {
@@ -512,6 +522,16 @@ impl LiveRoom {
                 self.sessions.clear();
             }
             _ => {}
+        }
+    }
+
+    fn keep_end(&self, now: Timestamp, env: &mut Environment) {
+        let room = self.room.id();
+        if room.is_made_by(&env.rules.key) {
+            // Its name says that it was made here; that it is gone says that it is dead.
+            env.store.forget(room);
+        } else {
+            env.store.save(&RoomRecord { ended_at: Some(now), ..self.room.record() });
         }
     }
 

@@ -150,6 +150,9 @@ pub struct SessionClaims {
     pub host: bool,
     /// Digest of the client's own secret.
     pub client: Option<Digest>,
+    /// The host name or address by which the client reached the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached_at: Option<String>,
     /// When the secret was made, milliseconds since the epoch.
     pub issued_at_ms: u64,
     /// Not honoured after this, milliseconds since the epoch.

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     /// Copies of what the room knows, so that delivery need not look it up.
     pub(crate) host: bool,
     pub(crate) waiting: bool,
+    /// The host name or address by which the client reached the server.
+    pub(crate) reached_at: Option<Box<str>>,
     connection: Option<Connection>,
     /// Since when it has no connection.
     pub(crate) detached_since: Option<Timestamp>,
@@ -91,6 +93,7 @@ impl Session {
             peer,
             host: false,
             waiting: false,
+            reached_at: None,
             connection: None,
             detached_since: Some(now),
             stream_replaced: false,

@@ -201,7 +201,8 @@ impl Shard {
             password: join.password.clone(),
             pass,
         };
-        let joined = live.join(now, &mut self.env, admission, made_it, connection);
+        let joined =
+            live.join(now, &mut self.env, admission, made_it, join.reached_at.as_deref(), connection);
         if joined.is_err() && made_it {
             // A join that is refused makes no room either.
             self.rooms.remove(room);
@@ -406,16 +407,10 @@ impl Shard {
     /// Whatever was done to a room: is it over, and when is it to be looked at next?
     fn after(&mut self, now: Timestamp, room: &RoomId) {
         if self.rooms.get(room).is_some_and(|live| live.room.ended().is_some())
-            && let Some(live) = self.rooms.remove(room)
+            && self.rooms.remove(room).is_some()
+            && !room.is_made_by(&self.env.rules.key)
         {
-            if room.is_made_by(&self.env.rules.key) {
-                // Its name says that it was made here; that it is gone says that it is dead.
-                self.env.store.forget(room);
-            } else {
-                let record = RoomRecord { ended_at: Some(now), ..live.room.record() };
-                self.env.store.save(&record);
-                self.resting.insert(room.clone(), now + self.env.rules.limits.name_rest);
-            }
+            self.resting.insert(room.clone(), now + self.env.rules.limits.name_rest);
         }
         if self.resting.get(room).is_some_and(|until| *until <= now) {
             self.resting.remove(room);

@@ -79,7 +79,14 @@ pub trait MediaPlane: Send {
 /// Hands out STUN and TURN servers, with credentials that expire.
 pub trait IceProvider: Send + Sync {
     /// What a peer of a room gets now.
-    fn ice_servers(&self, now: Timestamp, room: &RoomId, peer: PeerId) -> IceServers;
+    /// `reached_at` is the host name or address by which the client reached the server, as it stands in a URL.
+    fn ice_servers(
+        &self,
+        now: Timestamp,
+        room: &RoomId,
+        peer: PeerId,
+        reached_at: Option<&str>,
+    ) -> IceServers;
 }
 
 /// Who somebody is, according to an [`Authenticator`].
@@ -172,7 +179,13 @@ impl RoomStore for NoStore {
 pub struct NoIceServers;
 
 impl IceProvider for NoIceServers {
-    fn ice_servers(&self, _now: Timestamp, _room: &RoomId, _peer: PeerId) -> IceServers {
+    fn ice_servers(
+        &self,
+        _now: Timestamp,
+        _room: &RoomId,
+        _peer: PeerId,
+        _reached_at: Option<&str>,
+    ) -> IceServers {
         IceServers::default()
     }
 }

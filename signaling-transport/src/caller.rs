@@ -33,6 +33,22 @@ impl Caller {
         let own_origin = text(HOST).map(|host| format!("http://{}", host.to_ascii_lowercase()));
         Self { ip, secure: false, own_origin, origin }
     }
+
+    /// The host name or address by which the client reached the server, as it stands in a URL; none that could be
+    /// anything else.
+    pub(crate) fn reached_at(&self) -> Option<String> {
+        let (_, authority) = self.own_origin.as_deref()?.split_once("://")?;
+        let authority: ::http::uri::Authority = authority.parse().ok()?;
+        let host = authority.host();
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = match address {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+            }
+        };
+        (is_host && (1..=253).contains(&host.len())).then(|| host.to_owned())
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

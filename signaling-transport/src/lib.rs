@@ -1,4 +1,4 @@
-//! WebSocket, server-sent events and plain HTTP in front of [`signaling_core`].
+//! WebSocket, server-sent events, Socket.IO and plain HTTP in front of [`signaling_core`].
 //!
 //! [`Signaling`] runs the core's shards as tasks of the current tokio runtime and gives an axum [`Router`](axum::Router)
 //! that speaks the wire protocol. It can be merged into any axum service; [`net::Server`] is the accept loop that goes
@@ -24,7 +24,9 @@ mod driver;
 mod gate;
 mod http;
 pub mod net;
+mod opening;
 mod service;
+mod socketio;
 mod websocket;
 
 pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};

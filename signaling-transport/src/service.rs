@@ -23,11 +23,13 @@ pub struct Transports {
     pub websocket: bool,
     /// `POST /api/v1/sessions` and its event stream.
     pub sse: bool,
+    /// `/socket.io/`.
+    pub socketio: bool,
 }
 
 impl Default for Transports {
     fn default() -> Self {
-        Self { websocket: true, sse: true }
+        Self { websocket: true, sse: true, socketio: true }
     }
 }
 
@@ -115,6 +117,7 @@ impl Signaling {
         let on = [
             ("websocket", transports.websocket),
             ("sse", transports.sse),
+            ("socketio", transports.socketio),
             ("sfu", sfu),
             ("recording", config.recorder),
         ];

@@ -7,20 +7,15 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::Response;
 use futures_util::{FutureExt, SinkExt};
 use signaling_core::message::Reply;
-use signaling_core::{
-    CLOSE_SLOW_READER, ClientMessage, CloseReason, Code, Envelope, Refusal, RequestId, Unreadable,
-};
+use signaling_core::{CLOSE_SLOW_READER, CloseReason, Code, Envelope, Refusal, RequestId, Unreadable};
 
 use crate::caller::Caller;
 use crate::driver::{Delivery, Next, Opened};
+use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 
 /// The subprotocol that clients ask for.
 const SUBPROTOCOL: &str = "visavis.v1";
-/// How long a connection may be without a session.
-const FIRST_MESSAGE: Duration = Duration::from_secs(10);
-/// How long the last words may take to reach somebody who reads slowly.
-const FAREWELL: Duration = Duration::from_secs(10);
 /// How long to wait for the other side's close frame, once ours is on its way. It changes nothing but courtesy: a
 /// connection that is dropped with something unread in it may lose our close frame as well.
 const CLOSING_HANDSHAKE: Duration = Duration::from_millis(500);
@@ -93,7 +88,7 @@ async fn open(signaling: &Signaling, caller: &Caller, socket: &mut WebSocket) ->
                 return Err(end);
             }
             Received::Message(Ok(Envelope { seq, message })) => {
-                (seq, first_message(signaling, caller, message).await)
+                (seq, first_message(signaling, caller, message, None).await)
             }
             Received::Message(Err(Unreadable { seq, refusal })) => (seq, Err(refusal)),
         };
@@ -106,27 +101,6 @@ async fn open(signaling: &Signaling, caller: &Caller, socket: &mut WebSocket) ->
                 }
             }
         }
-    }
-}
-
-/// A connection without a session may only join or resume.
-pub(crate) async fn first_message(
-    signaling: &Signaling,
-    caller: &Caller,
-    message: ClientMessage,
-) -> Result<Opened, Refusal> {
-    match message {
-        ClientMessage::Join(join) => {
-            signaling.pass_gate(caller)?;
-            let grant = signaling.grant(&join)?;
-            signaling.hub().join(*join, grant, None).await
-        }
-        ClientMessage::Resume(resume) => {
-            signaling.pass_gate(caller)?;
-            let claims = signaling.claims(&resume)?;
-            signaling.hub().resume(claims, resume.last_id, None).await
-        }
-        _ => Err(Refusal::new(Code::Unauthorized, "the first message is `join` or `resume`")),
     }
 }
 

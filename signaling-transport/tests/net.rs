@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::body::Bytes;
 use axum::extract::{Extension, State};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use axum::{Router, body::Body, http::Request, response::Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -54,6 +55,7 @@ impl Running {
                     "waited"
                 }),
             )
+            .route("/length", post(async |body: Bytes| body.len().to_string()))
             .route("/upgrade", any(upgrade))
             .with_state((Arc::clone(&waiting), Arc::clone(&release)));
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
@@ -198,6 +200,21 @@ async fn whoever_is_slow_with_a_first_byte_a_handshake_or_a_header_is_cut_off() 
 
     server.release.notify_one();
     assert_eq!(body(&patient.await.unwrap()), "waited");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up() {
+    let body_timeout = Duration::from_millis(200);
+    let server = Running::start(ServerConfig { body_timeout, ..Default::default() }, LONG);
+    let head = b"POST /length HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
+    for (sent, status) in [(&b"whole"[..], "HTTP/1.1 200"), (b"part", "HTTP/1.1 400")] {
+        let mut stream = server.connect().await;
+        stream.write_all(head).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(status), "{answer}");
+    }
 }
 
 #[tokio::test]

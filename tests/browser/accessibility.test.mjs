@@ -71,6 +71,7 @@ for (const [colorScheme, viewport] of [
   test(`axe finds nothing, ${colorScheme}, ${viewport.width} wide`, async () => {
     const room = newRoom();
     const other = await participant(browser, server.url, room, { name: 'Grace', topology: 'mesh' });
+    await other.getByRole('button', { name: 'People', exact: true }).click();
     // axe is put in by the test, which the page's own policy rightly forbids.
     const page = await newPage(browser, { colorScheme, viewport, bypassCSP: true, reducedMotion: 'reduce' });
     const check = async (where) => {
@@ -94,7 +95,16 @@ for (const [colorScheme, viewport] of [
     await page.keyboard.press('Enter');
     await page.getByRole('log').getByText('hello').waitFor();
     await check('chat');
+    await page.getByRole('button', { name: 'People', exact: true }).click();
+    await page.getByRole('list', { name: 'In the call' }).waitFor();
+    await check('people');
     await page.getByRole('button', { name: 'Close panel' }).click();
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await check('settings');
+    await page.getByText('Show statistics').click();
+    await page.keyboard.press('Escape');
+    await page.getByRole('cell', { name: 'Grace' }).waitFor();
+    await check('statistics');
     await page.getByRole('button', { name: 'Leave' }).click();
     await page.getByRole('heading', { name: 'You have left the call' }).waitFor();
     await check('end');

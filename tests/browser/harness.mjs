@@ -41,14 +41,14 @@ export class Server {
 
   /** Starts, or starts again on the same port with the same data. */
   async start() {
-    const args = ['--listen', `127.0.0.1:${this.port}`, '--data-dir', this.#data, '--tls', 'off', ...this.#arguments];
+    const args = ['--listen', `127.0.0.1:${this.port}`, '--turn-listen', '127.0.0.1:0', '--media-port', '0', '--data-dir', this.#data, '--tls', 'off', ...this.#arguments];
     this.#process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const lines = [];
     const ready = new Promise((resolve, reject) => {
       for (const stream of [this.#process.stdout, this.#process.stderr]) {
         createInterface({ input: stream }).on('line', (line) => {
           lines.push(line);
-          const address = /listening.*addr=\S*?:(\d+)/.exec(line);
+          const address = /serve: listening addr=\S*?:(\d+)/.exec(line);
           if (address) resolve(Number(address[1]));
         });
       }

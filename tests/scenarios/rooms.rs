@@ -191,3 +191,35 @@ fn rooms_made_by_the_server_show_nothing_to_strangers() {
     late.send(&json!({"type": "join", "room": "elsewhere", "name": "Late"}));
     assert_eq!(late.next()["type"], "welcome", "a refused join leaves the connection as it was");
 }
+
+#[test]
+fn whoever_is_in_a_room_gets_turn_credentials_and_renews_them() {
+    let server = Visavis::start(&["--ice-server", "stun:stun.example:3478"]);
+    let (_ada, welcome) = Ws::join(server.addr, "standup", "Ada");
+    let servers = welcome["iceServers"].as_array().unwrap();
+    assert_eq!(servers[0]["urls"][0], "stun:stun.example:3478");
+    assert!(servers[1]["urls"][0].as_str().unwrap().starts_with("stun:127.0.0.1:"));
+    let urls: Vec<_> =
+        servers[2]["urls"].as_array().unwrap().iter().map(|url| url.as_str().unwrap()).collect();
+    assert!(urls[0].starts_with("turn:127.0.0.1:") && urls[0].ends_with("?transport=udp"), "{urls:?}");
+    assert!(urls[1].ends_with("?transport=tcp"), "{urls:?}");
+    let expires: u64 = servers[2]["username"].as_str().unwrap().split(':').next().unwrap().parse().unwrap();
+    assert!(expires > 1_700_000_000 && servers[2]["credential"].is_string());
+    assert!(welcome["ttlSeconds"].as_u64().unwrap() > 0);
+
+    let ask = |bearer: &str| {
+        let head = format!(
+            "GET /api/v1/ice-servers HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {bearer}",
+            server.addr
+        );
+        tests::ask(
+            std::net::TcpStream::connect(server.addr).unwrap(),
+            &format!("{head}\r\nconnection: close\r\n\r\n"),
+        )
+    };
+    let renewed = ask(&credentials(&welcome).secret);
+    assert_eq!(renewed.status, 200, "{}", renewed.body);
+    let renewed: Value = serde_json::from_str(&renewed.body).unwrap();
+    assert_eq!(renewed["iceServers"][2]["urls"], servers[2]["urls"]);
+    assert_eq!(ask("made-up").status, 401);
+}

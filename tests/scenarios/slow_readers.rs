@@ -12,6 +12,7 @@ use std::thread;
 use serde_json::{Value, json};
 use tests::Visavis;
 use tests::client::{Sse, Ws, credentials};
+use tests::socketio::Sio;
 
 /// 60 KB each: more than two kernels' buffers, a mailbox and the megabyte behind them hold.
 const MESSAGES: u64 = 320;
@@ -25,6 +26,7 @@ fn who_reads_nothing_is_cut_off_and_may_resume_while_the_others_hear_everything(
     let server = Visavis::start(&[]);
     let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
     let (mut sleeper, welcome) = Ws::join(server.addr, "standup", "Sleeper");
+    let (mut other, others) = Sio::join(server.addr, "standup", "Other sleeper");
     let (mut bob, _) = Sse::join(server.addr, "standup", "Bob");
     let listening = thread::spawn(move || {
         let mut heard: Vec<u64> =
@@ -59,5 +61,13 @@ fn who_reads_nothing_is_cut_off_and_may_resume_while_the_others_hear_everything(
 
     assert_eq!(sleeper.closed(), 4408);
     let (_, welcome) = Ws::resume(server.addr, &credentials(&welcome), sleeper.last_id);
+    assert_eq!(welcome["resumed"], true);
+
+    let mut heard = 0;
+    while let Some(event) = other.next_or_end() {
+        heard += u64::from(event["type"] == "app");
+    }
+    assert!(heard < MESSAGES, "the end came before all was said");
+    let (_, welcome) = Sio::resume(server.addr, &credentials(&others), other.last_id);
     assert_eq!(welcome["resumed"], true);
 }

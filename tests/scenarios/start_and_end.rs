@@ -4,12 +4,9 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
-use tests::{Visavis, ask, get, run};
+use tests::{Visavis, get, run};
 
 fn has(log: &[Value], message: &str) -> bool {
     log.iter().any(|event| event["message"] == message)
@@ -88,33 +85,4 @@ fn a_data_folder_that_cannot_be_is_named_with_its_flag() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("file/data") && told.contains("--data-dir"), "{told}");
-}
-
-#[test]
-fn https_works_on_the_same_port_with_one_certificate_over_restarts() {
-    let first = Visavis::start(&[]);
-    let folder = first.folder();
-    let pem = fs::read(folder.path().join("visavis-data/self-made-certificate.pem")).unwrap();
-    for name in ["localhost", "127.0.0.1"] {
-        assert_eq!(https(&first, &pem, name), 200, "{name}");
-    }
-    assert_eq!(get(first.addr, "/livez").status, 200);
-    drop(first);
-    let second = Visavis::start_in(folder, &[]);
-    assert_eq!(https(&second, &pem, "localhost"), 200);
-}
-
-/// The status of `GET /livez`, by a client that trusts this certificate alone.
-fn https(server: &Visavis, pem: &[u8], name: &str) -> u16 {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let stream = StreamOwned::new(connection, TcpStream::connect(server.addr).unwrap());
-    ask(stream, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").status
 }

@@ -15,7 +15,7 @@ use crate::http::{Answer, ask};
 /// Long after everything that a scenario waits for: only a failure takes so long.
 const FAR_TOO_LONG: Duration = Duration::from_mins(1);
 
-fn connect(addr: SocketAddr) -> TcpStream {
+pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(FAR_TOO_LONG)).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -175,7 +175,7 @@ impl Ws {
     }
 }
 
-fn note(last_id: &mut u64, event: &Value) {
+pub(crate) fn note(last_id: &mut u64, event: &Value) {
     let id = event["id"].as_u64().or_else(|| {
         let cursor = matches!(event["type"].as_str(), Some("welcome" | "snapshot"));
         cursor.then(|| event["lastId"].as_u64()).flatten()

@@ -14,6 +14,7 @@
 pub mod client;
 mod http;
 mod process;
+pub mod socketio;
 
 pub use http::{Answer, ask, get};
 pub use process::{Visavis, command, run};

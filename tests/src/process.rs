@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -51,13 +51,28 @@ pub fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> O
     command(folder, arguments).envs(environment.iter().copied()).output().unwrap()
 }
 
+/// The events of a server's log so far.
+#[derive(Debug, Default)]
+struct Log {
+    events: Mutex<Vec<Value>>,
+    /// Notified of every event.
+    more: Condvar,
+}
+
+impl Log {
+    fn push(&self, event: Value) {
+        self.events.lock().unwrap().push(event);
+        self.more.notify_all();
+    }
+}
+
 /// A running server. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Visavis {
     child: Child,
     /// Where it listens.
     pub addr: SocketAddr,
-    log: Arc<Mutex<Vec<Value>>>,
+    log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
     folder: Arc<TempDir>,
 }
@@ -70,19 +85,23 @@ impl Visavis {
 
     /// As [`start`](Self::start), in a folder that was used before.
     pub fn start_in(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
-        let mut command = command(folder.path(), &["--listen", "127.0.0.1:0", "--log-format", "json"]);
+        let free = "127.0.0.1:0";
+        let mut command = command(
+            folder.path(),
+            &["--listen", free, "--turn-listen", free, "--media-port", "0", "--log-format", "json"],
+        );
         // Nobody reads it, and a full pipe would hold the server up.
         command.args(arguments).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Log::default());
         let addr = loop {
             let event = next_event(&mut lines).unwrap_or_else(|rest| {
                 panic!("the server ended ({:?}) before it listened; its log: {log:?} {rest}", child.wait())
             });
             let addr =
                 (event["message"] == "listening").then(|| event["addr"].as_str().unwrap().parse().unwrap());
-            log.lock().unwrap().push(event);
+            log.push(event);
             if let Some(addr) = addr {
                 break addr;
             }
@@ -90,7 +109,7 @@ impl Visavis {
         let kept = Arc::clone(&log);
         let reader = thread::spawn(move || {
             while let Ok(event) = next_event(&mut lines) {
-                kept.lock().unwrap().push(event);
+                kept.push(event);
             }
         });
         Self { child, addr, log, reader: Some(reader), folder }
@@ -108,7 +127,19 @@ impl Visavis {
 
     /// Asks it to end with SIGTERM.
     pub fn terminate(&self) {
-        kill_process(self.pid(), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until the log has this message.
+    pub fn logged(&self, message: &str) {
+        let events = self.log.events.lock().unwrap();
+        let lacks = |events: &mut Vec<Value>| !events.iter().any(|event| event["message"] == message);
+        drop(self.log.more.wait_while(events, lacks).unwrap());
     }
 
     /// Kills it as a power cut would.
@@ -121,7 +152,7 @@ impl Visavis {
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
-        (status, std::mem::take(&mut *self.log.lock().unwrap()))
+        (status, std::mem::take(&mut *self.log.events.lock().unwrap()))
     }
 }
 

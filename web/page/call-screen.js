@@ -1,14 +1,28 @@
+import { HostPowers, Ringing } from '../sdk/index.js';
 import { Banner } from './banner.js';
 import { ChatPanel } from './chat-panel.js';
 import { Dock } from './dock.js';
+import { deviceProblems } from './device-problems.js';
 import { h, setText } from './dom.js';
 import { t } from './i18n.js';
 import { logo } from './icons.js';
+import { LayoutButton } from './layout-button.js';
 import { LinkButton } from './link-button.js';
+import { MutedHint } from './muted-hint.js';
+import { PeoplePanel } from './people-panel.js';
+import { QualityLoop } from './quality-loop.js';
+import { Reactions } from './reactions.js';
+import { RingBar } from './ring-bar.js';
+import { SettingsDialog } from './settings-dialog.js';
+import { listenToShortcuts } from './shortcuts.js';
 import { SidePanel } from './side-panel.js';
+import { SoundOutput } from './sound-output.js';
+import { SoundPrompt } from './sound-prompt.js';
 import { Stage } from './stage.js';
+import { StatsOverlay } from './stats-overlay.js';
 import { Toasts } from './toasts.js';
-import { deviceProblems } from './device-problems.js';
+import { iconButton } from './buttons.js';
+import { WakeLock } from './wake-lock.js';
 
 /** @typedef {import('../sdk/index.js').Call} Call */
 
@@ -20,29 +34,38 @@ export class CallScreen {
   #toasts = new Toasts();
   #count = h('span', { class: 'count' });
   #panel = new SidePanel();
+  #host;
+  #ringing;
   #dock;
+  #stage;
+  #settings;
+  #stats;
+  #quality;
 
   /** @param {Call} call */
   constructor(call) {
     this.#call = call;
-    const stage = new Stage(call);
+    const output = new SoundOutput();
+    this.#host = new HostPowers(call);
+    this.#ringing = new Ringing(call);
+    const prompt = new SoundPrompt(output);
+    this.#stage = new Stage(call, output);
+    this.#quality = new QualityLoop(call);
+    this.#stats = new StatsOverlay(call, this.#quality);
+    this.#settings = new SettingsDialog(call.media, output);
     const chat = new ChatPanel(call, this.#toasts);
     this.#panel.add('chat', chat);
+    this.#panel.add('people', new PeoplePanel(call, this.#host, this.#ringing, this.#toasts));
     this.#dock = new Dock(call, this.#panel);
     chat.onunread = (unread) => this.#dock.setUnread(unread);
     this.element = h('div', { class: 'call' },
-      h('header', { class: 'call-header' },
-        h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis')),
-        h('h1', { class: 'room-name' }, h('bdi', {}, call.room?.id ?? '')),
-        this.#count,
-        new LinkButton(this.#toasts).element),
-      new Banner(call).element,
-      h('main', { class: 'call-body' }, stage.element, this.#panel.element),
+      this.#header(),
+      h('div', { class: 'notices' }, new Banner(call).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts).element),
+      h('main', { class: 'call-body' }, this.#stage.element, this.#panel.element, new Reactions(call).element, this.#stats.element),
       this.#dock.element,
-      this.#toasts.element);
-    call.on('joined', ({ name }) => this.#arrived('call.joined', name));
-    call.on('left', ({ peer }) => this.#arrived('call.left', peer.name));
-    call.media.on('problem', () => deviceProblems(call.media).forEach((text) => this.#toasts.show(text)));
+      this.#toasts.element,
+      this.#settings.element);
+    this.#listen();
     this.#render();
     for (const text of deviceProblems(call.media)) this.#toasts.show(text);
   }
@@ -51,16 +74,73 @@ export class CallScreen {
     this.#dock.focus();
   }
 
+  #header() {
+    const brand = h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
+    return h('header', { class: 'call-header' }, brand,
+      h('h1', { class: 'room-name' }, h('bdi', {}, this.#call.room?.id ?? '')),
+      this.#count,
+      new LayoutButton(() => this.#stage.render()).element,
+      iconButton('settings', 'dock.settings', () => this.#settings.open(), 'plain'),
+      new LinkButton(this.#toasts).element);
+  }
+
+  #listen() {
+    const call = this.#call;
+    const toasts = this.#toasts;
+    const stop = listenToShortcuts({
+      m: () => this.#dock.toggleMicrophone(),
+      v: () => this.#dock.toggleCamera(),
+      h: () => this.#dock.toggleHand(),
+      c: () => this.#panel.toggle('chat'),
+      p: () => this.#panel.toggle('people'),
+    });
+    const wakeLock = new WakeLock();
+    const hint = new MutedHint(call.media, toasts);
+    /** @type {Set<string>} */
+    const hands = new Set();
+    call.on('joined', ({ name }) => this.#say('call.joined', name));
+    call.on('left', ({ peer }) => this.#say('call.left', peer.name));
+    call.on('updated', ({ id, name, hand }) => {
+      if (hand && !hands.has(id)) toasts.show(t('call.hand', { name }));
+      if (hand) hands.add(id);
+      else hands.delete(id);
+    });
+    call.on('event', (event) => {
+      if (event.type === 'muted') toasts.show(t('call.mutedByHost'));
+      if (event.type === 'recording') this.#render();
+    });
+    call.on('room', () => this.#render());
+    call.media.on('problem', () => deviceProblems(call.media).forEach((text) => toasts.show(text)));
+    this.#host.on('knock', ({ name }) => toasts.show(t('lobby.knock', { name })));
+    this.#host.on('change', () => this.#dock.setWaiting(this.#host.waiting.size));
+    this.#ringing.on('change', ({ state, peer }) => {
+      if (state === 'connected') this.#stage.pin(peer);
+    });
+    this.#quality.listen((peer, { level }) => this.#stage.setQuality(peer, level));
+    this.#settings.onstatistics = (shown) => {
+      this.#stats.shown = shown;
+    };
+    call.on('ended', () => {
+      stop();
+      wakeLock.release();
+      hint.close();
+      this.#stage.close();
+      this.#quality.close();
+    });
+  }
+
   /**
    * @param {string} key
    * @param {string} name
    */
-  #arrived(key, name) {
+  #say(key, name) {
     this.#toasts.show(t(key, { name }));
     this.#render();
   }
 
   #render() {
-    setText(this.#count, t('call.people', { count: this.#call.peers.length + 1 }));
+    const { room, peers } = this.#call;
+    const parts = [t('call.people', { count: peers.length + 1 }), room?.locked && t('call.locked'), room?.recording && t('call.recording')];
+    setText(this.#count, parts.filter(Boolean).join(' · '));
   }
 }

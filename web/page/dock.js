@@ -1,7 +1,8 @@
 import { h } from './dom.js';
+import { iconButton, nameButton } from './buttons.js';
 import { t } from './i18n.js';
-import { icon } from './icons.js';
 import { remember } from './preferences.js';
+import { ReactionButton } from './reaction-button.js';
 import { ToggleButton } from './toggle-button.js';
 
 /**
@@ -14,14 +15,17 @@ export class Dock {
   element;
   #call;
   #microphone = new ToggleButton({
-    icons: ['mic', 'mic-off'], labels: ['dock.mute', 'dock.unmute'], toggle: (on) => this.#setMicrophone(on),
+    icons: ['mic', 'mic-off'], labels: ['dock.mute', 'dock.unmute'], toggle: () => this.toggleMicrophone(),
   });
   #camera = new ToggleButton({
-    icons: ['camera', 'camera-off'], labels: ['dock.cameraOff', 'dock.cameraOn'], toggle: (on) => this.#setCamera(on),
+    icons: ['camera', 'camera-off'], labels: ['dock.cameraOff', 'dock.cameraOn'], toggle: () => this.toggleCamera(),
   });
-  #screen = button('screen', 'dock.share', () => this.#share());
+  #screen = iconButton('screen', 'dock.share', () => this.#share());
+  #hand = iconButton('hand', 'dock.hand', () => this.toggleHand());
+  #people;
   #chat;
   #unread = h('span', { class: 'unread', id: 'unread', hidden: true });
+  #waiting = h('span', { class: 'unread', id: 'waiting', hidden: true });
 
   /**
    * @param {Call} call
@@ -29,17 +33,23 @@ export class Dock {
    */
   constructor(call, panel) {
     this.#call = call;
-    this.#chat = button('chat', 'dock.chat', () => panel.toggle('chat'));
+    this.#people = iconButton('people', 'dock.people', () => panel.toggle('people'));
+    this.#chat = iconButton('chat', 'dock.chat', () => panel.toggle('chat'));
+    this.#people.setAttribute('aria-describedby', 'waiting');
     this.#chat.setAttribute('aria-describedby', 'unread');
     this.#screen.hidden = !call.media.canShareScreen;
-    const leave = button('leave', 'dock.leave', () => call.leave());
-    leave.classList.add('leave');
-    panel.onchange = (open) => this.#chat.setAttribute('aria-expanded', String(open === 'chat'));
-    this.#chat.setAttribute('aria-expanded', 'false');
+    const leave = iconButton('leave', 'dock.leave', () => call.leave(), 'round leave');
+    panel.onchange = (open) => {
+      this.#people.setAttribute('aria-expanded', String(open === 'people'));
+      this.#chat.setAttribute('aria-expanded', String(open === 'chat'));
+    };
+    panel.onchange(null);
     this.element = h('nav', { class: 'dock', 'aria-label': t('dock.label') },
-      this.#microphone.element, this.#camera.element, this.#screen,
+      this.#microphone.element, this.#camera.element, this.#screen, this.#hand, new ReactionButton(call).element,
+      h('span', { class: 'with-badge' }, this.#people, this.#waiting),
       h('span', { class: 'with-badge' }, this.#chat, this.#unread), leave);
     call.media.on('change', () => this.#render());
+    call.on('self', () => this.#render());
     this.#render();
   }
 
@@ -49,28 +59,38 @@ export class Dock {
 
   /** @param {number} count of chat lines that nobody has looked at */
   setUnread(count) {
-    this.#unread.hidden = count === 0;
-    this.#unread.textContent = count > 9 ? '9+' : String(count);
+    badge(this.#unread, count);
   }
 
-  #render() {
-    const { microphoneOn, cameraOn, screenOn } = this.#call.media;
-    this.#microphone.set(microphoneOn);
-    this.#camera.set(cameraOn);
-    name(this.#screen, t(screenOn ? 'dock.unshare' : 'dock.share'));
-    this.#screen.classList.toggle('active', screenOn);
+  /** @param {number} count of people in the lobby */
+  setWaiting(count) {
+    badge(this.#waiting, count);
   }
 
-  /** @param {boolean} on */
-  #setMicrophone(on) {
+  toggleMicrophone() {
+    const on = !this.#call.media.microphoneOn;
     remember({ microphoneOn: on });
     void this.#call.media.setMicrophone(on);
   }
 
-  /** @param {boolean} on */
-  #setCamera(on) {
+  toggleCamera() {
+    const on = !this.#call.media.cameraOn;
     remember({ cameraOn: on });
     void this.#call.media.setCamera(on);
+  }
+
+  toggleHand() {
+    this.#call.raiseHand(!this.#call.hand);
+  }
+
+  #render() {
+    const { media, hand } = this.#call;
+    this.#microphone.set(media.microphoneOn);
+    this.#camera.set(media.cameraOn);
+    nameButton(this.#screen, t(media.screenOn ? 'dock.unshare' : 'dock.share'));
+    this.#screen.classList.toggle('active', media.screenOn);
+    nameButton(this.#hand, t(hand ? 'dock.lowerHand' : 'dock.hand'));
+    this.#hand.classList.toggle('active', hand);
   }
 
   #share() {
@@ -81,21 +101,10 @@ export class Dock {
 }
 
 /**
- * @param {import('./icons.js').IconName} picture
- * @param {string} key of its name
- * @param {() => void} pressed
- */
-function button(picture, key, pressed) {
-  const element = h('button', { type: 'button', class: 'round', onclick: pressed }, icon(picture));
-  name(element, t(key));
-  return element;
-}
-
-/**
  * @param {HTMLElement} element
- * @param {string} text
+ * @param {number} count
  */
-function name(element, text) {
-  element.setAttribute('aria-label', text);
-  element.title = text;
+function badge(element, count) {
+  element.hidden = count === 0;
+  element.textContent = count > 9 ? '9+' : String(count);
 }

@@ -2,7 +2,9 @@ import { h } from './dom.js';
 import { t } from './i18n.js';
 import { logo } from './icons.js';
 
-const KNOWN = new Set(['left', 'kicked', 'replaced', 'session-replaced', 'host-ended', 'expired', 'drained', 'room-ended', 'timeout']);
+const KNOWN = new Set([
+  'left', 'kicked', 'replaced', 'session-replaced', 'host-ended', 'expired', 'drained', 'room-ended', 'timeout', 'denied',
+]);
 
 /** After the call. */
 export class EndScreen {

@@ -1,7 +1,7 @@
 import { preferences } from './preferences.js';
 
 /** The languages there are catalogues for, by their own names. */
-export const LANGUAGES = { en: 'English' };
+export const LANGUAGES = { en: 'English', de: 'Deutsch', es: 'Español', ar: 'العربية' };
 const RIGHT_TO_LEFT = new Set(['ar']);
 
 /** @typedef {keyof typeof LANGUAGES} Language */

@@ -1,6 +1,7 @@
 import { RefusedError } from '../sdk/index.js';
 import { DevicePicker } from './device-picker.js';
 import { setText, h } from './dom.js';
+import { MeterBar } from './meter-bar.js';
 import { deviceProblems } from './device-problems.js';
 import { t } from './i18n.js';
 import { logo } from './icons.js';
@@ -27,6 +28,7 @@ export class PrejoinScreen {
   #avatar = h('div', { class: 'avatar', 'aria-hidden': 'true' });
   #notes = h('div', { class: 'notes', role: 'status' });
   #problem = h('p', { class: 'problem', role: 'alert' });
+  #meter;
   #button = h('button', { type: 'submit', class: 'button primary large' }, t('prejoin.join'));
   #microphone = new ToggleButton({
     icons: ['mic', 'mic-off'], labels: ['dock.mute', 'dock.unmute'], toggle: (on) => this.#setMicrophone(on),
@@ -47,6 +49,7 @@ export class PrejoinScreen {
     this.#join = join;
     this.#name.value = name;
     this.#video.muted = true;
+    this.#meter = new MeterBar(media);
     const pickers = /** @type {const} */ (['camera', 'microphone']).map((kind) => new DevicePicker(media, kind).element);
     this.element = h('main', { class: 'prejoin' },
       h('header', { class: 'prejoin-header' }, h('a', { href: '/', class: 'brand' }, logo(), 'Visavis')),
@@ -58,7 +61,7 @@ export class PrejoinScreen {
         h('p', { class: 'room-name' }, t('prejoin.room'), ' ', h('bdi', {}, room)),
         h('div', { class: 'field' }, h('label', { for: 'name' }, t('prejoin.name')), this.#name),
         this.#passwordField,
-        h('div', { class: 'pickers' }, ...pickers),
+        h('div', { class: 'pickers' }, ...pickers), this.#meter.element,
         h('label', { class: 'switch', for: 'join-muted' }, this.#muted, h('span', { class: 'switch-track' }), t('prejoin.muted')),
         this.#notes, this.#problem, this.#button));
     media.on('change', () => this.#render());
@@ -69,6 +72,12 @@ export class PrejoinScreen {
 
   focus() {
     this.#name.focus();
+    this.#meter.start();
+  }
+
+  /** It is off the screen. */
+  close() {
+    this.#meter.stop();
   }
 
   async #open() {

@@ -2,7 +2,7 @@ import { t } from './i18n.js';
 
 const KNOWN = new Set([
   'name-invalid', 'unauthorized', 'forbidden', 'room-locked', 'wrong-password', 'not-started', 'not-found', 'room-full',
-  'room-ended', 'rate-limited', 'overloaded',
+  'room-ended', 'rate-limited', 'overloaded', 'invalid-state', 'peer-unknown',
 ]);
 
 /**

@@ -6,6 +6,7 @@ import { loadCatalogue } from './i18n.js';
 import { clientId } from './client-id.js';
 import { preferences, remember } from './preferences.js';
 import { PrejoinScreen } from './prejoin-screen.js';
+import { WaitingScreen } from './waiting-screen.js';
 
 /**
  * @typedef {import('../sdk/protocol.js').JoinOptions} JoinOptions
@@ -41,17 +42,26 @@ async function join({ name, password }) {
   try {
     const welcome = await call.join(options);
     if (welcome.hostToken) takeHostToken(room, welcome.hostToken);
+    call.hostToken ??= token;
   } catch (error) {
     // The token was of an earlier life of a room of this name.
     if (!token || !(error instanceof RefusedError) || error.code !== 'unauthorized') throw error;
     dropHostToken(room);
     return join({ name, password });
   }
-  show(new CallScreen(call));
+  show(call.waiting ? new WaitingScreen(call) : new CallScreen(call));
 }
 
-/** @param {{element: HTMLElement, focus: () => void}} screen */
+/**
+ * @typedef {{element: HTMLElement, focus: () => void, close?: () => void}} Screen
+ * @type {Screen | null}
+ */
+let shown = null;
+
+/** @param {Screen} screen */
 function show(screen) {
+  shown?.close?.();
+  shown = screen;
   app.replaceChildren(screen.element);
   screen.focus();
 }
@@ -59,8 +69,15 @@ function show(screen) {
 await loadCatalogue();
 document.title = `${room} – Visavis`;
 media.chosen = { microphone: preferences.microphone, camera: preferences.camera };
+let denied = false;
+call.on('event', (event) => {
+  if (event.type === 'lobby' && event.state === 'denied') denied = true;
+});
+call.on('room', () => {
+  if (shown instanceof WaitingScreen && !call.waiting) show(new CallScreen(call));
+});
 call.on('ended', ({ reason }) => {
-  if (app.querySelector('.call')) show(new EndScreen(reason));
+  if (!(shown instanceof PrejoinScreen)) show(new EndScreen(denied ? 'denied' : reason));
 });
 addEventListener('pagehide', () => call.leave());
 addEventListener('online', () => call.session.hurry());

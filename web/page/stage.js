@@ -1,103 +1,185 @@
+import { ActiveSpeakers } from './active-speakers.js';
 import { h } from './dom.js';
 import { arrange } from './grid.js';
 import { t } from './i18n.js';
+import { preferences } from './preferences.js';
 import { Tile } from './tile.js';
 
-/** @typedef {import('../sdk/index.js').Call} Call */
+/**
+ * @typedef {import('../sdk/index.js').Call} Call
+ * @typedef {import('./sound-output.js').SoundOutput} SoundOutput
+ */
+
+const SELF = 'self';
+const SETTLED_MS = 400;
 
 /** Everybody's picture, as large as there is room. */
 export class Stage {
   element;
   #call;
+  #output;
   #grid = h('div', { class: 'grid' });
-  #self = new Tile({ id: 'self', self: true });
+  #self;
   /** @type {Map<string, Tile>} cameras by peer */
   #tiles = new Map();
-  /** @type {Map<string, Tile>} screens by peer, our own under `self` */
+  /** @type {Map<string, Tile>} screens by peer, our own under `SELF` */
   #screens = new Map();
+  /** @type {Tile | null} */
+  #pinned = null;
+  /** @type {string | null} */
+  #loudest = null;
+  #speakers;
+  #resized;
+  #seen = () => this.#attend();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #attending;
   #alone = h('div', { class: 'alone' },
     h('p', { class: 'alone-title' }, t('call.alone')),
     h('p', {}, t('call.aloneHint')),
     h('p', { class: 'link-text' }, h('bdi', { dir: 'ltr' }, `${location.origin}${location.pathname}`)));
 
-  /** @param {Call} call */
-  constructor(call) {
+  /**
+   * @param {Call} call
+   * @param {SoundOutput} output
+   */
+  constructor(call, output) {
     this.#call = call;
+    this.#output = output;
+    const flip = matchMedia('(pointer: coarse)').matches ? () => void call.media.flipCamera() : undefined;
+    this.#self = new Tile({ id: SELF, self: true, flip });
     this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#alone);
-    new ResizeObserver(() => this.#layout()).observe(this.element);
-    call.on('joined', () => this.#render());
-    call.on('left', () => this.#render());
-    call.on('updated', () => this.#render());
-    call.on('media', () => this.#render());
-    call.on('self', () => this.#render());
-    this.#render();
+    this.#resized = new ResizeObserver(() => this.#layout());
+    this.#resized.observe(this.element);
+    document.addEventListener('visibilitychange', this.#seen);
+    for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self'])) call.on(event, () => this.render());
+    this.#speakers = new ActiveSpeakers(call);
+    this.#speakers.onchange = (speaking, loudest) => {
+      for (const [id, tile] of this.#tiles) tile.setSpeaking(speaking.has(id));
+      if (loudest === this.#loudest) return;
+      this.#loudest = loudest;
+      this.#layout();
+    };
+    this.render();
   }
 
-  #render() {
-    const { media, self, peers } = this.#call;
-    const camera = media.camera;
-    this.#self.update({
-      name: self?.name ?? '', microphone: media.microphoneOn, camera: media.cameraOn, hand: this.#call.hand,
-    });
-    this.#self.show(camera ? [camera] : []);
+  /** @param {string} id @param {0 | 1 | 2 | 3} level */
+  setQuality(id, level) {
+    this.#tiles.get(id)?.setQuality(level);
+  }
+
+  /** Keeps the picture of a peer large. @param {string} id */
+  pin(id) {
+    const tile = this.#tiles.get(id);
+    if (tile && this.#pinned !== tile) this.#togglePin(tile);
+  }
+
+  render() {
+    const { media, peers } = this.#call;
+    this.#renderSelf();
     const shown = peers.filter(({ role }) => role !== 'viewer');
     for (const peer of shown) {
-      const tile = take(this.#tiles, peer.id, () => new Tile({ id: peer.id }));
+      const streams = this.#call.streams(peer.id);
+      const tile = this.#take(this.#tiles, peer.id, {});
       tile.update(peer);
-      tile.show(this.#call.streams(peer.id)?.main.getTracks() ?? []);
-      const screen = this.#call.streams(peer.id)?.screen;
-      if (peer.screen && screen) {
-        const display = take(this.#screens, peer.id, () => new Tile({ id: peer.id, screen: true }));
+      tile.show(streams?.main.getTracks() ?? []);
+      if (peer.screen && streams?.screen) {
+        const display = this.#take(this.#screens, peer.id, { screen: true });
         display.update(peer);
-        display.show(screen.getTracks());
-      } else drop(this.#screens, peer.id);
+        display.show(streams.screen.getTracks());
+      } else this.#drop(this.#screens, peer.id);
     }
     const there = new Set(shown.map(({ id }) => id));
     for (const tiles of [this.#tiles, this.#screens]) {
-      for (const id of tiles.keys()) if (id !== 'self' && !there.has(id)) drop(tiles, id);
+      for (const id of tiles.keys()) if (id !== SELF && !there.has(id)) this.#drop(tiles, id);
     }
     if (media.screen) {
-      const display = take(this.#screens, 'self', () => new Tile({ id: 'self', self: true, screen: true }));
-      display.update({ name: self?.name ?? '', microphone: true, camera: true, hand: false });
+      const display = this.#take(this.#screens, SELF, { screen: true, self: true });
+      display.update({ name: '', microphone: true, camera: true, hand: false });
       display.show([media.screen]);
-    } else drop(this.#screens, 'self');
+    } else this.#drop(this.#screens, SELF);
     this.#layout();
   }
 
+  close() {
+    clearTimeout(this.#attending);
+    document.removeEventListener('visibilitychange', this.#seen);
+    this.#speakers.close();
+    this.#resized.disconnect();
+  }
+
+  #renderSelf() {
+    const { media, self, hand } = this.#call;
+    this.#self.update({ name: self?.name ?? '', microphone: media.microphoneOn, camera: media.cameraOn, hand });
+    this.#self.setFacingAway(media.facing === 'environment');
+    this.#self.show(media.camera ? [media.camera] : []);
+  }
+
+  /** The tile that is large, if one is. @returns {Tile | undefined} */
+  #main() {
+    const [screen] = this.#screens.values();
+    if (this.#pinned) return this.#pinned;
+    if (screen) return screen;
+    if (preferences.layout !== 'speaker' || this.#tiles.size < 2) return undefined;
+    const [first] = this.#tiles.values();
+    return this.#tiles.get(this.#loudest ?? '') ?? first;
+  }
+
   #layout() {
-    const others = [...this.#tiles.values()];
-    const screens = [...this.#screens.values()];
-    this.#alone.hidden = others.length > 0;
+    const all = [...this.#screens.values(), ...this.#tiles.values(), this.#self];
+    const main = this.#main();
+    this.#alone.hidden = this.#tiles.size > 0;
     // With one other person, the picture of oneself floats in a corner.
-    const floating = others.length === 1 && screens.length === 0;
+    const floating = this.#tiles.size === 1 && this.#screens.size === 0;
     this.#self.element.classList.toggle('floating', floating);
-    const order = [...screens, ...others, this.#self].map(({ element }) => element);
     // Moving a video in the document stops it for a moment: only what is new is put in.
-    order.forEach((element, index) => {
+    all.forEach(({ element }, index) => {
       if (this.#grid.children[index] !== element) this.#grid.insertBefore(element, this.#grid.children[index] ?? null);
     });
-    this.element.classList.toggle('presenting', screens.length > 0);
-    order.forEach((element, index) => element.classList.toggle('main', screens.length > 0 && index === 0));
-    arrange(this.#grid, order.length - (floating ? 1 : 0), screens.length > 0);
+    const emphasised = main !== undefined && !floating;
+    for (const tile of all) tile.element.classList.toggle('main', emphasised && tile === main);
+    arrange(this.#grid, all.length - (floating ? 1 : 0), emphasised);
+    clearTimeout(this.#attending);
+    this.#attending = setTimeout(() => this.#attend(), SETTLED_MS);
   }
-}
 
-/**
- * @param {Map<string, Tile>} tiles
- * @param {string} id
- * @param {() => Tile} make
- */
-function take(tiles, id, make) {
-  let tile = tiles.get(id);
-  if (!tile) tiles.set(id, (tile = make()));
-  return tile;
-}
+  /** Lets the media server know how large the pictures are. */
+  #attend() {
+    for (const [source, tiles] of /** @type {const} */ ([['camera', this.#tiles], ['screen', this.#screens]])) {
+      for (const [id, { size }] of tiles) if (id !== SELF) this.#call.attend(id, source, size);
+    }
+  }
 
-/**
- * @param {Map<string, Tile>} tiles
- * @param {string} id
- */
-function drop(tiles, id) {
-  tiles.get(id)?.remove();
-  tiles.delete(id);
+  /** @param {Tile} tile */
+  #togglePin(tile) {
+    this.#pinned?.setPinned(false);
+    this.#pinned = this.#pinned === tile ? null : tile;
+    this.#pinned?.setPinned(true);
+    this.#layout();
+  }
+
+  /**
+   * @param {Map<string, Tile>} tiles
+   * @param {string} id
+   * @param {{screen?: boolean, self?: boolean}} kind
+   */
+  #take(tiles, id, kind) {
+    const known = tiles.get(id);
+    if (known) return known;
+    /** @type {Tile} */
+    const tile = new Tile({ id, ...kind, output: this.#output, pin: kind.self ? undefined : () => this.#togglePin(tile) });
+    tiles.set(id, tile);
+    return tile;
+  }
+
+  /**
+   * @param {Map<string, Tile>} tiles
+   * @param {string} id
+   */
+  #drop(tiles, id) {
+    const tile = tiles.get(id);
+    if (!tile) return;
+    if (this.#pinned === tile) this.#pinned = null;
+    tile.remove();
+    tiles.delete(id);
+  }
 }

@@ -1,4 +1,5 @@
 import { attribute, h, setText } from './dom.js';
+import { iconButton, nameButton } from './buttons.js';
 import { t } from './i18n.js';
 import { icon } from './icons.js';
 import { hueOf, initials } from './names.js';
@@ -9,6 +10,14 @@ import { hueOf, initials } from './names.js';
  * @property {boolean} microphone
  * @property {boolean} camera
  * @property {boolean} hand
+ *
+ * @typedef {object} TileOptions
+ * @property {string} id the peer's
+ * @property {boolean} [self] our own picture
+ * @property {boolean} [screen] a screen, not a camera
+ * @property {import('./sound-output.js').SoundOutput} [output] where its sound goes
+ * @property {() => void} [pin] to keep it large
+ * @property {() => void} [flip] to the other camera
  */
 
 /** One picture with a name: somebody's camera or screen. */
@@ -17,28 +26,32 @@ export class Tile {
   element;
   #self;
   #screen;
+  #output;
   #video = h('video', { autoplay: true, playsinline: true });
   #avatar = h('div', { class: 'avatar', 'aria-hidden': 'true' });
   #name = h('span', { class: 'tile-name', dir: 'auto' });
   #muted = h('span', { class: 'tile-badge', role: 'img', 'aria-label': t('tile.muted') }, icon('mic-off'));
+  #quality = h('span', { class: 'tile-quality', role: 'img', hidden: true }, h('i', {}), h('i', {}), h('i', {}));
   #hand = h('span', { class: 'tile-hand', role: 'img', 'aria-label': t('tile.hand') }, icon('hand'));
+  /** @type {HTMLButtonElement | null} */
+  #pin = null;
+  /** @type {HTMLButtonElement | null} */
+  #pip = null;
+  #label = '';
 
-  /**
-   * @param {object} options
-   * @param {string} options.id the peer's
-   * @param {boolean} [options.self] our own picture
-   * @param {boolean} [options.screen] a screen, not a camera
-   */
-  constructor({ id, self = false, screen = false }) {
+  /** @param {TileOptions} options */
+  constructor({ id, self = false, screen = false, output, pin, flip }) {
     this.#self = self;
     this.#screen = screen;
+    this.#output = self ? undefined : output;
     // Our own voice must not come back to us.
     this.#video.muted = self;
     this.#video.classList.toggle('mirrored', self && !screen);
     this.#avatar.dataset.hue = String(hueOf(id));
-    const name = h('div', { class: 'tile-label' }, this.#muted, this.#name);
     this.element = h('article', { class: `tile${self ? ' self' : ''}${screen ? ' screen' : ''}` },
-      this.#avatar, this.#video, this.#hand, name);
+      this.#avatar, this.#video, this.#hand,
+      h('div', { class: 'tile-label' }, this.#muted, this.#name, this.#quality),
+      h('div', { class: 'tile-actions' }, ...this.#actions(pin, flip)));
     if (!self) this.element.dataset.peer = id;
     if (!self) this.element.dataset.source = screen ? 'screen' : 'camera';
   }
@@ -46,13 +59,15 @@ export class Tile {
   /** @param {TileState} state */
   update({ name, microphone, camera, hand }) {
     const key = this.#screen ? (this.#self ? 'tile.ownScreen' : 'tile.screen') : this.#self ? 'tile.self' : 'tile.name';
-    const label = t(key, { name });
-    setText(this.#name, label);
-    attribute(this.element, 'aria-label', label);
+    this.#label = t(key, { name });
+    setText(this.#name, this.#label);
+    attribute(this.element, 'aria-label', this.#label);
     setText(this.#avatar, initials(name));
     this.#muted.hidden = microphone || this.#screen;
     this.#hand.hidden = !hand || this.#screen;
     this.element.classList.toggle('no-picture', !camera && !this.#screen);
+    if (this.#pip) this.#pip.hidden = !camera && !this.#screen;
+    this.#nameButtons();
   }
 
   /** @param {MediaStreamTrack[]} tracks */
@@ -61,10 +76,69 @@ export class Tile {
     const same = shown !== null && shown.getTracks().length === tracks.length && tracks.every((track) => shown.getTracks().includes(track));
     if (same || (tracks.length === 0 && !shown)) return;
     this.#video.srcObject = tracks.length > 0 ? new MediaStream(tracks) : null;
+    void this.#output?.add(this.#video);
+  }
+
+  /** @param {0 | 1 | 2 | 3} level from hardly anything to all well */
+  setQuality(level) {
+    this.#quality.hidden = this.#screen;
+    this.#quality.dataset.level = String(level);
+    attribute(this.#quality, 'aria-label', t(`quality.${level}`));
+  }
+
+  /** @param {boolean} on */
+  setSpeaking(on) {
+    this.element.classList.toggle('speaking', on);
+  }
+
+  /** @param {boolean} on */
+  setPinned(on) {
+    this.element.classList.toggle('pinned', on);
+    this.#pin?.setAttribute('aria-pressed', String(on));
+  }
+
+  /** @param {boolean} away the picture is of a camera that looks away, which is not mirrored */
+  setFacingAway(away) {
+    this.#video.classList.toggle('mirrored', this.#self && !this.#screen && !away);
+  }
+
+  /** How large the picture is, in device pixels. */
+  get size() {
+    const seen = document.visibilityState === 'visible' || document.pictureInPictureElement === this.#video;
+    const shown = seen ? devicePixelRatio : 0;
+    return { width: Math.round(this.element.clientWidth * shown), height: Math.round(this.element.clientHeight * shown) };
   }
 
   remove() {
+    this.#output?.remove(this.#video);
     this.#video.srcObject = null;
     this.element.remove();
+  }
+
+  /**
+   * @param {(() => void) | undefined} pin
+   * @param {(() => void) | undefined} flip
+   */
+  #actions(pin, flip) {
+    const look = 'round tiny';
+    if (pin) this.#pin = iconButton('pin', 'tile.pinNamed', pin, look);
+    if (!this.#self && document.pictureInPictureEnabled) this.#pip = iconButton('pip', 'tile.pipNamed', () => void this.#pictureInPicture(), look);
+    const flipButton = flip ? iconButton('flip', 'tile.flip', flip, look) : null;
+    return [flipButton, this.#pip, this.#pin].filter((button) => button !== null);
+  }
+
+  #nameButtons() {
+    const name = this.#label;
+    if (this.#pin) nameButton(this.#pin, t('tile.pinNamed', { name }));
+    if (this.#pip) nameButton(this.#pip, t('tile.pipNamed', { name }));
+  }
+
+  async #pictureInPicture() {
+    try {
+      if (document.pictureInPictureElement === this.#video) await document.exitPictureInPicture();
+      else await this.#video.requestPictureInPicture();
+    } catch {
+      // No frame has come yet, or the system has no such window.
+    }
   }
 }

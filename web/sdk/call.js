@@ -1,4 +1,5 @@
 import { Emitter } from './emitter.js';
+import { IceServers } from './ice-servers.js';
 import { LocalMedia } from './local-media.js';
 import { MediaPath } from './media-path.js';
 import { Roster } from './roster.js';
@@ -15,19 +16,7 @@ import { Session } from './session.js';
  * @typedef {import('./protocol.js').TransportName} TransportName
  * @typedef {import('./protocol.js').Welcome} Welcome
  * @typedef {import('./session.js').SessionState} SessionState
- *
- * @typedef {object} CallEvents
- * @property {SessionState} state of the session
- * @property {Room} room
- * @property {Peer} joined
- * @property {{peer: Peer, reason: string}} left
- * @property {Peer} updated
- * @property {string} media a peer's streams or connection changed
- * @property {ChatLine} chat
- * @property {{from: string, emoji: string}} reaction
- * @property {ServerEvent} event everything that the server says, before this class acts on it
- * @property {void} self own state changed
- * @property {{reason: string}} ended
+ * @typedef {import('./protocol.js').CallEvents} CallEvents
  */
 
 /**
@@ -52,8 +41,7 @@ export class Call extends Emitter {
   #roster = new Roster((id) => this.#left(id, 'timeout'));
   /** @type {MediaPath | null} */
   #path = null;
-  /** @type {RTCIceServer[]} */
-  #iceServers = [];
+  #iceServers = new IceServers(() => this.session.iceServers());
   #resumeWindowMs = 30_000;
 
   /**
@@ -117,12 +105,27 @@ export class Call extends Emitter {
     return this.#path?.streams(id);
   }
 
+  /**
+   * Says how large a peer's picture is shown, so that the media server sends no more than that.
+   *
+   * @param {string} id
+   * @param {'camera' | 'screen'} source
+   * @param {{width: number, height: number}} size in device pixels; zero for not at all
+   */
+  attend(id, source, size) {
+    this.#path?.attend(id, source, size);
+  }
+
   /** Whether media of this peer arrives. @param {string} id */
   isConnected(id) {
     return this.#path?.isConnected(id) ?? false;
   }
 
-  /** The peer connections by peer, or `publish` and `subscribe` with the media server, for statistics. */
+  /**
+   * The peer connections by peer, or `publish` and `subscribe` with the media server, for statistics.
+   *
+   * @returns {Map<string, RTCPeerConnection>}
+   */
   connections() {
     return this.#path?.connections() ?? new Map();
   }
@@ -139,7 +142,7 @@ export class Call extends Emitter {
     this.room = welcome.room;
     this.waiting = welcome.state === 'waiting';
     this.hostToken = welcome.hostToken ?? this.hostToken;
-    this.#iceServers = welcome.iceServers ?? this.#iceServers;
+    if (welcome.iceServers) this.#iceServers.set(welcome.iceServers, welcome.ttlSeconds);
     this.#resumeWindowMs = welcome.resumeWindowMs;
     if (this.waiting) return this.emit('room', welcome.room);
     if (!same) this.#tearDown();
@@ -156,7 +159,7 @@ export class Call extends Emitter {
     return new MediaPath(topology, epoch, {
       self,
       media: this.media,
-      iceServers: () => this.#iceServers,
+      iceServers: () => this.#iceServers.list,
       peer: (id) => this.#roster.peer(id),
       peers: () => this.#roster.peers,
       send: (message) => void this.session.send(message),
@@ -295,6 +298,7 @@ export class Call extends Emitter {
   /** @param {string} reason */
   #ended(reason) {
     this.#tearDown();
+    this.#iceServers.close();
     this.media.close();
     this.emit('ended', { reason });
   }

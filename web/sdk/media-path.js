@@ -134,6 +134,15 @@ export class MediaPath {
     return this.#current.call.streams(id);
   }
 
+  /**
+   * @param {string} id
+   * @param {'camera' | 'screen'} source
+   * @param {{width: number, height: number}} size
+   */
+  attend(id, source, size) {
+    this.#current.call.attend(id, source, size);
+  }
+
   /** @param {string} id */
   isConnected(id) {
     return this.#current.call.isConnected(id);

@@ -95,6 +95,9 @@ export class MeshCall {
     return [...this.#peers.values()].every(({ isConnected }) => isConnected);
   }
 
+  /** Between two peers nobody chooses a size; there is nothing to do. @param {...any} _about */
+  attend(..._about) {}
+
   /** Which track is what is agreed by the lines of the descriptions: there is nothing to do. */
   refresh() {}
 

@@ -91,6 +91,19 @@
  * @property {string} text
  * @property {string} at RFC 3339
  * @property {string} [to] a peer's id, when it was for one alone
+ *
+ * @typedef {object} CallEvents
+ * @property {import('./session.js').SessionState} state of the session
+ * @property {Room} room
+ * @property {Peer} joined
+ * @property {{peer: Peer, reason: string}} left
+ * @property {Peer} updated
+ * @property {string} media a peer's streams or connection changed
+ * @property {ChatLine} chat
+ * @property {{from: string, emoji: string}} reaction
+ * @property {ServerEvent} event everything that the server says, before this class acts on it
+ * @property {void} self own state changed
+ * @property {{reason: string}} ended
  */
 
 /** The WebSocket subprotocol. */

@@ -104,6 +104,14 @@ export class Session extends Emitter {
     if (this.#credentials && this.state !== 'ended') this.#connect();
   }
 
+  /** New STUN and TURN servers. @returns {Promise<{iceServers: RTCIceServer[], ttlSeconds: number} | null>} */
+  async iceServers() {
+    if (!this.#credentials) return null;
+    const headers = { Authorization: `Bearer ${this.#credentials.secret}` };
+    const response = await fetch(new URL('/api/v1/ice-servers', this.#base), { headers });
+    return response.ok ? response.json() : null;
+  }
+
   /** Tries at once to reconnect, when that is due at all: the network came back. */
   hurry() {
     if (this.state === 'reconnecting' && !this.#transport) this.#connect();

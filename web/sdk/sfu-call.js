@@ -28,6 +28,8 @@ export class SfuCall {
   #streams = new Map();
   #options;
   #mediaChanged;
+  /** @type {Map<string, string>} what was last asked for, by track */
+  #attention = new Map();
 
   /** @param {SfuCallOptions} options */
   constructor(options) {
@@ -61,6 +63,7 @@ export class SfuCall {
 
   /** Events were lost, or the server is another one now. */
   repair() {
+    this.#attention.clear();
     this.#publisher?.repair();
     this.#subscriber.repair();
   }
@@ -68,6 +71,25 @@ export class SfuCall {
   /** What others publish has changed, and with it perhaps which of their tracks is the screen. */
   refresh() {
     this.#changed();
+  }
+
+  /**
+   * Asks for a peer's picture in the size in which it is shown.
+   *
+   * @param {string} id
+   * @param {'camera' | 'screen'} source
+   * @param {{width: number, height: number}} size in device pixels; zero for not at all
+   */
+  attend(id, source, { width, height }) {
+    const published = this.#options.peer(id)?.tracks.find((track) => track.source === source && track.kind === 'video');
+    if (!published || !this.tracks(id).some(({ track }) => track === published.track)) return;
+    const enabled = width > 0 && height > 0;
+    // A window that is dragged must not send a message for every pixel.
+    const wanted = enabled ? { enabled, maxWidth: stepUp(width), maxHeight: stepUp(height) } : { enabled };
+    const asked = JSON.stringify(wanted);
+    if (this.#attention.get(published.track) === asked) return;
+    this.#attention.set(published.track, asked);
+    this.#options.send({ type: 'subscribe', track: published.track, ...wanted });
   }
 
   /** Ours flows, and that of everybody else who has something on. */
@@ -128,4 +150,9 @@ export class SfuCall {
     }
     this.#options.changed('');
   }
+}
+
+/** @param {number} pixels */
+function stepUp(pixels) {
+  return Math.ceil(pixels / 160) * 160;
 }

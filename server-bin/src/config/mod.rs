@@ -10,10 +10,12 @@ mod layers;
 mod listen;
 mod origin;
 mod shown;
+mod turn;
 mod value;
 mod web_origin;
 mod words;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -23,6 +25,7 @@ pub(crate) use ice_server::IceServer;
 pub(crate) use layers::{Environment, Layers};
 pub(crate) use listen::Listen;
 pub(crate) use origin::Origin;
+pub(crate) use turn::{ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
 pub(crate) use web_origin::{FrameAncestor, WebOrigin};
 pub(crate) use words::{LogFilter, LogFormat, TlsMode, Transport, Transports};
@@ -93,8 +96,8 @@ macro_rules! settings {
 settings! {
     /// Address and port for http and https, TCP. `[::]` stands for every address, of IPv4 as well.
     listen: Listen, "HOST:PORT", "[::]:8080";
-    /// Ways for clients to connect: websocket, sse (server-sent events), separated by commas.
-    transports: Transports, "LIST", "websocket,sse";
+    /// Ways for clients to connect: websocket, sse (server-sent events), socketio, separated by commas.
+    transports: Transports, "LIST", "websocket,sse,socketio";
     /// Where certificates come from: `auto` makes one for this machine and keeps it, `files` reads --tls-cert and
     /// --tls-key (and reads them again when they change), `off` serves plain http alone. Naming both files means `files`.
     tls: TlsMode, "MODE", "auto";
@@ -108,6 +111,27 @@ settings! {
     data_dir: PathBuf, "DIR", "./visavis-data";
     /// STUN or TURN server for clients besides the built-in one: a URL, or URL,USERNAME,CREDENTIAL. Repeatable.
     ice_server: Vec<IceServer>, "SERVER", "";
+    /// Run no media server: rooms are then peer to peer alone.
+    no_sfu: bool, "BOOL", "false";
+    /// UDP port of the media server, on the address of --listen. All media goes through it.
+    media_port: u16, "PORT", "8080";
+    /// Threads of the media server; 0 stands for one for each core.
+    workers: u32, "NUMBER", "0";
+    /// Run no STUN and TURN server.
+    no_turn: bool, "BOOL", "false";
+    /// Address and port of the built-in STUN and TURN server, UDP and TCP.
+    turn_listen: Listen, "HOST:PORT", "[::]:3478";
+    /// Secret that TURN credentials are made from. One is made on the first start; give the same one to an outside coturn
+    /// (use-auth-secret) or to another node, and the credentials fit there too.
+    turn_secret: Option<SecretText>, "SECRET", "";
+    /// Address to open relays on, instead of the one the client reached; of each family one. Repeatable.
+    turn_relay_ip: Vec<IpAddr>, "IP", "";
+    /// Ports of relays.
+    turn_relay_ports: PortRange, "LOW-HIGH", "49152-65535";
+    /// Network that relays may reach though it is not public, as in 192.168.1.0/24. Repeatable.
+    turn_allow_peer: Vec<IpNet>, "CIDR", "";
+    /// How this machine is seen from outside, behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
+    external_ip: Vec<ExternalIp>, "IP", "";
     /// The address people open, when it is not this machine's own, as in `https://calls.example`.
     public_url: Option<WebOrigin>, "URL", "";
     /// Network of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
@@ -163,6 +187,11 @@ impl Config {
             settings.log_level = LogFilter::debug();
         }
         Ok(Self { settings, layers })
+    }
+
+    /// Where a setting came from.
+    pub(crate) fn origin(&self, field: &str) -> &Origin {
+        self.layers.origin(field)
     }
 
     /// The merged settings as TOML, each with where it came from, secrets hidden.

@@ -122,7 +122,7 @@ fn bad_values_are_told_with_where_they_came_from() {
         "{told}"
     );
     assert!(error("tls = 'acme'", &[], &[]).contains("expected one of: auto, off, files"));
-    assert!(error("transports = ''", &[], &[]).contains("expected one of: websocket, sse"));
+    assert!(error("transports = ''", &[], &[]).contains("expected one of: websocket, sse, socketio"));
     assert!(error("drain-delay = -1", &[], &[]).contains("expected a number"));
     assert!(error("", &[("HTTP_PORT", "http")], &[]).contains("HTTP_PORT cannot be http"));
     assert!(error("log-level = 'verbose'", &[], &[]).contains("expected first one of: off, error"));

@@ -64,6 +64,16 @@ impl Value for u32 {
     }
 }
 
+impl Value for u16 {
+    fn read(value: &toml::Value) -> Result<Self, String> {
+        word(value)?.parse().map_err(|_| format!("expected a number from 0 to {}", u16::MAX))
+    }
+
+    fn shown(&self) -> Option<toml::Value> {
+        Some(toml::Value::Integer((*self).into()))
+    }
+}
+
 impl Value for bool {
     const SHAPE: Shape = Shape::Switch;
 

@@ -47,7 +47,7 @@ words! {
     LogFormat { Text = "text", Json = "json" }
 
     /// A way for clients to connect.
-    Transport { WebSocket = "websocket", Sse = "sse" }
+    Transport { WebSocket = "websocket", Sse = "sse", SocketIo = "socketio" }
 }
 
 word_value!(TlsMode, LogFormat, Transports, LogFilter);

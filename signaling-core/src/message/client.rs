@@ -60,6 +60,9 @@ pub struct Join {
     /// What the client can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Json>,
+    /// The host name or address by which the client reached the server: the transport's knowledge, not the client's word.
+    #[serde(skip)]
+    pub reached_at: Option<String>,
 }
 
 fn yes() -> bool {

@@ -256,9 +256,13 @@ impl Hub {
     }
 
     /// STUN and TURN for somebody who is in a room.
-    pub(crate) async fn ice_servers(&self, seat: Seat) -> Result<Option<IceServers>, Stopped> {
+    pub(crate) async fn ice_servers(
+        &self,
+        seat: Seat,
+        reached_at: Option<String>,
+    ) -> Result<Option<IceServers>, Stopped> {
         let room = seat.room.clone();
-        self.ask(&room, |reply| Command::Ice { seat, reply }).await
+        self.ask(&room, |reply| Command::Ice { seat, reached_at, reply }).await
     }
 
     /// Tells everybody that the server goes away, and lets their connections go.

@@ -78,6 +78,7 @@ pub(crate) enum Command {
     },
     Ice {
         seat: Seat,
+        reached_at: Option<String>,
         reply: oneshot::Sender<Option<IceServers>>,
     },
     GoAway {
@@ -149,8 +150,10 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::Media { room, event } => shard.media(now, &room, event),
         Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
         Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
-        Command::Ice { seat, reply } => {
-            let servers = shard.is_joined(&seat).then(|| ice.ice_servers(now, &seat.room, seat.peer));
+        Command::Ice { seat, reached_at, reply } => {
+            let servers = shard
+                .is_joined(&seat)
+                .then(|| ice.ice_servers(now, &seat.room, seat.peer, reached_at.as_deref()));
             answer(reply, servers);
         }
         Command::GoAway { reconnect_after, reply } => {

@@ -1,4 +1,4 @@
-//! The wire protocol's HTTP surface under `/api/v1`.
+//! The wire protocol's HTTP surface: `/api/v1`, and `/socket.io/`.
 
 mod credentials;
 mod origin;
@@ -33,6 +33,9 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
     }
     if signaling.transports().websocket {
         routes = routes.route("/api/v1/ws", get(crate::websocket::upgrade));
+    }
+    if signaling.transports().socketio {
+        routes = routes.merge(crate::socketio::routes(signaling));
     }
     routes
         .layer(DefaultBodyLimit::max(limits.message_bytes))

@@ -27,8 +27,9 @@ pub(super) async fn open(
     let Envelope { message, .. } =
         signaling.codec().decode(&body).map_err(|unreadable| unreadable.refusal)?;
     let (seat, welcome) = match message {
-        ClientMessage::Join(join) => {
+        ClientMessage::Join(mut join) => {
             signaling.pass_gate(&caller)?;
+            join.reached_at = caller.reached_at();
             let grant = signaling.grant(&join)?;
             signaling.hub().join_detached(*join, grant).await?
         }
@@ -128,12 +129,13 @@ pub(super) async fn leave(
 /// `GET /api/v1/ice-servers`: STUN and TURN, with credentials that last a while longer.
 pub(super) async fn ice_servers(
     State(signaling): State<Signaling>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let unauthorized = || Refusal::new(Code::Unauthorized, "a session's secret is needed as bearer");
     let claims =
         bearer(&headers).and_then(|secret| signaling.open_secret(secret)).ok_or_else(unauthorized)?;
-    let servers = signaling.hub().ice_servers(seat(&claims)).await?;
+    let servers = signaling.hub().ice_servers(seat(&claims), caller.reached_at()).await?;
     let servers = servers.ok_or_else(|| Refusal::new(Code::Forbidden, "you are not in the room"))?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(servers)).into_response())
 }

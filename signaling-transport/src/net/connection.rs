@@ -26,6 +26,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::admission::Permit;
 use super::server::PlainHttp;
+use super::timed_body::TimedBody;
 use super::{Certificates, TrustedProxies};
 
 /// What all connections of a server share.
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) plain_http: PlainHttp,
     pub(super) header_timeout: Duration,
+    pub(super) body_timeout: Duration,
     /// Cancelled when no new request is wanted.
     pub(super) ending: CancellationToken,
 }
@@ -48,6 +50,9 @@ const STREAM_WINDOW: u32 = 64 * 1_024;
 const STREAMS: u32 = 128;
 /// HTTP/2 connections without a sign of life for this long are asked for one, and closed when none comes as long again.
 const PING: Duration = Duration::from_secs(20);
+/// Whoever takes nothing of what was written for this long is gone. Those who write give up before; this is for tasks that
+/// are not ours, and would wait for as long as the other side keeps its connection open.
+const UNREAD: Duration = Duration::from_secs(30);
 /// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method begins so.
 const TLS_HANDSHAKE: u8 = 22;
 
@@ -55,6 +60,9 @@ const TLS_HANDSHAKE: u8 = 22;
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Place) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "nodelay refused");
+    }
+    if let Err(error) = give_up_after(&stream, UNREAD) {
+        tracing::debug!(%peer, %error, "no limit on what stays unread");
     }
     let opening = tokio::time::timeout(shared.header_timeout, open(&shared, stream));
     let opened = tokio::select! {
@@ -86,6 +94,19 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection failed");
     }
+}
+
+/// Limits how long written bytes may stay unacknowledged, or lie before a closed window (RFC 5482).
+#[cfg(target_os = "linux")]
+fn give_up_after(stream: &TcpStream, unread: Duration) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unread))
+}
+
+/// Other systems have no such option.
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
+fn give_up_after(_: &TcpStream, _: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// A connection's place in the counts; given back when the last byte stream over it is gone, also after an upgrade.
@@ -185,7 +206,7 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.notify_one();
-        let mut request = request.map(Body::new);
+        let mut request = request.map(|body| Body::new(TimedBody::new(body, self.shared.body_timeout)));
         let client =
             self.shared.trusted_proxies.client(self.peer, self.tls, request.uri(), request.headers());
         if let Some(location) = self.shared.plain_http.redirect(&client, request.uri()) {

@@ -5,7 +5,7 @@
 //!
 //! - HTTP and HTTPS on one port: the first byte of a connection tells which (22 opens a TLS handshake), HTTP/1.1 with
 //!   upgrades on both and HTTP/2 by ALPN on TLS;
-//! - a deadline for the first byte, the handshake and every request header;
+//! - a deadline for the first byte, the handshake, every request's head and its body;
 //! - limits on connections by address ([`AddressLimits`]), IPv6 by /64;
 //! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
 //!   request);
@@ -38,6 +38,7 @@ mod forwarded;
 mod listener;
 pub mod self_signed;
 mod server;
+mod timed_body;
 
 pub use admission::{AddressLimits, Refusal};
 pub use certificates::{CertificateError, Certificates};

@@ -29,6 +29,9 @@ pub struct ServerConfig {
     /// The time a client has for its first byte, its TLS handshake, and for each request's head; also how long a
     /// connection may stay idle between two requests.
     pub header_timeout: Duration,
+    /// The time a client has for a request's body, from its head on. A body that is late ends in an error for whoever
+    /// reads it.
+    pub body_timeout: Duration,
     /// Connections by address.
     pub address_limits: AddressLimits,
 }
@@ -40,6 +43,7 @@ impl Default for ServerConfig {
             trusted_proxies: TrustedProxies::default(),
             plain_http: PlainHttp::default(),
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
             address_limits: AddressLimits::default(),
         }
     }
@@ -120,6 +124,7 @@ impl Server {
             trusted_proxies: config.trusted_proxies,
             plain_http: config.plain_http,
             header_timeout: config.header_timeout,
+            body_timeout: config.body_timeout,
             ending: shutdown.clone(),
         });
         let connections = TaskTracker::new();

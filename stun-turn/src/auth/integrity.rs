@@ -3,7 +3,8 @@
 use aws_lc_rs::{constant_time, digest, hmac};
 use md5::{Digest as _, Md5};
 
-use crate::wire::Request;
+use crate::wire::attribute as attr;
+use crate::wire::{Integrity, Request, attributes};
 
 /// How the key is made of user name, realm and password (RFC 8489, section 18.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +98,36 @@ impl Key {
         context.sign()
     }
 
+    /// The password itself, as the short-term mechanism uses it (RFC 8489, section 9.1.1); `None` when it is longer than 32 bytes.
+    pub fn short_term(password: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        bytes.get_mut(..password.len())?.copy_from_slice(password);
+        Some(Self { bytes, length: password.len() })
+    }
+
     /// Whether the integrity of `request` was made with this key. A request without integrity fails.
     pub fn verifies(&self, request: &Request<'_>) -> bool {
-        let Some(integrity) = request.integrity else { return false };
-        let Some((&[t0, t1], rest)) = request.bytes.split_first_chunk::<2>() else { return false };
+        request.integrity.is_some_and(|integrity| self.verifies_at(request.bytes, integrity))
+    }
+
+    /// The same for a whole message of any class, as a client needs it for answers.
+    pub fn signed(&self, message: &[u8]) -> bool {
+        let mut offset = 20;
+        let mut found = None;
+        for (kind, value) in attributes(message) {
+            let algorithm = match kind {
+                attr::MESSAGE_INTEGRITY => Some(IntegrityAlgorithm::Sha1),
+                attr::MESSAGE_INTEGRITY_SHA256 => Some(IntegrityAlgorithm::Sha256),
+                _ => None,
+            };
+            found = algorithm.map(|algorithm| Integrity { algorithm, offset, value }).or(found);
+            offset += 4 + value.len().next_multiple_of(4);
+        }
+        found.is_some_and(|integrity| self.verifies_at(message, integrity))
+    }
+
+    fn verifies_at(&self, message: &[u8], integrity: Integrity<'_>) -> bool {
+        let Some((&[t0, t1], rest)) = message.split_first_chunk::<2>() else { return false };
         let Some(signed) = integrity.offset.checked_sub(2).and_then(|end| rest.get(2..end)) else {
             return false;
         };

@@ -42,7 +42,7 @@ const MAX_HANDSHAKES: usize = 512;
 /// instead of trying another version.
 pub(super) const VERSION_ALERT: [u8; 15] = [21, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70];
 
-/// Whether a record holds the beginning of a ClientHello whose highest version is DTLS 1.0.
+/// Whether a record holds the beginning of a `ClientHello` whose highest version is DTLS 1.0.
 pub(super) fn is_outdated_hello(record: &[u8]) -> bool {
     let is_hello = record.first() == Some(&22) && record.get(13) == Some(&1);
     let is_beginning = record.get(19..22) == Some(&[0, 0, 0]);
@@ -81,7 +81,7 @@ impl Associations {
         if let Some(&index) = self.by_client.get(&key) {
             return Some(index);
         }
-        // A handshake record with a ClientHello, and nothing else, begins an association.
+        // A handshake record with a `ClientHello`, and nothing else, begins an association.
         let is_hello = record.first() == Some(&22) && record.get(13) == Some(&1);
         if !is_hello || self.handshakes >= MAX_HANDSHAKES || self.entries.len() >= limit {
             return None;

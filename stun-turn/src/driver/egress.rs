@@ -41,17 +41,24 @@ impl Queued {
 }
 
 /// The queue of one shard.
-pub(super) struct Egress {
+pub struct Egress {
     slab: Vec<u8>,
     queue: Vec<Queued>,
     sender: Sender,
     has_segmentation: bool,
     /// Datagrams that the kernel did not take: buffers full, or no way to the peer.
-    pub(super) dropped: u64,
+    pub dropped: u64,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Egress {
-    pub(super) fn new() -> Self {
+    /// An empty queue.
+    pub fn new() -> Self {
         Self {
             slab: Vec::with_capacity(CAPACITY),
             queue: Vec::with_capacity(1024),
@@ -62,7 +69,7 @@ impl Egress {
     }
 
     /// Queues a datagram made of `parts`. Several of the same length to one address become one message.
-    pub(super) fn push(&mut self, socket: RawFd, to: SocketAddr, from: Option<IpAddr>, parts: [&[u8]; 3]) {
+    pub fn push(&mut self, socket: RawFd, to: SocketAddr, from: Option<IpAddr>, parts: [&[u8]; 3]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if self.slab.len() + length > CAPACITY || self.queue.len() == self.queue.capacity() {
             self.flush();
@@ -102,7 +109,7 @@ impl Egress {
     }
 
     /// Sends everything that is queued.
-    pub(super) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         let mut rest = self.queue.as_slice();
         while let Some(first) = rest.first() {
             let run = rest.iter().take(SEND_BATCH).take_while(|queued| queued.socket == first.socket);

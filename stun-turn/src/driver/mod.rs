@@ -10,6 +10,7 @@ mod connections;
 mod dtls;
 mod egress;
 mod mailbox;
+mod pace;
 mod peer_stream;
 mod ports;
 mod server;
@@ -20,5 +21,8 @@ mod worker;
 mod worker_streams;
 
 pub use config::{Certificate, CertificateError, Config, Listener};
+pub use egress::Egress;
+pub use pace::Pace;
 pub use server::{BindError, Handle, Metrics, Server};
+pub use sys::{Epoll, Events, Interest, Received, Receiver, enable_gro};
 pub use worker::Worker;

@@ -36,7 +36,7 @@ fn socklen(length: usize) -> libc::socklen_t {
 }
 
 /// Lets the kernel hand over several datagrams of one sender as one.
-pub(super) fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
+pub fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
     set_option(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_GRO, &1_i32)
 }
 
@@ -58,15 +58,17 @@ pub(super) fn enable_packet_info(socket: &impl AsRawFd, is_ipv4: bool) -> io::Re
 
 /// An epoll instance.
 #[derive(Debug)]
-pub(super) struct Epoll(OwnedFd);
+pub struct Epoll(OwnedFd);
 
 /// What a socket is watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Interest {
-    pub(super) read: bool,
-    pub(super) write: bool,
+pub struct Interest {
+    /// Something to read, or the end.
+    pub read: bool,
+    /// Room to write.
+    pub write: bool,
     /// Report a change once instead of a state for as long as it lasts.
-    pub(super) edge: bool,
+    pub edge: bool,
 }
 
 impl Interest {
@@ -86,35 +88,40 @@ impl Interest {
 }
 
 /// Room for events.
-pub(super) struct Events {
+#[derive(Default)]
+pub struct Events {
     buffer: Vec<libc::epoll_event>,
     count: usize,
 }
 
 impl Events {
-    pub(super) fn with_capacity(capacity: usize) -> Self {
+    /// Room for `capacity` of them.
+    pub fn with_capacity(capacity: usize) -> Self {
         Self { buffer: vec![libc::epoll_event { events: 0, u64: 0 }; capacity], count: 0 }
     }
 
     /// The token of the event at `index`.
-    pub(super) fn token(&self, index: usize) -> Option<u64> {
+    pub fn token(&self, index: usize) -> Option<u64> {
         (index < self.count).then(|| self.buffer.get(index).map(|event| event.u64)).flatten()
     }
 }
 
 impl Epoll {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Makes one.
+    pub fn new() -> io::Result<Self> {
         // SAFETY: the call takes no pointer; the descriptor it gives is owned by nobody else.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: as above.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    pub(super) fn add(&self, socket: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
+    /// Watches `socket` under `token`.
+    pub fn add(&self, socket: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, socket.as_raw_fd(), token, interest)
     }
 
-    pub(super) fn modify(&self, socket: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
+    /// Watches `socket` for something else.
+    pub fn modify(&self, socket: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, socket.as_raw_fd(), token, interest)
     }
 
@@ -125,7 +132,7 @@ impl Epoll {
     }
 
     /// Waits until something happens or `timeout` (rounded up to milliseconds) is over; `None` waits for ever.
-    pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         let millis = timeout
             .map_or(-1, |timeout| c_int::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX));
         let capacity = c_int::try_from(events.buffer.len()).unwrap_or(c_int::MAX);
@@ -179,7 +186,7 @@ struct Control([u8; 64]);
 const EMPTY_CONTROL: Control = Control([0; 64]);
 
 /// Buffers for a batch of datagrams.
-pub(super) struct Receiver {
+pub struct Receiver {
     slab: Box<[u8]>,
     names: Box<[libc::sockaddr_in6; RECEIVE_BATCH]>,
     controls: Box<[Control; RECEIVE_BATCH]>,
@@ -194,17 +201,34 @@ unsafe impl Send for Receiver {}
 
 /// One received buffer: a datagram, or several of the same length (the last may be shorter) from one sender.
 #[derive(Clone, Copy)]
-pub(super) struct Received<'a> {
-    pub(super) bytes: &'a [u8],
+pub struct Received<'a> {
+    /// What was received.
+    pub bytes: &'a [u8],
     /// Length of each datagram in bytes.
-    pub(super) segment: usize,
-    pub(super) from: SocketAddr,
-    /// The address it was sent to, where [`enable_packet_info`] asked for it.
-    pub(super) to: Option<IpAddr>,
+    pub segment: usize,
+    /// The sender.
+    pub from: SocketAddr,
+    /// The address it was sent to, where the socket was asked for it.
+    pub to: Option<IpAddr>,
+}
+
+impl<'a> Received<'a> {
+    /// The datagrams, one by one. An empty one is one, too.
+    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> {
+        let empty = self.bytes.is_empty().then_some(self.bytes);
+        empty.into_iter().chain(self.bytes.chunks(self.segment.max(1)))
+    }
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Receiver {
-    pub(super) fn new() -> Self {
+    /// Makes the buffers.
+    pub fn new() -> Self {
         // SAFETY: all of these are plain C structs for which zeros are a valid value.
         let mut names: Box<[libc::sockaddr_in6; RECEIVE_BATCH]> = unsafe { Box::new(mem::zeroed()) };
         // SAFETY: as above.
@@ -232,8 +256,8 @@ impl Receiver {
         Self { slab, names, controls, _vectors: vectors, messages, count: 0 }
     }
 
-    /// Receives what is there, at most [`RECEIVE_BATCH`] messages, without waiting. Returns how many.
-    pub(super) fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
+    /// Receives what is there, at most 16 messages, without waiting. Returns how many.
+    pub fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
         for message in self.messages.iter_mut().take(self.count) {
             message.msg_hdr.msg_namelen = socklen(size_of::<libc::sockaddr_in6>());
             message.msg_hdr.msg_controllen = size_of::<Control>();
@@ -255,7 +279,7 @@ impl Receiver {
     }
 
     /// The message at `index` of the last batch.
-    pub(super) fn message(&self, index: usize) -> Option<Received<'_>> {
+    pub fn message(&self, index: usize) -> Option<Received<'_>> {
         let message = self.messages.get(..self.count)?.get(index)?;
         let start = index * RECEIVE_STRIDE;
         let length = usize::try_from(message.msg_len).ok()?.min(RECEIVE_BUFFER);
@@ -411,6 +435,22 @@ impl Sender {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         if count == 1 {
             let Some(message) = self.messages.first() else { return Ok(0) };
+            if let (true, Some(vector)) = (message.msg_hdr.msg_control.is_null(), self.vectors.first()) {
+                let name = message.msg_hdr.msg_name.cast::<libc::sockaddr>().cast_const();
+                // SAFETY: buffer and name were set a moment ago from references that outlive the call. It spares the kernel
+                // copying a header, which shows when every packet leaves from another socket.
+                let result = unsafe {
+                    libc::sendto(
+                        socket,
+                        vector.iov_base,
+                        vector.iov_len,
+                        flags,
+                        name,
+                        message.msg_hdr.msg_namelen,
+                    )
+                };
+                return if result < 0 { Err(io::Error::last_os_error()) } else { Ok(1) };
+            }
             // SAFETY: the header was set a moment ago from references that outlive the call.
             let result = unsafe { libc::sendmsg(socket, &raw const message.msg_hdr, flags) };
             return if result < 0 { Err(io::Error::last_os_error()) } else { Ok(1) };

@@ -13,6 +13,7 @@ use super::connections::Connections;
 use super::dtls::{Associations, VERSION_ALERT, is_outdated_hello};
 use super::egress::Egress;
 use super::mailbox::{Batch, Mailbox, Order};
+use super::pace::Pace;
 use super::peer_stream::PeerStream;
 use super::ports::PortPool;
 use super::server::ShardMetrics;
@@ -25,10 +26,6 @@ use crate::wire::{Kind, classify};
 
 /// Batches that one socket may deliver before the others get their turn.
 const SOCKET_BUDGET: usize = 8;
-/// From this rate on, in packets a second, waiting for company pays.
-const BUSY_RATE: f64 = 4_000.0;
-/// As many packets in one turn of the loop are company enough.
-const FULL_TURN: u64 = 64;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has no allocation and says nothing is closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -283,7 +280,7 @@ impl Worker {
             let Ok(count) = receiver.receive(&listener.socket) else { return };
             for received in (0..count).filter_map(|at| receiver.message(at)) {
                 let server = SocketAddr::new(received.to.unwrap_or(local.ip()), local.port());
-                for datagram in received.bytes.chunks(received.segment) {
+                for datagram in received.datagrams() {
                     self.packets += 1;
                     let tuple = FiveTuple { transport: Transport::Udp, client: received.from, server };
                     if classify(datagram) == Kind::Dtls {
@@ -314,7 +311,7 @@ impl Worker {
             // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
             let Ok(count) = receiver.receive(socket) else { return };
             for received in (0..count).filter_map(|at| receiver.message(at)) {
-                for payload in received.bytes.chunks(received.segment) {
+                for payload in received.datagrams() {
                     self.packets += 1;
                     self.input(now, Input::Peer { relay, from: received.from, payload });
                 }
@@ -627,34 +624,6 @@ impl DtlsEvents {
         match event {
             super::dtls::Event::Send(record) => self.records.push(record.to_vec()),
             super::dtls::Event::Message(message) => self.messages.push(message.to_vec()),
-        }
-    }
-}
-
-/// Decides whether to wait a little before the next turn, so that one wake-up serves many packets.
-struct Pace {
-    last: Instant,
-    /// Packets a second, smoothed.
-    rate: f64,
-    max_wait: Duration,
-}
-
-impl Pace {
-    fn new(now: Instant, max_wait: Duration) -> Self {
-        Self { last: now, rate: 0.0, max_wait }
-    }
-
-    fn wait_for_company(&mut self, now: Instant, packets: u64, has_more: bool) {
-        let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
-        self.last = now;
-        // Old turns fade with a time constant of 10 ms: a server that falls silent answers the next packet at once.
-        let weight = 1.0 - (-elapsed / 0.01).exp();
-        let packets_f64 = f64::from(u32::try_from(packets).unwrap_or(u32::MAX));
-        let current = if elapsed > 0.0 { packets_f64 / elapsed } else { self.rate };
-        self.rate += weight * (current - self.rate);
-        let is_busy = self.rate > BUSY_RATE && packets < FULL_TURN && packets > 0;
-        if is_busy && !has_more && !self.max_wait.is_zero() {
-            clock::sleep(self.max_wait);
         }
     }
 }

@@ -1,0 +1,203 @@
+//! The load: packets from many clients to one peer and back.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
+
+use stun_turn::net::{Egress, Epoll, Events, Interest, Receiver, enable_gro};
+
+use super::client::{CHANNEL, Client};
+use super::report::Figures;
+use super::server::{Kind, Running};
+
+/// Which way packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    ToPeer,
+    ToClient,
+}
+
+/// Packets that are under way at once. Few enough that no socket buffer overflows.
+const WINDOW: usize = 64;
+const PEER: u64 = u64::MAX;
+
+/// Clients with relays, and the peer.
+pub(super) struct Load<'a> {
+    server: &'a Running,
+    clients: Vec<Client>,
+    peer: UdpSocket,
+    peer_address: SocketAddr,
+    epoll: Epoll,
+    events: Events,
+    receiver: Receiver,
+    egress: Egress,
+    next: usize,
+    /// The server's CPU time when all relays were there.
+    pub(super) allocating: Duration,
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is a driver")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl<'a> Load<'a> {
+    /// Gets the relays.
+    pub(super) fn prepare(server: &'a Running, allocations: usize) -> anyhow::Result<Self> {
+        let peer = UdpSocket::bind("127.0.0.1:0")?;
+        peer.set_nonblocking(true)?;
+        enable_gro(&peer)?;
+        let peer_address = peer.local_addr()?;
+        let epoll = Epoll::new()?;
+        let interest = Interest { read: true, write: false, edge: false };
+        epoll.add(&peer, PEER, interest)?;
+        let mut clients = Vec::with_capacity(allocations);
+        for number in 0..allocations {
+            clients.push(Client::allocate(server, number, peer_address)?);
+        }
+        let allocating = server.cpu()?;
+        for (token, client) in (0..).zip(&clients) {
+            client.socket.set_nonblocking(true)?;
+            enable_gro(&client.socket)?;
+            epoll.add(&client.socket, token, interest)?;
+        }
+        Ok(Self {
+            server,
+            clients,
+            peer,
+            peer_address,
+            epoll,
+            events: Events::with_capacity(256),
+            receiver: Receiver::new(),
+            egress: Egress::new(),
+            next: 0,
+            allocating,
+        })
+    }
+
+    /// Binds the channels.
+    pub(super) fn bind(&mut self) -> anyhow::Result<()> {
+        for client in &mut self.clients {
+            client.socket.set_nonblocking(false)?;
+            client.bind(self.server, self.peer_address)?;
+            client.socket.set_nonblocking(true)?;
+        }
+        Ok(())
+    }
+
+    /// As many packets as pass, a window at a time.
+    pub(super) fn saturate(
+        &mut self,
+        server: &Running,
+        direction: Direction,
+        size: usize,
+        burst: usize,
+        time: Duration,
+    ) -> anyhow::Result<Figures> {
+        let payload = vec![0xda; size];
+        self.receive_for(Duration::from_millis(1))?;
+        let (cpu, start) = (server.cpu()?, now());
+        let (mut sent, mut received) = (0, 0);
+        while start.elapsed() < time {
+            let mut wave = 0;
+            while wave < WINDOW {
+                self.send(direction, &payload, burst);
+                wave += burst;
+            }
+            self.egress.flush();
+            sent += wave;
+            let deadline = now() + Duration::from_millis(20);
+            let mut back = 0;
+            while back < wave && now() < deadline {
+                back += self.receive(Duration::from_millis(1), |_| {})?;
+            }
+            received += back;
+        }
+        let cost = server.cpu()?.saturating_sub(cpu);
+        Ok(Figures::new(cost, sent, received))
+    }
+
+    /// `rate` packets of 1,000 bytes a second to the peer, evenly; gives CPU figures and each packet's time on the way.
+    pub(super) fn pace(
+        &mut self,
+        server: &Running,
+        rate: u32,
+        time: Duration,
+    ) -> anyhow::Result<(Figures, Vec<Duration>)> {
+        self.receive_for(Duration::from_millis(1))?;
+        let (cpu, start) = (server.cpu()?, now());
+        let interval = Duration::from_secs(1) / rate;
+        let mut delays = Vec::new();
+        let mut sent: u32 = 0;
+        let mut payload = vec![0; 1000];
+        loop {
+            let elapsed = start.elapsed();
+            if elapsed > time + Duration::from_millis(20) {
+                break;
+            }
+            if elapsed < time && elapsed >= interval * sent {
+                let stamp = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).to_be_bytes();
+                payload.iter_mut().zip(stamp).for_each(|(slot, byte)| *slot = byte);
+                self.send(Direction::ToPeer, &payload, 1);
+                self.egress.flush();
+                sent += 1;
+            }
+            self.receive(Duration::ZERO, |packet| {
+                let payload = packet.len().checked_sub(1000).and_then(|at| packet.get(at..));
+                if let Some(stamp) = payload.and_then(<[u8]>::first_chunk::<8>) {
+                    let at = Duration::from_nanos(u64::from_be_bytes(*stamp));
+                    delays.push(start.elapsed().saturating_sub(at));
+                }
+            })?;
+        }
+        let cost = server.cpu()?.saturating_sub(cpu);
+        delays.sort_unstable();
+        Ok((Figures::new(cost, sent as usize, delays.len()), delays))
+    }
+
+    /// Queues `burst` packets of the next client.
+    fn send(&mut self, direction: Direction, payload: &[u8], burst: usize) {
+        self.next = (self.next + 1) % self.clients.len().max(1);
+        let Some(client) = self.clients.get(self.next) else { return };
+        let [c0, c1] = CHANNEL.to_be_bytes();
+        let [l0, l1] = u16::try_from(payload.len()).unwrap_or(0).to_be_bytes();
+        let header = [c0, c1, l0, l1];
+        // The bare loop takes packets as they are; a header's worth of bytes stands in for the header.
+        let (socket, to, head): (_, _, &[u8]) = match (direction, self.server.kind) {
+            (Direction::ToClient, _) => (self.peer.as_raw_fd(), client.relay, &[]),
+            (Direction::ToPeer, Kind::Floor | Kind::Visavis | Kind::Coturn) => {
+                (client.socket.as_raw_fd(), self.server.address, &header)
+            }
+        };
+        for _ in 0..burst {
+            self.egress.push(socket, to, None, [head, payload, &[]]);
+        }
+    }
+
+    fn receive_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        let start = now();
+        while start.elapsed() < time {
+            self.receive(time, |_| {})?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived, anywhere; gives the number of packets.
+    fn receive(&mut self, wait: Duration, mut each: impl FnMut(&[u8])) -> anyhow::Result<usize> {
+        let count = self.epoll.wait(&mut self.events, Some(wait))?;
+        let mut packets = 0;
+        for token in (0..count).filter_map(|at| self.events.token(at)) {
+            let client = usize::try_from(token).ok().and_then(|index| self.clients.get(index));
+            let socket = client.map_or(&self.peer, |client| &client.socket);
+            // What is left is reported again.
+            let Ok(count) = self.receiver.receive(socket) else { continue };
+            for received in (0..count).filter_map(|at| self.receiver.message(at)) {
+                for packet in received.datagrams() {
+                    packets += 1;
+                    each(packet);
+                }
+            }
+        }
+        Ok(packets)
+    }
+}

@@ -1,0 +1,180 @@
+//! The servers under test, as processes.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use stun_turn::{Config, Limits, Listener, Server};
+
+pub(super) const SECRET: &str = "north";
+pub(super) const REALM: &str = "visavis";
+
+/// Which one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// A loop that moves packets and looks nothing up but the socket.
+    Floor,
+    /// This relay.
+    Visavis,
+    /// coturn, from the PATH.
+    Coturn,
+}
+
+/// A server that answers.
+pub(super) struct Running {
+    pub(super) kind: Kind,
+    pub(super) address: SocketAddr,
+    process: Child,
+}
+
+impl Running {
+    /// Starts a server on processor `cpu`; `None` when it is not installed.
+    pub(super) fn start(kind: Kind, cpu: &str) -> anyhow::Result<Option<Self>> {
+        match kind {
+            Kind::Visavis => Self::start_self(kind, "serve", cpu).map(Some),
+            Kind::Floor => Self::start_self(kind, "floor", cpu).map(Some),
+            Kind::Coturn => Self::start_coturn(cpu),
+        }
+    }
+
+    fn start_self(kind: Kind, role: &str, cpu: &str) -> anyhow::Result<Self> {
+        let mut process = Command::new("taskset")
+            .args(["-c", cpu])
+            .arg(std::env::current_exe()?)
+            .args(["turn", role])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("taskset is needed")?;
+        let output = process.stdout.take().context("no output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.trim().parse().with_context(|| format!("the server said {line:?}"))?;
+        Ok(Self { kind, address, process })
+    }
+
+    fn start_coturn(cpu: &str) -> anyhow::Result<Option<Self>> {
+        let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+        let process = Command::new("taskset")
+            .args(["-c", cpu, "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp"])
+            .args(["-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string()])
+            .args(["--use-auth-secret", "--static-auth-secret", SECRET, "-r", REALM])
+            .args([
+                "--allow-loopback-peers",
+                "--log-file",
+                "/dev/null",
+                "--simple-log",
+                "--pidfile",
+                "/dev/null",
+            ])
+            .args(["-m", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut process = process.context("taskset is needed")?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let probe = UdpSocket::bind("127.0.0.1:0")?;
+        probe.set_read_timeout(Some(Duration::from_millis(50)))?;
+        probe.connect(address)?;
+        let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        request.extend([9; 12]);
+        for _ in 0..200 {
+            if process.try_wait()?.is_some() {
+                return Ok(None);
+            }
+            // Until it listens the send may fail with what came back for the last one.
+            if probe.send(&request).is_ok() && probe.recv(&mut [0; 200]).is_ok() {
+                return Ok(Some(Self { kind: Kind::Coturn, address, process }));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process.kill()?;
+        bail!("coturn does not answer")
+    }
+
+    /// CPU time of all threads up to now.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut nanos = 0_u64;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+            nanos += text.split_whitespace().next().context("schedstat")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// Memory in RAM.
+    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
+        let kib: u64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Err(error) = self.process.kill().and_then(|()| self.process.wait().map(drop)) {
+            eprintln!("{:?} could not be ended: {error}", self.kind);
+        }
+    }
+}
+
+/// Runs this relay on one shard until it is killed.
+pub(super) fn serve() -> anyhow::Result<()> {
+    let config = Config {
+        listeners: vec![Listener::udp(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        relay_ports: 20_000..=45_000,
+        realm: REALM.to_owned(),
+        secrets: vec![SECRET.to_owned()],
+        limits: Limits {
+            allocations_per_user: usize::MAX,
+            allocations_per_address: usize::MAX,
+            unauthenticated_per_second: None,
+            ..Limits::default()
+        },
+        policy: stun_turn::PeerPolicy {
+            allowed: vec!["127.0.0.0/8".parse()?],
+            ..stun_turn::PeerPolicy::default()
+        },
+        shards: Some(1),
+        ..Config::default()
+    };
+    let server = Server::bind(&config)?;
+    for listener in server.handle().listeners() {
+        say(listener.address)?;
+    }
+    for worker in server.into_workers() {
+        worker.run()?;
+    }
+    Ok(())
+}
+
+/// Tells the parent where the server listens.
+pub(super) fn say(address: SocketAddr) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{address}")?;
+    output.flush()?;
+    Ok(())
+}
+
+/// Puts this process on processor `cpu` and lets it, and its children, open as many files as the system allows.
+pub(super) fn pin_and_raise_limits(cpu: &str) -> anyhow::Result<()> {
+    let own = std::process::id().to_string();
+    let hard = Command::new("prlimit")
+        .args(["--pid", &own, "--nofile", "--noheadings", "--output", "HARD"])
+        .output()?;
+    let hard = String::from_utf8(hard.stdout)?;
+    let limit = format!("--nofile={0}:{0}", hard.trim());
+    for (program, arguments) in
+        [("prlimit", vec!["--pid", &own, &limit]), ("taskset", vec!["-pc", cpu, &own])]
+    {
+        let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+        if !status.with_context(|| format!("{program} is needed"))?.success() {
+            eprintln!("{program} failed: the figures will be less steady");
+        }
+    }
+    Ok(())
+}

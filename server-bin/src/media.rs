@@ -1,0 +1,127 @@
+//! The built-in media server: its sockets, its threads, and the way of its events into the rooms.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use sfu::driver::{self, MediaSocket};
+use sfu::{Seat, Sfu, SfuHandle};
+use signaling_transport::Hub;
+use signaling_transport::net::self_signed;
+
+use crate::config::{Origin, Settings};
+
+/// The media server, its sockets open.
+pub(crate) struct Media {
+    handle: SfuHandle,
+    address: SocketAddr,
+    seats: Vec<(Seat, MediaSocket)>,
+}
+
+/// The media server at work.
+pub(crate) struct Workers {
+    stop: Arc<AtomicBool>,
+}
+
+impl Media {
+    /// Opens the sockets, unless it is switched off. A default port that is taken is no reason not to start: two people
+    /// need no media server.
+    pub(crate) fn open(
+        settings: &Settings,
+        port_origin: &Origin,
+        http: SocketAddr,
+    ) -> anyhow::Result<Option<Self>> {
+        if settings.no_sfu {
+            return Ok(None);
+        }
+        let address = SocketAddr::new(http.ip(), settings.media_port);
+        match Self::bind(settings, address) {
+            Ok(media) => Ok(Some(media)),
+            Err(error) if *port_origin == Origin::Default => {
+                tracing::warn!(
+                    %address, error = format!("{error:#}"),
+                    "no media server: rooms are peer to peer alone. Choose another UDP port with --media-port, or say --no-sfu"
+                );
+                Ok(None)
+            }
+            Err(error) => {
+                Err(error.context(format!("cannot serve media on {address}: look at --media-port")))
+            }
+        }
+    }
+
+    fn bind(settings: &Settings, address: SocketAddr) -> anyhow::Result<Self> {
+        // The sockets share their port with one another, and so without a word with another server's.
+        drop(std::net::UdpSocket::bind(address)?);
+        let workers = match settings.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            workers => workers.try_into().unwrap_or(usize::MAX),
+        };
+        let first = MediaSocket::bind(address)?;
+        let address = first.local_addr()?;
+        let mut sockets = vec![first];
+        while sockets.len() < workers.min(1_024) {
+            sockets.push(MediaSocket::bind(address)?);
+        }
+        let mut seed = [0; 32];
+        aws_lc_rs::rand::fill(&mut seed).ok().context("the system gives no random bytes")?;
+        let config = sfu::Config {
+            workers: u16::try_from(sockets.len()).unwrap_or(1),
+            ..sfu::Config::new(candidates(settings, address), seed)
+        };
+        #[allow(clippy::disallowed_methods, reason = "the workers' drivers count from here")]
+        let (handle, seats) = Sfu::new(config, Instant::now())?;
+        let seats = seats.into_iter().zip(sockets).collect();
+        Ok(Self { handle, address, seats })
+    }
+
+    /// What rooms speak to.
+    pub(crate) fn handle(&self) -> SfuHandle {
+        self.handle.clone()
+    }
+
+    /// Starts a thread for each worker. What they report goes to the rooms of the hub.
+    pub(crate) fn start(self, hub: &Hub) -> anyhow::Result<Workers> {
+        tracing::info!(addr = %self.address, workers = self.seats.len(), "media server ready");
+        let stop = Arc::new(AtomicBool::new(false));
+        for (index, (seat, socket)) in self.seats.into_iter().enumerate() {
+            let (stop, hub) = (Arc::clone(&stop), hub.clone());
+            thread::Builder::new().name(format!("media-{index}")).spawn(move || {
+                if let Err(error) = driver::run(seat, socket, |room, event| hub.media(&room, event), &stop) {
+                    tracing::error!(%error, "a media worker failed");
+                }
+            })?;
+        }
+        Ok(Workers { stop })
+    }
+}
+
+impl Workers {
+    /// Ends the threads, without waiting for them.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// The addresses that clients are told, the outside ones first.
+fn candidates(settings: &Settings, address: SocketAddr) -> Vec<SocketAddr> {
+    let external = settings.external_ip.iter().map(|external| external.public);
+    let own: Vec<IpAddr> = if address.ip().is_unspecified() {
+        let mut own = self_signed::machine_addresses();
+        own.extend([IpAddr::from([127, 0, 0, 1])]);
+        own
+    } else {
+        vec![address.ip()]
+    };
+    let mut candidates: Vec<SocketAddr> = Vec::new();
+    for ip in external.chain(own) {
+        let candidate = SocketAddr::new(ip, address.port());
+        if !candidates.contains(&candidate) {
+            candidates.push(candidate);
+        }
+    }
+    candidates
+}

@@ -1,0 +1,245 @@
+//! The built-in STUN and TURN server, and what clients are told of it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use signaling_core::message::{IceServer, IceServers};
+use signaling_core::{IceProvider, PeerId, RoomId, Timestamp};
+use stun_turn::{
+    Certificate, Config, ExternalAddress, Handle, Listener, PeerPolicy, Server, Transport, credentials,
+};
+
+use crate::config::{Origin, Settings, TlsMode};
+use crate::data_dir::{DataDir, Secret};
+
+/// How long credentials are good. A client renews them before it restarts ICE.
+pub(crate) const CREDENTIALS_LIFETIME: Duration = Duration::from_hours(12);
+
+/// The shared secret: the operator's, or one of our own making.
+pub(crate) fn secret(settings: &Settings, data: &DataDir) -> anyhow::Result<String> {
+    if let Some(secret) = &settings.turn_secret {
+        return Ok(secret.0.clone());
+    }
+    let made: Secret = data.secret("turn.key")?;
+    Ok(STANDARD.encode(made))
+}
+
+/// The server, running on the current runtime.
+pub(crate) struct Turn {
+    handle: Handle,
+    secret: String,
+}
+
+impl Turn {
+    /// Starts it, unless it is switched off. A default port that is taken is no reason not to start: calls that need no
+    /// relay work without it.
+    pub(crate) fn start(
+        settings: &Settings,
+        listen_origin: &Origin,
+        data: &DataDir,
+        http: SocketAddr,
+    ) -> anyhow::Result<Option<Self>> {
+        if settings.no_turn {
+            return Ok(None);
+        }
+        let secret = secret(settings, data)?;
+        let address = settings.turn_listen.resolve();
+        let address = address
+            .with_context(|| format!("cannot listen on {}: look at --turn-listen", settings.turn_listen))?;
+        let bound = is_free(address).map_err(anyhow::Error::new).and_then(|()| {
+            Server::bind(&config(settings, address, &secret, http)?).map_err(anyhow::Error::new)
+        });
+        let server = match bound {
+            Ok(server) => server,
+            Err(error) if *listen_origin == Origin::Default => {
+                tracing::warn!(
+                    %address, error = format!("{error:#}"),
+                    "no STUN and TURN: calls between networks may fail. Choose another port with --turn-listen, or say --no-turn"
+                );
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(error.context(format!("cannot serve TURN on {address}: look at --turn-listen")));
+            }
+        };
+        let handle = server.handle();
+        for listener in handle.listeners() {
+            tracing::info!(addr = %listener.address, transport = ?listener.transport, "STUN and TURN ready");
+        }
+        tokio::spawn(async move {
+            if let Err(error) = server.run().await {
+                tracing::error!(%error, "the TURN server failed");
+            }
+        });
+        Ok(Some(Self { handle, secret }))
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(&self) {
+        self.handle.stop();
+    }
+}
+
+/// Whether nobody listens there. The server's own sockets would share the port with another's without a word.
+fn is_free(address: SocketAddr) -> io::Result<()> {
+    drop(UdpSocket::bind(address)?);
+    drop(TcpListener::bind(address)?);
+    Ok(())
+}
+
+fn config(
+    settings: &Settings,
+    address: SocketAddr,
+    secret: &str,
+    http: SocketAddr,
+) -> anyhow::Result<Config> {
+    let mut own_services = vec![http];
+    if http.ip().is_unspecified() {
+        own_services.push(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), http.port()));
+    }
+    let certificate = match (&settings.tls_cert, &settings.tls_key) {
+        (Some(chain), Some(key)) if settings.tls == TlsMode::Files => {
+            let read = |path: &std::path::Path| {
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+            };
+            Some(Certificate::from_pem(&read(chain)?, &read(key)?)?)
+        }
+        _ => None,
+    };
+    let mut listeners = vec![Listener::udp(address), Listener::tcp(address)];
+    if address.port() == 0 {
+        // Both on one port, so that one URL names them.
+        let port = free_port(address)?;
+        listeners = vec![
+            Listener::udp(SocketAddr::new(address.ip(), port)),
+            Listener::tcp(SocketAddr::new(address.ip(), port)),
+        ];
+    }
+    Ok(Config {
+        listeners,
+        external_ips: settings
+            .external_ip
+            .iter()
+            .map(|external| ExternalAddress { public: external.public, private: external.private })
+            .collect(),
+        relay_ips: settings.turn_relay_ip.clone(),
+        relay_ports: settings.turn_relay_ports.0.clone(),
+        secrets: vec![secret.to_owned()],
+        policy: PeerPolicy {
+            allowed: settings.turn_allow_peer.clone(),
+            own_services,
+            ..PeerPolicy::default()
+        },
+        certificate,
+        ..Config::default()
+    })
+}
+
+/// A port that is free for UDP and TCP at the moment.
+fn free_port(address: SocketAddr) -> anyhow::Result<u16> {
+    for _ in 0..16 {
+        let udp = UdpSocket::bind(address)?;
+        let port = udp.local_addr()?.port();
+        if TcpListener::bind(SocketAddr::new(address.ip(), port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(anyhow!("no port is free for UDP and TCP both"))
+}
+
+/// What clients are told: the servers of `--ice-server`, and the built-in one with credentials of their own.
+pub(crate) struct Servers {
+    configured: Vec<IceServer>,
+    built_in: Option<BuiltIn>,
+}
+
+struct BuiltIn {
+    secret: String,
+    port: u16,
+    /// Under which name clients reach it, when not under the one they opened.
+    host: Option<String>,
+    /// TLS with a certificate that browsers trust.
+    tls: bool,
+}
+
+impl Servers {
+    pub(crate) fn new(settings: &Settings, turn: Option<&Turn>) -> Self {
+        let configured = settings.ice_server.iter().map(|server| IceServer {
+            urls: vec![server.url.clone()],
+            username: server.login.as_ref().map(|login| login.username.clone()),
+            credential: server.login.as_ref().map(|login| login.credential.clone()),
+        });
+        let built_in = turn.and_then(|turn| {
+            let udp = turn.handle.listeners().iter().find(|listener| listener.transport == Transport::Udp)?;
+            let bound = (!udp.address.ip().is_unspecified()).then(|| udp.address.ip());
+            let external = settings.external_ip.first().map(|external| external.public);
+            let host = external.or(bound).map(|ip| match ip {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            });
+            Some(BuiltIn {
+                secret: turn.secret.clone(),
+                port: udp.address.port(),
+                host,
+                tls: settings.tls == TlsMode::Files,
+            })
+        });
+        Self { configured: configured.collect(), built_in }
+    }
+}
+
+impl IceProvider for Servers {
+    fn ice_servers(
+        &self,
+        now: Timestamp,
+        _room: &RoomId,
+        peer: PeerId,
+        reached_at: Option<&str>,
+    ) -> IceServers {
+        let mut ice_servers = self.configured.clone();
+        let named = self.built_in.as_ref().and_then(|built_in| {
+            // A name behind TLS must be the certificate's; an address does for the rest.
+            Some((built_in, built_in.host.as_deref().or(reached_at)?))
+        });
+        if let Some((built_in, host)) = named {
+            let port = built_in.port;
+            let expires = now.as_millis() / 1000 + CREDENTIALS_LIFETIME.as_secs();
+            let pair = credentials::ephemeral(&built_in.secret, peer.as_str(), expires);
+            ice_servers.push(IceServer {
+                urls: vec![format!("stun:{host}:{port}")],
+                username: None,
+                credential: None,
+            });
+            let mut urls = vec![
+                format!("turn:{host}:{port}?transport=udp"),
+                format!("turn:{host}:{port}?transport=tcp"),
+            ];
+            if let (true, Some(name)) = (built_in.tls, reached_at) {
+                urls.push(format!("turns:{name}:{port}?transport=tcp"));
+            }
+            ice_servers.push(IceServer {
+                urls,
+                username: Some(pair.username),
+                credential: Some(pair.password),
+            });
+        }
+        IceServers { ice_servers, ttl_seconds: CREDENTIALS_LIFETIME.as_secs() }
+    }
+}
+
+/// A pair for tools, as `visavis turn-credentials` prints it.
+pub(crate) fn print_credentials(settings: &Settings, user: Option<&str>) -> anyhow::Result<String> {
+    let data = DataDir::open(&settings.data_dir)?;
+    let mut random = [0; 4];
+    rand::fill(&mut random).map_err(|_| anyhow!("the system gives no random bytes"))?;
+    let user = user.map_or_else(|| format!("tool-{:08x}", u32::from_be_bytes(random)), str::to_owned);
+    let now = signaling_core::WallClock::now(&signaling_transport::SystemClock::new());
+    let expires = now.as_millis() / 1000 + CREDENTIALS_LIFETIME.as_secs();
+    let pair = credentials::ephemeral(&secret(settings, &data)?, &user, expires);
+    Ok(format!("username {}\npassword {}\n", pair.username, pair.password))
+}

@@ -1,0 +1,162 @@
+//! A packet on its way through the state machine allocates nothing, whichever way it goes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, to fail is to tell")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stun_turn::wire::attribute as attr;
+use stun_turn::wire::{MessageBuilder, TransactionId, attributes, method};
+use stun_turn::{
+    FiveTuple, Input, IntegrityAlgorithm, Key, OpenedRelay, OpenedRelays, Output, PasswordAlgorithm, PathId,
+    RelayId, Relayed, Settings, Shared, Transport, Turn, credentials,
+};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // Threads that are ending have no counter any more, and nothing to count.
+    let _ = ALLOCATIONS.try_with(|counter| counter.set(counter.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+#[allow(unsafe_code, reason = "an allocator can't be counted in any other way")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps to the contract of `GlobalAlloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Client {
+    tuple: FiveTuple,
+    username: String,
+    key: Key,
+    nonce: Vec<u8>,
+    transactions: u8,
+}
+
+impl Client {
+    fn request(
+        &mut self,
+        turn: &mut Turn,
+        now: Instant,
+        method: u16,
+        fill: impl Fn(&mut MessageBuilder),
+    ) -> Vec<u8> {
+        loop {
+            self.transactions += 1;
+            let mut message = MessageBuilder::request(method, TransactionId([self.transactions; 12]));
+            fill(&mut message);
+            message.bytes(attr::USERNAME, self.username.as_bytes());
+            message.bytes(attr::REALM, b"visavis");
+            message.bytes(attr::NONCE, &self.nonce);
+            let message = message.finish(Some((&self.key, IntegrityAlgorithm::Sha1)));
+            turn.handle_input(now, Input::Client { tuple: self.tuple, path: PathId(0), message: &message });
+            let answer = answer(turn, now);
+            let nonce = attributes(&answer).find(|(kind, _)| *kind == attr::NONCE);
+            match nonce.map(|(_, nonce)| nonce.to_vec()) {
+                Some(nonce) => self.nonce = nonce,
+                None => return answer,
+            }
+        }
+    }
+}
+
+fn answer(turn: &mut Turn, now: Instant) -> Vec<u8> {
+    loop {
+        match turn.poll_output().expect("an answer") {
+            Output::Transmit { message, .. } => return message,
+            Output::OpenRelay { opening, .. } => {
+                let bound = SocketAddr::from(([198, 51, 100, 1], 50_000));
+                let relay = OpenedRelay { id: RelayId(0), bound };
+                let result = Ok(OpenedRelays { relay, additional: None, reservation: None });
+                turn.handle_input(now, Input::RelayOpened { opening, result });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
+fn relayed_packets_allocate_nothing() {
+    let now = Instant::now();
+    let mut settings = Settings::default();
+    settings.credentials.secrets = vec!["north".to_owned()];
+    let shared = Shared { settings: Arc::new(settings), ..Shared::default() };
+    let mut turn = Turn::new(shared, 0, now, Duration::from_secs(1_800_000_000), 1);
+    let pair = credentials::ephemeral("north", "alice", 1_800_003_600);
+    let (username, password) = (pair.username, pair.password);
+    let key = Key::new(PasswordAlgorithm::Md5, username.as_bytes(), b"visavis", password.as_bytes());
+    let tuple = FiveTuple {
+        transport: Transport::Udp,
+        client: "192.0.2.1:5000".parse().unwrap(),
+        server: "198.51.100.1:3478".parse().unwrap(),
+    };
+    let mut client = Client { tuple, username, key, nonce: Vec::new(), transactions: 0 };
+    let peer: SocketAddr = "8.8.8.8:53".parse().unwrap();
+    let other: SocketAddr = "8.8.8.8:54".parse().unwrap();
+    client.request(&mut turn, now, method::ALLOCATE, |m| m.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]));
+    client.request(&mut turn, now, method::CHANNEL_BIND, |message| {
+        message.bytes(attr::CHANNEL_NUMBER, &[0x40, 0, 0, 0]);
+        message.xor_address(attr::XOR_PEER_ADDRESS, peer);
+    });
+    let payload = [7; 1000];
+    let channel_data = [&[0x40, 0, 0x03, 0xe8][..], &payload].concat();
+    let mut send = MessageBuilder::indication(method::SEND, TransactionId([9; 12]));
+    send.xor_address(attr::XOR_PEER_ADDRESS, other);
+    send.bytes(attr::DATA, &payload);
+    let send = send.finish(None);
+
+    let relay = RelayId(0);
+    let inputs = [
+        Input::Client { tuple, path: PathId(0), message: &channel_data },
+        Input::Client { tuple, path: PathId(0), message: &send },
+        Input::Peer { relay, from: peer, payload: &payload },
+        Input::Peer { relay, from: other, payload: &payload },
+    ];
+    let before = ALLOCATIONS.get();
+    for round in 0..10_000 {
+        let now = now + Duration::from_millis(round / 100);
+        for input in inputs {
+            let relayed = turn.handle_input(now, input);
+            assert!(matches!(relayed, Some(Relayed::ToPeer { .. } | Relayed::ToClient { .. })));
+        }
+        // What is dropped allocates nothing either.
+        let stranger = FiveTuple { client: "192.0.2.2:5000".parse().unwrap(), ..tuple };
+        let input = Input::Client { tuple: stranger, path: PathId(0), message: &channel_data };
+        assert!(turn.handle_input(now, input).is_none());
+        assert!(
+            turn.handle_input(
+                now,
+                Input::Peer { relay, from: "9.9.9.9:9".parse().unwrap(), payload: &payload }
+            )
+            .is_none()
+        );
+        assert!(turn.poll_output().is_none());
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}

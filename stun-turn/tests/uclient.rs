@@ -1,0 +1,114 @@
+//! coturn's own client against this server: every transport, family and kind of request. Left out where it is not installed
+//! (Debian: `apt-get install coturn`); with `REQUIRE_COTURN=1` in the environment that is a failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, to fail is to tell")]
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+
+use stun_turn::{Certificate, Config, Features, Listener, Server};
+
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// A port with a free one after it: the peer listens on two.
+fn free_pair() -> u16 {
+    loop {
+        let first = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if first < u16::MAX && UdpSocket::bind(("127.0.0.1", first + 1)).is_ok() {
+            return first;
+        }
+    }
+}
+
+fn start_peer() -> Option<(Peer, u16)> {
+    let port = free_pair();
+    let child = Command::new("turnutils_peer")
+        .args(["-L", "127.0.0.1", "-L", "::1", "-p", &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let peer = Peer(child);
+    // It echoes as soon as it listens.
+    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+    probe.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
+    probe.connect(("127.0.0.1", port)).unwrap();
+    while probe.send(b"there?").is_err() || probe.recv(&mut [0; 16]).is_err() {
+        std::thread::yield_now();
+    }
+    Some((peer, port))
+}
+
+/// Runs the client and gives what it printed.
+fn uclient(server: u16, peer: u16, options: &str) -> String {
+    let output = Command::new("turnutils_uclient")
+        .args(["-n", "5", "-m", "2", "-l", "170", "-u", "bob", "-W", "north", "-X", "-g"])
+        .args(["-r", &peer.to_string(), "-p", &server.to_string()])
+        .args(if options.contains("::1") { &[][..] } else { &["-e", "127.0.0.1"][..] })
+        .args(options.split_whitespace())
+        .arg("127.0.0.1")
+        .output()
+        .expect("the peer of the same package ran");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_client_of_coturn_loses_nothing() {
+    let Some((_peer, peer_port)) = start_peer() else {
+        assert!(std::env::var_os("REQUIRE_COTURN").is_none(), "turnutils_peer is not installed");
+        eprintln!("turnutils_peer is not installed: nothing was tested");
+        return;
+    };
+    let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate =
+        Certificate::from_pem(signed.cert.pem().as_bytes(), signed.signing_key.serialize_pem().as_bytes())
+            .unwrap();
+    let plain = "|-s|-y|-y -s|-x -e ::1|-x -y|-Z|-N -s|-B|-D|-G|-t|-t -s|-t -y|-t -S|-S|-S -s";
+    let cases = [
+        (Features::default(), plain),
+        (Features { tcp_allocations: true, ..Features::default() }, "-t -T|-t -T -y"),
+        (Features { mobility: true, ..Features::default() }, "-M|-M -s|-t -M"),
+    ];
+    for (features, options) in cases {
+        // UDP and TCP on one port, as the client expects them.
+        let address = loop {
+            let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                break SocketAddr::from(([127, 0, 0, 1], port));
+            }
+        };
+        let mut config = Config {
+            listeners: vec![Listener::udp(address), Listener::tcp(address)],
+            secrets: vec!["north".to_owned()],
+            certificate: Some(certificate.clone()),
+            features,
+            ..Config::default()
+        };
+        config.policy.allowed = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let server = Server::bind(&config).unwrap();
+        let handle = server.handle();
+        let threads: Vec<_> =
+            server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run())).collect();
+        for options in options.split('|') {
+            // The client begins with a random version of TLS and gives up on some that are no longer spoken, so it may begin again.
+            let tries = if options.contains("-S") { 5 } else { 1 };
+            let mut printed = String::new();
+            let is_well = (0..tries).any(|_| {
+                printed = uclient(address.port(), peer_port, options);
+                printed.contains("Total lost packets 0 (")
+            });
+            assert!(is_well, "turnutils_uclient {options}\n{printed}");
+        }
+        handle.stop();
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+    }
+}

@@ -1,0 +1,149 @@
+// The official Socket.IO client, without a browser: the same messages, by long polling, by WebSocket and from one to
+// the other, and resuming.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { io } from 'socket.io-client';
+import { newRoom, PATIENCE_MS, Server } from './harness.mjs';
+
+/** A client that keeps what it is told, in order. */
+class Client {
+  events = [];
+  lastId = 0;
+  #waiting = new Set();
+
+  constructor(url, options) {
+    this.socket = io(url, { forceNew: true, reconnection: false, ...options });
+    this.socket.on('message', (event) => {
+      if (event.type === 'ping') return;
+      this.#note(event);
+      this.events.push(event);
+      for (const look of this.#waiting) look();
+    });
+    this.ended = once(this.socket, 'disconnect').then(([reason]) => reason);
+  }
+
+  /** Sends a message; its answer comes as the acknowledgement. */
+  async ask(message) {
+    const answer = await this.socket.timeout(PATIENCE_MS).emitWithAck('message', message);
+    if (answer.type === 'welcome') this.#note(answer);
+    return answer;
+  }
+
+  /** Takes the next event of a type out of those that came. */
+  async next(type) {
+    for (;;) {
+      const at = this.events.findIndex((event) => event.type === type);
+      if (at >= 0) return this.events.splice(0, at + 1).at(-1);
+      await new Promise((resolve) => {
+        const look = () => (this.#waiting.delete(look), resolve());
+        this.#waiting.add(look);
+      });
+    }
+  }
+
+  #note(event) {
+    const id = event.id ?? (event.type === 'welcome' || event.type === 'snapshot' ? event.lastId : undefined);
+    if (id === undefined) return;
+    if (event.id !== undefined) assert.ok(event.id > this.lastId, `${event.id} after ${this.lastId}`);
+    this.lastId = id;
+  }
+
+  close() {
+    this.socket.disconnect();
+  }
+}
+
+const join = (room, name) => ({ type: 'join', room, name, topology: 'mesh' });
+const resume = ({ session, secret }, lastId) => ({ type: 'resume', session, secret, lastId });
+
+let server;
+before(async () => {
+  server = await Server.start();
+});
+after(() => server?.close());
+
+for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
+  test(`${transports.join(' and then ')}: a room, its answers and its events`, { timeout: PATIENCE_MS }, async () => {
+    const room = newRoom();
+    const ada = new Client(server.url, { transports });
+    const welcome = await ada.ask(join(room, 'Ada'));
+    assert.equal(welcome.type, 'welcome');
+    assert.ok(welcome.features.includes('socketio'));
+    const bob = new Client(server.url, { transports });
+    const bobs = await bob.ask(join(room, 'Bob'));
+    assert.equal(bobs.peers[0].id, welcome.self.id);
+    assert.equal((await ada.next('peer-joined')).peer.name, 'Bob');
+
+    const description = { type: 'offer', sdp: 'v=0\r\n' };
+    const signal = { type: 'signal', to: bobs.self.id, epoch: 1, description, seq: 1 };
+    assert.deepEqual(await ada.ask(signal), { type: 'ack', seq: 1 });
+    assert.deepEqual((await bob.next('signal')).description, description);
+    assert.deepEqual(await ada.ask({ type: 'chat', text: 'ünïcödé \u{1f44b}' }), { type: 'ack' });
+    assert.equal((await bob.next('chat')).text, 'ünïcödé \u{1f44b}');
+    assert.equal((await ada.ask({ type: 'ping', t: 'x' })).t, 'x');
+    assert.equal((await ada.ask({ type: 'dance', seq: 2 })).code, 'unknown-message');
+    assert.equal((await bob.ask({ type: 'host', action: 'end' })).code, 'forbidden');
+    assert.equal((await ada.ask({ type: 'chat', text: Buffer.from('bytes') })).code, 'bad-request');
+    // Without an acknowledgement the answer is an event.
+    ada.socket.emit('message', { type: 'chat', text: 'quietly', seq: 3 });
+    assert.equal((await ada.next('ack')).seq, 3);
+    assert.equal((await bob.next('chat')).text, 'quietly');
+    for (let seq = 4; seq <= 60; seq += 1) bob.socket.emit('message', { type: 'chat', text: String(seq), seq });
+    for (let seq = 4; seq <= 60; seq += 1) assert.equal((await ada.next('chat')).text, String(seq));
+
+    assert.equal((await bob.ask({ type: 'leave' })).type, 'ack');
+    assert.equal(await bob.ended, 'io server disconnect');
+    assert.equal((await ada.next('peer-left')).reason, 'left');
+    ada.close();
+  });
+}
+
+test('a session goes from one transport of the client to the other', { timeout: PATIENCE_MS }, async () => {
+  const room = newRoom();
+  const ada = new Client(server.url, { transports: ['websocket'] });
+  await ada.ask(join(room, 'Ada'));
+  let bob = new Client(server.url, { transports: ['polling'] });
+  const session = await bob.ask(join(room, 'Bob'));
+  for (const [turn, transports] of [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']].entries()) {
+    const { lastId } = bob;
+    // Every other time the old transport is still there, and is told.
+    if (turn % 2 === 0) bob.close();
+    await ada.ask({ type: 'chat', text: `missed ${turn}` });
+    const next = new Client(server.url, { transports });
+    const welcome = await next.ask(resume(session, lastId));
+    assert.equal(welcome.resumed, true, JSON.stringify(welcome));
+    assert.equal(welcome.self.id, session.self.id);
+    assert.equal((await next.next('chat')).text, `missed ${turn}`);
+    if (turn % 2 === 1) {
+      assert.equal((await bob.next('error')).code, 'session-replaced');
+      assert.equal(await bob.ended, 'io server disconnect');
+    }
+    await ada.ask({ type: 'chat', text: `heard ${turn}` });
+    assert.equal((await next.next('chat')).text, `heard ${turn}`);
+    bob = next;
+  }
+  bob.close();
+  ada.close();
+});
+
+test('who is refused for good is let go', { timeout: PATIENCE_MS }, async () => {
+  const stranger = new Client(server.url);
+  assert.equal((await stranger.ask({ type: 'chat', text: 'let me in' })).code, 'unauthorized');
+  assert.equal(await stranger.ended, 'io server disconnect');
+  const thief = new Client(server.url);
+  const made = await thief.ask({ type: 'resume', session: 'A'.repeat(22), secret: 'made-up', lastId: 0 });
+  assert.equal(made.type, 'error');
+  thief.close();
+});
+
+test('everybody hears that the server goes away', { timeout: PATIENCE_MS }, async () => {
+  const short = await Server.start();
+  const ada = new Client(short.url);
+  await ada.ask(join(newRoom(), 'Ada'));
+  const closed = short.close();
+  assert.ok((await ada.next('going-away')).reconnectAfterMs >= 0);
+  assert.equal(await ada.ended, 'io server disconnect');
+  await closed;
+});

@@ -1,0 +1,89 @@
+//! Certificates: made here, or brought by the operator.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::fs;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::process::Signal;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use signaling_transport::net::self_signed;
+use tests::{Visavis, ask, get, run};
+
+#[test]
+fn https_works_on_the_same_port_with_one_certificate_over_restarts() {
+    let first = Visavis::start(&[]);
+    let folder = first.folder();
+    let pem = fs::read(folder.path().join("visavis-data/self-made-certificate.pem")).unwrap();
+    for name in ["localhost", "127.0.0.1"] {
+        assert_eq!(https(&first, &pem, name), 200, "{name}");
+    }
+    assert_eq!(get(first.addr, "/livez").status, 200);
+    drop(first);
+    let second = Visavis::start_in(folder, &[]);
+    assert_eq!(https(&second, &pem, "localhost"), 200);
+}
+
+#[test]
+fn files_are_read_again_on_sighup_and_broken_ones_change_nothing() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let write = |pem: &str| {
+        for name in ["chain.pem", "key.pem"] {
+            fs::write(folder.path().join(name), pem).unwrap();
+        }
+    };
+    let first = made();
+    write(&first);
+    let files = ["--tls-cert", "chain.pem", "--tls-key", "key.pem"];
+    let server = Visavis::start_in(Arc::clone(&folder), &files);
+    assert_eq!(https(&server, first.as_bytes(), "localhost"), 200);
+
+    write("nonsense");
+    server.signal(Signal::HUP);
+    server.logged("certificate not exchanged");
+    assert_eq!(https(&server, first.as_bytes(), "localhost"), 200);
+
+    let second = made();
+    write(&second);
+    server.signal(Signal::HUP);
+    server.logged("certificate exchanged");
+    assert_eq!(https(&server, second.as_bytes(), "localhost"), 200);
+}
+
+#[test]
+fn files_that_are_missing_or_broken_are_named_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("key.pem"), "nonsense").unwrap();
+    for (chain, told) in [("none.pem", "none.pem"), ("key.pem", "--tls-cert")] {
+        let output = run(
+            folder.path(),
+            &["--listen", "127.0.0.1:0", "--tls-cert", chain, "--tls-key", "key.pem"],
+            &[],
+        );
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains(told));
+    }
+}
+
+/// A certificate for localhost and its key, as an operator might bring them.
+#[allow(clippy::disallowed_methods, reason = "the client checks it against the real clock")]
+fn made() -> String {
+    self_signed::make(&["localhost".to_owned()], SystemTime::now()).unwrap().pem
+}
+
+/// The status of `GET /livez`, by a client that trusts this certificate alone.
+fn https(server: &Visavis, pem: &[u8], name: &str) -> u16 {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = StreamOwned::new(connection, TcpStream::connect(server.addr).unwrap());
+    ask(stream, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").status
+}

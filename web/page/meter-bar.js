@@ -1,0 +1,33 @@
+import { LevelMeter } from '../sdk/index.js';
+import { h } from './dom.js';
+import { t } from './i18n.js';
+
+const EVERY_MS = 80;
+
+/** Shows how loud the microphone is. */
+export class MeterBar {
+  #bar = h('div', { class: 'meter-bar' });
+  element = h('div', { class: 'meter', role: 'img', 'aria-label': t('devices.meter') }, this.#bar);
+  #meter = new LevelMeter();
+  #media;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+
+  /** @param {import('../sdk/index.js').LocalMedia} media */
+  constructor(media) {
+    this.#media = media;
+  }
+
+  start() {
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => {
+      this.#meter.listen(this.#media.microphone);
+      this.#bar.style.transform = `scaleX(${this.#meter.level.toFixed(2)})`;
+    }, EVERY_MS);
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#meter.close();
+  }
+}

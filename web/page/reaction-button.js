@@ -1,0 +1,35 @@
+import { h } from './dom.js';
+import { iconButton } from './buttons.js';
+import { t } from './i18n.js';
+
+const EMOJI = ['👍', '👏', '❤️', '😂', '😮', '🎉'];
+
+/** A button that opens a row of emoji to send to all. */
+export class ReactionButton {
+  element;
+  #menu;
+  #button = iconButton('smile', 'dock.react', () => this.#toggle());
+
+  /** @param {import('../sdk/index.js').Call} call */
+  constructor(call) {
+    const choice = (/** @type {string} */ emoji) =>
+      h('button', { type: 'button', class: 'emoji', 'aria-label': t('reaction.send', { emoji }), onclick: () => void call.react(emoji).catch(() => {}) }, emoji);
+    this.#menu = h('div', { class: 'emoji-row', role: 'group', 'aria-label': t('dock.react'), hidden: true }, ...EMOJI.map(choice));
+    this.#button.setAttribute('aria-expanded', 'false');
+    this.element = h('span', { class: 'with-menu' }, this.#button, this.#menu);
+    this.element.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || this.#menu.hidden) return;
+      this.#toggle();
+      this.#button.focus();
+    });
+    document.addEventListener('pointerdown', (event) => {
+      if (!this.#menu.hidden && event.target instanceof Node && !this.element.contains(event.target)) this.#toggle();
+    });
+  }
+
+  #toggle() {
+    this.#menu.hidden = !this.#menu.hidden;
+    this.#button.setAttribute('aria-expanded', String(!this.#menu.hidden));
+    if (!this.#menu.hidden) /** @type {HTMLElement | null} */ (this.#menu.firstElementChild)?.focus();
+  }
+}

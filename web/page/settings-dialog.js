@@ -1,0 +1,68 @@
+import { DevicePicker } from './device-picker.js';
+import { h } from './dom.js';
+import { LANGUAGES, t } from './i18n.js';
+import { iconButton } from './buttons.js';
+import { MeterBar } from './meter-bar.js';
+import { preferences, remember } from './preferences.js';
+import { SpeakerPicker } from './speaker-picker.js';
+
+/**
+ * @typedef {import('../sdk/index.js').LocalMedia} LocalMedia
+ * @typedef {import('./sound-output.js').SoundOutput} SoundOutput
+ */
+
+/** Devices, language, and what the page does by itself. */
+export class SettingsDialog {
+  element;
+  /** @type {(shown: boolean) => void} whether the statistics are to be seen */
+  onstatistics = () => {};
+  #meter;
+
+  /**
+   * @param {LocalMedia} media
+   * @param {SoundOutput} output
+   */
+  constructor(media, output) {
+    this.#meter = new MeterBar(media);
+    const close = iconButton('close', 'settings.close', () => this.element.close(), 'plain');
+    this.element = h('dialog', { class: 'settings', 'aria-labelledby': 'settings-title', onclose: () => this.#meter.stop() },
+      h('header', { class: 'panel-header' }, h('h2', { id: 'settings-title' }, t('settings.title')), close),
+      h('div', { class: 'settings-body' },
+        new DevicePicker(media, 'camera').element,
+        new DevicePicker(media, 'microphone').element,
+        this.#meter.element,
+        new SpeakerPicker(media, output).element,
+        this.#language(),
+        toggle('shortcuts', 'settings.shortcuts', preferences.shortcuts, (on) => remember({ shortcuts: on })),
+        h('p', { class: 'hint' }, t('settings.shortcutList')),
+        toggle('statistics', 'settings.statistics', false, (on) => this.onstatistics(on))));
+  }
+
+  open() {
+    this.element.showModal();
+    this.#meter.start();
+  }
+
+  #language() {
+    const options = Object.entries(LANGUAGES).map(([tag, name]) => h('option', { value: tag, lang: tag }, name));
+    const select = h('select', { class: 'input', id: 'language', onchange: () => {
+      remember({ language: select.value });
+      note.hidden = false;
+    } }, ...options);
+    select.value = document.documentElement.lang;
+    const note = h('p', { class: 'hint', role: 'status', hidden: true }, t('settings.languageNext'));
+    return h('div', { class: 'field' }, h('label', { for: 'language' }, t('settings.language')), select, note);
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {string} key of the label
+ * @param {boolean} on
+ * @param {(on: boolean) => void} changed
+ */
+function toggle(id, key, on, changed) {
+  const input = h('input', { type: 'checkbox', id, onchange: () => changed(input.checked) });
+  input.checked = on;
+  return h('label', { class: 'switch', for: id }, input, h('span', { class: 'switch-track' }), t(key));
+}
