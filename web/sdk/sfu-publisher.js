@@ -16,6 +16,7 @@ const LAYERS = [
   { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
   { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
 ];
+const ONE_LAYER = [{ maxBitrate: 1_700_000 }];
 const SCREEN = [{ maxBitrate: 2_500_000 }];
 
 /** What we send, to the media server: we offer, it answers. */
@@ -29,6 +30,7 @@ export class SfuPublisher {
   #lines = new Map();
   #tail = Promise.resolve();
   #negotiation = 0;
+  #layered = true;
   #closed = false;
   #iceServers;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -111,7 +113,7 @@ export class SfuPublisher {
   async #putTracks() {
     const { microphone, camera, screen, screenAudio } = this.#media;
     await this.#putTrack('microphone', microphone);
-    await this.#putTrack('camera', camera, LAYERS);
+    await this.#putTrack('camera', camera, this.#layered ? LAYERS : ONE_LAYER);
     await this.#putTrack('screen', screen, SCREEN);
     await this.#putTrack('screen-audio', screenAudio);
   }
@@ -158,6 +160,11 @@ export class SfuPublisher {
     const known = connection.currentRemoteDescription;
     // The server made a new connection of its own: ours cannot go on with it.
     if (known && originOf(known) !== originOf(answer)) return this.#replace();
+    // Chromium cannot make another offer on a connection whose layers were not taken.
+    if (this.#layered && this.#lines.has('camera') && !/^a=simulcast:/m.test(answer.sdp ?? '')) {
+      this.#layered = false;
+      return this.#replace();
+    }
     await connection.setRemoteDescription(answer);
   }
 
