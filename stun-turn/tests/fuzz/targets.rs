@@ -56,7 +56,7 @@ pub fn sequence(data: &[u8]) {
     settings.features.mobility = true;
     let shared = Shared { settings: Arc::new(settings), ..Shared::default() };
     let mut now = Instant::now();
-    let mut turn = Turn::new(shared.clone(), 0, now, Duration::from_secs(1_800_000_000), 1);
+    let mut turn = Turn::new(shared.clone(), 0, now, Duration::from_hours(500_000), 1);
     let mut world = World { open: Vec::new(), next: 0, nonces: Default::default() };
     let mut bytes = data.iter().copied();
     let mut transaction = 0_u32;
@@ -116,14 +116,14 @@ struct World {
 
 fn tuple(who: usize) -> FiveTuple {
     FiveTuple {
-        transport: if who % 2 == 0 { Transport::Udp } else { Transport::Tcp },
+        transport: if who.is_multiple_of(2) { Transport::Udp } else { Transport::Tcp },
         client: SocketAddr::from(([192, 0, 2, 1], 5000 + u16::try_from(who).unwrap_or(0))),
         server: SocketAddr::from(([198, 51, 100, 1], 3478)),
     }
 }
 
 fn peer(number: u8) -> SocketAddr {
-    let host = if number % 5 == 0 { [10, 0, 0, 1] } else { [8, 8, 8, number % 3] };
+    let host = if number.is_multiple_of(5) { [10, 0, 0, 1] } else { [8, 8, 8, number % 3] };
     SocketAddr::from((host, 1000 + u16::from(number % 4)))
 }
 
@@ -135,7 +135,7 @@ fn request(who: usize, world: &World, number: u32, take: &mut impl FnMut() -> u8
     let method = methods.get(usize::from(take() % 8)).copied().unwrap_or(1);
     let mut message = MessageBuilder::request(method, TransactionId(id));
     if method == 0x003 {
-        message.bytes(attr::REQUESTED_TRANSPORT, &[if take() % 4 == 0 { 6 } else { 17 }, 0, 0, 0]);
+        message.bytes(attr::REQUESTED_TRANSPORT, &[if take().is_multiple_of(4) { 6 } else { 17 }, 0, 0, 0]);
     }
     for _ in 0..take() % 4 {
         match take() % 9 {
@@ -151,7 +151,7 @@ fn request(who: usize, world: &World, number: u32, take: &mut impl FnMut() -> u8
         }
     }
     let pair =
-        credentials::ephemeral("north", if take() % 8 == 0 { "mallory" } else { "alice" }, 1_900_000_000);
+        credentials::ephemeral("north", if take().is_multiple_of(8) { "mallory" } else { "alice" }, 1_900_000_000);
     let (name, password) = (pair.username.as_bytes(), pair.password.as_bytes());
     let key = Key::new(PasswordAlgorithm::Md5, name, b"visavis", password);
     message.bytes(attr::USERNAME, name);

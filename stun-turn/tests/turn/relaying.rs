@@ -143,7 +143,7 @@ fn permissions_and_channels_are_limited() {
     assert_eq!(client.bind(&mut lab, 0x4002, "8.8.8.1:3"), Some(508));
     assert_eq!(client.permit(&mut lab, &["8.8.8.5:1"]), None);
     assert_eq!(client.permit(&mut lab, &["8.8.8.6:1"]), Some(508));
-    lab.pass(Duration::from_secs(300));
+    lab.pass(Duration::from_mins(5));
     assert_eq!(client.permit(&mut lab, &["8.8.8.6:1"]), None, "expired ones make room");
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Lab {
 
 /// What became of a relayed packet, owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "the names of the variants of `Relayed`")]
 pub(crate) enum Sent {
     ToPeer { from: SocketAddr, to: SocketAddr, payload: Vec<u8>, dont_fragment: bool },
     ToClient { tuple: FiveTuple, message: Vec<u8> },
@@ -119,7 +120,7 @@ impl Lab {
         }
         match wanted {
             RelayWanted::Udp { address, additional, is_even, reserve_next } => {
-                if is_even && self.next_port % 2 != 0 {
+                if is_even && !self.next_port.is_multiple_of(2) {
                     self.next_port += 1;
                 }
                 let relay = self.open_one(address);
