@@ -150,8 +150,11 @@ fn request(who: usize, world: &World, number: u32, take: &mut impl FnMut() -> u8
             _ => message.bytes(u16::from_be_bytes([take(), take()]) | 0x40, &[take()]),
         }
     }
-    let pair =
-        credentials::ephemeral("north", if take().is_multiple_of(8) { "mallory" } else { "alice" }, 1_900_000_000);
+    let pair = credentials::ephemeral(
+        "north",
+        if take().is_multiple_of(8) { "mallory" } else { "alice" },
+        1_900_000_000,
+    );
     let (name, password) = (pair.username.as_bytes(), pair.password.as_bytes());
     let key = Key::new(PasswordAlgorithm::Md5, name, b"visavis", password);
     message.bytes(attr::USERNAME, name);
