@@ -107,7 +107,7 @@ fn relayed_packets_allocate_nothing() {
     let mut settings = Settings::default();
     settings.credentials.secrets = vec!["north".to_owned()];
     let shared = Shared { settings: Arc::new(settings), ..Shared::default() };
-    let mut turn = Turn::new(shared, 0, now, Duration::from_secs(1_800_000_000), 1);
+    let mut turn = Turn::new(shared, 0, now, Duration::from_hours(500_000), 1);
     let pair = credentials::ephemeral("north", "alice", 1_800_003_600);
     let (username, password) = (pair.username, pair.password);
     let key = Key::new(PasswordAlgorithm::Md5, username.as_bytes(), b"visavis", password.as_bytes());

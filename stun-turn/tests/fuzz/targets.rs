@@ -56,7 +56,7 @@ pub fn sequence(data: &[u8]) {
     settings.features.mobility = true;
     let shared = Shared { settings: Arc::new(settings), ..Shared::default() };
     let mut now = Instant::now();
-    let mut turn = Turn::new(shared.clone(), 0, now, Duration::from_secs(1_800_000_000), 1);
+    let mut turn = Turn::new(shared.clone(), 0, now, Duration::from_hours(500_000), 1);
     let mut world = World { open: Vec::new(), next: 0, nonces: Default::default() };
     let mut bytes = data.iter().copied();
     let mut transaction = 0_u32;
@@ -150,8 +150,11 @@ fn request(who: usize, world: &World, number: u32, take: &mut impl FnMut() -> u8
             _ => message.bytes(u16::from_be_bytes([take(), take()]) | 0x40, &[take()]),
         }
     }
-    let pair =
-        credentials::ephemeral("north", if take().is_multiple_of(8) { "mallory" } else { "alice" }, 1_900_000_000);
+    let pair = credentials::ephemeral(
+        "north",
+        if take().is_multiple_of(8) { "mallory" } else { "alice" },
+        1_900_000_000,
+    );
     let (name, password) = (pair.username.as_bytes(), pair.password.as_bytes());
     let key = Key::new(PasswordAlgorithm::Md5, name, b"visavis", password);
     message.bytes(attr::USERNAME, name);

@@ -32,7 +32,7 @@ pub(crate) struct Lab {
 
 /// What became of a relayed packet, owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::enum_variant_names, reason = "each says where it went")]
+#[allow(clippy::enum_variant_names, reason = "the names of the variants of `Relayed`")]
 pub(crate) enum Sent {
     ToPeer { from: SocketAddr, to: SocketAddr, payload: Vec<u8>, dont_fragment: bool },
     ToClient { tuple: FiveTuple, message: Vec<u8> },
