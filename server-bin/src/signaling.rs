@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use sfu::SfuHandle;
 use signaling_core::ServerKey;
-use signaling_transport::{Signaling, SignalingConfig, Transports};
+use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenKey, Transports};
 
-use crate::config::{Settings, Transport};
+use crate::config::{OnOff, Settings, Transport};
 use crate::data_dir::DataDir;
 use crate::room_store::RoomJournal;
 use crate::turn::Servers;
@@ -35,6 +35,11 @@ pub(crate) fn start(
     if let Some(media) = media {
         config.media = Some(Box::new(move || Box::new(media.clone())));
     }
+    let keys: Vec<_> = settings.auth_key.iter().map(|key| key.0.clone()).collect();
+    if keys.iter().any(TokenKey::is_short) {
+        tracing::warn!("a secret of --auth-key is shorter than 32 bytes: whoever has a token may guess it");
+    }
+    config.authenticator = Arc::new(JoinTokens::new(keys, settings.anonymous_rooms == OnOff::On));
     config.allowed_origins = settings.allowed_origin.iter().map(ToString::to_string).collect();
     config.public_url = settings.public_url.as_ref().map(ToString::to_string);
     Ok(Signaling::start(config))

@@ -333,8 +333,9 @@ impl LiveRoom {
             Err(refusal) => (Some(Reply::error(&refusal, seq)), Vec::new()),
         };
         let answer = reply.map(|reply| Arc::new(env.codec.encode_reply(&reply)));
-        // Who leaves must hear that it worked before the connection goes.
-        if leaving {
+        let is_end = |effect: &Effect| matches!(effect, Effect::Fact(Fact::Ended { .. }));
+        // Who leaves, or ends the room, must hear that it worked before the connection goes.
+        if leaving || effects.iter().any(is_end) {
             self.answer(now, env, peer, seq, answer, request);
             self.commit(now, env, effects);
         } else {

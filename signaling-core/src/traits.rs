@@ -112,6 +112,16 @@ pub struct Grant {
 pub trait Authenticator: Send + Sync {
     /// What the join's token (or its absence) grants, or why it is refused.
     fn authenticate(&self, now: Timestamp, join: &Join) -> Result<Grant, Refusal>;
+
+    /// Whether somebody with this token, or without one, may make a room whose name the server chooses.
+    fn may_make_room(&self, _now: Timestamp, _token: Option<&str>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Whether the token is one of the authenticator's, for this room.
+    fn opens(&self, _now: Timestamp, _room: &RoomId, _token: &str) -> bool {
+        false
+    }
 }
 
 /// Lets everybody in: the authenticator of a server without tokens.

@@ -27,9 +27,11 @@ pub mod net;
 mod opening;
 mod service;
 mod socketio;
+mod tokens;
 mod websocket;
 
 pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
 pub use gate::GateLimits;
 pub use http::Problem;
 pub use service::{Signaling, SignalingConfig, Transports};
+pub use tokens::{JoinTokens, KeyError, TokenKey};

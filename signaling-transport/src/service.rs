@@ -7,8 +7,8 @@ use axum::Router;
 use signaling_core::message::{Join, Resume};
 use signaling_core::{
     Authenticator, Code, Grant, HostClaims, IceProvider, JsonCodec, Limits, MediaPlane, MessageCodec,
-    NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, Refusal, RoomStore, Rules, ServerKey,
-    SessionClaims, SingleNode, WallClock,
+    NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, Refusal, RoomId, RoomStore, Rules,
+    ServerKey, SessionClaims, SingleNode, WallClock,
 };
 use tokio::task::JoinSet;
 
@@ -226,6 +226,16 @@ impl Signaling {
             return Ok(grant.unwrap_or(Grant { hosts_only: true, ..Grant::default() }));
         }
         self.inner.authenticator.authenticate(now, join)
+    }
+
+    /// Whether whoever shows this bearer may make a room by `POST /api/v1/rooms`.
+    pub(crate) fn may_make_room(&self, bearer: Option<&str>) -> Result<(), Refusal> {
+        self.inner.authenticator.may_make_room(self.inner.hub.clock().now(), bearer)
+    }
+
+    /// Whether the bearer is a join token for the room.
+    pub(crate) fn is_join_token(&self, room: &RoomId, bearer: &str) -> bool {
+        self.inner.authenticator.opens(self.inner.hub.clock().now(), room, bearer)
     }
 
     /// What a resume's secret says.

@@ -137,6 +137,9 @@ fn the_same_steps_go_over_each_transport() {
         assert_eq!(bob.until("peer-updated")["peer"]["hand"], true);
         bob.send(&json!({"type": "leave"}));
         assert_eq!(ada.until("peer-left")["reason"], "left");
+        assert_eq!(ada.ask(&json!({"type": "host", "action": "end", "seq": 6}))["type"], "ack");
+        assert_eq!(ada.until("room-ended")["reason"], "host-ended");
+        assert!(ada.next_or_end().is_none());
     }
 }
 

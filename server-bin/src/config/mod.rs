@@ -4,6 +4,7 @@
 //! `VISAVIS_ICE_SERVER` and the key `ice-server` of the TOML file. Flags count more than the environment, which counts
 //! more than the file. Adding a setting means adding a paragraph to [`Settings`] below, and nothing else.
 
+mod auth_key;
 mod error;
 mod ice_server;
 mod layers;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+pub(crate) use auth_key::AuthKey;
 pub(crate) use error::ConfigError;
 pub(crate) use ice_server::IceServer;
 pub(crate) use layers::{Environment, Layers};
@@ -28,7 +30,7 @@ pub(crate) use origin::Origin;
 pub(crate) use turn::{ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
 pub(crate) use web_origin::{FrameAncestor, WebOrigin};
-pub(crate) use words::{LogFilter, LogFormat, TlsMode, Transport, Transports};
+pub(crate) use words::{LogFilter, LogFormat, OnOff, TlsMode, Transport, Transports};
 
 /// One option, as far as it is known before its value is read.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +134,11 @@ settings! {
     turn_allow_peer: Vec<IpNet>, "CIDR", "";
     /// How this machine is seen from outside, behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
     external_ip: Vec<ExternalIp>, "IP", "";
+    /// Key that join tokens (JWT) are signed with: a secret (HS256), an Ed25519 public key (EdDSA) as PEM, base64 or JWK, or the
+    /// name of a file with one. With a key, nobody comes in without a join token or host token. Repeatable.
+    auth_key: Vec<AuthKey>, "KEY", "";
+    /// Whether somebody without a token may make rooms: on or off. With --auth-key the default is off.
+    anonymous_rooms: OnOff, "on|off", "on";
     /// The address people open, when it is not this machine's own, as in `https://calls.example`.
     public_url: Option<WebOrigin>, "URL", "";
     /// Network of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
@@ -182,6 +189,9 @@ impl Config {
         }
         if settings.redirect_to_https && settings.tls == TlsMode::Off {
             return Err(ConfigError::Clash("--redirect-to-https needs TLS, and --tls is off"));
+        }
+        if !settings.auth_key.is_empty() && !told("anonymous_rooms") {
+            settings.anonymous_rooms = OnOff::Off;
         }
         if settings.dev_mode && !told("log_level") {
             settings.log_level = LogFilter::debug();

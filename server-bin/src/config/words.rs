@@ -46,11 +46,14 @@ words! {
     /// How log lines are written.
     LogFormat { Text = "text", Json = "json" }
 
+    /// Whether something is allowed.
+    OnOff { On = "on", Off = "off" }
+
     /// A way for clients to connect.
     Transport { WebSocket = "websocket", Sse = "sse", SocketIo = "socketio" }
 }
 
-word_value!(TlsMode, LogFormat, Transports, LogFilter);
+word_value!(TlsMode, LogFormat, OnOff, Transports, LogFilter);
 
 /// The ways for clients to connect: at least one, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,6 +32,7 @@ struct Made {
 pub(super) async fn make(
     State(signaling): State<Signaling>,
     caller: Caller,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let wanted: Wanted = if body.is_empty() {
@@ -41,6 +42,7 @@ pub(super) async fn make(
             .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?
     };
     signaling.pass_gate(&caller)?;
+    signaling.may_make_room(bearer(&headers))?;
     let made = signaling.hub().make_room(wanted.topology).await?;
     let url = signaling.url(&caller, &format!("/r/{}", made.room));
     let location = format!("/api/v1/rooms/{}", made.room);
@@ -74,11 +76,15 @@ pub(super) async fn show(
     let room: RoomId = room
         .parse()
         .map_err(|_| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))?;
-    let claims = bearer(&headers).and_then(|token| HostClaims::open(signaling.key(), token));
+    let bearer = bearer(&headers);
+    let claims = bearer.and_then(|token| HostClaims::open(signaling.key(), token));
+    let claims = claims.filter(|claims| claims.room == room);
     let mut more = None;
-    if let Some(claims) = claims.filter(|claims| claims.room == room) {
+    if claims.is_some() || bearer.is_some_and(|token| signaling.is_join_token(&room, token)) {
         let summary = signaling.hub().summary(room.clone()).await?;
-        more = summary.filter(|summary| summary.life == claims.life).map(|summary| More {
+        // A host token of an earlier room of that name says nothing of this one.
+        let is_current = |life| claims.as_ref().is_none_or(|claims| claims.life == life);
+        more = summary.filter(|summary| is_current(summary.life)).map(|summary| More {
             topology: summary.room.topology,
             epoch: summary.room.epoch,
             locked: summary.room.locked,

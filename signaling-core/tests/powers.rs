@@ -1,0 +1,238 @@
+//! The host's powers: who has them, in which room, and what they outlive.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+mod stage;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stage::Stage;
+
+/// The room before somebody tries something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Locked,
+    /// With a lobby, and Wanda waiting in it.
+    Lobby,
+    Ended,
+}
+
+use State::{Ended, Lobby, Locked, Open};
+
+const STATES: [State; 4] = [Open, Locked, Lobby, Ended];
+const ROLES: [&str; 4] = ["host", "participant", "viewer", "waiting"];
+
+/// Each action: whom it is about and its value; what the host is answered in an open, a locked room, one with a lobby
+/// and one that is over; and the event by which its subject (else the host) hears that it is so, or `-` for none, in the
+/// states where it is acknowledged.
+type Row = (&'static str, &'static str, Option<Value>, [&'static str; 4], [&'static str; 3]);
+
+fn table() -> Vec<Row> {
+    let ok = ["ack", "ack", "ack", "nothing"];
+    let lobby_only = ["peer-unknown", "peer-unknown", "ack", "nothing"];
+    let never = ["invalid-state", "invalid-state", "invalid-state", "nothing"];
+    vec![
+        ("admit", "waiting", None, lobby_only, ["-", "-", "lobby"]),
+        ("deny", "waiting", None, lobby_only, ["-", "-", "lobby"]),
+        ("admit", "participant", None, never, ["-"; 3]),
+        ("deny", "participant", None, never, ["-"; 3]),
+        ("kick", "participant", None, ok, ["peer-left"; 3]),
+        ("kick", "viewer", None, ok, ["-"; 3]),
+        ("kick", "host", None, never, ["-"; 3]),
+        ("mute", "participant", None, ok, ["muted"; 3]),
+        ("lock", "", None, ok, ["room-updated", "-", "room-updated"]),
+        ("unlock", "", None, ok, ["-", "room-updated", "-"]),
+        ("set-password", "", Some(json!("sesame")), ok, ["room-updated"; 3]),
+        (
+            "set-password",
+            "",
+            Some(json!(7)),
+            ["bad-request", "bad-request", "bad-request", "nothing"],
+            ["-"; 3],
+        ),
+        ("set-lobby", "", Some(json!(true)), ok, ["room-updated", "room-updated", "-"]),
+        ("set-lobby", "", Some(json!(false)), ok, ["-", "-", "room-updated"]),
+        ("promote", "participant", None, ok, ["room-updated"; 3]),
+        ("promote", "viewer", None, ok, ["peer-updated"; 3]),
+        ("start-recording", "", None, ok, ["-"; 3]),
+        ("stop-recording", "", None, never, ["-"; 3]),
+        ("end", "", None, ok, ["room-ended"; 3]),
+    ]
+}
+
+/// A room in a state, with somebody of every role that it can have.
+fn room(state: State) -> Stage {
+    let mut stage = Stage::new();
+    stage.join("host", json!({}));
+    stage.join("participant", json!({}));
+    assert_eq!(stage.join("viewer", json!({"role": "viewer"}))["self"]["role"], "viewer");
+    let set = |stage: &mut Stage, action: &str, value: Value| {
+        assert_eq!(stage.say("host", json!({"type": "host", "action": action, "value": value})), "ack");
+    };
+    match state {
+        Open => {}
+        Locked => set(&mut stage, "lock", Value::Null),
+        Lobby => {
+            set(&mut stage, "set-lobby", json!(true));
+            assert_eq!(stage.join("waiting", json!({}))["state"], "waiting");
+        }
+        Ended => set(&mut stage, "end", Value::Null),
+    }
+    // The viewers are counted once a second.
+    stage.pass(Duration::from_secs(2));
+    for who in people(state) {
+        stage.heard(who);
+    }
+    stage
+}
+
+fn people(state: State) -> impl Iterator<Item = &'static str> {
+    ROLES.into_iter().filter(move |role| *role != "waiting" || state == Lobby)
+}
+
+fn act(stage: &mut Stage, state: State, who: &str, (action, whom, value, ..): &Row) -> String {
+    let mut message = json!({"type": "host", "action": action});
+    if let Some(value) = value {
+        message["value"] = value.clone();
+    }
+    if !whom.is_empty() {
+        let is_there = *whom != "waiting" || state == Lobby;
+        message["peer"] = if is_there { stage.peer(whom) } else { "nobody".to_owned() }.into();
+    }
+    stage.say(who, message)
+}
+
+#[test]
+fn every_power_in_every_room_for_everybody() {
+    for (column, state) in STATES.into_iter().enumerate() {
+        for row in table() {
+            let (action, whom, _, answers, events) = &row;
+            let mut stage = room(state);
+            let answer = act(&mut stage, state, "host", &row);
+            assert_eq!(answer, answers[column], "{state:?}: host {action} {whom}");
+            if answer == "ack" {
+                let hears = if whom.is_empty() || events[column] == "room-updated" { "host" } else { whom };
+                let heard = stage.heard(hears);
+                let is_heard = heard.iter().any(|event| event["type"] == events[column]);
+                let is_quiet = events[column] == "-";
+                assert!(
+                    is_heard || is_quiet,
+                    "{state:?}: {action} {whom}: {heard:?} is not {}",
+                    events[column]
+                );
+                let records = stage.recordings();
+                assert_eq!(records.len(), usize::from(*action == "start-recording"), "{state:?}: {action}");
+            }
+            for who in people(state).filter(|who| *who != "host") {
+                let mut stage = room(state);
+                let answer = act(&mut stage, state, who, &row);
+                let expected = if state == Ended { "nothing" } else { "forbidden" };
+                assert_eq!(answer, expected, "{state:?}: {who} {action} {whom}");
+                for other in people(state) {
+                    assert!(stage.heard(other).is_empty(), "{state:?}: {who} {action} {whom} has an effect");
+                    assert!(state == Ended || stage.was_let_go(other).is_none());
+                }
+                assert!(stage.recordings().is_empty());
+            }
+        }
+    }
+}
+
+/// What a newcomer is answered: `joined`, `waiting` or the error.
+fn newcomer(stage: &mut Stage, more: Value) -> String {
+    let welcome = stage.join("newcomer", more);
+    welcome["state"].as_str().or(welcome["code"].as_str()).unwrap().to_owned()
+}
+
+fn say(stage: &mut Stage, who: &str, action: &str, value: Value) {
+    assert_eq!(
+        stage.say(who, json!({"type": "host", "action": action, "value": value})),
+        "ack",
+        "{who} {action}"
+    );
+}
+
+#[test]
+fn what_the_host_sets_keeps_people_out() {
+    let mut stage = room(Open);
+    say(&mut stage, "host", "lock", Value::Null);
+    assert_eq!(newcomer(&mut stage, json!({})), "room-locked");
+    say(&mut stage, "host", "unlock", Value::Null);
+    say(&mut stage, "host", "set-password", json!("sesame"));
+    assert_eq!(newcomer(&mut stage, json!({})), "wrong-password");
+    assert_eq!(newcomer(&mut stage, json!({"password": "Sesame"})), "wrong-password");
+    assert_eq!(newcomer(&mut stage, json!({"password": "sesame"})), "joined");
+    say(&mut stage, "host", "set-password", Value::Null);
+    say(&mut stage, "host", "set-lobby", json!(true));
+    assert_eq!(newcomer(&mut stage, json!({})), "waiting");
+    say(&mut stage, "host", "set-lobby", json!(false));
+    assert!(stage.heard("newcomer").iter().any(|event| event["state"] == "admitted"), "the door is open");
+}
+
+#[test]
+fn whoever_was_kicked_stays_out() {
+    let mut stage = room(Open);
+    assert_eq!(newcomer(&mut stage, json!({"clientId": "the same page"})), "joined");
+    let peer = stage.peer("newcomer");
+    assert_eq!(stage.say("host", json!({"type": "host", "action": "kick", "peer": peer})), "ack");
+    assert!(stage.was_let_go("newcomer").is_some());
+    assert_eq!(stage.resume("newcomer")["code"], "session-unknown");
+    assert_eq!(newcomer(&mut stage, json!({"clientId": "the same page"})), "forbidden");
+    assert_eq!(newcomer(&mut stage, json!({"clientId": "another page"})), "joined");
+}
+
+#[test]
+fn the_powers_survive_a_reconnection_and_a_restart() {
+    for restart in [false, true] {
+        let mut stage = Stage::new();
+        let welcome = stage.join("host", json!({}));
+        let token = welcome["hostToken"].as_str().unwrap().to_owned();
+        stage.join("participant", json!({}));
+        for (action, value) in
+            [("lock", Value::Null), ("set-password", json!("sesame")), ("set-lobby", json!(true))]
+        {
+            say(&mut stage, "host", action, value);
+        }
+        stage.heard("host");
+        if restart {
+            stage.restart();
+        } else {
+            stage.lose("host");
+            stage.pass(Duration::from_secs(29));
+        }
+        // The participant is there first, and does not inherit what is not free.
+        assert_eq!(stage.resume("participant")["resumed"], true);
+        assert_eq!(stage.resume("host")["resumed"], true, "restart: {restart}");
+        for state in [Open, Locked, Lobby] {
+            let row = ("lock", "", None, ["ack"; 4], ["-"; 3]);
+            assert_eq!(act(&mut stage, state, "host", &row), "ack", "restart: {restart}");
+        }
+        assert_eq!(newcomer(&mut stage, json!({"password": "sesame"})), "room-locked");
+        say(&mut stage, "host", "unlock", Value::Null);
+        assert_eq!(newcomer(&mut stage, json!({})), "wrong-password");
+        assert_eq!(newcomer(&mut stage, json!({"password": "sesame"})), "waiting");
+        assert_eq!(newcomer(&mut stage, json!({"token": token})), "joined", "host tokens pass all of it");
+        say(&mut stage, "newcomer", "set-lobby", json!(false));
+    }
+}
+
+#[test]
+fn the_eldest_participant_is_host_when_the_host_is_gone_for_good() {
+    for leaves in [true, false] {
+        let mut stage = room(Open);
+        let token = stage.join("second", json!({}));
+        assert!(token.get("hostToken").is_none());
+        if leaves {
+            stage.say("host", json!({"type": "leave"}));
+        } else {
+            stage.lose("host");
+            let early = stage.say("participant", json!({"type": "host", "action": "lock"}));
+            assert_eq!(early, "forbidden", "the host may come back");
+            stage.pass(Duration::from_secs(31));
+        }
+        assert_eq!(stage.say("viewer", json!({"type": "host", "action": "lock"})), "forbidden");
+        assert_eq!(stage.say("second", json!({"type": "host", "action": "lock"})), "forbidden");
+        say(&mut stage, "participant", "lock", Value::Null);
+    }
+}

@@ -1,0 +1,217 @@
+//! A server and people who are told what to say, in virtual time.
+#![allow(dead_code, reason = "each test uses what it needs")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use signaling_core::room::RoomRecord;
+use signaling_core::testing::SeededEntropy;
+use signaling_core::{
+    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MediaDemand,
+    MediaPlane, MessageCodec, NewConnection, NoIceServers, Offer, Outbound, RequestId, RoomId, RoomStore,
+    Rules, Seat, ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
+};
+
+/// What one connection was told.
+#[derive(Clone, Default)]
+struct Screen {
+    frames: Arc<Mutex<Vec<Value>>>,
+    closed: Arc<Mutex<Option<CloseReason>>>,
+}
+
+impl Outbound for Screen {
+    fn offer(&mut self, frame: &Arc<Frame>, _answers: Option<RequestId>) -> Offer {
+        self.frames.lock().unwrap().push(serde_json::from_slice(&frame.json).unwrap());
+        Offer::Taken
+    }
+    fn close(&mut self, reason: CloseReason) {
+        *self.closed.lock().unwrap() = Some(reason);
+    }
+}
+
+/// A store that outlives the server.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<BTreeMap<RoomId, RoomRecord>>>);
+
+impl RoomStore for Kept {
+    fn load(&mut self) -> Vec<RoomRecord> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+    fn save(&mut self, record: &RoomRecord) {
+        self.0.lock().unwrap().insert(record.room.clone(), record.clone());
+    }
+    fn forget(&mut self, room: &RoomId) {
+        self.0.lock().unwrap().remove(room);
+    }
+}
+
+/// A media plane that notes what it is asked to record.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<bool>>>);
+
+impl MediaPlane for Recorder {
+    fn demand(&mut self, _room: &RoomId, demand: MediaDemand) {
+        if let MediaDemand::Record { on } = demand {
+            self.0.lock().unwrap().push(on);
+        }
+    }
+}
+
+struct Person {
+    seat: Seat,
+    secret: String,
+    connection: ConnectionId,
+    screen: Screen,
+    seq: u64,
+    last_id: u64,
+}
+
+pub(crate) struct Stage {
+    pub(crate) now: Timestamp,
+    shard: Shard,
+    key: ServerKey,
+    store: Kept,
+    recorder: Recorder,
+    people: BTreeMap<&'static str, Person>,
+    connections: u64,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let (now, key) = (Timestamp::from_millis(1_790_000_000_000), ServerKey::new([5; 32]));
+        let (store, recorder) = (Kept::default(), Recorder::default());
+        let shard = shard(&key, &store, &recorder, now, Vec::new());
+        Self { now, shard, key, store, recorder, people: BTreeMap::new(), connections: 0 }
+    }
+
+    fn connection(&mut self) -> (NewConnection, ConnectionId, Screen) {
+        self.connections += 1;
+        let (id, screen) = (ConnectionId(self.connections), Screen::default());
+        (NewConnection { id, kind: TransportKind::Duplex, outbound: Box::new(screen.clone()) }, id, screen)
+    }
+
+    /// Joins `room`, with more fields. The welcome, or the error.
+    pub(crate) fn join(&mut self, who: &'static str, more: Value) -> Value {
+        let mut message = json!({"type": "join", "room": "room", "name": who, "topology": "auto"});
+        for (field, value) in more.as_object().unwrap() {
+            message[field] = value.clone();
+        }
+        let ClientMessage::Join(join) = decode(&message) else { unreachable!() };
+        let grant = Grant { may_create: true, ..Grant::default() };
+        let (connection, id, screen) = self.connection();
+        match self.shard.join(self.now, &join, &grant, Some((connection, None))) {
+            Ok((seat, welcome)) => {
+                let welcome: Value = serde_json::from_slice(&welcome.json).unwrap();
+                let secret = welcome["secret"].as_str().unwrap().to_owned();
+                let last_id = welcome["lastId"].as_u64().unwrap();
+                self.people.insert(who, Person { seat, secret, connection: id, screen, seq: 0, last_id });
+                welcome
+            }
+            Err(refusal) => json!({"code": refusal.code}),
+        }
+    }
+
+    /// The transport is lost; the session stays.
+    pub(crate) fn lose(&mut self, who: &str) {
+        let person = &self.people[who];
+        self.shard.detach(self.now, &person.seat, person.connection);
+    }
+
+    /// Takes the session up again. The welcome, or the error.
+    pub(crate) fn resume(&mut self, who: &str) -> Value {
+        let (connection, id, screen) = self.connection();
+        let person = self.people.get_mut(who).unwrap();
+        let claims = SessionClaims::open(&self.key, &person.secret).unwrap();
+        match self.shard.resume(self.now, &claims, person.last_id, Some((connection, None))) {
+            Ok((_, welcome)) => {
+                (person.connection, person.screen) = (id, screen);
+                serde_json::from_slice(&welcome.json).unwrap()
+            }
+            Err(refusal) => json!({"code": refusal.code}),
+        }
+    }
+
+    pub(crate) fn peer(&self, who: &str) -> String {
+        self.people[who].seat.peer.to_string()
+    }
+
+    /// Says something: `ack`, the code of the error, or `nothing` when nobody answers. Events are kept.
+    pub(crate) fn say(&mut self, who: &str, mut message: Value) -> String {
+        let person = self.people.get_mut(who).unwrap();
+        person.seq += 1;
+        message["seq"] = person.seq.into();
+        let envelope = JsonCodec::default().decode(message.to_string().as_bytes());
+        self.shard.receive(self.now, &person.seat, Some(person.connection), envelope, None);
+        let mut frames = person.screen.frames.lock().unwrap();
+        let answer = frames.iter().position(|frame| frame["seq"] == person.seq);
+        let Some(answer) = answer.map(|at| frames.remove(at)) else { return "nothing".to_owned() };
+        answer["code"].as_str().or(answer["type"].as_str()).unwrap().to_owned()
+    }
+
+    /// What was heard since the last time, heartbeats and welcomes left out.
+    pub(crate) fn heard(&mut self, who: &str) -> Vec<Value> {
+        let person = self.people.get_mut(who).unwrap();
+        let mut events = std::mem::take(&mut *person.screen.frames.lock().unwrap());
+        person.last_id =
+            events.iter().filter_map(|event| event["id"].as_u64()).fold(person.last_id, u64::max);
+        events.retain(|event| !["ping", "welcome"].contains(&event["type"].as_str().unwrap()));
+        events
+    }
+
+    pub(crate) fn was_let_go(&self, who: &str) -> Option<CloseReason> {
+        *self.people[who].screen.closed.lock().unwrap()
+    }
+
+    /// What the media plane was asked to record since the last time.
+    pub(crate) fn recordings(&self) -> Vec<bool> {
+        std::mem::take(&mut *self.recorder.0.lock().unwrap())
+    }
+
+    /// Time goes on; those who are connected say something every ten seconds.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.now < end {
+            let due = self.shard.poll_timeout().unwrap_or(end);
+            self.now =
+                due.min(self.now + Duration::from_secs(10)).min(end).max(self.now + Duration::from_millis(1));
+            self.shard.handle_timeout(self.now);
+            for person in self.people.values() {
+                let ping = JsonCodec::default().decode(br#"{"type":"ping"}"#);
+                self.shard.receive(self.now, &person.seat, Some(person.connection), ping, None);
+                person.screen.frames.lock().unwrap().retain(|frame| frame["type"] != "pong");
+            }
+        }
+    }
+
+    /// The process ends without a word, and a new one takes its place.
+    pub(crate) fn restart(&mut self) {
+        self.now = self.now + Duration::from_secs(1);
+        let records = self.store.clone().load();
+        self.shard = shard(&self.key, &self.store, &self.recorder, self.now, records);
+    }
+}
+
+fn decode(message: &Value) -> ClientMessage {
+    JsonCodec::default().decode(message.to_string().as_bytes()).unwrap().message
+}
+
+fn shard(
+    key: &ServerKey,
+    store: &Kept,
+    recorder: &Recorder,
+    now: Timestamp,
+    records: Vec<RoomRecord>,
+) -> Shard {
+    let environment = Environment {
+        rules: Arc::new(Rules { limits: Limits::default(), key: key.clone(), sfu: true, recorder: true }),
+        codec: Arc::new(JsonCodec::default()),
+        media: Box::new(recorder.clone()),
+        store: Box::new(store.clone()),
+        entropy: Box::new(SeededEntropy::new(now.as_millis())),
+        ice: Arc::new(NoIceServers),
+        features: Arc::new([]),
+    };
+    Shard::new(environment, now, records)
+}

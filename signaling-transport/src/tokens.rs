@@ -1,0 +1,119 @@
+//! Join tokens: JWTs (RFC 7519) by which another service says who may enter which room.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use signaling_core::message::{Join, Role};
+use signaling_core::{Authenticator, Code, Grant, Refusal, RoomId, Timestamp};
+
+pub use self::key::{KeyError, TokenKey};
+
+mod key;
+
+/// How far another machine's clock may be ahead of this one's.
+const AHEAD_MS: f64 = 5_000.0;
+
+/// Lets in who has a join token. Without keys it lets everybody in.
+#[derive(Debug)]
+pub struct JoinTokens {
+    keys: Vec<TokenKey>,
+    anonymous_rooms: bool,
+}
+
+#[derive(Deserialize)]
+struct Header<'a> {
+    alg: &'a str,
+    /// What must be understood and is not (RFC 7515 section 4.1.11).
+    #[serde(default)]
+    crit: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    room: RoomId,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    role: Option<Role>,
+    #[serde(default)]
+    host: bool,
+    /// Seconds since 1970, perhaps with a fraction (RFC 7519 section 2).
+    exp: f64,
+    #[serde(default)]
+    nbf: Option<f64>,
+}
+
+impl JoinTokens {
+    /// Tokens signed with any of `keys` are good. `anonymous_rooms`: whether somebody without a token may make rooms.
+    pub fn new(keys: Vec<TokenKey>, anonymous_rooms: bool) -> Self {
+        Self { keys, anonymous_rooms }
+    }
+
+    /// The claims of a token that one of the keys has signed and that is good now.
+    fn open(&self, now: Timestamp, token: &str) -> Result<Claims, Refusal> {
+        let refuse = |why: &str| Refusal::new(Code::Unauthorized, format!("the join token {why}"));
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(|| refuse("is no JWT"))?;
+        let (header, claims) = signed.split_once('.').ok_or_else(|| refuse("is no JWT"))?;
+        let part = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| refuse("is no JWT"));
+        let (header, claims, signature) = (part(header)?, part(claims)?, part(signature)?);
+        let header: Header = serde_json::from_slice(&header).map_err(|_| refuse("has no header to go by"))?;
+        if header.crit.is_some() {
+            return Err(refuse("wants something that is not understood"));
+        }
+        let verifies = |key: &TokenKey| {
+            // Never by the token's word alone: a key is good for the one algorithm it was given for.
+            key.algorithm() == header.alg && key.verifies(signed.as_bytes(), &signature)
+        };
+        if !self.keys.iter().any(verifies) {
+            return Err(refuse("is not signed by anybody trusted here"));
+        }
+        let claims: Claims = serde_json::from_slice(&claims)
+            .map_err(|error| refuse(&format!("does not say what it must: {error}")))?;
+        #[allow(clippy::cast_precision_loss, reason = "milliseconds fit a double until the year 287396")]
+        let now = now.as_millis() as f64;
+        if claims.exp * 1_000.0 <= now {
+            return Err(refuse("has expired"));
+        }
+        if claims.nbf.is_some_and(|nbf| nbf * 1_000.0 > now + AHEAD_MS) {
+            return Err(refuse("is not valid yet"));
+        }
+        Ok(claims)
+    }
+}
+
+impl Authenticator for JoinTokens {
+    fn authenticate(&self, now: Timestamp, join: &Join) -> Result<Grant, Refusal> {
+        if self.keys.is_empty() {
+            return Ok(Grant { may_create: self.anonymous_rooms, ..Grant::default() });
+        }
+        let token = join.token.as_deref();
+        let token = token
+            .ok_or_else(|| Refusal::new(Code::Unauthorized, "a join token is needed to come in here"))?;
+        let Claims { room, name, role, host, .. } = self.open(now, token)?;
+        if room != join.room {
+            return Err(Refusal::new(Code::Unauthorized, "the join token is for another room"));
+        }
+        Ok(Grant { name, role, host, admitted: true, may_create: true, token_known: true, hosts_only: false })
+    }
+
+    fn may_make_room(&self, now: Timestamp, token: Option<&str>) -> Result<(), Refusal> {
+        if self.anonymous_rooms {
+            return Ok(());
+        }
+        let token =
+            token.ok_or_else(|| Refusal::new(Code::Unauthorized, "a token is needed to make rooms"))?;
+        if self.open(now, token)?.host {
+            Ok(())
+        } else {
+            Err(Refusal::new(Code::Forbidden, "the join token gives no host's power"))
+        }
+    }
+
+    fn opens(&self, now: Timestamp, room: &RoomId, token: &str) -> bool {
+        self.open(now, token).is_ok_and(|claims| claims.room == *room)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Join tokens: who has one comes in, over each transport, and who has none does not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tests::client::{Ws, post};
+use tests::socketio::Sio;
+use tests::{Visavis, ask};
+
+const SECRET: &str = "thirty-two-bytes-and-some-more-of-it";
+
+/// A token for a room, good for a minute.
+fn token(room: &str, more: Value) -> String {
+    #[allow(clippy::disallowed_methods, reason = "tokens are made for the server's clock")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut claims = json!({"room": room, "exp": now + 60});
+    for (name, value) in more.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let signed = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT"})), part(claims));
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+fn join(room: &str, token: Option<&str>) -> Value {
+    json!({"type": "join", "room": room, "name": "Somebody", "token": token})
+}
+
+#[test]
+fn with_a_key_a_token_is_needed_and_says_who_comes_in() {
+    let server = Visavis::start(&["--auth-key", SECRET]);
+    for bad in [
+        None,
+        Some("made-up"),
+        Some(&*token("elsewhere", json!({}))),
+        Some(&*token("standup", json!({"exp": 1}))),
+    ] {
+        let mut ws = Ws::connect(server.addr);
+        ws.send(&join("standup", bad));
+        assert_eq!(ws.next()["code"], "unauthorized", "{bad:?}");
+        assert_eq!(ws.closed(), 4401);
+        assert_eq!(
+            post(server.addr, "/api/v1/sessions", None, &join("standup", bad).to_string()).status,
+            401
+        );
+        let mut sio = Sio::connect(server.addr);
+        assert_eq!(sio.ask(&join("standup", bad))["code"], "unauthorized");
+        assert!(sio.next_or_end().is_none());
+    }
+    let mut ada = Ws::connect(server.addr);
+    ada.send(&join("standup", Some(&token("standup", json!({"name": "Ada L."})))));
+    let adas = ada.until("welcome");
+    assert_eq!(adas["self"]["name"], "Ada L.");
+    // The room's host token is good without a join token; a host's token has the power.
+    let mut bob = Sio::connect(server.addr);
+    assert_eq!(bob.ask(&join("standup", adas["hostToken"].as_str()))["type"], "welcome");
+    let mut cy = Sio::connect(server.addr);
+    cy.ask(&join("standup", Some(&token("standup", json!({"host": true})))));
+    assert_eq!(cy.ask(&json!({"type": "host", "action": "lock"}))["type"], "ack");
+    let mut dee = Sio::connect(server.addr);
+    assert_eq!(
+        dee.ask(&join("standup", Some(&token("standup", json!({})))))["type"],
+        "welcome",
+        "passes the lock"
+    );
+    assert_eq!(dee.ask(&json!({"type": "host", "action": "unlock"}))["code"], "forbidden");
+
+    let bearer = token("standup", json!({}));
+    let shown = ask(
+        std::net::TcpStream::connect(server.addr).unwrap(),
+        &format!(
+            "GET /api/v1/rooms/standup HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: Bearer {bearer}\r\n\r\n",
+            server.addr
+        ),
+    );
+    let shown: Value = serde_json::from_str(&shown.body).unwrap();
+    assert_eq!((&shown["locked"], &shown["peers"]), (&json!(true), &json!(4)));
+}
+
+#[test]
+fn rooms_are_made_by_those_who_may() {
+    let server = Visavis::start(&["--auth-key", SECRET]);
+    let make = |bearer: Option<&str>| post(server.addr, "/api/v1/rooms", bearer, "{}").status;
+    assert_eq!(make(None), 401);
+    assert_eq!(make(Some(&token("any", json!({})))), 403);
+    assert_eq!(make(Some(&token("any", json!({"host": true})))), 201);
+
+    let server = Visavis::start(&["--anonymous-rooms", "off"]);
+    assert_eq!(post(server.addr, "/api/v1/rooms", None, "{}").status, 401);
+    let mut ws = Ws::connect(server.addr);
+    ws.send(&join("standup", None));
+    assert_eq!(ws.next()["code"], "forbidden");
+}
