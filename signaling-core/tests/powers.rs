@@ -1,5 +1,10 @@
 //! The host's powers: who has them, in which room, and what they outlive.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![allow(
+    clippy::similar_names,
+    clippy::needless_pass_by_value,
+    reason = "short steps, with `json!` in place"
+)]
 
 mod stage;
 

@@ -134,8 +134,8 @@ settings! {
     turn_allow_peer: Vec<IpNet>, "CIDR", "";
     /// How this machine is seen from outside, behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
     external_ip: Vec<ExternalIp>, "IP", "";
-    /// Key that join tokens (JWT) are signed with: a secret (HS256), an Ed25519 public key (EdDSA) as PEM, base64 or JWK, or the
-    /// name of a file with one. With a key, nobody comes in without a join token or host token. Repeatable.
+    /// Key that join tokens (JWT) are signed with: a secret (HS256), an Ed25519 public key as PEM, base64 or JWK, or the name
+    /// of a file with one. With a key, nobody comes in without a join token or host token. Repeatable.
     auth_key: Vec<AuthKey>, "KEY", "";
     /// Whether somebody without a token may make rooms: on or off. With --auth-key the default is off.
     anonymous_rooms: OnOff, "on|off", "on";
