@@ -1,0 +1,141 @@
+//! Facts made so, and told to whom they concern.
+
+use std::sync::Arc;
+
+use super::LiveRoom;
+use crate::message::{LeaveReason, ServerEvent};
+use crate::room::{Audience, Effect, Entry, Fact, LobbyVerdict, RoomRecord};
+use crate::shard::Environment;
+use crate::{CloseReason, PeerId, Timestamp};
+
+impl LiveRoom {
+    pub(super) fn settle(&mut self, now: Timestamp, env: &mut Environment) {
+        while let Some(fact) = self.room.settle(now) {
+            self.enact(now, env, fact);
+        }
+    }
+
+    pub(super) fn commit(&mut self, now: Timestamp, env: &mut Environment, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Fact(fact) => self.enact(now, env, fact),
+                Effect::Demand(demand) => env.media.demand(self.room.id(), demand),
+                Effect::Fleeting(event) => {
+                    let frame = Arc::new(env.codec.encode_reply(&event.reply()));
+                    for session in self.sessions.values_mut().filter(|session| !session.waiting) {
+                        session.say_now(&frame);
+                        session.deliver(now, &self.log, &env.rules.limits);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes a fact so, and tells whom it concerns.
+    fn enact(&mut self, now: Timestamp, env: &mut Environment, fact: Fact) {
+        let entry = Entry { id: self.room.last_id() + 1, at: now, fact };
+        // Who leaves is described by the room as it was.
+        let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
+        self.room.replay(&entry);
+        let event = farewell.unwrap_or_else(|| entry.event(&self.room));
+        for demand in entry.demands(&self.room) {
+            env.media.demand(self.room.id(), demand);
+        }
+        // What must last is kept before anybody hears of it.
+        if matches!(entry.fact, Fact::Ended { .. }) {
+            self.keep_end(now, env);
+        } else if entry.is_durable() {
+            env.store.save(&self.room.record());
+        }
+        match &entry.fact {
+            Fact::Joined(member) => self.synchronise(member.id),
+            Fact::HostGranted { peer } => self.synchronise(*peer),
+            Fact::Admitted { peer } => self.admit(now, env, *peer),
+            _ => {}
+        }
+        if let Some((audience, event)) = event {
+            self.publish(now, env, entry.id, audience, &event);
+        }
+        match entry.fact {
+            Fact::Left { peer, reason } => self.dismiss(now, env, peer, reason),
+            Fact::Ended { .. } => {
+                for session in self.sessions.values_mut() {
+                    session.disconnect(now, Some(CloseReason::Ended));
+                }
+                self.sessions.clear();
+            }
+            _ => {}
+        }
+    }
+
+    fn keep_end(&self, now: Timestamp, env: &mut Environment) {
+        let room = self.room.id();
+        if room.is_made_by(&env.rules.key) {
+            // Its name says that it was made here; that it is gone says that it is dead.
+            env.store.forget(room);
+        } else {
+            env.store.save(&RoomRecord { ended_at: Some(now), ..self.room.record() });
+        }
+    }
+
+    fn publish(
+        &mut self,
+        now: Timestamp,
+        env: &Environment,
+        id: u64,
+        audience: Audience,
+        event: &ServerEvent,
+    ) {
+        let frame = Arc::new(env.codec.encode_event(id, event));
+        if let Audience::One(peer) = audience {
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.lay_in_outbox(id, now, frame);
+            }
+            return self.deliver_to(now, env, peer);
+        }
+        self.log.append(id, now, frame, audience);
+        let limits = &env.rules.limits;
+        let mut soonest = self.next_check;
+        for session in self.sessions.values_mut() {
+            session.deliver(now, &self.log, limits);
+            let gone_at = || session.detached_since.map(|since| since + limits.resume_window);
+            if let Some(at) = session.stalls_at(limits).or_else(gone_at) {
+                soonest = Some(soonest.map_or(at, |soonest| soonest.min(at)));
+            }
+        }
+        self.next_check = soonest;
+    }
+
+    fn synchronise(&mut self, peer: PeerId) {
+        if let (Some(session), Some(member)) = (self.sessions.get_mut(&peer), self.room.member(peer)) {
+            session.host = member.host;
+            session.waiting = !member.is_joined();
+        }
+    }
+
+    /// Out of the lobby: a welcome into the room, now or when the peer is back.
+    fn admit(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
+        self.synchronise(peer);
+        self.begin(now, env, peer);
+        let lobby = ServerEvent::Lobby { state: Some(LobbyVerdict::Admitted), peer: None, name: None };
+        let id = self.room.last_id();
+        let frame = Arc::new(env.codec.encode_event(id, &lobby));
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.lay_history(id, now, frame);
+            session.snapshot_due = !session.is_connected();
+        }
+        if let Ok(welcome) = self.welcome(now, env, peer, false, None)
+            && let Some(session) = self.sessions.get_mut(&peer)
+        {
+            session.answer(welcome, None);
+        }
+        self.deliver_to(now, env, peer);
+    }
+
+    fn dismiss(&mut self, now: Timestamp, env: &Environment, peer: PeerId, reason: LeaveReason) {
+        let Some(mut session) = self.sessions.remove(&peer) else { return };
+        session.deliver(now, &self.log, &env.rules.limits);
+        let close = if reason == LeaveReason::Replaced { CloseReason::Replaced } else { CloseReason::Ended };
+        session.disconnect(now, Some(close));
+    }
+}

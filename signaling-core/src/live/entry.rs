@@ -1,0 +1,200 @@
+//! Coming into a room: joining it, and taking a session up again.
+
+use std::sync::Arc;
+
+use super::{GUESS_EVERY, LiveRoom, millis};
+use crate::codec::Frame;
+use crate::message::{IceServers, PeerView, Reply, Welcome, WelcomeState};
+use crate::room::{Admission, Pass, RoomInput};
+use crate::session::{NewConnection, Session};
+use crate::shard::Environment;
+use crate::{CloseReason, Code, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp};
+
+impl LiveRoom {
+    /// Takes somebody in. The welcome goes to the connection, if there is one already, and to the caller.
+    pub(crate) fn join(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        admission: Admission,
+        made_it: bool,
+        reached_at: Option<&str>,
+        connection: Option<(NewConnection, Option<RequestId>)>,
+    ) -> Result<Arc<Frame>, Refusal> {
+        let (peer, session) = (admission.peer, admission.session);
+        self.check_guesses(now, env, &admission)?;
+        let guessed = admission.password.is_some();
+        let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
+        if guessed && effects.as_ref().is_err_and(|refusal| refusal.code == Code::WrongPassword) {
+            let burst = env.rules.limits.password_guesses;
+            let _ = self.guesses.take_slow(now, burst, GUESS_EVERY);
+        }
+        let effects = effects?;
+        let mut session = Session::new(session, peer, now, &env.rules.limits);
+        session.reached_at = reached_at.map(Into::into);
+        self.sessions.insert(peer, session);
+        self.commit(now, env, effects);
+        self.begin(now, env, peer);
+        let welcome = self.welcome(now, env, peer, made_it, None)?;
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && let Some((connection, request)) = connection
+        {
+            session.connect(now, connection);
+            session.answer(Arc::clone(&welcome), request);
+        }
+        self.settle(now, env);
+        self.deliver_to(now, env, peer);
+        self.look_after(now, env, peer);
+        Ok(welcome)
+    }
+
+    fn check_guesses(
+        &mut self,
+        now: Timestamp,
+        env: &Environment,
+        admission: &Admission,
+    ) -> Result<(), Refusal> {
+        if admission.pass != Pass::None || admission.password.is_none() {
+            return Ok(());
+        }
+        let mut looked_at = self.guesses;
+        let burst = env.rules.limits.password_guesses;
+        looked_at.take_slow(now, burst, GUESS_EVERY).map_err(Refusal::rate_limited)
+    }
+
+    /// A session begins at the present of the room, after the chat of before.
+    pub(super) fn begin(&mut self, now: Timestamp, env: &Environment, peer: PeerId) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.begin_at(&self.log, self.room.last_id());
+        if session.waiting {
+            return;
+        }
+        for line in self.room.chat() {
+            let frame = Arc::new(env.codec.encode_event(line.id, &line.event()));
+            session.lay_history(line.id, now, frame);
+        }
+    }
+
+    pub(super) fn view_for(&self, peer: PeerId) -> Vec<PeerView> {
+        let host = self.room.member(peer).is_some_and(|member| member.host);
+        let mut others: Vec<_> =
+            self.room.joined().filter(|other| other.id != peer && (host || other.is_listed())).collect();
+        others.sort_by_key(|other| other.order);
+        others.into_iter().map(crate::room::Member::view).collect()
+    }
+
+    pub(super) fn welcome(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        peer: PeerId,
+        made_it: bool,
+        resumed: Option<u64>,
+    ) -> Result<Arc<Frame>, Refusal> {
+        let internal = || Refusal::new(Code::Internal, "the peer is not in its room");
+        let member = self.room.member(peer).ok_or_else(internal)?;
+        let session = self.sessions.get(&peer).ok_or_else(internal)?;
+        let limits = &env.rules.limits;
+        let claims = SessionClaims {
+            room: self.room.id().clone(),
+            life: self.room.life(),
+            created_at_ms: self.room.created_at().as_millis(),
+            topology: self.room.choice(),
+            session: session.id,
+            peer,
+            name: member.name.as_str().to_owned(),
+            role: member.role,
+            host: member.host,
+            client: member.client,
+            reached_at: session.reached_at.as_deref().map(str::to_owned),
+            issued_at_ms: now.as_millis(),
+            expires_at_ms: (now + limits.secret_lifetime).as_millis(),
+        };
+        let joined = member.is_joined();
+        let host_claims = HostClaims { room: self.room.id().clone(), life: self.room.life() };
+        let ice: Option<IceServers> =
+            joined.then(|| env.ice.ice_servers(now, self.room.id(), peer, session.reached_at.as_deref()));
+        let welcome = Welcome {
+            me: member.view(),
+            session: session.id,
+            secret: claims.seal(&env.rules.key, &mut *env.entropy),
+            state: if joined { WelcomeState::Joined } else { WelcomeState::Waiting },
+            room: self.room.view(),
+            peers: (joined && resumed.is_none()).then(|| self.view_for(peer)),
+            host_token: made_it.then(|| host_claims.seal(&env.rules.key, &mut *env.entropy)),
+            ice,
+            heartbeat_ms: millis(limits.heartbeat),
+            resume_window_ms: millis(limits.resume_window),
+            last_id: resumed.unwrap_or(session.start),
+            resumed: resumed.is_some(),
+            last_seq: resumed.map(|_| session.last_seq()),
+            features: Arc::clone(&env.features),
+        };
+        Ok(Arc::new(env.codec.encode_reply(&Reply::Welcome(Box::new(welcome)))))
+    }
+
+    /// Takes a session up again. Without a connection, one is to follow by [`Self::attach`].
+    pub(crate) fn resume(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        claims: &SessionClaims,
+        last_id: u64,
+        connection: Option<(NewConnection, Option<RequestId>)>,
+    ) -> Result<Arc<Frame>, Refusal> {
+        if self.session_of(claims).is_none() {
+            self.bring_back(now, env, claims)?;
+        }
+        let welcome = self.welcome(now, env, claims.peer, false, Some(last_id))?;
+        let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
+        let session = self.sessions.get_mut(&claims.peer).ok_or_else(unknown)?;
+        if let Some((connection, request)) = connection {
+            session.connect(now, connection);
+            session.answer(Arc::clone(&welcome), request);
+            self.catch_up(now, env, claims.peer, last_id);
+        } else {
+            // The former connection is not the client's any more; the stream that follows gets the replay.
+            session.disconnect(now, Some(CloseReason::Replaced));
+            session.expect_stream(last_id);
+        }
+        self.settle(now, env);
+        self.look_after(now, env, claims.peer);
+        Ok(welcome)
+    }
+
+    /// Somebody who was here before the server forgot: the same peer again.
+    fn bring_back(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        claims: &SessionClaims,
+    ) -> Result<(), Refusal> {
+        let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
+        let known =
+            claims.issued_at_ms >= self.served_since.as_millis() || self.returned.contains(&claims.session);
+        if known || self.room.member(claims.peer).is_some() {
+            return Err(unknown());
+        }
+        let admission = Admission {
+            peer: claims.peer,
+            session: claims.session,
+            name: crate::message::Name::parse(&claims.name)?,
+            role: claims.role,
+            metadata: None,
+            client: claims.client,
+            password: None,
+            pass: Pass::Returning { host: claims.host },
+        };
+        let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
+        self.returned.insert(claims.session);
+        let mut session = Session::new(claims.session, claims.peer, now, &env.rules.limits);
+        session.reached_at = claims.reached_at.as_deref().map(Into::into);
+        self.sessions.insert(claims.peer, session);
+        self.commit(now, env, effects);
+        self.begin(now, env, claims.peer);
+        if let Some(session) = self.sessions.get_mut(&claims.peer) {
+            session.snapshot_due = true;
+        }
+        Ok(())
+    }
+}
