@@ -46,6 +46,8 @@ before(async () => {
   for (const [namespace, address] of [[HOME, '192.168.77.1/24'], [DEVICE, '192.168.77.2/24']]) {
     ip('-n', namespace, 'address', 'add', address, 'dev', 'lan');
     ip('-n', namespace, 'link', 'set', 'lo', 'up');
+    // A link-local address that turns valid later is a change of networks, at which Chromium drops what it is loading.
+    ip('-n', namespace, 'link', 'set', 'lan', 'addrgenmode', 'none');
     ip('-n', namespace, 'link', 'set', 'lan', 'up');
   }
   server = spawn('ip', ['netns', 'exec', HOME, BINARY, '--data-dir', path.join(folder, 'data')], { stdio: ['ignore', 'pipe', 'inherit'] });
