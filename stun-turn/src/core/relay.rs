@@ -122,13 +122,24 @@ impl Turn {
         self.deliver(now, index, from, payload)
     }
 
-    /// Whether a peer may be sent to, when the verdict about its address is known.
+    /// Whether a peer may be sent datagrams, when the verdict about its address is known.
     pub(super) fn allows_port(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
-        let directory = &self.shared.directory;
-        let media = self.shared.media.as_ref();
-        self.shared.settings.policy.allows_port(verdict, peer, || {
-            directory.owner(peer.port()).is_some() || media.is_some_and(|media| media.serves(peer))
-        })
+        let policy = &self.shared.settings.policy;
+        // Before the services are looked at: theirs may be the same port over TCP.
+        let is_media = match verdict {
+            AddressVerdict::Denied => false,
+            AddressVerdict::Own => self.is_media(peer),
+            AddressVerdict::Allowed => {
+                (policy.is_own(peer.ip()) || peer.ip().is_loopback()) && self.is_media(peer)
+            }
+        };
+        is_media
+            || policy.allows_media(verdict, peer)
+            || policy.allows_port(verdict, peer, || self.shared.directory.owner(peer.port()).is_some())
+    }
+
+    fn is_media(&self, peer: SocketAddr) -> bool {
+        self.shared.media.as_ref().is_some_and(|media| media.serves(peer))
     }
 
     fn route<'a>(
@@ -161,10 +172,7 @@ impl Turn {
         if let Some(shard) = self.shared.directory.owner(peer.port()) {
             return Route::Relay(shard);
         }
-        match &self.shared.media {
-            Some(media) if media.serves(peer) => Route::Media,
-            _ => Route::Socket,
-        }
+        if self.is_media(peer) { Route::Media } else { Route::Socket }
     }
 
     /// Hands a packet to the client of an allocation that has a permission for its sender.

@@ -104,7 +104,7 @@ impl Turn {
             (_, Err(code)) => Err(code),
             // Media in this process does not speak TCP, and relays of UDP neither: only holes lead to own addresses.
             (_, Ok(AddressVerdict::Own)) => Err(403),
-            (_, Ok(verdict)) if !self.allows_port(verdict, peer) => Err(403),
+            (_, Ok(verdict)) if !self.shared.settings.policy.allows_port(verdict, peer, || false) => Err(403),
             (Some(_), _) if self.connections.has_peer(index, peer) => Err(446),
             (Some(_), _) if self.connections.count(index) >= self.shared.settings.limits.channels => Err(508),
             (Some(relay), _) => Ok(relay),

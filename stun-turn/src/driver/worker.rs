@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::clock;
+use super::config::Listener;
 use super::connections::Connections;
 use super::dtls::{Associations, VERSION_ALERT, is_outdated_hello};
 use super::egress::Egress;
@@ -111,6 +112,13 @@ pub(super) struct UdpListener {
     /// Bound to all addresses: the one that a datagram was sent to comes with it, and goes with the answer.
     pub(super) is_wildcard: bool,
     pub(super) transport: Transport,
+}
+
+impl UdpListener {
+    /// Whether plain datagrams to `address` come in here.
+    fn hears(&self, address: SocketAddr) -> bool {
+        Listener { transport: self.transport, address: self.local }.hears(address)
+    }
 }
 
 /// A TCP socket that clients connect to.
@@ -386,7 +394,7 @@ impl Worker {
                     Path::Dtls(index) => self.send_dtls(index, &message),
                 },
                 Output::TransmitFrom { server, client, message } => {
-                    let found = self.udp.iter().position(|listener| listener.local == server);
+                    let found = self.udp.iter().position(|listener| listener.hears(server));
                     if let Some(index) = found {
                         self.send_udp(index, client, server.ip(), [&message, &[], &[]]);
                     }
