@@ -31,7 +31,7 @@ impl Turn {
             self.counters.malformed += 1;
             return None;
         };
-        let Some(&index) = self.by_tuple.get(&tuple) else {
+        let Some(index) = self.allocation_of(&tuple) else {
             self.counters.dropped_without_permission += 1;
             return None;
         };
@@ -58,7 +58,7 @@ impl Turn {
             self.counters.malformed += 1;
             return None;
         };
-        let Some(&index) = self.by_tuple.get(&tuple) else {
+        let Some(index) = self.allocation_of(&tuple) else {
             self.counters.dropped_without_permission += 1;
             return None;
         };
@@ -87,7 +87,7 @@ impl Turn {
         from: SocketAddr,
         payload: &'a [u8],
     ) -> Option<Relayed<'a>> {
-        let index = self.by_relay.get(relay.0 as usize).copied().flatten()?;
+        let index = self.by_relay.find(relay)?;
         let allocation = self.allocations.get(index)?;
         let Some(&permission) = allocation.permission(now, from.ip()) else {
             self.counters.dropped_without_permission += 1;
@@ -151,19 +151,24 @@ impl Turn {
         dont_fragment: bool,
         payload: &'a [u8],
     ) -> Option<Relayed<'a>> {
-        let relay = self.allocations.get(index)?.relay(AddressFamily::of(peer.ip()))?;
+        let allocation = self.allocations.get(index)?;
+        let family = AddressFamily::of(peer.ip());
+        let relay = allocation.relay_id(family)?;
         let route = if is_own { self.own_route(peer) } else { Route::Socket };
         self.counters.packets_to_peers += 1;
         self.counters.bytes_to_peers += payload.len() as u64;
         match route {
-            Route::Socket => Some(Relayed::ToPeer { relay: relay.id, peer, dont_fragment, payload }),
-            Route::Relay(shard) if shard == self.shard => {
-                self.relay_locally(now, peer, relay.public, payload)
+            Route::Socket => Some(Relayed::ToPeer { relay, peer, dont_fragment, payload }),
+            Route::Relay(shard) => {
+                let from = allocation.relay(family)?.public;
+                if shard == self.shard {
+                    return self.relay_locally(now, peer, from, payload);
+                }
+                Some(Relayed::ToShard { shard, to: peer, from, payload })
             }
-            Route::Relay(shard) => Some(Relayed::ToShard { shard, to: peer, from: relay.public, payload }),
             Route::Media => {
                 self.counters.packets_in_process += 1;
-                Some(Relayed::ToMedia { to: peer, from: relay.public, payload })
+                Some(Relayed::ToMedia { to: peer, from: allocation.relay(family)?.public, payload })
             }
         }
     }

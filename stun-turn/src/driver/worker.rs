@@ -127,10 +127,16 @@ pub(super) struct StreamListener {
     pub(super) transport: Transport,
 }
 
-/// A relay's socket.
+/// A relay's socket. Small, because there are thousands of them and each packet looks one up.
 pub(super) enum RelaySocket {
     Udp { socket: UdpSocket, port: u16, dont_fragment: bool },
-    Tcp { socket: TcpListener, local: SocketAddr },
+    Tcp(Box<TcpRelay>),
+}
+
+/// The listener of a TCP relay.
+pub(super) struct TcpRelay {
+    pub(super) socket: TcpListener,
+    pub(super) local: SocketAddr,
 }
 
 /// What every shard shares with the others and with the handles.
@@ -313,7 +319,7 @@ impl Worker {
         for _ in 0..SOCKET_BUDGET {
             let socket = match self.relays.get(index as usize) {
                 Some(RelaySocket::Udp { socket, .. }) => socket,
-                Some(RelaySocket::Tcp { .. }) => return self.accept_peers(now, index),
+                Some(RelaySocket::Tcp(_)) => return self.accept_peers(now, index),
                 None => return,
             };
             // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
@@ -470,7 +476,7 @@ impl Worker {
             self.hub.ports.release(bound.port());
             return Err(OpenError::Exhausted);
         }
-        entry.insert(RelaySocket::Tcp { socket, local: bound });
+        entry.insert(RelaySocket::Tcp(Box::new(TcpRelay { socket, local: bound })));
         Ok(OpenedRelay { id, bound })
     }
 
@@ -479,7 +485,7 @@ impl Worker {
         self.egress.flush();
         let port = match self.relays.try_remove(relay.0 as usize) {
             Some(RelaySocket::Udp { port, .. }) => port,
-            Some(RelaySocket::Tcp { local, .. }) => local.port(),
+            Some(RelaySocket::Tcp(relay)) => relay.local.port(),
             None => return,
         };
         self.hub.ports.release(port);
