@@ -6,6 +6,7 @@ mod certificate;
 mod cli;
 mod config;
 mod data_dir;
+mod hand_over;
 mod logging;
 mod media;
 mod room_store;

@@ -11,13 +11,16 @@ use sfu::driver::{self, MediaSocket};
 use sfu::{Seat, Sfu, SfuHandle};
 use signaling_transport::Hub;
 use signaling_transport::net::self_signed;
+use stun_turn::Handle;
 
 use crate::config::{Origin, Settings};
+use crate::hand_over::{MediaBehindRelay, RelayBeforeMedia};
 
 /// The media server, its sockets open.
 pub(crate) struct Media {
     handle: SfuHandle,
     address: SocketAddr,
+    candidates: Vec<SocketAddr>,
     seats: Vec<(Seat, MediaSocket)>,
 }
 
@@ -68,14 +71,15 @@ impl Media {
         }
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).ok().context("the system gives no random bytes")?;
+        let candidates = candidates(settings, address);
         let config = sfu::Config {
             workers: u16::try_from(sockets.len()).unwrap_or(1),
-            ..sfu::Config::new(candidates(settings, address), seed)
+            ..sfu::Config::new(candidates.clone(), seed)
         };
         #[allow(clippy::disallowed_methods, reason = "the workers' drivers count from here")]
         let (handle, seats) = Sfu::new(config, Instant::now())?;
         let seats = seats.into_iter().zip(sockets).collect();
-        Ok(Self { handle, address, seats })
+        Ok(Self { handle, address, candidates, seats })
     }
 
     /// What rooms speak to.
@@ -83,12 +87,20 @@ impl Media {
         self.handle.clone()
     }
 
-    /// Starts a thread for each worker. What they report goes to the rooms of the hub.
-    pub(crate) fn start(self, hub: &Hub) -> anyhow::Result<Workers> {
+    /// What the relay hands packets over to.
+    pub(crate) fn behind_relay(&self) -> MediaBehindRelay {
+        MediaBehindRelay { sfu: self.handle(), candidates: self.candidates.clone() }
+    }
+
+    /// Starts a thread for each worker. What they report goes to the rooms of the hub; what they send to clients behind the
+    /// relay goes to that.
+    pub(crate) fn start(self, hub: &Hub, relay: Option<&Handle>) -> anyhow::Result<Workers> {
         tracing::info!(addr = %self.address, workers = self.seats.len(), "media server ready");
         let stop = Arc::new(AtomicBool::new(false));
+        let relay = relay.map(|handle| -> Arc<dyn sfu::Relay> { Arc::new(RelayBeforeMedia(handle.clone())) });
         for (index, (seat, socket)) in self.seats.into_iter().enumerate() {
             let (stop, hub) = (Arc::clone(&stop), hub.clone());
+            let socket = socket.with_relay(relay.clone());
             thread::Builder::new().name(format!("media-{index}")).spawn(move || {
                 if let Err(error) = driver::run(seat, socket, |room, event| hub.media(&room, event), &stop) {
                     tracing::error!(%error, "a media worker failed");

@@ -40,11 +40,13 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
 
     let draining = CancellationToken::new();
     let ending = CancellationToken::new();
-    let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening)?;
     let media = Media::open(settings, config.origin("media_port"), listening)?;
+    let behind_relay = media.as_ref().map(Media::behind_relay);
+    let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening, behind_relay)?;
     let servers = Servers::new(settings, turn.as_ref());
     let signaling = signaling::start(settings, &data, servers, media.as_ref().map(Media::handle))?;
-    let media = media.map(|media| media.start(signaling.hub())).transpose()?;
+    let media =
+        media.map(|media| media.start(signaling.hub(), turn.as_ref().map(Turn::handle))).transpose()?;
     let router = router(settings, &signaling, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));

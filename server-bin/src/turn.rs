@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -11,11 +12,13 @@ use base64::engine::general_purpose::STANDARD;
 use signaling_core::message::{IceServer, IceServers};
 use signaling_core::{IceProvider, PeerId, RoomId, Timestamp};
 use stun_turn::{
-    Certificate, Config, ExternalAddress, Handle, Listener, PeerPolicy, Server, Transport, credentials,
+    BehaviourDiscovery, Certificate, Config, ExternalAddress, Features, Handle, Listener, PeerPolicy,
+    RelayPeer, Server, Transport, credentials,
 };
 
 use crate::config::{Origin, Settings, TlsMode};
 use crate::data_dir::{DataDir, Secret};
+use crate::hand_over::MediaBehindRelay;
 
 /// How long credentials are good. A client renews them before it restarts ICE.
 pub(crate) const CREDENTIALS_LIFETIME: Duration = Duration::from_hours(12);
@@ -43,6 +46,7 @@ impl Turn {
         listen_origin: &Origin,
         data: &DataDir,
         http: SocketAddr,
+        media: Option<MediaBehindRelay>,
     ) -> anyhow::Result<Option<Self>> {
         if settings.no_turn {
             return Ok(None);
@@ -52,7 +56,9 @@ impl Turn {
         let address = address
             .with_context(|| format!("cannot listen on {}: look at --turn-listen", settings.turn_listen))?;
         let bound = is_free(address).map_err(anyhow::Error::new).and_then(|()| {
-            Server::bind(&config(settings, address, &secret, http)?).map_err(anyhow::Error::new)
+            let mut config = config(settings, address, &secret, http)?;
+            config.media = media.map(|media| -> Arc<dyn RelayPeer> { Arc::new(media) });
+            Server::bind(&config).map_err(anyhow::Error::new)
         });
         let server = match bound {
             Ok(server) => server,
@@ -77,6 +83,11 @@ impl Turn {
             }
         });
         Ok(Some(Self { handle, secret }))
+    }
+
+    /// What speaks to it while it runs.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Ends it.
@@ -120,8 +131,14 @@ fn config(
             Listener::tcp(SocketAddr::new(address.ip(), port)),
         ];
     }
+    let port = listeners.first().map_or(address.port(), |listener| listener.address.port());
+    let behaviour_discovery = settings.turn_discovery.map(|pair| BehaviourDiscovery {
+        primary: SocketAddr::new(pair.primary, port),
+        alternate: SocketAddr::new(pair.alternate, port.checked_add(1).unwrap_or(port - 1)),
+    });
     Ok(Config {
         listeners,
+        features: Features { behaviour_discovery, ..Features::default() },
         external_ips: settings
             .external_ip
             .iter()

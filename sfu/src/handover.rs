@@ -34,10 +34,25 @@ enum Handed {
     Spare(Batch),
 }
 
+/// Datagrams side by side, with the path and the length of each.
 #[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    datagrams: Vec<(Path, usize)>,
+pub(crate) struct Batch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) datagrams: Vec<(Path, usize)>,
+}
+
+impl Batch {
+    /// Hands over each datagram, and is empty afterwards.
+    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Path, &mut [u8])) {
+        let mut rest = self.bytes.as_mut_slice();
+        for (path, len) in &self.datagrams {
+            let Some((datagram, tail)) = rest.split_at_mut_checked(*len) else { break };
+            rest = tail;
+            handle(*path, datagram);
+        }
+        self.bytes.clear();
+        self.datagrams.clear();
+    }
 }
 
 #[derive(Clone)]
@@ -156,18 +171,13 @@ impl HandOver {
 
     fn take_batch(&mut self, worker: &mut Worker, now: Instant, from: u16, mut batch: Batch) {
         let Some(neighbour) = self.neighbours.get(usize::from(from)) else { return };
-        let mut rest = batch.bytes.as_mut_slice();
-        for (path, len) in &batch.datagrams {
-            let Some((datagram, tail)) = rest.split_at_mut_checked(*len) else { break };
-            rest = tail;
+        batch.drain(|path, datagram| {
             let is_check = classify(datagram) == Some(Protocol::Stun);
-            worker.handle_datagram(now, *path, datagram);
+            worker.handle_datagram(now, path, datagram);
             if is_check && worker.knows_address(path.remote) {
                 neighbour.send(Handed::Owns(self.own, path.remote));
             }
-        }
-        batch.bytes.clear();
-        batch.datagrams.clear();
+        });
         neighbour.send(Handed::Spare(batch));
     }
 }

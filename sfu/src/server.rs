@@ -1,7 +1,7 @@
 //! The media server as a whole: workers for the caller to run, and a handle to speak to them.
 
 use std::io::{PipeReader, PipeWriter, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -12,8 +12,9 @@ use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId, shard_hash};
 use crate::config::Config;
 use crate::dtls::Identity;
 use crate::error::SfuError;
-use crate::handover::HandOver;
+use crate::handover::{Batch, HandOver};
 use crate::path::Path;
+use crate::relay::Inlet;
 use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker};
 
 /// Inputs that may wait for a worker.
@@ -44,9 +45,10 @@ impl Sfu {
         let relations = HandOver::between(&wakes).into_iter();
         for (index, ((hand_over, wake), wake_pipe)) in (0..).zip(relations.zip(wakes).zip(pipes)) {
             let (sender, inputs) = sync_channel(MAILBOX);
-            mailboxes.push(Mailbox { inputs: sender, wake: Arc::clone(&wake) });
+            let inlet = Arc::new(Inlet::new(Arc::clone(&wake)));
+            mailboxes.push(Mailbox { inputs: sender, inlet: Arc::clone(&inlet), wake: Arc::clone(&wake) });
             let worker = Worker::new(index, Arc::clone(&shared), epoch);
-            seats.push(Seat { worker, inputs, hand_over, wake, wake_pipe });
+            seats.push(Seat { worker, inputs, hand_over, inlet, relayed: Batch::default(), wake, wake_pipe });
         }
         Ok((SfuHandle { mailboxes: mailboxes.into() }, seats))
     }
@@ -58,6 +60,9 @@ pub struct Seat {
     pub worker: Worker,
     inputs: Receiver<Input>,
     hand_over: HandOver,
+    inlet: Arc<Inlet>,
+    /// Memory for what the inlet gives.
+    relayed: Batch,
     pub(crate) wake: Arc<Wake>,
     pub(crate) wake_pipe: PipeReader,
 }
@@ -74,8 +79,12 @@ impl Seat {
         self.worker.fan_out(now);
     }
 
-    /// Takes everything that waits: what the rooms ask, and what other workers hand over.
+    /// Takes everything that waits: what the rooms ask, what other workers hand over, and what came through relays.
     pub fn take_inputs(&mut self, now: Instant) {
+        let Self { worker, hand_over, inlet, relayed, .. } = self;
+        inlet.take(relayed);
+        relayed.drain(|path, datagram| hand_over.dispatch(worker, now, path, datagram));
+        self.hand_over.flush();
         self.hand_over.take(&mut self.worker, now);
         self.worker.fan_out(now);
         while let Ok(input) = self.inputs.try_recv() {
@@ -107,6 +116,7 @@ impl Wake {
 #[derive(Clone)]
 struct Mailbox {
     inputs: SyncSender<Input>,
+    inlet: Arc<Inlet>,
     wake: Arc<Wake>,
 }
 
@@ -135,6 +145,16 @@ impl SfuHandle {
         result.map_err(|error| match error {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => Overloaded,
         })
+    }
+
+    /// Takes a datagram that a client behind a relay of this process sent to `to`, one of the candidates. It is lost when its worker
+    /// doesn't keep up. What is sent back goes to the [`Relay`](crate::Relay) of the driver.
+    pub fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        // As the kernel does for sockets that share a port: any worker, but always the same one.
+        let index = usize::from(from.port()) % self.mailboxes.len().max(1);
+        if let Some(mailbox) = self.mailboxes.get(index) {
+            mailbox.inlet.put(Path::relayed(from, to.ip()), datagram);
+        }
     }
 
     /// A WHIP or WHEP client's offer. The peer must have joined before, by [`MediaDemand::Join`].

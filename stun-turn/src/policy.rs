@@ -73,7 +73,8 @@ pub struct PeerPolicy {
     pub denied: Vec<IpNet>,
     /// Addresses of this machine, with those under which it is seen from outside.
     pub own_addresses: Vec<IpAddr>,
-    /// Sockets on this machine's own addresses that are allowed: its media server.
+    /// UDP sockets on this machine's own addresses that are allowed, even where a service has the same port number over TCP: its
+    /// media server. One that is reached without a socket ([`RelayPeer`](crate::RelayPeer)) says so itself.
     pub own_media: Vec<SocketAddr>,
     /// Sockets that no hole opens: listeners and control ports. An unspecified address (`0.0.0.0`, `::`) stands for every
     /// address of this machine.
@@ -108,7 +109,12 @@ impl PeerPolicy {
     /// Whether `peer` may be reached, where `is_relay` says whether it is a relayed address of this server.
     pub fn allows(&self, peer: SocketAddr, is_relay: impl FnOnce() -> bool) -> bool {
         let verdict = self.address(peer.ip());
-        self.allows_port(verdict, peer, is_relay)
+        self.allows_media(verdict, peer) || self.allows_port(verdict, peer, is_relay)
+    }
+
+    /// Whether `peer` is a media server of this machine that an address of this verdict leads to. UDP alone.
+    pub fn allows_media(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
+        verdict != AddressVerdict::Denied && self.own_media.contains(&peer)
     }
 
     /// The second half of [`allows`](Self::allows), for an address whose verdict is known.
@@ -123,7 +129,7 @@ impl PeerPolicy {
         }
         match verdict {
             AddressVerdict::Allowed => true,
-            AddressVerdict::Own => self.own_media.contains(&peer) || is_relay(),
+            AddressVerdict::Own => is_relay(),
             AddressVerdict::Denied => false,
         }
     }

@@ -52,13 +52,40 @@ pub struct Features {
     pub behaviour_discovery: Option<BehaviourDiscovery>,
 }
 
-/// The two addresses and two ports of RFC 5780. The server listens on all four combinations.
+/// The two addresses and two ports of RFC 5780. The server listens on all four combinations; the two differ in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BehaviourDiscovery {
     /// The address and port that clients are told.
     pub primary: SocketAddr,
     /// The other address, and the other port.
     pub alternate: SocketAddr,
+}
+
+impl BehaviourDiscovery {
+    /// Whether `server` is one of the four.
+    pub fn covers(&self, server: SocketAddr) -> bool {
+        let (a, b) = (self.primary, self.alternate);
+        (server.ip() == a.ip() || server.ip() == b.ip())
+            && (server.port() == a.port() || server.port() == b.port())
+    }
+
+    /// The one of the four that differs from `server` in its address, its port, or both.
+    pub fn changed(&self, server: SocketAddr, address: bool, port: bool) -> SocketAddr {
+        let (a, b) = (self.primary, self.alternate);
+        let other_ip = if server.ip() == a.ip() { b.ip() } else { a.ip() };
+        let other_port = if server.port() == a.port() { b.port() } else { a.port() };
+        SocketAddr::new(
+            if address { other_ip } else { server.ip() },
+            if port { other_port } else { server.port() },
+        )
+    }
+
+    /// All four.
+    pub fn addresses(&self) -> [SocketAddr; 4] {
+        let a = self.primary;
+        [(false, false), (false, true), (true, false), (true, true)]
+            .map(|(address, port)| self.changed(a, address, port))
+    }
 }
 
 /// An address of this machine and how the world sees it (1:1 NAT).

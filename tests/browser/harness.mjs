@@ -39,9 +39,14 @@ export class Server {
     return `http://localhost:${this.port}`;
   }
 
+  /** A file of its data folder. */
+  file(name) {
+    return path.join(this.#data, name);
+  }
+
   /** Starts, or starts again on the same port with the same data. */
   async start() {
-    const args = ['--listen', `127.0.0.1:${this.port}`, '--turn-listen', '127.0.0.1:0', '--media-port', '0', '--data-dir', this.#data, '--tls', 'off', ...this.#arguments];
+    const args = ['--listen', `127.0.0.1:${this.port}`, '--turn-listen', '127.0.0.1:0', '--media-port', '0', '--data-dir', this.#data, ...(this.#arguments.some((word) => word.startsWith('--tls')) ? [] : ['--tls', 'off']), ...this.#arguments];
     this.#process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const lines = [];
     const ready = new Promise((resolve, reject) => {

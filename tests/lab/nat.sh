@@ -2,7 +2,7 @@
 # Two clients behind NATs of their own and a server on the "internet" between them, in network namespaces.
 #
 #   clientA 10.1.0.2 -- natA 10.1.0.1 | 203.0.113.11 --+
-#                                                      +-- internet (a bridge) -- server 203.0.113.100
+#                                                      +-- internet (a bridge) -- server 203.0.113.100 and .101
 #   clientB 10.2.0.2 -- natB 10.2.0.1 | 203.0.113.22 --+
 #
 #   tests/lab/nat.sh up PREFIX KIND_A KIND_B     kinds: full, address, port, symmetric (RFC 4787's mapping and filtering)
@@ -85,6 +85,7 @@ up() { # prefix kind_a kind_b
         cable_up "$ns" wan
         ip -n "$ns" route add default via 203.0.113.1
     done
+    ip -n "$p-server" address add 203.0.113.101/24 dev wan
     local side net
     for side in A=1 B=2; do
         net=10.${side##*=}.0

@@ -23,11 +23,59 @@ pub(super) struct Client {
     key: Key,
     nonce: Vec<u8>,
     next_transaction: u64,
+    /// What waits for an answer.
+    asked: Vec<u8>,
 }
 
 impl Client {
-    /// Gets a relay from `server`. The bare loop is told the peer's port at once.
-    pub(super) fn allocate(server: &Running, number: usize, peer: SocketAddr) -> anyhow::Result<Self> {
+    /// Gets relays for the clients of these numbers, all at once, as when a meeting begins. The bare loop is told the peer's port with that.
+    pub(super) fn allocate(
+        server: &Running,
+        numbers: std::ops::Range<usize>,
+        peer: SocketAddr,
+    ) -> anyhow::Result<Vec<Self>> {
+        let mut clients = numbers.map(|number| Self::open(server, number)).collect::<Result<Vec<_>, _>>()?;
+        if server.kind == Kind::Floor {
+            let mut hello = HELLO.to_vec();
+            hello.extend(peer.port().to_be_bytes());
+            for client in &mut clients {
+                client.ask(hello.clone())?;
+            }
+            for client in &mut clients {
+                let answer = client.answer()?;
+                let port = answer.first_chunk::<2>().context("no port")?;
+                client.relay.set_port(u16::from_be_bytes(*port));
+            }
+            return Ok(clients);
+        }
+        for client in &mut clients {
+            let mut bare = MessageBuilder::request(method::ALLOCATE, client.transaction());
+            bare.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+            client.ask(bare.finish(None))?;
+        }
+        for client in &mut clients {
+            let challenge = client.answer()?;
+            let nonce = attributes(&challenge).find(|(kind, _)| *kind == attr::NONCE).context("no nonce")?;
+            client.nonce = nonce.1.to_vec();
+        }
+        for client in &mut clients {
+            let request = client.request(method::ALLOCATE, |message| {
+                message.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+            });
+            client.ask(request)?;
+        }
+        for client in &mut clients {
+            let answer = client.success()?;
+            let mask = attr::xor_mask(&answer).context("no header")?;
+            let (_, relay) = attributes(&answer)
+                .find(|(kind, _)| *kind == attr::XOR_RELAYED_ADDRESS)
+                .context("no relay")?;
+            client.relay = attr::read_xor_address(relay, &mask).context("no address")?;
+        }
+        Ok(clients)
+    }
+
+    fn open(server: &Running, number: usize) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect(server.address)?;
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
@@ -38,35 +86,15 @@ impl Client {
             REALM.as_bytes(),
             pair.password.as_bytes(),
         );
-        let mut client = Self {
+        Ok(Self {
             socket,
             relay: server.address,
             username: pair.username,
             key,
             nonce: Vec::new(),
             next_transaction: 0,
-        };
-        if server.kind == Kind::Floor {
-            let mut hello = HELLO.to_vec();
-            hello.extend(peer.port().to_be_bytes());
-            let answer = client.exchange(&hello)?;
-            let port = answer.first_chunk::<2>().context("no port")?;
-            client.relay.set_port(u16::from_be_bytes(*port));
-            return Ok(client);
-        }
-        let mut bare = MessageBuilder::request(method::ALLOCATE, client.transaction());
-        bare.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
-        let challenge = client.exchange(&bare.finish(None))?;
-        let nonce = attributes(&challenge).find(|(kind, _)| *kind == attr::NONCE).context("no nonce")?;
-        client.nonce = nonce.1.to_vec();
-        let answer = client.request(method::ALLOCATE, |message| {
-            message.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
-        })?;
-        let mask = attr::xor_mask(&answer).context("no header")?;
-        let (_, relay) =
-            attributes(&answer).find(|(kind, _)| *kind == attr::XOR_RELAYED_ADDRESS).context("no relay")?;
-        client.relay = attr::read_xor_address(relay, &mask).context("no address")?;
-        Ok(client)
+            asked: Vec::new(),
+        })
     }
 
     /// Binds the channel to `peer`.
@@ -75,28 +103,21 @@ impl Client {
             return Ok(());
         }
         let [high, low] = CHANNEL.to_be_bytes();
-        self.request(method::CHANNEL_BIND, |message| {
+        let request = self.request(method::CHANNEL_BIND, |message| {
             message.bytes(attr::CHANNEL_NUMBER, &[high, low, 0, 0]);
             message.xor_address(attr::XOR_PEER_ADDRESS, peer);
-        })?;
-        Ok(())
+        });
+        self.ask(request)?;
+        self.success().map(drop)
     }
 
-    fn request(&mut self, method: u16, fill: impl Fn(&mut MessageBuilder)) -> anyhow::Result<Vec<u8>> {
+    fn request(&mut self, method: u16, fill: impl Fn(&mut MessageBuilder)) -> Vec<u8> {
         let mut message = MessageBuilder::request(method, self.transaction());
         fill(&mut message);
         message.bytes(attr::USERNAME, self.username.as_bytes());
         message.bytes(attr::REALM, REALM.as_bytes());
         message.bytes(attr::NONCE, &self.nonce);
-        let answer = self.exchange(&message.finish(Some((&self.key, IntegrityAlgorithm::Sha1))))?;
-        let (class, _) = message_type(&answer).context("no header")?;
-        let error = attributes(&answer).find(|(kind, _)| *kind == attr::ERROR_CODE);
-        ensure!(
-            class == 2,
-            "refused: {:?}",
-            error.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-        );
-        Ok(answer)
+        message.finish(Some((&self.key, IntegrityAlgorithm::Sha1)))
     }
 
     fn transaction(&mut self) -> TransactionId {
@@ -106,19 +127,38 @@ impl Client {
         TransactionId(id)
     }
 
-    /// Sends a request until an answer comes.
-    fn exchange(&self, message: &[u8]) -> anyhow::Result<Vec<u8>> {
+    /// Sends a request.
+    fn ask(&mut self, message: Vec<u8>) -> anyhow::Result<()> {
+        self.socket.send(&message)?;
+        self.asked = message;
+        Ok(())
+    }
+
+    /// Waits for the answer, and asks again when none comes.
+    fn answer(&self) -> anyhow::Result<Vec<u8>> {
         let mut buffer = [0; 1500];
         for _ in 0..TRIES {
-            self.socket.send(message)?;
             while let Ok(length) = self.socket.recv(&mut buffer) {
                 let answer = buffer.get(..length).unwrap_or_default();
                 // A late answer to an earlier copy of another request is not this one's.
-                if length == 2 || TransactionId::of(answer) == TransactionId::of(message) {
+                if length == 2 || TransactionId::of(answer) == TransactionId::of(&self.asked) {
                     return Ok(answer.to_vec());
                 }
             }
+            self.socket.send(&self.asked)?;
         }
         bail!("no answer")
+    }
+
+    fn success(&self) -> anyhow::Result<Vec<u8>> {
+        let answer = self.answer()?;
+        let (class, _) = message_type(&answer).context("no header")?;
+        let error = attributes(&answer).find(|(kind, _)| *kind == attr::ERROR_CODE);
+        ensure!(
+            class == 2,
+            "refused: {:?}",
+            error.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        );
+        Ok(answer)
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Direction {
 
 /// Packets that are under way at once. Few enough that no socket buffer overflows.
 const WINDOW: usize = 64;
+/// Clients that ask for a relay at the same time.
+const AT_ONCE: usize = 64;
 const PEER: u64 = u64::MAX;
 
 /// Clients with relays, and the peer.
@@ -52,8 +54,9 @@ impl<'a> Load<'a> {
         let interest = Interest { read: true, write: false, edge: false };
         epoll.add(&peer, PEER, interest)?;
         let mut clients = Vec::with_capacity(allocations);
-        for number in 0..allocations {
-            clients.push(Client::allocate(server, number, peer_address)?);
+        while clients.len() < allocations {
+            let group = clients.len()..allocations.min(clients.len() + AT_ONCE);
+            clients.extend(Client::allocate(server, group, peer_address)?);
         }
         let allocating = server.cpu()?;
         for (token, client) in (0..).zip(&clients) {

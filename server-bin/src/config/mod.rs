@@ -27,7 +27,7 @@ pub(crate) use ice_server::IceServer;
 pub(crate) use layers::{Environment, Layers};
 pub(crate) use listen::Listen;
 pub(crate) use origin::Origin;
-pub(crate) use turn::{ExternalIp, PortRange, SecretText};
+pub(crate) use turn::{DiscoveryAddresses, ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
 pub(crate) use web_origin::{FrameAncestor, WebOrigin};
 pub(crate) use words::{LogFilter, LogFormat, OnOff, TlsMode, Transport, Transports};
@@ -132,6 +132,9 @@ settings! {
     turn_relay_ports: PortRange, "LOW-HIGH", "49152-65535";
     /// Network that relays may reach though it is not public, as in 192.168.1.0/24. Repeatable.
     turn_allow_peer: Vec<IpNet>, "CIDR", "";
+    /// Answer behaviour discovery (RFC 5780) on two addresses of this machine, on the port of --turn-listen and the next one, so that
+    /// clients can tell what kind of NAT is in front of them.
+    turn_discovery: Option<DiscoveryAddresses>, "IP,IP", "";
     /// How this machine is seen from outside, behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
     external_ip: Vec<ExternalIp>, "IP", "";
     /// Key that join tokens (JWT) are signed with: a secret (HS256), an Ed25519 public key as PEM, base64 or JWK, or the name

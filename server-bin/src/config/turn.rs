@@ -61,6 +61,37 @@ impl fmt::Display for PortRange {
     }
 }
 
+/// Two addresses of this machine from which behaviour discovery answers (RFC 5780).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DiscoveryAddresses {
+    pub(crate) primary: IpAddr,
+    pub(crate) alternate: IpAddr,
+}
+
+impl FromStr for DiscoveryAddresses {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str =
+            "expected two addresses of this machine, of one family, as in 198.51.100.7,198.51.100.8";
+        let (primary, alternate) = text.split_once(',').ok_or(SHAPE)?;
+        let primary: IpAddr = primary.trim().parse().map_err(|_| SHAPE)?;
+        let alternate: IpAddr = alternate.trim().parse().map_err(|_| SHAPE)?;
+        let is_pair = primary != alternate && primary.is_ipv4() == alternate.is_ipv4();
+        if is_pair && !primary.is_unspecified() && !alternate.is_unspecified() {
+            Ok(Self { primary, alternate })
+        } else {
+            Err(SHAPE)
+        }
+    }
+}
+
+impl fmt::Display for DiscoveryAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{}", self.primary, self.alternate)
+    }
+}
+
 /// Text that is shown to nobody.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SecretText(pub(crate) String);
@@ -86,7 +117,7 @@ impl Value for SecretText {
     }
 }
 
-word_value!(ExternalIp, PortRange, IpAddr);
+word_value!(DiscoveryAddresses, ExternalIp, PortRange, IpAddr);
 
 #[cfg(test)]
 mod tests {
@@ -98,6 +129,18 @@ mod tests {
         assert_eq!(read("198.51.100.7").unwrap(), "198.51.100.7");
         assert_eq!(read("198.51.100.7/10.0.0.7").unwrap(), "198.51.100.7/10.0.0.7");
         for bad in ["", "host", "198.51.100.7/", "198.51.100.7/fd00::1", "0.0.0.0"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn discovery_takes_two_addresses_of_one_family() {
+        let read = |text: &str| text.parse::<DiscoveryAddresses>().map(|pair| pair.to_string());
+        assert_eq!(read("198.51.100.7, 198.51.100.8").unwrap(), "198.51.100.7,198.51.100.8");
+        assert_eq!(read("2001:db8::1,2001:db8::2").unwrap(), "2001:db8::1,2001:db8::2");
+        for bad in
+            ["", "198.51.100.7", "198.51.100.7,198.51.100.7", "198.51.100.7,::1", "0.0.0.0,198.51.100.7"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

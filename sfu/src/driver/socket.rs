@@ -3,12 +3,14 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::sys;
 use crate::egress::Egress;
-use crate::path::Path;
+use crate::path::{Carrier, Path};
+use crate::relay::Relay;
 
 const BUFFER_BYTES: usize = 4 << 20;
 
@@ -17,6 +19,8 @@ pub struct MediaSocket {
     socket: UdpSocket,
     inbound: sys::Inbound,
     outbound: sys::Outbound,
+    port: u16,
+    relay: Option<Arc<dyn Relay>>,
 }
 
 impl MediaSocket {
@@ -38,7 +42,20 @@ impl MediaSocket {
         }
         // Without coalescing the kernel hands datagrams over one by one, which is all the same but slower.
         let _ = sys::enable_gro(socket.as_fd());
-        Ok(Self { inbound: sys::Inbound::new(), outbound: sys::Outbound::new(address.is_ipv6()), socket })
+        Ok(Self {
+            inbound: sys::Inbound::new(),
+            outbound: sys::Outbound::new(address.is_ipv6()),
+            port: socket.local_addr()?.port(),
+            relay: None,
+            socket,
+        })
+    }
+
+    /// Hands what is for clients behind a relay of this process to that relay.
+    #[must_use]
+    pub fn with_relay(mut self, relay: Option<Arc<dyn Relay>>) -> Self {
+        self.relay = relay;
+        self
     }
 
     /// Opens the port on every address of both families, or of IPv4 where there is no IPv6.
@@ -67,6 +84,11 @@ impl MediaSocket {
 
     /// Sends the slab. What the system refuses is lost, as datagrams may be.
     pub fn send(&mut self, egress: &Egress) {
+        if let Some(relay) = &self.relay {
+            for (path, datagram) in egress.iter().filter(|(path, _)| path.carrier == Carrier::Relay) {
+                relay.deliver(SocketAddr::new(path.local, self.port), path.remote, datagram);
+            }
+        }
         self.outbound.send(self.socket.as_fd(), egress);
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use libc::{c_int, c_void, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
 
 use crate::egress::{Egress, Run};
-use crate::path::Path;
+use crate::path::{Carrier, Path};
 
 /// Messages of one system call.
 const BATCH: usize = 64;
@@ -257,9 +257,10 @@ impl Outbound {
         }
     }
 
-    /// Sends everything in the slab.
+    /// Sends everything in the slab that goes through the socket.
     pub(super) fn send(&mut self, socket: BorrowedFd<'_>, egress: &Egress) {
-        let mut runs = egress.runs(self.segments, MAX_RUN_BYTES).peekable();
+        let runs = egress.runs(self.segments, MAX_RUN_BYTES);
+        let mut runs = runs.filter(|run| run.path.carrier == Carrier::Socket).peekable();
         let mut batch = [None; BATCH];
         while runs.peek().is_some() {
             let mut count = 0;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind, Link, Network, Playback};
-use sfu::{Answer, Config, HttpSession, Input, NegotiationError, Path, Seat, Sfu};
+use sfu::{Answer, Carrier, Config, HttpSession, Input, NegotiationError, Path, Seat, Sfu, SfuHandle};
 use signaling_core::message::{PeerConnection, Role, SignalBody};
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
@@ -34,6 +34,9 @@ pub struct World {
     pub seat: Seat,
     /// Another worker, whose socket gets all datagrams.
     pub entrance: Option<Seat>,
+    pub handle: SfuHandle,
+    /// All clients are behind a relay of the same process.
+    pub relayed: bool,
     pub network: Network,
     pub server: SocketAddr,
     pub clients: Vec<Client>,
@@ -67,13 +70,15 @@ impl World {
         let server: SocketAddr = "192.0.2.1:3478".parse().unwrap();
         let mut config = Config::new(vec![server], [seed as u8; 32]);
         change(&mut config);
-        let (_, mut seats) = Sfu::new(config, epoch).unwrap();
+        let (handle, mut seats) = Sfu::new(config, epoch).unwrap();
         Self {
             epoch,
             now: epoch,
             // The last worker has the rooms; what comes in by the first is handed over.
             seat: seats.pop().unwrap(),
             entrance: seats.pop(),
+            handle,
+            relayed: false,
             network: Network::new(seed),
             server,
             clients: Vec::new(),
@@ -221,13 +226,19 @@ impl World {
         let micros = self.micros();
         let mut batch = false;
         while let Some((from, to, mut datagram)) = self.network.receive(micros) {
-            if to == self.server {
+            if to == self.server && self.relayed {
+                self.handle.deliver(from, to, &datagram);
+                batch = true;
+            } else if to == self.server {
                 let entrance = self.entrance.as_mut().unwrap_or(&mut self.seat);
                 entrance.handle_datagram(now, Path::to(from), &mut datagram);
                 batch = true;
             } else if let Some(client) = self.by_address.get(&to) {
                 self.clients[*client].handle_datagram(now, &mut datagram);
             }
+        }
+        if self.relayed {
+            self.entrance.as_mut().unwrap_or(&mut self.seat).take_inputs(now);
         }
         if let Some(entrance) = &mut self.entrance {
             entrance.end_batch(now);
@@ -283,7 +294,13 @@ impl World {
                 .worker
                 .egress_mut()
                 .iter()
-                .map(|(path, bytes)| (path.remote, bytes.to_vec()))
+                .map(|(path, bytes)| {
+                    assert_eq!(path.carrier == Carrier::Relay, self.relayed, "back by the way it came");
+                    if self.relayed {
+                        assert_eq!(path.local, self.server.ip());
+                    }
+                    (path.remote, bytes.to_vec())
+                })
                 .collect();
             self.seat.worker.egress_mut().clear();
             for (to, datagram) in sent {

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use super::allocation::{Allocation, Relay, RelayedTransport};
 use super::authenticate::Verified;
 use super::{OpenError, OpenedRelay, OpenedRelays, OpeningId, Output, RelayWanted, Service, Turn};
@@ -40,7 +42,7 @@ struct Wanted {
 impl Turn {
     pub(super) fn allocate(&mut self, now: Instant, tuple: FiveTuple, path: PathId, request: &Request<'_>) {
         let Some((verified, username)) = self.authenticate(now, tuple, path, request) else { return };
-        if let Some(&index) = self.by_tuple.get(&tuple) {
+        if let Some(index) = self.allocation_of(&tuple) {
             self.allocate_again(now, &verified, &username, index, request);
             return;
         }
@@ -228,13 +230,14 @@ impl Turn {
             password_algorithm: verified.password_algorithm,
             transaction: verified.reply_to.transaction,
             transport,
+            relay_ids: [None; 2],
             relay_v4: None,
             relay_v6: None,
             reservation: opened.reservation,
             expires: now + lifetime,
-            permissions: Vec::new(),
-            channels: Vec::new(),
-            bandwidth,
+            permissions: SmallVec::new(),
+            channels: SmallVec::new(),
+            bandwidth: bandwidth.map(Box::new),
             ticket: wants_ticket.then(|| self.ticket(serial)),
         };
         let entry = self.allocations.vacant_entry();
@@ -242,18 +245,9 @@ impl Turn {
         for relay in relays(&opened) {
             let public = self.shared.settings.relays.seen_from_outside(relay.bound);
             let slot = Relay { id: relay.id, bound: relay.bound, public };
-            match AddressFamily::of(relay.bound.ip()) {
-                AddressFamily::V4 => allocation.relay_v4 = Some(slot),
-                AddressFamily::V6 => allocation.relay_v6 = Some(slot),
-            }
+            allocation.add_relay(slot);
             self.by_port.insert(relay.bound.port(), index);
-            let at = relay.id.0 as usize;
-            if self.by_relay.len() <= at {
-                self.by_relay.resize(at + 1, None);
-            }
-            if let Some(slot) = self.by_relay.get_mut(at) {
-                *slot = Some(index);
-            }
+            self.by_relay.insert(relay.id, index);
         }
         let failed = match opened.additional {
             Some(Err(error)) => Some((AddressFamily::V6, error_code(error))),
@@ -262,7 +256,7 @@ impl Turn {
         let reply = allocated(&verified, &allocation, lifetime, failed);
         self.deadlines.push(Reverse((allocation.expires, index, serial)));
         entry.insert(allocation);
-        self.by_tuple.insert(tuple, index);
+        self.by_tuple.insert(&self.allocations, index);
         self.counters.allocations += 1;
         self.counters.allocations_created += 1;
         self.succeed(&verified, reply);

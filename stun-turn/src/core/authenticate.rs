@@ -101,7 +101,7 @@ impl Turn {
         request: &Request<'_>,
     ) -> Option<Key> {
         // The key of an allocation stays good as long as the allocation: credentials that expire in mid-call must not end it.
-        let allocation = self.by_tuple.get(&tuple).and_then(|&index| self.allocations.get(index));
+        let allocation = self.allocation_of(&tuple).and_then(|index| self.allocations.get(index));
         let known = allocation
             .filter(|known| *known.username == *username && known.password_algorithm == algorithm)
             .map(|known| known.key);

@@ -3,15 +3,19 @@
 use std::net::SocketAddr;
 
 use super::{Output, Turn};
-use crate::five_tuple::{FiveTuple, PathId};
+use crate::five_tuple::{FiveTuple, PathId, Transport};
+use crate::settings::BehaviourDiscovery;
 use crate::wire::attribute as attr;
 use crate::wire::{BadAttribute, MessageBuilder, Request};
 
 impl Turn {
     pub(super) fn binding(&mut self, tuple: FiveTuple, path: PathId, request: &Request<'_>) {
         self.counters.binding_requests += 1;
+        let discovery = self.shared.settings.features.behaviour_discovery;
+        let discovery = discovery.filter(|discovery| discovery.covers(tuple.server));
         let mut unknown: Vec<u16> = request.unknown.iter().copied().take(request.unknown_count).collect();
-        if self.shared.settings.features.behaviour_discovery.is_none() || tuple.transport.is_stream() {
+        // A stream, and a DTLS association, has no other address to answer from.
+        if discovery.is_none() || tuple.transport != Transport::Udp {
             unknown.extend(request.discovery_attributes());
         }
         if !unknown.is_empty() {
@@ -22,23 +26,18 @@ impl Turn {
         }
         let mut reply = MessageBuilder::success(request.reply_to());
         reply.xor_address(attr::XOR_MAPPED_ADDRESS, tuple.client);
-        let Some(discovery) = self.shared.settings.features.behaviour_discovery else {
+        let Some(discovery) = discovery else {
             self.transmit(tuple, path, reply.finish(None));
             return;
         };
-        let Ok((origin, destination)) =
-            origin_and_destination(tuple, request, discovery.primary, discovery.alternate)
-        else {
+        let Ok((origin, destination)) = origin_and_destination(tuple, request, discovery) else {
             self.transmit(tuple, path, MessageBuilder::error(request.reply_to(), 400).finish(None));
             return;
         };
-        let other = |mine: SocketAddr, a: SocketAddr, b: SocketAddr| {
-            let ip = if mine.ip() == a.ip() { b.ip() } else { a.ip() };
-            let port = if mine.port() == a.port() { b.port() } else { a.port() };
-            SocketAddr::new(ip, port)
-        };
-        reply.address(attr::RESPONSE_ORIGIN, origin);
-        reply.address(attr::OTHER_ADDRESS, other(tuple.server, discovery.primary, discovery.alternate));
+        let relays = &self.shared.settings.relays;
+        reply.address(attr::RESPONSE_ORIGIN, relays.seen_from_outside(origin));
+        let other = discovery.changed(tuple.server, true, true);
+        reply.address(attr::OTHER_ADDRESS, relays.seen_from_outside(other));
         if let Some(padding) = request.padding {
             // As long as the one in the request, so nothing is amplified (RFC 5780, section 7.6).
             reply.bytes(attr::PADDING, &vec![0; padding.len()]);
@@ -56,17 +55,10 @@ impl Turn {
 fn origin_and_destination(
     tuple: FiveTuple,
     request: &Request<'_>,
-    primary: SocketAddr,
-    alternate: SocketAddr,
+    discovery: BehaviourDiscovery,
 ) -> Result<(SocketAddr, SocketAddr), BadAttribute> {
     let (change_address, change_port) = request.change_request()?.unwrap_or_default();
-    let mut origin = tuple.server;
-    if change_address {
-        origin.set_ip(if origin.ip() == primary.ip() { alternate.ip() } else { primary.ip() });
-    }
-    if change_port {
-        origin.set_port(if origin.port() == primary.port() { alternate.port() } else { primary.port() });
-    }
+    let origin = discovery.changed(tuple.server, change_address, change_port);
     let mut destination = tuple.client;
     if let Some(port) = request.response_port()? {
         destination.set_port(port);

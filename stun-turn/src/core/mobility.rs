@@ -29,7 +29,7 @@ impl Turn {
         // Moves are rare, so no table of tickets is kept for them.
         let found = self.allocations.iter().find(|(_, allocation)| allocation.ticket == Some(ticket));
         let Some((index, allocation)) = found else {
-            self.refuse(&verified, if self.by_tuple.contains_key(&tuple) { 400 } else { 437 });
+            self.refuse(&verified, if self.has_allocation(&tuple) { 400 } else { 437 });
             return;
         };
         if *allocation.username != *username {
@@ -37,7 +37,7 @@ impl Turn {
             return;
         }
         if allocation.tuple != tuple || allocation.path == PathId::NOWHERE {
-            if self.by_tuple.contains_key(&tuple) {
+            if self.has_allocation(&tuple) {
                 self.refuse(&verified, 437);
                 return;
             }
@@ -60,12 +60,10 @@ impl Turn {
             self.shared.quotas.put_back(user, allocation.tuple.client.ip());
             return false;
         }
-        if self.by_tuple.get(&allocation.tuple) == Some(&index) {
-            self.by_tuple.remove(&allocation.tuple);
-        }
-        self.by_tuple.insert(tuple, index);
+        self.by_tuple.remove(&allocation.tuple, index);
         allocation.tuple = tuple;
         allocation.path = path;
+        self.by_tuple.insert(&self.allocations, index);
         true
     }
 }

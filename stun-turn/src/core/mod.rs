@@ -9,6 +9,7 @@ mod mobility;
 mod relay;
 mod requests;
 mod tcp;
+mod tuple_table;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -30,6 +31,7 @@ use allocation::Allocation;
 pub use counters::Counters;
 use tcp::PeerConnections;
 pub use tcp::{ConnectionId, PeerSocketId};
+use tuple_table::TupleTable;
 
 /// What the driver tells the state machine.
 #[derive(Debug, Clone, Copy)]
@@ -274,6 +276,34 @@ enum Service {
     Draining { alternate_v4: Option<SocketAddr>, alternate_v6: Option<SocketAddr> },
 }
 
+/// Finds allocations by the name of a relay's socket. Names are small numbers, so it is an array.
+#[derive(Debug, Default)]
+struct RelayTable(Vec<u32>);
+
+impl RelayTable {
+    const NOBODY: u32 = u32::MAX;
+
+    fn find(&self, relay: RelayId) -> Option<usize> {
+        self.0.get(relay.0 as usize).filter(|index| **index != Self::NOBODY).map(|index| *index as usize)
+    }
+
+    fn insert(&mut self, relay: RelayId, index: usize) {
+        let at = relay.0 as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Self::NOBODY);
+        }
+        if let Some(slot) = self.0.get_mut(at) {
+            *slot = u32::try_from(index).unwrap_or(Self::NOBODY);
+        }
+    }
+
+    fn remove(&mut self, relay: RelayId) {
+        if let Some(slot) = self.0.get_mut(relay.0 as usize) {
+            *slot = Self::NOBODY;
+        }
+    }
+}
+
 /// What is the same for all shards of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
@@ -313,10 +343,9 @@ pub struct Turn {
     rates: Option<RateTable>,
     service: Service,
     allocations: Slab<Allocation>,
-    by_tuple: HashMap<FiveTuple, usize, FixedState>,
+    by_tuple: TupleTable,
     by_port: HashMap<u16, usize, FixedState>,
-    /// Indexed by `RelayId`.
-    by_relay: Vec<Option<usize>>,
+    by_relay: RelayTable,
     openings: Slab<Opening>,
     connections: PeerConnections,
     deadlines: BinaryHeap<Reverse<(Instant, usize, u64)>>,
@@ -342,9 +371,9 @@ impl Turn {
             rates,
             service: Service::Open,
             allocations: Slab::new(),
-            by_tuple: HashMap::with_hasher(hasher.clone()),
+            by_tuple: TupleTable::new(hasher.clone()),
             by_port: HashMap::with_hasher(hasher),
-            by_relay: Vec::new(),
+            by_relay: RelayTable::default(),
             openings: Slab::new(),
             connections: PeerConnections::default(),
             deadlines: BinaryHeap::new(),
@@ -425,7 +454,7 @@ impl Turn {
 
     /// Whether `tuple` has an allocation.
     pub fn has_allocation(&self, tuple: &FiveTuple) -> bool {
-        self.by_tuple.contains_key(tuple)
+        self.allocation_of(tuple).is_some()
     }
 
     /// Takes no more allocations; clients are sent to an alternate server of their family when there is one. What exists goes on.
@@ -528,13 +557,18 @@ impl Turn {
         z ^ (z >> 31)
     }
 
+    /// The index of the allocation that `tuple` has.
+    fn allocation_of(&self, tuple: &FiveTuple) -> Option<usize> {
+        self.by_tuple.find(&self.allocations, tuple)
+    }
+
     /// A client's connection has ended: so has its allocation, unless it may come back on another (RFC 8016).
     fn disconnect(&mut self, tuple: FiveTuple) {
-        let Some(&index) = self.by_tuple.get(&tuple) else { return };
+        let Some(index) = self.allocation_of(&tuple) else { return };
         match self.allocations.get_mut(index) {
             Some(allocation) if allocation.ticket.is_some() => {
                 allocation.path = PathId::NOWHERE;
-                self.by_tuple.remove(&tuple);
+                self.by_tuple.remove(&tuple, index);
             }
             _ => self.remove(index),
         }
@@ -543,9 +577,7 @@ impl Turn {
     /// Ends an allocation and closes what belongs to it.
     fn remove(&mut self, index: usize) {
         let Some(allocation) = self.allocations.try_remove(index) else { return };
-        if self.by_tuple.get(&allocation.tuple) == Some(&index) {
-            self.by_tuple.remove(&allocation.tuple);
-        }
+        self.by_tuple.remove(&allocation.tuple, index);
         for relay in allocation.relays() {
             self.close_relay(relay);
         }
@@ -559,9 +591,7 @@ impl Turn {
 
     fn close_relay(&mut self, relay: allocation::Relay) {
         self.by_port.remove(&relay.bound.port());
-        if let Some(slot) = self.by_relay.get_mut(relay.id.0 as usize) {
-            *slot = None;
-        }
+        self.by_relay.remove(relay.id);
         self.outputs.push_back(Output::CloseRelay { relay: relay.id });
     }
 }

@@ -31,7 +31,7 @@ impl Turn {
             self.counters.malformed += 1;
             return None;
         };
-        let Some(&index) = self.by_tuple.get(&tuple) else {
+        let Some(index) = self.allocation_of(&tuple) else {
             self.counters.dropped_without_permission += 1;
             return None;
         };
@@ -58,7 +58,7 @@ impl Turn {
             self.counters.malformed += 1;
             return None;
         };
-        let Some(&index) = self.by_tuple.get(&tuple) else {
+        let Some(index) = self.allocation_of(&tuple) else {
             self.counters.dropped_without_permission += 1;
             return None;
         };
@@ -87,7 +87,7 @@ impl Turn {
         from: SocketAddr,
         payload: &'a [u8],
     ) -> Option<Relayed<'a>> {
-        let index = self.by_relay.get(relay.0 as usize).copied().flatten()?;
+        let index = self.by_relay.find(relay)?;
         let allocation = self.allocations.get(index)?;
         let Some(&permission) = allocation.permission(now, from.ip()) else {
             self.counters.dropped_without_permission += 1;
@@ -122,13 +122,24 @@ impl Turn {
         self.deliver(now, index, from, payload)
     }
 
-    /// Whether a peer may be sent to, when the verdict about its address is known.
+    /// Whether a peer may be sent datagrams, when the verdict about its address is known.
     pub(super) fn allows_port(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
-        let directory = &self.shared.directory;
-        let media = self.shared.media.as_ref();
-        self.shared.settings.policy.allows_port(verdict, peer, || {
-            directory.owner(peer.port()).is_some() || media.is_some_and(|media| media.serves(peer))
-        })
+        let policy = &self.shared.settings.policy;
+        // Before the services are looked at: theirs may be the same port over TCP.
+        let is_media = match verdict {
+            AddressVerdict::Denied => false,
+            AddressVerdict::Own => self.is_media(peer),
+            AddressVerdict::Allowed => {
+                (policy.is_own(peer.ip()) || peer.ip().is_loopback()) && self.is_media(peer)
+            }
+        };
+        is_media
+            || policy.allows_media(verdict, peer)
+            || policy.allows_port(verdict, peer, || self.shared.directory.owner(peer.port()).is_some())
+    }
+
+    fn is_media(&self, peer: SocketAddr) -> bool {
+        self.shared.media.as_ref().is_some_and(|media| media.serves(peer))
     }
 
     fn route<'a>(
@@ -140,19 +151,24 @@ impl Turn {
         dont_fragment: bool,
         payload: &'a [u8],
     ) -> Option<Relayed<'a>> {
-        let relay = self.allocations.get(index)?.relay(AddressFamily::of(peer.ip()))?;
+        let allocation = self.allocations.get(index)?;
+        let family = AddressFamily::of(peer.ip());
+        let relay = allocation.relay_id(family)?;
         let route = if is_own { self.own_route(peer) } else { Route::Socket };
         self.counters.packets_to_peers += 1;
         self.counters.bytes_to_peers += payload.len() as u64;
         match route {
-            Route::Socket => Some(Relayed::ToPeer { relay: relay.id, peer, dont_fragment, payload }),
-            Route::Relay(shard) if shard == self.shard => {
-                self.relay_locally(now, peer, relay.public, payload)
+            Route::Socket => Some(Relayed::ToPeer { relay, peer, dont_fragment, payload }),
+            Route::Relay(shard) => {
+                let from = allocation.relay(family)?.public;
+                if shard == self.shard {
+                    return self.relay_locally(now, peer, from, payload);
+                }
+                Some(Relayed::ToShard { shard, to: peer, from, payload })
             }
-            Route::Relay(shard) => Some(Relayed::ToShard { shard, to: peer, from: relay.public, payload }),
             Route::Media => {
                 self.counters.packets_in_process += 1;
-                Some(Relayed::ToMedia { to: peer, from: relay.public, payload })
+                Some(Relayed::ToMedia { to: peer, from: allocation.relay(family)?.public, payload })
             }
         }
     }
@@ -161,10 +177,7 @@ impl Turn {
         if let Some(shard) = self.shared.directory.owner(peer.port()) {
             return Route::Relay(shard);
         }
-        match &self.shared.media {
-            Some(media) if media.serves(peer) => Route::Media,
-            _ => Route::Socket,
-        }
+        if self.is_media(peer) { Route::Media } else { Route::Socket }
     }
 
     /// Hands a packet to the client of an allocation that has a permission for its sender.

@@ -25,7 +25,7 @@ impl Turn {
         request: &Request<'_>,
     ) -> Option<(Verified, usize)> {
         let (verified, username) = self.authenticate(now, tuple, path, request)?;
-        let found = self.by_tuple.get(&tuple).and_then(|&index| Some((index, self.allocations.get(index)?)));
+        let found = self.allocation_of(&tuple).and_then(|index| Some((index, self.allocations.get(index)?)));
         match found {
             None => {
                 self.refuse(&verified, 437);

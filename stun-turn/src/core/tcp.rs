@@ -104,7 +104,7 @@ impl Turn {
             (_, Err(code)) => Err(code),
             // Media in this process does not speak TCP, and relays of UDP neither: only holes lead to own addresses.
             (_, Ok(AddressVerdict::Own)) => Err(403),
-            (_, Ok(verdict)) if !self.allows_port(verdict, peer) => Err(403),
+            (_, Ok(verdict)) if !self.shared.settings.policy.allows_port(verdict, peer, || false) => Err(403),
             (Some(_), _) if self.connections.has_peer(index, peer) => Err(446),
             (Some(_), _) if self.connections.count(index) >= self.shared.settings.limits.channels => Err(508),
             (Some(relay), _) => Ok(relay),
@@ -148,7 +148,7 @@ impl Turn {
         socket: PeerSocketId,
         from: SocketAddr,
     ) {
-        let index = self.by_relay.get(relay.0 as usize).copied().flatten();
+        let index = self.by_relay.find(relay);
         let limit = self.shared.settings.limits.channels;
         let known = index.and_then(|index| Some((index, self.allocations.get(index)?))).filter(
             |(index, allocation)| {
@@ -183,7 +183,7 @@ impl Turn {
     ) {
         let Some((verified, username)) = self.authenticate(now, tuple, path, request) else { return };
         let id = request.connection_id().ok().flatten().map(ConnectionId);
-        let has_allocation = self.by_tuple.contains_key(&tuple);
+        let has_allocation = self.has_allocation(&tuple);
         let allocations = &self.allocations;
         let found = id.and_then(|id| self.connections.by_id.get_mut(&id)).filter(|connection| {
             allocations.get(connection.allocation).is_some_and(|allocation| *allocation.username == *username)

@@ -32,6 +32,14 @@ impl Listener {
         Self { transport: Transport::Udp, address }
     }
 
+    /// Whether plain datagrams to `address` come in here.
+    pub(super) fn hears(&self, address: SocketAddr) -> bool {
+        let (ip, own) = (address.ip(), self.address.ip());
+        self.transport == Transport::Udp
+            && address.port() == self.address.port()
+            && (own == ip || own.is_unspecified() && own.is_ipv4() == ip.is_ipv4())
+    }
+
     /// TCP on `address`.
     pub fn tcp(address: SocketAddr) -> Self {
         Self { transport: Transport::Tcp, address }

@@ -6,8 +6,9 @@ use super::clock;
 
 /// From this rate on, in packets a second, waiting for company pays.
 const BUSY_RATE: f64 = 4_000.0;
-/// As many packets in one turn of the loop are company enough.
-const FULL_TURN: u64 = 64;
+/// As many packets in one turn of the loop are company enough. A wave that one wait has gathered is over then, and a second wait would
+/// only cost a timer.
+const FULL_TURN: u64 = 32;
 
 /// Decides whether to wait a little before the next turn, so that one wake-up serves many packets.
 pub struct Pace {

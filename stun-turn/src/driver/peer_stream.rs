@@ -47,7 +47,7 @@ impl Worker {
         connection: ConnectionId,
     ) {
         let local = match self.relays.get(relay.0 as usize) {
-            Some(RelaySocket::Tcp { local, .. }) => Some(*local),
+            Some(RelaySocket::Tcp(relay)) => Some(relay.local),
             _ => None,
         };
         let socket = local.and_then(|local| connect_from(local, peer).ok());
@@ -59,8 +59,8 @@ impl Worker {
     }
 
     pub(super) fn accept_peers(&mut self, now: Instant, index: u32) {
-        while let Some(RelaySocket::Tcp { socket, .. }) = self.relays.get(index as usize) {
-            let Ok((socket, from)) = socket.accept() else { return };
+        while let Some(RelaySocket::Tcp(listener)) = self.relays.get(index as usize) {
+            let Ok((socket, from)) = listener.socket.accept() else { return };
             if socket.set_nonblocking(true).is_err() {
                 continue;
             }

@@ -49,8 +49,8 @@ impl PortPool {
         is_even: bool,
         random: u64,
     ) -> Result<Opened<UdpSocket>, OpenError> {
-        self.open(shard, random, |port| {
-            if is_even && port % 2 != 0 { None } else { Some(bind_udp(SocketAddr::new(address, port))) }
+        self.open(address, shard, random, |bound| {
+            if is_even && bound.port() % 2 != 0 { None } else { Some(bind_udp(bound)) }
         })
     }
 
@@ -61,7 +61,7 @@ impl PortPool {
         shard: u8,
         random: u64,
     ) -> Result<Opened<TcpListener>, OpenError> {
-        self.open(shard, random, |port| Some(bind_tcp(SocketAddr::new(address, port))))
+        self.open(address, shard, random, |bound| Some(bind_tcp(bound)))
     }
 
     /// Opens an even port and holds the next one under a token.
@@ -74,12 +74,13 @@ impl PortPool {
         token: [u8; 8],
     ) -> Result<Opened<UdpSocket>, OpenError> {
         let mut held = None;
-        let opened = self.open(shard, random, |port| {
+        let opened = self.open(address, shard, random, |bound| {
+            let port = bound.port();
             let next = port.checked_add(1).filter(|next| port % 2 == 0 && self.range.contains(next))?;
             if !self.directory.reserve(next) {
                 return None;
             }
-            match (bind_udp(SocketAddr::new(address, port)), bind_udp(SocketAddr::new(address, next))) {
+            match (bind_udp(bound), bind_udp(SocketAddr::new(address, next))) {
                 (Ok(socket), Ok(second)) => {
                     held = Some((second, SocketAddr::new(address, next)));
                     Some(Ok(socket))
@@ -132,33 +133,30 @@ impl PortPool {
 
     fn open<S>(
         &self,
+        address: IpAddr,
         shard: u8,
         random: u64,
-        mut bind: impl FnMut(u16) -> Option<io::Result<S>>,
-    ) -> Result<Opened<S>, OpenError>
-    where
-        S: LocalAddress,
-    {
+        mut bind: impl FnMut(SocketAddr) -> Option<io::Result<S>>,
+    ) -> Result<Opened<S>, OpenError> {
         let (low, high) = (u64::from(*self.range.start()), u64::from(*self.range.end()));
         let size = (high + 1).saturating_sub(low);
         let attempts =
             (0..size).filter_map(|step| u16::try_from(low + (random.wrapping_add(step)) % size).ok());
         for port in attempts {
-            if !self.directory.reserve(port) {
+            // Port 0 would be another one once it is bound.
+            if port == 0 || !self.directory.reserve(port) {
                 continue;
             }
-            let error = match bind(port) {
+            let bound = SocketAddr::new(address, port);
+            let error = match bind(bound) {
                 None => {
                     self.directory.release(port);
                     continue;
                 }
-                Some(Ok(socket)) => match socket.local_address() {
-                    Ok(bound) => {
-                        self.directory.assign(port, shard);
-                        return Ok(Opened { socket, bound });
-                    }
-                    Err(error) => error,
-                },
+                Some(Ok(socket)) => {
+                    self.directory.assign(port, shard);
+                    return Ok(Opened { socket, bound });
+                }
                 Some(Err(error)) => error,
             };
             self.directory.release(port);
@@ -175,23 +173,6 @@ impl PortPool {
             }
         }
         Err(OpenError::Exhausted)
-    }
-}
-
-/// Sockets that know where they are bound.
-pub(super) trait LocalAddress {
-    fn local_address(&self) -> io::Result<SocketAddr>;
-}
-
-impl LocalAddress for UdpSocket {
-    fn local_address(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
-    }
-}
-
-impl LocalAddress for TcpListener {
-    fn local_address(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
     }
 }
 

@@ -299,11 +299,8 @@ fn open_listeners(config: &Config, tls: &TlsContext, shards: u8) -> Result<Vec<S
         }
     }
     if let Some(discovery) = config.features.behaviour_discovery {
-        let (a, b) = (discovery.primary, discovery.alternate);
-        for address in [a, SocketAddr::new(a.ip(), b.port()), SocketAddr::new(b.ip(), a.port()), b] {
-            let is_open = groups.iter().flatten().any(|group: &SocketGroup| {
-                group.listener.address == address && !group.listener.transport.is_stream()
-            });
+        for address in discovery.addresses() {
+            let is_open = groups.iter().flatten().any(|group: &SocketGroup| group.listener.hears(address));
             if !is_open {
                 groups.push(open_group(Listener::udp(address), shards));
             }

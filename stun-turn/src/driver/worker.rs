@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::clock;
+use super::config::Listener;
 use super::connections::Connections;
 use super::dtls::{Associations, VERSION_ALERT, is_outdated_hello};
 use super::egress::Egress;
@@ -113,16 +114,29 @@ pub(super) struct UdpListener {
     pub(super) transport: Transport,
 }
 
+impl UdpListener {
+    /// Whether plain datagrams to `address` come in here.
+    fn hears(&self, address: SocketAddr) -> bool {
+        Listener { transport: self.transport, address: self.local }.hears(address)
+    }
+}
+
 /// A TCP socket that clients connect to.
 pub(super) struct StreamListener {
     pub(super) socket: TcpListener,
     pub(super) transport: Transport,
 }
 
-/// A relay's socket.
+/// A relay's socket. Small, because there are thousands of them and each packet looks one up.
 pub(super) enum RelaySocket {
     Udp { socket: UdpSocket, port: u16, dont_fragment: bool },
-    Tcp { socket: TcpListener, local: SocketAddr },
+    Tcp(Box<TcpRelay>),
+}
+
+/// The listener of a TCP relay.
+pub(super) struct TcpRelay {
+    pub(super) socket: TcpListener,
+    pub(super) local: SocketAddr,
 }
 
 /// What every shard shares with the others and with the handles.
@@ -305,7 +319,7 @@ impl Worker {
         for _ in 0..SOCKET_BUDGET {
             let socket = match self.relays.get(index as usize) {
                 Some(RelaySocket::Udp { socket, .. }) => socket,
-                Some(RelaySocket::Tcp { .. }) => return self.accept_peers(now, index),
+                Some(RelaySocket::Tcp(_)) => return self.accept_peers(now, index),
                 None => return,
             };
             // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
@@ -386,7 +400,7 @@ impl Worker {
                     Path::Dtls(index) => self.send_dtls(index, &message),
                 },
                 Output::TransmitFrom { server, client, message } => {
-                    let found = self.udp.iter().position(|listener| listener.local == server);
+                    let found = self.udp.iter().position(|listener| listener.hears(server));
                     if let Some(index) = found {
                         self.send_udp(index, client, server.ip(), [&message, &[], &[]]);
                     }
@@ -462,7 +476,7 @@ impl Worker {
             self.hub.ports.release(bound.port());
             return Err(OpenError::Exhausted);
         }
-        entry.insert(RelaySocket::Tcp { socket, local: bound });
+        entry.insert(RelaySocket::Tcp(Box::new(TcpRelay { socket, local: bound })));
         Ok(OpenedRelay { id, bound })
     }
 
@@ -471,7 +485,7 @@ impl Worker {
         self.egress.flush();
         let port = match self.relays.try_remove(relay.0 as usize) {
             Some(RelaySocket::Udp { port, .. }) => port,
-            Some(RelaySocket::Tcp { local, .. }) => local.port(),
+            Some(RelaySocket::Tcp(relay)) => relay.local.port(),
             None => return,
         };
         self.hub.ports.release(port);

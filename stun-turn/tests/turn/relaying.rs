@@ -233,8 +233,11 @@ impl RelayPeer for Media {
 #[test]
 fn the_media_server_of_the_process_needs_no_socket() {
     let media: Arc<dyn RelayPeer> = Arc::new(Media::default());
+    let mut settings = settings();
+    // A service over TCP may have the same port number.
+    settings.policy.own_services = vec!["0.0.0.0:7000".parse().unwrap()];
     let shared = Shared {
-        settings: Arc::new(settings()),
+        settings: Arc::new(settings),
         nonce_secret: [7; 32],
         media: Some(media),
         ..Shared::default()

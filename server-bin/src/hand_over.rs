@@ -1,0 +1,40 @@
+//! Packets between the relay and the media server of this process, which touch no socket on their way.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use sfu::SfuHandle;
+use stun_turn::{Handle, RelayPeer};
+
+/// The media server, as the relay sees it.
+pub(crate) struct MediaBehindRelay {
+    pub(crate) sfu: SfuHandle,
+    /// What clients are told.
+    pub(crate) candidates: Vec<SocketAddr>,
+}
+
+impl fmt::Debug for MediaBehindRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaBehindRelay").field("candidates", &self.candidates).finish_non_exhaustive()
+    }
+}
+
+impl RelayPeer for MediaBehindRelay {
+    fn serves(&self, address: SocketAddr) -> bool {
+        self.candidates.contains(&address)
+    }
+
+    fn deliver(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+        self.sfu.deliver(from, to, payload);
+    }
+}
+
+/// The relay, as the media server sees it.
+pub(crate) struct RelayBeforeMedia(pub(crate) Handle);
+
+impl sfu::Relay for RelayBeforeMedia {
+    fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        // A relay that is gone, or has too much to do, loses it as a network would.
+        let _ = self.0.send_to_relay(from, to, datagram);
+    }
+}
