@@ -42,6 +42,18 @@ impl TokenBucket {
         looked_at.millitokens + 1000 >= u64::from(burst) * 1000
     }
 
+    /// As [`Self::is_full`], for rates below one in a second.
+    pub fn is_full_slow(&self, now: Timestamp, burst: u32, every: Duration) -> bool {
+        let mut looked_at = *self;
+        let _ = looked_at.take_slow(now, burst, every);
+        looked_at.millitokens + 1000 >= u64::from(burst) * 1000
+    }
+
+    /// Puts a token back that was taken for nothing.
+    pub fn give_back(&mut self, burst: u32) {
+        self.millitokens = (self.millitokens + 1000).min(u64::from(burst) * 1000);
+    }
+
     /// As [`Self::take`], for rates below one in a second: a token every `every`.
     pub fn take_slow(&mut self, now: Timestamp, burst: u32, every: Duration) -> Result<(), u64> {
         let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -13,7 +13,8 @@
 //! use std::sync::{Arc, Mutex};
 //! use signaling_core::{
 //!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
-//!     NewConnection, NoIceServers, NoMedia, NoStore, Offer, Outbound, RequestId, Rules, ServerKey, Shard, Timestamp,
+//!     NewConnection, NoIceServers, NoMedia,
+//!     NoObserver, NoStore, Offer, Outbound, RequestId, Rules, ServerKey, Shard, Timestamp,
 //!     TransportKind, testing::SeededEntropy,
 //! };
 //!
@@ -35,6 +36,7 @@
 //!         codec: codec.clone(),
 //!         media: Box::new(NoMedia),
 //!         store: Box::new(NoStore),
+//!         observer: Box::new(NoObserver),
 //!         entropy: Box::new(SeededEntropy::new(1)), // a driver takes the system's
 //!         ice: Arc::new(NoIceServers),
 //!         features: Arc::new([]),
@@ -75,6 +77,7 @@ mod limits;
 mod live;
 mod log;
 mod media;
+pub mod meeting;
 pub mod message;
 pub mod room;
 mod sealed;
@@ -98,6 +101,7 @@ pub use session::{NewConnection, TransportKind};
 pub use shard::{Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
 pub use time::Timestamp;
 pub use traits::{
-    Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MessageCodec, NoIceServers, NoMedia,
-    NoStore, Offer, OpenAuthenticator, Outbound, Placement, RequestId, RoomStore, SingleNode, WallClock,
+    ApiKeys, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,
+    MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore, Offer,
+    OpenAuthenticator, Outbound, Placement, RequestId, RoomObserver, RoomStore, Scope, SingleNode, WallClock,
 };

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::live::LiveRoom;
-use crate::message::{EndReason, Join, Name, RoomView, TopologyChoice};
-use crate::room::{Admission, MediaTerms, Pass, Room, RoomInput, RoomRecord, Rules};
+use crate::message::{EndReason, Join, Name, PeerView, RoomView, TopologyChoice};
+use crate::room::{Admission, MediaTerms, Member, Pass, Room, RoomInput, RoomRecord, Rules};
 use crate::session::NewConnection;
 use crate::{
     Code, ConnectionId, Entropy, Envelope, Frame, Grant, HostClaims, IceProvider, LifeId, MediaEvent,
-    MediaPlane, MessageCodec, PeerId, Refusal, RequestId, RoomId, RoomStore, ServerKey, SessionClaims,
-    SessionId, Timestamp, Unreadable,
+    MediaPlane, MessageCodec, PeerId, Refusal, RequestId, RoomId, RoomObserver, RoomStore, ServerKey,
+    SessionClaims, SessionId, Timestamp, Unreadable,
 };
 
 /// What a shard works with.
@@ -23,6 +23,8 @@ pub struct Environment {
     pub media: Box<dyn MediaPlane>,
     /// Keeps of rooms what must outlive the process.
     pub store: Box<dyn RoomStore>,
+    /// Is told what happens in the rooms of meetings.
+    pub observer: Box<dyn RoomObserver>,
     /// Ids and nonces.
     pub entropy: Box<dyn Entropy>,
     /// STUN and TURN servers for those who join.
@@ -103,6 +105,17 @@ pub enum StreamRefusal {
     Replaced,
     /// There is nothing to stream.
     Refused(Refusal),
+}
+
+/// Where the room of a join comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It was there.
+    Found,
+    /// The join made it, and is its host.
+    Join,
+    /// It was arranged before, and is opened for this join.
+    Meeting,
 }
 
 /// The rooms of one shard, as one deterministic state machine.
@@ -220,12 +233,14 @@ impl Shard {
         if join.token.is_some() && host_token.is_none() && !grant.token_known {
             return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
         }
-        let is_current =
-            |claims: &HostClaims| self.rooms.get(room).is_some_and(|live| live.room.life() == claims.life);
+        let arranged = grant.arranged.as_deref().filter(|record| record.room == *room);
+        let life = self.rooms.get(room).map(|live| live.room.life()).or(arranged.map(|record| record.life));
+        let is_current = |claims: &HostClaims| life == Some(claims.life);
         if grant.hosts_only && !host_token.as_ref().is_some_and(is_current) {
             return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
         }
-        let made_it = self.find_or_open(now, join, grant)?;
+        let origin = self.find_or_open(now, join, grant)?;
+        let made_it = origin == Origin::Join;
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(Refusal::new(Code::Internal, "the room is not there"));
         };
@@ -254,7 +269,7 @@ impl Shard {
         };
         let joined =
             live.join(now, &mut self.env, admission, made_it, join.reached_at.as_deref(), connection);
-        if joined.is_err() && made_it {
+        if joined.is_err() && origin != Origin::Found {
             // A join that is refused makes no room either.
             self.rooms.remove(room);
             self.env.store.forget(room);
@@ -264,11 +279,15 @@ impl Shard {
         joined.map(|welcome| (seat, welcome))
     }
 
-    /// Sees to it that the room is there; says whether this made it.
-    fn find_or_open(&mut self, now: Timestamp, join: &Join, grant: &Grant) -> Result<bool, Refusal> {
+    /// Sees to it that the room is there.
+    fn find_or_open(&mut self, now: Timestamp, join: &Join, grant: &Grant) -> Result<Origin, Refusal> {
         let room = &join.room;
         if self.rooms.contains_key(room) {
-            return Ok(false);
+            return Ok(Origin::Found);
+        }
+        if let Some(arranged) = grant.arranged.as_deref().filter(|record| record.room == *room) {
+            self.open(now, &RoomRecord { created_at: now, entered: true, ..arranged.clone() })?;
+            return Ok(Origin::Meeting);
         }
         let ended = || Refusal::new(Code::RoomEnded, "the room is over");
         if room.is_made_by(&self.env.rules.key) || self.resting.get(room).is_some_and(|until| *until > now) {
@@ -292,7 +311,7 @@ impl Shard {
         record.entered = true;
         record.had_host = true;
         self.open(now, &record)?;
-        Ok(true)
+        Ok(Origin::Join)
     }
 
     /// Takes a session up again, with its room if the server has forgotten both.
@@ -308,10 +327,13 @@ impl Shard {
         }
         let room = &claims.room;
         match self.rooms.get(room) {
-            Some(live) if live.room.life() == claims.life => {}
+            Some(live)
+                if live.room.life() == claims.life
+                    && live.room.created_at().as_millis() == claims.created_at_ms => {}
             // Another life of the name: the one of the secret is over.
             Some(_) => return Err(Refusal::new(Code::RoomEnded, "the room is over")),
-            None if self.resting.contains_key(room) => {
+            // Rooms of the server's own making are kept while they live: one that is not there is over.
+            None if self.resting.contains_key(room) || room.is_made_by(&self.env.rules.key) => {
                 return Err(Refusal::new(Code::RoomEnded, "the room is over"));
             }
             None => {
@@ -407,6 +429,15 @@ impl Shard {
         }
     }
 
+    /// The meeting that a room was arranged for has been changed; whether the room is there.
+    pub fn arrange(&mut self, now: Timestamp, record: Box<RoomRecord>) -> bool {
+        let room = record.room.clone();
+        let Some(live) = self.rooms.get_mut(&room) else { return false };
+        live.input(now, &mut self.env, RoomInput::Arrange(record));
+        self.after(now, &room);
+        true
+    }
+
     /// Ends a room from outside.
     pub fn end_room(&mut self, now: Timestamp, room: &RoomId, reason: EndReason) -> bool {
         let Some(live) = self.rooms.get_mut(room) else { return false };
@@ -420,6 +451,12 @@ impl Shard {
         let live = self.rooms.get(room)?;
         let (peers, viewers) = live.counts();
         Some(RoomSummary { room: live.room.view(), life: live.room.life(), peers, viewers })
+    }
+
+    /// Who is in a room, viewers too.
+    pub fn people(&self, room: &RoomId) -> Option<Vec<PeerView>> {
+        let live = self.rooms.get(room)?;
+        Some(live.room.joined().map(Member::view).collect())
     }
 
     /// How many rooms there are.

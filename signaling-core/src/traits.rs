@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
+use crate::meeting::{Happening, MeetingCode};
 use crate::message::{IceServers, Join, Reply, Role, ServerEvent};
 use crate::room::RoomRecord;
-use crate::{Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, Timestamp, Unreadable};
+use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, Timestamp, Unreadable};
 
 /// The wall clock. Its readings never go backwards within a process.
 pub trait WallClock: Send + Sync {
@@ -105,6 +108,8 @@ pub struct Grant {
     pub may_create: bool,
     /// Whether the join's token was one of the authenticator's. Any other must be a host token of the room.
     pub token_known: bool,
+    /// The room of a meeting, to be opened when it is not there.
+    pub arranged: Option<Arc<RoomRecord>>,
     /// Good only if the join's token proves to be a host token of the room as it is now.
     pub hosts_only: bool,
 }
@@ -143,6 +148,107 @@ pub trait RoomStore: Send {
     fn save(&mut self, record: &RoomRecord);
     /// Forgets a room.
     fn forget(&mut self, room: &RoomId);
+}
+
+/// Knows the rooms that were arranged for meetings, open or not.
+#[async_trait]
+pub trait MeetingDirectory: Send + Sync {
+    /// The room of the meeting with this code, as it is to be opened; `None` when there never was one, and a refusal
+    /// (`room-ended`) when the meeting is over.
+    async fn by_code(&self, code: MeetingCode) -> Result<Option<RoomRecord>, Refusal>;
+    /// As [`Self::by_code`], by the room's own name.
+    async fn by_room(&self, room: &RoomId) -> Result<Option<RoomRecord>, Refusal>;
+}
+
+/// No meetings: every code is unknown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoMeetings;
+
+#[async_trait]
+impl MeetingDirectory for NoMeetings {
+    async fn by_code(&self, _code: MeetingCode) -> Result<Option<RoomRecord>, Refusal> {
+        Ok(None)
+    }
+
+    async fn by_room(&self, _room: &RoomId) -> Result<Option<RoomRecord>, Refusal> {
+        Ok(None)
+    }
+}
+
+/// Is told what happens in the rooms of meetings. Must not block, and may forget: a room waits for nobody.
+pub trait RoomObserver: Send {
+    /// Something happened.
+    fn happened(&mut self, happening: Happening);
+}
+
+/// Looks away.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl RoomObserver for NoObserver {
+    fn happened(&mut self, _happening: Happening) {}
+}
+
+/// What a key of the server's own HTTP interface opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// `meetings:read`
+    MeetingsRead,
+    /// `meetings:write`, which includes reading.
+    MeetingsWrite,
+    /// `rooms`: see live rooms, end them, mint join tokens.
+    Rooms,
+    /// `recordings`
+    Recordings,
+    /// `admin`: everything, of everybody.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 5] =
+        [Self::MeetingsRead, Self::MeetingsWrite, Self::Rooms, Self::Recordings, Self::Admin];
+
+    /// As it stands on command lines and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MeetingsRead => "meetings:read",
+            Self::MeetingsWrite => "meetings:write",
+            Self::Rooms => "rooms",
+            Self::Recordings => "recordings",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Whether a key with this scope may do what needs `other`.
+    pub fn includes(self, other: Self) -> bool {
+        self == other || self == Self::Admin || (self == Self::MeetingsWrite && other == Self::MeetingsRead)
+    }
+}
+
+/// Knows the keys of the HTTP interface.
+#[async_trait]
+pub trait ApiKeys: Send + Sync {
+    /// Whether the bearer is a key at all; others are tokens of other kinds.
+    fn is_key(&self, bearer: &str) -> bool;
+    /// Nothing when the key is good for the scope; else `unauthorized` (unknown, revoked), `forbidden` (another scope) or
+    /// `overloaded` (nobody can look it up at present).
+    async fn check(&self, bearer: &str, scope: Scope) -> Result<(), Refusal>;
+}
+
+/// A server without keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoApiKeys;
+
+#[async_trait]
+impl ApiKeys for NoApiKeys {
+    fn is_key(&self, _bearer: &str) -> bool {
+        false
+    }
+
+    async fn check(&self, _bearer: &str, _scope: Scope) -> Result<(), Refusal> {
+        Err(Refusal::new(Code::Unauthorized, "this server has no API keys"))
+    }
 }
 
 /// Where a room lives, when there are several nodes.

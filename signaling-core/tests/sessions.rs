@@ -8,8 +8,8 @@ use serde_json::Value;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
-    NewConnection, NoIceServers, NoMedia, NoStore, Offer, Outbound, RequestId, Rules, Seat, ServerKey, Shard,
-    Timestamp, TransportKind,
+    NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RequestId, Rules, Seat,
+    ServerKey, Shard, Timestamp, TransportKind,
 };
 
 #[derive(Clone, Default)]
@@ -52,6 +52,7 @@ impl Server {
             media: Box::new(NoMedia),
             store: Box::new(NoStore),
             entropy: Box::new(SeededEntropy::new(1)),
+            observer: Box::new(NoObserver),
             ice: Arc::new(NoIceServers),
             features: Arc::new([]),
         };

@@ -62,7 +62,7 @@ impl Gate {
 }
 
 /// What counts as one address.
-fn prefix(ip: IpAddr) -> IpAddr {
+pub(crate) fn prefix(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),

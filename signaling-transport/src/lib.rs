@@ -22,6 +22,7 @@
 mod caller;
 mod driver;
 mod gate;
+mod guesses;
 mod http;
 pub mod net;
 mod opening;
@@ -34,4 +35,4 @@ pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
 pub use gate::GateLimits;
 pub use http::Problem;
 pub use service::{Signaling, SignalingConfig, Transports};
-pub use tokens::{JoinTokens, KeyError, TokenKey};
+pub use tokens::{JoinTokens, KeyError, TokenKey, TokenMinter};

@@ -22,11 +22,9 @@ pub(crate) async fn first_message(
     request: Option<RequestId>,
 ) -> Result<Opened, Refusal> {
     match message {
-        ClientMessage::Join(mut join) => {
-            signaling.pass_gate(caller)?;
-            join.reached_at = caller.reached_at();
-            let grant = signaling.grant(&join)?;
-            signaling.hub().join(*join, grant, request).await
+        ClientMessage::Join(join) => {
+            let (join, grant) = signaling.admit(caller, *join).await?;
+            signaling.hub().join(join, grant, request).await
         }
         ClientMessage::Resume(resume) => {
             signaling.pass_gate(caller)?;

@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use signaling_core::meeting::MeetingCode;
 use signaling_core::message::{Join, Resume};
+use signaling_core::room::RoomRecord;
 use signaling_core::{
-    Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits, MediaPlane,
-    MessageCodec, NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, Refusal, RoomId, RoomStore,
-    Rules, ServerKey, SessionClaims, SingleNode, WallClock,
+    ApiKeys, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits, MediaPlane,
+    MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore,
+    OpenAuthenticator, Placement, Refusal, RoomId, RoomObserver, RoomStore, Rules, Scope, ServerKey,
+    SessionClaims, SingleNode, WallClock,
 };
 use tokio::task::JoinSet;
 
 use crate::caller::Caller;
 use crate::driver::{Hub, HubConfig};
 use crate::gate::{Gate, GateLimits};
+use crate::guesses::Guesses;
+use crate::tokens::TokenMinter;
 
 /// Which transports are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,14 @@ pub struct SignalingConfig {
     pub recorder: bool,
     /// The store of each shard's rooms.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
+    /// The rooms that were arranged for meetings.
+    pub meetings: Arc<dyn MeetingDirectory>,
+    /// Is told what happens in those.
+    pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
+    /// Keys of other programs, for `/api/v1/rooms`.
+    pub api_keys: Arc<dyn ApiKeys>,
+    /// Makes join tokens for those programs.
+    pub minter: Option<Arc<TokenMinter>>,
     /// Which shard serves which room.
     pub placement: Arc<dyn Placement>,
     /// Which transports are on.
@@ -80,6 +93,10 @@ impl SignalingConfig {
             http_media: None,
             recorder: false,
             store: Box::new(|| Box::new(NoStore)),
+            meetings: Arc::new(NoMeetings),
+            observer: Box::new(|| Box::new(NoObserver)),
+            api_keys: Arc::new(NoApiKeys),
+            minter: None,
             placement: Arc::new(SingleNode),
             transports: Transports::default(),
             allowed_origins: Vec::new(),
@@ -103,6 +120,10 @@ struct Inner {
     limits: Limits,
     key: ServerKey,
     authenticator: Arc<dyn Authenticator>,
+    meetings: Arc<dyn MeetingDirectory>,
+    guesses: Guesses,
+    api_keys: Arc<dyn ApiKeys>,
+    minter: Option<Arc<TokenMinter>>,
     transports: Transports,
     allowed_origins: Vec<String>,
     public_url: Option<String>,
@@ -140,6 +161,7 @@ impl Signaling {
                 shards: config.shards,
                 media: config.media.unwrap_or_else(|| Box::new(|| Box::new(NoMedia))),
                 store: config.store,
+                observer: config.observer,
             },
             &mut tasks,
         );
@@ -149,6 +171,10 @@ impl Signaling {
             limits,
             key,
             authenticator: config.authenticator,
+            meetings: config.meetings,
+            guesses: Guesses::default(),
+            api_keys: config.api_keys,
+            minter: config.minter,
             transports,
             allowed_origins: config.allowed_origins,
             public_url: config.public_url,
@@ -222,6 +248,62 @@ impl Signaling {
     /// Counts an attempt to open a session.
     pub(crate) fn pass_gate(&self, caller: &Caller) -> Result<(), Refusal> {
         self.inner.gate.pass(self.inner.hub.clock().now(), caller.ip)
+    }
+
+    /// What the hub is to be asked when somebody joins: a code has become the room that it stands for.
+    pub(crate) async fn admit(&self, caller: &Caller, mut join: Join) -> Result<(Join, Grant), Refusal> {
+        self.pass_gate(caller)?;
+        join.reached_at = caller.reached_at();
+        let arranged = self.arranged(caller, &join.room).await?;
+        if let Some(record) = &arranged {
+            join.room = record.room.clone();
+            join.create = false;
+        }
+        let grant = self.grant(&join)?;
+        Ok((join, Grant { arranged: arranged.map(Arc::new), ..grant }))
+    }
+
+    /// The room that was arranged for a meeting, if the name is its code or its own.
+    async fn arranged(&self, caller: &Caller, name: &RoomId) -> Result<Option<RoomRecord>, Refusal> {
+        let inner = &self.inner;
+        if let Some(code) = MeetingCode::parse(name.as_str()) {
+            let now = inner.hub.clock().now();
+            inner.guesses.begin(now, caller.ip)?;
+            let found = inner.meetings.by_code(code).await;
+            if !matches!(found, Ok(None)) {
+                inner.guesses.forgive(caller.ip);
+            }
+            return match found? {
+                Some(record) => Ok(Some(record)),
+                None => Err(Refusal::new(Code::NotFound, "there is no meeting with this code")),
+            };
+        }
+        // A room that is open needs no look-up: it goes on whatever happens to the store of meetings.
+        if !name.is_made_by(&inner.key) || inner.hub.summary(name.clone()).await?.is_some() {
+            return Ok(None);
+        }
+        inner.meetings.by_room(name).await
+    }
+
+    /// Nothing when the bearer is an API key with the scope.
+    pub(crate) async fn check_key(&self, bearer: Option<&str>, scope: Scope) -> Result<(), Refusal> {
+        let missing = || Refusal::new(Code::Unauthorized, "an API key is needed as bearer");
+        self.inner.api_keys.check(bearer.ok_or_else(missing)?, scope).await
+    }
+
+    /// Whether the bearer is an API key, good or not.
+    pub(crate) fn is_api_key(&self, bearer: &str) -> bool {
+        self.inner.api_keys.is_key(bearer)
+    }
+
+    /// Makes join tokens, if the server does.
+    pub(crate) fn minter(&self) -> Option<&TokenMinter> {
+        self.inner.minter.as_deref()
+    }
+
+    /// Refuses what comes from pages of other origins, as the wire protocol's own routes do.
+    pub fn guard(&self, router: Router) -> Router {
+        crate::http::guard(self, router)
     }
 
     /// What a join is granted before its room is asked. Host tokens are the room's own, and good whatever the

@@ -1,5 +1,7 @@
 //! Join tokens: JWTs (RFC 7519) by which another service says who may enter which room.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -8,8 +10,10 @@ use signaling_core::message::{Join, Role};
 use signaling_core::{Authenticator, Code, Grant, Refusal, RoomId, Timestamp};
 
 pub use self::key::{KeyError, TokenKey};
+pub use self::minter::TokenMinter;
 
 mod key;
+mod minter;
 
 /// How far another machine's clock may be ahead of this one's.
 const AHEAD_MS: f64 = 5_000.0;
@@ -18,6 +22,8 @@ const AHEAD_MS: f64 = 5_000.0;
 #[derive(Debug)]
 pub struct JoinTokens {
     keys: Vec<TokenKey>,
+    /// What the server itself has made is good as well.
+    minter: Option<Arc<TokenMinter>>,
     anonymous_rooms: bool,
 }
 
@@ -47,7 +53,13 @@ struct Claims {
 impl JoinTokens {
     /// Tokens signed with any of `keys` are good. `anonymous_rooms`: whether somebody without a token may make rooms.
     pub fn new(keys: Vec<TokenKey>, anonymous_rooms: bool) -> Self {
-        Self { keys, anonymous_rooms }
+        Self { keys, minter: None, anonymous_rooms }
+    }
+
+    /// Takes what `minter` makes as well.
+    #[must_use]
+    pub fn with_minter(self, minter: Arc<TokenMinter>) -> Self {
+        Self { minter: Some(minter), ..self }
     }
 
     /// The claims of a token that one of the keys has signed and that is good now.
@@ -65,7 +77,8 @@ impl JoinTokens {
             // Never by the token's word alone: a key is good for the one algorithm it was given for.
             key.algorithm() == header.alg && key.verifies(signed.as_bytes(), &signature)
         };
-        if !self.keys.iter().any(verifies) {
+        let own = self.minter.as_ref().map(|minter| minter.key());
+        if !self.keys.iter().chain(own).any(verifies) {
             return Err(refuse("is not signed by anybody trusted here"));
         }
         let claims: Claims = serde_json::from_slice(&claims)
@@ -84,7 +97,8 @@ impl JoinTokens {
 
 impl Authenticator for JoinTokens {
     fn authenticate(&self, now: Timestamp, join: &Join) -> Result<Grant, Refusal> {
-        if self.keys.is_empty() {
+        let unknown = || join.token.as_deref().is_none_or(|token| self.open(now, token).is_err());
+        if self.keys.is_empty() && unknown() {
             return Ok(Grant { may_create: self.anonymous_rooms, ..Grant::default() });
         }
         let token = join.token.as_deref();
@@ -94,7 +108,15 @@ impl Authenticator for JoinTokens {
         if room != join.room {
             return Err(Refusal::new(Code::Unauthorized, "the join token is for another room"));
         }
-        Ok(Grant { name, role, host, admitted: true, may_create: true, token_known: true, hosts_only: false })
+        Ok(Grant {
+            name,
+            role,
+            host,
+            admitted: true,
+            may_create: true,
+            token_known: true,
+            ..Grant::default()
+        })
     }
 
     fn may_make_room(&self, now: Timestamp, token: Option<&str>) -> Result<(), Refusal> {

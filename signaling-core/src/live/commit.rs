@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::LiveRoom;
+use crate::meeting::{Happening, RoomHappening};
 use crate::message::{LeaveReason, ServerEvent};
 use crate::room::{Audience, Effect, Entry, Fact, LobbyVerdict, RoomRecord};
 use crate::shard::Environment;
@@ -36,7 +37,13 @@ impl LiveRoom {
         let entry = Entry { id: self.room.last_id() + 1, at: now, fact };
         // Who leaves is described by the room as it was.
         let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
+        let happening =
+            if self.room.is_meeting() { RoomHappening::of(&entry.fact, &self.room) } else { None };
         self.room.replay(&entry);
+        if let Some(what) = happening {
+            let (room, life) = (self.room.id().clone(), self.room.life());
+            env.observer.happened(Happening { room, life, at: now, what });
+        }
         let event = farewell.unwrap_or_else(|| entry.event(&self.room));
         for demand in entry.demands(&self.room) {
             env.media.demand(self.room.id(), demand);

@@ -65,6 +65,11 @@ impl Room {
         let older = self.members().find(|member| {
             member.id == admission.peer || (member.client.is_some() && member.client == admission.client)
         });
+        let starts_at =
+            state.meeting.and_then(|meeting| meeting.starts_at).filter(|starts_at| *starts_at > now);
+        if let (Some(starts_at), Pass::None | Pass::Admitted) = (starts_at, admission.pass) {
+            return Err(Refusal::not_started(starts_at));
+        }
         let has_pass = admission.pass != Pass::None;
         if !has_pass {
             if state.settings.locked {

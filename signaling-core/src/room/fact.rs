@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallEnd, CallRecord, CallState, Change, ChatLine, LobbyVerdict, Member, Room, Settings};
+use super::{
+    CallEnd, CallRecord, CallState, Change, ChatLine, LobbyVerdict, Member, Room, RoomRecord, Settings,
+};
 use crate::message::{
     EndReason, Json, LeaveReason, PeerTarget, RecordingState, Role, ServerEvent, SignalBody, Switch,
     Topology, Track,
@@ -26,6 +28,7 @@ pub enum Fact {
     AppSent { from: PeerId, topic: Arc<str>, data: Json, to: Option<PeerId> },
     HostGranted { peer: PeerId },
     SettingsChanged(Settings),
+    Arranged(Box<RoomRecord>),
     Barred { session: SessionId, client: Option<Digest> },
     Muted { peer: PeerId, by: PeerId },
     TopologySwitching { to: Topology, epoch: u64, until: Timestamp },
@@ -135,7 +138,10 @@ impl Entry {
                 let (topic, data) = (Arc::clone(topic), data.clone());
                 Some((audience, ServerEvent::App { from: *from, topic, data, to: *to, at: self.at }))
             }
-            Fact::HostGranted { .. } | Fact::SettingsChanged(_) | Fact::ViewersCounted => room_updated(),
+            Fact::HostGranted { .. }
+            | Fact::SettingsChanged(_)
+            | Fact::Arranged(_)
+            | Fact::ViewersCounted => room_updated(),
             Fact::Muted { peer, by } => Some((Audience::One(*peer), ServerEvent::Muted { by: *by })),
             Fact::TopologySwitching { to, epoch, .. } => Some((
                 Audience::Everyone,
@@ -202,7 +208,11 @@ impl Entry {
     pub(crate) fn is_durable(&self) -> bool {
         matches!(
             self.fact,
-            Fact::SettingsChanged(_) | Fact::Barred { .. } | Fact::HostGranted { .. } | Fact::Ended { .. }
+            Fact::SettingsChanged(_)
+                | Fact::Arranged(_)
+                | Fact::Barred { .. }
+                | Fact::HostGranted { .. }
+                | Fact::Ended { .. }
         )
     }
 }

@@ -21,7 +21,7 @@ pub use call::{CallEnd, CallRecord, CallState};
 pub use chat::ChatLine;
 pub use fact::{Audience, Entry, Fact};
 pub use member::{Member, Standing};
-pub use record::RoomRecord;
+pub use record::{MeetingTerms, RoomRecord};
 pub use settings::{Change, LobbyVerdict, Rules, Settings};
 pub use state::RoomState;
 pub use topology::Switching;
@@ -50,6 +50,8 @@ pub enum RoomInput<'a> {
     Gone(PeerId, LeaveReason),
     /// The media plane reports.
     Media(MediaEvent),
+    /// The meeting that the room was arranged for has been changed.
+    Arrange(Box<RoomRecord>),
     /// The room is to end.
     End(EndReason),
 }
@@ -134,6 +136,11 @@ impl Room {
         self.state.choice
     }
 
+    /// Whether it was arranged for a meeting.
+    pub fn is_meeting(&self) -> bool {
+        self.state.meeting.is_some()
+    }
+
     /// When this life began.
     pub fn created_at(&self) -> Timestamp {
         self.state.created_at
@@ -211,6 +218,7 @@ impl Room {
             RoomInput::Message(from, message) => return self.decide_message(now, from, message, entropy),
             RoomInput::Gone(peer, reason) => self.left(peer, reason),
             RoomInput::Media(event) => return Ok(self.decide_media(event)),
+            RoomInput::Arrange(record) => vec![Fact::Arranged(record)],
             RoomInput::End(reason) => vec![Fact::Ended { reason }],
         };
         Ok(facts.into_iter().map(Effect::Fact).collect())
@@ -223,7 +231,7 @@ impl Room {
         if state.ended.is_some() {
             return None;
         }
-        if state.had_host && !self.joined().any(|member| member.host) {
+        if state.had_host && state.meeting.is_none() && !self.joined().any(|member| member.host) {
             let may_be_host = |member: &&Member| member.role != Role::Viewer && !member.media_only;
             let eldest = self.joined().filter(may_be_host).min_by_key(|member| member.order);
             if let Some(eldest) = eldest {
@@ -239,8 +247,8 @@ impl Room {
         if let Some(unanswered) = self.calls_unanswered(now).into_iter().next() {
             return Some(unanswered);
         }
-        (self.empty_until().is_some_and(|until| until <= now))
-            .then_some(Fact::Ended { reason: EndReason::Empty })
+        let reason = if state.meeting.is_some() { EndReason::Expired } else { EndReason::Empty };
+        self.empty_until().is_some_and(|until| until <= now).then_some(Fact::Ended { reason })
     }
 
     /// When [`Self::settle`] is to be asked again, if nothing else happens.

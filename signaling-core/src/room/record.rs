@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RoomState, Settings};
 use crate::message::TopologyChoice;
-use crate::{Digest, LifeId, RoomId, SessionId, Timestamp};
+use crate::{Digest, LifeId, RoomId, ServerKey, SessionId, Timestamp};
 
 /// What a [`RoomStore`](crate::RoomStore) keeps of a room: its settings, not who is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct RoomRecord {
     /// How long it lives without anybody, if not as long as the server's rooms do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_timeout_seconds: Option<u64>,
+    /// What it goes by when it was arranged for a meeting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meeting: Option<MeetingTerms>,
     /// What a host has set.
     pub settings: Settings,
     /// Whether anybody has ever been in.
@@ -46,6 +49,16 @@ pub struct RoomRecord {
     pub ended_at: Option<Timestamp>,
 }
 
+/// What a room goes by that was arranged for a meeting. Nobody succeeds its host: that power comes from the host token
+/// or from somebody who has it. When all have left for long enough, it ends as expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeetingTerms {
+    /// Before then it takes in hosts alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+}
+
 impl RoomRecord {
     /// A room that is yet to be made.
     pub fn new(room: RoomId, life: LifeId, created_at: Timestamp, topology: TopologyChoice) -> Self {
@@ -57,6 +70,7 @@ impl RoomRecord {
             topology,
             capacity: None,
             empty_timeout_seconds: None,
+            meeting: None,
             settings: Settings::default(),
             entered: false,
             had_host: false,
@@ -64,6 +78,12 @@ impl RoomRecord {
             barred_clients: BTreeSet::new(),
             ended_at: None,
         }
+    }
+
+    /// Sets the password that newcomers give, or that they need none.
+    pub fn set_password(&mut self, key: &ServerKey, password: Option<&str>) {
+        self.settings.password =
+            password.map(|password| key.digest("password", [self.life.as_str(), password]));
     }
 
     pub(super) fn of(state: &RoomState) -> Self {
@@ -75,6 +95,7 @@ impl RoomRecord {
             topology: state.choice,
             capacity: Some(state.capacity),
             empty_timeout_seconds: Some(state.empty_timeout.as_secs()),
+            meeting: state.meeting,
             settings: state.settings.clone(),
             entered: state.entered,
             had_host: state.had_host,

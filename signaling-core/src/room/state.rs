@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallRecord, ChatLine, Entry, Fact, Member, Room, RoomRecord, Rules, Settings, Standing, Switching,
+    CallRecord, ChatLine, Entry, Fact, MeetingTerms, Member, Room, RoomRecord, Rules, Settings, Standing,
+    Switching,
 };
 use crate::message::{EndReason, RecordingState, Role, Topology, TopologyChoice};
 use crate::{CallId, Digest, LifeId, PeerId, RoomId, SessionId, Timestamp};
@@ -21,6 +22,8 @@ pub struct RoomState {
     pub(super) choice: TopologyChoice,
     pub(super) capacity: usize,
     pub(super) empty_timeout: Duration,
+    #[serde(default)]
+    pub(super) meeting: Option<MeetingTerms>,
     pub(super) settings: Settings,
     pub(super) topology: Topology,
     pub(super) epoch: u64,
@@ -60,6 +63,7 @@ impl RoomState {
             choice: record.topology,
             capacity: record.capacity.unwrap_or(rules.limits.room_peers),
             empty_timeout: record.empty_timeout_seconds.map_or(rules.limits.empty_room, Duration::from_secs),
+            meeting: record.meeting,
             settings: record.settings.clone(),
             topology,
             epoch: 1,
@@ -140,6 +144,13 @@ impl Room {
                 }
             }
             Fact::SettingsChanged(settings) => state.settings = settings.clone(),
+            Fact::Arranged(record) => {
+                state.capacity = record.capacity.unwrap_or(self.rules.limits.room_peers);
+                state.empty_timeout =
+                    record.empty_timeout_seconds.map_or(self.rules.limits.empty_room, Duration::from_secs);
+                state.meeting = record.meeting;
+                state.settings = Settings { locked: state.settings.locked, ..record.settings.clone() };
+            }
             Fact::Barred { session, client } => {
                 state.barred_sessions.insert(*session);
                 state.barred_clients.extend(client);

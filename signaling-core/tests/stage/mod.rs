@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signaling_core::room::{MediaTerms, RoomRecord};
+use signaling_core::meeting::{Happening, RoomHappening};
+use signaling_core::message::TopologyChoice;
+use signaling_core::room::{MediaTerms, MeetingTerms, RoomRecord};
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
-    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MediaDemand,
-    MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection, NoIceServers, Offer, Outbound, RequestId,
-    RoomId, RoomStore, Rules, Seat, ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
+    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec, LifeId,
+    Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection, NoIceServers, Offer,
+    Outbound, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat, ServerKey, SessionClaims, Shard,
+    Timestamp, TransportKind,
 };
 
 /// What one connection was told.
@@ -59,6 +62,16 @@ impl MediaPlane for Recorder {
     }
 }
 
+/// Notes what happens in rooms of meetings.
+#[derive(Clone, Default)]
+struct Watcher(Arc<Mutex<Vec<RoomHappening>>>);
+
+impl RoomObserver for Watcher {
+    fn happened(&mut self, happening: Happening) {
+        self.0.lock().unwrap().push(happening.what);
+    }
+}
+
 struct Person {
     seat: Seat,
     secret: String,
@@ -74,6 +87,9 @@ pub(crate) struct Stage {
     key: ServerKey,
     store: Kept,
     recorder: Recorder,
+    watcher: Watcher,
+    /// The room of a meeting, handed in with every join.
+    pub(crate) meeting: Option<Arc<RoomRecord>>,
     people: BTreeMap<&'static str, Person>,
     connections: u64,
 }
@@ -81,9 +97,10 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new() -> Self {
         let (now, key) = (Timestamp::from_millis(1_790_000_000_000), ServerKey::new([5; 32]));
-        let (store, recorder) = (Kept::default(), Recorder::default());
-        let shard = shard(&key, &store, &recorder, now, Vec::new());
-        Self { now, shard, key, store, recorder, people: BTreeMap::new(), connections: 0 }
+        let (store, recorder, watcher) = (Kept::default(), Recorder::default(), Watcher::default());
+        let shard = shard(&key, &store, &recorder, &watcher, now, Vec::new());
+        let (meeting, people) = (None, BTreeMap::new());
+        Self { now, shard, key, store, recorder, watcher, meeting, people, connections: 0 }
     }
 
     fn connection(&mut self) -> (NewConnection, ConnectionId, Screen) {
@@ -99,7 +116,7 @@ impl Stage {
             message[field] = value.clone();
         }
         let ClientMessage::Join(join) = decode(&message) else { unreachable!() };
-        let grant = Grant { may_create: true, ..Grant::default() };
+        let grant = Grant { may_create: true, arranged: self.meeting.clone(), ..Grant::default() };
         let (connection, id, screen) = self.connection();
         match self.shard.join(self.now, &join, &grant, Some((connection, None))) {
             Ok((seat, welcome)) => {
@@ -149,6 +166,27 @@ impl Stage {
             }
             Err(refusal) => json!({"code": refusal.code}),
         }
+    }
+
+    /// A room of the server's own making for a meeting, and its host token.
+    pub(crate) fn arrange(&mut self, starts_at: Option<Timestamp>) -> (RoomRecord, String) {
+        let mut entropy = SeededEntropy::new(77);
+        let room = RoomId::made_by_server(&self.key, &mut entropy);
+        let life = LifeId::random(&mut entropy);
+        let mut record = RoomRecord::new(room.clone(), life, self.now, TopologyChoice::Auto);
+        record.meeting = Some(MeetingTerms { starts_at });
+        let token = HostClaims { room, life }.seal(&self.key, &mut entropy);
+        (record, token)
+    }
+
+    /// The meeting has been changed.
+    pub(crate) fn rearrange(&mut self, record: RoomRecord) -> bool {
+        self.shard.arrange(self.now, Box::new(record))
+    }
+
+    /// What happened in rooms of meetings since the last time.
+    pub(crate) fn happenings(&self) -> Vec<RoomHappening> {
+        std::mem::take(&mut *self.watcher.0.lock().unwrap())
     }
 
     pub(crate) fn peer(&self, who: &str) -> String {
@@ -207,7 +245,7 @@ impl Stage {
     pub(crate) fn restart(&mut self) {
         self.now = self.now + Duration::from_secs(1);
         let records = self.store.clone().load();
-        self.shard = shard(&self.key, &self.store, &self.recorder, self.now, records);
+        self.shard = shard(&self.key, &self.store, &self.recorder, &self.watcher, self.now, records);
     }
 }
 
@@ -219,6 +257,7 @@ fn shard(
     key: &ServerKey,
     store: &Kept,
     recorder: &Recorder,
+    watcher: &Watcher,
     now: Timestamp,
     records: Vec<RoomRecord>,
 ) -> Shard {
@@ -228,6 +267,7 @@ fn shard(
         media: Box::new(recorder.clone()),
         store: Box::new(store.clone()),
         entropy: Box::new(SeededEntropy::new(now.as_millis())),
+        observer: Box::new(watcher.clone()),
         ice: Arc::new(NoIceServers),
         features: Arc::new([]),
     };

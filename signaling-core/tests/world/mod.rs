@@ -16,8 +16,8 @@ use signaling_core::room::RoomRecord;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, Code, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits,
-    MessageCodec, NewConnection, NoIceServers, NoMedia, Offer, Outbound, RequestId, RoomId, RoomStore, Rules,
-    Seat, ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
+    MessageCodec, NewConnection, NoIceServers, NoMedia, NoObserver, Offer, Outbound, RequestId, RoomId,
+    RoomStore, Rules, Seat, ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
 };
 
 /// What a connection has taken, and how the server let it go.
@@ -534,6 +534,7 @@ fn shard(key: &ServerKey, store: &Kept, now: Timestamp, seed: u64, records: Vec<
         media: Box::new(NoMedia),
         store: Box::new(store.clone()),
         entropy: Box::new(SeededEntropy::new(seed)),
+        observer: Box::new(NoObserver),
         ice: Arc::new(NoIceServers),
         features: Arc::new([]),
     };

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use signaling_core::message::{IceServers, Join, TopologyChoice};
+use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
+use signaling_core::room::RoomRecord;
 use signaling_core::{
     Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
-    MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomStore, RoomSummary,
-    Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
+    MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomObserver, RoomStore,
+    RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -37,6 +38,8 @@ pub struct HubConfig {
     pub media: Box<dyn Fn() -> Box<dyn MediaPlane> + Send>,
     /// The store of each shard's rooms. What it loads may belong to any shard.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
+    /// Is told what happens in the rooms of meetings.
+    pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
 }
 
 /// A handle to the rooms of a server. Cheap to clone.
@@ -84,6 +87,7 @@ impl Hub {
                 codec: Arc::clone(&config.codec),
                 media: (config.media)(),
                 store: (config.store)(),
+                observer: (config.observer)(),
                 entropy: Box::new(SystemEntropy),
                 ice: Arc::clone(&config.ice),
                 features: Arc::clone(&config.features),
@@ -248,6 +252,18 @@ impl Hub {
             let shard = shard.clone();
             self.runtime.spawn(async move { drop(shard.send(command).await) });
         }
+    }
+
+    /// Tells a room that its meeting has been changed; whether it was there.
+    pub async fn arrange(&self, record: RoomRecord) -> Result<bool, Stopped> {
+        let room = record.room.clone();
+        self.ask(&room, |reply| Command::Arrange { record: Box::new(record), reply }).await
+    }
+
+    /// Who is in a room, viewers too.
+    pub async fn people(&self, room: RoomId) -> Result<Option<Vec<PeerView>>, Stopped> {
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::People { room, reply }).await
     }
 
     /// Ends a room; whether it was there.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signaling_core::message::{IceServers, Join, TopologyChoice};
+use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
+use signaling_core::room::RoomRecord;
 use signaling_core::{
     ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
     NewConnection, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal,
@@ -70,6 +71,14 @@ pub(crate) enum Command {
     Media {
         room: RoomId,
         event: MediaEvent,
+    },
+    Arrange {
+        record: Box<RoomRecord>,
+        reply: oneshot::Sender<bool>,
+    },
+    People {
+        room: RoomId,
+        reply: oneshot::Sender<Option<Vec<PeerView>>>,
     },
     EndRoom {
         room: RoomId,
@@ -153,6 +162,8 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::Writable { seat, connection } => shard.writable(now, &seat, connection),
         Command::Detach { seat, connection } => shard.detach(now, &seat, connection),
         Command::Media { room, event } => shard.media(now, &room, event),
+        Command::Arrange { record, reply } => answer(reply, shard.arrange(now, record)),
+        Command::People { room, reply } => answer(reply, shard.people(&room)),
         Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
         Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
         Command::Ice { seat, reached_at, reply } => {

@@ -16,12 +16,20 @@ pub use problem::Problem;
 
 use crate::service::Signaling;
 
+/// The origin check in front of routes that are not the wire protocol's.
+pub(crate) fn guard(signaling: &Signaling, router: Router) -> Router {
+    router.layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
+}
+
 /// The routes of the transports that are on.
 pub(crate) fn router(signaling: &Signaling) -> Router {
     let limits = signaling.limits();
     let mut routes = Router::new()
         .route("/api/v1/rooms", post(rooms::make))
         .route("/api/v1/rooms/{room}", get(rooms::show))
+        .route("/api/v1/rooms/{room}/participants", get(rooms::participants))
+        .route("/api/v1/rooms/{room}/end", post(rooms::end))
+        .route("/api/v1/rooms/{room}/tokens", post(rooms::mint))
         .route("/api/v1/ice-servers", get(sessions::ice_servers))
         .merge(media::routes());
     if signaling.transports().sse {

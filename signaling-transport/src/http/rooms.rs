@@ -1,16 +1,19 @@
 //! `/api/v1/rooms`.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use signaling_core::message::{Topology, TopologyChoice};
-use signaling_core::{HostClaims, Refusal, RoomId};
+use signaling_core::message::{Name, PeerView, Role, Topology, TopologyChoice};
+use signaling_core::{Code, EndReason, HostClaims, Refusal, RoomId, Scope, WallClock as _};
 
 use super::Problem;
 use super::credentials::bearer;
+use super::problem::JsonBody;
 use crate::caller::Caller;
 use crate::service::Signaling;
 
@@ -51,6 +54,10 @@ pub(super) async fn make(
         .into_response())
 }
 
+fn room_id(text: &str) -> Result<RoomId, Refusal> {
+    text.parse().map_err(|_| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))
+}
+
 #[derive(Serialize)]
 struct Shown {
     room: RoomId,
@@ -73,14 +80,17 @@ pub(super) async fn show(
     headers: HeaderMap,
     Path(room): Path<String>,
 ) -> Result<Response, Problem> {
-    let room: RoomId = room
-        .parse()
-        .map_err(|_| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))?;
+    let room = room_id(&room)?;
     let bearer = bearer(&headers);
     let claims = bearer.and_then(|token| HostClaims::open(signaling.key(), token));
     let claims = claims.filter(|claims| claims.room == room);
     let mut more = None;
-    if claims.is_some() || bearer.is_some_and(|token| signaling.is_join_token(&room, token)) {
+    let mut has_key = false;
+    if bearer.is_some_and(|token| signaling.is_api_key(token)) {
+        signaling.check_key(bearer, Scope::Rooms).await?;
+        has_key = true;
+    }
+    if has_key || claims.is_some() || bearer.is_some_and(|token| signaling.is_join_token(&room, token)) {
         let summary = signaling.hub().summary(room.clone()).await?;
         // A host token of an earlier room of that name says nothing of this one.
         let is_current = |life| claims.as_ref().is_none_or(|claims| claims.life == life);
@@ -93,4 +103,90 @@ pub(super) async fn show(
         });
     }
     Ok(([(CACHE_CONTROL, "no-store")], Json(Shown { room, more })).into_response())
+}
+
+fn no_room() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such room at present")
+}
+
+#[derive(Serialize)]
+struct Participants {
+    participants: Vec<PeerView>,
+}
+
+/// `GET /api/v1/rooms/{room}/participants`: who is in, for a key with the scope `rooms`.
+pub(super) async fn participants(
+    State(signaling): State<Signaling>,
+    headers: HeaderMap,
+    Path(room): Path<String>,
+) -> Result<Response, Problem> {
+    signaling.check_key(bearer(&headers), Scope::Rooms).await?;
+    let participants = signaling.hub().people(room_id(&room)?).await?.ok_or_else(no_room)?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Participants { participants })).into_response())
+}
+
+/// `POST /api/v1/rooms/{room}/end`: everybody is told, and sent out.
+pub(super) async fn end(
+    State(signaling): State<Signaling>,
+    headers: HeaderMap,
+    Path(room): Path<String>,
+) -> Result<StatusCode, Problem> {
+    signaling.check_key(bearer(&headers), Scope::Rooms).await?;
+    if signaling.hub().end_room(room_id(&room)?, EndReason::HostEnded).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_room().into())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenWanted {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    role: Option<Role>,
+    #[serde(default)]
+    host: bool,
+    #[serde(default = "an_hour")]
+    ttl_seconds: u32,
+}
+
+fn an_hour() -> u32 {
+    3_600
+}
+
+/// Seconds that a token may live at most.
+const LONGEST_TOKEN: u32 = 30 * 24 * 3_600;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Minted {
+    token: String,
+    expires_at: signaling_core::Timestamp,
+}
+
+/// `POST /api/v1/rooms/{room}/tokens`: a join token for the room.
+pub(super) async fn mint(
+    State(signaling): State<Signaling>,
+    headers: HeaderMap,
+    Path(room): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    signaling.check_key(bearer(&headers), Scope::Rooms).await?;
+    let room = room_id(&room)?;
+    let wanted: TokenWanted = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
+    let name = wanted.name.as_deref().map(Name::parse).transpose()?;
+    if !(1..=LONGEST_TOKEN).contains(&wanted.ttl_seconds) {
+        return Err(Refusal::bad_request(format!("`ttlSeconds` is from 1 to {LONGEST_TOKEN}")).into());
+    }
+    let minter = signaling.minter();
+    let minter =
+        minter.ok_or_else(|| Refusal::new(Code::InvalidState, "this server makes no join tokens"))?;
+    let now = signaling.hub().clock().now();
+    let expires_at = now + Duration::from_secs(wanted.ttl_seconds.into());
+    let token = minter.mint(&room, name.as_ref().map(Name::as_str), wanted.role, wanted.host, expires_at);
+    let minted = Minted { token, expires_at };
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(minted)).into_response())
 }

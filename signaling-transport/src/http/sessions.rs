@@ -27,11 +27,9 @@ pub(super) async fn open(
     let Envelope { message, .. } =
         signaling.codec().decode(&body).map_err(|unreadable| unreadable.refusal)?;
     let (seat, welcome) = match message {
-        ClientMessage::Join(mut join) => {
-            signaling.pass_gate(&caller)?;
-            join.reached_at = caller.reached_at();
-            let grant = signaling.grant(&join)?;
-            signaling.hub().join_detached(*join, grant).await?
+        ClientMessage::Join(join) => {
+            let (join, grant) = signaling.admit(&caller, *join).await?;
+            signaling.hub().join_detached(join, grant).await?
         }
         ClientMessage::Resume(resume) => {
             signaling.pass_gate(&caller)?;

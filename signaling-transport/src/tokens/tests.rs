@@ -181,3 +181,20 @@ fn without_a_token() {
     assert!(tokens().opens(NOW, &"standup".parse().unwrap(), &host));
     assert!(!tokens().opens(NOW, &"elsewhere".parse().unwrap(), &host));
 }
+
+#[test]
+fn what_the_server_has_made_opens_its_room_with_and_without_other_keys() {
+    let now = Timestamp::from_millis(1_790_000_000_000);
+    let room: RoomId = "standup".parse().unwrap();
+    let minter = Arc::new(TokenMinter::new([3; 32]));
+    let expires_at = Timestamp::from_millis(1_790_000_060_000);
+    let token = minter.mint(&room, Some("Ada"), None, true, expires_at);
+    for keys in [Vec::new(), vec![TokenKey::parse("another secret of thirty-two bytes").unwrap()]] {
+        let tokens = JoinTokens::new(keys, true).with_minter(Arc::clone(&minter));
+        assert!(tokens.opens(now, &room, &token));
+        assert!(!tokens.opens(expires_at, &room, &token), "not for ever");
+        assert!(!tokens.opens(now, &"other".parse().unwrap(), &token));
+        let elsewhere = JoinTokens::new(Vec::new(), true).with_minter(Arc::new(TokenMinter::new([4; 32])));
+        assert!(!elsewhere.opens(now, &room, &token), "not for another server");
+    }
+}

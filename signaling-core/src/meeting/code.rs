@@ -1,0 +1,133 @@
+//! Codes that are read aloud, typed and pasted.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Entropy, MalformedId};
+
+/// No vowels, so that no code is a word and hardly a name chosen by people is a code; and of each group that looks alike
+/// (0 o, 1 i l, 2 z, 5 s, 6 g, 8 b, 9 q, u v) one at most.
+const ALPHABET: &[u8; 23] = b"23456789cdfhjkmnprtvwxy";
+/// 9 characters of log2(23) bits: 40.7.
+const LENGTH: usize = 9;
+/// Characters between two dashes.
+const GROUP: usize = 3;
+
+/// The code of a meeting: nine characters in three groups, as in `k7m-2xr-9dn`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MeetingCode([u8; LENGTH]);
+
+impl MeetingCode {
+    /// A new code.
+    pub fn random(entropy: &mut dyn Entropy) -> Self {
+        let mut code = [0; LENGTH];
+        for place in &mut code {
+            *place = letter(entropy);
+        }
+        Self(code)
+    }
+
+    /// The code that somebody means who wrote this: in any case, with dashes and spaces anywhere or nowhere.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut letters = text.chars().filter(|c| !matches!(c, '-' | ' ' | '\u{2013}' | '\u{a0}'));
+        let mut code = [0; LENGTH];
+        for place in &mut code {
+            let letter = u8::try_from(letters.next()?).ok()?.to_ascii_lowercase();
+            *place = ALPHABET.contains(&letter).then_some(letter)?;
+        }
+        letters.next().is_none().then_some(Self(code))
+    }
+}
+
+/// Every letter is as likely as every other: bytes that would favour some are thrown away.
+fn letter(entropy: &mut dyn Entropy) -> u8 {
+    let fair = u8::MAX - u8::MAX % 23;
+    loop {
+        let mut byte = [0];
+        entropy.fill(&mut byte);
+        let [byte] = byte;
+        if byte < fair
+            && let Some(letter) = ALPHABET.get(usize::from(byte % 23))
+        {
+            return *letter;
+        }
+    }
+}
+
+impl FromStr for MeetingCode {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        Self::parse(text).ok_or(MalformedId)
+    }
+}
+
+/// In groups, as people read it.
+impl fmt::Display for MeetingCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, group) in self.0.chunks(GROUP).enumerate() {
+            if index > 0 {
+                f.write_str("-")?;
+            }
+            f.write_str(std::str::from_utf8(group).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MeetingCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SeededEntropy;
+
+    #[test]
+    fn a_code_is_known_however_it_is_written() {
+        let code = MeetingCode::random(&mut SeededEntropy::new(4));
+        let text = code.to_string();
+        assert_eq!(text.len(), 11);
+        let bare = text.replace('-', "");
+        for written in
+            [text.clone(), bare.clone(), bare.to_uppercase(), text.replace('-', " "), format!(" {text} ")]
+        {
+            assert_eq!(MeetingCode::parse(&written), Some(code), "{written}");
+        }
+    }
+
+    #[test]
+    fn names_of_rooms_are_no_codes() {
+        for name in [
+            "standup",
+            "team-room",
+            "meeting42",
+            "abc-def-ghi",
+            "k7m-2xr-9d",
+            "k7m-2xr-9dnn",
+            "k7m_2xr_9dn",
+            "",
+        ] {
+            assert_eq!(MeetingCode::parse(name), None, "{name}");
+        }
+        assert!(MeetingCode::parse("k7m-2xr-9dn").is_some());
+    }
+
+    #[test]
+    fn all_letters_are_used_alike() {
+        let mut entropy = SeededEntropy::new(9);
+        let mut counts = [0_u32; 256];
+        for _ in 0..2_300 {
+            for letter in MeetingCode::random(&mut entropy).0 {
+                counts[usize::from(letter)] += 1;
+            }
+        }
+        for letter in ALPHABET {
+            let count = counts[usize::from(*letter)];
+            assert!((750..1_050).contains(&count), "{} came {count} times of 900", char::from(*letter));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Rooms that were arranged for meetings: who comes in when, who may end them, and how they end by themselves.
+
+mod stage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use signaling_core::meeting::RoomHappening;
+use signaling_core::message::EndReason;
+use signaling_core::room::RoomRecord;
+use stage::Stage;
+
+/// A stage with a room for two that is open at once; how to join it, and how to join it as its host.
+fn call_for_two() -> (Stage, Value, Value) {
+    let mut stage = Stage::new();
+    let (record, token) = stage.arrange(None);
+    let record = RoomRecord { capacity: Some(2), empty_timeout_seconds: Some(600), ..record };
+    let guest = json!({"room": record.room, "create": false, "topology": null});
+    let mut host = guest.clone();
+    host["token"] = token.into();
+    stage.meeting = Some(Arc::new(record));
+    (stage, guest, host)
+}
+
+fn end() -> Value {
+    json!({"type": "host", "action": "end"})
+}
+
+#[test]
+fn a_third_is_refused_and_whoever_left_comes_back() {
+    let (mut stage, guest, host) = call_for_two();
+    assert_eq!(stage.join("bob", guest.clone())["state"], "joined", "the guest may be first");
+    assert_eq!(stage.join("ada", host)["state"], "joined");
+    assert_eq!(stage.join("eve", guest.clone())["code"], "room-full");
+    for _ in 0..3 {
+        assert_eq!(stage.say("bob", json!({"type": "leave"})), "ack");
+        stage.pass(Duration::from_mins(9));
+        assert_eq!(stage.join("bob", guest.clone())["state"], "joined");
+    }
+}
+
+#[test]
+fn only_who_has_the_host_token_ends_it() {
+    let (mut stage, guest, host) = call_for_two();
+    stage.join("ada", host.clone());
+    stage.join("bob", guest.clone());
+    assert_eq!(stage.say("bob", end()), "forbidden");
+    stage.say("ada", json!({"type": "leave"}));
+    assert_eq!(stage.say("bob", end()), "forbidden", "nobody succeeds the host of a meeting");
+    stage.join("ada", host);
+    assert_eq!(stage.say("ada", end()), "ack");
+    let ended = stage.heard("bob").pop().unwrap();
+    assert_eq!((&ended["type"], &ended["reason"]), (&json!("room-ended"), &json!("host-ended")));
+    assert_eq!(stage.happenings().pop(), Some(RoomHappening::Ended { reason: EndReason::HostEnded }));
+    stage.meeting = None; // what the store of meetings says of one that is over
+    assert_eq!(stage.join("bob", guest)["code"], "room-ended");
+}
+
+#[test]
+fn an_abandoned_call_expires() {
+    let (mut stage, guest, host) = call_for_two();
+    stage.join("ada", host);
+    stage.join("bob", guest);
+    stage.say("ada", json!({"type": "leave"}));
+    stage.pass(Duration::from_hours(2));
+    assert!(
+        !stage.happenings().iter().any(|what| matches!(what, RoomHappening::Ended { .. })),
+        "one is there"
+    );
+    stage.say("bob", json!({"type": "leave"}));
+    stage.happenings();
+    stage.pass(Duration::from_secs(599));
+    assert_eq!(stage.happenings(), []);
+    stage.pass(Duration::from_secs(2));
+    assert_eq!(stage.happenings(), [RoomHappening::Ended { reason: EndReason::Expired }]);
+}
+
+#[test]
+fn the_early_are_told_when_it_starts_and_the_host_is_let_in() {
+    let mut stage = Stage::new();
+    let starts_at = stage.now + Duration::from_hours(1);
+    let (record, token) = stage.arrange(Some(starts_at));
+    let guest = json!({"room": record.room, "create": false});
+    stage.meeting = Some(Arc::new(record.clone()));
+    assert_eq!(stage.join("bob", guest.clone())["code"], "not-started");
+    assert_eq!(stage.happenings(), [], "a refused join opens no room");
+    assert_eq!(stage.join("ada", json!({"room": record.room, "token": token}))["state"], "joined");
+    assert_eq!(stage.join("bob", guest.clone())["code"], "not-started");
+    // Brought forward while the host waits.
+    let sooner = stage.now + Duration::from_mins(1);
+    let mut record = record;
+    record.meeting = Some(signaling_core::room::MeetingTerms { starts_at: Some(sooner) });
+    assert!(stage.rearrange(record));
+    stage.pass(Duration::from_secs(59));
+    assert_eq!(stage.join("bob", guest.clone())["code"], "not-started");
+    stage.pass(Duration::from_secs(1));
+    assert_eq!(stage.join("bob", guest)["state"], "joined");
+}
+
+#[test]
+fn a_meeting_that_opens_anew_takes_up_no_session_of_before() {
+    let (mut stage, guest, host) = call_for_two();
+    stage.join("ada", host.clone());
+    stage.join("bob", guest.clone());
+    stage.say("ada", end());
+    assert_eq!(stage.resume("bob")["code"], "room-ended");
+    stage.pass(Duration::from_hours(12));
+    stage.join("ada", host);
+    assert_eq!(stage.resume("bob")["code"], "room-ended");
+    assert_eq!(stage.join("bob", guest)["state"], "joined");
+}
+
+#[test]
+fn a_meeting_outlives_the_process_with_what_it_goes_by() {
+    let (mut stage, guest, host) = call_for_two();
+    stage.join("ada", host);
+    stage.join("bob", guest.clone());
+    stage.restart();
+    stage.meeting = None;
+    assert_eq!(stage.resume("ada")["resumed"], true);
+    assert_eq!(stage.resume("bob")["resumed"], true);
+    assert_eq!(stage.join("eve", guest)["code"], "room-full");
+    assert_eq!(stage.say("ada", end()), "ack");
+}
