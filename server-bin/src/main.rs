@@ -8,6 +8,7 @@ mod config;
 mod data_dir;
 mod logging;
 mod media;
+mod recordings;
 mod room_store;
 mod serve;
 mod shutdown;

@@ -14,6 +14,7 @@ use crate::dtls::Identity;
 use crate::error::SfuError;
 use crate::handover::HandOver;
 use crate::path::Path;
+use crate::tap::Tap;
 use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker};
 
 /// Inputs that may wait for a worker.
@@ -125,7 +126,11 @@ impl SfuHandle {
     /// Hands an input to the worker that has the room.
     pub fn send(&self, input: Input) -> Result<(), Overloaded> {
         let room = match &input {
-            Input::Demand { room, .. } | Input::Offer { room, .. } | Input::Fragment { room, .. } => room,
+            Input::Demand { room, .. }
+            | Input::Offer { room, .. }
+            | Input::Fragment { room, .. }
+            | Input::Record { room, .. }
+            | Input::Keyframe { room, .. } => room,
         };
         let workers = self.mailboxes.len().max(1) as u64;
         let index = usize::try_from(shard_hash(room) % workers).unwrap_or(0);
@@ -148,6 +153,17 @@ impl SfuHandle {
         reply: Reply<Answer>,
     ) -> Result<(), Overloaded> {
         self.send(Input::Offer { room, peer, session, sdp, via, reply })
+    }
+
+    /// Lets a recorder have all that is published in a room, from now on; `None` ends that. While a room is recorded,
+    /// codecs that fit into MP4 are preferred.
+    pub fn record(&self, room: RoomId, tap: Option<Arc<dyn Tap>>) -> Result<(), Overloaded> {
+        self.send(Input::Record { room, tap })
+    }
+
+    /// Asks the publisher of a track for a picture that a decoder can start with.
+    pub fn request_keyframe(&self, room: RoomId, track: Arc<str>) -> Result<(), Overloaded> {
+        self.send(Input::Keyframe { room, track })
     }
 
     /// A WHIP or WHEP client's PATCH. The reply is `None` for candidates, and the answering fragment for a restart.

@@ -7,8 +7,8 @@ use axum::Router;
 use signaling_core::message::{Join, Resume};
 use signaling_core::{
     Authenticator, Code, Grant, HostClaims, IceProvider, JsonCodec, Limits, MediaPlane, MessageCodec,
-    NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, Refusal, RoomId, RoomStore, Rules,
-    ServerKey, SessionClaims, SingleNode, WallClock,
+    NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomStore,
+    Rules, ServerKey, SessionClaims, SingleNode, WallClock,
 };
 use tokio::task::JoinSet;
 
@@ -48,6 +48,8 @@ pub struct SignalingConfig {
     pub media: Option<Box<dyn Fn() -> Box<dyn MediaPlane> + Send>>,
     /// Whether the media plane records.
     pub recorder: bool,
+    /// Whom it records in every room, without a host's asking.
+    pub record: RecordWhom,
     /// The store of each shard's rooms.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
     /// Which shard serves which room.
@@ -76,6 +78,7 @@ impl SignalingConfig {
             ice: Arc::new(NoIceServers),
             media: None,
             recorder: false,
+            record: RecordWhom::Nobody,
             store: Box::new(|| Box::new(NoStore)),
             placement: Arc::new(SingleNode),
             transports: Transports::default(),
@@ -124,7 +127,13 @@ impl Signaling {
         let on = on.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
         let features: Arc<[String]> = on.chain(config.features).collect();
         let codec: Arc<dyn MessageCodec> = Arc::new(JsonCodec::new(limits.clone()));
-        let rules = Rules { limits: limits.clone(), key: key.clone(), sfu, recorder: config.recorder };
+        let rules = Rules {
+            limits: limits.clone(),
+            key: key.clone(),
+            sfu,
+            recorder: config.recorder,
+            record: config.record,
+        };
         let mut tasks = JoinSet::new();
         let hub = Hub::start(
             HubConfig {
