@@ -16,6 +16,7 @@ use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::media::Media;
+use crate::recordings::Recordings;
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
@@ -44,7 +45,15 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let behind_relay = media.as_ref().map(Media::behind_relay);
     let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening, behind_relay)?;
     let servers = Servers::new(settings, turn.as_ref());
-    let signaling = signaling::start(settings, &data, servers, media.as_ref().map(Media::handle))?;
+    let handle = media.as_ref().map(Media::handle);
+    let recordings = match handle.clone() {
+        Some(handle) => Recordings::start(settings, &data, handle)?,
+        None => None,
+    };
+    let signaling = signaling::start(settings, &data, servers, handle, recordings.as_ref())?;
+    if let Some(recordings) = &recordings {
+        recordings.connect(signaling.hub());
+    }
     let media =
         media.map(|media| media.start(signaling.hub(), turn.as_ref().map(Turn::handle))).transpose()?;
     let router = router(settings, &signaling, draining.clone());
@@ -74,6 +83,11 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
             Shutdown::Cut(connections) => tracing::warn!(connections, "ended, connections cut"),
         },
         signal = signals.next() => tracing::warn!(signal, "ended at once"),
+    }
+    if let Some(recordings) = recordings {
+        // While the media server still answers, and without holding up the runtime.
+        let closed = tokio::task::spawn_blocking(move || recordings.recorder().shut_down()).await;
+        closed.context("the recorder failed")?;
     }
     if let Some(turn) = turn {
         turn.stop();

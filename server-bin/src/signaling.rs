@@ -9,6 +9,7 @@ use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenKey, Tran
 
 use crate::config::{OnOff, Settings, Transport};
 use crate::data_dir::DataDir;
+use crate::recordings::{self, Recordings};
 use crate::room_store::RoomJournal;
 use crate::turn::Servers;
 
@@ -18,6 +19,7 @@ pub(crate) fn start(
     data: &DataDir,
     servers: Servers,
     media: Option<SfuHandle>,
+    recordings: Option<&Recordings>,
 ) -> anyhow::Result<Signaling> {
     let key = ServerKey::new(data.secret("session.key")?);
     let path = data.file("rooms.jsonl");
@@ -32,9 +34,17 @@ pub(crate) fn start(
     };
     config.store = Box::new(move || Box::new(journal.clone()));
     config.ice = Arc::new(servers);
-    if let Some(media) = media {
+    if let Some(media) = &media {
         config.http_media = Some(Arc::new(media.clone()));
-        config.media = Some(Box::new(move || Box::new(media.clone())));
+    }
+    match (media, recordings.cloned()) {
+        (Some(media), Some(recordings)) => {
+            config.recorder = true;
+            config.record = recordings::whom(settings);
+            config.media = Some(Box::new(move || Box::new(recordings.plane(media.clone()))));
+        }
+        (Some(media), None) => config.media = Some(Box::new(move || Box::new(media.clone()))),
+        (None, _) => {}
     }
     let keys: Vec<_> = settings.auth_key.iter().map(|key| key.0.clone()).collect();
     if keys.iter().any(TokenKey::is_short) {

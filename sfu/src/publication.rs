@@ -10,6 +10,7 @@ use crate::receive::Receiver;
 use crate::ring::{Ring, RingSize};
 use crate::rtcp::NtpTime;
 use crate::sdp::{ExtensionMap, WrittenCodec};
+use crate::tap::Tap;
 use crate::worker::{PeerKey, SubscriptionKey, TransportKey};
 
 /// A key frame is asked for at most this often, however many want one.
@@ -41,6 +42,8 @@ pub(crate) struct Publication {
     pub(crate) last_packet: Option<u64>,
     pub(crate) loudness: Loudness,
     pub(crate) rate: RateMeter,
+    /// Takes the track for a recording.
+    pub(crate) tap: Option<Arc<dyn Tap>>,
 }
 
 /// What a sender report said.

@@ -15,6 +15,7 @@ use crate::error::SfuError;
 use crate::handover::{Batch, HandOver};
 use crate::path::Path;
 use crate::relay::Inlet;
+use crate::tap::Tap;
 use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker};
 
 /// Inputs that may wait for a worker.
@@ -135,7 +136,11 @@ impl SfuHandle {
     /// Hands an input to the worker that has the room.
     pub fn send(&self, input: Input) -> Result<(), Overloaded> {
         let room = match &input {
-            Input::Demand { room, .. } | Input::Offer { room, .. } | Input::Fragment { room, .. } => room,
+            Input::Demand { room, .. }
+            | Input::Offer { room, .. }
+            | Input::Fragment { room, .. }
+            | Input::Record { room, .. }
+            | Input::Keyframe { room, .. } => room,
         };
         let workers = self.mailboxes.len().max(1) as u64;
         let index = usize::try_from(shard_hash(room) % workers).unwrap_or(0);
@@ -168,6 +173,17 @@ impl SfuHandle {
         reply: Reply<Answer>,
     ) -> Result<(), Overloaded> {
         self.send(Input::Offer { room, peer, session, sdp, via, reply })
+    }
+
+    /// Lets a recorder have all that is published in a room, from now on; `None` ends that. While a room is recorded,
+    /// codecs that fit into MP4 are preferred.
+    pub fn record(&self, room: RoomId, tap: Option<Arc<dyn Tap>>) -> Result<(), Overloaded> {
+        self.send(Input::Record { room, tap })
+    }
+
+    /// Asks the publisher of a track for a picture that a decoder can start with.
+    pub fn request_keyframe(&self, room: RoomId, track: Arc<str>) -> Result<(), Overloaded> {
+        self.send(Input::Keyframe { room, track })
     }
 }
 

@@ -32,7 +32,7 @@
 //! let mut now = Timestamp::from_millis(1_790_000_000_000); // a driver reads its clock
 //! let mut shard = Shard::new(
 //!     Environment {
-//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false }),
+//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: RecordWhom::Nobody }),
 //!         codec: codec.clone(),
 //!         media: Box::new(NoMedia),
 //!         store: Box::new(NoStore),
@@ -93,7 +93,7 @@ pub use error::{CLOSE_SLOW_READER, Code, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, PeerId, RoomId, SessionId};
 pub use limits::Limits;
-pub use media::{MediaDemand, MediaEvent};
+pub use media::{MediaDemand, MediaEvent, RecordWhom};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use sealed::{Digest, HostClaims, ServerKey, SessionClaims, shard_hash};

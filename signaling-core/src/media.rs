@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::PeerId;
-use crate::message::{Attention, PeerLevel, PublishTrack, RecordingState, Role, SignalBody, Track};
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Attention, Name, PeerLevel, PublishTrack, RecordingState, Role, SignalBody, Track};
+use crate::{LifeId, PeerId};
 
 /// What a room asks of its media plane.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,13 +58,35 @@ pub enum MediaDemand {
         /// Whether to stop.
         muted: bool,
     },
-    /// Begin to record the room.
+    /// Begin to record the room, or stop it.
     Record {
-        /// Whether to begin or to stop.
-        on: bool,
+        /// Which life of the room: recordings belong to it, not to the name.
+        life: LifeId,
+        /// Whom to record, if anybody.
+        whom: RecordWhom,
+    },
+    /// What the peer is called; told to media planes that record.
+    Name {
+        /// Who.
+        peer: PeerId,
+        /// By what name.
+        name: Name,
     },
     /// The room is over.
     End,
+}
+
+/// Who in a room is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordWhom {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Broadcasters.
+    Broadcasters,
+    /// Everybody who publishes.
+    Everybody,
 }
 
 /// What a media plane reports to its room.

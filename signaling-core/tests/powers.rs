@@ -60,7 +60,7 @@ fn table() -> Vec<Row> {
         ("set-lobby", "", Some(json!(false)), ok, ["-", "-", "room-updated"]),
         ("promote", "participant", None, ok, ["room-updated"; 3]),
         ("promote", "viewer", None, ok, ["peer-updated"; 3]),
-        ("start-recording", "", None, ok, ["-"; 3]),
+        ("start-recording", "", None, ok, ["recording"; 3]),
         ("stop-recording", "", None, never, ["-"; 3]),
         ("end", "", None, ok, ["room-ended"; 3]),
     ]

@@ -10,8 +10,8 @@ use signaling_core::room::RoomRecord;
 use signaling_core::{
     ApiKeys, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits, MediaPlane,
     MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore,
-    OpenAuthenticator, Placement, Refusal, RoomId, RoomObserver, RoomStore, Rules, Scope, ServerKey,
-    SessionClaims, SingleNode, WallClock,
+    OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomObserver, RoomStore, Rules, Scope,
+    ServerKey, SessionClaims, SingleNode, WallClock,
 };
 use tokio::task::JoinSet;
 
@@ -55,6 +55,8 @@ pub struct SignalingConfig {
     pub http_media: Option<Arc<dyn HttpMedia>>,
     /// Whether the media plane records.
     pub recorder: bool,
+    /// Whom it records in every room, without a host's asking.
+    pub record: RecordWhom,
     /// The store of each shard's rooms.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
     /// The rooms that were arranged for meetings.
@@ -92,6 +94,7 @@ impl SignalingConfig {
             media: None,
             http_media: None,
             recorder: false,
+            record: RecordWhom::Nobody,
             store: Box::new(|| Box::new(NoStore)),
             meetings: Arc::new(NoMeetings),
             observer: Box::new(|| Box::new(NoObserver)),
@@ -149,7 +152,13 @@ impl Signaling {
         let on = on.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
         let features: Arc<[String]> = on.chain(config.features).collect();
         let codec: Arc<dyn MessageCodec> = Arc::new(JsonCodec::new(limits.clone()));
-        let rules = Rules { limits: limits.clone(), key: key.clone(), sfu, recorder: config.recorder };
+        let rules = Rules {
+            limits: limits.clone(),
+            key: key.clone(),
+            sfu,
+            recorder: config.recorder,
+            record: config.record,
+        };
         let mut tasks = JoinSet::new();
         let hub = Hub::start(
             HubConfig {

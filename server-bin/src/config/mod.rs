@@ -30,7 +30,7 @@ pub(crate) use origin::Origin;
 pub(crate) use turn::{DiscoveryAddresses, ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
 pub(crate) use web_origin::{FrameAncestor, WebOrigin};
-pub(crate) use words::{LogFilter, LogFormat, OnOff, TlsMode, Transport, Transports};
+pub(crate) use words::{LogFilter, LogFormat, OnOff, RecordMode, TlsMode, Transport, Transports};
 
 /// One option, as far as it is known before its value is read.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +119,15 @@ settings! {
     media_port: u16, "PORT", "8080";
     /// Threads of the media server; 0 stands for one for each core.
     workers: u32, "NUMBER", "0";
+    /// What is recorded without a host's asking: `all` that goes through the media server (rooms then do so from the
+    /// first participant on), `broadcasters`, or `off`. Hosts may record their rooms in any case.
+    record: RecordMode, "MODE", "off";
+    /// Folder for recordings, when it is not `recordings` in the data folder.
+    recording_dir: Option<PathBuf>, "DIR", "";
+    /// Wait for the disk with each second of a recording, so that it survives a power cut too.
+    recording_fsync: bool, "BOOL", "false";
+    /// Record nothing, whoever asks.
+    no_recording: bool, "BOOL", "false";
     /// Run no STUN and TURN server.
     no_turn: bool, "BOOL", "false";
     /// Address and port of the built-in STUN and TURN server, UDP and TCP.

@@ -49,11 +49,14 @@ words! {
     /// Whether something is allowed.
     OnOff { On = "on", Off = "off" }
 
+    /// Whom the server records without being asked.
+    RecordMode { All = "all", Broadcasters = "broadcasters", Off = "off" }
+
     /// A way for clients to connect.
     Transport { WebSocket = "websocket", Sse = "sse", SocketIo = "socketio" }
 }
 
-word_value!(TlsMode, LogFormat, OnOff, Transports, LogFilter);
+word_value!(TlsMode, LogFormat, OnOff, RecordMode, Transports, LogFilter);
 
 /// The ways for clients to connect: at least one, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use crate::rtcp::{
     write_receiver_report, write_remb, write_sender_report,
 };
 use crate::srtp::RTCP_OVERHEAD;
+use crate::tap::TapEvent;
 use crate::transport::{Purpose, Route, Section, Transport};
 use crate::wire::Writer;
 
@@ -49,12 +50,16 @@ impl Worker {
         let Some(Route::Media(publication)) = transport.routes.get(ssrc) else { return };
         let Some(publication) = self.publications.get_mut(*publication) else { return };
         let is_first = publication.clock.is_none();
-        publication.clock = Some(SenderClock {
+        let clock = SenderClock {
             ntp: info.ntp,
             rtp_timestamp: info.rtp_timestamp,
             at_micros: now_micros,
             generation: publication.generation,
-        });
+        };
+        publication.clock = Some(clock);
+        if let Some(tap) = &publication.tap {
+            tap.take(TapEvent::Report(&publication.id, clock.into()));
+        }
         if is_first {
             // Subscribers can put sound and picture together from the first report on: do not let them wait for it.
             let transports: Vec<_> = publication

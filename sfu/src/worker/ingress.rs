@@ -1,6 +1,6 @@
 //! Datagrams on their way in.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{PublicationKey, TransportKey, Worker};
 use crate::demux::{Protocol, classify};
@@ -12,6 +12,7 @@ use crate::ring::PacketInfo;
 use crate::rtp::RtpHeader;
 use crate::sdp::Extension;
 use crate::srtp;
+use crate::tap::{TapEvent, TapPacket};
 use crate::transport::{Keys, MAX_ADDRESSES, Purpose, Route};
 use crate::wire::u16_at;
 
@@ -351,6 +352,12 @@ impl Worker {
                 generation: publication.generation,
             };
             if publication.ring.insert(info, &self.extension_buf, payload) {
+                if let Some(tap) = &publication.tap
+                    && !self.peers.get(publication.peer).is_some_and(|peer| peer.silences(publication.kind))
+                {
+                    let at = self.epoch + Duration::from_micros(now_micros);
+                    tap.take(TapEvent::Packet(&publication.id, TapPacket::new(at, &info, codec, payload)));
+                }
                 if publication.pending.is_empty() {
                     self.dirty.push(publication_key);
                 }

@@ -6,6 +6,7 @@ mod feedback;
 mod ingress;
 mod negotiate;
 mod offer;
+mod record;
 mod rooms;
 
 use std::cmp::Reverse;
@@ -26,6 +27,7 @@ use crate::egress::Egress;
 use crate::publication::Publication;
 use crate::sdp::SdpError;
 use crate::subscription::Subscription;
+use crate::tap::Tap;
 use crate::transport::Transport;
 use rooms::{Peer, Room};
 
@@ -74,6 +76,20 @@ pub enum Input {
         sdp: String,
         /// Takes what became of it.
         reply: Reply<Patched>,
+    },
+    /// A recorder for all that is published in a room, or none any more.
+    Record {
+        /// The room.
+        room: RoomId,
+        /// What takes its media.
+        tap: Option<Arc<dyn Tap>>,
+    },
+    /// A recorder needs a picture to start with.
+    Keyframe {
+        /// The room.
+        room: RoomId,
+        /// The track.
+        track: Arc<str>,
     },
 }
 

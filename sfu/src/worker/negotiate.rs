@@ -118,7 +118,10 @@ impl Worker {
             }
             return Section::reject(offered);
         };
-        let codecs = negotiated_codecs(&offered.codecs);
+        let mut codecs = negotiated_codecs(&offered.codecs);
+        if self.is_recorded(peer) {
+            super::record::prefer_recordable(&mut codecs);
+        }
         let extensions = supported(&offered.extensions, kind);
         let limit = self.shared.config.max_tracks_per_peer;
         let count = self.peers.get(peer).map_or(0, |peer| peer.publications.len());
@@ -199,8 +202,10 @@ impl Worker {
             last_packet: None,
             loudness: Loudness::default(),
             rate: crate::rate::RateMeter::default(),
+            tap: None,
         });
         self.peers.get_mut(peer)?.publications.push(key);
+        self.tap_publication(key);
         Some(key)
     }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::codec::MediaKind;
 use crate::ice::Credentials;
+use crate::tap::{Tap, TapEvent};
 use crate::transport::{Negotiation, Purpose, Section, Transport};
 
 /// Who speaks is told this often, while somebody does.
@@ -30,6 +31,8 @@ pub(crate) struct Room {
     /// In the order of joining: the first publisher is the first here.
     pub(crate) order: Vec<PeerKey>,
     speaking: bool,
+    /// The room is recorded.
+    pub(super) tap: Option<Arc<dyn Tap>>,
 }
 
 /// A peer that uses the media server.
@@ -85,6 +88,8 @@ impl Worker {
                 let key = self.peer_key(&room, peer).ok_or(NegotiationError::UnknownPeer);
                 reply(key.and_then(|key| self.on_fragment(key, ice_sessions.as_deref(), &sdp)));
             }
+            Input::Record { room, tap } => self.on_record(now_micros, room, tap),
+            Input::Keyframe { room, track } => self.on_recorder_wish(now_micros, &room, &track),
         }
         self.negotiate_pending(now_micros);
     }
@@ -127,9 +132,11 @@ impl Worker {
                 for key in peers {
                     self.remove_peer(key);
                 }
-                self.rooms.remove(room);
+                if let Some(tap) = self.rooms.remove(room).and_then(|room| room.tap) {
+                    tap.take(TapEvent::Ended);
+                }
             }
-            // Recording belongs to its own subscriber, and what is new in the core is not known here yet.
+            // What is for the recorder, which hears of it elsewhere, and what is new in the core.
             _ => {}
         }
     }
@@ -189,7 +196,9 @@ impl Worker {
         if let Some(room) = self.rooms.get_mut(&peer.room) {
             room.peers.remove(&peer.id);
             room.order.retain(|other| *other != key);
-            if room.order.is_empty() {
+            if let Some(tap) = &room.tap {
+                tap.take(TapEvent::Left(peer.id));
+            } else if room.order.is_empty() {
                 self.rooms.remove(&peer.room);
             }
         }
@@ -510,6 +519,9 @@ impl Worker {
     pub(super) fn unpublish(&mut self, key: PublicationKey) {
         let subscribers = self.subscribers_of(key);
         let Some(publication) = self.publications.remove(key) else { return };
+        if let Some(tap) = &publication.tap {
+            tap.take(TapEvent::Unpublished(&publication.id));
+        }
         for subscription in &publication.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(*subscription) {
                 subscription.attach(None);

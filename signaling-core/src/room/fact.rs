@@ -12,7 +12,7 @@ use crate::message::{
     Topology, Track,
 };
 use crate::sealed::Digest;
-use crate::{MediaDemand, PeerId, SessionId, Timestamp};
+use crate::{MediaDemand, PeerId, RecordWhom, SessionId, Timestamp};
 
 /// Something that happened: applied to the room, and told to whom it concerns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,7 @@ pub enum Fact {
     CallRefused { record: CallRecord },
     TracksChanged { peer: PeerId, tracks: Arc<[Track]> },
     Flowing { peer: PeerId, flowing: bool },
+    RecordingBegun { whom: RecordWhom },
     Recording { state: RecordingState, peer: Option<PeerId>, recording: Option<Arc<str>> },
     Ended { reason: EndReason },
 }
@@ -170,6 +171,11 @@ impl Entry {
                 };
                 Some((Audience::Everyone, event))
             }
+            Fact::RecordingBegun { .. } => {
+                let event =
+                    ServerEvent::Recording { state: RecordingState::Starting, peer: None, recording: None };
+                Some((Audience::Everyone, event))
+            }
             Fact::Recording { state, peer, recording } => {
                 let recording = recording.clone();
                 Some((Audience::Everyone, ServerEvent::Recording { state: *state, peer: *peer, recording }))
@@ -181,12 +187,17 @@ impl Entry {
 
     /// What the entry asks of the media plane, seen from the room after it.
     pub(crate) fn demands(&self, room: &Room) -> Vec<MediaDemand> {
-        let join = |member: &Member| MediaDemand::Join { peer: member.id, role: member.role };
+        // A recorder is told whom it records.
+        let join = |member: &Member| {
+            let name = MediaDemand::Name { peer: member.id, name: member.name.clone() };
+            let join = MediaDemand::Join { peer: member.id, role: member.role };
+            room.rules.recorder.then_some(name).into_iter().chain([join]).collect::<Vec<_>>()
+        };
         match &self.fact {
-            Fact::Joined(member) if member.is_joined() && room.uses_sfu() => vec![join(member)],
-            Fact::Admitted { peer } if room.uses_sfu() => room.member(*peer).map(join).into_iter().collect(),
+            Fact::Joined(member) if member.is_joined() && room.uses_sfu() => join(member),
+            Fact::Admitted { peer } if room.uses_sfu() => room.member(*peer).map(join).unwrap_or_default(),
             Fact::Left { peer, .. } if room.uses_sfu() => vec![MediaDemand::Leave { peer: *peer }],
-            Fact::TopologySwitching { to: Topology::Sfu, .. } => room.joined().map(join).collect(),
+            Fact::TopologySwitching { to: Topology::Sfu, .. } => room.joined().flat_map(join).collect(),
             Fact::TopologySettled if room.state.topology == Topology::Mesh => {
                 room.joined().map(|member| MediaDemand::Leave { peer: member.id }).collect()
             }
@@ -197,8 +208,9 @@ impl Entry {
                 vec![MediaDemand::Mute { peer: *peer, muted: false }]
             }
             Fact::Updated { peer, change } if room.uses_sfu() && change.role.is_some() => {
-                room.member(*peer).map(join).into_iter().collect()
+                room.member(*peer).map(join).unwrap_or_default()
             }
+            Fact::RecordingBegun { whom } => vec![MediaDemand::Record { life: room.state.life, whom: *whom }],
             Fact::Ended { .. } => vec![MediaDemand::End],
             _ => Vec::new(),
         }

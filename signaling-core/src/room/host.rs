@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Change, Effect, Fact, Member, Room, Settings, Standing};
 use crate::message::{Host, HostAction, LeaveReason, Role, TopologyChoice};
-use crate::{Code, EndReason, MediaDemand, PeerId, Refusal};
+use crate::{Code, EndReason, MediaDemand, PeerId, RecordWhom, Refusal};
 
 impl Room {
     pub(super) fn decide_host(&self, by: PeerId, host: &Host) -> Result<Vec<Effect>, Refusal> {
@@ -98,7 +98,11 @@ impl Room {
         if on == self.state.recording {
             return Err(Refusal::new(Code::InvalidState, "nothing to change about the recording"));
         }
-        Ok(vec![Effect::Demand(MediaDemand::Record { on })])
+        Ok(vec![if on {
+            Effect::Fact(Fact::RecordingBegun { whom: RecordWhom::Everybody })
+        } else {
+            Effect::Demand(MediaDemand::Record { life: self.state.life, whom: RecordWhom::Nobody })
+        }])
     }
 }
 

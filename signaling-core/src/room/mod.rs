@@ -27,10 +27,12 @@ pub use state::RoomState;
 pub use topology::Switching;
 
 use crate::message::{
-    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, Topology, Track,
-    TrackKind, Update,
+    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, Topology,
+    TopologyChoice, Track, TrackKind, Update,
 };
-use crate::{Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, Refusal, RoomId, Timestamp};
+use crate::{
+    Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, RecordWhom, Refusal, RoomId, Timestamp,
+};
 
 /// A room as a deterministic state machine.
 #[derive(Clone, Debug)]
@@ -238,6 +240,9 @@ impl Room {
                 return Some(Fact::HostGranted { peer: eldest.id });
             }
         }
+        if let Some(whom) = self.recording_due() {
+            return Some(Fact::RecordingBegun { whom });
+        }
         if let Some(step) = self.topology_step(now) {
             return Some(step);
         }
@@ -256,6 +261,22 @@ impl Room {
         let viewers = (self.state.viewers_counted != self.viewers()).then(|| self.viewers_due_at());
         let due = [self.empty_until(), viewers, self.next_topology_timeout(), self.next_call_timeout()];
         due.into_iter().flatten().min()
+    }
+
+    /// Whom the server's own rule wants to have recorded by now.
+    fn recording_due(&self) -> Option<RecordWhom> {
+        let state = &self.state;
+        let may = self.rules.recorder
+            && !state.recording
+            && !state.recorded
+            && state.choice != TopologyChoice::Mesh;
+        let whom = self.rules.record;
+        let is_there = match whom {
+            RecordWhom::Nobody => false,
+            RecordWhom::Broadcasters => self.joined().any(|member| member.role == Role::Broadcaster),
+            RecordWhom::Everybody => self.joined().next().is_some(),
+        };
+        (may && is_there).then_some(whom)
     }
 
     /// Until when a room without anybody lives.

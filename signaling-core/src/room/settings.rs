@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Member;
 use crate::message::{Json, Name, Role, Update};
-use crate::{Digest, Limits, Refusal, ServerKey};
+use crate::{Digest, Limits, RecordWhom, Refusal, ServerKey};
 
 /// What every room of a server goes by.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Rules {
     pub sfu: bool,
     /// Whether there is a recorder.
     pub recorder: bool,
+    /// Whom it records in every room, without a host's asking.
+    pub record: RecordWhom,
 }
 
 /// What a host sets about a room.

@@ -33,6 +33,9 @@ pub struct RoomState {
     /// A pair could not connect and asked for the SFU.
     pub(super) sfu_asked: bool,
     pub(super) recording: bool,
+    /// A recording has ended; the server begins none by itself until the room is empty.
+    #[serde(default)]
+    pub(super) recorded: bool,
     pub(super) members: BTreeMap<PeerId, Member>,
     pub(super) barred_sessions: BTreeSet<SessionId>,
     pub(super) barred_clients: BTreeSet<Digest>,
@@ -71,6 +74,7 @@ impl RoomState {
             few_since: None,
             sfu_asked: false,
             recording: false,
+            recorded: false,
             members: BTreeMap::new(),
             barred_sessions: record.barred_sessions.clone(),
             barred_clients: record.barred_clients.clone(),
@@ -121,6 +125,7 @@ impl Room {
                 if state.members.is_empty() {
                     state.empty_since = Some(entry.at);
                     state.sfu_asked = false;
+                    state.recorded = false;
                 }
             }
             Fact::Updated { peer, change } => {
@@ -196,14 +201,18 @@ impl Room {
                     member.flowing = *flowing;
                 }
             }
-            Fact::Recording { state: recording, .. } => {
+            Fact::RecordingBegun { .. } => state.recording = true,
+            // What happens to one publisher's file is not the end of the recording.
+            Fact::Recording { state: recording, peer: None, .. } => {
                 state.recording = matches!(recording, RecordingState::Starting | RecordingState::Active);
+                state.recorded |= !state.recording;
             }
             Fact::Ended { reason } => state.ended = Some(*reason),
             Fact::Chatted(_)
             | Fact::Denied { .. }
             | Fact::Signalled { .. }
             | Fact::AppSent { .. }
+            | Fact::Recording { .. }
             | Fact::CallRefused { .. } => {}
         }
         self.note_size(entry.at);

@@ -13,8 +13,8 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec, LifeId,
     Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection, NoIceServers, Offer,
-    Outbound, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat, ServerKey, SessionClaims, Shard,
-    Timestamp, TransportKind,
+    Outbound, RecordWhom, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat, ServerKey, SessionClaims,
+    Shard, Timestamp, TransportKind,
 };
 
 /// What one connection was told.
@@ -52,12 +52,12 @@ impl RoomStore for Kept {
 
 /// A media plane that notes what it is asked to record.
 #[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<bool>>>);
+struct Recorder(Arc<Mutex<Vec<RecordWhom>>>);
 
 impl MediaPlane for Recorder {
     fn demand(&mut self, _room: &RoomId, demand: MediaDemand) {
-        if let MediaDemand::Record { on } = demand {
-            self.0.lock().unwrap().push(on);
+        if let MediaDemand::Record { whom, .. } = demand {
+            self.0.lock().unwrap().push(whom);
         }
     }
 }
@@ -221,7 +221,7 @@ impl Stage {
     }
 
     /// What the media plane was asked to record since the last time.
-    pub(crate) fn recordings(&self) -> Vec<bool> {
+    pub(crate) fn recordings(&self) -> Vec<RecordWhom> {
         std::mem::take(&mut *self.recorder.0.lock().unwrap())
     }
 
@@ -262,7 +262,13 @@ fn shard(
     records: Vec<RoomRecord>,
 ) -> Shard {
     let environment = Environment {
-        rules: Arc::new(Rules { limits: Limits::default(), key: key.clone(), sfu: true, recorder: true }),
+        rules: Arc::new(Rules {
+            limits: Limits::default(),
+            key: key.clone(),
+            sfu: true,
+            recorder: true,
+            record: RecordWhom::Nobody,
+        }),
         codec: Arc::new(JsonCodec::default()),
         media: Box::new(recorder.clone()),
         store: Box::new(store.clone()),

@@ -529,7 +529,13 @@ fn shard(key: &ServerKey, store: &Kept, now: Timestamp, seed: u64, records: Vec<
     let mut limits = Limits::default();
     (limits.log_bytes, limits.outbox_bytes, limits.lag_bytes) = (200_000, 150_000, 100_000);
     let environment = Environment {
-        rules: Arc::new(Rules { limits, key: key.clone(), sfu: false, recorder: false }),
+        rules: Arc::new(Rules {
+            limits,
+            key: key.clone(),
+            sfu: false,
+            recorder: false,
+            record: signaling_core::RecordWhom::Nobody,
+        }),
         codec: Arc::new(JsonCodec::default()),
         media: Box::new(NoMedia),
         store: Box::new(store.clone()),

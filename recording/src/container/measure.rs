@@ -1,0 +1,120 @@
+//! How long a file is that nobody closed, and how much of it is whole.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::time::Duration;
+
+use mp4_atom::{Decode, Moof};
+
+use super::ebml::read_vint;
+use super::webm::{CLUSTER, SIMPLE_BLOCK, TIMESTAMP};
+use super::{Container, HEAD_LEN, Lane};
+
+/// A fragment larger than this is none of ours.
+const MAX_FRAGMENT: u64 = 256 << 20;
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Until the end of the last frame in a whole fragment.
+    pub duration: Duration,
+    /// Bytes up to the end of the last whole fragment.
+    pub whole: u64,
+}
+
+/// Reads the heads of all fragments of a file that this crate wrote.
+pub fn measure(container: Container, file: &mut (impl Read + Seek)) -> io::Result<Measured> {
+    let len = file.seek(SeekFrom::End(0))?;
+    let mut at = HEAD_LEN as u64;
+    let mut measured = Measured { duration: Duration::ZERO, whole: at.min(len) };
+    while at < len {
+        let fragment = match container {
+            Container::Mp4 => mp4_fragment(file, at)?,
+            Container::WebM => cluster(file, at)?,
+        };
+        let Some((end, until)) = fragment.filter(|(end, _)| *end <= len) else { break };
+        measured.duration = measured.duration.max(until);
+        measured.whole = end;
+        at = end;
+    }
+    Ok(measured)
+}
+
+/// Where the fragment at `at` ends, in bytes and in time.
+fn mp4_fragment(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<(u64, Duration)>> {
+    let Some((kind, moof_len)) = box_header(file, at)? else { return Ok(None) };
+    if &kind != b"moof" {
+        return Ok(None);
+    }
+    let Some(moof) = read_at(file, at, moof_len)? else { return Ok(None) };
+    let Some((kind, mdat_len)) = box_header(file, at + moof_len)? else { return Ok(None) };
+    let Ok(moof) = Moof::decode(&mut moof.as_slice()) else { return Ok(None) };
+    if &kind != b"mdat" {
+        return Ok(None);
+    }
+    let until = moof.traf.iter().filter_map(|traf| {
+        let lane = [Lane::Video, Lane::Audio].into_iter().find(|lane| lane.number() == traf.tfhd.track_id)?;
+        let samples = traf.trun.iter().flat_map(|trun| trun.samples.iter());
+        let ticks: u64 = samples.map(|sample| u64::from(sample.duration.unwrap_or(0))).sum();
+        Some(ticks_to_duration(lane, traf.tfdt.as_ref()?.base_media_decode_time + ticks))
+    });
+    Ok(Some((at + moof_len + mdat_len, until.max().unwrap_or_default())))
+}
+
+fn ticks_to_duration(lane: Lane, ticks: u64) -> Duration {
+    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(lane.timescale());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+fn box_header(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<([u8; 4], u64)>> {
+    let Some(header) = read_at(file, at, 8)? else { return Ok(None) };
+    let Some((len, kind)) = header.split_first_chunk::<4>() else { return Ok(None) };
+    let len = u64::from(u32::from_be_bytes(*len));
+    Ok(kind.try_into().ok().filter(|_| len >= 8).map(|kind| (kind, len)))
+}
+
+/// `None` when the file ends before, or when that much is no fragment.
+fn read_at(file: &mut (impl Read + Seek), at: u64, len: u64) -> io::Result<Option<Vec<u8>>> {
+    if len > MAX_FRAGMENT {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(len).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 == len).then_some(bytes))
+}
+
+/// Where the cluster at `at` ends, in bytes and in time.
+fn cluster(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<(u64, Duration)>> {
+    file.seek(SeekFrom::Start(at))?;
+    let mut head = Vec::new();
+    file.by_ref().take(12).read_to_end(&mut head)?;
+    let Some((id, size, head_len)) = element_head(&head) else { return Ok(None) };
+    if id != u64::from(CLUSTER) {
+        return Ok(None);
+    }
+    let Some(body) = read_at(file, at + head_len as u64, size)? else { return Ok(None) };
+    let (mut start, mut last) = (0, 0);
+    let mut rest = body.as_slice();
+    while let Some((id, size, head_len)) = element_head(rest) {
+        let len = usize::try_from(size).unwrap_or(usize::MAX);
+        let Some(content) = rest.get(head_len..).and_then(|rest| rest.get(..len)) else { break };
+        if id == u64::from(TIMESTAMP) {
+            start = content.iter().take(8).fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        } else if id == u64::from(SIMPLE_BLOCK)
+            && let &[_, high, low, ..] = content
+        {
+            last = last.max(u64::from(u16::from_be_bytes([high, low])));
+        }
+        rest = rest.get(head_len + len..).unwrap_or_default();
+    }
+    // A block does not say how long it lasts: about as long as a packet of sound, or a picture.
+    let until = Duration::from_millis(start.saturating_add(last).saturating_add(20));
+    Ok(Some((at + head_len as u64 + size, until)))
+}
+
+/// Id, size, and length of both.
+fn element_head(bytes: &[u8]) -> Option<(u64, u64, usize)> {
+    let (id, id_len) = read_vint(bytes, true)?;
+    let (size, size_len) = read_vint(bytes.get(id_len..)?, false)?;
+    Some((id?, size?, id_len + size_len))
+}

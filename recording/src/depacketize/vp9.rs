@@ -1,0 +1,233 @@
+//! VP9 (RFC 9628).
+
+use super::{Assembly, Format, Frame, Payload};
+use crate::bits::Bits;
+
+/// What a VP9 key frame says of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vp9Format {
+    /// 0 to 3.
+    pub profile: u8,
+    /// Bits of a sample: 8, 10 or 12.
+    pub bit_depth: u8,
+    /// As `vpcC` has it: 1 for 4:2:0, 2 for 4:2:2, 3 for 4:4:4.
+    pub subsampling: u8,
+    /// Samples use the full range.
+    pub full_range: bool,
+    /// Width and height in pixels.
+    pub size: (u16, u16),
+}
+
+/// Puts VP9 pictures together: all layers of one instant are one frame.
+#[derive(Debug, Default)]
+pub struct Vp9 {
+    assembly: Assembly,
+    /// Sizes of the layers' frames that are whole.
+    layers: Vec<usize>,
+    format: Option<Vp9Format>,
+}
+
+impl Vp9 {
+    pub(super) fn push(&mut self, payload: &Payload<'_>, frames: &mut Vec<Frame>) {
+        let Some((descriptor, data)) = Descriptor::parse(payload.bytes) else { return };
+        if descriptor.begins && !self.assembly.is_at(payload.timestamp) {
+            self.assembly.begin(payload.timestamp);
+            self.layers.clear();
+            self.format = None;
+        }
+        if !self.assembly.is_at(payload.timestamp) {
+            return;
+        }
+        if descriptor.begins
+            && !descriptor.inter
+            && let Some(format) = key_frame(data)
+        {
+            // The highest layer comes last, and is what is shown.
+            self.format = Some(format);
+        }
+        self.assembly.append(data);
+        if descriptor.ends {
+            self.layers.push(self.assembly.data.len() - self.layers.iter().sum::<usize>());
+        }
+        if payload.marker
+            && let Some(mut data) = self.assembly.finish()
+        {
+            append_index(&mut data, &self.layers);
+            let format = self.format.map(Format::Vp9);
+            frames.push(Frame { timestamp: payload.timestamp, data, format });
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.assembly.reset();
+    }
+}
+
+struct Descriptor {
+    inter: bool,
+    begins: bool,
+    ends: bool,
+}
+
+impl Descriptor {
+    /// Reads the payload descriptor (section 4.2) and gives what follows it.
+    fn parse(payload: &[u8]) -> Option<(Self, &[u8])> {
+        let (&first, mut rest) = payload.split_first()?;
+        let flag = |mask: u8| first & mask != 0;
+        let (has_id, inter, layered, flexible) = (flag(0x80), flag(0x40), flag(0x20), flag(0x10));
+        if has_id {
+            let long = *rest.first()? & 0x80 != 0;
+            rest = rest.get(if long { 2 } else { 1 }..)?;
+        }
+        if layered {
+            // TL0PICIDX follows in the non-flexible mode alone.
+            rest = rest.get(if flexible { 1 } else { 2 }..)?;
+        }
+        if flexible && inter {
+            // Reference indices, the last one without the N bit; three at most.
+            for _ in 0..3 {
+                let (&reference, tail) = rest.split_first()?;
+                rest = tail;
+                if reference & 1 == 0 {
+                    break;
+                }
+            }
+        }
+        if flag(0x02) {
+            rest = scalability_structure(rest)?;
+        }
+        Some((Self { inter, begins: flag(0x08), ends: flag(0x04) }, rest))
+    }
+}
+
+/// What follows the scalability structure (section 4.2.1).
+fn scalability_structure(mut rest: &[u8]) -> Option<&[u8]> {
+    let (&header, tail) = rest.split_first()?;
+    rest = tail;
+    let layers = usize::from(header >> 5) + 1;
+    if header & 0x10 != 0 {
+        rest = rest.get(4 * layers..)?;
+    }
+    if header & 0x08 != 0 {
+        let (&pictures, tail) = rest.split_first()?;
+        rest = tail;
+        for _ in 0..pictures {
+            let (&picture, tail) = rest.split_first()?;
+            rest = tail.get(usize::from(picture >> 2 & 3)..)?;
+        }
+    }
+    Some(rest)
+}
+
+/// The index that tells a decoder of several frames in one chunk (VP9 bitstream, annex B).
+fn append_index(data: &mut Vec<u8>, layers: &[usize]) {
+    if layers.len() < 2 || layers.len() > 8 || layers.iter().sum::<usize>() != data.len() {
+        return;
+    }
+    let count = u8::try_from(layers.len() - 1).unwrap_or(0);
+    // Sizes in four bytes each.
+    let marker = 0xc0 | 3 << 3 | count;
+    data.push(marker);
+    for layer in layers {
+        data.extend(u32::try_from(*layer).unwrap_or(0).to_le_bytes());
+    }
+    data.push(marker);
+}
+
+/// Reads the uncompressed header of a key frame (VP9 bitstream, section 6.2).
+fn key_frame(frame: &[u8]) -> Option<Vp9Format> {
+    let mut bits = Bits::new(frame);
+    (bits.take(2)? == 2).then_some(())?;
+    let low = bits.take(1)?;
+    let profile = u8::try_from(bits.take(1)? << 1 | low).ok()?;
+    if profile == 3 {
+        bits.skip(1)?;
+    }
+    let shows_existing = bits.bit()?;
+    let is_inter = bits.bit()?;
+    bits.skip(2)?;
+    if shows_existing || is_inter || bits.take(24)? != 0x49_8342 {
+        return None;
+    }
+    let bit_depth = match profile {
+        0 | 1 => 8,
+        _ if bits.bit()? => 12,
+        _ => 10,
+    };
+    let color_space = bits.take(3)?;
+    let (full_range, subsampling) = if color_space == 7 {
+        // RGB.
+        (true, 3)
+    } else {
+        let full_range = bits.bit()?;
+        let subsampling = if profile & 1 == 1 {
+            let (x, y) = (bits.bit()?, bits.bit()?);
+            bits.skip(1)?;
+            match (x, y) {
+                (true, true) => 1,
+                (true, false) => 2,
+                _ => 3,
+            }
+        } else {
+            1
+        };
+        (full_range, subsampling)
+    };
+    if color_space == 7 && profile & 1 == 1 {
+        bits.skip(1)?;
+    }
+    let width = u16::try_from(bits.take(16)? + 1).ok()?;
+    let height = u16::try_from(bits.take(16)? + 1).ok()?;
+    Some(Vp9Format { profile, bit_depth, subsampling, full_range, size: (width, height) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Profile 0, key frame, 640x360.
+    const KEY: [u8; 10] = [0x82, 0x49, 0x83, 0x42, 0x00, 0x27, 0xf0, 0x16, 0x70, 0x00];
+
+    fn push(vp9: &mut Vp9, timestamp: u32, marker: bool, bytes: &[u8]) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        vp9.push(&Payload { timestamp, marker, bytes }, &mut frames);
+        frames
+    }
+
+    #[test]
+    fn reads_a_key_frame() {
+        let format = key_frame(&KEY).unwrap();
+        assert_eq!(
+            (format.profile, format.bit_depth, format.subsampling, format.size),
+            (0, 8, 1, (640, 360))
+        );
+        assert_eq!(key_frame(&[0x86, 0, 0, 0]), None, "an inter frame");
+    }
+
+    #[test]
+    fn layers_of_one_instant_are_one_frame_with_an_index() {
+        let mut vp9 = Vp9::default();
+        let layer = |flags: u8, layer: u8, data: &[u8]| [&[flags, 0x81, 0x02, layer, 0x00], data].concat();
+        assert_eq!(push(&mut vp9, 5, false, &layer(0xa0 | 0x0c, 0x00, &KEY)), []);
+        assert_eq!(push(&mut vp9, 5, false, &layer(0xe0 | 0x08, 0x02, &[7, 7])), []);
+        let frames = push(&mut vp9, 5, true, &layer(0xe0 | 0x04, 0x02, &[7]));
+        let index = [0xd9, 10, 0, 0, 0, 3, 0, 0, 0, 0xd9];
+        assert_eq!(frames[0].data, [KEY.as_slice(), &[7, 7, 7], &index].concat());
+        assert_eq!(frames[0].format.as_ref().map(Format::size), Some((640, 360)));
+    }
+
+    #[test]
+    fn skips_the_scalability_structure() {
+        // One layer with a size, two pictures with one and no references.
+        let bytes = [0x8a | 0x04, 0x81, 0x02, 0x18, 0x02, 0x80, 0x01, 0x68, 2, 0x04, 1, 0x00];
+        let mut vp9 = Vp9::default();
+        let frames = push(&mut vp9, 5, true, &[bytes.as_slice(), &KEY].concat());
+        assert_eq!(frames[0].data, KEY);
+        let frames = push(&mut vp9, 6, true, &[0xdc, 0x05, 0x04, 0x86, 1]);
+        assert_eq!(
+            (frames[0].data.as_slice(), &frames[0].format),
+            ([0x86, 1].as_slice(), &None),
+            "flexible mode"
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! The thread that writes, and what the rest of a server says to it.
+#![allow(clippy::disallowed_methods, reason = "drivers read the clock")]
+
+mod disk;
+mod feed;
+mod recover;
+mod room;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sfu::SfuHandle;
+use signaling_core::message::{Name, Role};
+use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp};
+
+use crate::index::{Index, RecordingId};
+use feed::{Feed, Note};
+use writer::Writer;
+
+/// How long the end of a process waits for files to be closed.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// What a [`Recorder`] is made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderConfig {
+    /// Where recordings lie.
+    pub folder: PathBuf,
+    /// Each fragment is on the disk itself before the next one: it survives a power cut, too.
+    pub fsync: bool,
+}
+
+/// Hears how recordings stand, on the writing thread.
+pub type OnEvent = Box<dyn Fn(&RoomId, MediaEvent) + Send>;
+
+/// Speaks to the thread that writes. Cheap to clone; never blocks but at the end.
+#[derive(Clone)]
+pub struct Recorder {
+    feed: Feed,
+    index: Arc<Index>,
+}
+
+impl Recorder {
+    /// Reads the folder, repairs what a crash left behind, and starts the thread.
+    pub fn start(config: RecorderConfig, sfu: SfuHandle, on_event: OnEvent) -> io::Result<Self> {
+        let index = Arc::new(Index::open(&config.folder)?);
+        recover::recover(&index);
+        let (feed, intake) = feed::feed();
+        let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), on_event);
+        thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&intake))?;
+        Ok(Self { feed, index })
+    }
+
+    /// What there is.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Records a room of the media server: everybody in it, or its broadcasters alone.
+    pub fn record(&self, room: RoomId, life: LifeId, everybody: bool) {
+        self.feed.tell(Note::Start { room, life, everybody });
+    }
+
+    /// Records a room no more.
+    pub fn stop(&self, room: RoomId) {
+        self.feed.tell(Note::Stop { room });
+    }
+
+    /// Says who somebody is, as far as that is known.
+    pub fn peer(&self, room: RoomId, peer: PeerId, role: Option<Role>, name: Option<Name>) {
+        self.feed.tell(Note::Peer { room, peer, role, name });
+    }
+
+    /// A room is over, recorded or not.
+    pub fn ended(&self, room: RoomId) {
+        self.feed.tell(Note::Ended { room });
+    }
+
+    /// Takes a recording off the disk; one that is being written ends first.
+    pub fn delete(&self, recording: RecordingId) {
+        self.feed.tell(Note::Delete { recording });
+    }
+
+    /// Closes all files, and waits a little until that is done.
+    pub fn shut_down(&self) {
+        let (done, closed) = sync_channel(0);
+        if self.feed.tell(Note::Shutdown { done }) {
+            // Either way the sender is gone: the files are closed, or never will be.
+            let _ = closed.recv_timeout(SHUTDOWN);
+        }
+    }
+}
+
+/// The present as people count it.
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,96 @@
+//! A room that is recorded, as the writing thread sees it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use sfu::TapTrack;
+use sfu::codec::MediaKind;
+use signaling_core::message::TrackSource;
+use signaling_core::{LifeId, PeerId};
+
+use super::disk::MediaFile;
+use crate::container::Lane;
+use crate::index::{Entry, RecordingId};
+use crate::recording::Recording;
+
+/// A publisher that is gone has so long to come back into the same recording.
+pub(super) const RETURN_WINDOW: Duration = Duration::from_secs(30);
+
+/// What of a publisher goes into one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Group {
+    /// Camera and microphone, and whatever else.
+    Person,
+    /// A screen with its sound.
+    Screen,
+}
+
+impl Group {
+    pub(super) fn of(source: TrackSource) -> Self {
+        match source {
+            TrackSource::Screen | TrackSource::ScreenAudio => Self::Screen,
+            _ => Self::Person,
+        }
+    }
+
+    pub(super) fn source(self) -> TrackSource {
+        match self {
+            Self::Person => TrackSource::Camera,
+            Self::Screen => TrackSource::Screen,
+        }
+    }
+}
+
+pub(super) type StreamKey = (PeerId, Group);
+
+/// A recorded room.
+pub(super) struct RecordedRoom {
+    pub(super) life: LifeId,
+    /// Broadcasters alone, if not everybody.
+    pub(super) everybody: bool,
+    pub(super) streams: HashMap<StreamKey, Stream>,
+    /// Which stream a track belongs to.
+    pub(super) tracks: HashMap<Arc<str>, StreamKey>,
+    /// Packets that found the queue full.
+    pub(super) dropped: Arc<AtomicU64>,
+}
+
+/// One publisher's recording, with the file that is open.
+pub(super) struct Stream {
+    pub(super) recording: Recording,
+    pub(super) open: Option<(Entry, MediaFile)>,
+    /// The newest file, open or not.
+    pub(super) last: Option<RecordingId>,
+    /// Since when no track is left.
+    pub(super) idle_since: Option<Instant>,
+    /// `dropped` of the room when the file began.
+    pub(super) dropped_before: u64,
+}
+
+impl Stream {
+    pub(super) fn new(recording: Recording) -> Self {
+        Self { recording, open: None, last: None, idle_since: None, dropped_before: 0 }
+    }
+
+    pub(super) fn add_track(&mut self, track: &TapTrack) {
+        let lane = match track.kind {
+            MediaKind::Video => Lane::Video,
+            MediaKind::Audio => Lane::Audio,
+        };
+        self.recording.add_track(Arc::clone(&track.track), lane);
+        self.idle_since = None;
+    }
+
+    pub(super) fn remove_track(&mut self, now: Instant, track: &str) {
+        self.recording.remove_track(track);
+        if !self.recording.is_live() {
+            self.idle_since = Some(now);
+        }
+    }
+
+    pub(super) fn is_abandoned(&self, now: Instant) -> bool {
+        self.idle_since.is_some_and(|since| now.saturating_duration_since(since) >= RETURN_WINDOW)
+    }
+}

@@ -1,0 +1,439 @@
+//! The writing thread.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+use sfu::{SfuHandle, TapTrack};
+use signaling_core::message::{self, Name, Role};
+use signaling_core::{Entropy, LifeId, MediaEvent, PeerId, RoomId, Timestamp};
+
+use super::disk::{self, MediaFile};
+use super::feed::{Feed, Intake, Note, now};
+use super::room::{Group, RecordedRoom, Stream, StreamKey};
+use super::{OnEvent, RecorderConfig, wall_clock};
+use crate::container::Container;
+use crate::index::{Entry, Index, RecordingId, RecordingState};
+use crate::recording::{Output, Recording};
+
+/// Between two looks at what has come: packets don't wake the thread, which would cost more than they do.
+const TURN: Duration = Duration::from_millis(20);
+/// Between two looks at how full the disk is.
+const DISK_CHECK: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer {
+    config: RecorderConfig,
+    index: Arc<Index>,
+    sfu: SfuHandle,
+    feed: Feed,
+    on_event: OnEvent,
+    rooms: HashMap<RoomId, RecordedRoom>,
+    people: HashMap<RoomId, HashMap<PeerId, Person>>,
+    next_disk_check: Instant,
+}
+
+#[derive(Clone, Default)]
+struct Person {
+    role: Option<Role>,
+    name: Option<Name>,
+}
+
+/// Why a recording of a room ends by itself.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the disk is nearly full")]
+    DiskFull,
+    #[error("the folder of recordings cannot be written to")]
+    Folder(#[source] io::Error),
+    #[error("a file of a recording cannot be written")]
+    Write(#[source] io::Error),
+}
+
+impl Writer {
+    pub(super) fn new(
+        config: RecorderConfig,
+        index: Arc<Index>,
+        sfu: SfuHandle,
+        feed: Feed,
+        on_event: OnEvent,
+    ) -> Self {
+        let (rooms, people) = (HashMap::new(), HashMap::new());
+        Self { config, index, sfu, feed, on_event, rooms, people, next_disk_check: now() }
+    }
+
+    /// Runs until it is told to end, or nobody is left to tell it anything.
+    pub(super) fn run(mut self, intake: &Intake) {
+        loop {
+            if self.rooms.is_empty() {
+                let Some(note) = intake.wait() else { return };
+                if self.handle(note) {
+                    return;
+                }
+            } else {
+                thread::sleep(TURN);
+            }
+            while let Some(note) = intake.take() {
+                if self.handle(note) {
+                    return;
+                }
+            }
+            self.turn();
+        }
+    }
+
+    /// Takes a note; `true` at the end.
+    fn handle(&mut self, note: Note) -> bool {
+        match note {
+            Note::Start { room, life, everybody } => self.start(room, life, everybody),
+            Note::Stop { room } => self.stop(&room),
+            Note::Peer { room, peer, role, name } => {
+                let person = self.people.entry(room).or_default().entry(peer).or_default();
+                person.role = role.or(person.role);
+                person.name = name.or(person.name.take());
+            }
+            Note::Gone { room, peer } => self.on_gone(&room, peer),
+            Note::Ended { room } => {
+                self.finish_room(&room, None);
+                self.people.remove(&room);
+            }
+            Note::Published { room, track } => self.on_published(&room, &track),
+            Note::Unpublished { room, track } => {
+                if let Some(stream) = self.stream_of(&room, &track) {
+                    stream.remove_track(now(), &track);
+                }
+                if let Some(recorded) = self.rooms.get_mut(&room) {
+                    recorded.tracks.remove(&track);
+                }
+            }
+            Note::Packet { room, track, packet } => {
+                let at = packet.at;
+                if let Some(stream) = self.stream_of(&room, &track) {
+                    stream.recording.handle_packet(at, &track, packet);
+                }
+            }
+            Note::Report { room, track, report } => {
+                if let Some(stream) = self.stream_of(&room, &track) {
+                    stream.recording.handle_report(&track, report);
+                }
+            }
+            Note::Delete { recording } => self.delete(recording),
+            Note::Shutdown { done } => {
+                for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
+                    self.finish_room(&room, None);
+                }
+                drop(done);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn stream_of(&mut self, room: &RoomId, track: &str) -> Option<&mut Stream> {
+        let recorded = self.rooms.get_mut(room)?;
+        let key = recorded.tracks.get(track)?;
+        recorded.streams.get_mut(key)
+    }
+
+    fn start(&mut self, room: RoomId, life: LifeId, everybody: bool) {
+        if let Some(recorded) = self.rooms.get_mut(&room) {
+            recorded.everybody |= everybody;
+            return self.tell(&room, message::RecordingState::Active);
+        }
+        if let Err(fault) = self.check_disk() {
+            return self.fail(&room, &fault);
+        }
+        let (tap, dropped) = self.feed.tap(room.clone());
+        let recorded =
+            RecordedRoom { life, everybody, streams: HashMap::new(), tracks: HashMap::new(), dropped };
+        if self.sfu.record(room.clone(), Some(tap)).is_err() {
+            tracing::error!(%room, "the media server takes no recorder");
+            return self.tell(&room, message::RecordingState::Failed);
+        }
+        tracing::info!(%room, "recording");
+        self.rooms.insert(room.clone(), recorded);
+        self.tell(&room, message::RecordingState::Active);
+    }
+
+    fn check_disk(&self) -> Result<(), Fault> {
+        let folder = self.index.folder();
+        disk::check_writable(folder).map_err(Fault::Folder)?;
+        match disk::is_nearly_full(folder) {
+            Ok(true) => Err(Fault::DiskFull),
+            Ok(false) => Ok(()),
+            Err(error) => Err(Fault::Folder(error)),
+        }
+    }
+
+    fn stop(&mut self, room: &RoomId) {
+        // What nobody records has nothing to stop; the room hears it all the same.
+        self.finish_room(room, None);
+        self.tell(room, message::RecordingState::Stopped);
+    }
+
+    fn tell(&self, room: &RoomId, state: message::RecordingState) {
+        (self.on_event)(room, MediaEvent::Recording { state, peer: None, recording: None });
+    }
+
+    fn fail(&mut self, room: &RoomId, fault: &Fault) {
+        tracing::error!(%room, error = describe(fault), "the recording of a room ends");
+        self.finish_room(room, Some(fault));
+        self.tell(room, message::RecordingState::Failed);
+    }
+
+    /// Closes the files of a room.
+    fn finish_room(&mut self, room: &RoomId, fault: Option<&Fault>) {
+        let Some(mut recorded) = self.rooms.remove(room) else { return };
+        if self.sfu.record(room.clone(), None).is_err() {
+            tracing::error!(%room, "the media server keeps a recorder that is gone");
+        }
+        for (key, mut stream) in std::mem::take(&mut recorded.streams) {
+            self.finish_stream(room, &recorded, key, &mut stream, fault);
+        }
+    }
+
+    fn finish_stream(
+        &mut self,
+        room: &RoomId,
+        recorded: &RecordedRoom,
+        key: StreamKey,
+        stream: &mut Stream,
+        fault: Option<&Fault>,
+    ) {
+        stream.recording.finish(now());
+        // When the disk is full, what still fits is written; the rest was never there.
+        if let Err(fault) = self.drain(room, recorded, key, stream) {
+            tracing::warn!(%room, error = describe(&fault), "the last moments of a recording are lost");
+        }
+        let note = fault.map(describe);
+        if let Some((mut entry, mut file)) = stream.open.take() {
+            file.drop_torn_end();
+            entry.error = note.clone().or(entry.error);
+            self.close_entry(entry, &file, stream.recording.duration());
+        }
+        if let (Some(note), Some(last)) = (note, stream.last) {
+            self.index.update(last, |entry| entry.error = entry.error.take().or(Some(note)));
+            self.keep(last);
+        }
+    }
+
+    fn on_published(&mut self, room: &RoomId, track: &TapTrack) {
+        let people = self.people.get(room);
+        let role = people.and_then(|people| people.get(&track.peer)).and_then(|person| person.role);
+        let Some(recorded) = self.rooms.get_mut(room) else { return };
+        if !recorded.everybody && role != Some(Role::Broadcaster) {
+            return;
+        }
+        let key = (track.peer, Group::of(track.source));
+        let seconds = wall_clock().as_millis() / 1_000;
+        let new = || Stream::new(Recording::new(now()).with_wall_clock(seconds));
+        recorded.streams.entry(key).or_insert_with(new).add_track(track);
+        recorded.tracks.insert(Arc::clone(&track.track), key);
+    }
+
+    fn on_gone(&mut self, room: &RoomId, peer: PeerId) {
+        if let Some(people) = self.people.get_mut(room) {
+            people.remove(&peer);
+        }
+        let Some(mut recorded) = self.rooms.remove(room) else { return };
+        for group in [Group::Person, Group::Screen] {
+            if let Some(mut stream) = recorded.streams.remove(&(peer, group)) {
+                self.finish_stream(room, &recorded, (peer, group), &mut stream, None);
+            }
+        }
+        self.rooms.insert(room.clone(), recorded);
+    }
+
+    /// Does what time asks of every recording, and writes what they have to say.
+    fn turn(&mut self) {
+        let now = now();
+        let mut faults = Vec::new();
+        for (room, mut recorded) in std::mem::take(&mut self.rooms) {
+            let mut streams = std::mem::take(&mut recorded.streams);
+            let mut fault = None;
+            for (key, stream) in &mut streams {
+                stream.recording.handle_timeout(now);
+                if let Err(error) = self.drain(&room, &recorded, *key, stream) {
+                    fault = Some(error);
+                }
+            }
+            let abandoned: Vec<_> = streams.extract_if(|_, stream| stream.is_abandoned(now)).collect();
+            for (key, mut stream) in abandoned {
+                self.finish_stream(&room, &recorded, key, &mut stream, None);
+            }
+            recorded.streams = streams;
+            faults.extend(fault.map(|fault| (room.clone(), fault)));
+            self.rooms.insert(room, recorded);
+        }
+        for (room, fault) in faults {
+            self.fail(&room, &fault);
+        }
+        if now >= self.next_disk_check {
+            self.next_disk_check = now + DISK_CHECK;
+            if matches!(disk::is_nearly_full(self.index.folder()), Ok(true)) {
+                for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
+                    self.fail(&room, &Fault::DiskFull);
+                }
+            }
+        }
+    }
+
+    /// Carries out what a recording asks for.
+    fn drain(
+        &mut self,
+        room: &RoomId,
+        recorded: &RecordedRoom,
+        key: StreamKey,
+        stream: &mut Stream,
+    ) -> Result<(), Fault> {
+        while let Some(output) = stream.recording.poll_output() {
+            match output {
+                Output::Begin { container, at, head } => {
+                    let entry = self.new_entry(room, recorded.life, key, container, at);
+                    let path = self.index.path(&entry);
+                    let file = MediaFile::create(&path, &head, self.config.fsync).map_err(Fault::Write)?;
+                    if let Err(error) = self.index.save(&entry) {
+                        return Err(Fault::Write(error));
+                    }
+                    let active = MediaEvent::Recording {
+                        state: message::RecordingState::Active,
+                        peer: Some(entry.peer),
+                        recording: Some(entry.recording.to_string().into()),
+                    };
+                    (self.on_event)(room, active);
+                    stream.dropped_before = recorded.dropped.load(Ordering::Relaxed);
+                    stream.last = Some(entry.recording);
+                    stream.open = Some((entry, file));
+                }
+                Output::Append(bytes) => {
+                    if let Some((entry, file)) = &mut stream.open {
+                        file.append(&bytes).map_err(Fault::Write)?;
+                        let millis = stream.recording.duration().as_millis();
+                        entry.codecs = stream.recording.codecs().into_iter().map(str::to_owned).collect();
+                        entry.lost_packets = stream.recording.lost();
+                        entry.dropped_packets =
+                            recorded.dropped.load(Ordering::Relaxed) - stream.dropped_before;
+                        entry.bytes = file.bytes;
+                        entry.duration_ms = u64::try_from(millis).unwrap_or(u64::MAX).max(entry.duration_ms);
+                        self.index.update(entry.recording, |known| known.clone_from(entry));
+                    }
+                }
+                Output::Head(head) => {
+                    if let Some((_, file)) = &mut stream.open {
+                        file.rewrite_head(&head).map_err(Fault::Write)?;
+                    }
+                }
+                Output::Keyframe(track) => {
+                    if self.sfu.request_keyframe(room.clone(), track).is_err() {
+                        tracing::debug!(%room, "no key frame could be asked for");
+                    }
+                }
+                Output::End { duration } => {
+                    if let Some((entry, file)) = stream.open.take() {
+                        self.close_entry(entry, &file, duration);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn new_entry(
+        &self,
+        room: &RoomId,
+        life: LifeId,
+        (peer, group): StreamKey,
+        container: Container,
+        at: Instant,
+    ) -> Entry {
+        let recording = RecordingId::random(&mut SystemEntropy);
+        let age = u64::try_from(now().saturating_duration_since(at).as_millis()).unwrap_or(0);
+        let started_at = Timestamp::from_millis(wall_clock().as_millis().saturating_sub(age));
+        let person = self.people.get(room).and_then(|people| people.get(&peer));
+        Entry {
+            recording,
+            room: room.clone(),
+            life,
+            peer,
+            name: person.and_then(|person| person.name.clone()),
+            source: group.source(),
+            started_at,
+            ended_at: None,
+            state: RecordingState::Recording,
+            container,
+            file: file_name(started_at, recording, container),
+            bytes: 0,
+            duration_ms: 0,
+            codecs: Vec::new(),
+            lost_packets: 0,
+            dropped_packets: 0,
+            error: None,
+        }
+    }
+
+    fn close_entry(&self, mut entry: Entry, file: &MediaFile, duration: Duration) {
+        entry.bytes = file.bytes;
+        entry.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(entry.duration_ms);
+        entry.ended_at = Some(entry.started_at + Duration::from_millis(entry.duration_ms));
+        entry.state = if entry.duration_ms > 0 { RecordingState::Ready } else { RecordingState::Failed };
+        self.index.update(entry.recording, |known| known.clone_from(&entry));
+        self.keep(entry.recording);
+        tracing::info!(recording = %entry.recording, room = %entry.room, bytes = entry.bytes, "recorded");
+        let stopped = MediaEvent::Recording {
+            state: message::RecordingState::Stopped,
+            peer: Some(entry.peer),
+            recording: Some(entry.recording.to_string().into()),
+        };
+        (self.on_event)(&entry.room, stopped);
+    }
+
+    fn keep(&self, recording: RecordingId) {
+        if let Some(entry) = self.index.get(recording)
+            && let Err(error) = self.index.save(&entry)
+        {
+            tracing::warn!(%recording, %error, "what became of a recording is not kept; the next start measures it");
+        }
+    }
+
+    fn delete(&mut self, recording: RecordingId) {
+        let is_it =
+            |stream: &Stream| stream.open.as_ref().is_some_and(|(entry, _)| entry.recording == recording);
+        for (room, mut recorded) in std::mem::take(&mut self.rooms) {
+            let open: Vec<_> = recorded.streams.extract_if(|_, stream| is_it(stream)).collect();
+            for (key, mut stream) in open {
+                self.finish_stream(&room, &recorded, key, &mut stream, None);
+            }
+            self.rooms.insert(room, recorded);
+        }
+        if let Err(error) = self.index.delete(recording) {
+            tracing::error!(%recording, %error, "a recording could not be deleted");
+        }
+    }
+}
+
+/// `<date>_<time>_<id>.<container>`, in UTC.
+fn file_name(at: Timestamp, recording: RecordingId, container: Container) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    format!("{}_{recording}.{}", at.strftime("%Y-%m-%d_%H-%M-%S"), container.extension())
+}
+
+/// The error with what caused it.
+fn describe(fault: &Fault) -> String {
+    match std::error::Error::source(fault) {
+        Some(source) => format!("{fault}: {source}"),
+        None => fault.to_string(),
+    }
+}
+
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        // Without randomness a name is taken, and creating the file says so.
+        let _ = rand::fill(bytes);
+    }
+}

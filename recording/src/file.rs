@@ -1,0 +1,216 @@
+//! A file that is being written: which frame goes where.
+
+use std::time::Duration;
+
+use crate::container::{Container, ContainerError, Head, Lane, Sample, Writer};
+use crate::depacketize::{Format, Frame, SILENCE, SILENCE_TICKS, duration_ticks};
+
+/// A packet of sound that is off by less than this is where the last one ended.
+const SOUND_TOLERANCE: i64 = 480;
+/// How long the last picture is shown when nothing else tells, in ticks.
+const LAST_PICTURE: u64 = 3_000;
+
+/// Collects samples until a fragment is cut.
+#[derive(Debug)]
+pub(crate) struct File {
+    container: Container,
+    writer: Writer,
+    head: Head,
+    /// The head on disk says something else by now.
+    head_changed: bool,
+    /// The recording's time at the beginning of the file, in microseconds.
+    origin: i64,
+    video: Vec<Sample>,
+    audio: Vec<Sample>,
+    /// The newest picture: how long it lasts is known when the next one comes.
+    pending: Option<Sample>,
+    /// Where the sound ends, once there is some.
+    audio_end: Option<u64>,
+}
+
+impl File {
+    pub(crate) fn new(container: Container, origin: i64) -> Self {
+        Self {
+            container,
+            writer: Writer::new(container),
+            head: Head::default(),
+            head_changed: false,
+            origin,
+            video: Vec::new(),
+            audio: Vec::new(),
+            pending: None,
+            audio_end: None,
+        }
+    }
+
+    pub(crate) fn container(&self) -> Container {
+        self.container
+    }
+
+    /// When the file began, in seconds since 1970.
+    pub(crate) fn set_began_at(&mut self, seconds: u64) {
+        self.head.began_at = seconds;
+        self.head_changed = true;
+    }
+
+    /// The codecs in the file.
+    pub(crate) fn codecs(&self) -> impl Iterator<Item = &'static str> {
+        self.head.video.as_ref().map(Format::codec).into_iter().chain(self.head.audio.then_some("opus"))
+    }
+
+    /// Whether a picture of this format can be in the file.
+    pub(crate) fn accepts(&self, format: &Format) -> bool {
+        let is_same_codec = self.head.video.as_ref().is_none_or(|known| known.codec() == format.codec());
+        is_same_codec && Container::of(format) == self.container
+    }
+
+    /// Appends a picture that was made at `micros`.
+    pub(crate) fn add_picture(&mut self, micros: i64, frame: Frame) {
+        let Frame { mut data, format, .. } = frame;
+        let is_key = format.is_some();
+        if let Some(format) = format {
+            self.note_format(&format);
+            if let (Format::H264(sets), true) = (&format, self.head.in_band) {
+                data.splice(0..0, sets.in_band());
+            }
+        }
+        let mut time = self.ticks(Lane::Video, micros);
+        if let Some(mut previous) = self.pending.take() {
+            time = time.max(previous.time + 1);
+            previous.duration = u32::try_from(time - previous.time).unwrap_or(u32::MAX);
+            self.video.push(previous);
+        }
+        self.pending = Some(Sample { time, duration: 0, is_key, data });
+    }
+
+    fn note_format(&mut self, format: &Format) {
+        let (width, height) = format.size();
+        let size = (self.head.size.0.max(width), self.head.size.1.max(height));
+        self.head_changed |= size != self.head.size;
+        self.head.size = size;
+        match &self.head.video {
+            None => {
+                self.head.video = Some(format.clone());
+                self.head_changed = true;
+            }
+            // Other parameter sets than those in the head stand before each key frame from now on.
+            Some(Format::H264(_)) if !self.head.in_band && self.head.video.as_ref() != Some(format) => {
+                self.head.in_band = true;
+                self.head_changed = true;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Appends a packet of sound that was made at `micros`. A gap before it becomes silence; what lies before the end of
+    /// the sound is dropped.
+    pub(crate) fn add_sound(&mut self, micros: i64, data: Vec<u8>) {
+        let Some(duration) = duration_ticks(&data) else { return };
+        let time = self.signed_ticks(Lane::Audio, micros);
+        let time = match self.audio_end {
+            None => match u64::try_from(time) {
+                Ok(time) => time,
+                Err(_) => return,
+            },
+            Some(end) => {
+                let ahead = time - i64::try_from(end).unwrap_or(i64::MAX);
+                if ahead < -SOUND_TOLERANCE {
+                    return;
+                }
+                if ahead > SOUND_TOLERANCE {
+                    self.fill_silence(end.saturating_add_signed(ahead));
+                }
+                self.audio_end.unwrap_or(end)
+            }
+        };
+        self.push_sound(time, duration, data);
+    }
+
+    fn push_sound(&mut self, time: u64, duration: u64, data: Vec<u8>) {
+        if !self.head.audio {
+            self.head.audio = true;
+            self.head_changed = true;
+        }
+        let sample = Sample { time, duration: u32::try_from(duration).unwrap_or(0), is_key: true, data };
+        self.audio.push(sample);
+        self.audio_end = Some(time + duration);
+    }
+
+    /// Silence up to `until` at most, in ticks of sound.
+    fn fill_silence(&mut self, until: u64) {
+        while let Some(end) = self.audio_end.filter(|end| end + SILENCE_TICKS <= until) {
+            self.push_sound(end, SILENCE_TICKS, SILENCE.to_vec());
+        }
+        // What is left is shorter than a packet; the last one lasts that much longer.
+        if let (Some(end), Some(last)) = (self.audio_end, self.audio.last_mut())
+            && until > end
+            && until - end > SOUND_TOLERANCE.unsigned_abs()
+        {
+            last.duration += u32::try_from(until - end).unwrap_or(0);
+            self.audio_end = Some(until);
+        }
+    }
+
+    /// Nothing was heard until then: that is silence.
+    pub(crate) fn be_silent_until(&mut self, micros: i64) {
+        if self.audio_end.is_some()
+            && let Ok(until) = u64::try_from(self.signed_ticks(Lane::Audio, micros))
+        {
+            while let Some(end) = self.audio_end.filter(|end| end + SILENCE_TICKS <= until) {
+                self.push_sound(end, SILENCE_TICKS, SILENCE.to_vec());
+            }
+        }
+    }
+
+    fn signed_ticks(&self, lane: Lane, micros: i64) -> i64 {
+        let since = i128::from(micros - self.origin);
+        let ticks = (since * i128::from(lane.timescale())).div_euclid(1_000_000);
+        i64::try_from(ticks).unwrap_or(0)
+    }
+
+    fn ticks(&self, lane: Lane, micros: i64) -> u64 {
+        u64::try_from(self.signed_ticks(lane, micros)).unwrap_or(0)
+    }
+
+    /// The head, when it has something new to say.
+    pub(crate) fn changed_head(&mut self) -> Result<Option<Vec<u8>>, ContainerError> {
+        std::mem::take(&mut self.head_changed).then(|| self.writer.head(&self.head)).transpose()
+    }
+
+    /// A fragment of what came since the last one, if anything did.
+    pub(crate) fn cut(&mut self) -> Result<Option<Vec<u8>>, ContainerError> {
+        if self.video.is_empty() && self.audio.is_empty() {
+            return Ok(None);
+        }
+        let fragment = self.writer.fragment(&self.video, &self.audio);
+        self.video.clear();
+        self.audio.clear();
+        fragment.map(Some)
+    }
+
+    /// No more pictures will come: the last one is shown until the sound ends.
+    pub(crate) fn end_pictures(&mut self) {
+        if let Some(mut last) = self.pending.take() {
+            let sound_end = self.audio_end.unwrap_or(0) * 15 / 8;
+            let duration = sound_end.saturating_sub(last.time).max(LAST_PICTURE);
+            last.duration = u32::try_from(duration).unwrap_or(u32::MAX);
+            self.video.push(last);
+        }
+    }
+
+    /// How long the file is, up to its last sample.
+    pub(crate) fn duration(&self) -> Duration {
+        let video_end = self.video.last().map_or(0, |last| last.time + u64::from(last.duration));
+        let micros = |ticks: u64, lane: Lane| ticks.saturating_mul(1_000_000) / u64::from(lane.timescale());
+        let pending_end = self.pending.as_ref().map_or(0, |pending| pending.time);
+        let video = micros(video_end.max(pending_end), Lane::Video);
+        Duration::from_micros(video.max(micros(self.audio_end.unwrap_or(0), Lane::Audio)))
+    }
+
+    /// What comes after the last fragment, and the head that says how long the file is.
+    pub(crate) fn end(&mut self, duration: Duration) -> Result<(Vec<u8>, Vec<u8>), ContainerError> {
+        let tail = self.writer.tail();
+        self.head.duration = Some(duration);
+        Ok((tail, self.writer.head(&self.head)?))
+    }
+}

@@ -1,0 +1,292 @@
+//! What is known of each recording: a JSON file beside the media file, written whole.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use signaling_core::message::{Name, TrackSource};
+use signaling_core::{Entropy, LifeId, PeerId, RoomId, Timestamp};
+
+use crate::container::Container;
+
+/// Names a recording: 16 letters and digits, unguessable.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordingId([u8; 16]);
+
+impl RecordingId {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+    /// A new id.
+    pub fn random(entropy: &mut dyn Entropy) -> Self {
+        let mut bytes = [0; 16];
+        entropy.fill(&mut bytes);
+        Self(bytes.map(|byte| Self::ALPHABET.get(usize::from(byte % 32)).copied().unwrap_or(b'a')))
+    }
+}
+
+impl fmt::Display for RecordingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for RecordingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is no recording's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no id of a recording")]
+pub struct MalformedRecordingId;
+
+impl FromStr for RecordingId {
+    type Err = MalformedRecordingId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes: [u8; 16] = text.as_bytes().try_into().map_err(|_| MalformedRecordingId)?;
+        bytes
+            .iter()
+            .all(|byte| Self::ALPHABET.contains(byte))
+            .then_some(Self(bytes))
+            .ok_or(MalformedRecordingId)
+    }
+}
+
+impl Serialize for RecordingId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordingId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How far a recording is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingState {
+    /// It is being written.
+    Recording,
+    /// It is whole, and being made into something handier.
+    Finalising,
+    /// It can be had.
+    Ready,
+    /// There is nothing of it to be had.
+    Failed,
+}
+
+/// One recording: a publisher's sound and picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Its id.
+    pub recording: RecordingId,
+    /// The room.
+    pub room: RoomId,
+    /// Which life of the room.
+    pub life: LifeId,
+    /// Who.
+    pub peer: PeerId,
+    /// By what name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// What it shows: a camera, a screen.
+    pub source: TrackSource,
+    /// When its first frame was made.
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// How far it is.
+    pub state: RecordingState,
+    /// What kind of file.
+    pub container: Container,
+    /// The file's name in the folder of recordings.
+    pub file: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// The file's length.
+    pub duration_ms: u64,
+    /// What is in the file.
+    pub codecs: Vec<String>,
+    /// Packets that never came.
+    pub lost_packets: u64,
+    /// Packets that came while the disk was too slow to take them.
+    pub dropped_packets: u64,
+    /// What went wrong, if something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// All recordings in a folder.
+#[derive(Debug)]
+pub struct Index {
+    folder: PathBuf,
+    entries: Mutex<BTreeMap<RecordingId, Entry>>,
+}
+
+impl Index {
+    /// Reads what is in the folder, which is made when it is not there.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let mut entries = BTreeMap::new();
+        for file in fs::read_dir(folder)? {
+            let path = file?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match fs::read(&path)
+                .map_err(serde_json::Error::io)
+                .and_then(|text| serde_json::from_slice::<Entry>(&text))
+            {
+                // The name of a file is taken from here later: it must be one in this folder.
+                Ok(entry) if is_plain_name(&entry.file) => drop(entries.insert(entry.recording, entry)),
+                Ok(_) => {
+                    tracing::warn!(path = %path.display(), "a recording's file is elsewhere; it is left alone")
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "what is known of a recording cannot be read")
+                }
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), entries: Mutex::new(entries) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RecordingId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the file of a recording lies.
+    pub fn path(&self, entry: &Entry) -> PathBuf {
+        self.folder.join(&entry.file)
+    }
+
+    /// A recording.
+    pub fn get(&self, recording: RecordingId) -> Option<Entry> {
+        self.lock().get(&recording).cloned()
+    }
+
+    /// All recordings, oldest first.
+    pub fn all(&self) -> Vec<Entry> {
+        let mut all: Vec<_> = self.lock().values().cloned().collect();
+        all.sort_by_key(|entry| (entry.started_at, entry.recording));
+        all
+    }
+
+    /// Keeps what is known of a recording, in memory in any case.
+    pub fn save(&self, entry: &Entry) -> io::Result<()> {
+        self.lock().insert(entry.recording, entry.clone());
+        let mut new = tempfile::NamedTempFile::new_in(&self.folder)?;
+        serde_json::to_writer(&mut new, entry)?;
+        new.flush()?;
+        new.persist(self.note_path(entry.recording))?;
+        Ok(())
+    }
+
+    /// Changes what is in memory alone: sizes that grow.
+    pub fn update(&self, recording: RecordingId, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.lock().get_mut(&recording) {
+            change(entry);
+        }
+    }
+
+    /// Takes a recording off the disk.
+    pub fn delete(&self, recording: RecordingId) -> io::Result<()> {
+        let Some(entry) = self.lock().remove(&recording) else { return Ok(()) };
+        for path in [self.path(&entry), self.note_path(recording)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn note_path(&self, recording: RecordingId) -> PathBuf {
+        self.folder.join(format!("{recording}.json"))
+    }
+}
+
+/// Whether this is the name of a file, and not a way to somewhere else or an option of a program.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    name.bytes().all(fits) && !name.starts_with(['-', '.']) && !name.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use signaling_core::testing::SeededEntropy;
+
+    use super::*;
+
+    fn entry(seed: u64) -> Entry {
+        let mut entropy = SeededEntropy::new(seed);
+        let recording = RecordingId::random(&mut entropy);
+        Entry {
+            recording,
+            room: "standup".parse().unwrap(),
+            life: LifeId::random(&mut entropy),
+            peer: PeerId::random(&mut entropy),
+            name: None,
+            source: TrackSource::Camera,
+            started_at: Timestamp::from_millis(seed),
+            ended_at: None,
+            state: RecordingState::Recording,
+            container: Container::Mp4,
+            file: format!("2026-11-21_04-00-00_{recording}.mp4"),
+            bytes: 0,
+            duration_ms: 0,
+            codecs: vec![],
+            lost_packets: 0,
+            dropped_packets: 0,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_there_again_and_what_was_deleted_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let (one, two) = (entry(1), entry(2));
+        for entry in [&two, &one] {
+            index.save(entry).unwrap();
+            fs::write(index.path(entry), "media").unwrap();
+        }
+        assert_eq!(Index::open(folder.path()).unwrap().all(), [one.clone(), two.clone()]);
+        index.delete(one.recording).unwrap();
+        assert_eq!(Index::open(folder.path()).unwrap().all(), [two]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_elsewhere_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for (n, name) in (0..).zip(["../secret", "/etc/passwd", "-i", ".", "..", "a/b", "", "a b"]) {
+            let entry = Entry { file: name.to_owned(), ..entry(n) };
+            let text = serde_json::to_string(&entry).unwrap();
+            fs::write(folder.path().join(format!("{}.json", entry.recording)), text).unwrap();
+        }
+        assert_eq!(Index::open(folder.path()).unwrap().all(), []);
+        for bad in
+            ["", "..", "-i", "abcdefghijklmno", "abcdefghijklmnopq", "ABCDEFGHIJKLMNOP", "../abcdefghijklm"]
+        {
+            assert!(bad.parse::<RecordingId>().is_err(), "{bad}");
+        }
+    }
+}

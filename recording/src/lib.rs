@@ -1,0 +1,52 @@
+//! Records what flows through the media server, as it flows: without a browser, and without coding anything anew.
+//!
+//! [`Recording`] is one publisher's sound and picture on their way into a file, as a state machine: packets, reports and
+//! the time go in, bytes to append come out. It puts packets back in order ([`reorder`]), puts frames together
+//! ([`depacketize`]), aligns sound and picture by the publisher's sender reports, and cuts fragments
+//! ([`container`]) so that what is on disk plays whatever happens next.
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use recording::container::Lane;
+//! use recording::{Output, Packet, Recording};
+//! use sfu::codec::Codec;
+//!
+//! let start = Instant::now(); // a driver reads its clock
+//! let mut recording = Recording::new(start);
+//! recording.add_track("microphone".into(), Lane::Audio);
+//! for n in 0..100_u32 {
+//!     let at = start + Duration::from_millis(20) * n;
+//!     let payload = [0xf8, 0xff, 0xfe].into();
+//!     let position = u64::from(n);
+//!     let packet = Packet { at, position, generation: 0, timestamp: n * 960, marker: false, codec: Codec::Opus, payload };
+//!     recording.handle_packet(at, "microphone", packet);
+//!     recording.handle_timeout(at);
+//! }
+//! recording.finish(start + Duration::from_secs(2));
+//! let mut file = Vec::new();
+//! while let Some(output) = recording.poll_output() {
+//!     match output {
+//!         Output::Begin { head, .. } => file = head,
+//!         Output::Append(bytes) => file.extend(bytes),
+//!         Output::Head(head) => file[..head.len()].copy_from_slice(&head),
+//!         Output::Keyframe(_track) => {} // ask the publisher
+//!         Output::End { duration } => assert_eq!(duration, Duration::from_secs(2)),
+//!     }
+//! }
+//! assert_eq!(&file[4..8], b"ftyp");
+//! ```
+#![forbid(unsafe_code)]
+
+mod bits;
+mod clock;
+pub mod container;
+pub mod depacketize;
+pub mod driver;
+mod file;
+pub mod index;
+mod recording;
+pub mod reorder;
+mod track;
+
+pub use recording::{Output, Recording};
+pub use track::{Packet, Report};

@@ -1,0 +1,102 @@
+//! Recording: the recorder between the rooms and the media server.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use recording::driver::{Recorder, RecorderConfig};
+use sfu::SfuHandle;
+use signaling_core::{MediaDemand, MediaPlane, RecordWhom, RoomId};
+use signaling_transport::Hub;
+
+use crate::config::{RecordMode, Settings};
+use crate::data_dir::DataDir;
+
+/// The recorder, and the way to the rooms, which are there a moment later.
+#[derive(Clone)]
+pub(crate) struct Recordings {
+    recorder: Recorder,
+    hub: Arc<OnceLock<Hub>>,
+}
+
+impl Recordings {
+    /// Starts the recorder, unless it is switched off. A folder that can't be had is a reason not to record, and none not
+    /// to serve calls, unless the operator named it.
+    pub(crate) fn start(settings: &Settings, data: &DataDir, sfu: SfuHandle) -> anyhow::Result<Option<Self>> {
+        if settings.no_recording {
+            return Ok(None);
+        }
+        let folder = folder(settings, data);
+        let hub = Arc::new(OnceLock::<Hub>::new());
+        let rooms = Arc::clone(&hub);
+        let on_event = Box::new(move |room: &RoomId, event| {
+            if let Some(hub) = rooms.get() {
+                hub.media(room, event);
+            }
+        });
+        let config = RecorderConfig { folder: folder.clone(), fsync: settings.recording_fsync };
+        match Recorder::start(config, sfu, on_event) {
+            Ok(recorder) => Ok(Some(Self { recorder, hub })),
+            Err(error) if settings.recording_dir.is_none() && settings.record == RecordMode::Off => {
+                tracing::warn!(folder = %folder.display(), %error, "nothing can be recorded: look at --recording-dir");
+                Ok(None)
+            }
+            Err(error) => Err(error).with_context(|| {
+                format!("cannot keep recordings in {}: look at --recording-dir", folder.display())
+            }),
+        }
+    }
+
+    /// Lets the recorder speak to the rooms.
+    pub(crate) fn connect(&self, hub: &Hub) {
+        // It is connected once.
+        let _ = self.hub.set(hub.clone());
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The media plane of rooms that can be recorded.
+    pub(crate) fn plane(&self, sfu: SfuHandle) -> RecordedMedia {
+        RecordedMedia { sfu, recorder: self.recorder.clone() }
+    }
+}
+
+/// Where recordings lie.
+pub(crate) fn folder(settings: &Settings, data: &DataDir) -> PathBuf {
+    settings.recording_dir.clone().unwrap_or_else(|| data.file("recordings"))
+}
+
+/// Whom to record in every room.
+pub(crate) fn whom(settings: &Settings) -> RecordWhom {
+    match settings.record {
+        RecordMode::All => RecordWhom::Everybody,
+        RecordMode::Broadcasters => RecordWhom::Broadcasters,
+        RecordMode::Off => RecordWhom::Nobody,
+    }
+}
+
+/// The media server, with the recorder listening to what rooms ask of it.
+pub(crate) struct RecordedMedia {
+    sfu: SfuHandle,
+    recorder: Recorder,
+}
+
+impl MediaPlane for RecordedMedia {
+    fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+        match &demand {
+            MediaDemand::Record { whom: RecordWhom::Nobody, .. } => return self.recorder.stop(room.clone()),
+            MediaDemand::Record { life, whom } => {
+                return self.recorder.record(room.clone(), *life, *whom == RecordWhom::Everybody);
+            }
+            MediaDemand::Name { peer, name } => {
+                return self.recorder.peer(room.clone(), *peer, None, Some(name.clone()));
+            }
+            MediaDemand::Join { peer, role } => self.recorder.peer(room.clone(), *peer, Some(*role), None),
+            MediaDemand::End => self.recorder.ended(room.clone()),
+            _ => {}
+        }
+        self.sfu.demand(room, demand);
+    }
+}
