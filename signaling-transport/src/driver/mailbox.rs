@@ -126,13 +126,11 @@ impl Inbox {
     pub(crate) async fn closed(&mut self) -> CloseReason {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
-            match state.close {
-                Some(reason) => Poll::Ready(reason),
-                None => {
-                    wait(&mut state, cx);
-                    Poll::Pending
-                }
+            if let Some(reason) = state.close {
+                return Poll::Ready(reason);
             }
+            wait(&mut state, cx);
+            Poll::Pending
         })
         .await
     }

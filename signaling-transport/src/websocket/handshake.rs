@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, WebSocketUpgrade};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
@@ -25,7 +25,7 @@ pub(super) async fn accept(
     // the largest message that ever went through.
     let asked = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
-        .map_err(|rejection| rejection.into_response())?
+        .map_err(IntoResponse::into_response)?
         .protocols([subprotocol]);
     let (Some(key), Some(upgrade)) = (key, upgrade) else {
         return Err(StatusCode::UPGRADE_REQUIRED.into_response());

@@ -161,7 +161,9 @@ mod tests {
             let (mut client, server) = duplex(room);
             let mut socket = Socket::new(server, 1024);
             let texts: Vec<Bytes> = (0..70).map(|n| vec![b'a'; n * 3].into()).collect();
-            texts.iter().for_each(|text| socket.push_text(text.clone()));
+            for text in &texts {
+                socket.push_text(text.clone());
+            }
             socket.push_close(Some(4408), "slow");
             let writing = async {
                 socket.flush().await.unwrap();
