@@ -1,5 +1,7 @@
 //! Load generators, and comparisons with other servers in one run.
 
+mod process;
+mod signaling;
 mod turn;
 
 use clap::{Parser, Subcommand};
@@ -15,10 +17,13 @@ struct Arguments {
 enum What {
     /// The relay: ours, coturn and a bare loop, on the same packets.
     Turn(turn::Arguments),
+    /// Signaling: each of our transports, the official Socket.IO server on Node, and a bare broadcast.
+    Signaling(signaling::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Turn(arguments) => turn::run(&arguments),
+        What::Signaling(arguments) => signaling::run(&arguments),
     }
 }

@@ -223,6 +223,28 @@ fn the_powers_survive_a_reconnection_and_a_restart() {
 }
 
 #[test]
+fn everybody_sees_who_has_the_powers() {
+    let mut stage = room(Open);
+    let hosts = |stage: &mut Stage, who: &str| -> Vec<(String, bool)> {
+        let heard = stage.heard(who);
+        let updated = heard.iter().filter(|event| event["type"] == "peer-updated");
+        let name = |event: &Value| event["peer"]["name"].as_str().unwrap().to_owned();
+        updated.map(|event| (name(event), event["peer"]["host"].as_bool().unwrap())).collect()
+    };
+    let peer = stage.peer("participant");
+    assert_eq!(stage.say("host", json!({"type": "host", "action": "promote", "peer": peer})), "ack");
+    for who in ["host", "participant", "viewer"] {
+        assert_eq!(hosts(&mut stage, who), [("participant".to_owned(), true)], "as {who} hears it");
+    }
+    let welcome = stage.join("newcomer", json!({}));
+    assert_eq!(welcome["self"]["host"], false);
+    assert!(welcome["peers"].as_array().unwrap().iter().all(|peer| peer["host"] == true));
+    stage.say("host", json!({"type": "leave"}));
+    stage.say("participant", json!({"type": "leave"}));
+    assert_eq!(hosts(&mut stage, "newcomer"), [("newcomer".to_owned(), true)], "and who succeeds");
+}
+
+#[test]
 fn the_eldest_participant_is_host_when_the_host_is_gone_for_good() {
     for leaves in [true, false] {
         let mut stage = room(Open);

@@ -7,7 +7,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::Router;
+use axum::extract::Request;
 use serde_json::value::RawValue;
 use signaling_core::message::Reply;
 use signaling_core::{CloseReason, Code, Envelope, Refusal, RequestId, Unreadable};
@@ -15,9 +21,8 @@ use socketioxide::extract::AckSender;
 use socketioxide::handler::{ConnectHandler as _, FromMessageParts as _, Value};
 use socketioxide::socket::Socket;
 use socketioxide::{ParserConfig, SendError, SocketError, SocketIo};
-use tokio::sync::SetOnce;
 
-use self::intake::{Handle, Packet, Queue, Stop, intake};
+use self::intake::{Handle, Packet, Queue, Stop, Watch, intake};
 use crate::caller::Caller;
 use crate::driver::{Delivery, Next, Opened};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
@@ -37,6 +42,19 @@ const PACKET_BYTES: usize = 1024 * 1024;
 /// The first and the longest pause before another try when the library's buffer is full: there is no way to be told.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
+/// Of a request's headers, those that the library and we look at.
+const NEEDED_HEADERS: [HeaderName; 9] = [
+    HOST,
+    ORIGIN,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONNECTION,
+    UPGRADE,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING,
+];
+
 /// The routes of the transport.
 pub(crate) fn routes(signaling: &Signaling) -> Router<Signaling> {
     let parser =
@@ -46,7 +64,7 @@ pub(crate) fn routes(signaling: &Signaling) -> Router<Signaling> {
         .connect_timeout(FIRST_MESSAGE)
         .max_buffer_size(PACKETS)
         .max_payload(PACKET_BYTES as u64)
-        .ws_read_buffer_size(4096)
+        .ws_read_buffer_size(1024)
         .ws_max_message_size(PACKET_BYTES)
         .ws_max_frame_size(PACKET_BYTES)
         .build_svc();
@@ -58,14 +76,34 @@ pub(crate) fn routes(signaling: &Signaling) -> Router<Signaling> {
     };
     io.ns("/", (async || {}).with(prepare));
     // Clients ask for the path with the slash, unless they are told not to.
-    Router::new().route_service("/socket.io/", service.clone()).route_service("/socket.io", service)
+    Router::new()
+        .route_service("/socket.io/", service.clone())
+        .route_service("/socket.io", service)
+        .layer(axum::middleware::map_request(own_head))
+}
+
+/// The library keeps the request's head for as long as the connection lives, and headers are slices of what was read: a
+/// copy of what is needed keeps the connection's read buffer from living as long.
+async fn own_head(mut request: Request) -> Request {
+    let mut headers = HeaderMap::with_capacity(NEEDED_HEADERS.len());
+    for (name, value) in request.headers() {
+        let is_needed = NEEDED_HEADERS.contains(name);
+        if let Some(value) = HeaderValue::from_bytes(value.as_bytes()).ok().filter(|_| is_needed) {
+            headers.append(name.clone(), value);
+        }
+    }
+    *request.headers_mut() = headers;
+    if let Ok(uri) = request.uri().to_string().parse() {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 fn begin(signaling: Signaling, socket: Arc<Socket>) {
     let (intake, queue) = intake();
     socket.on(EVENT, intake.clone());
     socket.on_disconnect(intake);
-    let link = Link { socket, stop: Arc::clone(queue.stop()) };
+    let link = Link { socket, watch: queue.watch() };
     tokio::spawn(async move { Connection { signaling, link, queue }.serve().await });
 }
 
@@ -242,7 +280,7 @@ impl Connection {
 /// The way out.
 struct Link {
     socket: Arc<Socket>,
-    stop: Arc<SetOnce<Stop>>,
+    watch: Watch,
 }
 
 impl Link {
@@ -274,10 +312,10 @@ impl Link {
                 Ok(()) => return Ok(()),
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => {}
                 // The client may speak a moment before the library has noted that it is connected.
-                Err(SendError::Socket(SocketError::Closed)) if self.stop.get().is_none() => {}
+                Err(SendError::Socket(SocketError::Closed)) if self.watch.stopped().is_none() => {}
                 Err(_) => return Err(End::Gone),
             }
-            if self.stop.get() == Some(&Stop::Disconnected) {
+            if self.watch.stopped() == Some(Stop::Disconnected) {
                 return Err(End::Gone);
             }
             tokio::time::sleep(pause).await;

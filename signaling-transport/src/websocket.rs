@@ -2,68 +2,85 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{Request, State};
 use axum::response::Response;
-use futures_util::{FutureExt, SinkExt};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
 use signaling_core::message::Reply;
 use signaling_core::{CLOSE_SLOW_READER, CloseReason, Code, Envelope, Refusal, RequestId, Unreadable};
 
+use self::frame::{Fault, Incoming};
+use self::socket::Socket;
 use crate::caller::Caller;
 use crate::driver::{Delivery, Next, Opened};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 
+mod frame;
+mod handshake;
+mod socket;
+
 /// The subprotocol that clients ask for.
 const SUBPROTOCOL: &str = "visavis.v1";
-/// How long to wait for the other side's close frame, once ours is on its way. It changes nothing but courtesy: a
+/// How long to wait for the other side to close, once our close frame is on its way. It changes nothing but courtesy: a
 /// connection that is dropped with something unread in it may lose our close frame as well.
 const CLOSING_HANDSHAKE: Duration = Duration::from_millis(500);
+
+type WebSocket = Socket<TokioIo<Upgraded>>;
 
 pub(crate) async fn upgrade(
     State(signaling): State<Signaling>,
     caller: Caller,
-    upgrade: WebSocketUpgrade,
+    request: Request,
 ) -> Response {
-    // A message that is somewhat too large is read, so that it can be answered; the codec refuses it.
-    let largest = signaling.limits().signal_bytes + 1024;
-    upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(4096)
-        .write_buffer_size(0)
-        .max_message_size(largest)
-        .max_frame_size(largest)
-        .on_upgrade(move |socket| Box::pin(serve(signaling, caller, socket)))
+    match handshake::accept(request.into_parts().0, SUBPROTOCOL).await {
+        Ok((response, upgrade)) => {
+            tokio::spawn(serve(signaling, caller, upgrade));
+            response
+        }
+        Err(refusal) => refusal,
+    }
 }
 
-async fn serve(signaling: Signaling, caller: Caller, mut socket: WebSocket) {
-    let opened = tokio::time::timeout(FIRST_MESSAGE, open(&signaling, &caller, &mut socket)).await;
-    let end = match opened {
-        Ok(Ok(opened)) => {
+async fn serve(signaling: Signaling, caller: Caller, upgrade: OnUpgrade) {
+    // A message that is somewhat too large is read, so that it can be answered; the codec refuses it.
+    let largest = signaling.limits().signal_bytes + 1024;
+    let Ok(upgraded) = upgrade.await else { return };
+    let mut socket = Socket::new(TokioIo::new(upgraded), largest);
+    // What opening and closing need is large and short-lived: it must not make every connection's task as large.
+    let end = match Box::pin(open(&signaling, caller, &mut socket)).await {
+        Ok(opened) => {
             let mut connection = Connection { signaling: &signaling, socket: &mut socket, opened };
             let end = connection.run().await;
             let Opened { seat, connection, .. } = connection.opened;
             signaling.hub().detach(&seat, connection);
             end
         }
-        Ok(Err(end)) => end,
-        Err(_) => End::Close(4408, "no join or resume in time"),
+        Err(end) => end,
     };
-    if let End::Close(code, reason) = end {
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        // Whoever is gone does not read it; that is no error.
-        let sent = tokio::time::timeout(FAREWELL, socket.send(Message::Close(Some(frame)))).await;
-        if let Ok(Ok(())) = sent {
-            let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
-            let _ = tokio::time::timeout(CLOSING_HANDSHAKE, closed).await;
-        }
+    Box::pin(close(&mut socket, end)).await;
+}
+
+async fn close(socket: &mut WebSocket, end: End) {
+    match end {
+        End::Gone => return,
+        End::Left(code) => socket.push_close(code, ""),
+        End::Close(code, reason) => socket.push_close(Some(code), reason),
+    }
+    // Whoever is gone does not read it; that is no error.
+    let sent = tokio::time::timeout(FAREWELL, socket.flush()).await;
+    if let (Ok(Ok(())), End::Close(..)) = (sent, end) {
+        let _ = tokio::time::timeout(CLOSING_HANDSHAKE, socket.drain()).await;
     }
 }
 
 /// How a connection ends.
+#[derive(Clone, Copy)]
 enum End {
     /// The other side is gone.
     Gone,
+    /// The other side closes, with this code, and hears the same from us.
+    Left(Option<u16>),
     /// We close, with a code and a reason.
     Close(u16, &'static str),
 }
@@ -71,16 +88,19 @@ enum End {
 /// What came in.
 enum Received {
     Message(Result<Envelope, Unreadable>),
-    Nothing,
     End(End),
 }
 
 /// Reads on until a join or resume succeeds.
-async fn open(signaling: &Signaling, caller: &Caller, socket: &mut WebSocket) -> Result<Opened, End> {
+async fn open(signaling: &Signaling, caller: Caller, socket: &mut WebSocket) -> Result<Opened, End> {
+    let opened = tokio::time::timeout(FIRST_MESSAGE, ask(signaling, &caller, socket)).await;
+    opened.unwrap_or(Err(End::Close(4408, "no join or resume in time")))
+}
+
+async fn ask(signaling: &Signaling, caller: &Caller, socket: &mut WebSocket) -> Result<Opened, End> {
     loop {
         let Some(message) = socket.recv().await else { return Err(End::Gone) };
         let (seq, asked) = match read(signaling, message) {
-            Received::Nothing => continue,
             Received::End(end) => {
                 if let End::Close(1007, _) = end {
                     say(signaling, socket, &Refusal::bad_request("a message is JSON in UTF-8"), None).await;
@@ -105,50 +125,23 @@ async fn open(signaling: &Signaling, caller: &Caller, socket: &mut WebSocket) ->
 }
 
 async fn say(signaling: &Signaling, socket: &mut WebSocket, refusal: &Refusal, seq: Option<u64>) {
-    let frame = signaling.codec().encode_reply(&Reply::error(refusal, seq));
-    if let Ok(text) = Utf8Bytes::try_from(frame.json) {
-        // If nobody is there any more, the next read says so.
-        let _ = socket.send(Message::Text(text)).await;
-    }
+    socket.push_text(signaling.codec().encode_reply(&Reply::error(refusal, seq)).json);
+    // If nobody is there any more, the next read says so.
+    let _ = socket.flush().await;
 }
 
-fn read(signaling: &Signaling, message: Result<Message, axum::Error>) -> Received {
+fn read(signaling: &Signaling, message: Result<Incoming, Fault>) -> Received {
     match message {
-        Ok(Message::Text(text)) => Received::Message(signaling.codec().decode(text.as_bytes())),
-        Ok(Message::Binary(_)) => {
+        Ok(Incoming::Text(text)) => Received::Message(signaling.codec().decode(&text)),
+        Ok(Incoming::Close(code)) => Received::End(End::Left(code)),
+        // Pings and pongs have been dealt with.
+        Ok(Incoming::Binary | Incoming::Ping(_) | Incoming::Pong) => {
             let refusal = Refusal::bad_request("messages are text");
             Received::Message(Err(Unreadable { seq: None, refusal }))
         }
-        Ok(Message::Ping(_) | Message::Pong(_)) => Received::Nothing,
-        Ok(Message::Close(_)) => Received::End(End::Gone),
-        Err(error) => Received::End(match fault(&error) {
-            Fault::TooLarge => End::Close(4413, Code::TooLarge.as_str()),
-            Fault::Encoding => End::Close(1007, "not UTF-8"),
-            Fault::Protocol => End::Close(1002, "not the WebSocket protocol"),
-            Fault::Transport => End::Gone,
-        }),
-    }
-}
-
-/// Whose fault it is that nothing more can be read.
-enum Fault {
-    TooLarge,
-    Encoding,
-    Protocol,
-    Transport,
-}
-
-fn fault(error: &axum::Error) -> Fault {
-    use tungstenite::Error;
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>());
-    match source {
-        Some(Error::Capacity(_)) => Fault::TooLarge,
-        Some(Error::Utf8(_)) => Fault::Encoding,
-        Some(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
-            Fault::Transport
-        }
-        Some(Error::Protocol(_)) => Fault::Protocol,
-        _ => Fault::Transport,
+        Err(Fault::TooLarge) => Received::End(End::Close(4413, Code::TooLarge.as_str())),
+        Err(Fault::Encoding) => Received::End(End::Close(1007, "not UTF-8")),
+        Err(Fault::Protocol) => Received::End(End::Close(1002, "not the WebSocket protocol")),
     }
 }
 
@@ -174,7 +167,6 @@ impl Connection<'_> {
                 received = self.socket.recv() => {
                     let Some(received) = received else { return End::Gone };
                     match read(self.signaling, received) {
-                        Received::Nothing => {}
                         Received::End(end) => return self.last_error(end).await,
                         Received::Message(message) => {
                             if let Err(end) = self.take(message).await {
@@ -214,8 +206,7 @@ impl Connection<'_> {
         let socket = &mut *self.socket;
         let writing = async {
             for (frame, _) in batch.drain(..) {
-                let text = Utf8Bytes::try_from(frame.json.clone()).map_err(|_| End::Gone)?;
-                socket.feed(Message::Text(text)).await.map_err(|_| End::Gone)?;
+                socket.push_text(frame.json.clone());
             }
             socket.flush().await.map_err(|_| End::Gone)
         };
@@ -245,8 +236,7 @@ fn closing(signaling: &Signaling, socket: &mut WebSocket, reason: CloseReason) -
         CloseReason::Ended => End::Close(1000, "over"),
         CloseReason::Replaced => {
             let refusal = Refusal::new(Code::SessionReplaced, "another connection took the session over");
-            // Never wait for somebody who does not read: the close code says it too.
-            let _ = say(signaling, socket, &refusal, None).now_or_never();
+            socket.push_text(signaling.codec().encode_reply(&Reply::error(&refusal, None)).json);
             End::Close(4409, Code::SessionReplaced.as_str())
         }
         CloseReason::SlowReader => End::Close(CLOSE_SLOW_READER, "too slow a reader"),

@@ -67,7 +67,7 @@ export class PeoplePanel {
   #person(peer, own) {
     const avatar = h('span', { class: 'avatar small', 'aria-hidden': 'true', 'data-hue': hueOf(peer.id) }, initials(peer.name));
     const notes = [
-      peer.id === this.#call.room?.host && t('people.host'),
+      peer.host && t('people.host'),
       peer.role !== 'participant' && t(`people.${peer.role}`),
       peer.hand && t('tile.hand'),
     ].filter((note) => note !== false);
@@ -95,7 +95,7 @@ export class PeoplePanel {
     if (peer.role === 'participant' && !this.#ringing.current) add('ring', () => this.#ringing.ring(id));
     if (!this.#host.isHost) return actions;
     if (peer.microphone) add('mute', () => this.#host.use('mute', { peer: id }));
-    if (peer.id !== this.#call.room?.host) {
+    if (!peer.host) {
       add(peer.role === 'viewer' ? 'invite' : 'promote', () => this.#host.use('promote', { peer: id }));
     }
     add('kick', () => this.#host.use('kick', { peer: id }), 'warning');

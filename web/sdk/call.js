@@ -162,7 +162,7 @@ export class Call extends Emitter {
       iceServers: () => this.#iceServers.list,
       peer: (id) => this.#roster.peer(id),
       peers: () => this.#roster.peers,
-      send: (message) => void this.session.send(message),
+      send: (message) => void this.session.send(message).catch((error) => console.warn(`${message.type}:`, error)),
       changed: (id) => this.emit('media', id),
     });
   }

@@ -15,20 +15,18 @@ export class HostPowers extends Emitter {
   /** @type {Map<string, string>} names of those in the lobby, by id */
   waiting = new Map();
   #call;
-  #granted = false;
 
   /** @param {Call} call */
   constructor(call) {
     super();
     this.#call = call;
     call.on('event', (event) => this.#event(event));
-    call.on('room', () => this.emit('change', undefined));
+    for (const event of /** @type {const} */ (['room', 'self'])) call.on(event, () => this.emit('change', undefined));
   }
 
   /** Whether the powers are ours. */
   get isHost() {
-    const { room, self, hostToken } = this.#call;
-    return this.#granted || hostToken !== null || (self !== null && room?.host === self.id);
+    return this.#call.self?.host ?? false;
   }
 
   /**
@@ -43,8 +41,6 @@ export class HostPowers extends Emitter {
   /** @param {import('./protocol.js').ServerEvent} event */
   #event(event) {
     if (event.type === 'lobby' && event.peer) {
-      // Only hosts are told who waits.
-      this.#granted = true;
       this.waiting.set(event.peer, event.name);
       this.emit('knock', { id: event.peer, name: event.name });
     } else if (event.type === 'peer-joined') this.waiting.delete(event.peer.id);

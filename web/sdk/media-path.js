@@ -199,6 +199,8 @@ export class MediaPath {
         epoch: () => path?.epoch ?? epoch,
         send: (to, body) => send({ type: 'signal', to, ...body }),
         changed,
+        // A room that may have a media server goes over to it; in others the server refuses, and the pair tries on.
+        failed: () => path?.call === this.#current.call && send({ type: 'topology', epoch: path.epoch, topology: 'sfu' }),
       });
     path = { topology, epoch, call };
     return path;

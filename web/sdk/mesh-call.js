@@ -13,6 +13,7 @@ import { MeshPeer } from './mesh-peer.js';
  * @property {() => number} epoch of the room's topology
  * @property {(to: string, body: SignalBody) => void} send
  * @property {(peer: string) => void} changed the streams or the state of a peer's connection
+ * @property {() => void} failed a pair cannot connect
  */
 
 /** Bits per second for the camera, shared out over the connections that carry it. */
@@ -42,7 +43,7 @@ export class MeshCall {
     const known = this.#peers.get(id);
     // It was away, or the server was: what still works goes on.
     if (known) return known.repair();
-    const { self, media, iceServers, epoch, send, changed } = this.#options;
+    const { self, media, iceServers, epoch, send, changed, failed } = this.#options;
     const peer = new MeshPeer({
       offers,
       polite: self > id,
@@ -51,6 +52,7 @@ export class MeshCall {
       videoBitrate: () => Math.max(LEAST_BITRATE, UPLOAD_BITRATE / (this.#peers.size || 1)),
       send: (body) => send(id, { ...body, epoch: epoch() }),
       changed: () => changed(id),
+      failed,
     });
     this.#peers.set(id, peer);
     this.#update();

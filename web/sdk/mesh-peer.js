@@ -16,6 +16,7 @@ import { fill, limit, originOf, put } from './transceivers.js';
  * @property {() => number} videoBitrate bits per second at most for the camera
  * @property {(body: SignalBody) => void} send
  * @property {() => void} changed streams or the connection's state are not what they were
+ * @property {() => void} failed neither the first path nor new ones carry anything
  */
 
 /** A path that comes back by itself does so within this time. */
@@ -23,6 +24,8 @@ const DISCONNECTED_MS = 3000;
 /** A connection that has not come about by then is tried anew, and again after as long. */
 const STUCK_MS = 12_000;
 const SCREEN_BITRATE = 2_500_000;
+/** Paths that were tried in vain before the pair is given up. */
+const ATTEMPTS = 2;
 
 /**
  * The connection to one other peer: perfect negotiation, trickled candidates, and new ICE credentials when the path dies.
@@ -47,6 +50,8 @@ export class MeshPeer {
   #screen = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watch;
+  /** Paths that came to nothing, since the last one that did not. */
+  #vain = 0;
 
   /** @param {MeshPeerOptions} options */
   constructor(options) {
@@ -249,6 +254,7 @@ export class MeshPeer {
   #pathChanged() {
     const state = this.connection.iceConnectionState;
     clearTimeout(this.#watch);
+    if (this.isConnected) this.#vain = 0;
     if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
     // Both sides see it; the polite one lets the other begin.
     else if (state === 'failed') this.#watchFor(this.#options.polite ? DISCONNECTED_MS : 0);
@@ -262,6 +268,8 @@ export class MeshPeer {
     this.#watch = setTimeout(() => {
       if (this.#closed || this.isConnected) return;
       this.#watchFor(STUCK_MS);
+      this.#vain += 1;
+      if (this.#vain === ATTEMPTS) this.#options.failed();
       this.repair();
     }, afterMs);
   }

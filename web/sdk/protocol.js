@@ -16,6 +16,7 @@
  * @property {string} id
  * @property {string} name
  * @property {Role} role
+ * @property {boolean} host whether it has the host's powers
  * @property {string} joinedAt RFC 3339
  * @property {boolean} microphone
  * @property {boolean} camera
@@ -30,7 +31,7 @@
  * @property {Topology} topology
  * @property {number} epoch
  * @property {boolean} locked
- * @property {string | null} host a peer's id
+ * @property {string | null} host the id of the peer who has had the host's powers for longest
  * @property {boolean} lobby
  * @property {boolean} [password]
  * @property {boolean} recording

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use stun_turn::net::{Egress, Epoll, Events, Interest, Pace, Receiver, enable_gro};
 
-use super::server::say;
+use crate::process::say;
 
 /// What a client says to get a relay: this, and the port of its peer.
 pub(super) const HELLO: [u8; 4] = *b"open";

@@ -17,6 +17,8 @@ use load::{Direction, Load};
 use report::{Figures, Paced, Report, Row};
 use server::{Kind, Running};
 
+use crate::process::{LOAD_CPU, SERVER_CPU, pin_and_raise_limits, print};
+
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -59,17 +61,13 @@ enum Role {
     Floor,
 }
 
-/// The processors: the first for the server, the second for the load.
-const SERVER_CPU: &str = "0";
-const LOAD_CPU: &str = "1";
-
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match arguments.role {
         Some(Role::Serve) => return server::serve(),
         Some(Role::Floor) => return floor::serve(),
         None => {}
     }
-    server::pin_and_raise_limits(LOAD_CPU)?;
+    pin_and_raise_limits(LOAD_CPU)?;
     let mut report = Report::default();
     for &allocations in &arguments.allocations {
         for &kind in &arguments.servers {
@@ -82,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let text = report.to_markdown();
-    report::print(&text, arguments.output.as_deref())
+    print(&text, arguments.output.as_deref())
 }
 
 fn measure(

@@ -2,12 +2,15 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use stun_turn::{Config, Limits, Listener, Server};
+
+use crate::process::{Process, say};
 
 pub(super) const SECRET: &str = "north";
 pub(super) const REALM: &str = "visavis";
@@ -27,7 +30,7 @@ pub(super) enum Kind {
 pub(super) struct Running {
     pub(super) kind: Kind,
     pub(super) address: SocketAddr,
-    process: Child,
+    process: Process,
 }
 
 impl Running {
@@ -41,14 +44,10 @@ impl Running {
     }
 
     fn start_self(kind: Kind, role: &str, cpu: &str) -> anyhow::Result<Self> {
-        let mut process = Command::new("taskset")
-            .args(["-c", cpu])
-            .arg(std::env::current_exe()?)
-            .args(["turn", role])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("taskset is needed")?;
-        let output = process.stdout.take().context("no output")?;
+        let mut process = Process::pinned(cpu, &std::env::current_exe()?, |command| {
+            command.args(["turn", role]).stdout(Stdio::piped());
+        })?;
+        let output = process.child.stdout.take().context("no output")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         let address = line.trim().parse().with_context(|| format!("the server said {line:?}"))?;
@@ -57,23 +56,16 @@ impl Running {
 
     fn start_coturn(cpu: &str) -> anyhow::Result<Option<Self>> {
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-        let process = Command::new("taskset")
-            .args(["-c", cpu, "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp"])
-            .args(["-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string()])
-            .args(["--use-auth-secret", "--static-auth-secret", SECRET, "-r", REALM])
-            .args([
-                "--allow-loopback-peers",
-                "--log-file",
-                "/dev/null",
-                "--simple-log",
-                "--pidfile",
-                "/dev/null",
-            ])
-            .args(["-m", "1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut process = process.context("taskset is needed")?;
+        let mut process = Process::pinned(cpu, Path::new("turnserver"), |command| {
+            command
+                .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp"])
+                .args(["-L", "127.0.0.1", "-E", "127.0.0.1", "-p", &port.to_string()])
+                .args(["--use-auth-secret", "--static-auth-secret", SECRET, "-r", REALM])
+                .args(["--allow-loopback-peers", "--log-file", "/dev/null", "--simple-log"])
+                .args(["--pidfile", "/dev/null", "-m", "1"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+        })?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let probe = UdpSocket::bind("127.0.0.1:0")?;
         probe.set_read_timeout(Some(Duration::from_millis(50)))?;
@@ -81,7 +73,7 @@ impl Running {
         let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
         request.extend([9; 12]);
         for _ in 0..200 {
-            if process.try_wait()?.is_some() {
+            if process.child.try_wait()?.is_some() {
                 return Ok(None);
             }
             // Until it listens the send may fail with what came back for the last one.
@@ -90,34 +82,17 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        process.kill()?;
         bail!("coturn does not answer")
     }
 
     /// CPU time of all threads up to now.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
-        let mut nanos = 0_u64;
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
-            nanos += text.split_whitespace().next().context("schedstat")?.parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanos))
+        self.process.cpu()
     }
 
     /// Memory in RAM.
     pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-        let kib: u64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
-        Ok(kib * 1024)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Err(error) = self.process.kill().and_then(|()| self.process.wait().map(drop)) {
-            eprintln!("{:?} could not be ended: {error}", self.kind);
-        }
+        self.process.resident_bytes()
     }
 }
 
@@ -147,34 +122,6 @@ pub(super) fn serve() -> anyhow::Result<()> {
     }
     for worker in server.into_workers() {
         worker.run()?;
-    }
-    Ok(())
-}
-
-/// Tells the parent where the server listens.
-pub(super) fn say(address: SocketAddr) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "{address}")?;
-    output.flush()?;
-    Ok(())
-}
-
-/// Puts this process on processor `cpu` and lets it, and its children, open as many files as the system allows.
-pub(super) fn pin_and_raise_limits(cpu: &str) -> anyhow::Result<()> {
-    let own = std::process::id().to_string();
-    let hard = Command::new("prlimit")
-        .args(["--pid", &own, "--nofile", "--noheadings", "--output", "HARD"])
-        .output()?;
-    let hard = String::from_utf8(hard.stdout)?;
-    let limit = format!("--nofile={0}:{0}", hard.trim());
-    for (program, arguments) in
-        [("prlimit", vec!["--pid", &own, &limit]), ("taskset", vec!["-pc", cpu, &own])]
-    {
-        let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
-        if !status.with_context(|| format!("{program} is needed"))?.success() {
-            eprintln!("{program} failed: the figures will be less steady");
-        }
     }
     Ok(())
 }

@@ -64,6 +64,10 @@ impl LiveRoom {
             self.publish(now, env, entry.id, audience, &event);
         }
         match entry.fact {
+            // Who is host first may be somebody else; that this one has the powers stands in its own description.
+            Fact::HostGranted { peer } => {
+                self.enact(now, env, Fact::Updated { peer, change: Box::default() });
+            }
             Fact::Left { peer, reason } => self.dismiss(now, env, peer, reason),
             Fact::Ended { .. } => {
                 for session in self.sessions.values_mut() {

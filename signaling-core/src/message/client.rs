@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Attention, Json, PublishTrack, Role, SignalBody, TopologyChoice};
+use super::{Attention, Json, PublishTrack, Role, SignalBody, Topology, TopologyChoice};
 use crate::meeting::MeetingCode;
 use crate::{CallId, Code, Refusal, RoomId, SessionId};
 
@@ -18,7 +18,7 @@ pub enum ClientMessage {
     Signal(Box<Signal>),
     Publish(Publish),
     Subscribe(Subscribe),
-    Topology(TopologyReady),
+    Topology(TopologyStep),
     Chat(Chat),
     Reaction(Reaction),
     App(App),
@@ -118,14 +118,17 @@ pub struct Subscribe {
     pub attention: Attention,
 }
 
-/// Media flows on the new path.
+/// Media flows on the new path; or, with `topology`, the path there is carries none and another one is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TopologyReady {
-    /// The epoch that the client is ready for.
+pub struct TopologyStep {
+    /// The epoch that the client is ready for, or whose path has failed.
     pub epoch: u64,
-    /// Always true.
+    /// Always true, unless another topology is asked for.
     #[serde(default)]
     pub ready: bool,
+    /// `sfu`, from a peer of a mesh that cannot connect to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
 }
 
 /// A line of chat.

@@ -6,7 +6,7 @@ mod vocabulary;
 
 pub use client::{
     App, Call, CallAction, Chat, ClientMessage, Host, HostAction, Join, Publish, Reaction, Resume, Signal,
-    Subscribe, TopologyReady, Update,
+    Subscribe, TopologyStep, Update,
 };
 pub use server::{IceServers, PeerView, Reply, RoomView, ServerEvent, Snapshot, Welcome, WelcomeState};
 pub use vocabulary::{

@@ -18,6 +18,7 @@ pub struct PeerView {
     pub id: PeerId,
     pub name: Name,
     pub role: Role,
+    pub host: bool,
     pub joined_at: Timestamp,
     pub microphone: bool,
     pub camera: bool,

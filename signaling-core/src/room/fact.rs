@@ -33,6 +33,7 @@ pub enum Fact {
     Muted { peer: PeerId, by: PeerId },
     TopologySwitching { to: Topology, epoch: u64, until: Timestamp },
     TopologyReady { peer: PeerId },
+    SfuAsked { peer: PeerId },
     TopologySettled,
     ViewersCounted,
     CallMoved(CallRecord),
@@ -181,7 +182,7 @@ impl Entry {
                 Some((Audience::Everyone, ServerEvent::Recording { state: *state, peer: *peer, recording }))
             }
             Fact::Ended { reason } => Some((Audience::All, ServerEvent::RoomEnded { reason: *reason })),
-            Fact::Barred { .. } | Fact::TopologyReady { .. } => None,
+            Fact::Barred { .. } | Fact::TopologyReady { .. } | Fact::SfuAsked { .. } => None,
         }
     }
 

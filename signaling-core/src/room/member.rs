@@ -81,6 +81,7 @@ impl Member {
             id: self.id,
             name: self.name.clone(),
             role: self.role,
+            host: self.host,
             joined_at: self.joined_at,
             microphone: self.microphone,
             camera: self.camera,

@@ -324,15 +324,10 @@ impl Room {
                 let (track, attention) = (subscribe.track.as_str().into(), subscribe.attention);
                 Ok(vec![Effect::Demand(MediaDemand::Subscribe { peer: from, track, attention })])
             }
-            ClientMessage::Topology(ready) => match &self.state.switching {
-                Some(switch) if ready.epoch == self.state.epoch + 1 && switch.waiting.contains(&from) => {
-                    one(Fact::TopologyReady { peer: from })
-                }
-                _ if ready.epoch <= self.state.epoch + u64::from(self.state.switching.is_some()) => {
-                    Ok(vec![])
-                }
-                _ => Err(Refusal::new(Code::InvalidState, "no such change of topology is under way")),
-            },
+            ClientMessage::Topology(step) => {
+                let fact = self.decide_topology(member, *step)?;
+                Ok(fact.into_iter().map(Effect::Fact).collect())
+            }
             ClientMessage::Chat(chat) => one(self.decide_chat(now, from, chat)?),
             ClientMessage::Reaction(reaction) => {
                 let emoji = reaction.emoji.trim();

@@ -122,9 +122,12 @@ impl Room {
                 if let Some(switch) = &mut state.switching {
                     switch.waiting.remove(peer);
                 }
+                if state.members.values().filter(|member| member.is_joined()).count() < 2 {
+                    // Another pair may do better.
+                    state.sfu_asked = false;
+                }
                 if state.members.is_empty() {
                     state.empty_since = Some(entry.at);
-                    state.sfu_asked = false;
                     state.recorded = false;
                 }
             }
@@ -176,6 +179,7 @@ impl Room {
                     switch.waiting.remove(peer);
                 }
             }
+            Fact::SfuAsked { .. } => state.sfu_asked = true,
             Fact::TopologySettled => {
                 if let Some(switch) = state.switching.take() {
                     state.topology = switch.to;

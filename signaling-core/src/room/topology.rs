@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, Room};
-use crate::message::{Role, Topology, TopologyChoice};
-use crate::{PeerId, Timestamp};
+use super::{Fact, Member, Room};
+use crate::message::{Role, Topology, TopologyChoice, TopologyStep};
+use crate::{Code, PeerId, Refusal, Timestamp};
 
 /// A change of topology on its way: the new path is being built, the old one carries media.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,28 @@ impl Room {
                     Topology::Mesh
                 }
             }
+        }
+    }
+
+    /// A client has media on the new path, or none on the one there is.
+    pub(super) fn decide_topology(&self, from: &Member, step: TopologyStep) -> Result<Option<Fact>, Refusal> {
+        let epoch = self.state.epoch;
+        let wrong = |message| Err(Refusal::new(Code::InvalidState, message));
+        match (step.topology, &self.state.switching) {
+            // What failed is no longer in use, or is being replaced already.
+            (Some(Topology::Sfu), _) if step.epoch < epoch || self.heading() == Topology::Sfu => Ok(None),
+            (Some(Topology::Sfu), _) if step.epoch > epoch => wrong("that path has never been"),
+            (Some(Topology::Sfu), _) if !self.rules.sfu => wrong("this server has no SFU"),
+            (Some(Topology::Sfu), _) if self.state.choice == TopologyChoice::Mesh => {
+                wrong("media always flows from peer to peer in this room")
+            }
+            (Some(Topology::Sfu), _) => Ok(Some(Fact::SfuAsked { peer: from.id })),
+            (Some(Topology::Mesh), _) => wrong("a room goes back to a mesh by itself"),
+            (None, Some(switch)) if step.epoch == epoch + 1 && switch.waiting.contains(&from.id) => {
+                Ok(Some(Fact::TopologyReady { peer: from.id }))
+            }
+            (None, switch) if step.epoch <= epoch + u64::from(switch.is_some()) => Ok(None),
+            (None, _) => wrong("no such change of topology is under way"),
         }
     }
 

@@ -1,61 +1,94 @@
 //! Between a shard and a connection: a few frames, and the last word.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use signaling_core::{CloseReason, Frame, Offer, Outbound, RequestId};
-use tokio::sync::{mpsc, oneshot};
 
 /// Frames between a shard and a connection. What lies behind them stays in the room's log.
 const FRAMES: usize = 32;
+/// Places that an empty box keeps.
+const KEPT: usize = 4;
 
 /// A frame, and the request that it answers.
 pub(crate) type Delivery = (Arc<Frame>, Option<RequestId>);
 
+/// What both ends share. Most connections wait most of the time, so an empty box is small.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    frames: VecDeque<Delivery>,
+    /// Why the shard lets the connection go.
+    close: Option<CloseReason>,
+    /// The shard kept frames back.
+    refused: bool,
+    /// The connection is gone.
+    left: bool,
+    /// The connection, while it waits.
+    waker: Option<Waker>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(mut state: MutexGuard<'_, State>) {
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
 /// The connection's end: what to send, and when to stop.
 pub(crate) struct Inbox {
-    frames: mpsc::Receiver<Delivery>,
-    close: oneshot::Receiver<CloseReason>,
-    refused: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 struct Mailbox {
-    frames: mpsc::Sender<Delivery>,
-    close: Option<oneshot::Sender<CloseReason>>,
-    refused: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 /// Both ends of a mailbox.
 pub(crate) fn mailbox() -> (Box<dyn Outbound>, Inbox) {
-    let (frames, receiver) = mpsc::channel(FRAMES);
-    let (close, closed) = oneshot::channel();
-    let refused = Arc::new(AtomicBool::new(false));
-    let inbox = Inbox { frames: receiver, close: closed, refused: Arc::clone(&refused) };
-    (Box::new(Mailbox { frames, close: Some(close), refused }), inbox)
+    let shared = Arc::<Shared>::default();
+    (Box::new(Mailbox { shared: Arc::clone(&shared) }), Inbox { shared })
 }
 
 impl Outbound for Mailbox {
     fn offer(&mut self, frame: &Arc<Frame>, answers: Option<RequestId>) -> Offer {
-        let offer = |delivery| match self.frames.try_send(delivery) {
-            Ok(()) => Offer::Taken,
-            Err(mpsc::error::TrySendError::Full(_)) => Offer::Full,
-            Err(mpsc::error::TrySendError::Closed(_)) => Offer::Gone,
-        };
-        match offer((Arc::clone(frame), answers)) {
-            Offer::Full => {
-                self.refused.store(true, Ordering::SeqCst);
-                // The connection may have emptied the box before it could see the flag: it would not look again.
-                offer((Arc::clone(frame), answers))
-            }
-            other => other,
+        let mut state = self.shared.lock();
+        if state.left {
+            return Offer::Gone;
         }
+        if state.frames.len() >= FRAMES {
+            state.refused = true;
+            return Offer::Full;
+        }
+        state.frames.push_back((Arc::clone(frame), answers));
+        Shared::wake(state);
+        Offer::Taken
     }
 
     fn close(&mut self, reason: CloseReason) {
-        if let Some(close) = self.close.take() {
-            // Nobody listens when the connection is gone already.
-            let _ = close.send(reason);
-        }
+        let mut state = self.shared.lock();
+        state.close.get_or_insert(reason);
+        Shared::wake(state);
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        // It has said why, or was stopped itself.
+        self.close(CloseReason::GoingAway);
     }
 }
 
@@ -70,43 +103,56 @@ pub(crate) enum Next {
 impl Inbox {
     /// Waits for frames or the end, and puts all frames there are into `batch`.
     pub(crate) async fn next(&mut self, batch: &mut Vec<Delivery>) -> Next {
-        tokio::select! {
-            biased;
-            count = self.frames.recv_many(batch, FRAMES) => {
-                if count > 0 {
-                    return Next::Frames;
-                }
-                // The shard let go of its end: it has said why, or was stopped itself.
-                Next::Close((&mut self.close).await.unwrap_or(CloseReason::GoingAway))
-            }
-            reason = &mut self.close => {
-                while let Ok(delivery) = self.frames.try_recv() {
-                    batch.push(delivery);
-                }
-                Next::Close(reason.unwrap_or(CloseReason::GoingAway))
+        poll_fn(|cx| self.poll_next(cx, batch)).await
+    }
+
+    /// As [`Self::next`], for those who are polled.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Delivery>) -> Poll<Next> {
+        let mut state = self.shared.lock();
+        let count = state.frames.len();
+        batch.extend(state.frames.drain(..));
+        state.frames.shrink_to(KEPT);
+        match state.close {
+            Some(reason) => Poll::Ready(Next::Close(reason)),
+            None if count > 0 => Poll::Ready(Next::Frames),
+            None => {
+                wait(&mut state, cx);
+                Poll::Pending
             }
         }
     }
 
     /// Waits for the end alone, while a write is in the way.
     pub(crate) async fn closed(&mut self) -> CloseReason {
-        (&mut self.close).await.unwrap_or(CloseReason::GoingAway)
-    }
-
-    /// As [`Self::next`], for those who are polled.
-    pub(crate) fn poll_next(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-        batch: &mut Vec<Delivery>,
-    ) -> std::task::Poll<Next> {
-        let next = std::pin::pin!(self.next(batch));
-        // Both branches of `next` are safe to drop between polls: nothing is taken that is not put into the batch.
-        next.poll(cx)
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if let Some(reason) = state.close {
+                return Poll::Ready(reason);
+            }
+            wait(&mut state, cx);
+            Poll::Pending
+        })
+        .await
     }
 
     /// Whether the shard kept frames back since the last call, and waits to hear that there is room.
     pub(crate) fn was_full(&self) -> bool {
-        self.refused.swap(false, Ordering::SeqCst)
+        std::mem::take(&mut self.shared.lock().refused)
+    }
+}
+
+fn wait(state: &mut State, cx: &Context<'_>) {
+    match &mut state.waker {
+        Some(waker) => waker.clone_from(cx.waker()),
+        none => *none = Some(cx.waker().clone()),
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.left = true;
+        state.frames = VecDeque::new();
     }
 }
 

@@ -17,6 +17,7 @@ use signaling_core::{CloseReason, Code, Frame, Refusal, StreamRefusal};
 use super::Problem;
 use super::credentials::session_claims;
 use crate::driver::{Delivery, Next, Opened};
+use crate::net::Endless;
 use crate::service::Signaling;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -46,6 +47,7 @@ pub(super) async fn open(
         Err(refused) => return Err(refused.into()),
     };
     let mut response = Body::new(EventStream::new(signaling, opened)).into_response();
+    response.extensions_mut().insert(Endless);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));

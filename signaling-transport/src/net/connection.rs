@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,9 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::future::RouteFuture;
-use futures_util::future::{Either, Ready, ready};
-use http::Request;
+use http::{Method, Request, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::admission::Permit;
+use super::endless::{self, Endless, Handover};
 use super::server::PlainHttp;
+use super::stream::Stream;
 use super::timed_body::TimedBody;
 use super::{Certificates, TrustedProxies};
 
@@ -65,7 +65,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
         tracing::debug!(%peer, %error, "no limit on what stays unread");
     }
     let local = stream.local_addr().ok().map(|local| local.ip());
-    let opening = tokio::time::timeout(shared.header_timeout, open(&shared, stream));
+    let opening = Box::pin(tokio::time::timeout(shared.header_timeout, open(&shared, stream)));
     let opened = tokio::select! {
         opened = opening => opened,
         () = shared.ending.cancelled() => return,
@@ -81,20 +81,30 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
             return;
         }
     };
+    let handover = Arc::<Handover>::default();
     let service = ClientService {
         shared: Arc::clone(&shared),
         peer,
         local,
         tls: protocol != Protocol::Plain,
         seen: Arc::default(),
+        handover: Arc::clone(&handover),
     };
-    let io = TokioIo::new(Placed { io, _place: place });
+    let io = TokioIo::new(Placed { stream: Some((io, place)), handover: Arc::clone(&handover) });
+    // HTTP's state is large, and gone where a response takes the connection over: it must not make every connection's task
+    // as large.
     let ended = match protocol {
-        Protocol::Plain | Protocol::Tls => serve_http1(&shared, io, service).await,
-        Protocol::TlsHttp2 => serve_http2(&shared, io, service).await,
+        Protocol::Plain | Protocol::Tls => Box::pin(serve_http1(&shared, io, service)).await,
+        Protocol::TlsHttp2 => Box::pin(serve_http2(&shared, io, service)).await,
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection failed");
+    }
+    drop(shared);
+    if let Some(taken_over) = handover.taken_over()
+        && let Err(error) = endless::send(taken_over).await
+    {
+        tracing::debug!(%peer, %error, "stream failed");
     }
 }
 
@@ -125,16 +135,13 @@ enum Protocol {
     TlsHttp2,
 }
 
-/// A byte stream of any kind. TLS state is large, so it lies in a box, and plain connections stay small.
-type Stream = Either<TcpStream, Box<tokio_rustls::server::TlsStream<TcpStream>>>;
-
 async fn open(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     if first != [TLS_HANDSHAKE] {
-        return Ok((Either::Left(stream), Protocol::Plain));
+        return Ok((Stream::Plain(stream), Protocol::Plain));
     }
     let Some(certificates) = &shared.certificates else {
         return Err(io::Error::other("a TLS handshake, and TLS is off"));
@@ -145,23 +152,29 @@ async fn open(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protoco
         Some(b"h2") => Protocol::TlsHttp2,
         _ => Protocol::Tls,
     };
-    Ok((Either::Right(Box::new(tls)), protocol))
+    Ok((Stream::Tls(Box::new(tls)), protocol))
 }
 
+/// Serves HTTP/1.1 until the connection ends, or a response takes it over.
 async fn serve_http1(shared: &Shared, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
-    let mut connection = pin!(
+    let handover = Arc::clone(&service.handover);
+    let mut connection = Box::pin(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(shared.header_timeout)
             .max_buf_size(HEAD_LIMIT)
             .serve_connection(io, service)
-            .with_upgrades()
+            .with_upgrades(),
     );
     tokio::select! {
         ended = &mut connection => return ended,
+        () = handover.asked() => return Ok(()),
         () = shared.ending.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    tokio::select! {
+        ended = &mut connection => ended,
+        () = handover.asked() => Ok(()),
+    }
 }
 
 async fn serve_http2(shared: &Shared, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
@@ -200,12 +213,13 @@ struct ClientService {
     tls: bool,
     /// Notified at every request.
     seen: Arc<Notify>,
+    handover: Arc<Handover>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ClientService {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<RouteFuture<Infallible>, Ready<Result<Response, Infallible>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.notify_one();
@@ -214,49 +228,65 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
             self.shared.trusted_proxies.client(self.peer, self.tls, request.uri(), request.headers());
         client.local = self.local.filter(|_| !self.shared.trusted_proxies.trusts(self.peer.ip()));
         if let Some(location) = self.shared.plain_http.redirect(&client, request.uri()) {
-            return Either::Right(ready(Ok(Redirect::temporary(&location).into_response())));
+            return Box::pin(std::future::ready(Ok(Redirect::temporary(&location).into_response())));
         }
         request.extensions_mut().insert(client);
-        let mut router = self.shared.router.clone();
-        Either::Left(tower_service::Service::call(&mut router, request))
+        let may_take_over = request.version() == Version::HTTP_11 && request.method() == Method::GET;
+        let handover = may_take_over.then(|| Arc::clone(&self.handover));
+        let responding = tower_service::Service::call(&mut self.shared.router.clone(), request);
+        Box::pin(async move {
+            let response = responding.await?;
+            match handover {
+                Some(handover) if response.extensions().get::<Endless>().is_some() => {
+                    handover.ask(response);
+                    // The connection is dropped, and this with it.
+                    std::future::pending().await
+                }
+                _ => Ok(response),
+            }
+        })
     }
 }
 
-/// A byte stream and its place in the counts.
+/// A byte stream and its place in the counts. When a response takes the connection over, they are handed on instead of
+/// being dropped.
 struct Placed {
-    io: Stream,
-    _place: Place,
+    stream: Option<(Stream, Place)>,
+    handover: Arc<Handover>,
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        if let Some((stream, place)) = self.stream.take() {
+            self.handover.offer(stream, place);
+        }
+    }
+}
+
+impl Placed {
+    fn stream(self: Pin<&mut Self>) -> io::Result<&mut Stream> {
+        let stream = self.get_mut().stream.as_mut().map(|(stream, _)| stream);
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
 }
 
 impl AsyncRead for Placed {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Either::Left(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Either::Right(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
+        Pin::new(self.stream()?).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Placed {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
-            Either::Left(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Either::Right(tls) => Pin::new(tls).poll_write(cx, buf),
-        }
+        Pin::new(self.stream()?).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Either::Left(tcp) => Pin::new(tcp).poll_flush(cx),
-            Either::Right(tls) => Pin::new(tls).poll_flush(cx),
-        }
+        Pin::new(self.stream()?).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Either::Left(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Either::Right(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
+        Pin::new(self.stream()?).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -264,16 +294,10 @@ impl AsyncWrite for Placed {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
-            Either::Left(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Either::Right(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
-        }
+        Pin::new(self.stream()?).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Either::Left(tcp) => tcp.is_write_vectored(),
-            Either::Right(tls) => tls.is_write_vectored(),
-        }
+        self.stream.as_ref().is_some_and(|(stream, _)| stream.is_write_vectored())
     }
 }

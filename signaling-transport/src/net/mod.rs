@@ -10,6 +10,7 @@
 //! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
 //!   request);
 //! - certificates that can be exchanged while connections live ([`Certificates`]), also self-made ones ([`self_signed`]);
+//! - responses that go on for hours without the weight of HTTP's state ([`Endless`]);
 //! - an end that lets requests finish ([`Server::serve`]).
 //!
 //! ```
@@ -34,15 +35,18 @@ mod admission;
 mod certificates;
 mod client_addr;
 mod connection;
+mod endless;
 mod forwarded;
 mod listener;
 pub mod self_signed;
 mod server;
+mod stream;
 mod timed_body;
 
 pub use admission::{AddressLimits, Refusal};
 pub use certificates::{CertificateError, Certificates};
 pub use client_addr::ClientAddr;
+pub use endless::Endless;
 pub use forwarded::TrustedProxies;
 pub use listener::BindError;
 pub use server::{PlainHttp, Server, ServerConfig, Shutdown};

@@ -1,15 +1,16 @@
 //! What comes in. The library hands packets over without waiting, so they queue here, within bounds.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use serde_json::value::RawValue;
 use signaling_core::{Envelope, MessageCodec, Refusal, RequestId, Unreadable};
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::{DisconnectHandler, FromConnectParts, MessageHandler, Value};
 use socketioxide::socket::{DisconnectReason, Socket};
-use tokio::sync::{SetOnce, mpsc};
 
 /// Packets of one connection that may wait; its burst allowance is far below.
 const WAITING_PACKETS: usize = 4096;
@@ -83,12 +84,43 @@ pub(super) enum Stop {
     Flooded,
 }
 
+/// What both ends of the queue share.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    packets: VecDeque<Packet>,
+    /// Bytes of all that wait.
+    bytes: usize,
+    stop: Option<Stop>,
+    /// The connection, while it waits.
+    waker: Option<Waker>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Packet> {
+        let packet = self.packets.pop_front();
+        self.bytes -= packet.as_ref().map_or(0, Packet::bytes);
+        if self.packets.is_empty() {
+            self.packets = VecDeque::new();
+        }
+        packet
+    }
+}
+
 /// The library's end of the queue.
 #[derive(Clone)]
 pub(super) struct Intake {
-    packets: mpsc::Sender<Packet>,
-    waiting: Arc<AtomicUsize>,
-    stop: Arc<SetOnce<Stop>>,
+    shared: Arc<Shared>,
 }
 
 /// Not by the library's closures: each of those runs in a task of its own, and messages would overtake each other.
@@ -107,62 +139,86 @@ impl DisconnectHandler<LocalAdapter, Stop> for Intake {
 
 /// The connection's end of the queue.
 pub(super) struct Queue {
-    packets: mpsc::Receiver<Packet>,
-    waiting: Arc<AtomicUsize>,
-    stop: Arc<SetOnce<Stop>>,
+    shared: Arc<Shared>,
+}
+
+/// Says whether the connection is over.
+pub(super) struct Watch {
+    shared: Arc<Shared>,
 }
 
 /// Both ends.
 pub(super) fn intake() -> (Intake, Queue) {
-    let (sender, packets) = mpsc::channel(WAITING_PACKETS);
-    let (waiting, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(SetOnce::new()));
-    let intake = Intake { packets: sender, waiting: Arc::clone(&waiting), stop: Arc::clone(&stop) };
-    (intake, Queue { packets, waiting, stop })
+    let shared = Arc::<Shared>::default();
+    (Intake { shared: Arc::clone(&shared) }, Queue { shared })
 }
 
 impl Intake {
     /// Takes a packet in, or ends the connection when too many wait already.
     pub(super) fn push(&self, packet: Packet) {
         let bytes = packet.bytes();
-        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        let full = before > 0 && before + bytes > WAITING_BYTES;
-        // A connection that is over has dropped its end; then nobody minds.
-        if full || matches!(self.packets.try_send(packet), Err(mpsc::error::TrySendError::Full(_))) {
-            self.end(Stop::Flooded);
+        let mut state = self.shared.lock();
+        let is_full = state.bytes > 0 && state.bytes + bytes > WAITING_BYTES;
+        if is_full || state.packets.len() >= WAITING_PACKETS {
+            drop(state);
+            return self.end(Stop::Flooded);
         }
+        state.bytes += bytes;
+        state.packets.push_back(packet);
+        wake(state);
     }
 
     /// Ends the connection; the first reason counts.
     pub(super) fn end(&self, stop: Stop) {
-        // An error says that there was a reason before.
-        let _ = self.stop.set(stop);
+        let mut state = self.shared.lock();
+        state.stop.get_or_insert(stop);
+        wake(state);
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
 impl Queue {
     /// The next packet, or why none comes any more. What was said before a disconnect still counts.
     pub(super) async fn next(&mut self) -> Result<Packet, Stop> {
-        if self.stop.get() == Some(&Stop::Flooded) {
-            return Err(Stop::Flooded);
-        }
-        tokio::select! {
-            biased;
-            Some(packet) = self.packets.recv() => {
-                self.waiting.fetch_sub(packet.bytes(), Ordering::Relaxed);
-                Ok(packet)
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if state.stop == Some(Stop::Flooded) {
+                return Poll::Ready(Err(Stop::Flooded));
             }
-            stop = self.stop.wait() => Err(*stop),
-        }
+            match (state.pop(), state.stop) {
+                (Some(packet), _) => Poll::Ready(Ok(packet)),
+                (None, Some(stop)) => Poll::Ready(Err(stop)),
+                (None, None) => {
+                    state.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
     }
 
     /// A packet that came before the end.
     pub(super) fn left(&mut self) -> Option<Packet> {
-        self.packets.try_recv().ok()
+        self.shared.lock().pop()
     }
 
+    /// To look whether the connection is over.
+    pub(super) fn watch(&self) -> Watch {
+        Watch { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Watch {
     /// Why the connection is over, if it is.
-    pub(super) fn stop(&self) -> &Arc<SetOnce<Stop>> {
-        &self.stop
+    pub(super) fn stopped(&self) -> Option<Stop> {
+        self.shared.lock().stop
     }
 }
 
@@ -204,12 +260,12 @@ mod tests {
     async fn the_queue_has_bounds_and_says_who_broke_them() {
         let (intake, mut queue) = intake();
         intake.push(packet(&"a".repeat(2 * WAITING_BYTES)));
-        assert!(queue.stop().get().is_none(), "one packet always has room");
+        assert!(queue.watch().stopped().is_none(), "one packet always has room");
         assert!(queue.next().await.is_ok());
         for _ in 0..WAITING_PACKETS {
             intake.push(packet("[]"));
         }
-        assert!(queue.stop().get().is_none());
+        assert!(queue.watch().stopped().is_none());
         intake.push(packet("[]"));
         intake.end(Stop::Disconnected);
         assert_eq!(queue.next().await.err(), Some(Stop::Flooded));

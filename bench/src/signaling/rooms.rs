@@ -1,0 +1,191 @@
+//! Chat in rooms of several sizes: what a delivery costs, and how long it takes.
+
+use std::time::{Duration, Instant};
+
+use super::fleet::{Delivered, Fleet, now};
+use super::report::{Delays, median};
+use super::server::Running;
+
+/// Bytes of a chat text.
+const TEXT: usize = 80;
+/// Members of a room who send; all of a room of two.
+const SENDERS: usize = 2;
+/// Messages that each of them has under way.
+const WINDOW: usize = 2;
+/// In a room for a whole school more speak up, each with one message.
+const SENDERS_OF_LARGE: usize = 20;
+const LARGE: usize = 100;
+/// A sender's allowance (the server's own, less a little): in a burst, and a second.
+const BURST: f64 = 190.0;
+const PER_SECOND: f64 = 48.0;
+
+/// The figures of one room size.
+pub(super) struct Figures {
+    pub(super) room_size: usize,
+    /// As fast as it goes: deliveries for each CPU second, and for each second.
+    pub(super) per_cpu_second: f64,
+    pub(super) per_second: f64,
+    /// At a steady rate: CPU time of a delivery, and how long deliveries took.
+    pub(super) paced_cpu: Duration,
+    pub(super) delays: Delays,
+}
+
+/// How long to measure, how often, and how fast at the steady rate.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) sessions: usize,
+    pub(super) time: Duration,
+    pub(super) repeat: usize,
+    /// Deliveries a second.
+    pub(super) rate: u32,
+}
+
+/// Measures rooms of one size.
+pub(super) fn measure(server: &Running, room_size: usize, plan: Plan) -> anyhow::Result<Figures> {
+    let mut fleet = Fleet::new(server)?;
+    fleet.fill(plan.sessions.max(room_size), room_size)?;
+    fleet.settle()?;
+    let mut senders = Senders::of(fleet.clients.len(), room_size);
+    let (mut saturated, mut paced) = (Vec::new(), Vec::new());
+    for _ in 0..plan.repeat {
+        saturated.push(saturate(&mut fleet, server, &mut senders, plan.time)?);
+        fleet.settle()?;
+        paced.push(pace(&mut fleet, server, &mut senders, room_size, plan)?);
+        fleet.settle()?;
+    }
+    Ok(Figures {
+        room_size,
+        per_cpu_second: median(saturated.iter().map(|figures| figures.0)),
+        per_second: median(saturated.iter().map(|figures| figures.1)),
+        paced_cpu: Duration::from_secs_f64(median(paced.iter().map(|figures| figures.0))),
+        delays: Delays::median(paced.into_iter().map(|figures| figures.1).collect()),
+    })
+}
+
+/// Who sends, and what each may still send before the server's rate limit.
+struct Senders {
+    window: usize,
+    each: Vec<Sender>,
+    /// Which client is which sender.
+    by_client: Vec<Option<usize>>,
+    /// Those who have to wait for their allowance.
+    held_back: Vec<usize>,
+}
+
+struct Sender {
+    client: usize,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Senders {
+    fn of(clients: usize, room_size: usize) -> Self {
+        let (count, window) = if room_size > LARGE { (SENDERS_OF_LARGE, 1) } else { (SENDERS, WINDOW) };
+        let sends = |client: &usize| client % room_size < count;
+        let each: Vec<_> =
+            (0..clients).filter(sends).map(|client| Sender { client, tokens: BURST, at: now() }).collect();
+        let mut by_client = vec![None; clients];
+        for (index, sender) in each.iter().enumerate() {
+            if let Some(slot) = by_client.get_mut(sender.client) {
+                *slot = Some(index);
+            }
+        }
+        Self { window, each, by_client, held_back: Vec::new() }
+    }
+
+    /// Sends, if the allowance suffices.
+    fn send(&mut self, fleet: &mut Fleet<'_>, index: usize) -> anyhow::Result<bool> {
+        let Some(sender) = self.each.get_mut(index) else { return Ok(false) };
+        let now = now();
+        sender.tokens = (sender.tokens + (now - sender.at).as_secs_f64() * PER_SECOND).min(BURST);
+        sender.at = now;
+        if sender.tokens < 1.0 {
+            return Ok(false);
+        }
+        sender.tokens -= 1.0;
+        fleet.chat(sender.client, TEXT)?;
+        Ok(true)
+    }
+
+    fn send_or_wait(&mut self, fleet: &mut Fleet<'_>, index: usize) -> anyhow::Result<()> {
+        if !self.send(fleet, index)? {
+            self.held_back.push(index);
+        }
+        Ok(())
+    }
+
+    fn retry(&mut self, fleet: &mut Fleet<'_>) -> anyhow::Result<()> {
+        for index in std::mem::take(&mut self.held_back) {
+            self.send_or_wait(fleet, index)?;
+        }
+        Ok(())
+    }
+}
+
+/// As fast as it goes: whoever hears a message of its own sends the next one.
+fn saturate(
+    fleet: &mut Fleet<'_>,
+    server: &Running,
+    senders: &mut Senders,
+    time: Duration,
+) -> anyhow::Result<(f64, f64)> {
+    senders.held_back.clear();
+    for index in 0..senders.each.len() {
+        for _ in 0..senders.window {
+            senders.send_or_wait(fleet, index)?;
+        }
+    }
+    let mut delivered: Vec<Delivered> = Vec::new();
+    let mut count = 0;
+    let (mut cpu, mut start) = (server.cpu()?, now());
+    let warm_up = time / 5;
+    let mut warm = false;
+    while start.elapsed() < if warm { time } else { warm_up } || !warm {
+        if !warm && start.elapsed() >= warm_up {
+            (warm, count, cpu, start) = (true, 0_u32, server.cpu()?, now());
+        }
+        fleet.pump(Duration::from_millis(1), &mut delivered)?;
+        for message in delivered.drain(..) {
+            count += 1;
+            if message.client == message.stamp.sender
+                && let Some(index) = senders.by_client.get(message.client).copied().flatten()
+            {
+                senders.send_or_wait(fleet, index)?;
+            }
+        }
+        senders.retry(fleet)?;
+    }
+    let cost = server.cpu()?.saturating_sub(cpu).as_secs_f64();
+    Ok((f64::from(count) / cost, f64::from(count) / start.elapsed().as_secs_f64()))
+}
+
+/// At a steady rate. CPU seconds of a delivery, and the delays.
+fn pace(
+    fleet: &mut Fleet<'_>,
+    server: &Running,
+    senders: &mut Senders,
+    room_size: usize,
+    plan: Plan,
+) -> anyhow::Result<(f64, Delays)> {
+    let mut delivered: Vec<Delivered> = Vec::new();
+    let members = u32::try_from(room_size)?;
+    let interval = Duration::from_secs(1) * members / plan.rate;
+    // Long enough for some hundred messages, however large the room.
+    let time = (plan.time * 2).max(interval * 40);
+    let (cpu, start) = (server.cpu()?, now());
+    let mut sent = 0;
+    let mut next = 0;
+    while start.elapsed() < time {
+        if start.elapsed() >= interval * sent {
+            senders.send(fleet, next % senders.each.len())?;
+            // Far apart, so that rooms take turns.
+            next += 7;
+            sent += 1;
+        }
+        fleet.pump(Duration::ZERO, &mut delivered)?;
+    }
+    delivered.extend(fleet.settle()?);
+    let cost = server.cpu()?.saturating_sub(cpu).as_secs_f64();
+    let count = f64::from(u32::try_from(delivered.len().max(1))?);
+    Ok((cost / count, Delays::of(delivered.iter().map(|message| message.delay))))
+}

@@ -1,0 +1,162 @@
+//! The servers under test: ours with each of its transports, the official Socket.IO server, and the floor.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::process::{Process, SERVER_CPU};
+
+/// A server, and the way its clients speak to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// A bare axum WebSocket broadcast.
+    Floor,
+    /// `visavis` by WebSocket.
+    Websocket,
+    /// `visavis` by server-sent events, with messages by POST.
+    Sse,
+    /// `visavis` by Socket.IO.
+    Socketio,
+    /// The official Socket.IO server on Node.
+    Node,
+}
+
+impl Kind {
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Floor => "bare broadcast",
+            Self::Websocket => "visavis, WebSocket",
+            Self::Sse => "visavis, SSE",
+            Self::Socketio => "visavis, Socket.IO",
+            Self::Node => "Node, Socket.IO",
+        }
+    }
+
+    /// Whether the clients have sessions that outlive connections.
+    pub(super) fn resumes(self) -> bool {
+        matches!(self, Self::Websocket | Self::Sse | Self::Socketio)
+    }
+}
+
+/// A server that listens.
+pub(super) struct Running {
+    pub(super) kind: Kind,
+    pub(super) address: SocketAddr,
+    process: Process,
+    _data: Option<TempDir>,
+}
+
+impl Running {
+    pub(super) fn start(kind: Kind, visavis: &Path) -> anyhow::Result<Self> {
+        match kind {
+            Kind::Floor => {
+                let own = std::env::current_exe()?;
+                Self::start_that_says(kind, &own, &["signaling".as_ref(), "floor".as_ref()])
+            }
+            Kind::Node => Self::start_that_says(
+                kind,
+                Path::new("node"),
+                &[node_folder().join("server.mjs").as_os_str()],
+            ),
+            Kind::Websocket | Kind::Sse | Kind::Socketio => Self::start_visavis(kind, visavis),
+        }
+    }
+
+    /// A program whose first line is its address.
+    fn start_that_says(kind: Kind, program: &Path, arguments: &[&OsStr]) -> anyhow::Result<Self> {
+        let mut process = Process::pinned(SERVER_CPU, program, |command| {
+            command.args(arguments).stdout(Stdio::piped());
+        })?;
+        let output = process.child.stdout.take().context("no output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.trim().parse().with_context(|| format!("the server said {line:?}"))?;
+        Ok(Self { kind, address, process, _data: None })
+    }
+
+    /// The program as people run it, with its media server and relay; rooms are peer to peer.
+    fn start_visavis(kind: Kind, program: &Path) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        let free = "127.0.0.1:0";
+        let mut process = Process::pinned(SERVER_CPU, program, |command| {
+            command
+                .args(["--listen", free, "--turn-listen", free, "--media-port", "0"])
+                .args(["--log-format", "json", "--data-dir"])
+                .arg(data.path())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+        })?;
+        let mut log = BufReader::new(process.child.stderr.take().context("no log")?);
+        let address = loop {
+            let mut line = String::new();
+            ensure!(log.read_line(&mut line)? > 0, "the server ended before it listened");
+            let event: serde_json::Value = serde_json::from_str(&line).context(line.clone())?;
+            if event.get("message").is_some_and(|message| message == "listening") {
+                break event.get("addr").and_then(serde_json::Value::as_str).context("addr")?.parse()?;
+            }
+        };
+        // A full pipe would hold the server up.
+        std::thread::spawn(move || {
+            for line in BufReader::new(log.into_inner().take(u64::MAX)).lines().map_while(Result::ok) {
+                eprintln!("{line}");
+            }
+        });
+        Ok(Self { kind, address, process, _data: Some(data) })
+    }
+
+    /// CPU time up to now.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        self.process.cpu()
+    }
+
+    /// Memory in RAM.
+    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.process.resident_bytes()
+    }
+}
+
+/// Where the Node server and its packages are.
+fn node_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("node")
+}
+
+/// Builds `visavis` as it is now, unless `given` names one. Gives its path.
+pub(super) fn build(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--locked", "-p", "server-bin", "--manifest-path"])
+        .arg(manifest)
+        .status()?;
+    ensure!(built.success(), "visavis could not be built");
+    let own = std::env::current_exe()?;
+    let built = own.parent().context("no folder")?.with_file_name("release").join("visavis");
+    ensure!(built.exists(), "{} is not there", built.display());
+    Ok(built)
+}
+
+/// Installs what the Node server needs, unless it is there.
+pub(super) fn install_node_packages() -> anyhow::Result<()> {
+    let folder = node_folder();
+    if folder.join("node_modules/socket.io/package.json").exists() {
+        return Ok(());
+    }
+    let status = Command::new("npm")
+        .args(["ci", "--no-audit", "--no-fund", "--prefix"])
+        .arg(&folder)
+        .stdout(Stdio::null())
+        .status()
+        .context("npm is needed")?;
+    ensure!(status.success(), "npm could not install the Socket.IO server");
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! Frames of the WebSocket protocol (RFC 6455 section 5), the server's side, without extensions.
+//!
+//! A connection that says nothing holds no buffer: what has not come whole lies in vectors that are given back.
+
+/// What a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    /// A text message, all of it and valid UTF-8.
+    Text(Vec<u8>),
+    /// A binary message; what was in it is of no interest.
+    Binary,
+    /// To be answered by a pong with the same content.
+    Ping(Vec<u8>),
+    /// An answer to nothing.
+    Pong,
+    /// The client closes, with this code if it gave one.
+    Close(Option<u16>),
+}
+
+/// Why nothing more can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A message is larger than is allowed.
+    TooLarge,
+    /// A text is not UTF-8.
+    Encoding,
+    /// These are no frames of a client.
+    Protocol,
+}
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opcode {
+    Continuation = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
+}
+
+impl Opcode {
+    fn parse(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0 => Self::Continuation,
+            1 => Self::Text,
+            2 => Self::Binary,
+            8 => Self::Close,
+            9 => Self::Ping,
+            10 => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+}
+
+/// The head of a frame to a client, which is the last of its message and not masked; how many of the bytes count.
+pub(super) fn head(opcode: Opcode, length: usize) -> ([u8; 10], u8) {
+    let mut head = [0; 10];
+    let first = FINAL | opcode as u8;
+    let mut put = |bytes: &[u8]| head.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ ..=LONGEST_CONTROL), _) => {
+            put(&[first, length]);
+            (head, 2)
+        }
+        (_, Ok(length)) => {
+            let [high, low] = length.to_be_bytes();
+            put(&[first, LENGTH_16, high, low]);
+            (head, 4)
+        }
+        _ => {
+            put(&[first, LENGTH_64]);
+            let length = (length as u64).to_be_bytes();
+            head.iter_mut().skip(2).zip(length).for_each(|(slot, byte)| *slot = byte);
+            (head, 10)
+        }
+    }
+}
+
+const FINAL: u8 = 0x80;
+const RESERVED: u8 = 0x70;
+const MASKED: u8 = 0x80;
+const LENGTH_16: u8 = 126;
+const LENGTH_64: u8 = 127;
+/// Control frames, and lengths in one byte, go up to this.
+const LONGEST_CONTROL: u8 = 125;
+
+/// Makes messages of the bytes that come in.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// What has not been taken apart yet.
+    held: Vec<u8>,
+    /// The frames of a message that is not complete, and what it is.
+    message: Vec<u8>,
+    fragmented: Option<Opcode>,
+    largest: usize,
+}
+
+struct Head {
+    is_final: bool,
+    opcode: Opcode,
+    mask: [u8; 4],
+    start: usize,
+    length: usize,
+}
+
+impl Reader {
+    /// Messages have at most `largest` bytes.
+    pub(super) fn new(largest: usize) -> Self {
+        Self { held: Vec::new(), message: Vec::new(), fragmented: None, largest }
+    }
+
+    /// Takes what was read.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// Forgets what was taken.
+    pub(super) fn clear(&mut self) {
+        self.held.clear();
+    }
+
+    /// The next message or control frame, if one has come whole. Nothing more can be read after a fault.
+    pub(super) fn next(&mut self) -> Result<Option<Incoming>, Fault> {
+        loop {
+            let Some(head) = self.head()? else { return Ok(None) };
+            let Head { is_final, opcode, mask, start, length } = head;
+            let Some(payload) = self.held.get_mut(start..start + length) else { return Ok(None) };
+            for word in payload.chunks_mut(mask.len()) {
+                word.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+            }
+            let mut payload = payload.to_vec();
+            if self.held.len() == start + length {
+                self.held = Vec::new();
+            } else {
+                self.held.drain(..start + length);
+            }
+            match opcode {
+                Opcode::Ping => return Ok(Some(Incoming::Ping(payload))),
+                Opcode::Pong => return Ok(Some(Incoming::Pong)),
+                Opcode::Close => return close_code(&payload).map(|code| Some(Incoming::Close(code))),
+                Opcode::Text | Opcode::Binary | Opcode::Continuation => {}
+            }
+            let kind = self.fragmented.take().unwrap_or(opcode);
+            if !self.message.is_empty() {
+                self.message.append(&mut payload);
+                payload = std::mem::take(&mut self.message);
+            }
+            if !is_final {
+                (self.message, self.fragmented) = (payload, Some(kind));
+                continue;
+            }
+            return match kind {
+                Opcode::Text if std::str::from_utf8(&payload).is_err() => Err(Fault::Encoding),
+                Opcode::Text => Ok(Some(Incoming::Text(payload))),
+                _ => Ok(Some(Incoming::Binary)),
+            };
+        }
+    }
+
+    /// The head of the next frame, once it is there. What is wrong is said before the payload has come.
+    fn head(&self) -> Result<Option<Head>, Fault> {
+        let &[first, second, ref rest @ ..] = self.held.as_slice() else { return Ok(None) };
+        let opcode = Opcode::parse(first & 0x0f).ok_or(Fault::Protocol)?;
+        let is_final = first & FINAL != 0;
+        let short = second & !MASKED;
+        let continues = opcode == Opcode::Continuation;
+        let is_wrong = first & RESERVED != 0
+            || second & MASKED == 0
+            || (opcode.is_control() && (!is_final || short > LONGEST_CONTROL))
+            || (!opcode.is_control() && continues != self.fragmented.is_some());
+        if is_wrong {
+            return Err(Fault::Protocol);
+        }
+        let (length, extended) = match short {
+            LENGTH_16 => (rest.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))), 2),
+            LENGTH_64 => (rest.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)), 8),
+            short => (Some(u64::from(short)), 0),
+        };
+        let Some(length) = length else { return Ok(None) };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length.saturating_add(self.message.len()) > self.largest {
+            return Err(Fault::TooLarge);
+        }
+        let mask = rest.get(extended..).and_then(<[u8]>::first_chunk::<4>);
+        Ok(mask.map(|mask| Head { is_final, opcode, mask: *mask, start: 2 + extended + 4, length }))
+    }
+}
+
+/// The code of a close frame (RFC 6455 section 7.4).
+fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+        return if payload.is_empty() { Ok(None) } else { Err(Fault::Protocol) };
+    };
+    let code = u16::from_be_bytes(*code);
+    let is_known = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    if is_known && std::str::from_utf8(reason).is_ok() { Ok(Some(code)) } else { Err(Fault::Protocol) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let (mut bytes, length) = head(Opcode::Text, payload.len());
+        bytes[0] = first;
+        bytes[1] |= MASKED;
+        let mut frame = bytes[..usize::from(length)].to_vec();
+        frame.extend(MASK);
+        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        frame
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<Incoming>, Fault> {
+        let mut reader = Reader::new(1 << 20);
+        reader.push(bytes);
+        let mut messages = Vec::new();
+        while let Some(message) = reader.next()? {
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+
+    #[test]
+    fn texts_of_every_length_come_whole_or_byte_by_byte() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let text = vec![b'x'; length];
+            let sent = frame(0x81, &text);
+            assert_eq!(read(&sent).unwrap(), [Incoming::Text(text.clone())]);
+            let mut reader = Reader::new(1 << 20);
+            for byte in &sent[..sent.len() - 1] {
+                reader.push(&[*byte]);
+                assert_eq!(reader.next(), Ok(None));
+            }
+            reader.push(&sent[sent.len() - 1..]);
+            assert_eq!(reader.next(), Ok(Some(Incoming::Text(text))));
+            assert_eq!(reader.held.capacity(), 0, "nothing is held on to");
+        }
+    }
+
+    #[test]
+    fn control_frames_come_between_fragments() {
+        let sent =
+            [frame(0x01, b"gr"), frame(0x89, b"?"), frame(0x00, "\u{fc}".as_bytes()), frame(0x80, b"n")];
+        let expected = [Incoming::Ping(b"?".to_vec()), Incoming::Text("gr\u{fc}n".into())];
+        assert_eq!(read(&sent.concat()).unwrap(), expected);
+        // A character may be cut in two.
+        let sent = [frame(0x01, &[0xc3]), frame(0x80, &[0xbc])];
+        assert_eq!(read(&sent.concat()).unwrap(), [Incoming::Text("\u{fc}".into())]);
+        assert_eq!(read(&[frame(0x02, b""), frame(0x80, b"")].concat()).unwrap(), [Incoming::Binary]);
+    }
+
+    #[test]
+    fn what_no_client_may_send_is_a_fault() {
+        let protocol = [
+            vec![0x81, 0x01, b'x'],                          // not masked
+            frame(0xc1, b"x"),                               // a reserved bit
+            frame(0x83, b"x"),                               // a reserved opcode
+            frame(0x80, b"x"),                               // continues nothing
+            [frame(0x01, b"x"), frame(0x81, b"x")].concat(), // a message within a message
+            frame(0x09, b"x"),                               // a control frame in pieces
+            frame(0x89, &[0; 126]),                          // a large one
+            frame(0x88, &[3]),                               // half a code
+            frame(0x88, &[0x03, 0xed]),                      // 1005 is never sent
+            frame(0x88, &[0x03, 0xe8, 0xff]),                // a reason that is not UTF-8
+        ];
+        for sent in protocol {
+            assert_eq!(read(&sent), Err(Fault::Protocol), "{sent:x?}");
+        }
+        assert_eq!(read(&frame(0x81, &[0xff])), Err(Fault::Encoding));
+        assert_eq!(read(&frame(0x88, &[0x03, 0xe8, b'x'])).unwrap(), [Incoming::Close(Some(1000))]);
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_by_its_head_alone() {
+        let mut reader = Reader::new(10);
+        reader.push(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+        assert_eq!(reader.next(), Err(Fault::TooLarge));
+        let mut reader = Reader::new(10);
+        reader.push(&frame(0x01, b"123456"));
+        assert_eq!(reader.next(), Ok(None));
+        reader.push(&frame(0x80, b"78901")[..6]);
+        assert_eq!(reader.next(), Err(Fault::TooLarge), "fragments count together");
+    }
+}

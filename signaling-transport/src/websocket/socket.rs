@@ -1,0 +1,203 @@
+//! A WebSocket over a byte stream: messages in, frames out.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frame::{Fault, Incoming, Opcode, Reader, head};
+
+/// Bytes that are read at once.
+const READ: usize = 4 * 1024;
+/// Frames that are written at once.
+const WRITE: usize = 32;
+
+/// A WebSocket, from the end of its handshake on. Nothing is lost when one of its futures is dropped before its end.
+pub(super) struct Socket<T> {
+    io: T,
+    reader: Reader,
+    /// What is to be written, the oldest first. The payloads are shared with everybody who gets them.
+    out: VecDeque<Frame>,
+}
+
+struct Frame {
+    head: [u8; 10],
+    head_length: u8,
+    payload: Bytes,
+    /// Bytes of head and payload that are written.
+    written: usize,
+}
+
+impl Frame {
+    fn new(opcode: Opcode, payload: Bytes) -> Self {
+        let (head, head_length) = head(opcode, payload.len());
+        Self { head, head_length, payload, written: 0 }
+    }
+
+    fn length(&self) -> usize {
+        usize::from(self.head_length) + self.payload.len()
+    }
+
+    /// What is left of the head, and of the payload.
+    fn rest(&self) -> (&[u8], &[u8]) {
+        let head_length = usize::from(self.head_length);
+        let head = self.head.get(self.written.min(head_length)..head_length).unwrap_or_default();
+        let payload = self.payload.get(self.written.saturating_sub(head_length)..).unwrap_or_default();
+        (head, payload)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
+    /// A socket whose messages have at most `largest` bytes.
+    pub(super) fn new(io: T, largest: usize) -> Self {
+        Self { io, reader: Reader::new(largest), out: VecDeque::new() }
+    }
+
+    /// The next message, pings answered; `None` when the other side is gone.
+    pub(super) async fn recv(&mut self) -> Option<Result<Incoming, Fault>> {
+        loop {
+            match self.reader.next() {
+                Ok(Some(Incoming::Ping(payload))) => {
+                    self.out.push_back(Frame::new(Opcode::Pong, payload.into()));
+                }
+                Ok(Some(Incoming::Pong)) => {}
+                Ok(Some(message)) => return Some(Ok(message)),
+                Err(fault) => return Some(Err(fault)),
+                Ok(None) => {
+                    // Nobody gets around reading the answers by asking on and on.
+                    self.flush().await.ok()?;
+                    if self.read().await.ok()? == 0 {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads once. The buffer lives for the time of the call: thousands of connections that wait need none.
+    async fn read(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            let mut buffer = [0; READ];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            self.reader.push(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+        .await
+    }
+
+    /// Reads until the other side closes, and takes no notice of it.
+    pub(super) async fn drain(&mut self) {
+        while let Ok(1..) = self.read().await {
+            self.reader.clear();
+        }
+    }
+
+    /// Lays a text out to be written.
+    pub(super) fn push_text(&mut self, text: Bytes) {
+        self.out.push_back(Frame::new(Opcode::Text, text));
+    }
+
+    /// Lays a close frame out to be written; without a code it says nothing.
+    pub(super) fn push_close(&mut self, code: Option<u16>, reason: &str) {
+        let code = code.map(u16::to_be_bytes);
+        let payload: Vec<u8> = code.iter().flatten().copied().chain(reason.bytes()).collect();
+        self.out.push_back(Frame::new(Opcode::Close, payload.into()));
+    }
+
+    /// Writes everything that was laid out, many frames in one call of the system.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            while !self.out.is_empty() {
+                let mut slices = [IoSlice::new(&[]); 2 * WRITE];
+                let mut count = 0;
+                let parts = self.out.iter().flat_map(|frame| <[&[u8]; 2]>::from(frame.rest()));
+                for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
+                    *slice = IoSlice::new(part);
+                    count += 1;
+                }
+                let slices = slices.get(..count).unwrap_or_default();
+                let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.advance(written);
+            }
+            // A batch's worth of places is not worth keeping for the next one.
+            if self.out.capacity() > 4 {
+                self.out = VecDeque::new();
+            }
+            Pin::new(&mut self.io).poll_flush(cx)
+        })
+        .await
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(frame) = self.out.front_mut() {
+            let left = frame.length() - frame.written;
+            if written < left {
+                frame.written += written;
+                return;
+            }
+            written -= left;
+            self.out.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_arrive_whole_however_little_fits_at_once() {
+        for room in [1, 3, 7, 100_000] {
+            let (mut client, server) = duplex(room);
+            let mut socket = Socket::new(server, 1024);
+            let texts: Vec<Bytes> = (0..70).map(|n| vec![b'a'; n * 3].into()).collect();
+            for text in &texts {
+                socket.push_text(text.clone());
+            }
+            socket.push_close(Some(4408), "slow");
+            let writing = async {
+                socket.flush().await.unwrap();
+                drop(socket);
+            };
+            let mut read = Vec::new();
+            let reading = client.read_to_end(&mut read);
+            tokio::join!(writing, async { reading.await.unwrap() });
+            let mut expected = Vec::new();
+            for text in &texts {
+                let (head, length) = head(Opcode::Text, text.len());
+                expected.extend(&head[..usize::from(length)]);
+                expected.extend(text);
+            }
+            expected.extend([0x88, 6, 0x11, 0x38, b's', b'l', b'o', b'w']);
+            assert_eq!(read, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ping_is_answered_while_the_next_message_is_awaited() {
+        let (mut client, server) = duplex(1024);
+        let mut socket = Socket::new(server, 1024);
+        // Masked with zeros.
+        client.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+        let mut answer = [0; 4];
+        tokio::select! {
+            _ = socket.recv() => panic!("no message was sent"),
+            read = client.read_exact(&mut answer) => drop(read.unwrap()),
+        }
+        assert_eq!(answer, [0x8a, 2, b'h', b'i']);
+        client.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+        assert_eq!(socket.recv().await, Some(Ok(Incoming::Text(b"x".to_vec()))));
+        drop(client);
+        assert_eq!(socket.recv().await, None);
+    }
+}
