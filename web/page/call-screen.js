@@ -3,9 +3,9 @@ import { Banner } from './banner.js';
 import { ChatPanel } from './chat-panel.js';
 import { Dock } from './dock.js';
 import { deviceProblems } from './device-problems.js';
-import { h, setText } from './dom.js';
+import { attribute, h, setText } from './dom.js';
 import { t } from './i18n.js';
-import { logo } from './icons.js';
+import { icon, logo } from './icons.js';
 import { LayoutButton } from './layout-button.js';
 import { LinkButton } from './link-button.js';
 import { MutedHint } from './muted-hint.js';
@@ -33,6 +33,9 @@ export class CallScreen {
   #call;
   #toasts = new Toasts();
   #count = h('span', { class: 'count' });
+  #viewers = h('span', {});
+  #watched = h('span', { class: 'watched', role: 'img', hidden: true }, icon('eye'), this.#viewers);
+  #live = h('span', { class: 'live-badge', role: 'status', hidden: true }, t('broadcast.live'));
   #panel = new SidePanel();
   #host;
   #ringing;
@@ -78,10 +81,10 @@ export class CallScreen {
     const brand = h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
     return h('header', { class: 'call-header' }, brand,
       h('h1', { class: 'room-name' }, h('bdi', {}, this.#call.room?.id ?? '')),
-      this.#count,
+      this.#live, this.#watched, this.#count,
       new LayoutButton(() => this.#stage.render()).element,
       iconButton('settings', 'dock.settings', () => this.#settings.open(), 'plain'),
-      new LinkButton(this.#toasts).element);
+      new LinkButton(this.#toasts, this.#call.self?.role ?? 'participant').element);
   }
 
   #listen() {
@@ -98,9 +101,11 @@ export class CallScreen {
     const hint = new MutedHint(call.media, toasts);
     /** @type {Set<string>} */
     const hands = new Set();
-    call.on('joined', ({ name }) => this.#say('call.joined', name));
-    call.on('left', ({ peer }) => this.#say('call.left', peer.name));
+    call.on('joined', (peer) => this.#say('call.joined', peer));
+    call.on('left', ({ peer }) => this.#say('call.left', peer));
+    call.on('self', () => this.#render());
     call.on('updated', ({ id, name, hand }) => {
+      this.#render();
       if (hand && !hands.has(id)) toasts.show(t('call.hand', { name }));
       if (hand) hands.add(id);
       else hands.delete(id);
@@ -131,16 +136,25 @@ export class CallScreen {
 
   /**
    * @param {string} key
-   * @param {string} name
+   * @param {import('../sdk/protocol.js').Peer} peer
    */
-  #say(key, name) {
-    this.#toasts.show(t(key, { name }));
+  #say(key, { name, role }) {
+    // Those who watch come and go without a word: they may be many.
+    if (role !== 'viewer') this.#toasts.show(t(key, { name }));
     this.#render();
   }
 
   #render() {
-    const { room, peers } = this.#call;
-    const parts = [t('call.people', { count: peers.length + 1 }), room?.locked && t('call.locked'), room?.recording && t('call.recording')];
+    const { room, peers, self } = this.#call;
+    const others = peers.filter(({ role }) => role !== 'viewer');
+    const onAir = [...others, ...(self ? [self] : [])].some(({ role, live }) => role === 'broadcaster' && live);
+    this.#live.hidden = !onAir;
+    const viewers = room?.viewers ?? 0;
+    this.#watched.hidden = viewers === 0 && !onAir && self?.role === 'participant';
+    setText(this.#viewers, String(viewers));
+    for (const name of ['aria-label', 'title']) attribute(this.#watched, name, t('people.viewers', { count: viewers }));
+    const people = self?.role === 'participant' || (self?.role === 'broadcaster' && others.length > 0);
+    const parts = [people && t('call.people', { count: others.length + 1 }), room?.locked && t('call.locked'), room?.recording && t('call.recording')];
     setText(this.#count, parts.filter(Boolean).join(' · '));
   }
 }
