@@ -33,6 +33,7 @@ pub(crate) fn start(
     config.store = Box::new(move || Box::new(journal.clone()));
     config.ice = Arc::new(servers);
     if let Some(media) = media {
+        config.http_media = Some(Arc::new(media.clone()));
         config.media = Some(Box::new(move || Box::new(media.clone())));
     }
     let keys: Vec<_> = settings.auth_key.iter().map(|key| key.0.clone()).collect();

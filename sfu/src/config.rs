@@ -31,7 +31,7 @@ impl Config {
             candidates,
             seed,
             consent_timeout: Duration::from_secs(20),
-            max_peers_per_room: 2_000,
+            max_peers_per_room: 5_000,
             max_tracks_per_peer: 16,
             max_publish_bitrate: 4_000_000,
         }

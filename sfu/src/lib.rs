@@ -62,6 +62,7 @@ pub mod dtls;
 mod egress;
 mod error;
 mod handover;
+mod http;
 pub mod ice;
 mod path;
 mod publication;

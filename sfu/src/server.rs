@@ -149,17 +149,6 @@ impl SfuHandle {
     ) -> Result<(), Overloaded> {
         self.send(Input::Offer { room, peer, session, sdp, via, reply })
     }
-
-    /// A WHIP or WHEP client's PATCH. The reply is `None` for candidates, and the answering fragment for a restart.
-    pub fn fragment(
-        &self,
-        room: RoomId,
-        peer: PeerId,
-        sdp: String,
-        reply: Reply<Option<String>>,
-    ) -> Result<(), Overloaded> {
-        self.send(Input::Fragment { room, peer, sdp, reply })
-    }
 }
 
 impl MediaPlane for SfuHandle {

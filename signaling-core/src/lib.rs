@@ -69,6 +69,7 @@
 mod bucket;
 mod codec;
 mod error;
+mod http_media;
 mod id;
 mod limits;
 mod live;
@@ -86,6 +87,7 @@ mod traits;
 pub use bucket::TokenBucket;
 pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use error::{CLOSE_SLOW_READER, Code, Refusal};
+pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, PeerId, RoomId, SessionId};
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent};
@@ -93,7 +95,7 @@ pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use sealed::{Digest, HostClaims, ServerKey, SessionClaims, shard_hash};
 pub use session::{NewConnection, TransportKind};
-pub use shard::{Environment, MadeRoom, RoomSummary, Seat, Shard, StreamRefusal};
+pub use shard::{Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
 pub use time::Timestamp;
 pub use traits::{
     Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MessageCodec, NoIceServers, NoMedia,

@@ -90,7 +90,17 @@ pub enum MediaEvent {
         /// Began, or stopped.
         flowing: bool,
     },
-    /// The peer's connection to the SFU failed for good.
+    /// A client of WHIP or WHEP is connected, or connected again.
+    Connected {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A client of WHIP or WHEP has closed its connection.
+    Closed {
+        /// Who.
+        peer: PeerId,
+    },
+    /// The peer's connection to the SFU failed: for good, unless it is a client of WHIP or WHEP, which may come back.
     Failed {
         /// Who.
         peer: PeerId,

@@ -23,8 +23,10 @@ pub(crate) struct Session {
     /// The host name or address by which the client reached the server.
     pub(crate) reached_at: Option<Box<str>>,
     connection: Option<Connection>,
-    /// Since when it has no connection.
+    /// Since when it has no connection; of a WHIP or WHEP session, since when it has had no ICE consent.
     pub(crate) detached_since: Option<Timestamp>,
+    /// A WHIP or WHEP session, which has no connection but that of its media.
+    media_only: bool,
     /// An event stream was replaced by another transport, and its reconnection is not welcome.
     stream_replaced: bool,
     /// The cursor that the last welcome or snapshot gave.
@@ -96,6 +98,7 @@ impl Session {
             reached_at: None,
             connection: None,
             detached_since: Some(now),
+            media_only: false,
             stream_replaced: false,
             start: 0,
             stream_cursor: 0,
@@ -111,6 +114,19 @@ impl Session {
             postponed: BTreeSet::new(),
             snapshot_due: false,
             bucket: TokenBucket::full(now, limits.message_burst),
+        }
+    }
+
+    /// A WHIP or WHEP session: it lives by what the media plane says of its connection.
+    pub(crate) fn media_only(id: SessionId, peer: PeerId, now: Timestamp, limits: &Limits) -> Self {
+        Self { media_only: true, ..Self::new(id, peer, now, limits) }
+    }
+
+    /// The media connection of a session that has no other is there, or is lost.
+    pub(crate) fn note_media(&mut self, now: Timestamp, connected: bool) {
+        if self.media_only {
+            let lost_since = self.detached_since.unwrap_or(now);
+            self.detached_since = (!connected).then_some(lost_since);
         }
     }
 

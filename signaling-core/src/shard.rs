@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::live::LiveRoom;
 use crate::message::{EndReason, Join, Name, RoomView, TopologyChoice};
-use crate::room::{Admission, Pass, Room, RoomInput, RoomRecord, Rules};
+use crate::room::{Admission, MediaTerms, Pass, Room, RoomInput, RoomRecord, Rules};
 use crate::session::NewConnection;
 use crate::{
     Code, ConnectionId, Entropy, Envelope, Frame, Grant, HostClaims, IceProvider, LifeId, MediaEvent,
-    MediaPlane, MessageCodec, PeerId, Refusal, RequestId, RoomId, RoomStore, SessionClaims, SessionId,
-    Timestamp, Unreadable,
+    MediaPlane, MessageCodec, PeerId, Refusal, RequestId, RoomId, RoomStore, ServerKey, SessionClaims,
+    SessionId, Timestamp, Unreadable,
 };
 
 /// What a shard works with.
@@ -41,6 +41,38 @@ pub struct Seat {
     /// The session behind it.
     pub session: SessionId,
 }
+
+impl Seat {
+    /// The last part of a WHIP or WHEP session's URL: nobody guesses it, and whoever has it speaks for the session.
+    pub fn to_resource(&self, key: &ServerKey) -> String {
+        let (peer, session) = (self.peer.as_str(), self.session.as_str());
+        let mark: [u8; RESOURCE_MARK] =
+            key.mark(format!("media session {} {peer} {session}", self.room).as_bytes());
+        format!("{peer}{session}{}", std::str::from_utf8(&mark).unwrap_or_default())
+    }
+
+    /// The seat that a URL's last part is for, if this key made it.
+    pub fn from_resource(key: &ServerKey, room: &RoomId, resource: &str) -> Option<Self> {
+        let (peer, rest) = resource.split_at_checked(16)?;
+        let (session, _) = rest.split_at_checked(16)?;
+        let seat = Self { room: room.clone(), peer: peer.parse().ok()?, session: session.parse().ok()? };
+        (seat.to_resource(key) == resource).then_some(seat)
+    }
+}
+
+/// A client of WHIP or WHEP at the door.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaJoin {
+    /// What it would say.
+    pub join: Join,
+    /// What it was granted.
+    pub grant: Grant,
+    /// On what terms.
+    pub terms: MediaTerms,
+}
+
+/// Characters of a resource's mark, of five bits each.
+const RESOURCE_MARK: usize = 16;
 
 /// A room that was made without anybody in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +193,26 @@ impl Shard {
         grant: &Grant,
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<(Seat, Arc<Frame>), Refusal> {
+        self.enter(now, join, grant, None, connection)
+    }
+
+    /// Takes a client of WHIP or WHEP into a room. Its session has no connection to be sent events over: it lives while
+    /// the media plane says that it is connected ([`MediaEvent::Connected`], [`MediaEvent::Failed`]), and for the resume
+    /// window before and after.
+    pub fn join_media(&mut self, now: Timestamp, asked: &MediaJoin) -> Result<Seat, Refusal> {
+        let terms = Some(asked.terms.clone());
+        let (seat, _) = self.enter(now, &asked.join, &asked.grant, terms, None)?;
+        Ok(seat)
+    }
+
+    fn enter(
+        &mut self,
+        now: Timestamp,
+        join: &Join,
+        grant: &Grant,
+        media: Option<MediaTerms>,
+        connection: Option<(NewConnection, Option<RequestId>)>,
+    ) -> Result<(Seat, Arc<Frame>), Refusal> {
         let name = Name::parse(grant.name.as_deref().unwrap_or(&join.name))?;
         let room = &join.room;
         let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.env.rules.key, token));
@@ -177,9 +229,7 @@ impl Shard {
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(Refusal::new(Code::Internal, "the room is not there"));
         };
-        let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.env.rules.key, token));
-        let is_host =
-            host_token.is_some_and(|claims| claims.room == *room && claims.life == live.room.life());
+        let is_host = host_token.is_some_and(|claims| claims.life == live.room.life());
         let pass = match () {
             () if made_it || is_host || grant.host => Pass::Host,
             () if grant.admitted => Pass::Admitted,
@@ -200,6 +250,7 @@ impl Shard {
                 .map(|client| key.digest("client", [live.room.life().as_str(), client])),
             password: join.password.clone(),
             pass,
+            media,
         };
         let joined =
             live.join(now, &mut self.env, admission, made_it, join.reached_at.as_deref(), connection);
@@ -351,7 +402,7 @@ impl Shard {
     /// The media plane reports.
     pub fn media(&mut self, now: Timestamp, room: &RoomId, event: MediaEvent) {
         if let Some(live) = self.rooms.get_mut(room) {
-            live.input(now, &mut self.env, RoomInput::Media(event));
+            live.media(now, &mut self.env, event);
             self.after(now, room);
         }
     }

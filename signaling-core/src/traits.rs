@@ -44,7 +44,8 @@ pub enum Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
 
-/// The outbound half of a peer: a WebSocket, an event stream, a Socket.IO connection, a WHIP or WHEP session.
+/// The outbound half of a peer: a WebSocket, an event stream, a Socket.IO connection. (A WHIP or WHEP session has none:
+/// it hears nothing, and lives by its media; see [`Shard::join_media`](crate::Shard::join_media).)
 ///
 /// It holds a few frames at most. What lies behind them stays in the room's log.
 pub trait Outbound: Send {

@@ -14,6 +14,8 @@ use crate::net::ClientAddr;
 pub(crate) struct Caller {
     /// The address; unknown behind an accept loop that does not say.
     pub(crate) ip: Option<IpAddr>,
+    /// The server's own address at which the request came in, when no proxy stands between.
+    pub(crate) local: Option<IpAddr>,
     /// Whether the request came by https.
     pub(crate) secure: bool,
     /// The origin under which the client sees the server.
@@ -27,11 +29,27 @@ impl Caller {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let origin = text(ORIGIN);
         if let Some(client) = parts.extensions.get::<ClientAddr>() {
-            return Self { ip: Some(client.ip), secure: client.secure, own_origin: client.origin(), origin };
+            let own_origin = client.origin();
+            return Self {
+                ip: Some(client.ip),
+                local: client.local,
+                secure: client.secure,
+                own_origin,
+                origin,
+            };
         }
         let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let own_origin = text(HOST).map(|host| format!("http://{}", host.to_ascii_lowercase()));
-        Self { ip, secure: false, own_origin, origin }
+        Self { ip, local: None, secure: false, own_origin, origin }
+    }
+
+    /// By which address of the server the caller's media comes first: the one it came by, unless that lies in a network
+    /// which the caller is not in. Else its own address, which says at least whether it is on this machine.
+    pub(crate) fn via(&self) -> Option<IpAddr> {
+        let ip = self.ip.map(|ip| ip.to_canonical());
+        let local = self.local.map(|local| local.to_canonical());
+        let reaches = |local: &IpAddr| ip.is_some_and(is_private) || !is_private(*local);
+        local.filter(reaches).or(ip)
     }
 
     /// The host name or address by which the client reached the server, as it stands in a URL; none that could be
@@ -48,6 +66,14 @@ impl Caller {
             }
         };
         (is_host && (1..=253).contains(&host.len())).then(|| host.to_owned())
+    }
+}
+
+/// Whether an address means something in its own network alone.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
     }
 }
 

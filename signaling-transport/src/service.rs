@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::Router;
 use signaling_core::message::{Join, Resume};
 use signaling_core::{
-    Authenticator, Code, Grant, HostClaims, IceProvider, JsonCodec, Limits, MediaPlane, MessageCodec,
-    NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, Refusal, RoomId, RoomStore, Rules,
-    ServerKey, SessionClaims, SingleNode, WallClock,
+    Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits, MediaPlane,
+    MessageCodec, NoIceServers, NoMedia, NoStore, OpenAuthenticator, Placement, Refusal, RoomId, RoomStore,
+    Rules, ServerKey, SessionClaims, SingleNode, WallClock,
 };
 use tokio::task::JoinSet;
 
@@ -46,6 +46,8 @@ pub struct SignalingConfig {
     pub ice: Arc<dyn IceProvider>,
     /// The media plane of each shard's rooms; `None` leaves media to the peers.
     pub media: Option<Box<dyn Fn() -> Box<dyn MediaPlane> + Send>>,
+    /// The media plane's side of WHIP and WHEP; `None` for none.
+    pub http_media: Option<Arc<dyn HttpMedia>>,
     /// Whether the media plane records.
     pub recorder: bool,
     /// The store of each shard's rooms.
@@ -75,6 +77,7 @@ impl SignalingConfig {
             authenticator: Arc::new(OpenAuthenticator),
             ice: Arc::new(NoIceServers),
             media: None,
+            http_media: None,
             recorder: false,
             store: Box::new(|| Box::new(NoStore)),
             placement: Arc::new(SingleNode),
@@ -104,6 +107,7 @@ struct Inner {
     allowed_origins: Vec<String>,
     public_url: Option<String>,
     gate: Gate,
+    http_media: Option<Arc<dyn HttpMedia>>,
     features: Arc<[String]>,
     /// The shards end with the service.
     _tasks: JoinSet<()>,
@@ -149,6 +153,7 @@ impl Signaling {
             allowed_origins: config.allowed_origins,
             public_url: config.public_url,
             gate: Gate::new(config.gate),
+            http_media: config.http_media,
             features,
             _tasks: tasks,
         };
@@ -185,6 +190,10 @@ impl Signaling {
 
     pub(crate) fn key(&self) -> &ServerKey {
         &self.inner.key
+    }
+
+    pub(crate) fn http_media(&self) -> Option<Arc<dyn HttpMedia>> {
+        self.inner.http_media.clone()
     }
 
     pub(crate) fn transports(&self) -> Transports {

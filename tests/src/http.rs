@@ -23,8 +23,15 @@ pub fn get(addr: SocketAddr, path: &str) -> Answer {
 }
 
 /// Sends a request as it stands, and reads what comes until the other side closes.
-pub fn ask(mut stream: impl Read + Write, request: &str) -> Answer {
-    stream.write_all(request.as_bytes()).unwrap();
+pub fn ask(stream: impl Read + Write, request: &str) -> Answer {
+    ask_bytes(stream, request.as_bytes())
+}
+
+fn ask_bytes(mut stream: impl Read + Write, request: &[u8]) -> Answer {
+    if let Err(error) = stream.write_all(request) {
+        // Refused before all of it was read: the answer is there.
+        assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+    }
     let mut bytes = Vec::new();
     if let Err(error) = stream.read_to_end(&mut bytes) {
         // Whoever refuses a request without having read all of it resets the connection behind the answer.
@@ -37,5 +44,38 @@ pub fn ask(mut stream: impl Read + Write, request: &str) -> Answer {
         status: status.unwrap_or_else(|| panic!("no status: {head}")),
         head: head.to_owned(),
         body: body.to_owned(),
+    }
+}
+
+/// Any request, with a body if there is one.
+pub fn request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Answer {
+    let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+    let length = body.map(|body| format!("content-length: {}\r\n", body.len())).unwrap_or_default();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n{headers}{length}\r\n");
+    let request = [head.as_bytes(), body.unwrap_or_default()].concat();
+    ask_bytes(TcpStream::connect(addr).unwrap(), &request)
+}
+
+impl Answer {
+    /// The values of a header, in order.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.filter(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+
+    /// The value of a header that is there once, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        match self.headers(name)[..] {
+            [] => "",
+            [value] => value,
+            ref values => panic!("{name} is there {} times", values.len()),
+        }
     }
 }

@@ -16,5 +16,5 @@ mod http;
 mod process;
 pub mod socketio;
 
-pub use http::{Answer, ask, get};
+pub use http::{Answer, ask, get, request};
 pub use process::{Visavis, command, run};

@@ -93,6 +93,8 @@ pub struct Feedback {
 pub struct RemoteFragment {
     /// The fragment's user name fragment.
     pub ufrag: Option<String>,
+    /// Whether a password goes with it.
+    pub has_password: bool,
     /// Candidates in it.
     pub candidates: usize,
 }
@@ -103,13 +105,21 @@ impl RemoteFragment {
         if text.len() > MAX_LEN {
             return Err(SdpError::TooLarge);
         }
-        let mut fragment = Self { ufrag: None, candidates: 0 };
+        let mut fragment = Self { ufrag: None, has_password: false, candidates: 0 };
+        if text.trim().is_empty() {
+            return Err(SdpError::Malformed);
+        }
         for line in text.lines().filter(|line| !line.is_empty()) {
             if line.get(1..2).is_none_or(|sign| sign != "=") {
                 return Err(SdpError::Malformed);
             }
-            if let Some(ufrag) = line.strip_prefix("a=ice-ufrag:") {
-                fragment.ufrag.get_or_insert_with(|| ufrag.trim().to_owned());
+            if let Some(ufrag) = line.strip_prefix("a=ice-ufrag:").map(str::trim) {
+                if !(4..=256).contains(&ufrag.len()) {
+                    return Err(SdpError::Missing("ice-ufrag"));
+                }
+                fragment.ufrag.get_or_insert_with(|| ufrag.to_owned());
+            } else if let Some(password) = line.strip_prefix("a=ice-pwd:") {
+                fragment.has_password |= (22..=256).contains(&password.trim().len());
             } else if line.starts_with("a=candidate:") {
                 fragment.candidates += 1;
             }

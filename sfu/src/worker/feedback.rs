@@ -156,13 +156,15 @@ impl Worker {
         let consent = u64::try_from(self.shared.config.consent_timeout.as_micros()).unwrap_or(u64::MAX);
         let expires = transport.last_check.saturating_add(consent);
         if expires <= now_micros {
-            tracing::info!("a peer's ICE consent expired");
-            self.fail_transport(key);
+            self.on_consent_lost(key);
             return;
         }
         let next = if transport.is_connected() {
             match transport.purpose {
-                Purpose::Publish => self.report_to_publisher(now_micros, key),
+                Purpose::Publish => {
+                    self.note_silence(now_micros, key);
+                    self.report_to_publisher(now_micros, key)
+                }
                 Purpose::Subscribe => self.report_to_subscriber(now_micros, key),
             }
         } else {

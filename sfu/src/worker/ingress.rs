@@ -65,6 +65,7 @@ impl Worker {
             }
             transport.remote = None;
         }
+        let returns = transport.keys.is_some() && transport.addresses.is_empty();
         if !transport.addresses.contains(&path) {
             if transport.addresses.len() >= MAX_ADDRESSES {
                 let oldest = transport.addresses.remove(0);
@@ -84,6 +85,10 @@ impl Worker {
         if nominated {
             transport.remote = Some(path);
         }
+        if returns {
+            self.on_connected(now, key);
+        }
+        let Some(transport) = self.transports.get_mut(key) else { return };
         // As DTLS client we speak first, as soon as there is somebody to speak to.
         let speaks = transport.handshake.as_ref().is_some_and(|handshake| handshake.role() == Role::Client);
         if speaks && transport.handshake_due.is_none() {
@@ -130,7 +135,7 @@ impl Worker {
                     }
                 }
                 Ok(DtlsEvent::Closed) => {
-                    self.close_transport(key);
+                    self.on_closed(key);
                     return;
                 }
                 Ok(DtlsEvent::Wait(at)) => wait = Some(at),

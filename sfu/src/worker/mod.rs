@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
+pub use signaling_core::{HttpAnswer as Answer, HttpSession};
+use signaling_core::{MediaDemand, MediaEvent, Patched, PeerId, RoomId};
 use slotmap::SlotMap;
 
 use crate::config::Config;
@@ -67,36 +68,17 @@ pub enum Input {
         room: RoomId,
         /// Who.
         peer: PeerId,
+        /// The ICE sessions that it may be about; `None` when any will do.
+        ice_sessions: Option<Vec<String>>,
         /// The SDP fragment.
         sdp: String,
-        /// Takes the answer: a fragment with new credentials for a restart.
-        reply: Reply<Option<String>>,
-    },
-}
-
-/// What an HTTP session is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpSession {
-    /// WHIP.
-    Publish,
-    /// WHEP, of this publisher or else of the room's first.
-    Play {
-        /// The publisher asked for.
-        publisher: Option<PeerId>,
+        /// Takes what became of it.
+        reply: Reply<Patched>,
     },
 }
 
 /// Takes the result of a negotiation, from the worker's thread.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, NegotiationError>) + Send>;
-
-/// An answer to a WHIP or WHEP client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The SDP.
-    pub sdp: String,
-    /// The ICE session, for the entity tag (RFC 9725 section 4.3.1).
-    pub ice_session: String,
-}
 
 /// Why a negotiation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Deserialize;
-use signaling_core::MediaEvent;
 use signaling_core::message::{Json, PeerConnection, SignalBody, TrackSource};
+use signaling_core::{MediaEvent, Patched};
 
 use super::{Answer, NegotiationError, PeerKey, PublicationKey, TransportKey, Worker};
 use crate::codec::{Codec, MediaKind};
@@ -350,32 +350,45 @@ impl Worker {
         remote_ufrag.clone_into(&mut transport.remote_ufrag);
     }
 
-    /// A PATCH of WHIP or WHEP: candidates need no action, new credentials are a restart.
+    /// A PATCH of WHIP or WHEP: candidates need no action, new credentials are a restart (RFC 9725 section 4.3).
     pub(super) fn on_fragment(
         &mut self,
         peer: PeerKey,
+        ice_sessions: Option<&[String]>,
         sdp: &str,
-    ) -> Result<Option<String>, NegotiationError> {
+    ) -> Result<Patched, NegotiationError> {
         let fragment = RemoteFragment::parse(sdp)?;
         let state = self.peers.get(peer).ok_or(NegotiationError::UnknownPeer)?;
         let key = state.publish.or(state.subscribe).ok_or(NegotiationError::UnknownPeer)?;
         let transport = self.transports.get(key).ok_or(NegotiationError::UnknownPeer)?;
+        let current = transport.newest_credentials().ok_or(NegotiationError::UnknownPeer)?;
+        if ice_sessions.is_some_and(|sessions| !sessions.contains(&current.ufrag)) {
+            return Ok(Patched::Stale);
+        }
         let Some(ufrag) = fragment.ufrag.filter(|ufrag| *ufrag != transport.remote_ufrag) else {
-            return Ok(None);
+            return Ok(Patched::Trickled);
         };
+        if !fragment.has_password {
+            return Err(SdpError::Missing("ice-pwd").into());
+        }
         self.renew_credentials(key, &ufrag);
         let transport = self.transports.get(key).ok_or(NegotiationError::UnknownPeer)?;
         let credentials = transport.newest_credentials().ok_or(NegotiationError::UnknownPeer)?;
-        let first = transport.sections.first().map(|section| section.local().mid.clone()).unwrap_or_default();
+        let (kind, mid) = transport
+            .sections
+            .first()
+            .map(|section| (section.local().kind.as_str(), section.local().mid.as_str()))
+            .unwrap_or_default();
         let mut out = format!(
-            "a=ice-lite\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{first}\r\n",
+            "a=ice-lite\r\nm={kind} 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n",
             credentials.ufrag, credentials.password
         );
+        let ice_session = credentials.ufrag.clone();
         for line in crate::sdp::candidate_lines(&self.candidates(key)) {
             out.push_str(&line);
         }
         out.push_str("a=end-of-candidates\r\n");
-        Ok(Some(out))
+        Ok(Patched::Restarted(Answer { sdp: out, ice_session }))
     }
 
     fn answer(&mut self, key: TransportKey, role: Role) -> Result<Answer, NegotiationError> {
@@ -410,7 +423,7 @@ impl Worker {
         Some(description.to_sdp())
     }
 
-    /// The address by which the client came first; loopback for nobody who came another way.
+    /// The address by which the client came first, then those of its kind; loopback for nobody who came another way.
     fn candidates(&self, key: TransportKey) -> Vec<SocketAddr> {
         let via = self.transports.get(key).and_then(|transport| transport.via).map(|ip| ip.to_canonical());
         let mut candidates: Vec<_> = self
@@ -421,7 +434,9 @@ impl Worker {
             .copied()
             .filter(|candidate| !candidate.ip().is_loopback() || via.is_none_or(|via| via.is_loopback()))
             .collect();
-        candidates.sort_by_key(|candidate| (Some(candidate.ip()) != via, candidate.ip().is_loopback()));
+        let is_local = via.is_some_and(|via| via.is_loopback());
+        candidates
+            .sort_by_key(|candidate| (Some(candidate.ip()) != via, candidate.ip().is_loopback() != is_local));
         candidates
     }
 }

@@ -17,6 +17,8 @@ use crate::transport::{Negotiation, Purpose, Section, Transport};
 
 /// Who speaks is told this often, while somebody does.
 const SPEAKERS_INTERVAL_MICROS: u64 = 500_000;
+/// A publisher that sends nothing for so long has stopped.
+const SILENCE_MICROS: u64 = 5_000_000;
 /// The level from which somebody counts as speaking.
 const SPEAKING: f32 = 0.3;
 const MAX_SPEAKERS: usize = 5;
@@ -79,9 +81,9 @@ impl Worker {
                 };
                 reply(result);
             }
-            Input::Fragment { room, peer, sdp, reply } => {
-                let key = self.peer_key(&room, peer);
-                reply(key.ok_or(NegotiationError::UnknownPeer).and_then(|key| self.on_fragment(key, &sdp)));
+            Input::Fragment { room, peer, ice_sessions, sdp, reply } => {
+                let key = self.peer_key(&room, peer).ok_or(NegotiationError::UnknownPeer);
+                reply(key.and_then(|key| self.on_fragment(key, ice_sessions.as_deref(), &sdp)));
             }
         }
         self.negotiate_pending(now_micros);
@@ -281,6 +283,62 @@ impl Worker {
         }
     }
 
+    /// The client has closed its connection.
+    pub(super) fn on_closed(&mut self, key: TransportKey) {
+        self.tell_http(key, |peer| MediaEvent::Closed { peer });
+        self.close_transport(key);
+    }
+
+    /// No check has come for too long: nothing more is sent (RFC 7675). A client of WHIP or WHEP may come back to its
+    /// transport, with an ICE restart or without; others make a new one.
+    pub(super) fn on_consent_lost(&mut self, key: TransportKey) {
+        tracing::info!("a peer's ICE consent expired");
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let owner = transport.peer;
+        if self.peers.get(owner).is_none_or(|peer| peer.http.is_none()) {
+            self.fail_transport(key);
+            return;
+        }
+        transport.remote = None;
+        for path in std::mem::take(&mut transport.addresses) {
+            if self.by_address.get(&path.remote) == Some(&key) {
+                self.by_address.remove(&path.remote);
+            }
+        }
+        self.stop_flowing(owner);
+        self.tell_http(key, |peer| MediaEvent::Failed { peer });
+    }
+
+    /// Tells the room something of a client of WHIP or WHEP.
+    fn tell_http(&mut self, key: TransportKey, event: impl FnOnce(PeerId) -> MediaEvent) {
+        let owner = self.transports.get(key).and_then(|transport| self.peers.get(transport.peer));
+        if let Some(peer) = owner.filter(|peer| peer.http.is_some()) {
+            self.events.push_back((peer.room.clone(), event(peer.id)));
+        }
+    }
+
+    /// Notices that a publisher sends nothing any more.
+    pub(super) fn note_silence(&mut self, now_micros: u64, key: TransportKey) {
+        let Some(owner) = self.transports.get(key).map(|transport| transport.peer) else { return };
+        let Some(peer) = self.peers.get(owner).filter(|peer| peer.flowing) else { return };
+        let mut last =
+            peer.publications.iter().filter_map(|track| self.publications.get(*track)?.last_packet);
+        if !last.any(|at| at.saturating_add(SILENCE_MICROS) > now_micros) {
+            self.stop_flowing(owner);
+        }
+    }
+
+    /// Nothing flows; the next packet counts as the first.
+    fn stop_flowing(&mut self, key: PeerKey) {
+        let tracks = self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default();
+        for track in tracks {
+            if let Some(publication) = self.publications.get_mut(track) {
+                publication.last_packet = None;
+            }
+        }
+        self.set_flowing(key, false);
+    }
+
     /// A transport that failed without anybody's wish.
     pub(super) fn fail_transport(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
@@ -293,6 +351,7 @@ impl Worker {
 
     pub(super) fn on_connected(&mut self, now: Instant, key: TransportKey) {
         let now_micros = self.micros(now);
+        self.tell_http(key, |peer| MediaEvent::Connected { peer });
         let Some(transport) = self.transports.get(key) else { return };
         let wanted: Vec<_> = transport
             .sections
@@ -465,6 +524,9 @@ impl Worker {
         }
         if let Some(peer) = self.peers.get_mut(publication.peer) {
             peer.publications.retain(|other| *other != key);
+            if peer.publications.is_empty() {
+                self.set_flowing(publication.peer, false);
+            }
         }
         self.dirty.retain(|other| *other != key);
         self.renegotiate.extend(subscribers);

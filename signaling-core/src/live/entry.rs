@@ -21,7 +21,7 @@ impl LiveRoom {
         reached_at: Option<&str>,
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<Arc<Frame>, Refusal> {
-        let (peer, session) = (admission.peer, admission.session);
+        let (peer, session, media_only) = (admission.peer, admission.session, admission.media.is_some());
         self.check_guesses(now, env, &admission)?;
         let guessed = admission.password.is_some();
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
@@ -30,7 +30,8 @@ impl LiveRoom {
             let _ = self.guesses.take_slow(now, burst, GUESS_EVERY);
         }
         let effects = effects?;
-        let mut session = Session::new(session, peer, now, &env.rules.limits);
+        let make = if media_only { Session::media_only } else { Session::new };
+        let mut session = make(session, peer, now, &env.rules.limits);
         session.reached_at = reached_at.map(Into::into);
         self.sessions.insert(peer, session);
         self.commit(now, env, effects);
@@ -184,6 +185,7 @@ impl LiveRoom {
             client: claims.client,
             password: None,
             pass: Pass::Returning { host: claims.host },
+            media: None,
         };
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
         self.returned.insert(claims.session);

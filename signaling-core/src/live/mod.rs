@@ -14,8 +14,8 @@ use crate::room::{Audience, Effect, Fact, Room, RoomInput};
 use crate::session::{Gap, NewConnection, Sequence, Session};
 use crate::shard::Environment;
 use crate::{
-    CloseReason, ConnectionId, Envelope, PeerId, Refusal, RequestId, SessionClaims, SessionId, Timestamp,
-    TokenBucket, Unreadable,
+    CloseReason, ConnectionId, Envelope, MediaEvent, PeerId, Refusal, RequestId, SessionClaims, SessionId,
+    Timestamp, TokenBucket, Unreadable,
 };
 
 pub(crate) struct LiveRoom {
@@ -202,6 +202,22 @@ impl LiveRoom {
             session.disconnect(now, None);
             self.look_after(now, env, peer);
         }
+    }
+
+    /// The media plane reports.
+    pub(crate) fn media(&mut self, now: Timestamp, env: &mut Environment, event: MediaEvent) {
+        let connection = match event {
+            MediaEvent::Connected { peer } => Some((peer, true)),
+            MediaEvent::Failed { peer } => Some((peer, false)),
+            _ => None,
+        };
+        if let Some((peer, connected)) = connection
+            && let Some(session) = self.sessions.get_mut(&peer)
+        {
+            session.note_media(now, connected);
+            self.look_after(now, env, peer);
+        }
+        self.input(now, env, RoomInput::Media(event));
     }
 
     /// What came from elsewhere than a peer: the media plane, the server itself.

@@ -24,6 +24,9 @@ pub struct PeerView {
     pub screen: bool,
     pub hand: bool,
     pub tracks: Arc<[Track]>,
+    /// Of a broadcaster: its media is flowing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     pub metadata: Option<Json>,
 }
 
@@ -169,6 +172,8 @@ pub enum ServerEvent {
     },
     Chat {
         from: PeerId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<Name>,
         text: Arc<str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<PeerId>,

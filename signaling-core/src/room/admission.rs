@@ -25,6 +25,17 @@ pub struct Admission {
     pub password: Option<String>,
     /// Why it may come in.
     pub pass: Pass,
+    /// Of a WHIP or WHEP session: on what terms.
+    pub media: Option<MediaTerms>,
+}
+
+/// What a client of WHIP or WHEP comes with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaTerms {
+    /// Whom it wants to watch, when it names somebody.
+    pub publisher: Option<PeerId>,
+    /// What is wrong with its offer. Nobody who may not come in is told.
+    pub flaw: Option<Refusal>,
 }
 
 /// What somebody at the door has to show.
@@ -74,16 +85,21 @@ impl Room {
                 "there is no broadcast in a room that is peer to peer",
             ));
         }
+        let waits = state.settings.lobby && !has_pass;
+        if let Some(terms) = &admission.media {
+            self.check_terms(terms, waits)?;
+        }
+        let media_only = admission.media.is_some();
         let mut facts = match older {
             Some(older) => self.left(older.id, LeaveReason::Replaced),
             None => Vec::new(),
         };
         let host = match admission.pass {
-            Pass::Host => true,
+            Pass::Host => !media_only,
             Pass::Returning { host } => host,
             Pass::None | Pass::Admitted => false,
         };
-        let standing = if state.settings.lobby && !has_pass { Standing::Waiting } else { Standing::Joined };
+        let standing = if waits { Standing::Waiting } else { Standing::Joined };
         facts.push(Fact::Joined(Box::new(Member {
             id: admission.peer,
             session: admission.session,
@@ -102,7 +118,22 @@ impl Room {
             tracks: Arc::new([]),
             flowing: false,
             muted: false,
+            media_only,
         })));
         Ok(facts)
+    }
+
+    fn check_terms(&self, terms: &MediaTerms, waits: bool) -> Result<(), Refusal> {
+        if waits {
+            return Err(Refusal::new(
+                Code::Forbidden,
+                "the room has a lobby: show a join token or the room's host token",
+            ));
+        }
+        let here = |peer| self.member(peer).is_some_and(Member::is_joined);
+        if terms.publisher.is_some_and(|peer| !here(peer)) {
+            return Err(super::nobody());
+        }
+        terms.flaw.clone().map_or(Ok(()), Err)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Fact, Room};
-use crate::message::{Chat, ServerEvent};
+use crate::message::{Chat, Name, ServerEvent};
 use crate::{PeerId, Refusal, Timestamp};
 
 /// Something that was said.
@@ -15,6 +15,9 @@ pub struct ChatLine {
     pub id: u64,
     /// Who said it.
     pub from: PeerId,
+    /// The name of somebody who is not listed, and so would have none.
+    #[serde(default)]
+    pub name: Option<Name>,
     /// What.
     pub text: Arc<str>,
     /// To one peer instead of all.
@@ -25,7 +28,8 @@ pub struct ChatLine {
 
 impl ChatLine {
     pub(crate) fn event(&self) -> ServerEvent {
-        ServerEvent::Chat { from: self.from, text: Arc::clone(&self.text), to: self.to, at: self.at }
+        let (name, text) = (self.name.clone(), Arc::clone(&self.text));
+        ServerEvent::Chat { from: self.from, name, text, to: self.to, at: self.at }
     }
 }
 
@@ -37,6 +41,8 @@ impl Room {
         }
         let to =
             chat.to.as_deref().map(|to| self.other_member(from, to)).transpose()?.map(|member| member.id);
-        Ok(Fact::Chatted(ChatLine { id: 0, from, text: chat.text.as_str().into(), to, at: now }))
+        let unlisted = self.member(from).filter(|member| !member.is_listed());
+        let name = unlisted.map(|member| member.name.clone());
+        Ok(Fact::Chatted(ChatLine { id: 0, from, name, text: chat.text.as_str().into(), to, at: now }))
     }
 }

@@ -32,7 +32,14 @@ impl Room {
                 facts.extend(self.left(member.id, LeaveReason::Kicked));
                 facts
             }
-            HostAction::Mute => vec![Fact::Muted { peer: joined(target()?)?.id, by }],
+            HostAction::Mute => {
+                let member = joined(target()?)?;
+                let peer = member.id;
+                let change = Change { microphone: Some(false), ..Change::default() };
+                // Others say so themselves.
+                let shown = member.media_only.then(|| Fact::Updated { peer, change: Box::new(change) });
+                [Some(Fact::Muted { peer, by }), shown].into_iter().flatten().collect()
+            }
             HostAction::Lock => settings(Settings { locked: true, ..self.state.settings.clone() }),
             HostAction::Unlock => settings(Settings { locked: false, ..self.state.settings.clone() }),
             HostAction::SetPassword => {
@@ -50,7 +57,7 @@ impl Room {
                 }
                 facts
             }
-            HostAction::Promote => vec![promotion(joined(target()?)?, host.value.as_ref())?],
+            HostAction::Promote => vec![promotion(present(joined(target()?)?)?, host.value.as_ref())?],
             HostAction::StartRecording | HostAction::StopRecording => {
                 return self.decide_recording(host.action == HostAction::StartRecording);
             }
@@ -107,6 +114,16 @@ fn joined(member: &Member) -> Result<&Member, Refusal> {
         Standing::Joined => Ok(member),
         Standing::Waiting => Err(Refusal::new(Code::InvalidState, "that peer is still in the lobby")),
     }
+}
+
+fn present(member: &Member) -> Result<&Member, Refusal> {
+    if member.media_only {
+        return Err(Refusal::new(
+            Code::InvalidState,
+            "that peer is a WHIP or WHEP session, and nobody to promote",
+        ));
+    }
+    Ok(member)
 }
 
 /// A viewer becomes a participant, everybody else a host, unless `value` names a role or `host`.

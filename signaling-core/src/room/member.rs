@@ -45,6 +45,9 @@ pub struct Member {
     pub flowing: bool,
     /// Whether a host has silenced it in the SFU.
     pub muted: bool,
+    /// A WHIP or WHEP session: it hears nothing and says nothing, so that no host's power is of use to it.
+    #[serde(default)]
+    pub media_only: bool,
 }
 
 /// How far somebody has come.
@@ -67,6 +70,11 @@ impl Member {
         self.is_joined() && self.role != Role::Viewer
     }
 
+    /// Whether it is one of those who say when media flows on a new path.
+    pub(super) fn reports_ready(&self) -> bool {
+        self.is_joined() && !self.media_only
+    }
+
     /// The peer as others see it.
     pub fn view(&self) -> PeerView {
         PeerView {
@@ -79,6 +87,7 @@ impl Member {
             screen: self.screen,
             hand: self.hand,
             tracks: Arc::clone(&self.tracks),
+            live: self.flowing,
             metadata: self.metadata.clone(),
         }
     }

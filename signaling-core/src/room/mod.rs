@@ -16,7 +16,7 @@ mod topology;
 
 use std::sync::Arc;
 
-pub use admission::{Admission, Pass};
+pub use admission::{Admission, MediaTerms, Pass};
 pub use call::{CallEnd, CallRecord, CallState};
 pub use chat::ChatLine;
 pub use fact::{Audience, Entry, Fact};
@@ -27,7 +27,8 @@ pub use state::RoomState;
 pub use topology::Switching;
 
 use crate::message::{
-    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, Topology, Update,
+    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, Topology, Track,
+    TrackKind, Update,
 };
 use crate::{Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, Refusal, RoomId, Timestamp};
 
@@ -81,6 +82,16 @@ impl FleetingEvent {
             Self::Quality { peer, level } => Reply::Quality { peer, level, track: None, layer: None },
         }
     }
+}
+
+/// What a peer publishes. Of one that says nothing itself, it also tells what is on.
+fn tracks_changed(member: &Member, tracks: Vec<Track>) -> Vec<Fact> {
+    let peer = member.id;
+    let has = |kind| Some(tracks.iter().any(|track| track.kind == kind));
+    let change =
+        Change { microphone: has(TrackKind::Audio), camera: has(TrackKind::Video), ..Change::default() };
+    let told = member.media_only.then(|| Fact::Updated { peer, change: Box::new(change) });
+    [Some(Fact::TracksChanged { peer, tracks: tracks.into() }), told].into_iter().flatten().collect()
 }
 
 fn nobody() -> Refusal {
@@ -213,8 +224,8 @@ impl Room {
             return None;
         }
         if state.had_host && !self.joined().any(|member| member.host) {
-            let eldest =
-                self.joined().filter(|member| member.role != Role::Viewer).min_by_key(|member| member.order);
+            let may_be_host = |member: &&Member| member.role != Role::Viewer && !member.media_only;
+            let eldest = self.joined().filter(may_be_host).min_by_key(|member| member.order);
             if let Some(eldest) = eldest {
                 return Some(Fact::HostGranted { peer: eldest.id });
             }
@@ -386,11 +397,18 @@ impl Room {
                 here(peer).map(|_| Fact::Signalled { to: peer, from: PeerTarget::Sfu, body: Arc::new(body) })
             }
             MediaEvent::Tracks { peer, tracks } => {
-                here(peer).map(|_| Fact::TracksChanged { peer, tracks: tracks.into() })
+                let facts = here(peer).map(|member| tracks_changed(member, tracks)).unwrap_or_default();
+                return facts.into_iter().map(Effect::Fact).collect();
             }
             MediaEvent::Flowing { peer, flowing } => here(peer)
                 .filter(|member| member.flowing != flowing && member.role == Role::Broadcaster)
                 .map(|_| Fact::Flowing { peer, flowing }),
+            MediaEvent::Connected { .. } => None,
+            MediaEvent::Closed { peer } => {
+                let left =
+                    here(peer).filter(|member| member.media_only).map(|_| self.left(peer, LeaveReason::Left));
+                return left.unwrap_or_default().into_iter().map(Effect::Fact).collect();
+            }
             MediaEvent::Failed { peer } => {
                 here(peer).filter(|member| member.flowing).map(|_| Fact::Flowing { peer, flowing: false })
             }

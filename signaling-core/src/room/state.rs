@@ -96,7 +96,7 @@ impl Room {
                 state.had_host |= member.host;
                 state.entered = true;
                 state.empty_since = None;
-                if let (true, Some(switch)) = (member.is_joined(), &mut state.switching) {
+                if let (true, Some(switch)) = (member.reports_ready(), &mut state.switching) {
                     switch.waiting.insert(member.id);
                 }
                 state.members.insert(member.id, member);
@@ -151,7 +151,7 @@ impl Room {
             }
             Fact::TopologySwitching { to, until, .. } => {
                 let waiting =
-                    state.members.values().filter(|member| member.is_joined()).map(|member| member.id);
+                    state.members.values().filter(|member| member.reports_ready()).map(|member| member.id);
                 let waiting = waiting.collect();
                 state.switching = Some(Switching { to: *to, until: *until, waiting });
             }

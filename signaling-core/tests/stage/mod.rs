@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signaling_core::room::RoomRecord;
+use signaling_core::room::{MediaTerms, RoomRecord};
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MediaDemand,
-    MediaPlane, MessageCodec, NewConnection, NoIceServers, Offer, Outbound, RequestId, RoomId, RoomStore,
-    Rules, Seat, ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
+    MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection, NoIceServers, Offer, Outbound, RequestId,
+    RoomId, RoomStore, Rules, Seat, ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
 };
 
 /// What one connection was told.
@@ -111,6 +111,24 @@ impl Stage {
             }
             Err(refusal) => json!({"code": refusal.code}),
         }
+    }
+
+    /// A client of WHIP or WHEP comes. Who it is, or the code of the error.
+    pub(crate) fn join_media(&mut self, name: &str, role: &str, terms: MediaTerms) -> Result<Seat, String> {
+        let message = json!({"type": "join", "room": "room", "name": name, "role": role});
+        let ClientMessage::Join(join) = decode(&message) else { unreachable!() };
+        let grant = Grant { may_create: true, ..Grant::default() };
+        let asked = MediaJoin { join: *join, grant, terms };
+        self.shard.join_media(self.now, &asked).map_err(|refusal| refusal.code.as_str().to_owned())
+    }
+
+    /// The media plane reports.
+    pub(crate) fn media(&mut self, event: MediaEvent) {
+        self.shard.media(self.now, &"room".parse().unwrap(), event);
+    }
+
+    pub(crate) fn knows(&self, seat: &Seat) -> bool {
+        self.shard.knows(seat)
     }
 
     /// The transport is lost; the session stays.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use signaling_core::message::{IceServers, Join, TopologyChoice};
 use signaling_core::{
-    Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaPlane,
-    MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomStore, RoomSummary, Rules, Seat,
-    ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
+    Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
+    MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomStore, RoomSummary,
+    Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -177,6 +177,13 @@ impl Hub {
         let room = join.room.clone();
         self.ask(&room, |reply| Command::Join { join: Box::new(join), grant, connection: None, reply })
             .await?
+    }
+
+    /// Takes in a client of WHIP or WHEP.
+    pub(crate) async fn join_media(&self, asked: MediaJoin) -> Result<Seat, Refusal> {
+        let room = asked.join.room.clone();
+        let asked = Box::new(asked);
+        self.ask(&room, |reply| Command::JoinMedia { asked, reply }).await?
     }
 
     /// Resumes ahead of a connection.

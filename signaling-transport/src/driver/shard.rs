@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use signaling_core::message::{IceServers, Join, TopologyChoice};
 use signaling_core::{
-    ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, NewConnection,
-    Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal, Timestamp,
-    Unreadable, WallClock,
+    ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
+    NewConnection, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal,
+    Timestamp, Unreadable, WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +31,10 @@ pub(crate) enum Command {
         grant: Grant,
         connection: Option<(NewConnection, Option<RequestId>)>,
         reply: oneshot::Sender<Seated>,
+    },
+    JoinMedia {
+        asked: Box<MediaJoin>,
+        reply: oneshot::Sender<Result<Seat, Refusal>>,
     },
     Resume {
         claims: Box<SessionClaims>,
@@ -129,6 +133,7 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::Join { join, grant, connection, reply } => {
             answer(reply, shard.join(now, &join, &grant, connection));
         }
+        Command::JoinMedia { asked, reply } => answer(reply, shard.join_media(now, &asked)),
         Command::Resume { claims, last_id, connection, reply } => {
             answer(reply, shard.resume(now, &claims, last_id, connection));
         }

@@ -1,6 +1,7 @@
-//! The wire protocol's HTTP surface: `/api/v1`, and `/socket.io/`.
+//! The wire protocol's HTTP surface: `/api/v1`, `/socket.io/`, `/whip` and `/whep`.
 
 mod credentials;
+mod media;
 mod origin;
 mod problem;
 mod rooms;
@@ -21,7 +22,8 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
     let mut routes = Router::new()
         .route("/api/v1/rooms", post(rooms::make))
         .route("/api/v1/rooms/{room}", get(rooms::show))
-        .route("/api/v1/ice-servers", get(sessions::ice_servers));
+        .route("/api/v1/ice-servers", get(sessions::ice_servers))
+        .merge(media::routes());
     if signaling.transports().sse {
         // A POST may be one `signal`, which is larger than other messages.
         let messages = post(sessions::post).layer(DefaultBodyLimit::max(limits.signal_bytes));

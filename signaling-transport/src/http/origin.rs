@@ -30,18 +30,21 @@ pub(super) async fn check(
     let foreign = caller.origin.filter(|origin| signaling.is_foreign_allowed(origin));
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match (&foreign, is_preflight) {
-        (Some(_), true) => StatusCode::NO_CONTENT.into_response(),
-        _ => next.run(request).await,
-    };
+    let mut response = next.run(request).await;
+    if is_preflight && foreign.is_some() && !response.status().is_success() {
+        // Paths that answer no `OPTIONS` of their own.
+        response = StatusCode::NO_CONTENT.into_response();
+    }
     let Some(origin) = foreign.and_then(|origin| HeaderValue::from_str(&origin).ok()) else {
         return response;
     };
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    headers
-        .insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Location, ETag, Link, Retry-After"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Location, ETag, Link, Retry-After, Accept-Patch"),
+    );
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if is_preflight {
         let methods = HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS");

@@ -11,6 +11,8 @@ pub struct ClientAddr {
     pub ip: IpAddr,
     /// The other end of the connection: the client, or the last proxy.
     pub peer: SocketAddr,
+    /// The server's own address at which the connection came in; none when the other end is a proxy.
+    pub local: Option<IpAddr>,
     /// Whether the client came by https.
     pub secure: bool,
     /// The host the client asked for, with its port when it gave one.
@@ -36,6 +38,7 @@ mod tests {
         ClientAddr {
             ip: [192, 0, 2, 1].into(),
             peer: ([192, 0, 2, 1], 1).into(),
+            local: None,
             secure,
             host: Some(host.to_owned()),
         }

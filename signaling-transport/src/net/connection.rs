@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -64,6 +64,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     if let Err(error) = give_up_after(&stream, UNREAD) {
         tracing::debug!(%peer, %error, "no limit on what stays unread");
     }
+    let local = stream.local_addr().ok().map(|local| local.ip());
     let opening = tokio::time::timeout(shared.header_timeout, open(&shared, stream));
     let opened = tokio::select! {
         opened = opening => opened,
@@ -83,6 +84,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     let service = ClientService {
         shared: Arc::clone(&shared),
         peer,
+        local,
         tls: protocol != Protocol::Plain,
         seen: Arc::default(),
     };
@@ -194,6 +196,7 @@ async fn serve_http2(shared: &Shared, io: TokioIo<Placed>, service: ClientServic
 struct ClientService {
     shared: Arc<Shared>,
     peer: SocketAddr,
+    local: Option<IpAddr>,
     tls: bool,
     /// Notified at every request.
     seen: Arc<Notify>,
@@ -207,8 +210,9 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.notify_one();
         let mut request = request.map(|body| Body::new(TimedBody::new(body, self.shared.body_timeout)));
-        let client =
+        let mut client =
             self.shared.trusted_proxies.client(self.peer, self.tls, request.uri(), request.headers());
+        client.local = self.local.filter(|_| !self.shared.trusted_proxies.trusts(self.peer.ip()));
         if let Some(location) = self.shared.plain_http.redirect(&client, request.uri()) {
             return Either::Right(ready(Ok(Redirect::temporary(&location).into_response())));
         }

@@ -33,7 +33,7 @@ impl TrustedProxies {
             .authority()
             .map(|authority| authority.as_str().to_owned())
             .or_else(|| text(headers.get(header::HOST)?).map(str::to_owned));
-        let mut client = ClientAddr { ip: peer.ip().to_canonical(), peer, secure: tls, host };
+        let mut client = ClientAddr { ip: peer.ip().to_canonical(), peer, local: None, secure: tls, host };
         if !self.trusts(peer.ip()) {
             return client;
         }

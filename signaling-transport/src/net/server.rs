@@ -194,6 +194,7 @@ mod tests {
         let client = ClientAddr {
             ip: [192, 0, 2, 1].into(),
             peer: ([192, 0, 2, 1], 9).into(),
+            local: None,
             secure,
             host: Some(host.to_owned()),
         };

@@ -1,0 +1,86 @@
+//! WHIP and WHEP over the handle.
+
+use signaling_core::{
+    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Refusal,
+};
+
+use crate::sdp::{RemoteDescription, SdpError};
+use crate::server::{Overloaded, SfuHandle};
+use crate::worker::{Input, NegotiationError};
+
+impl HttpMedia for SfuHandle {
+    fn check(&self, session: HttpSession, sdp: &str) -> Result<(), Refusal> {
+        check(session, sdp).map_err(|error| NegotiationError::from(error).into())
+    }
+
+    fn offer(&self, offer: HttpOffer, reply: HttpReply<HttpAnswer>) {
+        let HttpOffer { room, peer, session, sdp, via } = offer;
+        self.ask(reply, |reply| Input::Offer { room, peer, session, sdp, via, reply });
+    }
+
+    fn patch(&self, patch: HttpPatch, reply: HttpReply<Patched>) {
+        let HttpPatch { room, peer, ice_sessions, sdp } = patch;
+        self.ask(reply, |reply| Input::Fragment { room, peer, ice_sessions, sdp, reply });
+    }
+}
+
+impl SfuHandle {
+    /// Sends an input. Of one that no worker takes, nobody would ever hear: the reply is dropped with it, and says so.
+    fn ask<T: 'static>(&self, reply: HttpReply<T>, input: impl FnOnce(crate::Reply<T>) -> Input) {
+        let reply = Unanswered(Some(reply));
+        let input = input(Box::new(move |result: Result<T, NegotiationError>| {
+            reply.answer(result.map_err(Refusal::from));
+        }));
+        if let Err(error @ Overloaded) = self.send(input) {
+            tracing::warn!(%error, "a WHIP or WHEP request was refused");
+        }
+    }
+}
+
+/// A reply that is given in any case.
+struct Unanswered<T>(Option<HttpReply<T>>);
+
+impl<T> Unanswered<T> {
+    fn answer(mut self, result: Result<T, Refusal>) {
+        if let Some(reply) = self.0.take() {
+            reply(result);
+        }
+    }
+}
+
+impl<T> Drop for Unanswered<T> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply(Err(NegotiationError::Overloaded.into()));
+        }
+    }
+}
+
+/// Whether an offer could be answered.
+fn check(session: HttpSession, sdp: &str) -> Result<(), SdpError> {
+    if !sdp.trim_start().starts_with("v=") {
+        return Err(SdpError::Malformed);
+    }
+    let offer = RemoteDescription::parse(sdp)?;
+    let fits = offer.sections.iter().any(|section| {
+        let direction = match session {
+            HttpSession::Publish => section.direction.sends(),
+            HttpSession::Play { .. } => section.direction.receives(),
+        };
+        direction && !section.rejected && section.kind.is_some() && !section.codecs.is_empty()
+    });
+    if fits { Ok(()) } else { Err(SdpError::NothingInCommon) }
+}
+
+impl From<NegotiationError> for Refusal {
+    fn from(error: NegotiationError) -> Self {
+        let code = match error {
+            NegotiationError::Sdp(SdpError::Malformed) => Code::BadRequest,
+            NegotiationError::Sdp(SdpError::TooLarge) => Code::TooLarge,
+            NegotiationError::Sdp(_) => Code::UnsupportedMedia,
+            NegotiationError::UnknownPeer => Code::SessionUnknown,
+            NegotiationError::Overloaded => Code::Overloaded,
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,404 @@
+//! `/whip/{room}` and `/whep/{room}`: media for clients that speak HTTP and no more (RFC 9725, and WHEP in its shape).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{patch, post};
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, LINK, LOCATION,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Deserialize;
+use signaling_core::message::{IceServers, Join, Role};
+use signaling_core::room::MediaTerms;
+use signaling_core::{
+    ClientMessage, Code, Envelope, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession,
+    MediaJoin, Patched, PeerId, Refusal, RoomId, Seat,
+};
+use tokio::sync::oneshot;
+
+use super::Problem;
+use super::credentials::bearer;
+use crate::caller::Caller;
+use crate::service::Signaling;
+
+const SDP: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
+/// The routes, and what every answer of theirs says.
+pub(super) fn routes() -> Router<Signaling> {
+    let sessions = || patch(change).delete(end).options(options);
+    Router::new()
+        .route("/whip/{room}", post(publish).options(options))
+        .route("/whep/{room}", post(play).options(options))
+        .route("/whip/{room}/{session}", sessions())
+        .route("/whep/{room}/{session}", sessions())
+        .layer(from_fn(describe))
+}
+
+async fn describe(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+    headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Location, ETag, Link"));
+    response
+}
+
+async fn options() -> StatusCode {
+    StatusCode::OK
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    name: Option<String>,
+    publisher: Option<String>,
+}
+
+/// What an endpoint is asked with.
+struct Post {
+    signaling: Signaling,
+    caller: Caller,
+    room: RoomId,
+    name: Option<String>,
+    publisher: Option<String>,
+    token: Option<String>,
+    sdp: String,
+}
+
+impl FromRequest<Signaling> for Post {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, signaling: &Signaling) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::of(&parts);
+        let path = Path::<String>::from_request_parts(&mut parts, signaling).await;
+        let room = path.ok().and_then(|Path(room)| room.parse().ok());
+        let room =
+            room.ok_or_else(|| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))?;
+        let asked = Query::<Asked>::from_request_parts(&mut parts, signaling).await;
+        let Query(Asked { name, publisher }) =
+            asked.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+        if !accepts_sdp(&parts.headers) {
+            let refusal = Refusal::bad_request("the answer is `application/sdp`");
+            return Err(Problem::with_status(StatusCode::NOT_ACCEPTABLE, refusal));
+        }
+        let token = bearer(&parts.headers).filter(|token| !token.is_empty()).map(str::to_owned);
+        let sdp = text_body(Request::from_parts(parts, body), SDP).await?;
+        let name = name.filter(|name| !name.trim().is_empty());
+        Ok(Self { signaling: signaling.clone(), caller, room, name, publisher, token, sdp })
+    }
+}
+
+/// `POST /whip/{room}`.
+async fn publish(post: Post) -> Result<Response, Problem> {
+    open(post, "whip", Role::Broadcaster, HttpSession::Publish).await
+}
+
+/// `POST /whep/{room}`.
+async fn play(post: Post) -> Result<Response, Problem> {
+    let unknown = |_| Refusal::new(Code::PeerUnknown, "nobody of that id is in the room");
+    let publisher: Option<PeerId> = post.publisher.as_deref().map(str::parse).transpose().map_err(unknown)?;
+    open(post, "whep", Role::Viewer, HttpSession::Play { publisher }).await
+}
+
+async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> Result<Response, Problem> {
+    let Post { signaling, caller, room, name, token, sdp, .. } = post;
+    let media = media_of(&signaling)?;
+    signaling.pass_gate(&caller)?;
+    let unnamed = if role == Role::Viewer { "Viewer" } else { "Broadcast" };
+    let join = Join {
+        room: room.clone(),
+        name: name.unwrap_or_else(|| unnamed.to_owned()),
+        role,
+        token,
+        password: None,
+        create: true,
+        topology: None,
+        metadata: None,
+        client_id: None,
+        features: None,
+        reached_at: caller.reached_at(),
+    };
+    let mut grant = signaling.grant(&join)?;
+    // A token may give less than the endpoint needs; more, the endpoint doesn't take.
+    if grant.role.take() == Some(Role::Viewer) && role != Role::Viewer {
+        return Err(Refusal::new(Code::Forbidden, "a viewer publishes nothing").into());
+    }
+    let publisher = match session {
+        HttpSession::Play { publisher } => publisher,
+        HttpSession::Publish => None,
+    };
+    let terms = MediaTerms { publisher, flaw: media.check(session, &sdp).err() };
+    let seat = signaling.hub().join_media(MediaJoin { join, grant, terms }).await?;
+    let offer = HttpOffer { room, peer: seat.peer, session, sdp, via: caller.via() };
+    let answer = match ask(|reply| media.offer(offer, reply)).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            leave(&signaling, seat).await?;
+            return Err(refused(refusal).into());
+        }
+    };
+    let servers = signaling.hub().ice_servers(seat.clone(), caller.reached_at()).await?;
+    Ok(created(&signaling, endpoint, &seat, answer, &servers.unwrap_or_default()))
+}
+
+/// A media plane that doesn't know somebody who has just joined has no room for more.
+fn refused(refusal: Refusal) -> Refusal {
+    if refusal.code == Code::SessionUnknown {
+        return Refusal::new(Code::Overloaded, "the media server takes no more in this room");
+    }
+    refusal
+}
+
+fn created(
+    signaling: &Signaling,
+    endpoint: &str,
+    seat: &Seat,
+    answer: HttpAnswer,
+    servers: &IceServers,
+) -> Response {
+    let mut response = (StatusCode::CREATED, answer.sdp).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let place = format!("/{endpoint}/{}/{}", seat.room, seat.to_resource(signaling.key()));
+    for (name, value) in [(LOCATION, place), (ETAG, format!("\"{}\"", answer.ice_session))] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    for link in links(servers) {
+        headers.append(LINK, link);
+    }
+    response
+}
+
+/// STUN and TURN servers as RFC 9725 section 4.6 writes them, a line for each URL.
+fn links(servers: &IceServers) -> impl Iterator<Item = HeaderValue> + '_ {
+    servers.ice_servers.iter().flat_map(|server| {
+        server.urls.iter().filter_map(|url| {
+            let credentials = match (&server.username, &server.credential) {
+                (Some(username), Some(credential)) => {
+                    let (username, credential) = (quoted(username), quoted(credential));
+                    format!("; username={username}; credential={credential}; credential-type=\"password\"")
+                }
+                _ => String::new(),
+            };
+            let link = format!("<{url}>; rel=\"ice-server\"{credentials}");
+            HeaderValue::from_str(&link).ok()
+        })
+    })
+}
+
+/// A quoted string (RFC 9110 section 5.6.4).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// `PATCH`: candidates, or an ICE restart (RFC 9725 section 4.3).
+async fn change(
+    State(signaling): State<Signaling>,
+    Path((room, session)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let media = media_of(&signaling)?;
+    let Seat { room, peer, .. } = seat(&signaling, &room, &session)?;
+    let expected = expected(request.headers());
+    let sdp = text_body(request, FRAGMENT).await?;
+    let Some(expected) = expected else {
+        let refusal =
+            Refusal::bad_request("`If-Match` says which ICE session this is about, or `*` to restart it");
+        return Err(Problem::with_status(StatusCode::PRECONDITION_REQUIRED, refusal));
+    };
+    let ice_sessions = match expected {
+        Expected::Any => None,
+        Expected::OneOf(tags) => Some(tags),
+    };
+    let asked = HttpPatch { room, peer, ice_sessions, sdp };
+    match ask(|reply| media.patch(asked, reply)).await? {
+        Patched::Trickled => Ok(StatusCode::NO_CONTENT.into_response()),
+        Patched::Restarted(HttpAnswer { sdp, ice_session }) => {
+            let mut response = (StatusCode::OK, sdp).into_response();
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            if let Ok(tag) = HeaderValue::from_str(&format!("\"{ice_session}\"")) {
+                headers.insert(ETAG, tag);
+            }
+            Ok(response)
+        }
+        Patched::Stale => {
+            let refusal = Refusal::new(Code::InvalidState, "this is about an ICE session of before");
+            Err(Problem::with_status(StatusCode::PRECONDITION_FAILED, refusal))
+        }
+    }
+}
+
+/// `DELETE`: the end, whatever the ICE session.
+async fn end(
+    State(signaling): State<Signaling>,
+    Path((room, session)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let seat = seat(&signaling, &room, &session)?;
+    if !leave(&signaling, seat).await? {
+        return Err(unknown().into());
+    }
+    Ok(StatusCode::OK)
+}
+
+async fn leave(signaling: &Signaling, seat: Seat) -> Result<bool, Refusal> {
+    let leave = Ok(Envelope { seq: None, message: ClientMessage::Leave });
+    Ok(signaling.hub().post(seat, vec![leave]).await?)
+}
+
+fn unknown() -> Refusal {
+    Refusal::new(Code::SessionUnknown, "no session of that id, or it is over")
+}
+
+fn seat(signaling: &Signaling, room: &str, session: &str) -> Result<Seat, Refusal> {
+    let room: Option<RoomId> = room.parse().ok();
+    room.and_then(|room| Seat::from_resource(signaling.key(), &room, session)).ok_or_else(unknown)
+}
+
+fn media_of(signaling: &Signaling) -> Result<Arc<dyn HttpMedia>, Refusal> {
+    signaling.http_media().ok_or_else(|| Refusal::new(Code::InvalidState, "this server has no media server"))
+}
+
+/// Asks the media plane, which answers from a thread of its own.
+async fn ask<T: Send + 'static>(ask: impl FnOnce(HttpReply<T>)) -> Result<T, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    // A caller that has gone away in the meantime does not get its answer.
+    ask(Box::new(move |result| drop(reply.send(result))));
+    let gone = |_| Refusal::new(Code::Overloaded, "the media server does not answer");
+    answer.await.map_err(gone)?
+}
+
+/// The media type of the body, and the body as text.
+async fn text_body(request: Request, media_type: &'static str) -> Result<String, Problem> {
+    let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(media_type) {
+        let refusal = Refusal::bad_request(format!("the body is `{media_type}`"));
+        return Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
+    }
+    match bytes::Bytes::from_request(request, &()).await {
+        Ok(body) => {
+            String::from_utf8(body.into()).map_err(|_| Refusal::bad_request("the body is not UTF-8").into())
+        }
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Refusal::new(Code::TooLarge, "the body is too large").into())
+        }
+        Err(_) => Err(Refusal::bad_request("the body could not be read").into()),
+    }
+}
+
+/// Whether the client takes what an answer is (RFC 9110 section 12.5.1).
+fn accepts_sdp(headers: &HeaderMap) -> bool {
+    let mut ranges = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|range| !range.is_empty())
+        .peekable();
+    if ranges.peek().is_none() {
+        return true;
+    }
+    ranges.any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        let refused = parts.any(|part| {
+            let quality = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            quality.and_then(|quality| quality.parse::<f32>().ok()).is_some_and(|quality| quality <= 0.0)
+        });
+        let fits = ["*/*", "application/*", SDP].iter().any(|range| essence.eq_ignore_ascii_case(range));
+        fits && !refused
+    })
+}
+
+/// `If-Match` (RFC 9110 section 13.1.1).
+#[derive(Debug, PartialEq, Eq)]
+enum Expected {
+    Any,
+    /// Strong tags; weak ones match nothing.
+    OneOf(Vec<String>),
+}
+
+fn expected(headers: &HeaderMap) -> Option<Expected> {
+    let values: Vec<_> = headers.get_all(IF_MATCH).iter().collect();
+    if values.is_empty() {
+        return None;
+    }
+    let tags = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut strong = Vec::new();
+    for tag in tags.map(str::trim) {
+        if tag == "*" {
+            return Some(Expected::Any);
+        }
+        let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        strong.extend(tag.map(str::to_owned));
+    }
+    Some(Expected::OneOf(strong))
+}
+
+#[cfg(test)]
+mod tests {
+    use signaling_core::message::IceServer;
+
+    use super::*;
+
+    fn headers(name: &HeaderName, values: &[&'static str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn preconditions_are_any_or_strong_tags() {
+        let read = |values: &[&'static str]| expected(&headers(&IF_MATCH, values));
+        let one_of = |tags: &[&str]| Some(Expected::OneOf(tags.iter().map(|&tag| tag.to_owned()).collect()));
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&["*"]), Some(Expected::Any));
+        assert_eq!(read(&["\"a+/\""]), one_of(&["a+/"]));
+        assert_eq!(read(&["\"a\", \"b\"", "\"c\""]), one_of(&["a", "b", "c"]));
+        assert_eq!(read(&["W/\"a\""]), one_of(&[]));
+        assert_eq!(read(&["a"]), one_of(&[]));
+    }
+
+    #[test]
+    fn an_answer_is_sdp_or_nothing() {
+        let accepts = |values: &[&'static str]| accepts_sdp(&headers(&ACCEPT, values));
+        assert!(accepts(&[]));
+        assert!(accepts(&["*/*"]));
+        assert!(accepts(&["text/html, application/SDP;q=0.5"]));
+        assert!(accepts(&["text/html", "application/*"]));
+        assert!(!accepts(&["text/html"]));
+        assert!(!accepts(&["application/sdp;q=0"]));
+    }
+
+    #[test]
+    fn credentials_stand_in_quotes() {
+        let server = |urls: &[&str], username: Option<&str>, credential: Option<&str>| IceServer {
+            urls: urls.iter().map(|&url| url.to_owned()).collect(),
+            username: username.map(str::to_owned),
+            credential: credential.map(str::to_owned),
+        };
+        let servers = IceServers {
+            ice_servers: vec![
+                server(&["stun:a:3478"], None, None),
+                server(&["turn:a:3478", "turn:a:3478?transport=tcp"], Some("1:x"), Some("p\"\\=")),
+            ],
+            ttl_seconds: 60,
+        };
+        let links: Vec<_> = links(&servers).map(|link| link.to_str().unwrap().to_owned()).collect();
+        let credentials = r#"username="1:x"; credential="p\"\\="; credential-type="password""#;
+        assert_eq!(links[0], r#"<stun:a:3478>; rel="ice-server""#);
+        assert_eq!(links[1], format!(r#"<turn:a:3478>; rel="ice-server"; {credentials}"#));
+        assert_eq!(links[2], format!(r#"<turn:a:3478?transport=tcp>; rel="ice-server"; {credentials}"#));
+    }
+}
