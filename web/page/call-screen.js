@@ -33,6 +33,7 @@ export class CallScreen {
   #call;
   #toasts = new Toasts();
   #count = h('span', { class: 'count' });
+  #live = h('span', { class: 'live-badge', role: 'status', hidden: true }, t('broadcast.live'));
   #panel = new SidePanel();
   #host;
   #ringing;
@@ -78,10 +79,10 @@ export class CallScreen {
     const brand = h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
     return h('header', { class: 'call-header' }, brand,
       h('h1', { class: 'room-name' }, h('bdi', {}, this.#call.room?.id ?? '')),
-      this.#count,
+      this.#live, this.#count,
       new LayoutButton(() => this.#stage.render()).element,
       iconButton('settings', 'dock.settings', () => this.#settings.open(), 'plain'),
-      new LinkButton(this.#toasts).element);
+      new LinkButton(this.#toasts, this.#call.self?.role ?? 'participant').element);
   }
 
   #listen() {
@@ -98,9 +99,11 @@ export class CallScreen {
     const hint = new MutedHint(call.media, toasts);
     /** @type {Set<string>} */
     const hands = new Set();
-    call.on('joined', ({ name }) => this.#say('call.joined', name));
-    call.on('left', ({ peer }) => this.#say('call.left', peer.name));
+    call.on('joined', (peer) => this.#say('call.joined', peer));
+    call.on('left', ({ peer }) => this.#say('call.left', peer));
+    call.on('self', () => this.#render());
     call.on('updated', ({ id, name, hand }) => {
+      this.#render();
       if (hand && !hands.has(id)) toasts.show(t('call.hand', { name }));
       if (hand) hands.add(id);
       else hands.delete(id);
@@ -131,16 +134,22 @@ export class CallScreen {
 
   /**
    * @param {string} key
-   * @param {string} name
+   * @param {import('../sdk/protocol.js').Peer} peer
    */
-  #say(key, name) {
-    this.#toasts.show(t(key, { name }));
+  #say(key, { name, role }) {
+    // Those who watch come and go without a word: they may be many.
+    if (role !== 'viewer') this.#toasts.show(t(key, { name }));
     this.#render();
   }
 
   #render() {
-    const { room, peers } = this.#call;
-    const parts = [t('call.people', { count: peers.length + 1 }), room?.locked && t('call.locked'), room?.recording && t('call.recording')];
+    const { room, peers, self } = this.#call;
+    const others = peers.filter(({ role }) => role !== 'viewer');
+    const onAir = [...others, ...(self ? [self] : [])].some(({ role, live }) => role === 'broadcaster' && live);
+    this.#live.hidden = !onAir;
+    const watched = onAir || self?.role !== 'participant' || Boolean(room?.viewers);
+    const people = self?.role === 'participant' || (self?.role === 'broadcaster' && others.length > 0);
+    const parts = [people && t('call.people', { count: others.length + 1 }), watched && t('people.viewers', { count: room?.viewers ?? 0 }), room?.locked && t('call.locked'), room?.recording && t('call.recording')];
     setText(this.#count, parts.filter(Boolean).join(' · '));
   }
 }

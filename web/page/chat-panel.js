@@ -58,7 +58,7 @@ export class ChatPanel {
   /** @param {ChatLine} line */
   #add(line) {
     const own = line.from === this.#call.self?.id;
-    const name = own ? t('chat.you') : (this.#names.get(line.from) ?? t('chat.somebody'));
+    const name = own ? t('chat.you') : (line.name ?? this.#names.get(line.from) ?? t('chat.somebody'));
     const atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 40;
     this.#empty.remove();
     this.#log.append(

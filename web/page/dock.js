@@ -37,7 +37,6 @@ export class Dock {
     this.#chat = iconButton('chat', 'dock.chat', () => panel.toggle('chat'));
     this.#people.setAttribute('aria-describedby', 'waiting');
     this.#chat.setAttribute('aria-describedby', 'unread');
-    this.#screen.hidden = !call.media.canShareScreen;
     const leave = iconButton('leave', 'dock.leave', () => call.leave(), 'round leave');
     panel.onchange = (open) => {
       this.#people.setAttribute('aria-expanded', String(open === 'people'));
@@ -54,7 +53,7 @@ export class Dock {
   }
 
   focus() {
-    this.#microphone.element.focus();
+    (this.#sends ? this.#microphone.element : this.#hand).focus();
   }
 
   /** @param {number} count of chat lines that nobody has looked at */
@@ -67,13 +66,20 @@ export class Dock {
     badge(this.#waiting, count);
   }
 
+  /** Viewers have nothing to send. */
+  get #sends() {
+    return this.#call.self?.role !== 'viewer';
+  }
+
   toggleMicrophone() {
+    if (!this.#sends) return;
     const on = !this.#call.media.microphoneOn;
     remember({ microphoneOn: on });
     void this.#call.media.setMicrophone(on);
   }
 
   toggleCamera() {
+    if (!this.#sends) return;
     const on = !this.#call.media.cameraOn;
     remember({ cameraOn: on });
     void this.#call.media.setCamera(on);
@@ -85,6 +91,8 @@ export class Dock {
 
   #render() {
     const { media, hand } = this.#call;
+    for (const { element } of [this.#microphone, this.#camera]) element.hidden = !this.#sends;
+    this.#screen.hidden = !this.#sends || !media.canShareScreen;
     this.#microphone.set(media.microphoneOn);
     this.#camera.set(media.cameraOn);
     nameButton(this.#screen, t(media.screenOn ? 'dock.unshare' : 'dock.share'));

@@ -1,14 +1,18 @@
 import { h } from './dom.js';
 import { t } from './i18n.js';
 import { icon } from './icons.js';
+import { linkFor } from './room-link.js';
 
 /** Copies the room's link. */
 export class LinkButton {
   element;
 
-  /** @param {import('./toasts.js').Toasts} toasts */
-  constructor(toasts) {
-    const link = `${location.origin}${location.pathname}`;
+  /**
+   * @param {import('./toasts.js').Toasts} toasts
+   * @param {import('../sdk/protocol.js').Role} role whose button it is
+   */
+  constructor(toasts, role) {
+    const link = linkFor(role);
     const copy = async () => {
       try {
         await navigator.clipboard.writeText(link);

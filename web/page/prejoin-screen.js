@@ -29,7 +29,7 @@ export class PrejoinScreen {
   #notes = h('div', { class: 'notes', role: 'status' });
   #problem = h('p', { class: 'problem', role: 'alert' });
   #meter;
-  #button = h('button', { type: 'submit', class: 'button primary large' }, t('prejoin.join'));
+  #button = h('button', { type: 'submit', class: 'button primary large' });
   #microphone = new ToggleButton({
     icons: ['mic', 'mic-off'], labels: ['dock.mute', 'dock.unmute'], toggle: (on) => this.#setMicrophone(on),
   });
@@ -40,34 +40,35 @@ export class PrejoinScreen {
   /**
    * @param {object} options
    * @param {string} options.room
+   * @param {import('../sdk/protocol.js').Role} options.role a viewer needs no devices
    * @param {LocalMedia} options.media
    * @param {string} options.name to begin with
    * @param {(answers: {name: string, password?: string}) => Promise<void>} options.join
    */
-  constructor({ room, media, name, join }) {
+  constructor({ room, role, media, name, join }) {
     this.#media = media;
     this.#join = join;
     this.#name.value = name;
     this.#video.muted = true;
     this.#meter = new MeterBar(media);
-    const pickers = /** @type {const} */ (['camera', 'microphone']).map((kind) => new DevicePicker(media, kind).element);
-    this.element = h('main', { class: 'prejoin' },
+    setText(this.#button, t(`prejoin.join.${role}`));
+    const sends = role !== 'viewer';
+    this.element = h('main', { class: `prejoin${sends ? '' : ' watching'}` },
       h('header', { class: 'prejoin-header' }, h('a', { href: '/', class: 'brand' }, logo(), 'Visavis')),
-      h('section', { class: 'preview', 'aria-label': t('prejoin.preview') },
+      sends && h('section', { class: 'preview', 'aria-label': t('prejoin.preview') },
         this.#avatar, this.#video,
         h('div', { class: 'preview-controls' }, this.#microphone.element, this.#camera.element)),
       h('form', { class: 'prejoin-form', onsubmit: (/** @type {Event} */ event) => this.#submit(event) },
-        h('h1', {}, t('prejoin.title')),
+        h('h1', {}, t(`prejoin.title.${role}`)),
         h('p', { class: 'room-name' }, t('prejoin.room'), ' ', h('bdi', {}, room)),
         h('div', { class: 'field' }, h('label', { for: 'name' }, t('prejoin.name')), this.#name),
         this.#passwordField,
-        h('div', { class: 'pickers' }, ...pickers), this.#meter.element,
-        h('label', { class: 'switch', for: 'join-muted' }, this.#muted, h('span', { class: 'switch-track' }), t('prejoin.muted')),
+        ...(sends ? this.#devices() : []),
         this.#notes, this.#problem, this.#button));
     media.on('change', () => this.#render());
     this.#name.addEventListener('input', () => this.#render());
     this.#render();
-    void this.#open();
+    if (sends) void this.#open();
   }
 
   focus() {
@@ -78,6 +79,12 @@ export class PrejoinScreen {
   /** It is off the screen. */
   close() {
     this.#meter.stop();
+  }
+
+  #devices() {
+    const pickers = /** @type {const} */ (['camera', 'microphone']).map((kind) => new DevicePicker(this.#media, kind).element);
+    return [h('div', { class: 'pickers' }, ...pickers), this.#meter.element,
+      h('label', { class: 'switch', for: 'join-muted' }, this.#muted, h('span', { class: 'switch-track' }), t('prejoin.muted'))];
   }
 
   async #open() {

@@ -12,3 +12,12 @@ export function roomOf(text) {
   const name = path ?? trimmed.replace(/\s+/g, '-');
   return ROOM.test(name) ? name : null;
 }
+
+/**
+ * The link that somebody passes on: from a broadcast, that to watch it.
+ *
+ * @param {import('../sdk/protocol.js').Role} role
+ */
+export function linkFor(role) {
+  return `${location.origin}${location.pathname}${role === 'participant' ? '' : '?role=viewer'}`;
+}

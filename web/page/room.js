@@ -16,10 +16,16 @@ import { WaitingScreen } from './waiting-screen.js';
 const app = /** @type {HTMLElement} */ (document.getElementById('app'));
 const room = decodeURIComponent(location.pathname.split('/')[2] ?? '');
 const query = new URLSearchParams(location.search);
+const role = roleOf(query.get('role'));
 const media = new LocalMedia();
 const call = new Call({ media, transports: transports(query.get('transport')) });
 // For the console, for tests, and for whoever embeds the page.
 Object.assign(window, { visavis: call });
+
+/** @param {string | null} wanted */
+function roleOf(wanted) {
+  return wanted === 'broadcaster' || wanted === 'viewer' ? wanted : 'participant';
+}
 
 /** @param {string | null} forced */
 function transports(forced) {
@@ -35,7 +41,7 @@ async function join({ name, password }) {
   const topology = query.get('topology');
   const token = hostTokenOf(room);
   /** @type {JoinOptions} */
-  const options = { room, name, clientId: clientId() };
+  const options = { room, name, role, clientId: clientId() };
   if (topology === 'mesh' || topology === 'sfu' || topology === 'auto') options.topology = topology;
   if (password) options.password = password;
   if (token) options.token = token;
@@ -84,4 +90,4 @@ addEventListener('online', () => call.session.hurry());
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') call.session.hurry();
 });
-show(new PrejoinScreen({ room, media, name: query.get('name') ?? preferences.name, join }));
+show(new PrejoinScreen({ room, role, media, name: query.get('name') ?? preferences.name, join }));

@@ -1,4 +1,5 @@
 import { ActiveSpeakers } from './active-speakers.js';
+import { AloneNote } from './alone-note.js';
 import { h } from './dom.js';
 import { arrange } from './grid.js';
 import { t } from './i18n.js';
@@ -33,10 +34,7 @@ export class Stage {
   #seen = () => this.#attend();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #attending;
-  #alone = h('div', { class: 'alone' },
-    h('p', { class: 'alone-title' }, t('call.alone')),
-    h('p', {}, t('call.aloneHint')),
-    h('p', { class: 'link-text' }, h('bdi', { dir: 'ltr' }, `${location.origin}${location.pathname}`)));
+  #alone = new AloneNote();
 
   /**
    * @param {Call} call
@@ -47,11 +45,11 @@ export class Stage {
     this.#output = output;
     const flip = matchMedia('(pointer: coarse)').matches ? () => void call.media.flipCamera() : undefined;
     this.#self = new Tile({ id: SELF, self: true, flip });
-    this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#alone);
+    this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#alone.element);
     this.#resized = new ResizeObserver(() => this.#layout());
     this.#resized.observe(this.element);
     document.addEventListener('visibilitychange', this.#seen);
-    for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self'])) call.on(event, () => this.render());
+    for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room'])) call.on(event, () => this.render());
     this.#speakers = new ActiveSpeakers(call);
     this.#speakers.onchange = (speaking, loudest) => {
       for (const [id, tile] of this.#tiles) tile.setSpeaking(speaking.has(id));
@@ -76,7 +74,9 @@ export class Stage {
   render() {
     const { media, peers } = this.#call;
     this.#renderSelf();
-    const shown = peers.filter(({ role }) => role !== 'viewer');
+    const watching = this.#watching;
+    // Who watches sees those who are on air, and nobody who is about to be.
+    const shown = peers.filter(({ role, live }) => role === 'participant' || (role === 'broadcaster' && (live || !watching)));
     for (const peer of shown) {
       const streams = this.#call.streams(peer.id);
       const tile = this.#take(this.#tiles, peer.id, {});
@@ -114,6 +114,10 @@ export class Stage {
     this.#self.show(media.camera ? [media.camera] : []);
   }
 
+  get #watching() {
+    return this.#call.self?.role === 'viewer';
+  }
+
   /** The tile that is large, if one is. @returns {Tile | undefined} */
   #main() {
     const [screen] = this.#screens.values();
@@ -125,11 +129,14 @@ export class Stage {
   }
 
   #layout() {
-    const all = [...this.#screens.values(), ...this.#tiles.values(), this.#self];
+    const watching = this.#watching;
+    const all = [...this.#screens.values(), ...this.#tiles.values(), ...(watching ? [] : [this.#self])];
+    if (watching) this.#self.element.remove();
     const main = this.#main();
-    this.#alone.hidden = this.#tiles.size > 0;
+    const { self, room } = this.#call;
+    this.#alone.update({ role: self?.role ?? 'participant', others: this.#tiles.size, viewers: room?.viewers ?? 0 });
     // With one other person, the picture of oneself floats in a corner.
-    const floating = this.#tiles.size === 1 && this.#screens.size === 0;
+    const floating = !watching && this.#tiles.size === 1 && this.#screens.size === 0;
     this.#self.element.classList.toggle('floating', floating);
     // Moving a video in the document stops it for a moment: only what is new is put in.
     all.forEach(({ element }, index) => {

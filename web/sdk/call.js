@@ -189,6 +189,9 @@ export class Call extends Emitter {
         return this.#topology(event.topology, event.epoch, event.state);
       case 'tracks':
         return this.#tracks(event.peer, event.tracks);
+      case 'broadcaster-connected':
+      case 'broadcaster-disconnected':
+        return this.#live(event.peer, event.type === 'broadcaster-connected');
       case 'room-ended':
         return this.session.close(event.reason);
       case 'chat':
@@ -218,6 +221,18 @@ export class Call extends Emitter {
     if (!peer) return;
     this.#roster.put({ ...peer, tracks });
     this.#path?.refresh();
+  }
+
+  /** @param {string} id @param {boolean} live */
+  #live(id, live) {
+    if (this.self?.id === id) {
+      this.self = { ...this.self, live };
+      return this.emit('self', undefined);
+    }
+    const peer = this.#roster.peer(id);
+    if (!peer) return;
+    this.#roster.put({ ...peer, live });
+    this.emit('updated', { ...peer, live });
   }
 
   /** @param {Record<string, any>} snapshot */
@@ -257,13 +272,8 @@ export class Call extends Emitter {
 
   /** @param {Peer} peer */
   #updatedSelf(peer) {
-    const promoted = this.self !== null && this.self.role !== peer.role;
     this.self = peer;
-    if (promoted && this.#path && this.room) {
-      // A viewer sends nothing, a participant does: the connections are others.
-      this.#path.close();
-      this.#path = this.#openPath(peer, this.room);
-    }
+    this.#path?.become(peer);
     this.emit('self', undefined);
   }
 

@@ -123,6 +123,14 @@ export class MediaPath {
     this.#next?.call.repair();
   }
 
+  /** We have become somebody who sends, or somebody who only watches. @param {Peer} self */
+  become(self) {
+    this.#options = { ...this.#options, self };
+    for (const path of [this.#current, this.#next]) {
+      if (path?.call instanceof SfuCall) path.call.setPublishing(self.role !== 'viewer');
+    }
+  }
+
   /** What the others publish, or have switched on, has changed. */
   refresh() {
     this.#current.call.refresh();

@@ -23,6 +23,7 @@
  * @property {boolean} hand
  * @property {Track[]} tracks what it publishes through the media server
  * @property {any} metadata
+ * @property {boolean} [live] a broadcaster whose media flows
  *
  * @typedef {object} Room
  * @property {string} id
@@ -91,6 +92,7 @@
  * @property {string} text
  * @property {string} at RFC 3339
  * @property {string} [to] a peer's id, when it was for one alone
+ * @property {string} [name] whose it is, when that is nobody who is listed
  *
  * @typedef {object} CallEvents
  * @property {import('./session.js').SessionState} state of the session

@@ -22,7 +22,7 @@ import { fill } from './transceivers.js';
 /** Media through the server: one connection for what we send, one for what we receive. */
 export class SfuCall {
   /** @type {SfuPublisher | null} */
-  #publisher;
+  #publisher = null;
   #subscriber;
   /** @type {Map<string, RemoteStreams>} */
   #streams = new Map();
@@ -37,9 +37,17 @@ export class SfuCall {
     const { media, iceServers, publishes } = options;
     const send = (/** @type {ClientMessage} */ message) => options.send(message);
     const changed = () => this.#changed();
-    this.#publisher = publishes ? new SfuPublisher({ media, iceServers, send, changed }) : null;
+    this.setPublishing(publishes);
     this.#subscriber = new SfuSubscriber({ iceServers, send, changed });
     this.#mediaChanged = media.on('change', () => this.#publisher?.update());
+  }
+
+  /** Whether we send, while we go on receiving. @param {boolean} on */
+  setPublishing(on) {
+    if (on === (this.#publisher !== null)) return;
+    const { media, iceServers, send } = this.#options;
+    this.#publisher?.close();
+    this.#publisher = on ? new SfuPublisher({ media, iceServers, send, changed: () => this.#changed() }) : null;
   }
 
   /** The server introduces everybody by its offers; there is nothing to do. @param {string} id */
