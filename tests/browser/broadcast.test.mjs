@@ -51,7 +51,7 @@ test('a viewer waits, watches, and waits again', async () => {
   await sees(bob, [await selfId(ada)]);
   for (const page of [ada, bob]) {
     await live(page).waitFor();
-    await page.getByText('1 person is watching').first().waitFor();
+    await page.getByRole('img', { name: '1 person is watching' }).waitFor();
   }
   assert.equal(await bob.getByText('has not begun').isVisible(), false);
   await bob.getByRole('button', { name: 'Chat', exact: true }).click();
@@ -69,7 +69,7 @@ test('a viewer waits, watches, and waits again', async () => {
 test('two broadcasters, one of whom reloads, and a viewer on a phone', async () => {
   const room = newRoom();
   const ada = await studio(room, 'Ada');
-  await ada.getByText('Nobody is watching yet').waitFor();
+  await ada.getByText('Nobody is watching right now').waitFor();
   await ada.getByText(`/r/${room}?role=viewer`).waitFor();
   const grace = await studio(room, 'Grace');
   const bob = await watch(room, 'Bob', { viewport: { width: 390, height: 844 } });

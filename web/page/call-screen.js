@@ -3,9 +3,9 @@ import { Banner } from './banner.js';
 import { ChatPanel } from './chat-panel.js';
 import { Dock } from './dock.js';
 import { deviceProblems } from './device-problems.js';
-import { h, setText } from './dom.js';
+import { attribute, h, setText } from './dom.js';
 import { t } from './i18n.js';
-import { logo } from './icons.js';
+import { icon, logo } from './icons.js';
 import { LayoutButton } from './layout-button.js';
 import { LinkButton } from './link-button.js';
 import { MutedHint } from './muted-hint.js';
@@ -33,6 +33,8 @@ export class CallScreen {
   #call;
   #toasts = new Toasts();
   #count = h('span', { class: 'count' });
+  #viewers = h('span', {});
+  #watched = h('span', { class: 'watched', role: 'img', hidden: true }, icon('eye'), this.#viewers);
   #live = h('span', { class: 'live-badge', role: 'status', hidden: true }, t('broadcast.live'));
   #panel = new SidePanel();
   #host;
@@ -79,7 +81,7 @@ export class CallScreen {
     const brand = h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
     return h('header', { class: 'call-header' }, brand,
       h('h1', { class: 'room-name' }, h('bdi', {}, this.#call.room?.id ?? '')),
-      this.#live, this.#count,
+      this.#live, this.#watched, this.#count,
       new LayoutButton(() => this.#stage.render()).element,
       iconButton('settings', 'dock.settings', () => this.#settings.open(), 'plain'),
       new LinkButton(this.#toasts, this.#call.self?.role ?? 'participant').element);
@@ -147,9 +149,12 @@ export class CallScreen {
     const others = peers.filter(({ role }) => role !== 'viewer');
     const onAir = [...others, ...(self ? [self] : [])].some(({ role, live }) => role === 'broadcaster' && live);
     this.#live.hidden = !onAir;
-    const watched = onAir || self?.role !== 'participant' || Boolean(room?.viewers);
+    const viewers = room?.viewers ?? 0;
+    this.#watched.hidden = viewers === 0 && !onAir && self?.role === 'participant';
+    setText(this.#viewers, String(viewers));
+    for (const name of ['aria-label', 'title']) attribute(this.#watched, name, t('people.viewers', { count: viewers }));
     const people = self?.role === 'participant' || (self?.role === 'broadcaster' && others.length > 0);
-    const parts = [people && t('call.people', { count: others.length + 1 }), watched && t('people.viewers', { count: room?.viewers ?? 0 }), room?.locked && t('call.locked'), room?.recording && t('call.recording')];
+    const parts = [people && t('call.people', { count: others.length + 1 }), room?.locked && t('call.locked'), room?.recording && t('call.recording')];
     setText(this.#count, parts.filter(Boolean).join(' · '));
   }
 }

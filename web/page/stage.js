@@ -131,6 +131,7 @@ export class Stage {
   #layout() {
     const watching = this.#watching;
     const all = [...this.#screens.values(), ...this.#tiles.values(), ...(watching ? [] : [this.#self])];
+    this.element.classList.toggle('watching', watching);
     if (watching) this.#self.element.remove();
     const main = this.#main();
     const { self, room } = this.#call;
