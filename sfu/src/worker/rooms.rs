@@ -292,13 +292,17 @@ impl Worker {
     /// No check has come for too long: nothing more is sent (RFC 7675). A client of WHIP or WHEP may come back to its
     /// transport, with an ICE restart or without; others make a new one.
     pub(super) fn on_consent_lost(&mut self, key: TransportKey) {
-        tracing::info!("a peer's ICE consent expired");
         let Some(transport) = self.transports.get_mut(key) else { return };
         let owner = transport.peer;
         if self.peers.get(owner).is_none_or(|peer| peer.http.is_none()) {
+            tracing::info!("a peer's ICE consent expired");
             self.fail_transport(key);
             return;
         }
+        if transport.addresses.is_empty() {
+            return;
+        }
+        tracing::info!("a WHIP or WHEP session's ICE consent expired");
         transport.remote = None;
         for path in std::mem::take(&mut transport.addresses) {
             if self.by_address.get(&path.remote) == Some(&key) {
