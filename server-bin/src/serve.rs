@@ -16,6 +16,7 @@ use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::media::Media;
+use crate::meetings;
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
@@ -43,9 +44,11 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening)?;
     let media = Media::open(settings, config.origin("media_port"), listening)?;
     let servers = Servers::new(settings, turn.as_ref());
-    let signaling = signaling::start(settings, &data, servers, media.as_ref().map(Media::handle))?;
+    let meetings = meetings::open(settings, &data)?;
+    let signaling = signaling::start(settings, &data, servers, media.as_ref().map(Media::handle), &meetings)?;
+    meetings::start(&meetings, &signaling);
     let media = media.map(|media| media.start(signaling.hub())).transpose()?;
-    let router = router(settings, &signaling, draining.clone());
+    let router = router(settings, &signaling, meetings, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {
@@ -82,11 +85,17 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToken) -> Router {
+fn router(
+    settings: &Settings,
+    signaling: &Signaling,
+    meetings: ::meetings::Meetings,
+    draining: CancellationToken,
+) -> Router {
     let version = settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
     let features = signaling.features().to_vec();
     status::router(Status { draining, about: About { name: "visavis", version, features } })
         .merge(signaling.router())
+        .merge(meetings::router(signaling, meetings))
         .merge(web::router(&frame_ancestors(settings)))
 }
 

@@ -89,7 +89,7 @@ mod traits;
 pub use bucket::TokenBucket;
 pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use error::{CLOSE_SLOW_READER, Code, Refusal};
-pub use id::{CallId, ConnectionId, LifeId, MalformedId, PeerId, RoomId, SessionId};
+pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent};
 pub use message::{ClientMessage, EndReason};
