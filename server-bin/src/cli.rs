@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use signaling_core::Scope;
+
 use crate::config::{Config, ConfigError, Environment, Layers, Settings, Shape};
 
 /// What the operator asked for.
@@ -15,8 +17,23 @@ pub(crate) enum Ask {
     Run(Config),
     /// Print the merged settings.
     ShowConfig(Config),
+    /// Make, list or revoke API keys.
+    ApiKey(Config, KeyAsk),
+    /// Copy the database into a file.
+    Backup(Config, PathBuf),
     /// Print a pair of TURN credentials, for this user if one is named.
     TurnCredentials(Config, Option<String>),
+}
+
+/// What is to be done with API keys.
+#[derive(Debug)]
+pub(crate) enum KeyAsk {
+    /// Make one, and print it.
+    Create { scopes: Vec<Scope>, customer: Option<String>, note: Option<String> },
+    /// Print what is known of all.
+    List,
+    /// Make one open nothing any more, by its id.
+    Revoke(String),
 }
 
 /// Why the command line leads nowhere.
@@ -33,11 +50,62 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
     let config = config(&matches, environment).map_err(Refusal::Config)?;
     Ok(match matches.subcommand() {
         Some(("config", _)) => Ask::ShowConfig(config),
+        Some(("api-key", matches)) => Ask::ApiKey(config, key_ask(matches)),
+        Some(("backup", matches)) => {
+            Ask::Backup(config, matches.get_one::<PathBuf>("file").cloned().unwrap_or_default())
+        }
         Some(("turn-credentials", matches)) => {
             Ask::TurnCredentials(config, matches.get_one::<String>("user").cloned())
         }
         _ => Ask::Run(config),
     })
+}
+
+fn key_ask(matches: &ArgMatches) -> KeyAsk {
+    match matches.subcommand() {
+        Some(("create", matches)) => KeyAsk::Create {
+            scopes: matches.get_many("scope").into_iter().flatten().copied().collect(),
+            customer: matches.get_one("customer").cloned(),
+            note: matches.get_one("note").cloned(),
+        },
+        Some(("revoke", matches)) => KeyAsk::Revoke(matches.get_one("id").cloned().unwrap_or_default()),
+        _ => KeyAsk::List,
+    }
+}
+
+fn api_key() -> Command {
+    let scope = |text: &str| {
+        let known = Scope::ALL.into_iter().find(|scope| scope.as_str() == text);
+        known.ok_or_else(|| format!("expected one of: {}", Scope::ALL.map(Scope::as_str).join(", ")))
+    };
+    let create = Command::new("create")
+        .about("Make a key and print it; it is shown this once. Works while the server runs")
+        .arg(
+            Arg::new("scope")
+                .long("scope")
+                .value_name("SCOPE")
+                .required(true)
+                .action(ArgAction::Append)
+                .value_parser(scope)
+                .help("What it opens: meetings:read, meetings:write (which includes read), rooms, recordings, admin. Repeatable"),
+        )
+        .arg(
+            Arg::new("customer")
+                .long("customer")
+                .value_name("NAME")
+                .help("Keys of one customer see one another's meetings; without it a key that may write sees its own alone"),
+        )
+        .arg(Arg::new("note").long("note").value_name("TEXT").help("What it is for, to be shown by list"));
+    Command::new("api-key")
+        .about("Keys for other applications, for /api/v1")
+        .subcommand_required(true)
+        .subcommand(create)
+        .subcommand(Command::new("list").about("Print what is known of all keys"))
+        .subcommand(
+            Command::new("revoke")
+                .about("Make a key open nothing any more, at once")
+                .arg(Arg::new("id").required(true).help("Its id, as list shows it")),
+        )
 }
 
 fn command() -> Command {
@@ -73,6 +141,12 @@ fn command() -> Command {
         .after_help("Flags count more than the environment, which counts more than the file.")
         .arg(file)
         .args(settings)
+        .subcommand(api_key())
+        .subcommand(
+            Command::new("backup")
+                .about("Copy the database of meetings into a new file. Works while the server runs")
+                .arg(Arg::new("file").required(true).value_name("FILE").value_parser(value_parser!(PathBuf))),
+        )
         .subcommand(
             Command::new("turn-credentials")
                 .about("Print a user name and password for the TURN server, good for 12 hours, for tools")

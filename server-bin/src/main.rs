@@ -9,6 +9,7 @@ mod data_dir;
 mod hand_over;
 mod logging;
 mod media;
+mod meetings;
 mod recordings;
 mod room_store;
 mod serve;
@@ -35,14 +36,10 @@ fn main() -> ExitCode {
             let shown = io::stdout().write_all(config.to_toml().as_bytes());
             return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
+        Ok(Ask::ApiKey(config, ask)) => return tell(meetings::keys(&config.settings, &ask)),
+        Ok(Ask::Backup(config, file)) => return tell(meetings::backup(&config.settings, &file)),
         Ok(Ask::TurnCredentials(config, user)) => {
-            return match turn::print_credentials(&config.settings, user.as_deref()) {
-                Ok(pair) => match io::stdout().write_all(pair.as_bytes()) {
-                    Ok(()) => ExitCode::SUCCESS,
-                    Err(_) => ExitCode::FAILURE,
-                },
-                Err(error) => fail(&error, 1),
-            };
+            return tell(turn::print_credentials(&config.settings, user.as_deref()));
         }
         Err(Refusal::Usage(usage)) => usage.exit(),
         Err(Refusal::Config(error)) => return fail(&error.into(), USAGE),
@@ -68,6 +65,17 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
     {
         tracing::warn!(%error, limit = limit.current, "the limit of open files stays");
+    }
+}
+
+/// Prints what a command has to say.
+fn tell(text: anyhow::Result<String>) -> ExitCode {
+    match text {
+        Ok(text) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => fail(&error, 1),
     }
 }
 

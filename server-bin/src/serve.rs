@@ -16,6 +16,7 @@ use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::media::Media;
+use crate::meetings;
 use crate::recordings::Recordings;
 use crate::shutdown::Signals;
 use crate::signaling;
@@ -50,13 +51,15 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         Some(handle) => Recordings::start(settings, &data, handle)?,
         None => None,
     };
-    let signaling = signaling::start(settings, &data, servers, handle, recordings.as_ref())?;
+    let meetings = meetings::open(settings, &data)?;
+    let signaling = signaling::start(settings, &data, servers, handle, recordings.as_ref(), &meetings)?;
+    meetings::start(&meetings, &signaling);
     if let Some(recordings) = &recordings {
         recordings.connect(signaling.hub());
     }
     let media =
         media.map(|media| media.start(signaling.hub(), turn.as_ref().map(Turn::handle))).transpose()?;
-    let router = router(settings, &signaling, draining.clone());
+    let router = router(settings, &signaling, meetings, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {
@@ -98,11 +101,17 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToken) -> Router {
+fn router(
+    settings: &Settings,
+    signaling: &Signaling,
+    meetings: ::meetings::Meetings,
+    draining: CancellationToken,
+) -> Router {
     let version = settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
     let features = signaling.features().to_vec();
     status::router(Status { draining, about: About { name: "visavis", version, features } })
         .merge(signaling.router())
+        .merge(meetings::router(signaling, meetings))
         .merge(web::router(&frame_ancestors(settings)))
 }
 

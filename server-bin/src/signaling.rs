@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use meetings::Meetings;
 use sfu::SfuHandle;
 use signaling_core::ServerKey;
-use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenKey, Transports};
+use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenKey, TokenMinter, Transports};
 
 use crate::config::{OnOff, Settings, Transport};
 use crate::data_dir::DataDir;
@@ -20,8 +21,11 @@ pub(crate) fn start(
     servers: Servers,
     media: Option<SfuHandle>,
     recordings: Option<&Recordings>,
+    meetings: &Meetings,
 ) -> anyhow::Result<Signaling> {
-    let key = ServerKey::new(data.secret("session.key")?);
+    let secret = data.secret("session.key")?;
+    let key = ServerKey::new(secret);
+    let minter = Arc::new(TokenMinter::new(secret));
     let path = data.file("rooms.jsonl");
     let journal = RoomJournal::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
@@ -50,7 +54,13 @@ pub(crate) fn start(
     if keys.iter().any(TokenKey::is_short) {
         tracing::warn!("a secret of --auth-key is shorter than 32 bytes: whoever has a token may guess it");
     }
-    config.authenticator = Arc::new(JoinTokens::new(keys, settings.anonymous_rooms == OnOff::On));
+    let tokens = JoinTokens::new(keys, settings.anonymous_rooms == OnOff::On);
+    config.authenticator = Arc::new(tokens.with_minter(Arc::clone(&minter)));
+    config.minter = Some(minter);
+    let (directory, observed) = (meetings.clone(), meetings.clone());
+    config.api_keys = Arc::new(meetings.clone());
+    config.meetings = Arc::new(directory);
+    config.observer = Box::new(move || observed.observer());
     config.allowed_origins = settings.allowed_origin.iter().map(ToString::to_string).collect();
     config.public_url = settings.public_url.as_ref().map(ToString::to_string);
     Ok(Signaling::start(config))

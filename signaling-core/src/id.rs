@@ -107,6 +107,12 @@ ascii_id!(
     12
 );
 
+ascii_id!(
+    /// One meeting, over all its occurrences. Nobody guesses it: who has it may read what an invitation says.
+    MeetingId,
+    16
+);
+
 /// Which connection of a session: grows with every transport that takes the session up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);

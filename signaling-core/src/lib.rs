@@ -91,7 +91,7 @@ pub use bucket::TokenBucket;
 pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use error::{CLOSE_SLOW_READER, Code, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
-pub use id::{CallId, ConnectionId, LifeId, MalformedId, PeerId, RoomId, SessionId};
+pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordWhom};
 pub use message::{ClientMessage, EndReason};

@@ -151,6 +151,12 @@ settings! {
     auth_key: Vec<AuthKey>, "KEY", "";
     /// Whether somebody without a token may make rooms: on or off. With --auth-key the default is off.
     anonymous_rooms: OnOff, "on|off", "on";
+    /// Database of meetings on a PostgreSQL server, as in `postgres://user:password@host/name`; without it they are kept in the
+    /// data folder.
+    database_url: Option<SecretText>, "URL", "";
+    /// Whether webhooks may go to addresses that are not public, and be redirected: only where whoever may book meetings
+    /// may reach everything this machine can.
+    webhook_allow_private: bool, "BOOL", "false";
     /// The address people open, when it is not this machine's own, as in `https://calls.example`.
     public_url: Option<WebOrigin>, "URL", "";
     /// Network of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.

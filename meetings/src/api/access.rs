@@ -1,0 +1,137 @@
+//! Who asks, and for what.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use signaling_core::{Code, HostClaims, MeetingId, Refusal, Scope};
+
+use super::problem::Problem;
+use super::request::{Client, bearer};
+use crate::keys::is_key;
+use crate::meeting::Meeting;
+use crate::service::{Meetings, Payer};
+use crate::store::KeyRecord;
+
+/// Whoever sent a request, as far as it shows.
+#[derive(Clone, Debug)]
+pub(super) enum Principal {
+    /// An application with a key.
+    Key(KeyRecord),
+    /// Somebody with the host token of a room.
+    Host(HostClaims),
+    /// Somebody.
+    Anonymous,
+}
+
+/// What of a meeting is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Read,
+    Write,
+}
+
+impl Want {
+    fn scope(self) -> Scope {
+        match self {
+            Self::Read => Scope::MeetingsRead,
+            Self::Write => Scope::MeetingsWrite,
+        }
+    }
+}
+
+impl Principal {
+    /// Reads the bearer. One that is neither a key with the scope nor a host token is refused, not ignored.
+    pub(super) async fn of(
+        meetings: &Meetings,
+        headers: &HeaderMap,
+        client: &Client,
+        want: Want,
+    ) -> Result<Self, Problem> {
+        let Some(bearer) = bearer(headers) else {
+            if headers.contains_key(http::header::AUTHORIZATION) {
+                return Err(Refusal::new(Code::Unauthorized, "`Authorization` is `Bearer` and a key").into());
+            }
+            meetings.count_reader(client)?;
+            return Ok(Self::Anonymous);
+        };
+        if is_key(bearer) {
+            return Ok(Self::Key(meetings.key(bearer, want.scope()).await?));
+        }
+        meetings.count_reader(client)?;
+        HostClaims::open(&meetings.inner.key, bearer).map(Self::Host).ok_or_else(|| {
+            Refusal::new(Code::Unauthorized, "the bearer is neither an API key nor a host token").into()
+        })
+    }
+
+    /// Whose the meetings are that this one makes.
+    pub(super) fn owner(&self) -> Option<String> {
+        match self {
+            Self::Key(key) => Some(key.customer.clone().unwrap_or_else(|| key.id.clone())),
+            Self::Host(_) | Self::Anonymous => None,
+        }
+    }
+
+    /// Whether everybody's meetings are its own: an administrator's key, and one that may read and nothing else unless it
+    /// belongs to a customer.
+    pub(super) fn sees_all(&self) -> bool {
+        match self {
+            Self::Key(key) => {
+                let is_reader = !key.scopes.iter().any(|scope| scope.includes(Scope::MeetingsWrite));
+                key.scopes.contains(&Scope::Admin) || (is_reader && key.customer.is_none())
+            }
+            Self::Host(_) | Self::Anonymous => false,
+        }
+    }
+
+    /// Whether a meeting is its own.
+    fn may_see(&self, meeting: &Meeting) -> bool {
+        match self {
+            Self::Key(_) => self.sees_all() || (meeting.owner.is_some() && meeting.owner == self.owner()),
+            Self::Host(claims) => claims.room == meeting.room && claims.life == meeting.life,
+            Self::Anonymous => false,
+        }
+    }
+
+    /// The meeting, if it is this one's; somebody else's is not there.
+    pub(super) async fn meeting(&self, meetings: &Meetings, id: &str) -> Result<Meeting, Problem> {
+        if matches!(self, Self::Anonymous) {
+            return Err(
+                Refusal::new(Code::Unauthorized, "an API key or the host token is needed as bearer").into()
+            );
+        }
+        let meeting = find(meetings, id).await?;
+        if self.may_see(&meeting) { Ok(meeting) } else { Err(Problem::not_found()) }
+    }
+
+    /// Whether it may have the host's link.
+    pub(super) fn is_organiser(&self) -> bool {
+        match self {
+            Self::Key(key) => key.scopes.iter().any(|scope| scope.includes(Scope::MeetingsWrite)),
+            Self::Host(_) => true,
+            Self::Anonymous => false,
+        }
+    }
+}
+
+/// The meeting of an id in a path.
+pub(super) async fn find(meetings: &Meetings, id: &str) -> Result<Meeting, Problem> {
+    let id: MeetingId = id.parse().map_err(|_| Problem::not_found())?;
+    let store = &meetings.inner.store;
+    store.patiently(store.meeting(id)).await?.ok_or_else(Problem::not_found)
+}
+
+impl Meetings {
+    /// Counts a request without a key.
+    pub(super) fn count_reader(&self, client: &Client) -> Result<(), Refusal> {
+        match client.ip {
+            Some(ip) => self.count(Payer::Address(ip), 300, Duration::from_millis(50)),
+            None => Ok(()),
+        }
+    }
+
+    /// The origin of links: as it is configured, else as the request has it.
+    pub(super) fn origin(&self, client: &Client) -> String {
+        let own = self.inner.public_url.as_ref().or(client.origin.as_ref());
+        own.cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,278 @@
+//! `/api/v1/meetings`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use signaling_core::message::EndReason;
+use signaling_core::{Code, MeetingId, Refusal};
+use utoipa::ToSchema;
+
+use super::access::{Principal, Want};
+use super::problem::Problem;
+use super::request::{Client, JsonBody, header};
+use super::view::MeetingView;
+use crate::keys::sha256_hex;
+use crate::meeting::{Change, Event, Meeting, Wanted};
+use crate::service::{Meetings, Payer};
+use crate::store::{Reply, Request, StoreError};
+use crate::webhook;
+
+/// Meetings that an address may make at once without a key, and how soon it may make another.
+const ANONYMOUS: (u32, Duration) = (200, Duration::from_secs(2));
+
+/// `POST /api/v1/meetings`
+pub(super) async fn create(
+    State(meetings): State<Meetings>,
+    client: Client,
+    headers: HeaderMap,
+    JsonBody(wanted, body): JsonBody<Wanted>,
+) -> Result<Response, Problem> {
+    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
+    match &principal {
+        Principal::Key(_) => {}
+        Principal::Host(_) => {
+            return Err(Refusal::new(Code::Forbidden, "a host token makes no other meetings").into());
+        }
+        Principal::Anonymous if !meetings.inner.anonymous => {
+            return Err(Refusal::new(Code::Unauthorized, "an API key is needed to make meetings").into());
+        }
+        Principal::Anonymous => {
+            if let Some(ip) = client.ip {
+                meetings.count(Payer::Maker(ip), ANONYMOUS.0, ANONYMOUS.1)?;
+            }
+        }
+    }
+    let now = meetings.now();
+    let draft = wanted.check(now)?;
+    if !draft.attendees.is_empty() && principal.owner().is_none() {
+        return Err(Refusal::new(Code::Forbidden, "an API key is needed to invite people by mail").into());
+    }
+    let request = header(&headers, "idempotency-key")?.map(|key| Request {
+        owner: principal
+            .owner()
+            .unwrap_or_else(|| format!("@{}", client.ip.map_or_else(String::new, |ip| ip.to_string()))),
+        key: key.to_owned(),
+        digest: sha256_hex(&body),
+    });
+    let store = &meetings.inner.store;
+    if let Some(request) = &request
+        && let Some(reply) = store.patiently(store.replied(request)).await?
+    {
+        return Ok(created(&reply));
+    }
+    let mut meeting = meetings
+        .with_entropy(|entropy| Meeting::new(&draft, principal.owner(), &meetings.inner.key, now, entropy));
+    let secret = meetings.point_webhook(&mut meeting).await?;
+    let origin = meetings.origin(&client);
+    let key = meetings.inner.key.clone();
+    let view = meetings.with_entropy(|entropy| {
+        MeetingView::new(&meeting, &origin, now, Some((&key, entropy))).with_secret(secret)
+    });
+    let body = serde_json::to_string(&view).map_err(StoreError::from)?;
+    let reply = Reply { body, etag: etag(&meeting) };
+    let messages =
+        meetings.with_entropy(|entropy| webhook::messages(&meeting, &[Event::Created], now, entropy));
+    let former = store.patiently(store.create(&meeting, &messages, request.as_ref(), &reply)).await?;
+    meetings.inner.outbox.notify_one();
+    Ok(created(&former.unwrap_or(reply)))
+}
+
+fn created(reply: &Reply) -> Response {
+    #[derive(Deserialize)]
+    struct Place {
+        meeting: String,
+    }
+    let place =
+        serde_json::from_str::<Place>(&reply.body).map(|place| format!("/api/v1/meetings/{}", place.meeting));
+    (
+        StatusCode::CREATED,
+        [
+            (CONTENT_TYPE, "application/json"),
+            (CACHE_CONTROL, "no-store"),
+            (ETAG, &*reply.etag),
+            (LOCATION, &*place.unwrap_or_default()),
+        ],
+        reply.body.clone(),
+    )
+        .into_response()
+}
+
+/// The version of a meeting, as `ETag` and `If-Match` have it.
+fn etag(meeting: &Meeting) -> String {
+    format!("\"{}\"", meeting.version)
+}
+
+/// Whether a request may change this version of a meeting.
+fn may_change(headers: &HeaderMap, meeting: &Meeting) -> Result<(), StoreError> {
+    let Some(wanted) = headers.get(IF_MATCH) else { return Ok(()) };
+    let own = etag(meeting);
+    let matches =
+        wanted.to_str().is_ok_and(|tags| tags.split(',').map(str::trim).any(|tag| tag == "*" || tag == own));
+    if matches { Ok(()) } else { Err(StoreError::Stale) }
+}
+
+impl Meetings {
+    fn shown(&self, principal: &Principal, client: &Client, meeting: &Meeting) -> MeetingView {
+        let (origin, now) = (self.origin(client), self.now());
+        if principal.is_organiser() {
+            let key = self.inner.key.clone();
+            self.with_entropy(|entropy| MeetingView::new(meeting, &origin, now, Some((&key, entropy))))
+        } else {
+            MeetingView::new(meeting, &origin, now, None)
+        }
+    }
+
+    fn answer(&self, principal: &Principal, client: &Client, meeting: &Meeting) -> Response {
+        let view = self.shown(principal, client, meeting);
+        ([(CACHE_CONTROL, "no-store"), (ETAG, &*etag(meeting))], Json(view)).into_response()
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct PageWanted {
+    #[serde(default)]
+    after: Option<String>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// Meetings, in the order of their making.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MeetingPage)]
+pub(super) struct PageView {
+    meetings: Vec<MeetingView>,
+    /// `after` of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    next: Option<String>,
+}
+
+/// `GET /api/v1/meetings`
+pub(super) async fn list(
+    State(meetings): State<Meetings>,
+    client: Client,
+    headers: HeaderMap,
+    wanted: Result<Query<PageWanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let principal = Principal::of(&meetings, &headers, &client, Want::Read).await?;
+    if !matches!(principal, Principal::Key(_)) {
+        return Err(Refusal::new(Code::Unauthorized, "an API key is needed to list meetings").into());
+    }
+    let Query(wanted) = wanted.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    let limit = wanted.limit.unwrap_or(20);
+    if !(1..=100).contains(&limit) {
+        return Err(Refusal::bad_request("`limit` is from 1 to 100").into());
+    }
+    let after = wanted.after.map(|after| after.parse::<MeetingId>()).transpose();
+    let after = after.map_err(|_| Refusal::bad_request("`after` is the `next` of a page"))?;
+    let owner = if principal.sees_all() { None } else { principal.owner() };
+    let store = &meetings.inner.store;
+    let page = store.patiently(store.page(owner.as_deref(), after, limit)).await?;
+    let view = PageView {
+        meetings: page.meetings.iter().map(|meeting| meetings.shown(&principal, &client, meeting)).collect(),
+        next: page.next.map(|next| next.to_string()),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
+}
+
+/// `GET /api/v1/meetings/{id}`
+pub(super) async fn show(
+    State(meetings): State<Meetings>,
+    client: Client,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let principal = Principal::of(&meetings, &headers, &client, Want::Read).await?;
+    let meeting = principal.meeting(&meetings, &id).await?;
+    Ok(meetings.answer(&principal, &client, &meeting))
+}
+
+/// `PATCH /api/v1/meetings/{id}`
+pub(super) async fn change(
+    State(meetings): State<Meetings>,
+    client: Client,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    JsonBody(change, _): JsonBody<Change>,
+) -> Result<Response, Problem> {
+    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
+    let known = principal.meeting(&meetings, &id).await?;
+    if !headers.contains_key(IF_MATCH) {
+        let detail = "`If-Match` with the version that is to be changed is missing";
+        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, detail));
+    }
+    if change.invites() && principal.owner().is_none() {
+        return Err(Refusal::new(Code::Forbidden, "an API key is needed to invite people by mail").into());
+    }
+    let mut pointed = known.clone();
+    if let Some(url) = &change.webhook_url {
+        pointed.webhook_url.clone_from(url);
+        meetings.point_webhook(&mut pointed).await?;
+    }
+    let key = meetings.inner.key.clone();
+    let changed = meetings
+        .update(known.id, |meeting, now| {
+            may_change(&headers, meeting)?;
+            let before = (meeting.webhook.clone(), meeting.webhook_url.clone());
+            if change.webhook_url.is_some() {
+                (meeting.webhook, meeting.webhook_url) = (pointed.webhook, pointed.webhook_url);
+            }
+            let is_pointed = before != (meeting.webhook.clone(), meeting.webhook_url.clone());
+            let mut events = meeting.change(&change, &key, now)?;
+            if events.is_empty() && is_pointed {
+                events.push(Event::Changed);
+            }
+            Ok(((), events))
+        })
+        .await?;
+    let (meeting, ()) = changed.ok_or_else(Problem::not_found)?;
+    if let (Some(rooms), Ok(record)) = (meetings.rooms(), meeting.room_record()) {
+        rooms.arrange(record).await;
+    }
+    Ok(meetings.answer(&principal, &client, &meeting))
+}
+
+/// `DELETE /api/v1/meetings/{id}`
+pub(super) async fn cancel(
+    State(meetings): State<Meetings>,
+    client: Client,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
+    let known = principal.meeting(&meetings, &id).await?;
+    meetings
+        .update(known.id, |meeting, _| {
+            may_change(&headers, meeting)?;
+            Ok(((), meeting.cancel()))
+        })
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    if let Some(rooms) = meetings.rooms() {
+        rooms.end(known.room, EndReason::HostEnded).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/v1/meetings/{id}/end`
+pub(super) async fn end(
+    State(meetings): State<Meetings>,
+    client: Client,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
+    let known = principal.meeting(&meetings, &id).await?;
+    let ended =
+        meetings.update(known.id, |meeting, now| Ok(((), meeting.end(EndReason::HostEnded, now)?))).await?;
+    let (meeting, ()) = ended.ok_or_else(Problem::not_found)?;
+    if let Some(rooms) = meetings.rooms() {
+        rooms.end(known.room, EndReason::HostEnded).await;
+    }
+    Ok(meetings.answer(&principal, &client, &meeting))
+}

@@ -1,0 +1,39 @@
+//! The HTTP interface under `/api/v1/meetings` and `/api/v1/invitations`.
+
+mod access;
+mod invitations;
+mod meetings;
+mod problem;
+mod request;
+mod view;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+pub use request::Client;
+
+use crate::service::Meetings;
+use problem::Problem;
+
+/// Bytes of a request's body.
+const BODY: usize = 64 * 1024;
+
+/// The routes. Whoever accepts connections puts a [`Client`] into each request's extensions, and looks at `Origin`.
+pub fn router(meetings: Meetings) -> Router {
+    Router::new()
+        .route("/api/v1/meetings", get(meetings::list).post(meetings::create))
+        .route("/api/v1/meetings/{id}", get(meetings::show).patch(meetings::change).delete(meetings::cancel))
+        .route("/api/v1/meetings/{id}/end", post(meetings::end))
+        .route("/api/v1/meetings/{id}/calendar.ics", get(invitations::calendar))
+        .route("/api/v1/invitations/{id}", get(invitations::show))
+        .route("/api/v1/invitations/{id}/qr.svg", get(invitations::qr))
+        .layer(DefaultBodyLimit::max(BODY))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(meetings)
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes other methods; see `Allow`")
+}

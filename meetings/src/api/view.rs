@@ -1,0 +1,149 @@
+//! Meetings as others see them.
+
+use serde::Serialize;
+use signaling_core::{Entropy, ServerKey, Timestamp};
+use utoipa::ToSchema;
+
+use crate::meeting::{Attendee, Meeting, State};
+
+/// A meeting, for who has booked it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Meeting)]
+pub(crate) struct MeetingView {
+    /// Its id.
+    meeting: String,
+    /// The room where it takes place.
+    room: String,
+    /// What people type to come in.
+    code: String,
+    /// What people open to come in.
+    join_url: String,
+    /// The same with the host token in its fragment, for who may change the meeting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    host_url: Option<String>,
+    title: String,
+    /// When the present occurrence begins.
+    #[schema(value_type = String, format = DateTime)]
+    starts_at: Timestamp,
+    /// When it is planned to end; nobody is thrown out.
+    #[schema(value_type = String, format = DateTime)]
+    ends_at: Timestamp,
+    time_zone: String,
+    duration_minutes: u32,
+    state: State,
+    capacity: Option<u32>,
+    lobby: bool,
+    has_password: bool,
+    empty_timeout_seconds: u32,
+    recurrence: Option<String>,
+    attendees: Vec<Attendee>,
+    webhook_url: Option<String>,
+    /// What webhooks are signed with, told once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    webhook_secret: Option<String>,
+    sequence: u32,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl MeetingView {
+    /// The meeting under this origin; with a host token for `host`.
+    pub(crate) fn new(
+        meeting: &Meeting,
+        origin: &str,
+        now: Timestamp,
+        host: Option<(&ServerKey, &mut dyn Entropy)>,
+    ) -> Self {
+        let join_url = join_url(meeting, origin);
+        let host_url =
+            host.map(|(key, entropy)| format!("{join_url}#host={}", meeting.host_token(key, entropy)));
+        Self {
+            meeting: meeting.id.to_string(),
+            room: meeting.room.to_string(),
+            code: meeting.code.0.to_string(),
+            join_url,
+            host_url,
+            title: meeting.title.clone(),
+            starts_at: meeting.starts_at,
+            ends_at: meeting.ends_at(),
+            time_zone: meeting.time_zone.clone(),
+            duration_minutes: meeting.duration_minutes,
+            state: meeting.state(now),
+            capacity: meeting.capacity,
+            lobby: meeting.lobby,
+            has_password: meeting.password.is_some(),
+            empty_timeout_seconds: meeting.empty_timeout_seconds,
+            recurrence: meeting.recurrence.as_ref().map(ToString::to_string),
+            attendees: meeting.attendees.clone(),
+            webhook_url: meeting.webhook_url.clone(),
+            webhook_secret: None,
+            sequence: meeting.sequence,
+            created_at: meeting.created_at,
+            updated_at: meeting.updated_at,
+        }
+    }
+
+    pub(crate) fn with_secret(mut self, secret: Option<String>) -> Self {
+        self.webhook_secret = secret;
+        self
+    }
+}
+
+/// What a meeting's page needs, and what everybody may know who has its id.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Invitation)]
+pub(crate) struct InvitationView {
+    meeting: String,
+    code: String,
+    join_url: String,
+    title: String,
+    #[schema(value_type = String, format = DateTime)]
+    starts_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    ends_at: Timestamp,
+    /// Whether it was given a time; else it is open from its making on.
+    has_time: bool,
+    time_zone: String,
+    state: State,
+    has_password: bool,
+    lobby: bool,
+    recurrence: Option<String>,
+    /// The server's clock, for countdowns.
+    #[schema(value_type = String, format = DateTime)]
+    now: Timestamp,
+}
+
+impl InvitationView {
+    pub(crate) fn new(meeting: &Meeting, origin: &str, now: Timestamp) -> Self {
+        Self {
+            meeting: meeting.id.to_string(),
+            code: meeting.code.0.to_string(),
+            join_url: join_url(meeting, origin),
+            title: meeting.title.clone(),
+            starts_at: meeting.starts_at,
+            ends_at: meeting.ends_at(),
+            has_time: meeting.has_time,
+            time_zone: meeting.time_zone.clone(),
+            state: meeting.state(now),
+            has_password: meeting.password.is_some(),
+            lobby: meeting.lobby,
+            recurrence: meeting.recurrence.as_ref().map(ToString::to_string),
+            now,
+        }
+    }
+}
+
+/// Where people go: to the call itself when it is open from the beginning, else to the meeting's page.
+pub(crate) fn join_url(meeting: &Meeting, origin: &str) -> String {
+    if meeting.has_time {
+        format!("{origin}/m/{}", meeting.id)
+    } else {
+        format!("{origin}/r/{}", meeting.code.0)
+    }
+}

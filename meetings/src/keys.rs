@@ -1,0 +1,42 @@
+//! API keys: made, and known again by their digests.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signaling_core::{Entropy, Scope, Timestamp};
+
+use crate::store::KeyRecord;
+
+/// What every key begins with.
+const PREFIX: &str = "vsk_";
+
+/// Whether a bearer is an API key, good or not.
+pub(crate) fn is_key(bearer: &str) -> bool {
+    bearer.starts_with(PREFIX)
+}
+
+/// A new key, and what is kept of it. The key itself is shown once and kept nowhere.
+pub fn make_key(
+    scopes: Vec<Scope>,
+    customer: Option<String>,
+    note: Option<String>,
+    now: Timestamp,
+    entropy: &mut dyn Entropy,
+) -> (String, KeyRecord) {
+    let (mut secret, mut id) = ([0; 32], [0; 6]);
+    entropy.fill(&mut secret);
+    entropy.fill(&mut id);
+    let key = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
+    let id = id.iter().fold(String::from("key_"), |id, byte| id + &format!("{byte:02x}"));
+    let hash = sha256_hex(key.as_bytes());
+    let record = KeyRecord { id, hash, customer, scopes, note, created_at: now, revoked_at: None };
+    (key, record)
+}
+
+/// The SHA-256 in hex. A key has 256 random bits: a slow hash would guard nothing more.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes)
+        .as_ref()
+        .iter()
+        .fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
+}

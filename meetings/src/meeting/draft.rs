@@ -1,0 +1,330 @@
+//! What a request wants of a meeting, read and checked.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use signaling_core::{Refusal, Timestamp};
+use utoipa::ToSchema;
+
+use super::{Meeting, Recurrence};
+
+/// Minutes that a meeting lasts at most: a week.
+const LONGEST_MINUTES: u32 = 7 * 24 * 60;
+/// People in a meeting at most.
+const LARGEST: u32 = 5_000;
+/// Seconds without anybody at most: a week.
+const LONGEST_EMPTY: u32 = 7 * 24 * 3_600;
+/// Seconds without anybody, unless asked for otherwise.
+const EMPTY_TIMEOUT: u32 = 600;
+/// Invitations of one meeting.
+const MOST_ATTENDEES: usize = 100;
+/// How far ahead a meeting may be planned.
+const AHEAD: Duration = Duration::from_hours(24 * 3_653);
+
+/// A meeting that is wanted.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NewMeeting)]
+pub struct Wanted {
+    /// 1 to 200 characters, no controls.
+    title: String,
+    /// When it begins (RFC 3339); without it the meeting is open at once.
+    #[serde(default)]
+    starts_at: Option<String>,
+    /// When it ends, for who would rather say so: after `startsAt`, and in accord with `durationMinutes`.
+    #[serde(default)]
+    #[schema(ignore)]
+    ends_at: Option<String>,
+    /// The organiser's zone: a name of the IANA's, as in `Europe/Berlin`.
+    time_zone: String,
+    /// How long it is planned to last. Nobody is thrown out at its end.
+    #[schema(minimum = 1, maximum = 10_080)]
+    duration_minutes: u32,
+    /// How many may be in it.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 5_000)]
+    capacity: Option<u32>,
+    /// Whether newcomers wait until a host admits them.
+    #[serde(default)]
+    lobby: Option<bool>,
+    /// What newcomers give, 1 to 256 bytes.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
+    password: Option<String>,
+    /// Where events of the meeting are sent, as Standard Webhooks has it.
+    #[serde(default)]
+    webhook_url: Option<String>,
+    /// Who is invited by mail, where the server sends mail.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    attendees: Option<Vec<Attendee>>,
+    /// When it comes again: an RFC 5545 rule, daily, weekly or monthly, with COUNT or UNTIL.
+    #[serde(default)]
+    recurrence: Option<String>,
+    /// Seconds without anybody after which it expires; 600 unless told otherwise.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 604_800)]
+    empty_timeout_seconds: Option<u32>,
+}
+
+/// Somebody who is invited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attendee {
+    /// 1 to 64 characters, no controls.
+    pub name: String,
+    /// Where the invitation goes.
+    pub email: String,
+}
+
+/// A meeting that is wanted, and makes sense.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "as in `Meeting`")]
+pub struct Draft {
+    pub title: String,
+    pub starts_at: Option<Timestamp>,
+    pub time_zone: String,
+    pub duration_minutes: u32,
+    pub capacity: Option<u32>,
+    pub lobby: bool,
+    pub password: Option<String>,
+    pub webhook_url: Option<String>,
+    pub attendees: Vec<Attendee>,
+    pub recurrence: Option<Recurrence>,
+    pub empty_timeout_seconds: u32,
+}
+
+impl Wanted {
+    /// Checks everything that can be checked without looking anything up.
+    pub fn check(self, now: Timestamp) -> Result<Draft, Refusal> {
+        let starts_at = self.starts_at.as_deref().map(|text| time("startsAt", text)).transpose()?;
+        let duration_minutes = within("durationMinutes", self.duration_minutes, LONGEST_MINUTES)?;
+        if let Some(ends_at) = self.ends_at.as_deref().map(|text| time("endsAt", text)).transpose()? {
+            let begin = starts_at.unwrap_or(now);
+            if ends_at <= begin {
+                return Err(Refusal::bad_request("`endsAt` is not after `startsAt`"));
+            }
+            if ends_at != begin + minutes(duration_minutes) {
+                return Err(Refusal::bad_request("`endsAt` and `durationMinutes` don't agree"));
+            }
+        }
+        let draft = Draft {
+            title: title(&self.title)?,
+            starts_at,
+            time_zone: zone(&self.time_zone)?,
+            duration_minutes,
+            capacity: self.capacity.map(|capacity| within("capacity", capacity, LARGEST)).transpose()?,
+            lobby: self.lobby.unwrap_or(false),
+            password: self.password.map(password).transpose()?,
+            webhook_url: self.webhook_url,
+            attendees: attendees(self.attendees.unwrap_or_default())?,
+            recurrence: self.recurrence.as_deref().map(recurrence).transpose()?,
+            empty_timeout_seconds: empty_timeout(self.empty_timeout_seconds.unwrap_or(EMPTY_TIMEOUT))?,
+        };
+        if draft.recurrence.is_some() && draft.starts_at.is_none() {
+            return Err(Refusal::bad_request("a meeting that comes again needs `startsAt`"));
+        }
+        if let Some(starts_at) = draft.starts_at {
+            plannable(starts_at, draft.duration_minutes, draft.recurrence.is_some(), now)?;
+        }
+        Ok(draft)
+    }
+}
+
+/// What a request wants changed: what is not named stays as it is.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase")]
+#[schema(as = MeetingChange)]
+pub struct Change {
+    title: Option<String>,
+    starts_at: Option<String>,
+    time_zone: Option<String>,
+    #[schema(minimum = 1, maximum = 10_080)]
+    duration_minutes: Option<u32>,
+    #[serde(deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 5_000)]
+    capacity: Option<Option<u32>>,
+    lobby: Option<bool>,
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    pub(super) password: Option<Option<String>>,
+    /// Where events are sent; `null` for nowhere.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) webhook_url: Option<Option<String>>,
+    #[schema(max_items = 100)]
+    attendees: Option<Vec<Attendee>>,
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    recurrence: Option<Option<String>>,
+    #[schema(minimum = 1, maximum = 604_800)]
+    empty_timeout_seconds: Option<u32>,
+}
+
+/// `null` is something else than nothing said.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl Change {
+    /// Whether it invites somebody.
+    pub fn invites(&self) -> bool {
+        self.attendees.as_ref().is_some_and(|attendees| !attendees.is_empty())
+    }
+
+    /// Makes the changes, or none. The password is the caller's, who has the key.
+    pub(super) fn apply(&self, meeting: &mut Meeting, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(text) = &self.title {
+            meeting.title = title(text)?;
+        }
+        if let Some(text) = &self.time_zone {
+            meeting.time_zone = zone(text)?;
+        }
+        if let Some(given) = self.duration_minutes {
+            meeting.duration_minutes = within("durationMinutes", given, LONGEST_MINUTES)?;
+        }
+        if let Some(given) = self.capacity {
+            meeting.capacity = given.map(|capacity| within("capacity", capacity, LARGEST)).transpose()?;
+        }
+        meeting.lobby = self.lobby.unwrap_or(meeting.lobby);
+        if let Some(Some(given)) = &self.password {
+            password(given.clone())?;
+        }
+        if let Some(given) = &self.attendees {
+            meeting.attendees = attendees(given.clone())?;
+        }
+        if let Some(given) = &self.recurrence {
+            meeting.recurrence = given.as_deref().map(recurrence).transpose()?;
+        }
+        if let Some(given) = self.empty_timeout_seconds {
+            meeting.empty_timeout_seconds = empty_timeout(given)?;
+        }
+        if let Some(text) = &self.starts_at {
+            let starts_at = time("startsAt", text)?;
+            if starts_at != meeting.first_starts_at || !meeting.has_time {
+                plannable(starts_at, meeting.duration_minutes, meeting.recurrence.is_some(), now)?;
+                meeting.first_starts_at = starts_at;
+                meeting.has_time = true;
+            }
+        }
+        if meeting.recurrence.is_some() && !meeting.has_time {
+            return Err(Refusal::bad_request("a meeting that comes again needs `startsAt`"));
+        }
+        Ok(())
+    }
+}
+
+fn minutes(minutes: u32) -> Duration {
+    Duration::from_mins(minutes.into())
+}
+
+fn within(name: &str, number: u32, most: u32) -> Result<u32, Refusal> {
+    if (1..=most).contains(&number) {
+        Ok(number)
+    } else {
+        Err(Refusal::bad_request(format!("`{name}` is from 1 to {most}")))
+    }
+}
+
+fn empty_timeout(seconds: u32) -> Result<u32, Refusal> {
+    within("emptyTimeoutSeconds", seconds, LONGEST_EMPTY)
+}
+
+/// What would break a line, or turn the text around it.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn printable(name: &str, text: &str, most: usize) -> Result<String, Refusal> {
+    let trimmed = text.trim_matches(' ');
+    let is_fine = (1..=most).contains(&trimmed.chars().count())
+        && !trimmed.chars().any(is_unprintable)
+        && trimmed.chars().any(|c| !c.is_whitespace());
+    if is_fine {
+        Ok(trimmed.to_owned())
+    } else {
+        Err(Refusal::bad_request(format!("`{name}` has 1 to {most} characters and no control characters")))
+    }
+}
+
+fn title(text: &str) -> Result<String, Refusal> {
+    printable("title", text, 200)
+}
+
+fn zone(name: &str) -> Result<String, Refusal> {
+    let unknown = || Refusal::bad_request("`timeZone` is the name of a zone, as in `Europe/Berlin`");
+    let zone = jiff::tz::TimeZone::get(name).map_err(|_| unknown())?;
+    zone.iana_name().map(str::to_owned).ok_or_else(unknown)
+}
+
+fn password(text: String) -> Result<String, Refusal> {
+    if (1..=256).contains(&text.len()) {
+        Ok(text)
+    } else {
+        Err(Refusal::bad_request("a password has 1 to 256 bytes"))
+    }
+}
+
+fn recurrence(text: &str) -> Result<Recurrence, Refusal> {
+    text.parse().map_err(|error: super::RuleError| Refusal::bad_request(error.to_string()))
+}
+
+/// An instant: a date, a time and how far it is from UTC.
+fn time(name: &str, text: &str) -> Result<Timestamp, Refusal> {
+    let wrong = || {
+        Refusal::bad_request(format!(
+            "`{name}` is a time as in `2027-03-28T09:00:00Z`, of the years 2000 to 2099"
+        ))
+    };
+    let at: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
+    let is_plain = text.get(4..5) == Some("-") && text.starts_with("20") && !text.contains('[');
+    let millis = u64::try_from(at.as_millisecond()).map_err(|_| wrong())?;
+    if is_plain { Ok(Timestamp::from_millis(millis)) } else { Err(wrong()) }
+}
+
+/// These depend on the moment of the request, and so are no fault of its form.
+fn plannable(starts_at: Timestamp, lasting: u32, recurs: bool, now: Timestamp) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal::new(signaling_core::Code::InvalidState, why));
+    if starts_at > now + AHEAD {
+        return refuse("`startsAt` is more than ten years ahead");
+    }
+    let is_past = if recurs { starts_at + AHEAD < now } else { starts_at + minutes(lasting) <= now };
+    if is_past {
+        return refuse("the meeting would be over already: `startsAt` lies in the past");
+    }
+    Ok(())
+}
+
+fn attendees(given: Vec<Attendee>) -> Result<Vec<Attendee>, Refusal> {
+    if given.len() > MOST_ATTENDEES {
+        return Err(Refusal::bad_request(format!(
+            "at most {MOST_ATTENDEES} people are invited to a meeting"
+        )));
+    }
+    given
+        .into_iter()
+        .map(|Attendee { name, email }| {
+            Ok(Attendee { name: printable("name", &name, 64)?, email: address(email)? })
+        })
+        .collect()
+}
+
+/// The addresses that people have: nothing quoted, no comments, nothing that could mean something in a header.
+fn address(text: String) -> Result<String, Refusal> {
+    let is_address = text.split_once('@').is_some_and(|(local, domain)| {
+        let in_local = |byte: u8| byte.is_ascii_alphanumeric() || b"._%+-".contains(&byte);
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        (1..=64).contains(&local.len())
+            && local.bytes().all(in_local)
+            && local.split('.').all(|part| !part.is_empty())
+            && domain.split('.').count() >= 2
+            && domain.split('.').all(label)
+    });
+    if is_address && text.len() <= 254 {
+        Ok(text)
+    } else {
+        Err(Refusal::bad_request("`email` is an address, as in `ada@example.org`"))
+    }
+}

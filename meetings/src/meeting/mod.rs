@@ -1,0 +1,394 @@
+//! A meeting: what it is, and how it comes to its end. Pure: the time is an argument.
+
+mod draft;
+mod recurrence;
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use signaling_core::meeting::{MeetingCode, RoomHappening};
+use signaling_core::message::{EndReason, TopologyChoice};
+use signaling_core::room::{MeetingTerms, RoomRecord};
+use signaling_core::{
+    Code, Digest, Entropy, HostClaims, LifeId, MeetingId, Refusal, RoomId, ServerKey, Timestamp,
+};
+
+pub use draft::{Attendee, Change, Draft, Wanted};
+pub use recurrence::{Recurrence, RuleError};
+
+/// How long a meeting that nobody has come to stays open beyond its end.
+const UNVISITED: Duration = Duration::from_hours(24);
+
+/// A meeting, as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meeting {
+    /// Its id, under which it has a page.
+    pub id: MeetingId,
+    /// Who has booked it: a customer of the HTTP interface, or nobody who is known.
+    pub owner: Option<String>,
+    /// What people type.
+    pub code: MeetingCodeText,
+    /// Where it takes place.
+    pub room: RoomId,
+    /// The one life of that room, over all occurrences.
+    pub life: LifeId,
+    /// 1 to 200 characters without controls.
+    pub title: String,
+    /// The organiser's zone, a name of the IANA's.
+    pub time_zone: String,
+    /// Whether it was given a time; else it is open from its making on.
+    pub has_time: bool,
+    /// When the series begins.
+    pub first_starts_at: Timestamp,
+    /// When the present occurrence begins.
+    pub starts_at: Timestamp,
+    /// How long an occurrence is planned to last.
+    pub duration_minutes: u32,
+    /// When it comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
+    /// How many may be in it, if fewer than the server allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// Whether newcomers wait until a host admits them.
+    #[serde(default)]
+    pub lobby: bool,
+    /// The digest of its password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Digest>,
+    /// Seconds without anybody after which it expires.
+    pub empty_timeout_seconds: u32,
+    /// Who was invited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attendees: Vec<Attendee>,
+    /// Where its webhooks go: an endpoint's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// The URL of that endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
+    /// How it stands.
+    pub status: Status,
+    /// When an occurrence was last ended; what its room reports of before is history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Grows with every change of anything.
+    pub version: u64,
+    /// Grows with every change that calendars must know of (RFC 5545 section 3.8.7.4).
+    pub sequence: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// How a meeting stands, apart from what the clock says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Nobody is in yet.
+    Planned,
+    /// Somebody has come since the present occurrence began to admit people.
+    Live,
+    /// Ended by who may.
+    Ended,
+    /// Called off.
+    Cancelled,
+    /// Everybody left, or nobody came.
+    Expired,
+}
+
+/// How a meeting stands at a moment, as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum State {
+    Scheduled,
+    Open,
+    Ended,
+    Cancelled,
+    Expired,
+}
+
+/// Something that others are told of a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Event {
+    Created,
+    Changed,
+    Started,
+    Ended { reason: EndReason },
+    Cancelled,
+    PeerJoined { peer: String, name: String },
+    PeerLeft { peer: String, name: String },
+    RecordingReady { recording: String },
+}
+
+/// A code as text, checked when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeetingCodeText(pub MeetingCode);
+
+impl Serialize for MeetingCodeText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for MeetingCodeText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Meeting {
+    /// A new meeting, with ids of its own.
+    pub fn new(
+        draft: &Draft,
+        owner: Option<String>,
+        key: &ServerKey,
+        now: Timestamp,
+        entropy: &mut dyn Entropy,
+    ) -> Self {
+        let starts_at = draft.starts_at.unwrap_or(now);
+        let mut meeting = Self {
+            id: MeetingId::random(entropy),
+            owner,
+            code: MeetingCodeText(MeetingCode::random(entropy)),
+            room: RoomId::made_by_server(key, entropy),
+            life: LifeId::random(entropy),
+            title: draft.title.clone(),
+            time_zone: draft.time_zone.clone(),
+            has_time: draft.starts_at.is_some(),
+            first_starts_at: starts_at,
+            starts_at,
+            duration_minutes: draft.duration_minutes,
+            recurrence: draft.recurrence.clone(),
+            capacity: draft.capacity,
+            lobby: draft.lobby,
+            password: None,
+            empty_timeout_seconds: draft.empty_timeout_seconds,
+            attendees: draft.attendees.clone(),
+            webhook: None,
+            webhook_url: draft.webhook_url.clone(),
+            status: Status::Planned,
+            ended_at: None,
+            version: 1,
+            sequence: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        meeting.set_password(key, draft.password.as_deref());
+        meeting.catch_up(now);
+        meeting
+    }
+
+    fn set_password(&mut self, key: &ServerKey, password: Option<&str>) {
+        let mut record = RoomRecord::new(self.room.clone(), self.life, self.created_at, TopologyChoice::Auto);
+        record.set_password(key, password);
+        self.password = record.settings.password;
+    }
+
+    /// When the present occurrence is planned to end.
+    pub fn ends_at(&self) -> Timestamp {
+        self.starts_at + Duration::from_mins(self.duration_minutes.into())
+    }
+
+    /// How it stands.
+    pub fn state(&self, now: Timestamp) -> State {
+        match self.status {
+            Status::Planned | Status::Live if self.starts_at > now => State::Scheduled,
+            Status::Planned | Status::Live => State::Open,
+            Status::Ended => State::Ended,
+            Status::Cancelled => State::Cancelled,
+            Status::Expired => State::Expired,
+        }
+    }
+
+    /// Whether nothing can come of it any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.status, Status::Ended | Status::Cancelled | Status::Expired)
+    }
+
+    /// The organiser's zone.
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC)
+    }
+
+    /// The token that gives the host's powers in its room, and over the meeting.
+    pub fn host_token(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
+        HostClaims { room: self.room.clone(), life: self.life }.seal(key, entropy)
+    }
+
+    /// The room as it is to be opened, unless the meeting is over.
+    pub fn room_record(&self) -> Result<RoomRecord, Refusal> {
+        if self.is_over() {
+            let why = match self.status {
+                Status::Cancelled => "the meeting was called off",
+                Status::Expired => "the meeting has expired",
+                _ => "the meeting has ended",
+            };
+            return Err(Refusal::new(Code::RoomEnded, why));
+        }
+        let mut record = RoomRecord::new(self.room.clone(), self.life, self.created_at, TopologyChoice::Auto);
+        record.capacity = self.capacity.and_then(|capacity| usize::try_from(capacity).ok());
+        record.empty_timeout_seconds = Some(self.empty_timeout_seconds.into());
+        record.ends_at = self.has_time.then(|| self.ends_at());
+        record.meeting = Some(MeetingTerms { starts_at: self.has_time.then_some(self.starts_at) });
+        record.settings.lobby = self.lobby;
+        record.settings.password = self.password;
+        Ok(record)
+    }
+
+    /// Changes what a request asks for, while it is not over.
+    pub fn change(
+        &mut self,
+        change: &Change,
+        key: &ServerKey,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refusal> {
+        if self.is_over() {
+            return Err(Refusal::new(Code::InvalidState, "the meeting is over and cannot be changed"));
+        }
+        let before = self.clone();
+        change.apply(self, now)?;
+        if let Some(password) = &change.password {
+            self.set_password(key, password.as_deref());
+        }
+        if self.first_starts_at != before.first_starts_at || self.recurrence != before.recurrence {
+            self.starts_at = self.first_starts_at;
+            self.catch_up(now);
+        }
+        if *self == before {
+            return Ok(Vec::new());
+        }
+        let calendar = |meeting: &Self| {
+            let Self { title, time_zone, first_starts_at, duration_minutes, recurrence, .. } = meeting;
+            (title.clone(), time_zone.clone(), *first_starts_at, *duration_minutes, recurrence.clone())
+        };
+        if calendar(self) != calendar(&before) || self.attendees != before.attendees {
+            self.sequence += 1;
+        }
+        Ok(vec![Event::Changed])
+    }
+
+    /// Ends the present occurrence.
+    pub fn end(&mut self, reason: EndReason, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+        if self.is_over() {
+            return Err(Refusal::new(Code::InvalidState, "the meeting is over already"));
+        }
+        self.status = if reason == EndReason::Expired { Status::Expired } else { Status::Ended };
+        self.ended_at = Some(now);
+        if let Some(next) = self.occurrence_after(self.starts_at.max(now)) {
+            (self.starts_at, self.status) = (next, Status::Planned);
+        }
+        Ok(vec![Event::Ended { reason }])
+    }
+
+    /// Calls the whole of it off; nothing when it is over already.
+    pub fn cancel(&mut self) -> Vec<Event> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        self.status = Status::Cancelled;
+        self.sequence += 1;
+        vec![Event::Cancelled]
+    }
+
+    /// What happened in its room.
+    pub fn happened(&mut self, what: &RoomHappening, at: Timestamp) -> Vec<Event> {
+        match what {
+            RoomHappening::Joined { peer, name, .. } => {
+                let joined = Event::PeerJoined { peer: peer.to_string(), name: name.to_string() };
+                let is_history = self.ended_at.is_some_and(|ended_at| at <= ended_at);
+                if self.status == Status::Planned && !is_history {
+                    self.status = Status::Live;
+                    return vec![Event::Started, joined];
+                }
+                vec![joined]
+            }
+            RoomHappening::Left { peer, name, .. } => {
+                vec![Event::PeerLeft { peer: peer.to_string(), name: name.to_string() }]
+            }
+            // An occurrence that was ended from outside has given way to the next one before its room says so.
+            RoomHappening::Ended { reason: EndReason::HostEnded }
+                if self.status == Status::Live || self.ended_at.is_none() =>
+            {
+                self.end(EndReason::HostEnded, at).unwrap_or_default()
+            }
+            RoomHappening::Ended { reason: EndReason::HostEnded } => Vec::new(),
+            RoomHappening::Ended { reason: EndReason::Expired | EndReason::Empty } => self.abandoned(at),
+            RoomHappening::Ended { reason: EndReason::Drained } | RoomHappening::Recording { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// Its room is no longer there, and nobody has ended it.
+    pub fn abandoned(&mut self, at: Timestamp) -> Vec<Event> {
+        // Who looks in before the beginning, and who waits in the lobby in vain, doesn't use it up.
+        let patience = Duration::from_secs(self.empty_timeout_seconds.into());
+        match self.status {
+            Status::Live if self.starts_at + patience <= at => {
+                self.end(EndReason::Expired, at).unwrap_or_default()
+            }
+            Status::Live => {
+                self.status = Status::Planned;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// When something becomes due by itself, if ever.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        if self.status != Status::Planned {
+            return None;
+        }
+        let forgotten = self.ends_at() + UNVISITED;
+        Some(self.occurrence_after(self.starts_at).map_or(forgotten, |next| next.min(forgotten)))
+    }
+
+    /// Does what is due: an occurrence that nobody came to gives way to the next one, or the meeting expires.
+    pub fn handle_due(&mut self, now: Timestamp) -> Vec<Event> {
+        if self.due_at().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        self.catch_up(now);
+        if self.due_at().is_some_and(|due| due <= now) {
+            return self.end(EndReason::Expired, now).unwrap_or_default();
+        }
+        Vec::new()
+    }
+
+    /// Makes the latest occurrence that has begun the present one; the first one stays if none has.
+    fn catch_up(&mut self, now: Timestamp) {
+        while let Some(next) = self.occurrence_after(self.starts_at).filter(|next| *next <= now) {
+            self.starts_at = next;
+        }
+        if self.ends_at() <= now
+            && let Some(next) = self.occurrence_after(self.starts_at)
+        {
+            self.starts_at = next;
+        }
+    }
+
+    fn occurrence_after(&self, after: Timestamp) -> Option<Timestamp> {
+        let rule = self.recurrence.as_ref()?;
+        let first = in_calendar(self.first_starts_at)?;
+        let zone = self.zone();
+        let later = rule.occurrences(first, &zone).filter_map(|at| at.as_millisecond().try_into().ok());
+        let mut later = later.map(Timestamp::from_millis);
+        later.find(|at| *at > after)
+    }
+}
+
+/// A time as the calendar's arithmetic has it.
+pub(crate) fn in_calendar(at: Timestamp) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_millisecond(i64::try_from(at.as_millis()).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests;

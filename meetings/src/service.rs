@@ -1,0 +1,346 @@
+//! The meetings of a server: what the HTTP interface, the rooms and the clock do to them.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use signaling_core::meeting::{Happening, MeetingCode, RoomHappening};
+use signaling_core::message::EndReason;
+use signaling_core::room::RoomRecord;
+use signaling_core::{
+    ApiKeys, Code, Entropy, MeetingDirectory, MeetingId, Refusal, RoomId, RoomObserver, Scope, ServerKey,
+    Timestamp, TokenBucket, WallClock,
+};
+use tokio::sync::{Notify, mpsc};
+
+use crate::keys::{is_key, sha256_hex};
+use crate::meeting::{Event, Meeting};
+use crate::store::{KeyRecord, Store, StoreError};
+use crate::webhook;
+
+/// Happenings that wait for the database. A room never waits: what comes on top is made up for by looking.
+const WAITING: usize = 16_384;
+/// How often it is looked whether something is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long an unreachable database is left alone.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long a reply is given again.
+const REPLIES: Duration = Duration::from_hours(24);
+
+/// What meetings ask of the rooms.
+#[async_trait]
+pub trait Rooms: Send + Sync {
+    /// Ends a room, if it is there.
+    async fn end(&self, room: RoomId, reason: EndReason);
+    /// Tells a room, if it is there, that its meeting has been changed.
+    async fn arrange(&self, record: RoomRecord);
+    /// Whether it is there; `None` when nobody can say.
+    async fn is_there(&self, room: RoomId) -> Option<bool>;
+}
+
+/// What the meetings of a server are made of.
+pub struct Config {
+    /// The key behind host tokens and room ids: the signaling's own.
+    pub key: ServerKey,
+    /// Where they are kept.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn WallClock>,
+    /// Randomness.
+    pub entropy: Box<dyn Entropy + Sync>,
+    /// Under which URL the server is known outside, without a slash at its end; else that of each request.
+    pub public_url: Option<String>,
+    /// Whether somebody without a key may make meetings.
+    pub anonymous: bool,
+    /// Whether webhooks may go to addresses that are not public, and be redirected.
+    pub private_webhooks: bool,
+}
+
+/// The meetings of a server. Cheap to clone.
+#[derive(Clone)]
+pub struct Meetings {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) key: ServerKey,
+    pub(crate) store: Store,
+    clock: Arc<dyn WallClock>,
+    entropy: Mutex<Box<dyn Entropy + Sync>>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) anonymous: bool,
+    pub(crate) private_webhooks: bool,
+    rooms: OnceLock<Arc<dyn Rooms>>,
+    happenings: mpsc::Sender<Happening>,
+    waiting: Mutex<Option<mpsc::Receiver<Happening>>>,
+    /// Rooms that are over, which the database does not know yet.
+    over: Mutex<HashSet<RoomId>>,
+    buckets: Mutex<HashMap<Payer, TokenBucket>>,
+    /// Something is in the outbox.
+    pub(crate) outbox: Notify,
+}
+
+/// Whom a request is counted against.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Payer {
+    /// Somebody without a key: an address, IPv6 by its /64.
+    Address(IpAddr),
+    /// The same, where it makes meetings.
+    Maker(IpAddr),
+    /// A key, by its id.
+    Key(String),
+}
+
+impl Meetings {
+    /// Meetings that nobody uses yet. Nothing is started, and nothing connected to.
+    pub fn new(config: Config) -> Self {
+        let (happenings, waiting) = mpsc::channel(WAITING);
+        let inner = Inner {
+            key: config.key,
+            store: config.store,
+            clock: config.clock,
+            entropy: Mutex::new(config.entropy),
+            public_url: config.public_url,
+            anonymous: config.anonymous,
+            private_webhooks: config.private_webhooks,
+            rooms: OnceLock::new(),
+            happenings,
+            waiting: Mutex::new(Some(waiting)),
+            over: Mutex::default(),
+            buckets: Mutex::default(),
+            outbox: Notify::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Begins to follow the rooms and the clock, on the current runtime. Called once, when there are rooms.
+    pub fn start(&self, rooms: Arc<dyn Rooms>) {
+        let waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.inner.rooms.set(rooms).is_err() {
+            return;
+        }
+        if let Some(waiting) = waiting {
+            tokio::spawn(self.clone().follow(waiting));
+        }
+        tokio::spawn(self.clone().look());
+    }
+
+    /// What tells these meetings what happens in their rooms.
+    pub fn observer(&self) -> Box<dyn RoomObserver> {
+        Box::new(Follower { inner: Arc::clone(&self.inner) })
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn with_entropy<T>(&self, take: impl FnOnce(&mut dyn Entropy) -> T) -> T {
+        let mut entropy = self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&mut **entropy)
+    }
+
+    pub(crate) fn rooms(&self) -> Option<&Arc<dyn Rooms>> {
+        self.inner.rooms.get()
+    }
+
+    /// Counts a request: `burst` at once, then one `every` so often.
+    pub(crate) fn count(&self, payer: Payer, burst: u32, every: Duration) -> Result<(), Refusal> {
+        /// Payers that are remembered before those are forgotten who have paid back.
+        const REMEMBERED: usize = 10_000;
+        let now = self.now();
+        let payer = match payer {
+            Payer::Address(ip) => Payer::Address(prefix(ip)),
+            Payer::Maker(ip) => Payer::Maker(prefix(ip)),
+            key @ Payer::Key(_) => key,
+        };
+        let mut buckets = self.inner.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= REMEMBERED && !buckets.contains_key(&payer) {
+            buckets.retain(|_, bucket| !bucket.is_full_slow(now, burst, every));
+        }
+        let bucket = buckets.entry(payer).or_insert_with(|| TokenBucket::full(now, burst));
+        bucket.take_slow(now, burst, every).map_err(|wait_ms| {
+            let mut refusal = Refusal::rate_limited(wait_ms);
+            "too many requests; wait a little".clone_into(&mut refusal.message);
+            refusal
+        })
+    }
+
+    /// Changes a meeting, tells its webhooks what came of it, and gives it as it is then.
+    pub(crate) async fn update<T>(
+        &self,
+        id: MeetingId,
+        change: impl FnOnce(&mut Meeting, Timestamp) -> Result<(T, Vec<Event>), StoreError>,
+    ) -> Result<Option<(Meeting, T)>, StoreError> {
+        let now = self.now();
+        let changed = self
+            .inner
+            .store
+            .patiently(self.inner.store.update(id, now, |meeting| {
+                let (result, events) = change(meeting, now)?;
+                let messages = self.with_entropy(|entropy| webhook::messages(meeting, &events, now, entropy));
+                Ok((result, messages))
+            }))
+            .await?;
+        self.inner.outbox.notify_one();
+        Ok(changed)
+    }
+
+    /// Carries out what happened in rooms, one after the other, each when the database takes it.
+    async fn follow(self, mut waiting: mpsc::Receiver<Happening>) {
+        while let Some(happening) = waiting.recv().await {
+            while let Err(error) = self.note(&happening).await {
+                if !matches!(error, StoreError::Unreachable(_)) {
+                    tracing::error!(
+                        error = crate::store::explain(&error),
+                        "what happened in a room is not kept"
+                    );
+                    break;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            if matches!(happening.what, RoomHappening::Ended { .. }) {
+                self.over().remove(&happening.room);
+            }
+        }
+    }
+
+    async fn note(&self, happening: &Happening) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        let Some(meeting) = store.patiently(store.by_room(&happening.room)).await? else { return Ok(()) };
+        self.update(meeting.id, |meeting, _| Ok(((), meeting.happened(&happening.what, happening.at))))
+            .await
+            .map(drop)
+    }
+
+    fn over(&self) -> std::sync::MutexGuard<'_, HashSet<RoomId>> {
+        self.inner.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what is due by itself, and looks whether rooms have ended without anybody saying so: a process that was
+    /// killed, a queue that was full.
+    async fn look(self) {
+        let mut missed = 0_u32;
+        loop {
+            // The first look comes at once: it finds what a former process has left behind.
+            let looked = self.look_once(missed.is_multiple_of(30)).await;
+            match looked {
+                Ok(()) => missed = missed.wrapping_add(1),
+                Err(error) => {
+                    tracing::debug!(error = crate::store::explain(&error), "cannot look what is due")
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn look_once(&self, thoroughly: bool) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        for id in store.patiently(store.due(self.now(), 100)).await? {
+            self.update(id, |meeting, now| Ok(((), meeting.handle_due(now)))).await?;
+        }
+        if !thoroughly {
+            return Ok(());
+        }
+        if let Some(rooms) = self.rooms() {
+            for (id, room) in store.patiently(store.live()).await? {
+                if rooms.is_there(room.clone()).await == Some(false) {
+                    self.update(id, |meeting, now| Ok(((), meeting.abandoned(now)))).await?;
+                    self.over().remove(&room);
+                }
+            }
+        }
+        let now = self.now().as_millis();
+        let ago = |span: Duration| {
+            Timestamp::from_millis(now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+        };
+        store.forget_replies(ago(REPLIES)).await?;
+        store.forget_deliveries(ago(webhook::KEPT)).await
+    }
+
+    /// The room of a meeting as it is to be opened.
+    fn opened(&self, meeting: Option<Meeting>) -> Result<Option<RoomRecord>, Refusal> {
+        let Some(mut meeting) = meeting else { return Ok(None) };
+        if self.over().contains(&meeting.room) {
+            return Err(Refusal::new(Code::RoomEnded, "the meeting has ended"));
+        }
+        meeting.handle_due(self.now());
+        meeting.room_record().map(Some)
+    }
+
+    /// A key that is good for the scope.
+    pub(crate) async fn key(&self, bearer: &str, scope: Scope) -> Result<KeyRecord, Refusal> {
+        let unknown = || Refusal::new(Code::Unauthorized, "the API key is unknown, or was revoked");
+        if !is_key(bearer) {
+            return Err(Refusal::new(Code::Unauthorized, "an API key begins with `vsk_`"));
+        }
+        let store = &self.inner.store;
+        let key = store.patiently(store.key(&sha256_hex(bearer.as_bytes()))).await?;
+        let key = key.filter(|key| key.revoked_at.is_none()).ok_or_else(unknown)?;
+        self.count(Payer::Key(key.id.clone()), 1_000, Duration::from_millis(10))?;
+        if key.scopes.iter().any(|held| held.includes(scope)) {
+            Ok(key)
+        } else {
+            Err(Refusal::new(Code::Forbidden, format!("the API key has not the scope `{}`", scope.as_str())))
+        }
+    }
+}
+
+#[async_trait]
+impl MeetingDirectory for Meetings {
+    async fn by_code(&self, code: MeetingCode) -> Result<Option<RoomRecord>, Refusal> {
+        let store = &self.inner.store;
+        let meeting = store.patiently(store.by_code(code)).await?;
+        self.opened(meeting)
+    }
+
+    async fn by_room(&self, room: &RoomId) -> Result<Option<RoomRecord>, Refusal> {
+        let store = &self.inner.store;
+        let meeting = store.patiently(store.by_room(room)).await?;
+        self.opened(meeting)
+    }
+}
+
+#[async_trait]
+impl ApiKeys for Meetings {
+    fn is_key(&self, bearer: &str) -> bool {
+        is_key(bearer)
+    }
+
+    async fn check(&self, bearer: &str, scope: Scope) -> Result<(), Refusal> {
+        self.key(bearer, scope).await.map(drop)
+    }
+}
+
+struct Follower {
+    inner: Arc<Inner>,
+}
+
+impl RoomObserver for Follower {
+    fn happened(&mut self, happening: Happening) {
+        if matches!(happening.what, RoomHappening::Ended { .. }) {
+            self.inner.over.lock().unwrap_or_else(PoisonError::into_inner).insert(happening.room.clone());
+        }
+        if let Err(error) = self.inner.happenings.try_send(happening) {
+            let room = match &error {
+                mpsc::error::TrySendError::Full(happening) | mpsc::error::TrySendError::Closed(happening) => {
+                    &happening.room
+                }
+            };
+            tracing::warn!(%room, "what happened in a meeting is not noted: the database is behind");
+        }
+    }
+}
+
+fn prefix(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}

@@ -1,0 +1,150 @@
+//! The outbox: what is to be told to receivers of webhooks, until it has been.
+
+use signaling_core::Timestamp;
+use sqlx::Row as _;
+
+use super::{Store, StoreError, int, on_pool, uint};
+
+/// One message to one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its id, the same for every attempt.
+    pub id: String,
+    /// To whom.
+    pub endpoint: String,
+    /// About which meeting: what is about one meeting comes in order.
+    pub meeting: String,
+    /// What kind of event.
+    pub kind: String,
+    /// The body as it was signed and is sent.
+    pub body: String,
+    /// When it came about.
+    pub created_at: Timestamp,
+    /// How often it has been tried.
+    pub attempts: u32,
+    /// When it is tried next, if it is.
+    pub due_at: Option<Timestamp>,
+    /// When it was taken.
+    pub delivered_at: Option<Timestamp>,
+    /// What was answered last.
+    pub last_status: Option<u16>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was answered, if anything was.
+    pub status: Option<u16>,
+    /// What went wrong, if something did.
+    pub error: Option<String>,
+    /// When to try again; `None` when it was taken or is given up.
+    pub retry_at: Option<Timestamp>,
+    /// Whether it was taken.
+    pub delivered: bool,
+}
+
+macro_rules! delivery_of {
+    ($row:expr) => {{
+        let row = $row;
+        let time = |at: Option<i64>| at.map(|at| Timestamp::from_millis(uint(at)));
+        Delivery {
+            id: row.get(0),
+            endpoint: row.get(1),
+            meeting: row.get(2),
+            kind: row.get(3),
+            body: row.get(4),
+            created_at: Timestamp::from_millis(uint(row.get(5))),
+            attempts: u32::try_from(row.get::<i64, _>(6)).unwrap_or(u32::MAX),
+            due_at: time(row.get(7)),
+            delivered_at: time(row.get(8)),
+            last_status: row.get::<Option<i64>, _>(9).and_then(|status| u16::try_from(status).ok()),
+            last_error: row.get(10),
+        }
+    }};
+}
+
+impl Store {
+    /// What may be sent now: of each meeting the oldest message that waits, if it is due.
+    pub(crate) async fn sendable(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let rows = sqlx::query(
+                "SELECT id, endpoint, meeting, kind, body, created_at, attempts, due_at, delivered_at, last_status, \
+                 last_error FROM deliveries AS one WHERE due_at <= $1 AND NOT EXISTS \
+                 (SELECT 1 FROM deliveries AS older WHERE older.meeting = one.meeting AND older.due_at IS NOT NULL \
+                 AND older.position < one.position) ORDER BY due_at LIMIT $2",
+            )
+            .bind(int(now.as_millis()))
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?;
+            Ok(rows.into_iter().map(|row| delivery_of!(row)).collect())
+        })
+    }
+
+    /// Notes what came of an attempt.
+    pub(crate) async fn note(&self, id: &str, outcome: &Outcome, now: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query(
+                "UPDATE deliveries SET attempts = attempts + 1, due_at = $2, delivered_at = $3, last_status = $4, \
+                 last_error = $5 WHERE id = $1",
+            )
+            .bind(id)
+            .bind(outcome.retry_at.map(|at| int(at.as_millis())))
+            .bind(outcome.delivered.then(|| int(now.as_millis())))
+            .bind(outcome.status.map(i64::from))
+            .bind(&outcome.error)
+            .execute(pool)
+            .await
+            .map(drop)?
+        });
+        Ok(())
+    }
+
+    /// The newest messages about a meeting, the newest first.
+    pub async fn deliveries(&self, meeting: &str, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let rows = sqlx::query(
+                "SELECT id, endpoint, meeting, kind, body, created_at, attempts, due_at, delivered_at, last_status, \
+                 last_error FROM deliveries WHERE meeting = $1 ORDER BY position DESC LIMIT $2",
+            )
+            .bind(meeting)
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?;
+            Ok(rows.into_iter().map(|row| delivery_of!(row)).collect())
+        })
+    }
+
+    /// Sends a message about a meeting once more; whether there is such a one.
+    pub async fn replay(&self, meeting: &str, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let done =
+                sqlx::query("UPDATE deliveries SET due_at = $3, attempts = 0 WHERE meeting = $1 AND id = $2")
+                    .bind(meeting)
+                    .bind(id)
+                    .bind(int(now.as_millis()))
+                    .execute(pool)
+                    .await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// Forgets messages that were dealt with and are older.
+    pub(crate) async fn forget_deliveries(&self, before: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query("DELETE FROM deliveries WHERE due_at IS NULL AND created_at < $1")
+                .bind(int(before.as_millis()))
+                .execute(pool)
+                .await
+                .map(drop)?
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Where webhooks go, and what they are signed with.
+
+use signaling_core::Timestamp;
+use sqlx::Row as _;
+
+use super::{Store, StoreError, int, on_pool, uint};
+
+/// A receiver of webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub owner: String,
+    /// Where it is.
+    pub url: String,
+    /// The secret of its signatures, `whsec_` and base64.
+    pub secret: String,
+    /// The secret of before, and until when it signs as well.
+    pub previous: Option<(String, Timestamp)>,
+    /// Since when it wants nothing any more.
+    pub disabled_at: Option<Timestamp>,
+}
+
+macro_rules! endpoint_of {
+    ($row:expr) => {{
+        let row = $row;
+        let previous: Option<String> = row.get(4);
+        let until: Option<i64> = row.get(5);
+        Endpoint {
+            id: row.get(0),
+            owner: row.get(1),
+            url: row.get(2),
+            secret: row.get(3),
+            previous: previous.zip(until.map(|at| Timestamp::from_millis(uint(at)))),
+            disabled_at: row.get::<Option<i64>, _>(6).map(|at| Timestamp::from_millis(uint(at))),
+        }
+    }};
+}
+
+impl Store {
+    /// The endpoint of this owner and URL: the one that is there, or else `new`. One that was switched off is on again.
+    pub(crate) async fn endpoint_for(&self, new: &Endpoint, now: Timestamp) -> Result<Endpoint, StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let row = sqlx::query(
+                "INSERT INTO endpoints (id, owner, url, secret, created_at) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (owner, url) DO UPDATE SET disabled_at = NULL \
+                 RETURNING id, owner, url, secret, previous_secret, previous_until, disabled_at",
+            )
+            .bind(&new.id)
+            .bind(&new.owner)
+            .bind(&new.url)
+            .bind(&new.secret)
+            .bind(int(now.as_millis()))
+            .fetch_one(pool)
+            .await?;
+            Ok(endpoint_of!(row))
+        })
+    }
+
+    /// The endpoint of this id.
+    pub async fn endpoint(&self, id: &str) -> Result<Option<Endpoint>, StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let row = sqlx::query(
+                "SELECT id, owner, url, secret, previous_secret, previous_until, disabled_at FROM endpoints \
+                 WHERE id = $1",
+            )
+            .bind(id)
+            .fetch_optional(pool)
+            .await?;
+            Ok(row.map(|row| endpoint_of!(row)))
+        })
+    }
+
+    /// Gives an endpoint a new secret; the present one signs as well until `until`.
+    pub async fn rotate_secret(&self, id: &str, secret: &str, until: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query(
+                "UPDATE endpoints SET previous_secret = secret, previous_until = $3, secret = $2 WHERE id = $1",
+            )
+            .bind(id)
+            .bind(secret)
+            .bind(int(until.as_millis()))
+            .execute(pool)
+            .await
+            .map(drop)?
+        });
+        Ok(())
+    }
+
+    /// Sends an endpoint nothing any more; what waits for it is given up.
+    pub(crate) async fn disable_endpoint(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let mut tx = pool.begin_with(begin).await?;
+            sqlx::query("UPDATE endpoints SET disabled_at = $2 WHERE id = $1")
+                .bind(id)
+                .bind(int(now.as_millis()))
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("UPDATE deliveries SET due_at = NULL WHERE endpoint = $1 AND due_at IS NOT NULL")
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+        });
+        Ok(())
+    }
+}

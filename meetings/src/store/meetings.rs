@@ -1,0 +1,218 @@
+//! Meetings in the database, and what is to be told of them.
+
+use signaling_core::meeting::MeetingCode;
+use signaling_core::{MeetingId, RoomId, Timestamp};
+use sqlx::Row as _;
+
+use super::replies::{Reply, Request, former_reply};
+use super::{Store, StoreError, int, on_pool};
+use crate::meeting::{Meeting, Status};
+use crate::webhook::Message;
+
+/// Some meetings of many.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// In the order of their making.
+    pub meetings: Vec<Meeting>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<MeetingId>,
+}
+
+/// Writes messages into the outbox, within a transaction.
+macro_rules! enqueue {
+    ($tx:expr, $messages:expr) => {
+        for message in $messages {
+            sqlx::query(
+                "INSERT INTO deliveries (id, endpoint, meeting, kind, body, created_at, attempts, due_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, 0, $6)",
+            )
+            .bind(&message.id)
+            .bind(&message.endpoint)
+            .bind(&message.meeting)
+            .bind(message.kind)
+            .bind(&message.body)
+            .bind(int(message.at.as_millis()))
+            .execute(&mut *$tx)
+            .await?;
+        }
+    };
+}
+
+impl Store {
+    /// Keeps a new meeting and the messages about it. With an idempotency key also the reply, to be given again; if the key
+    /// was used before, nothing is kept, and the former reply is the result.
+    pub(crate) async fn create(
+        &self,
+        meeting: &Meeting,
+        messages: &[Message],
+        request: Option<&Request>,
+        reply: &Reply,
+    ) -> Result<Option<Reply>, StoreError> {
+        let document = serde_json::to_string(meeting)?;
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let mut tx = pool.begin_with(begin).await?;
+            if let Some(request) = request {
+                let kept = sqlx::query(
+                    "INSERT INTO replies (owner, idempotency_key, request, body, etag, created_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (owner, idempotency_key) DO NOTHING",
+                )
+                .bind(&request.owner)
+                .bind(&request.key)
+                .bind(&request.digest)
+                .bind(&reply.body)
+                .bind(&reply.etag)
+                .bind(int(meeting.created_at.as_millis()))
+                .execute(&mut *tx)
+                .await?;
+                if kept.rows_affected() == 0 {
+                    tx.rollback().await?;
+                    return former_reply(&turn, request).await.map(Some);
+                }
+            }
+            sqlx::query(
+                "INSERT INTO meetings (id, owner, code, room, live, due_at, created_at, version, document) \
+                 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8)",
+            )
+            .bind(meeting.id.as_str())
+            .bind(meeting.owner.as_deref())
+            .bind(meeting.code.0.to_string())
+            .bind(meeting.room.as_str())
+            .bind(meeting.due_at().map(|at| int(at.as_millis())))
+            .bind(int(meeting.created_at.as_millis()))
+            .bind(int(meeting.version))
+            .bind(&document)
+            .execute(&mut *tx)
+            .await?;
+            enqueue!(tx, messages);
+            tx.commit().await?;
+        });
+        Ok(None)
+    }
+
+    /// The meeting of this id.
+    pub async fn meeting(&self, id: MeetingId) -> Result<Option<Meeting>, StoreError> {
+        self.one("SELECT document FROM meetings WHERE id = $1", id.as_str()).await
+    }
+
+    /// The meeting of this code.
+    pub async fn by_code(&self, code: MeetingCode) -> Result<Option<Meeting>, StoreError> {
+        self.one("SELECT document FROM meetings WHERE code = $1", &code.to_string()).await
+    }
+
+    /// The meeting of this room.
+    pub async fn by_room(&self, room: &RoomId) -> Result<Option<Meeting>, StoreError> {
+        self.one("SELECT document FROM meetings WHERE room = $1", room.as_str()).await
+    }
+
+    async fn one(&self, query: &'static str, value: &str) -> Result<Option<Meeting>, StoreError> {
+        let turn = self.turn().await?;
+        let document: Option<String> = on_pool!(turn, |pool, begin| {
+            sqlx::query_scalar(query).bind(value).fetch_optional(pool).await?
+        });
+        document.map(|document| serde_json::from_str(&document).map_err(StoreError::from)).transpose()
+    }
+
+    /// A page of the meetings that `owner` has made, or of all.
+    pub async fn page(
+        &self,
+        owner: Option<&str>,
+        after: Option<MeetingId>,
+        limit: u32,
+    ) -> Result<Page, StoreError> {
+        let last = match after {
+            Some(id) => match self.meeting(id).await? {
+                Some(meeting) => (int(meeting.created_at.as_millis()), meeting.id.to_string()),
+                None => return Ok(Page::default()),
+            },
+            None => (-1, String::new()),
+        };
+        let query = match owner {
+            Some(_) => {
+                "SELECT document FROM meetings WHERE (created_at, id) > ($1, $2) AND owner = $4 \
+                 ORDER BY created_at, id LIMIT $3"
+            }
+            None => {
+                "SELECT document FROM meetings WHERE (created_at, id) > ($1, $2) \
+                 ORDER BY created_at, id LIMIT $3"
+            }
+        };
+        let turn = self.turn().await?;
+        let documents: Vec<String> = on_pool!(turn, |pool, begin| {
+            let asked = sqlx::query_scalar(query).bind(last.0).bind(last.1).bind(i64::from(limit) + 1);
+            match owner {
+                Some(owner) => asked.bind(owner).fetch_all(pool).await?,
+                None => asked.fetch_all(pool).await?,
+            }
+        });
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = documents.len() > limit;
+        let read = |document: &String| serde_json::from_str::<Meeting>(document);
+        let meetings: Vec<Meeting> = documents.iter().take(limit).map(read).collect::<Result<_, _>>()?;
+        let next = meetings.last().filter(|_| has_more).map(|meeting| meeting.id);
+        Ok(Page { meetings, next })
+    }
+
+    /// Changes a meeting as `change` says, and keeps the messages that it gives; `None` when there is none of this id.
+    /// A change that alters nothing leaves the version as it is.
+    pub(crate) async fn update<T>(
+        &self,
+        id: MeetingId,
+        now: Timestamp,
+        change: impl FnOnce(&mut Meeting) -> Result<(T, Vec<Message>), StoreError>,
+    ) -> Result<Option<(Meeting, T)>, StoreError> {
+        let query = if self.locks_rows() {
+            "SELECT document FROM meetings WHERE id = $1 FOR UPDATE"
+        } else {
+            "SELECT document FROM meetings WHERE id = $1"
+        };
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let mut tx = pool.begin_with(begin).await?;
+            let document: Option<String> =
+                sqlx::query_scalar(query).bind(id.as_str()).fetch_optional(&mut *tx).await?;
+            let Some(document) = document else { return Ok(None) };
+            let before: Meeting = serde_json::from_str(&document)?;
+            let mut meeting = before.clone();
+            let (result, messages) = change(&mut meeting)?;
+            if meeting != before {
+                meeting.version += 1;
+                meeting.updated_at = now;
+                sqlx::query(
+                    "UPDATE meetings SET live = $2, due_at = $3, version = $4, document = $5 WHERE id = $1",
+                )
+                .bind(id.as_str())
+                .bind(i64::from(meeting.status == Status::Live))
+                .bind(meeting.due_at().map(|at| int(at.as_millis())))
+                .bind(int(meeting.version))
+                .bind(serde_json::to_string(&meeting)?)
+                .execute(&mut *tx)
+                .await?;
+            }
+            enqueue!(tx, &messages);
+            tx.commit().await?;
+            Ok(Some((meeting, result)))
+        })
+    }
+
+    /// Meetings of which something is due by itself.
+    pub(crate) async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<MeetingId>, StoreError> {
+        let query = "SELECT id FROM meetings WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let rows =
+                sqlx::query(query).bind(int(now.as_millis())).bind(i64::from(limit)).fetch_all(pool).await?;
+            Ok(rows.iter().filter_map(|row| row.get::<String, _>(0).parse().ok()).collect())
+        })
+    }
+
+    /// Meetings in which somebody is, as far as is known, with their rooms.
+    pub(crate) async fn live(&self) -> Result<Vec<(MeetingId, RoomId)>, StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let rows = sqlx::query("SELECT id, room FROM meetings WHERE live = 1").fetch_all(pool).await?;
+            let pair = |(id, room): (String, String)| Some((id.parse().ok()?, room.parse().ok()?));
+            Ok(rows.iter().filter_map(|row| pair((row.get(0), row.get(1)))).collect())
+        })
+    }
+}
