@@ -1,5 +1,7 @@
 //! Load generators, and comparisons with other servers in one run.
 
+mod process;
+mod sfu;
 mod turn;
 
 use clap::{Parser, Subcommand};
@@ -15,10 +17,13 @@ struct Arguments {
 enum What {
     /// The relay: ours, coturn and a bare loop, on the same packets.
     Turn(turn::Arguments),
+    /// The media server: ours, Janus, and sealing and sending alone, for the same media.
+    Sfu(sfu::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Turn(arguments) => turn::run(&arguments),
+        What::Sfu(arguments) => sfu::run(&arguments),
     }
 }

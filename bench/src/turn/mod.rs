@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::process;
+
 use load::{Direction, Load};
 use report::{Figures, Paced, Report, Row};
 use server::{Kind, Running};
@@ -69,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Role::Floor) => return floor::serve(),
         None => {}
     }
-    server::pin_and_raise_limits(LOAD_CPU)?;
+    process::pin_and_raise_limits(LOAD_CPU)?;
     let mut report = Report::default();
     for &allocations in &arguments.allocations {
         for &kind in &arguments.servers {
@@ -82,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let text = report.to_markdown();
-    report::print(&text, arguments.output.as_deref())
+    process::print(&text, arguments.output.as_deref())
 }
 
 fn measure(

@@ -1,8 +1,6 @@
 //! Figures and tables.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use super::load::Direction;
@@ -182,15 +180,4 @@ fn show(figures: Figures) -> String {
     } else {
         format!("{:.2}", figures.micros)
     }
-}
-
-/// Prints the tables, and appends them to a file.
-pub(super) fn print(text: &str, output: Option<&Path>) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    if let Some(path) = output {
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
-        writeln!(file, "{text}")?;
-    }
-    Ok(())
 }

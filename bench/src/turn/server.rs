@@ -159,22 +159,3 @@ pub(super) fn say(address: SocketAddr) -> anyhow::Result<()> {
     output.flush()?;
     Ok(())
 }
-
-/// Puts this process on processor `cpu` and lets it, and its children, open as many files as the system allows.
-pub(super) fn pin_and_raise_limits(cpu: &str) -> anyhow::Result<()> {
-    let own = std::process::id().to_string();
-    let hard = Command::new("prlimit")
-        .args(["--pid", &own, "--nofile", "--noheadings", "--output", "HARD"])
-        .output()?;
-    let hard = String::from_utf8(hard.stdout)?;
-    let limit = format!("--nofile={0}:{0}", hard.trim());
-    for (program, arguments) in
-        [("prlimit", vec!["--pid", &own, &limit]), ("taskset", vec!["-pc", cpu, &own])]
-    {
-        let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
-        if !status.with_context(|| format!("{program} is needed"))?.success() {
-            eprintln!("{program} failed: the figures will be less steady");
-        }
-    }
-    Ok(())
-}

@@ -467,6 +467,7 @@ impl Worker {
             peer.publications.retain(|other| *other != key);
         }
         self.dirty.retain(|other| *other != key);
+        self.served = super::fanout::Served::default();
         self.renegotiate.extend(subscribers);
     }
 
