@@ -1,6 +1,7 @@
 //! Load generators, and comparisons with other servers in one run.
 
 mod process;
+mod sfu;
 mod signaling;
 mod turn;
 
@@ -17,6 +18,8 @@ struct Arguments {
 enum What {
     /// The relay: ours, coturn and a bare loop, on the same packets.
     Turn(turn::Arguments),
+    /// The media server: ours, Janus, and sealing and sending alone, for the same media.
+    Sfu(sfu::Arguments),
     /// Signaling: each of our transports, the official Socket.IO server on Node, and a bare broadcast.
     Signaling(signaling::Arguments),
 }
@@ -24,6 +27,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Turn(arguments) => turn::run(&arguments),
+        What::Sfu(arguments) => sfu::run(&arguments),
         What::Signaling(arguments) => signaling::run(&arguments),
     }
 }

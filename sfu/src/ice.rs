@@ -36,7 +36,11 @@ impl Credentials {
         ufrag.push(letter(usize::from(worker) / 64));
         ufrag.push(letter(usize::from(worker)));
         ufrag.extend((2..UFRAG_LEN).map(|_| letter(rng.next_u32() as usize)));
-        let password: String = (0..PASSWORD_LEN).map(|_| letter(rng.next_u32() as usize)).collect();
+        Self::new(ufrag, (0..PASSWORD_LEN).map(|_| letter(rng.next_u32() as usize)).collect())
+    }
+
+    /// Credentials as they stand in a description.
+    pub fn new(ufrag: String, password: String) -> Self {
         let key = ShortTermCredentials::new(password.clone()).make_key();
         Self { ufrag, password, key }
     }

@@ -41,13 +41,16 @@
 //!     while let Some((_, mut datagram)) = client.poll_transmit() {
 //!         seat.handle_datagram(now, Path::to(client.address), &mut datagram);
 //!     }
-//!     seat.end_batch(now);
-//!     let egress = seat.worker.egress_mut();
-//!     for (path, datagram) in egress.iter() {
-//!         assert_eq!(path.remote, client.address);
-//!         client.handle_datagram(now, &mut datagram.to_vec());
+//!     let mut is_done = false;
+//!     while !is_done {
+//!         is_done = seat.end_batch(now);
+//!         let egress = seat.worker.egress_mut();
+//!         for (path, datagram) in egress.iter() {
+//!             assert_eq!(path.remote, client.address);
+//!             client.handle_datagram(now, &mut datagram.to_vec());
+//!         }
+//!         egress.clear();
 //!     }
-//!     egress.clear();
 //! }
 //! assert!(seat.worker.poll_timeout().is_some()); // reports, feedback, consent
 //! ```

@@ -74,20 +74,22 @@ impl Seat {
         self.hand_over.dispatch(&mut self.worker, now, path, datagram);
     }
 
-    /// Ends a batch of datagrams: hands over what is for others, and sends on what is for this one.
-    pub fn end_batch(&mut self, now: Instant) {
+    /// Ends a batch of datagrams: hands over what is for others, and sends on what is for this one. `false` when the slab
+    /// is full: see [`Worker::fan_out`].
+    #[must_use = "when the slab is full there is more to send"]
+    pub fn end_batch(&mut self, now: Instant) -> bool {
         self.hand_over.flush();
-        self.worker.fan_out(now);
+        self.worker.fan_out(now)
     }
 
     /// Takes everything that waits: what the rooms ask, what other workers hand over, and what came through relays.
+    /// [`Seat::end_batch`] afterwards.
     pub fn take_inputs(&mut self, now: Instant) {
         let Self { worker, hand_over, inlet, relayed, .. } = self;
         inlet.take(relayed);
         relayed.drain(|path, datagram| hand_over.dispatch(worker, now, path, datagram));
         self.hand_over.flush();
         self.hand_over.take(&mut self.worker, now);
-        self.worker.fan_out(now);
         while let Ok(input) = self.inputs.try_recv() {
             self.worker.handle_input(now, input);
         }

@@ -17,8 +17,8 @@ use signaling_core::room::MediaTerms;
 use signaling_core::testing::{RecordedMedia, SeededEntropy};
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MediaEvent,
-    MediaJoin, MessageCodec, NewConnection, NoIceServers, NoStore, Offer, Outbound, RequestId, RoomId, Rules,
-    Seat, ServerKey, Shard, Timestamp, TransportKind,
+    MediaJoin, MessageCodec, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound, RecordWhom,
+    RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp, TransportKind,
 };
 
 /// What one connection was told.
@@ -72,10 +72,12 @@ impl Theatre {
                 key: ServerKey::new([4; 32]),
                 sfu: true,
                 recorder: false,
+                record: RecordWhom::Nobody,
             }),
             codec: Arc::new(JsonCodec::default()),
             media: Box::new(demands.clone()),
             store: Box::new(NoStore),
+            observer: Box::new(NoObserver),
             entropy: Box::new(SeededEntropy::new(seed)),
             ice: Arc::new(NoIceServers),
             features: Arc::new([]),

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::process;
+
 use load::{Direction, Load};
 use report::{Figures, Paced, Report, Row};
 use server::{Kind, Running};

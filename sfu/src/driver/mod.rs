@@ -1,6 +1,7 @@
 //! The thread of a worker: its socket, its clock, and nothing that knows about media.
 #![allow(clippy::disallowed_methods, reason = "drivers read the clock")]
 
+mod pace;
 mod socket;
 #[allow(unsafe_code, reason = "the system calls that the standard library does not have")]
 mod sys;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use signaling_core::{MediaEvent, RoomId};
 
 use crate::server::Seat;
+use pace::Pace;
 pub use socket::MediaSocket;
 
 /// Longest wait without a look at whether to stop.
@@ -25,44 +27,64 @@ pub fn run(
     mut on_event: impl FnMut(RoomId, MediaEvent),
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
+    let mut pace = Pace::new(Instant::now());
+    // After a short wait the socket is looked at without asking whether there is something.
+    let mut has_waited = false;
     while !stop.load(Ordering::Acquire) {
         let now = Instant::now();
         seat.take_inputs(now);
         if seat.worker.poll_timeout().is_some_and(|at| at <= now) {
             seat.worker.handle_timeout(now);
         }
-        flush(&mut seat, &mut socket);
+        send(&mut seat, &mut socket, now);
         while let Some((room, event)) = seat.worker.poll_event() {
             on_event(room, event);
         }
-        let wait =
-            seat.worker.poll_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now).min(MAX_WAIT));
-        let ready = sys::wait_readable([socket.as_fd(), seat.wake_pipe.as_fd()], wait)?;
-        let [datagrams, inputs] = ready;
-        if inputs {
-            // One byte at most: see Wake.
-            seat.wake_pipe.read_exact(&mut [0])?;
-            seat.wake.reset();
+        let idle = until_timeout(&seat, now);
+        if !has_waited && !wait(&mut seat, &socket, idle)? {
+            continue;
         }
-        if datagrams {
-            receive(&mut seat, &mut socket)?;
+        let now = Instant::now();
+        let datagrams = socket.receive(|path, datagram| seat.handle_datagram(now, path, datagram))?;
+        has_waited = false;
+        if datagrams > 0 {
+            send(&mut seat, &mut socket, now);
+            let pause = pace.after_turn(now).min(until_timeout(&seat, now));
+            if !pause.is_zero() {
+                std::thread::sleep(pause);
+                has_waited = true;
+            }
         }
     }
     Ok(())
 }
 
-fn receive(seat: &mut Seat, socket: &mut MediaSocket) -> std::io::Result<()> {
-    let now = Instant::now();
-    socket.receive(|path, datagram| seat.handle_datagram(now, path, datagram))?;
-    seat.end_batch(now);
-    flush(seat, socket);
-    Ok(())
+fn until_timeout(seat: &Seat, now: Instant) -> Duration {
+    seat.worker.poll_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now).min(MAX_WAIT))
 }
 
-fn flush(seat: &mut Seat, socket: &mut MediaSocket) {
-    let egress = seat.worker.egress_mut();
-    if !egress.is_empty() {
-        socket.send(egress);
-        egress.clear();
+/// Waits for datagrams or inputs, and says whether there are datagrams.
+fn wait(seat: &mut Seat, socket: &MediaSocket, at_most: Duration) -> std::io::Result<bool> {
+    let [datagrams, inputs] = sys::wait_readable([socket.as_fd(), seat.wake_pipe.as_fd()], at_most)?;
+    if inputs {
+        // One byte at most: see Wake.
+        seat.wake_pipe.read_exact(&mut [0])?;
+        seat.wake.reset();
+    }
+    Ok(datagrams)
+}
+
+/// Sends on what came, a slab at a time.
+fn send(seat: &mut Seat, socket: &mut MediaSocket, now: Instant) {
+    loop {
+        let is_done = seat.end_batch(now);
+        let egress = seat.worker.egress_mut();
+        if !egress.is_empty() {
+            socket.send(egress);
+            egress.clear();
+        }
+        if is_done {
+            return;
+        }
     }
 }

@@ -82,6 +82,11 @@ impl MediaSocket {
         Ok(datagrams)
     }
 
+    /// Puts at most so many datagrams into one message from now on; 1 does without segmentation offload.
+    pub fn limit_runs(&mut self, datagrams: usize) {
+        self.outbound.limit_segments(datagrams);
+    }
+
     /// Sends the slab. What the system refuses is lost, as datagrams may be.
     pub fn send(&mut self, egress: &Egress) {
         if let Some(relay) = &self.relay {

@@ -257,6 +257,11 @@ impl Outbound {
         }
     }
 
+    /// Cuts runs after so many segments.
+    pub(super) fn limit_segments(&mut self, segments: usize) {
+        self.segments = segments.clamp(1, self.segments);
+    }
+
     /// Sends everything in the slab that goes through the socket.
     pub(super) fn send(&mut self, socket: BorrowedFd<'_>, egress: &Egress) {
         let runs = egress.runs(self.segments, MAX_RUN_BYTES);

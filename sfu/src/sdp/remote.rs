@@ -138,6 +138,10 @@ impl RemoteDescription {
         if text.matches("\nm=").count() > MAX_SECTIONS {
             return Err(SdpError::TooLarge);
         }
+        // A carriage return within a line would end it for some readers and not for others, and parts of it go on to them.
+        if text.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line).contains('\r')) {
+            return Err(SdpError::Malformed);
+        }
         let session =
             SessionDescription::unmarshal(&mut Cursor::new(text)).map_err(|_| SdpError::Malformed)?;
         let anywhere = |key: &str| -> Option<&str> {

@@ -8,7 +8,7 @@ mod replay;
 
 use std::collections::HashMap;
 
-use dimpl::SrtpProfile;
+pub use dimpl::SrtpProfile;
 
 use crate::wire::{put, u16_at, u32_at};
 use cipher::Cipher;

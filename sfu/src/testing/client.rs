@@ -13,7 +13,7 @@ use crate::arrivals::Arrivals;
 use crate::codec::{Codec, MediaKind};
 use crate::demux::{Protocol, classify};
 use crate::dtls::{DtlsEvent, Fingerprint, Handshake, Identity, Role};
-use crate::ice::{is_success, write_check};
+use crate::ice::{Check, Credentials, Verdict, is_success, write_check};
 use crate::receive::Receiver;
 use crate::rtcp::{Compound, NtpTime, Rtcp, SenderInfo, write_nack, write_pli, write_sender_report};
 use crate::rtp::{NewHeader, RtpHeader, write_header};
@@ -28,7 +28,6 @@ const AUDIO_LEVEL_ID: u8 = 1;
 const TRANSPORT_SEQUENCE_ID: u8 = 3;
 const MID_ID: u8 = 4;
 const TICK_MICROS: u64 = 10_000;
-const CHECK_MICROS: u64 = 500_000;
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +46,7 @@ pub struct Client {
     rng: StdRng,
     epoch: Instant,
     identity: Identity,
-    ufrag: String,
-    password: String,
+    credentials: Credentials,
     server: Option<Server>,
     handshake: Option<Handshake>,
     handshake_due: Option<u64>,
@@ -79,6 +77,13 @@ pub struct Client {
     pub asks_again: bool,
     /// Whether transport-wide feedback is sent.
     pub gives_feedback: bool,
+    /// Whether media is opened and played. A client that only counts costs its machine a fraction; it misses nothing, and
+    /// so asks for nothing again.
+    pub plays: bool,
+    /// RTP packets received, retransmissions and padding not counted.
+    pub media_packets: u64,
+    /// Time between connectivity checks.
+    pub check_interval: Duration,
     /// What the server reported of its clocks, by SSRC.
     pub sender_reports: HashMap<u32, SenderInfo>,
     /// Key pictures that the server asked for.
@@ -105,7 +110,7 @@ impl Client {
         let mut text = |len: usize| -> String {
             (0..len).map(|_| char::from(b'a' + u8::try_from(rng.next_u32() % 26).unwrap_or(0))).collect()
         };
-        let (ufrag, password) = (text(8), text(24));
+        let credentials = Credentials::new(text(8), text(24));
         let ssrcs = [rng.next_u32(), rng.next_u32(), rng.next_u32()];
         Self {
             address,
@@ -113,8 +118,7 @@ impl Client {
             rng,
             epoch: now,
             identity,
-            ufrag,
-            password,
+            credentials,
             server: None,
             handshake: None,
             handshake_due: None,
@@ -142,6 +146,9 @@ impl Client {
             retransmissions: 0,
             asks_again: true,
             gives_feedback: true,
+            plays: true,
+            media_packets: 0,
+            check_interval: Duration::from_millis(500),
             sender_reports: HashMap::new(),
             keyframe_requests: 0,
         }
@@ -174,7 +181,7 @@ impl Client {
              a=extmap:{AUDIO_LEVEL_ID} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
              a=extmap:{TRANSPORT_SEQUENCE_ID} http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
              a=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid\r\n",
-            self.ufrag, self.password, self.identity.fingerprint
+            self.credentials.ufrag, self.credentials.password, self.identity.fingerprint
         )
     }
 
@@ -196,8 +203,8 @@ impl Client {
                 section.media,
                 section.formats.join(" "),
                 section.mid,
-                self.ufrag,
-                self.password,
+                self.credentials.ufrag,
+                self.credentials.password,
                 self.identity.fingerprint
             ));
             for (extension, id) in section.extensions.iter() {
@@ -249,6 +256,11 @@ impl Client {
         Some(())
     }
 
+    /// What it is for.
+    pub fn kind(&self) -> ClientKind {
+        self.kind
+    }
+
     /// Whether media can flow.
     pub fn is_connected(&self) -> bool {
         self.keys.is_some()
@@ -283,7 +295,8 @@ impl Client {
         }
         self.next_tick = now_micros + TICK_MICROS;
         if self.next_check <= now_micros {
-            self.next_check = now_micros + CHECK_MICROS;
+            let interval = u64::try_from(self.check_interval.as_micros()).unwrap_or(u64::MAX);
+            self.next_check = now_micros.saturating_add(interval);
             self.send_check();
         }
         if self.keys.is_some() && self.kind == ClientKind::Player {
@@ -298,7 +311,7 @@ impl Client {
     fn send_check(&mut self) {
         let transaction = u128::from(self.rng.next_u64());
         let Some(server) = &self.server else { return };
-        let username = format!("{}:{}", server.ufrag, self.ufrag);
+        let username = format!("{}:{}", server.ufrag, self.credentials.ufrag);
         let mut buf = [0; 256];
         if let Some(len) = write_check(&username, &server.password, transaction, true, &mut buf) {
             self.outbox.extend(buf.get(..len).map(<[u8]>::to_vec));
@@ -317,10 +330,24 @@ impl Client {
                     self.drive(now, None);
                 }
             }
+            Some(Protocol::Stun) => self.answer_check(datagram),
             Some(Protocol::Dtls) => self.drive(now, Some(datagram)),
             Some(Protocol::Rtp) => self.on_rtp(now_micros, datagram),
             Some(Protocol::Rtcp) => self.on_rtcp(now_micros, datagram),
             _ => {}
+        }
+    }
+
+    /// A server that is not lite checks, too.
+    fn answer_check(&mut self, datagram: &[u8]) {
+        let (Some(check), Some(server)) = (Check::parse(datagram), &self.server) else { return };
+        if check.verify(&self.credentials) == Verdict::Unauthenticated {
+            return;
+        }
+        let mut buf = [0; 128];
+        let valid = Verdict::Valid { nominated: false };
+        if let Some(len) = check.respond(valid, server.address, &self.credentials, &mut buf) {
+            self.outbox.extend(buf.get(..len).map(<[u8]>::to_vec));
         }
     }
 
@@ -462,13 +489,22 @@ impl Client {
     fn on_rtp(&mut self, now_micros: u64, datagram: &mut [u8]) {
         let Some((_, opener)) = &mut self.keys else { return };
         let Some(header) = RtpHeader::parse(datagram) else { return };
-        let Ok((len, index)) = opener.open_rtp(datagram, header.len, header.ssrc) else { return };
-        let Some(packet) = datagram.get(..len) else { return };
+        let known = self.payload_types.get(&header.payload_type).copied();
         let id = self.transport_sequence_id;
-        if let Some((_, sequence)) = header.extensions(packet).find(|(at, _)| Some(*at) == id) {
-            self.arrivals.on_packet(u16_at(sequence, 0).unwrap_or(0), now_micros);
+        // Header extensions are authenticated, not encrypted: who only counts can read them.
+        let sequence = header.extensions(datagram).find(|(at, _)| Some(*at) == id);
+        let sequence = sequence.and_then(|(_, sequence)| u16_at(sequence, 0));
+        let plain = self.plays.then(|| opener.open_rtp(datagram, header.len, header.ssrc));
+        if let Some(Err(_)) = plain {
+            return;
         }
-        let Some((kind, is_rtx)) = self.payload_types.get(&header.payload_type).copied() else { return };
+        if let Some(sequence) = sequence {
+            self.arrivals.on_packet(sequence, now_micros);
+        }
+        self.media_packets += u64::from(known.is_some_and(|(_, is_rtx)| !is_rtx));
+        let Some(Ok((len, index))) = plain else { return };
+        let Some(packet) = datagram.get(..len) else { return };
+        let Some((kind, is_rtx)) = known else { return };
         let Some(mut payload) = header.payload(packet) else { return };
         if kind == MediaKind::Audio {
             *self.audio_packets.entry(header.ssrc).or_default() += 1;

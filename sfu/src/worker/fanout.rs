@@ -2,18 +2,63 @@
 
 use std::time::Instant;
 
-use super::{SubscriptionKey, Worker};
+use super::{PublicationKey, SubscriptionKey, Worker};
+use crate::codec::Codec;
+use crate::ring::StoredPacket;
+
+/// How far the fan-out of the publication at the end of the list is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Served {
+    /// Packets that all subscribers have.
+    packets: usize,
+    /// Subscribers who have the next ones, too.
+    subscriptions: usize,
+}
+
+/// The slab is sent when it holds so much: it stays in the processor's cache between sealing and sending, and the first
+/// subscriber does not wait for the last.
+const SLAB_BYTES: usize = 256 * 1024;
+/// Packets that are taken from a ring at a time, and so the longest run of one track.
+const CHUNK: usize = 32;
 
 impl Worker {
     /// Sends what came since the last call to everybody who receives it. Subscriber by subscriber, so that each one's
     /// packets stand side by side in the slab and its state is touched once.
-    pub fn fan_out(&mut self, now: Instant) {
+    ///
+    /// `false` when the slab is full before everybody was served: send what is in [`Worker::egress_mut`], clear it, and
+    /// call again, before anything else.
+    #[must_use = "when the slab is full there is more to send"]
+    pub fn fan_out(&mut self, now: Instant) -> bool {
         let now_micros = self.micros(now);
-        for key in self.dirty.drain(..) {
-            let Some(publication) = self.publications.get_mut(key) else { continue };
-            let muted = self.peers.get(publication.peer).is_some_and(|peer| peer.silences(publication.kind));
-            for subscription in &publication.subscriptions {
-                let Some(subscription) = self.subscriptions.get_mut(*subscription) else { continue };
+        while let Some(key) = self.dirty.last().copied() {
+            if !self.fan_out_one(now_micros, key) {
+                return false;
+            }
+            self.dirty.pop();
+            self.served = Served::default();
+        }
+        true
+    }
+
+    /// The same for one publication.
+    fn fan_out_one(&mut self, now_micros: u64, key: PublicationKey) -> bool {
+        let Some(publication) = self.publications.get_mut(key) else { return true };
+        let muted = self.peers.get(publication.peer).is_some_and(|peer| peer.silences(publication.kind));
+        while self.served.packets < publication.pending.len() {
+            let positions = publication.pending.get(self.served.packets..).unwrap_or_default();
+            let mut packets: [Option<(StoredPacket<'_>, Codec)>; CHUNK] = [None; CHUNK];
+            for (place, position) in packets.iter_mut().zip(positions) {
+                *place = publication
+                    .ring
+                    .packet(*position)
+                    .and_then(|packet| Some((packet, publication.codec_of(packet.info.payload_type)?)));
+            }
+            for key in publication.subscriptions.iter().skip(self.served.subscriptions) {
+                if self.egress.len() >= SLAB_BYTES {
+                    return false;
+                }
+                self.served.subscriptions += 1;
+                let Some(subscription) = self.subscriptions.get_mut(*key) else { continue };
                 if muted || !subscription.flow.is_open() {
                     subscription.rewrite.leave();
                     continue;
@@ -23,20 +68,11 @@ impl Worker {
                 else {
                     continue;
                 };
-                for position in &publication.pending {
-                    let Some(packet) = publication.ring.packet(*position) else { continue };
-                    let Some(codec) = publication
-                        .codecs
-                        .iter()
-                        .find(|written| written.payload_type == packet.info.payload_type)
-                        .map(|written| written.codec)
-                    else {
-                        continue;
-                    };
-                    let Some(rewritten) = subscription.admit(&packet, codec, now_micros) else { continue };
+                for (packet, codec) in packets.iter().flatten() {
+                    let Some(rewritten) = subscription.admit(packet, *codec, now_micros) else { continue };
                     let departure = transport.sender.departure(now_micros);
                     let len = self.egress.push(destination, |buf| {
-                        subscription.write(&packet, codec, rewritten, departure, &keys.sealer, buf)
+                        subscription.write(packet, *codec, rewritten, departure, &keys.sealer, buf)
                     });
                     if let Some(len) = len {
                         transport.sender.sent(now_micros, len);
@@ -46,17 +82,15 @@ impl Worker {
                     publication.keyframe.want();
                 }
             }
-            publication.pending.clear();
-            if let Some(due) = publication.keyframe.due_at() {
-                let (transport, at) = (publication.transport, due.max(now_micros));
-                if let Some(transport_state) = self.transports.get_mut(transport)
-                    && at < transport_state.scheduled
-                {
-                    transport_state.scheduled = at;
-                    self.timers.push(std::cmp::Reverse((at, transport)));
-                }
-            }
+            self.served.packets += CHUNK;
+            self.served.subscriptions = 0;
         }
+        publication.pending.clear();
+        let due = publication.keyframe.due_at().map(|due| (publication.transport, due.max(now_micros)));
+        if let Some((transport, due)) = due {
+            self.schedule(transport, due);
+        }
+        true
     }
 
     /// Sends the packets again that a subscriber misses, from the ring.

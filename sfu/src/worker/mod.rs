@@ -119,8 +119,8 @@ pub(crate) struct Shared {
 
 /// A state machine that takes datagrams, inputs and the time, and fills an egress slab.
 ///
-/// Call [`Worker::handle_datagram`] for each datagram of a batch, then [`Worker::fan_out`], then send what is in
-/// [`Worker::egress_mut`] and clear it; call [`Worker::handle_timeout`] when [`Worker::poll_timeout`] says so, and drain
+/// Call [`Worker::handle_datagram`] for each datagram of a batch, then [`Worker::fan_out`] until it says `true`, each time
+/// sending what is in [`Worker::egress_mut`] and clearing it; call [`Worker::handle_timeout`] when [`Worker::poll_timeout`] says so, and drain
 /// [`Worker::poll_event`].
 pub struct Worker {
     index: u16,
@@ -136,6 +136,7 @@ pub struct Worker {
     by_ufrag: FastMap<String, TransportKey>,
     /// Publications with packets to fan out.
     dirty: Vec<PublicationKey>,
+    served: fanout::Served,
     timers: BinaryHeap<Reverse<(u64, TransportKey)>>,
     /// Peers whose standing offer may have to be renewed.
     renegotiate: Vec<PeerKey>,
@@ -166,6 +167,7 @@ impl Worker {
             by_address: FastMap::default(),
             by_ufrag: FastMap::default(),
             dirty: Vec::new(),
+            served: fanout::Served::default(),
             timers: BinaryHeap::new(),
             renegotiate: Vec::new(),
             next_speakers: 0,

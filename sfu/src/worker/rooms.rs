@@ -545,6 +545,7 @@ impl Worker {
             }
         }
         self.dirty.retain(|other| *other != key);
+        self.served = super::fanout::Served::default();
         self.renegotiate.extend(subscribers);
     }
 

@@ -241,13 +241,13 @@ impl World {
             self.entrance.as_mut().unwrap_or(&mut self.seat).take_inputs(now);
         }
         if let Some(entrance) = &mut self.entrance {
-            entrance.end_batch(now);
+            assert!(entrance.end_batch(now), "a worker without rooms has nothing to send");
             self.seat.take_inputs(now);
             entrance.take_inputs(now);
             assert!(entrance.worker.egress_mut().is_empty(), "a worker without rooms sends nothing");
         }
-        if batch {
-            self.seat.end_batch(now);
+        while batch && !self.seat.end_batch(now) {
+            self.collect();
         }
         if self.seat.worker.poll_timeout().is_some_and(|at| at <= now) {
             self.seat.worker.handle_timeout(now);
@@ -285,27 +285,25 @@ impl World {
         }
     }
 
+    /// Moves what the server has to send into the network.
+    fn collect(&mut self) {
+        let micros = self.micros();
+        let egress = self.seat.worker.egress_mut();
+        for (path, datagram) in egress.iter() {
+            assert_eq!(path.carrier == Carrier::Relay, self.relayed, "back by the way it came");
+            if self.relayed {
+                assert_eq!(path.local, self.server.ip());
+            }
+            self.network.send(micros, self.server, path.remote, datagram.to_vec());
+        }
+        egress.clear();
+    }
+
     /// Moves what everybody has to say into the network, and answers the server's offers.
     pub fn settle(&mut self) {
         let micros = self.micros();
         loop {
-            let sent: Vec<_> = self
-                .seat
-                .worker
-                .egress_mut()
-                .iter()
-                .map(|(path, bytes)| {
-                    assert_eq!(path.carrier == Carrier::Relay, self.relayed, "back by the way it came");
-                    if self.relayed {
-                        assert_eq!(path.local, self.server.ip());
-                    }
-                    (path.remote, bytes.to_vec())
-                })
-                .collect();
-            self.seat.worker.egress_mut().clear();
-            for (to, datagram) in sent {
-                self.network.send(micros, self.server, to, datagram);
-            }
+            self.collect();
             let Some((room, event)) = self.seat.worker.poll_event() else { break };
             self.events.push((room.clone(), event.clone()));
             if let MediaEvent::Signal { peer, body } = &event

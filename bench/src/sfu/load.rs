@@ -1,0 +1,320 @@
+//! The load: clients with sockets of their own, who connect as browsers do and send what cameras and microphones send.
+
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use sfu::dtls::Identity;
+use sfu::testing::{Client, ClientKind};
+use stun_turn::net::{Egress, Receiver, enable_gro};
+
+use super::shape::{Member, Shape};
+use super::signaling::{Said, Signaling};
+
+/// Packets of a picture: with 30 pictures a second some 4.5 Mbit/s.
+pub(super) const PICTURE_PACKETS: u16 = 17;
+pub(super) const PICTURE: Duration = Duration::from_micros(33_333);
+pub(super) const SOUND: Duration = Duration::from_millis(20);
+/// A browser's time between checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(2_500);
+const REPORT: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_millis(2);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[allow(clippy::disallowed_methods, reason = "this is a driver")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+/// A socket that takes bursts. On every address: a server may know itself by another one than loopback's.
+pub(super) fn open_socket() -> anyhow::Result<UdpSocket> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_nonblocking(true)?;
+    socket2::SockRef::from(&socket).set_recv_buffer_size(2 << 20)?;
+    enable_gro(&socket)?;
+    Ok(socket)
+}
+
+/// One peer connection.
+struct Endpoint {
+    member: usize,
+    client: Client,
+    socket: UdpSocket,
+}
+
+/// When a publisher sends what next.
+struct Camera {
+    endpoint: usize,
+    picture: Instant,
+    sound: Instant,
+    report: Instant,
+}
+
+/// What arrived.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Arrived {
+    /// Media packets, each for each receiver.
+    pub(super) expected: u64,
+    pub(super) received: u64,
+    /// Large packets and the messages that they came in: how long the server's runs were.
+    pub(super) large: u64,
+    pub(super) runs: u64,
+    /// From sending to arrival, sorted.
+    pub(super) latencies: Vec<u64>,
+}
+
+/// All clients.
+pub(super) struct Load {
+    identity: Identity,
+    epoch: Instant,
+    members: Vec<Member>,
+    endpoints: Vec<Endpoint>,
+    cameras: Vec<Camera>,
+    receiver: Receiver,
+    egress: Egress,
+    scratch: Vec<u8>,
+    next_sweep: Instant,
+    /// Every how many receivers one plays; the others count.
+    plays_every: usize,
+    arrived: Arrived,
+}
+
+impl Load {
+    pub(super) fn new(shape: Shape) -> anyhow::Result<Self> {
+        let receivers = shape.members().iter().filter(|member| member.watches > 0).count();
+        Ok(Self {
+            identity: Identity::generate()?,
+            epoch: now(),
+            members: shape.members(),
+            endpoints: Vec::new(),
+            cameras: Vec::new(),
+            receiver: Receiver::new(),
+            egress: Egress::new(),
+            scratch: Vec::new(),
+            next_sweep: now(),
+            plays_every: receivers.div_ceil(100).max(1),
+            arrived: Arrived::default(),
+        })
+    }
+
+    /// Everybody connects; when this returns media could flow.
+    pub(super) fn connect(&mut self, signaling: &mut impl Signaling) -> anyhow::Result<()> {
+        for (at, member) in self.members.clone().into_iter().enumerate() {
+            signaling.join(at, member)?;
+        }
+        for at in 0..self.members.len() {
+            if self.members.get(at).is_some_and(|member| member.publishes) {
+                let endpoint = self.open(at, ClientKind::Publisher)?;
+                let endpoint = self.endpoints.get(endpoint).context("no endpoint")?;
+                signaling.publish(at, &with_candidate(&endpoint.client.offer(), &endpoint.socket)?)?;
+                self.settle(signaling, |load| load.is_connected(at, ClientKind::Publisher))?;
+            }
+        }
+        for at in 0..self.members.len() {
+            if self.members.get(at).is_some_and(|member| member.watches > 0) {
+                signaling.watch(at)?;
+                self.settle(signaling, |load| load.is_connected(at, ClientKind::Player))?;
+            }
+        }
+        // The last offers of a server that makes several.
+        let quiet = now() + Duration::from_millis(700);
+        self.settle(signaling, |_| now() > quiet)?;
+        let start = now();
+        let publishers =
+            self.endpoints.iter().enumerate().filter(|(_, e)| e.client.kind() == ClientKind::Publisher);
+        let count = u32::try_from(publishers.clone().count().max(1)).unwrap_or(u32::MAX);
+        // Cameras are not in step with one another.
+        self.cameras = (0..)
+            .zip(publishers)
+            .map(|(at, (endpoint, _))| Camera {
+                endpoint,
+                picture: start + PICTURE * at / count,
+                sound: start + SOUND * at / count,
+                report: start + REPORT * at / count,
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn open(&mut self, member: usize, kind: ClientKind) -> anyhow::Result<usize> {
+        let socket = open_socket()?;
+        let (address, seed) = (socket.local_addr()?, self.endpoints.len() as u64);
+        let mut client = Client::new(kind, address, self.identity.clone(), seed, self.epoch);
+        client.check_interval = Duration::from_millis(100);
+        client.plays = member.is_multiple_of(self.plays_every);
+        self.endpoints.push(Endpoint { member, client, socket });
+        Ok(self.endpoints.len() - 1)
+    }
+
+    fn is_connected(&self, member: usize, kind: ClientKind) -> bool {
+        self.endpoint(member, kind)
+            .and_then(|at| self.endpoints.get(at))
+            .is_some_and(|e| e.client.is_connected())
+    }
+
+    fn endpoint(&self, member: usize, kind: ClientKind) -> Option<usize> {
+        self.endpoints.iter().position(|e| e.member == member && e.client.kind() == kind)
+    }
+
+    /// Signaling and datagrams until something is so.
+    fn settle(&mut self, signaling: &mut impl Signaling, done: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
+        let deadline = now() + PATIENCE;
+        loop {
+            while let Some(said) = signaling.poll(Duration::ZERO)? {
+                match said {
+                    Said::Answer { member, sdp } => {
+                        let at = self.endpoint(member, ClientKind::Publisher).context("nobody offered")?;
+                        let endpoint = self.endpoints.get_mut(at).context("no endpoint")?;
+                        endpoint.client.accept_answer(now(), &sdp).context("the answer is of no use")?;
+                    }
+                    Said::Offer { member, number, sdp } => {
+                        let at = match self.endpoint(member, ClientKind::Player) {
+                            Some(at) => at,
+                            None => self.open(member, ClientKind::Player)?,
+                        };
+                        let endpoint = self.endpoints.get_mut(at).context("no endpoint")?;
+                        let answer = endpoint.client.answer(now(), &sdp).context("the offer is of no use")?;
+                        signaling.answer(member, number, &with_candidate(&answer, &endpoint.socket)?)?;
+                    }
+                }
+            }
+            self.turn();
+            if done(self) {
+                return Ok(());
+            }
+            if now() > deadline {
+                bail!("the server has not connected everybody in {PATIENCE:?}");
+            }
+        }
+    }
+
+    /// Sends for so long, with nothing but the media and its feedback; what arrives is counted after `warm_up`.
+    pub(super) fn run(
+        &mut self,
+        warm_up: Duration,
+        time: Duration,
+        mut at_begin: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Arrived> {
+        for endpoint in &mut self.endpoints {
+            endpoint.client.check_interval = CHECK_INTERVAL;
+        }
+        let begin = now() + warm_up;
+        let end = begin + time;
+        let mut is_warm = false;
+        while now() < end {
+            if !is_warm && now() >= begin {
+                is_warm = true;
+                // What was sent before has arrived before.
+                self.take(Duration::from_millis(10));
+                at_begin()?;
+                self.arrived = Arrived::default();
+                for endpoint in &mut self.endpoints {
+                    endpoint.client.media_packets = 0;
+                    endpoint.client.playback.values_mut().for_each(|p| p.latencies_micros.clear());
+                }
+            }
+            self.send_media();
+            self.turn();
+        }
+        // What is under way still counts.
+        self.take(Duration::from_millis(100));
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let players = self.endpoints.iter().filter(|endpoint| endpoint.client.kind() == ClientKind::Player);
+        for endpoint in players {
+            arrived.received += endpoint.client.media_packets;
+            for playback in endpoint.client.playback.values() {
+                arrived.latencies.extend(&playback.latencies_micros);
+            }
+        }
+        arrived.latencies.sort_unstable();
+        Ok(arrived)
+    }
+
+    /// Takes what arrives in so long.
+    fn take(&mut self, time: Duration) {
+        let end = now() + time;
+        while now() < end {
+            self.turn();
+        }
+    }
+
+    fn send_media(&mut self) {
+        let now = now();
+        for at in 0..self.cameras.len() {
+            let Some(camera) = self.cameras.get_mut(at) else { continue };
+            let Some(endpoint) = self.endpoints.get_mut(camera.endpoint) else { continue };
+            let room = self.members.get(endpoint.member).map_or(0, |member| member.room);
+            let receivers = self
+                .members
+                .iter()
+                .enumerate()
+                .filter(|(member, is)| is.room == room && is.watches > 0 && *member != endpoint.member);
+            let mut sent = 0;
+            if camera.picture <= now {
+                camera.picture += PICTURE;
+                endpoint.client.send_picture(now, PICTURE_PACKETS);
+                sent += u64::from(PICTURE_PACKETS);
+            }
+            if camera.sound <= now {
+                camera.sound += SOUND;
+                endpoint.client.send_sound(30);
+                sent += 1;
+            }
+            if camera.report <= now {
+                camera.report += REPORT;
+                endpoint.client.send_reports(now);
+            }
+            if sent > 0 {
+                self.arrived.expected += sent * receivers.count() as u64;
+                flush(&mut self.egress, endpoint);
+            }
+        }
+    }
+
+    /// Takes what has arrived, and lets everybody do what is due.
+    fn turn(&mut self) {
+        let sweep = now() >= self.next_sweep;
+        if sweep {
+            self.next_sweep = now() + SWEEP;
+        }
+        for endpoint in &mut self.endpoints {
+            // What is left is taken next time.
+            let count = self.receiver.receive(&endpoint.socket).unwrap_or(0);
+            if count > 0 {
+                let now = now();
+                for received in (0..count).filter_map(|at| self.receiver.message(at)) {
+                    if received.segment > 1_000 {
+                        self.arrived.runs += 1;
+                    }
+                    for datagram in received.datagrams() {
+                        self.arrived.large += u64::from(datagram.len() > 1_000);
+                        self.scratch.clear();
+                        self.scratch.extend_from_slice(datagram);
+                        endpoint.client.handle_datagram(now, &mut self.scratch);
+                    }
+                }
+            }
+            if sweep {
+                endpoint.client.handle_timeout(now());
+            }
+            if sweep || count > 0 {
+                flush(&mut self.egress, endpoint);
+            }
+        }
+    }
+}
+
+/// Servers that are not lite want to know where the client is.
+fn with_candidate(sdp: &str, socket: &UdpSocket) -> anyhow::Result<String> {
+    let port = socket.local_addr()?.port();
+    let line = format!("a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host\r\na=end-of-candidates\r\n");
+    Ok(sdp.replace("a=rtcp-mux\r\n", &format!("a=rtcp-mux\r\n{line}")))
+}
+
+fn flush(egress: &mut Egress, endpoint: &mut Endpoint) {
+    while let Some((server, datagram)) = endpoint.client.poll_transmit() {
+        egress.push(endpoint.socket.as_raw_fd(), server, None, [&datagram, &[], &[]]);
+    }
+    egress.flush();
+}

@@ -1,0 +1,180 @@
+//! CPU time per forwarded packet, memory per receiver, delivery and latency: this media server, Janus, and sealing and sending
+//! alone.
+//!
+//! Each server is a process pinned to one processor, the clients are on another. Clients complete ICE, DTLS and SRTP over
+//! sockets of loopback; each publisher sends 30 pictures a second of 17 packets of 1,100 bytes and 50 packets of sound. Every
+//! figure is that of the repetition with the median CPU time.
+
+mod floor;
+mod janus;
+mod load;
+mod ours;
+mod report;
+mod shape;
+mod signaling;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::process::{self, LOAD_CPU, Process, SERVER_CPU};
+use floor::Floor;
+use janus::Janus;
+use load::Load;
+use ours::Ours;
+use report::{Figures, Row};
+use shape::Shape;
+use signaling::Signaling;
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Rooms: `1:100` is one publisher and 100 viewers, `10x10` ten who see one another, `50*3x3` fifty rooms of three.
+    #[arg(long, value_delimiter = ',', default_value = "1:10,1:100,1:500,10x10,30x30,50*3x3")]
+    rooms: Vec<Shape>,
+    /// Workers of this server; each number is measured.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    workers: Vec<u16>,
+    /// Which servers; Janus is left out when it is not installed.
+    #[arg(long, value_delimiter = ',', default_value = "visavis,floor,janus")]
+    servers: Vec<Kind>,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Repetitions, of which the median counts.
+    #[arg(long, default_value_t = 3)]
+    repeat: usize,
+    /// The smallest broadcast and one short repetition: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Janus is left out of rooms with more copies of each packet than this: it would only show that it is overloaded.
+    #[arg(long, default_value_t = 100)]
+    janus_copies: usize,
+    /// Append the table to this file, too.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+/// The processes that the benchmark starts of itself.
+#[derive(Subcommand)]
+enum Role {
+    /// Run this media server on a free port, which is printed.
+    #[command(hide = true)]
+    Serve,
+    /// Seal and send, as a line of the standard input says.
+    #[command(hide = true)]
+    Floor,
+}
+
+/// A server under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// This media server.
+    Visavis,
+    /// Sealing and sending alone.
+    Floor,
+    /// Janus's `VideoRoom`.
+    Janus,
+}
+
+/// Until codecs and estimates have settled.
+const WARM_UP: Duration = Duration::from_millis(1_500);
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    match arguments.role {
+        Some(Role::Serve) => return ours::serve(arguments.workers.first().copied().unwrap_or(1)),
+        Some(Role::Floor) => return floor::serve(),
+        None => {}
+    }
+    process::pin_and_raise_limits(LOAD_CPU)?;
+    let (rooms, time, repeat) = if arguments.quick {
+        (vec!["1:10".parse()?], Duration::from_secs(1), 1)
+    } else {
+        (arguments.rooms.clone(), Duration::from_secs(arguments.seconds), arguments.repeat)
+    };
+    let mut rows = Vec::new();
+    for shape in rooms {
+        // The floor replays the runs that this server had.
+        let mut run = usize::from(load::PICTURE_PACKETS);
+        for &kind in &arguments.servers {
+            let workers: &[u16] = if kind == Kind::Visavis { &arguments.workers } else { &[1] };
+            for &workers in workers {
+                if kind == Kind::Janus && shape.copies() > arguments.janus_copies {
+                    continue;
+                }
+                let mut samples = Vec::new();
+                for _ in 0..repeat {
+                    samples.extend(measure(kind, workers, shape, run, time)?);
+                }
+                let Some(figures) = Figures::median(&samples) else {
+                    eprintln!("{kind:?} is not installed: left out");
+                    continue;
+                };
+                eprintln!("{shape}, {kind:?}, {workers} workers: {figures:?}");
+                if kind == Kind::Visavis && workers == 1 {
+                    run = whole(figures.run);
+                }
+                rows.push(Row { kind, workers, shape, figures });
+            }
+        }
+    }
+    process::print(&report::to_markdown(&rows), arguments.output.as_deref())
+}
+
+/// The nearest number of packets.
+fn whole(run: f64) -> usize {
+    (1..64_u8).find(|packets| f64::from(*packets) + 0.5 > run).map_or(64, usize::from)
+}
+
+fn measure(
+    kind: Kind,
+    workers: u16,
+    shape: Shape,
+    run: usize,
+    time: Duration,
+) -> anyhow::Result<Option<Figures>> {
+    match kind {
+        Kind::Visavis => {
+            let mut server = Ours::start(SERVER_CPU, workers)?;
+            forward(&mut server, |server| &server.process, shape, time).map(Some)
+        }
+        Kind::Janus => {
+            let Some(mut server) = Janus::start(SERVER_CPU)? else { return Ok(None) };
+            forward(&mut server, |server| &server.process, shape, time).map(Some)
+        }
+        Kind::Floor => {
+            let mut floor = Floor::start(SERVER_CPU, shape, run)?;
+            let mut cpu = Duration::ZERO;
+            let arrived = floor.run(WARM_UP, time, |process| {
+                cpu = process.cpu()?;
+                Ok(())
+            })?;
+            let cost = floor.process.cpu()?.saturating_sub(cpu);
+            Ok(Some(Figures::new(&arrived, cost, time, 0, 0)))
+        }
+    }
+}
+
+fn forward<S: Signaling>(
+    server: &mut S,
+    process: impl Fn(&S) -> &Process,
+    shape: Shape,
+    time: Duration,
+) -> anyhow::Result<Figures> {
+    let receivers = shape.members().iter().filter(|member| member.watches > 0).count() as u64;
+    let before = process(server).resident_bytes()?;
+    let mut load = Load::new(shape)?;
+    load.connect(server)?;
+    let idle = process(server).resident_bytes()?.saturating_sub(before) / receivers;
+    let mut cpu = Duration::ZERO;
+    let arrived = load.run(WARM_UP, time, || {
+        cpu = process(server).cpu()?;
+        Ok(())
+    })?;
+    let cost = process(server).cpu()?.saturating_sub(cpu);
+    let active = process(server).resident_bytes()?.saturating_sub(before) / receivers;
+    Ok(Figures::new(&arrived, cost, time, idle, active))
+}

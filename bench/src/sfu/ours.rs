@@ -1,0 +1,167 @@
+//! This media server in a process of its own, spoken to by lines of JSON on its standard input and output.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use sfu::driver::{self, MediaSocket};
+use sfu::{Config, Sfu};
+use signaling_core::message::{PeerConnection, Role, SignalBody};
+use signaling_core::testing::SeededEntropy;
+use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
+
+use super::shape::Member;
+use super::signaling::{Said, Signaling};
+use crate::process::Process;
+
+/// A line to the server.
+#[derive(Serialize, Deserialize)]
+enum Order {
+    Join { room: RoomId, peer: PeerId, role: Role },
+    Signal { room: RoomId, peer: PeerId, body: SignalBody },
+}
+
+/// A line from the server.
+#[derive(Serialize, Deserialize)]
+struct Event {
+    peer: PeerId,
+    body: SignalBody,
+}
+
+/// Serves on a free port of loopback until it is killed.
+#[allow(clippy::disallowed_methods, reason = "this is a driver")]
+pub(super) fn serve(workers: u16) -> anyhow::Result<()> {
+    let mut sockets = vec![MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?];
+    let address = sockets.first().context("no socket")?.local_addr()?;
+    while sockets.len() < usize::from(workers) {
+        sockets.push(MediaSocket::bind(address)?);
+    }
+    let config = Config { workers, ..Config::new(vec![address], [7; 32]) };
+    let (mut handle, seats) = Sfu::new(config, Instant::now())?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for (seat, socket) in seats.into_iter().zip(sockets) {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || driver::run(seat, socket, |_, event| tell(event), &stop));
+    }
+    writeln!(std::io::stdout(), "{address}")?;
+    for line in std::io::stdin().lines() {
+        match serde_json::from_str(&line?)? {
+            Order::Join { room, peer, role } => handle.demand(&room, MediaDemand::Join { peer, role }),
+            Order::Signal { room, peer, body } => {
+                handle.demand(&room, MediaDemand::Signal { peer, body: Arc::new(body) });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell(event: MediaEvent) {
+    if let MediaEvent::Signal { peer, body } = event
+        && let Ok(line) = serde_json::to_string(&Event { peer, body })
+    {
+        // When nobody reads any more the process is about to be killed.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+}
+
+/// The server's process and its lines.
+pub(super) struct Ours {
+    pub(super) process: Process,
+    input: ChildStdin,
+    lines: Receiver<String>,
+    members: Vec<(RoomId, PeerId)>,
+}
+
+impl Ours {
+    pub(super) fn start(cpu: &str, workers: u16) -> anyhow::Result<Self> {
+        let mut process = Process::pinned(cpu, &std::env::current_exe()?, |command| {
+            command.args(["sfu", "--workers", &workers.to_string(), "serve"]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        })?;
+        let output = process.child.stdout.take().context("no output")?;
+        let input = process.child.stdin.take().context("no input")?;
+        let (sender, lines) = sync_channel(65_536);
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let _: SocketAddr = lines.recv()?.parse().context("the server said something else")?;
+        Ok(Self { process, input, lines, members: Vec::new() })
+    }
+
+    fn say(&mut self, order: &Order) -> anyhow::Result<()> {
+        writeln!(self.input, "{}", serde_json::to_string(order)?)?;
+        Ok(())
+    }
+
+    fn signal(
+        &mut self,
+        member: usize,
+        pc: PeerConnection,
+        kind: &str,
+        sdp: &str,
+        number: Option<u64>,
+    ) -> anyhow::Result<()> {
+        let (room, peer) = self.members.get(member).context("no such member")?.clone();
+        let description = serde_json::from_value(serde_json::json!({ "type": kind, "sdp": sdp }))?;
+        let body = SignalBody {
+            description: Some(description),
+            pc: Some(pc),
+            negotiation: number,
+            ..SignalBody::default()
+        };
+        self.say(&Order::Signal { room, peer, body })
+    }
+}
+
+impl Signaling for Ours {
+    fn join(&mut self, member: usize, is: Member) -> anyhow::Result<()> {
+        ensure!(member == self.members.len(), "members join in order");
+        let room: RoomId = format!("room-{}", is.room).parse()?;
+        let peer = PeerId::random(&mut SeededEntropy::new(member as u64));
+        let role = match (is.publishes, is.watches > 0) {
+            (true, true) => Role::Participant,
+            (true, false) => Role::Broadcaster,
+            (false, _) => Role::Viewer,
+        };
+        self.members.push((room.clone(), peer));
+        self.say(&Order::Join { room, peer, role })
+    }
+
+    fn publish(&mut self, member: usize, offer: &str) -> anyhow::Result<()> {
+        self.signal(member, PeerConnection::Publish, "offer", offer, None)
+    }
+
+    fn watch(&mut self, _: usize) -> anyhow::Result<()> {
+        Ok(()) // The server offers by itself.
+    }
+
+    fn answer(&mut self, member: usize, number: Option<u64>, sdp: &str) -> anyhow::Result<()> {
+        self.signal(member, PeerConnection::Subscribe, "answer", sdp, number)
+    }
+
+    fn poll(&mut self, wait: Duration) -> anyhow::Result<Option<Said>> {
+        #[derive(Deserialize)]
+        struct Description {
+            sdp: String,
+        }
+        let Ok(line) = self.lines.recv_timeout(wait) else { return Ok(None) };
+        let Event { peer, body } = serde_json::from_str(&line)?;
+        let member = self.members.iter().position(|(_, known)| *known == peer).context("no such peer")?;
+        let description = body.description.context("no description")?;
+        let Description { sdp } = serde_json::from_str(description.as_str())?;
+        Ok(Some(match body.pc {
+            Some(PeerConnection::Publish) => Said::Answer { member, sdp },
+            _ => Said::Offer { member, number: body.negotiation, sdp },
+        }))
+    }
+}

@@ -1,0 +1,7 @@
+//! Any bytes as a compound RTCP packet.
+#![no_main]
+
+#[path = "../../tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::rtcp(data));

@@ -1,0 +1,7 @@
+//! Any bytes as a session description, and as a fragment of one.
+#![no_main]
+
+#[path = "../../tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::sdp(data));
