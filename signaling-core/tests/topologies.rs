@@ -52,6 +52,9 @@ fn a_pair_that_cannot_connect_goes_over_to_the_sfu_and_a_later_pair_tries_again(
 fn a_room_that_is_always_a_mesh_stays_one() {
     let mut stage = pair("mesh");
     assert_eq!(stage.say("bob", asks(1)), "invalid-state");
-    assert_eq!(stage.say("bob", json!({"type": "topology", "epoch": 1, "topology": "mesh"})), "invalid-state");
+    assert_eq!(
+        stage.say("bob", json!({"type": "topology", "epoch": 1, "topology": "mesh"})),
+        "invalid-state"
+    );
     assert_eq!(topologies(&stage.heard("ada")), []);
 }
