@@ -85,13 +85,11 @@ pub(crate) fn routes(signaling: &Signaling) -> Router<Signaling> {
 /// The library keeps the request's head for as long as the connection lives, and headers are slices of what was read: a
 /// copy of what is needed keeps the connection's read buffer from living as long.
 async fn own_head(mut request: Request) -> Request {
-    let mut headers = HeaderMap::with_capacity(NEEDED_HEADERS.len());
-    for (name, value) in request.headers() {
-        let is_needed = NEEDED_HEADERS.contains(name);
-        if let Some(value) = HeaderValue::from_bytes(value.as_bytes()).ok().filter(|_| is_needed) {
-            headers.append(name.clone(), value);
-        }
-    }
+    let needed = request.headers().iter().filter(|(name, _)| NEEDED_HEADERS.contains(name));
+    let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
+    let headers: Vec<_> =
+        needed.filter_map(|(name, value)| Some((name.clone(), copy(value).ok()?))).collect();
+    let headers: HeaderMap = headers.into_iter().collect();
     *request.headers_mut() = headers;
     if let Ok(uri) = request.uri().to_string().parse() {
         *request.uri_mut() = uri;

@@ -13,7 +13,8 @@ use super::wire::{self, Stamp};
 /// Who the client is, from its welcome on.
 #[derive(Deserialize)]
 pub(super) struct Session {
-    pub(super) session: String,
+    #[serde(rename = "session")]
+    pub(super) id: String,
     pub(super) secret: String,
     #[serde(rename = "lastId")]
     pub(super) last_id: u64,
@@ -90,7 +91,7 @@ impl Client {
             (Kind::Floor, _) => format!("/ws?room={}", self.room),
             (Kind::Websocket, _) => "/api/v1/ws".to_owned(),
             (Kind::Socketio | Kind::Node, _) => "/socket.io/?EIO=4&transport=websocket".to_owned(),
-            (Kind::Sse, Some(session)) => format!("/api/v1/sessions/{}/events", session.session),
+            (Kind::Sse, Some(session)) => format!("/api/v1/sessions/{}/events", session.id),
             (Kind::Sse, None) => bail!("no session"),
         };
         let headers = match &self.session {
@@ -141,8 +142,8 @@ impl Client {
 
     fn first_message(&self) -> String {
         match &self.session {
-            Some(Session { session, secret, last_id }) => {
-                format!(r#"{{"type":"resume","session":"{session}","secret":"{secret}","lastId":{last_id}}}"#)
+            Some(Session { id, secret, last_id }) => {
+                format!(r#"{{"type":"resume","session":"{id}","secret":"{secret}","lastId":{last_id}}}"#)
             }
             None => self.join_message(),
         }

@@ -40,9 +40,9 @@ impl Posts {
         session: &Session,
         message: &str,
     ) -> anyhow::Result<()> {
-        let Session { session, secret, .. } = session;
+        let Session { id, secret, .. } = session;
         let request = format!(
-            "POST /api/v1/sessions/{session}/messages HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {secret}\r\n\
+            "POST /api/v1/sessions/{id}/messages HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {secret}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{message}",
             self.address,
             message.len()
@@ -60,16 +60,15 @@ impl Posts {
             return Ok(());
         }
         let Some(request) = lane.waiting.pop_front() else { return Ok(()) };
-        let mut stream = match lane.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let from = Ipv4Addr::new(127, 2, 0, u8::try_from(at)? + 1);
-                let stream = connect(self.address, from, None)?;
-                stream.set_nonblocking(true)?;
-                let interest = Interest { read: true, write: false, edge: false };
-                epoll.add(&stream, TOKENS + at as u64, interest)?;
-                stream
-            }
+        let mut stream = if let Some(stream) = lane.stream.take() {
+            stream
+        } else {
+            let from = Ipv4Addr::new(127, 2, 0, u8::try_from(at)? + 1);
+            let stream = connect(self.address, from, None)?;
+            stream.set_nonblocking(true)?;
+            let interest = Interest { read: true, write: false, edge: false };
+            epoll.add(&stream, TOKENS + at as u64, interest)?;
+            stream
         };
         stream.write_all(request.as_bytes())?;
         lane.stream = Some(stream);

@@ -14,19 +14,23 @@ pub(super) struct Piece {
 
 pub(super) const TEXT: u8 = 1;
 pub(super) const CLOSE: u8 = 8;
+const FINAL: u8 = 0x80;
+const MASKED: u8 = 0x80;
+const LENGTH_16: u8 = 126;
+const LENGTH_64: u8 = 127;
 
 /// A client's text frame (RFC 6455 section 5.2), masked with zeros.
 pub(super) fn text_frame(text: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(text.len() + 14);
-    frame.push(0x80 | TEXT);
+    frame.push(FINAL | TEXT);
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
-        (Ok(length @ ..126), _) => frame.push(0x80 | length),
+        (Ok(length @ ..126), _) => frame.push(MASKED | length),
         (_, Ok(length)) => {
-            frame.push(0x80 | 126);
+            frame.push(MASKED | LENGTH_16);
             frame.extend(length.to_be_bytes());
         }
         _ => {
-            frame.push(0x80 | 127);
+            frame.push(MASKED | LENGTH_64);
             frame.extend((text.len() as u64).to_be_bytes());
         }
     }
@@ -38,9 +42,9 @@ pub(super) fn text_frame(text: &[u8]) -> Vec<u8> {
 /// The first frame of the server's, if it is all there.
 pub(super) fn frame(bytes: &[u8]) -> Option<Piece> {
     let &[first, second, ref rest @ ..] = bytes else { return None };
-    let (start, length) = match second & 0x7f {
-        126 => (4, usize::from(u16::from_be_bytes(*rest.first_chunk()?))),
-        127 => (10, usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).ok()?),
+    let (start, length) = match second & !MASKED {
+        LENGTH_16 => (4, usize::from(u16::from_be_bytes(*rest.first_chunk()?))),
+        LENGTH_64 => (10, usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).ok()?),
         short => (2, usize::from(short)),
     };
     let end = start + length;
