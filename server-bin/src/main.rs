@@ -9,6 +9,7 @@ mod data_dir;
 mod hand_over;
 mod logging;
 mod media;
+mod metrics;
 mod room_store;
 mod serve;
 mod shutdown;

@@ -16,6 +16,7 @@ use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::media::Media;
+use crate::metrics::{self, Sources};
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
@@ -44,14 +45,29 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let behind_relay = media.as_ref().map(Media::behind_relay);
     let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening, behind_relay)?;
     let servers = Servers::new(settings, turn.as_ref());
-    let signaling = signaling::start(settings, &data, servers, media.as_ref().map(Media::handle))?;
+    let media_handle = media.as_ref().map(Media::handle);
+    let signaling = signaling::start(settings, &data, servers, media_handle.clone())?;
     let media =
         media.map(|media| media.start(signaling.hub(), turn.as_ref().map(Turn::handle))).transpose()?;
+    if let Some(listen) = &settings.metrics_listen {
+        let address = listen
+            .resolve()
+            .with_context(|| format!("cannot serve metrics on {listen}: look at --metrics-listen"))?;
+        let sources = Sources {
+            hub: signaling.hub().clone(),
+            media: media_handle,
+            turn: turn.as_ref().map(|turn| turn.handle().clone()),
+            draining: draining.clone(),
+            version: version(settings),
+        };
+        metrics::serve(address, sources, ending.clone())?;
+    }
     let router = router(settings, &signaling, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {
-        tokio::spawn(keeper.keep(ending.clone()));
+        let turn = turn.as_ref().map(|turn| turn.handle().clone());
+        tokio::spawn(keeper.keep(ending.clone(), turn));
     }
     tracing::info!(addr = %listening, "listening");
     Banner::new(settings, listening)
@@ -61,6 +77,9 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let signal = signals.next().await;
     tracing::info!(signal, "draining");
     draining.cancel();
+    if let Some(turn) = &turn {
+        turn.drain(&settings.turn_alternate);
+    }
     let delay = Duration::from_secs(settings.drain_delay.into());
     let ended = async {
         tokio::time::sleep(delay).await;
@@ -85,11 +104,16 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 fn router(settings: &Settings, signaling: &Signaling, draining: CancellationToken) -> Router {
-    let version = settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
     let features = signaling.features().to_vec();
-    status::router(Status { draining, about: About { name: "visavis", version, features } })
+    let about = About { name: "visavis", version: version(settings), features };
+    status::router(Status { draining, about })
         .merge(signaling.router())
         .merge(web::router(&frame_ancestors(settings)))
+}
+
+/// What the server says of itself.
+fn version(settings: &Settings) -> String {
+    settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
 }
 
 /// Who may show the page in a frame, as the content security policy writes it.

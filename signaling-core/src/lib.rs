@@ -93,7 +93,7 @@ pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use sealed::{Digest, HostClaims, ServerKey, SessionClaims, shard_hash};
 pub use session::{NewConnection, TransportKind};
-pub use shard::{Environment, MadeRoom, RoomSummary, Seat, Shard, StreamRefusal};
+pub use shard::{Census, Environment, MadeRoom, RoomSummary, Seat, Shard, StreamRefusal};
 pub use time::Timestamp;
 pub use traits::{
     Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MessageCodec, NoIceServers, NoMedia,

@@ -32,6 +32,7 @@ pub fn run(
             seat.worker.handle_timeout(now);
         }
         flush(&mut seat, &mut socket);
+        seat.publish_metrics();
         while let Some((room, event)) = seat.worker.poll_event() {
             on_event(room, event);
         }
@@ -63,6 +64,6 @@ fn flush(seat: &mut Seat, socket: &mut MediaSocket) {
     let egress = seat.worker.egress_mut();
     if !egress.is_empty() {
         socket.send(egress);
-        egress.clear();
+        seat.sent();
     }
 }
