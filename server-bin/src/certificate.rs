@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use signaling_transport::net::{Certificates, self_signed};
+use stun_turn::{Certificate, CertificateError, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +60,13 @@ impl CertificateKeeper {
         self.certificates.clone()
     }
 
-    /// Looks every minute, and at once on SIGHUP, until `shutdown`.
-    pub(crate) async fn keep(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    /// Looks every minute, and at once on SIGHUP, until `shutdown`. TURN has the certificate too, when it is the operator's.
+    pub(crate) async fn keep(
+        mut self,
+        shutdown: CancellationToken,
+        turn: Option<Handle>,
+    ) -> anyhow::Result<()> {
+        let turn = turn.filter(|_| matches!(self.source, Source::Files { .. }));
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -72,6 +78,11 @@ impl CertificateKeeper {
                 Ok(found) if found != self.current => {
                     match self.certificates.replace(&found.chain, &found.key) {
                         Ok(()) => {
+                            if let Some(turn) = &turn
+                                && let Err(error) = reload(turn, &found)
+                            {
+                                tracing::warn!(%error, "certificate of TURN not exchanged");
+                            }
                             self.current = found;
                             tracing::info!("certificate exchanged");
                         }
@@ -84,6 +95,10 @@ impl CertificateKeeper {
             }
         }
     }
+}
+
+fn reload(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
+    turn.reload_certificate(&Certificate::from_pem(&pem.chain, &pem.key)?)
 }
 
 impl Source {

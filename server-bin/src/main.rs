@@ -10,6 +10,7 @@ mod hand_over;
 mod logging;
 mod media;
 mod meetings;
+mod metrics;
 mod recordings;
 mod room_store;
 mod serve;

@@ -17,6 +17,7 @@ use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::media::Media;
 use crate::meetings;
+use crate::metrics::{self, Sources};
 use crate::recordings::Recordings;
 use crate::shutdown::Signals;
 use crate::signaling;
@@ -52,18 +53,33 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         None => None,
     };
     let meetings = meetings::open(settings, &data)?;
-    let signaling = signaling::start(settings, &data, servers, handle, recordings.as_ref(), &meetings)?;
+    let signaling =
+        signaling::start(settings, &data, servers, handle.clone(), recordings.as_ref(), &meetings)?;
     meetings::start(&meetings, &signaling);
     if let Some(recordings) = &recordings {
         recordings.connect(signaling.hub());
     }
     let media =
         media.map(|media| media.start(signaling.hub(), turn.as_ref().map(Turn::handle))).transpose()?;
+    if let Some(listen) = &settings.metrics_listen {
+        let address = listen
+            .resolve()
+            .with_context(|| format!("cannot serve metrics on {listen}: look at --metrics-listen"))?;
+        let sources = Sources {
+            hub: signaling.hub().clone(),
+            media: handle,
+            turn: turn.as_ref().map(|turn| turn.handle().clone()),
+            draining: draining.clone(),
+            version: version(settings),
+        };
+        metrics::serve(address, sources, ending.clone())?;
+    }
     let router = router(settings, &signaling, meetings, draining.clone());
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {
-        tokio::spawn(keeper.keep(ending.clone()));
+        let turn = turn.as_ref().map(|turn| turn.handle().clone());
+        tokio::spawn(keeper.keep(ending.clone(), turn));
     }
     tracing::info!(addr = %listening, "listening");
     Banner::new(settings, listening)
@@ -73,6 +89,9 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let signal = signals.next().await;
     tracing::info!(signal, "draining");
     draining.cancel();
+    if let Some(turn) = &turn {
+        turn.drain(&settings.turn_alternate);
+    }
     let delay = Duration::from_secs(settings.drain_delay.into());
     let ended = async {
         tokio::time::sleep(delay).await;
@@ -107,12 +126,17 @@ fn router(
     meetings: ::meetings::Meetings,
     draining: CancellationToken,
 ) -> Router {
-    let version = settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
     let features = signaling.features().to_vec();
-    status::router(Status { draining, about: About { name: "visavis", version, features } })
+    let about = About { name: "visavis", version: version(settings), features };
+    status::router(Status { draining, about })
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings))
         .merge(web::router(&frame_ancestors(settings)))
+}
+
+/// What the server says of itself.
+fn version(settings: &Settings) -> String {
+    settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
 }
 
 /// Who may show the page in a frame, as the content security policy writes it.

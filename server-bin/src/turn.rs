@@ -90,6 +90,12 @@ impl Turn {
         &self.handle
     }
 
+    /// Takes no more relays; those that are there stay until the process ends. New clients are sent elsewhere, if there is a place.
+    pub(crate) fn drain(&self, alternates: &[SocketAddr]) {
+        let of_family = |is_ipv4| alternates.iter().copied().find(|address| address.is_ipv4() == is_ipv4);
+        self.handle.drain(of_family(true), of_family(false));
+    }
+
     /// Ends it.
     pub(crate) fn stop(&self) {
         self.handle.stop();

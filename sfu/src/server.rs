@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::dtls::Identity;
 use crate::error::SfuError;
 use crate::handover::{Batch, HandOver};
+use crate::metrics::{Metrics, Published};
 use crate::path::Path;
 use crate::relay::Inlet;
 use crate::tap::Tap;
@@ -47,9 +48,24 @@ impl Sfu {
         for (index, ((hand_over, wake), wake_pipe)) in (0..).zip(relations.zip(wakes).zip(pipes)) {
             let (sender, inputs) = sync_channel(MAILBOX);
             let inlet = Arc::new(Inlet::new(Arc::clone(&wake)));
-            mailboxes.push(Mailbox { inputs: sender, inlet: Arc::clone(&inlet), wake: Arc::clone(&wake) });
-            let worker = Worker::new(index, Arc::clone(&shared), epoch);
-            seats.push(Seat { worker, inputs, hand_over, inlet, relayed: Batch::default(), wake, wake_pipe });
+            let published = Published::default();
+            mailboxes.push(Mailbox {
+                inputs: sender,
+                inlet: Arc::clone(&inlet),
+                published: published.clone(),
+                wake: Arc::clone(&wake),
+            });
+            seats.push(Seat {
+                worker: Worker::new(index, Arc::clone(&shared), epoch),
+                inputs,
+                hand_over,
+                inlet,
+                relayed: Batch::default(),
+                counted: Metrics::default(),
+                published,
+                wake,
+                wake_pipe,
+            });
         }
         Ok((SfuHandle { mailboxes: mailboxes.into() }, seats))
     }
@@ -64,6 +80,9 @@ pub struct Seat {
     inlet: Arc<Inlet>,
     /// Memory for what the inlet gives.
     relayed: Batch,
+    /// Datagrams in and out.
+    counted: Metrics,
+    published: Published,
     pub(crate) wake: Arc<Wake>,
     pub(crate) wake_pipe: PipeReader,
 }
@@ -71,7 +90,22 @@ pub struct Seat {
 impl Seat {
     /// Takes a datagram from this seat's socket, for this worker or for another one. It is opened in place.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
+        self.counted.datagrams_received += 1;
+        self.counted.bytes_received += datagram.len() as u64;
         self.hand_over.dispatch(&mut self.worker, now, path, datagram);
+    }
+
+    /// Counts what the driver has sent, and empties the slab.
+    pub fn sent(&mut self) {
+        let egress = self.worker.egress_mut();
+        self.counted.datagrams_sent += egress.datagrams() as u64;
+        self.counted.bytes_sent += egress.len() as u64;
+        egress.clear();
+    }
+
+    /// Lets others read what was counted up to now ([`SfuHandle::metrics`]).
+    pub fn publish_metrics(&self) {
+        self.published.set(self.worker.population(self.counted));
     }
 
     /// Ends a batch of datagrams: hands over what is for others, and sends on what is for this one. `false` when the slab
@@ -85,9 +119,13 @@ impl Seat {
     /// Takes everything that waits: what the rooms ask, what other workers hand over, and what came through relays.
     /// [`Seat::end_batch`] afterwards.
     pub fn take_inputs(&mut self, now: Instant) {
-        let Self { worker, hand_over, inlet, relayed, .. } = self;
+        let Self { worker, hand_over, inlet, relayed, counted, .. } = self;
         inlet.take(relayed);
-        relayed.drain(|path, datagram| hand_over.dispatch(worker, now, path, datagram));
+        relayed.drain(|path, datagram| {
+            counted.datagrams_received += 1;
+            counted.bytes_received += datagram.len() as u64;
+            hand_over.dispatch(worker, now, path, datagram);
+        });
         self.hand_over.flush();
         self.hand_over.take(&mut self.worker, now);
         while let Ok(input) = self.inputs.try_recv() {
@@ -120,6 +158,7 @@ impl Wake {
 struct Mailbox {
     inputs: SyncSender<Input>,
     inlet: Arc<Inlet>,
+    published: Published,
     wake: Arc<Wake>,
 }
 
@@ -152,6 +191,15 @@ impl SfuHandle {
         result.map_err(|error| match error {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => Overloaded,
         })
+    }
+
+    /// What has happened up to now, over all workers.
+    pub fn metrics(&self) -> Metrics {
+        let mut sum = Metrics::default();
+        for mailbox in self.mailboxes.iter() {
+            sum.add(&mailbox.published.read());
+        }
+        sum
     }
 
     /// Takes a datagram that a client behind a relay of this process sent to `to`, one of the candidates. It is lost when its worker

@@ -98,7 +98,7 @@ pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use sealed::{Digest, HostClaims, ServerKey, SessionClaims, shard_hash};
 pub use session::{NewConnection, TransportKind};
-pub use shard::{Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
+pub use shard::{Census, Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
 pub use time::Timestamp;
 pub use traits::{
     ApiKeys, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,

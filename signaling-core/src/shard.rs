@@ -98,6 +98,17 @@ pub struct RoomSummary {
     pub viewers: usize,
 }
 
+/// How much a shard serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Rooms that exist.
+    pub rooms: usize,
+    /// Peers in them who are listed.
+    pub peers: usize,
+    /// Peers in them who watch.
+    pub viewers: usize,
+}
+
 /// Why an event stream is not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamRefusal {
@@ -462,6 +473,14 @@ impl Shard {
     /// How many rooms there are.
     pub fn room_count(&self) -> usize {
         self.rooms.len()
+    }
+
+    /// How many rooms there are, and how many are in them.
+    pub fn census(&self) -> Census {
+        self.rooms.values().fold(Census::default(), |sum, live| {
+            let (peers, viewers) = live.counts();
+            Census { rooms: sum.rooms + 1, peers: sum.peers + peers, viewers: sum.viewers + viewers }
+        })
     }
 
     /// The server is being stopped: everybody is told, and no new rooms are made.

@@ -39,6 +39,7 @@ fn files_are_read_again_on_sighup_and_broken_ones_change_nothing() {
     let files = ["--tls-cert", "chain.pem", "--tls-key", "key.pem"];
     let server = Visavis::start_in(Arc::clone(&folder), &files);
     assert_eq!(https(&server, first.as_bytes(), "localhost"), 200);
+    assert!(turns(&server, first.as_bytes()));
 
     write("nonsense");
     server.signal(Signal::HUP);
@@ -50,6 +51,8 @@ fn files_are_read_again_on_sighup_and_broken_ones_change_nothing() {
     server.signal(Signal::HUP);
     server.logged("certificate exchanged");
     assert_eq!(https(&server, second.as_bytes(), "localhost"), 200);
+    // TURN's shards take it at their next turn.
+    while !turns(&server, second.as_bytes()) {}
 }
 
 #[test]
@@ -75,6 +78,23 @@ fn made() -> String {
 
 /// The status of `GET /livez`, by a client that trusts this certificate alone.
 fn https(server: &Visavis, pem: &[u8], name: &str) -> u16 {
+    let stream = StreamOwned::new(client(pem, name), TcpStream::connect(server.addr).unwrap());
+    ask(stream, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").status
+}
+
+/// Whether a client that trusts this certificate alone gets TLS of the TURN server.
+fn turns(server: &Visavis, pem: &[u8]) -> bool {
+    let mut stream = TcpStream::connect(server.logged_addr("STUN and TURN ready")).unwrap();
+    let mut connection = client(pem, "localhost");
+    while connection.is_handshaking() {
+        if connection.complete_io(&mut stream).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+fn client(pem: &[u8], name: &str) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -83,7 +103,5 @@ fn https(server: &Visavis, pem: &[u8], name: &str) -> u16 {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let stream = StreamOwned::new(connection, TcpStream::connect(server.addr).unwrap());
-    ask(stream, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").status
+    ClientConnection::new(Arc::new(config), name).unwrap()
 }

@@ -142,6 +142,14 @@ impl Visavis {
         drop(self.log.more.wait_while(events, lacks).unwrap());
     }
 
+    /// The address that stands in the first log line with this message, which it waits for.
+    pub fn logged_addr(&self, message: &str) -> SocketAddr {
+        self.logged(message);
+        let events = self.log.events.lock().unwrap();
+        let event = events.iter().find(|event| event["message"] == message).unwrap();
+        event["addr"].as_str().unwrap().parse().unwrap()
+    }
+
     /// Kills it as a power cut would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -30,7 +30,7 @@ use http::StatusCode;
 use asset::{Asset, Folder};
 use policy::Policy;
 
-/// The landing page, the room page, the SDK and everything they load.
+/// The landing page, the room page, the connection check, the SDK and everything they load.
 ///
 /// `frame_ancestors` are the origins that may show the page inside theirs, as the content security policy's directive of
 /// that name wants them: `'none'`, `'self'`, or origins separated by spaces. What is not a legal header value counts
@@ -49,6 +49,7 @@ pub fn router(frame_ancestors: &str) -> Router {
     };
     Router::new()
         .route("/", document("index.html"))
+        .route("/check", document("check.html"))
         .route("/r/{room}", document("room.html"))
         .route("/page/{*path}", served(Folder::Page))
         .route("/sdk/{*path}", served(Folder::Sdk))

@@ -16,7 +16,7 @@ mod value;
 mod web_origin;
 mod words;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -144,8 +144,12 @@ settings! {
     /// Answer behaviour discovery (RFC 5780) on two addresses of this machine, on the port of --turn-listen and the next one, so that
     /// clients can tell what kind of NAT is in front of them.
     turn_discovery: Option<DiscoveryAddresses>, "IP,IP", "";
+    /// Server that TURN clients are sent to while this one drains, as in 198.51.100.8:3478. Repeatable, one for each family.
+    turn_alternate: Vec<SocketAddr>, "IP:PORT", "";
     /// How this machine is seen from outside, behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
     external_ip: Vec<ExternalIp>, "IP", "";
+    /// Address and port for Prometheus, which asks for /metrics there. Nothing listens by default; keep it from strangers.
+    metrics_listen: Option<Listen>, "HOST:PORT", "";
     /// Key that join tokens (JWT) are signed with: a secret (HS256), an Ed25519 public key as PEM, base64 or JWK, or the name
     /// of a file with one. With a key, nobody comes in without a join token or host token. Repeatable.
     auth_key: Vec<AuthKey>, "KEY", "";

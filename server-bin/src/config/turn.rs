@@ -1,7 +1,7 @@
 //! Values of the built-in TURN server's settings.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -117,7 +117,7 @@ impl Value for SecretText {
     }
 }
 
-word_value!(DiscoveryAddresses, ExternalIp, PortRange, IpAddr);
+word_value!(DiscoveryAddresses, ExternalIp, PortRange, IpAddr, SocketAddr);
 
 #[cfg(test)]
 mod tests {

@@ -37,6 +37,7 @@ pub fn run(
             seat.worker.handle_timeout(now);
         }
         send(&mut seat, &mut socket, now);
+        seat.publish_metrics();
         while let Some((room, event)) = seat.worker.poll_event() {
             on_event(room, event);
         }
@@ -81,7 +82,7 @@ fn send(seat: &mut Seat, socket: &mut MediaSocket, now: Instant) {
         let egress = seat.worker.egress_mut();
         if !egress.is_empty() {
             socket.send(egress);
-            egress.clear();
+            seat.sent();
         }
         if is_done {
             return;

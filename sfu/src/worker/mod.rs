@@ -24,6 +24,7 @@ use slotmap::SlotMap;
 use crate::config::Config;
 use crate::dtls::Identity;
 use crate::egress::Egress;
+use crate::metrics::Metrics;
 use crate::publication::Publication;
 use crate::sdp::SdpError;
 use crate::subscription::Subscription;
@@ -203,6 +204,18 @@ impl Worker {
     /// Whether this client's address belongs to one of this worker's transports.
     pub fn knows_address(&self, source: SocketAddr) -> bool {
         self.by_address.contains_key(&source)
+    }
+
+    /// `counted`, with how much there is of everything now.
+    pub(crate) fn population(&self, counted: Metrics) -> Metrics {
+        Metrics {
+            rooms: self.rooms.len() as u64,
+            peers: self.peers.len() as u64,
+            transports: self.transports.len() as u64,
+            publications: self.publications.len() as u64,
+            subscriptions: self.subscriptions.len() as u64,
+            ..counted
+        }
     }
 
     fn micros(&self, now: Instant) -> u64 {

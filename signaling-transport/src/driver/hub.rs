@@ -7,7 +7,7 @@ use std::time::Duration;
 use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
-    Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
+    Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
     MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomObserver, RoomStore,
     RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
 };
@@ -286,6 +286,27 @@ impl Hub {
     ) -> Result<Option<IceServers>, Stopped> {
         let room = seat.room.clone();
         self.ask(&room, |reply| Command::Ice { seat, reached_at, reply }).await
+    }
+
+    /// How many rooms and peers there are, over all shards.
+    pub async fn census(&self) -> Census {
+        let mut sum = Census::default();
+        for shard in self.shards.iter() {
+            let (reply, answer) = oneshot::channel();
+            if shard.send(Command::Census { reply }).await.is_ok()
+                && let Ok(Census { rooms, peers, viewers }) = answer.await
+            {
+                sum.rooms += rooms;
+                sum.peers += peers;
+                sum.viewers += viewers;
+            }
+        }
+        sum
+    }
+
+    /// Connections that clients have opened for sessions since the start.
+    pub fn connections_opened(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Tells everybody that the server goes away, and lets their connections go.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
-    ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
+    Census, ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
     NewConnection, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal,
     Timestamp, Unreadable, WallClock,
 };
@@ -94,6 +94,9 @@ pub(crate) enum Command {
         reached_at: Option<String>,
         reply: oneshot::Sender<Option<IceServers>>,
     },
+    Census {
+        reply: oneshot::Sender<Census>,
+    },
     GoAway {
         reconnect_after: Duration,
         reply: oneshot::Sender<()>,
@@ -172,6 +175,7 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
                 .then(|| ice.ice_servers(now, &seat.room, seat.peer, reached_at.as_deref()));
             answer(reply, servers);
         }
+        Command::Census { reply } => answer(reply, shard.census()),
         Command::GoAway { reconnect_after, reply } => {
             shard.go_away(now, u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX));
             answer(reply, ());

@@ -17,7 +17,10 @@ mod server;
 mod stream;
 mod sys;
 mod tls;
+mod token;
 mod worker;
+mod worker_dtls;
+mod worker_relays;
 mod worker_streams;
 
 pub use config::{Certificate, CertificateError, Config, Listener};

@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::ports::connect_from;
 use super::stream::Pending;
 use super::sys::Interest;
-use super::worker::{RelaySocket, Token, Worker};
+use super::token::Token;
+use super::worker::Worker;
+use super::worker_relays::RelaySocket;
 use crate::core::{ConnectionId, Input, PeerSocketId};
 use crate::five_tuple::RelayId;
 

@@ -11,7 +11,7 @@ use slab::Slab;
 use super::clock;
 use super::config::Listener;
 use super::connections::Connections;
-use super::dtls::{Associations, VERSION_ALERT, is_outdated_hello};
+use super::dtls::Associations;
 use super::egress::Egress;
 use super::mailbox::{Batch, Mailbox, Order};
 use super::pace::Pace;
@@ -21,7 +21,9 @@ use super::server::ShardMetrics;
 use super::stream::Stream;
 use super::sys::{Epoll, Events, Interest, RECEIVE_BATCH, Receiver};
 use super::tls::TlsContext;
-use crate::core::{Input, OpenError, OpenedRelay, OpenedRelays, Output, RelayWanted, Relayed, Turn};
+use super::token::{Path, Token};
+use super::worker_relays::RelaySocket;
+use crate::core::{Input, Output, Relayed, Turn};
 use crate::five_tuple::{FiveTuple, PathId, RelayId, Transport};
 use crate::wire::{Kind, classify};
 
@@ -29,81 +31,8 @@ use crate::wire::{Kind, classify};
 const SOCKET_BUDGET: usize = 8;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has no allocation and says nothing is closed after this.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-/// A DTLS handshake gets this long.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-const READ_EDGE: Interest = Interest { read: true, write: false, edge: true };
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) const READ: Interest = Interest { read: true, write: false, edge: false };
-
-/// What an event of epoll is about: the kind in the upper half of the token, the index in the lower.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
-    Mailbox,
-    Udp(u32),
-    Tcp(u32),
-    Relay(u32),
-    Stream(u32),
-    Peer(u32),
-}
-
-impl Token {
-    pub(super) fn number(self) -> u64 {
-        let (kind, index) = match self {
-            Self::Mailbox => (0, 0),
-            Self::Udp(index) => (1, index),
-            Self::Tcp(index) => (2, index),
-            Self::Relay(index) => (3, index),
-            Self::Stream(index) => (4, index),
-            Self::Peer(index) => (5, index),
-        };
-        (kind << 32) | u64::from(index)
-    }
-
-    fn from_number(number: u64) -> Option<Self> {
-        let index = u32::try_from(number & 0xffff_ffff).ok()?;
-        match number >> 32 {
-            0 => Some(Self::Mailbox),
-            1 => Some(Self::Udp(index)),
-            2 => Some(Self::Tcp(index)),
-            3 => Some(Self::Relay(index)),
-            4 => Some(Self::Stream(index)),
-            5 => Some(Self::Peer(index)),
-            _ => None,
-        }
-    }
-}
-
-/// The way back to a client, packed into a [`PathId`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Path {
-    Udp(usize),
-    Stream(usize),
-    Dtls(usize),
-}
-
-const PATH_STREAM: u32 = 1 << 31;
-const PATH_DTLS: u32 = 1 << 30;
-
-impl Path {
-    pub(super) fn id(self) -> PathId {
-        let (index, flag) = match self {
-            Self::Udp(index) => (index, 0),
-            Self::Stream(index) => (index, PATH_STREAM),
-            Self::Dtls(index) => (index, PATH_DTLS),
-        };
-        PathId(u32::try_from(index).unwrap_or(PATH_DTLS - 1) | flag)
-    }
-
-    pub(super) fn of(id: PathId) -> Self {
-        let index = (id.0 & (PATH_DTLS - 1)) as usize;
-        match id.0 {
-            flags if flags & PATH_STREAM != 0 => Self::Stream(index),
-            flags if flags & PATH_DTLS != 0 => Self::Dtls(index),
-            _ => Self::Udp(index),
-        }
-    }
-}
 
 /// A UDP socket that clients send to.
 pub(super) struct UdpListener {
@@ -125,18 +54,6 @@ impl UdpListener {
 pub(super) struct StreamListener {
     pub(super) socket: TcpListener,
     pub(super) transport: Transport,
-}
-
-/// A relay's socket. Small, because there are thousands of them and each packet looks one up.
-pub(super) enum RelaySocket {
-    Udp { socket: UdpSocket, port: u16, dont_fragment: bool },
-    Tcp(Box<TcpRelay>),
-}
-
-/// The listener of a TCP relay.
-pub(super) struct TcpRelay {
-    pub(super) socket: TcpListener,
-    pub(super) local: SocketAddr,
 }
 
 /// What every shard shares with the others and with the handles.
@@ -428,69 +345,6 @@ impl Worker {
         }
     }
 
-    fn open_relay(&mut self, now: Instant, wanted: RelayWanted) -> Result<OpenedRelays, OpenError> {
-        let ports = &self.hub.ports;
-        let random = splitmix(&mut self.random);
-        match wanted {
-            RelayWanted::Udp { address, additional, is_even, reserve_next } => {
-                let token = splitmix(&mut self.random).to_be_bytes();
-                let opened = if reserve_next {
-                    ports.open_pair(address, self.index, now, random, token)?
-                } else {
-                    ports.open_udp(address, self.index, is_even, random)?
-                };
-                let second = additional.map(|address| ports.open_udp(address, self.index, false, random));
-                let relay = self.add_relay(opened.socket, opened.bound)?;
-                let additional = second
-                    .map(|opened| opened.and_then(|opened| self.add_relay(opened.socket, opened.bound)));
-                Ok(OpenedRelays { relay, additional, reservation: reserve_next.then_some(token) })
-            }
-            RelayWanted::Reserved(token) => {
-                let opened = ports.redeem(token, self.index, now)?;
-                let relay = self.add_relay(opened.socket, opened.bound)?;
-                Ok(OpenedRelays { relay, additional: None, reservation: None })
-            }
-            RelayWanted::Tcp { address } => {
-                let opened = ports.open_tcp(address, self.index, random)?;
-                let relay = self.add_tcp_relay(opened.socket, opened.bound)?;
-                Ok(OpenedRelays { relay, additional: None, reservation: None })
-            }
-        }
-    }
-
-    fn add_relay(&mut self, socket: UdpSocket, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
-        let entry = self.relays.vacant_entry();
-        let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
-        if self.epoll.add(&socket, Token::Relay(id.0).number(), READ_EDGE).is_err() {
-            self.hub.ports.release(bound.port());
-            return Err(OpenError::Exhausted);
-        }
-        entry.insert(RelaySocket::Udp { socket, port: bound.port(), dont_fragment: false });
-        Ok(OpenedRelay { id, bound })
-    }
-
-    fn add_tcp_relay(&mut self, socket: TcpListener, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
-        let entry = self.relays.vacant_entry();
-        let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
-        if self.epoll.add(&socket, Token::Relay(id.0).number(), READ).is_err() {
-            self.hub.ports.release(bound.port());
-            return Err(OpenError::Exhausted);
-        }
-        entry.insert(RelaySocket::Tcp(Box::new(TcpRelay { socket, local: bound })));
-        Ok(OpenedRelay { id, bound })
-    }
-
-    fn close_relay(&mut self, relay: RelayId) {
-        // What is queued for its descriptor must go before the number means another socket.
-        self.egress.flush();
-        let port = match self.relays.try_remove(relay.0 as usize) {
-            Some(RelaySocket::Udp { port, .. }) => port,
-            Some(RelaySocket::Tcp(relay)) => relay.local.port(),
-            None => return,
-        };
-        self.hub.ports.release(port);
-    }
-
     /// `false` when the server is to stop.
     fn read_mailbox(&mut self, now: Instant, batch: &mut Batch) -> bool {
         let hub = self.hub.clone();
@@ -510,59 +364,6 @@ impl Worker {
         }
         self.drain_outputs(now);
         goes_on
-    }
-
-    fn read_dtls(&mut self, now: Instant, listener: usize, tuple: FiveTuple, record: &[u8]) {
-        let Some(context) = self.tls.dtls.clone() else { return };
-        if is_outdated_hello(record) {
-            self.send_udp(listener, tuple.client, tuple.server.ip(), [&VERSION_ALERT, &[], &[]]);
-            return;
-        }
-        let tuple = FiveTuple { transport: Transport::Dtls, ..tuple };
-        let limit = self.limits.connections;
-        let Some(index) = self.associations.find_or_begin(now, listener, tuple, record, &context, limit)
-        else {
-            return;
-        };
-        let mut events = DtlsEvents::default();
-        let is_alive = self
-            .associations
-            .handle(now, index, record, &mut self.dtls_buffer, &mut |event| events.take(event));
-        self.act_on_dtls(now, index, &events);
-        if !is_alive {
-            self.close_association(now, index);
-        }
-    }
-
-    fn act_on_dtls(&mut self, now: Instant, index: usize, events: &DtlsEvents) {
-        let Some(association) = self.associations.get(index) else { return };
-        let (tuple, listener) = (association.tuple, association.listener);
-        for record in &events.records {
-            self.send_udp(listener, tuple.client, tuple.server.ip(), [record, &[], &[]]);
-        }
-        for message in &events.messages {
-            self.input(now, Input::Client { tuple, path: Path::Dtls(index).id(), message });
-            self.drain_outputs(now);
-        }
-    }
-
-    fn send_dtls(&mut self, index: usize, message: &[u8]) {
-        let mut events = DtlsEvents::default();
-        let is_alive =
-            self.associations.send(index, message, &mut self.dtls_buffer, &mut |event| events.take(event));
-        if is_alive && let Some(association) = self.associations.get(index) {
-            let (tuple, listener) = (association.tuple, association.listener);
-            for record in &events.records {
-                self.send_udp(listener, tuple.client, tuple.server.ip(), [record, &[], &[]]);
-            }
-        }
-    }
-
-    fn close_association(&mut self, now: Instant, index: usize) {
-        if let Some(association) = self.associations.remove(index) {
-            self.input(now, Input::Disconnected { tuple: association.tuple });
-            self.drain_outputs(now);
-        }
     }
 
     /// What happens once a second.
@@ -588,30 +389,6 @@ impl Worker {
         self.drain_outputs(now);
     }
 
-    fn sweep_dtls(&mut self, now: Instant) {
-        let mut events: Vec<(usize, DtlsEvents)> = Vec::new();
-        let mut over = self.associations.handle_timeouts(now, &mut self.dtls_buffer, &mut |index, event| {
-            let mut taken = DtlsEvents::default();
-            taken.take(event);
-            events.push((index, taken));
-        });
-        for (index, taken) in &events {
-            self.act_on_dtls(now, *index, taken);
-        }
-        let since = now.checked_sub(HANDSHAKE_TIMEOUT).unwrap_or(now);
-        let idle_since = now.checked_sub(IDLE_TIMEOUT).unwrap_or(now);
-        for index in self.associations.silent_since(since) {
-            let Some(association) = self.associations.get(index) else { continue };
-            let is_late = !association.is_connected() || association.last_heard < idle_since;
-            if is_late && !self.turn.has_allocation(&association.tuple) {
-                over.push(index);
-            }
-        }
-        for index in over {
-            self.close_association(now, index);
-        }
-    }
-
     fn finish_turn(&mut self, now: Instant) {
         self.drain_outputs(now);
         self.flush_streams(now);
@@ -623,22 +400,6 @@ impl Worker {
 
     fn connections(&self) -> u64 {
         (self.streams.len() + self.associations.len()) as u64
-    }
-}
-
-/// What an association said, kept until the engine is no longer borrowed. DTLS is for the few: it may allocate.
-#[derive(Default)]
-struct DtlsEvents {
-    records: Vec<Vec<u8>>,
-    messages: Vec<Vec<u8>>,
-}
-
-impl DtlsEvents {
-    fn take(&mut self, event: super::dtls::Event<'_>) {
-        match event {
-            super::dtls::Event::Send(record) => self.records.push(record.to_vec()),
-            super::dtls::Event::Message(message) => self.messages.push(message.to_vec()),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is cut short, lies about its length or comes from elsewhere changes nothing.
 
+use stun_turn::wire::attribute as attr;
 use stun_turn::wire::method;
 use stun_turn::{Counters, Transport};
 
@@ -18,7 +19,7 @@ fn a_valid_request_cut_anywhere_or_with_any_bit_flipped_does_nothing() {
     client.allocate(&mut lab);
     let before = state(&lab);
     let delete = client.build(method::REFRESH, |message| {
-        message.bytes(stun_turn::wire::attribute::LIFETIME, &[0; 4]);
+        message.bytes(attr::LIFETIME, &[0; 4]);
     });
     for end in 0..delete.len() {
         assert_eq!(lab.client(client.tuple, &delete[..end]).0, None);
@@ -67,6 +68,58 @@ fn channel_data_that_lies_is_dropped() {
     {
         assert_eq!(lab.client(client.tuple, message), (None, vec![]), "{message:?}");
     }
+}
+
+#[test]
+fn attributes_that_run_past_the_end_are_dropped() {
+    let mut lab = Lab::new();
+    let mut client = Client::new("192.0.2.1:5000", "alice");
+    client.allocate(&mut lab);
+    client.permit(&mut lab, &["8.8.8.8:53"]);
+    let before = state(&lab);
+    let indication = client.send("8.8.8.8:53", b"hi there");
+    assert!(lab.client(client.tuple, &indication).0.is_some());
+    let request = client.build(method::CREATE_PERMISSION, |message| {
+        message.xor_address(attr::XOR_PEER_ADDRESS, "8.8.4.4:53".parse().unwrap());
+    });
+    for message in [indication, request] {
+        let starts = attribute_starts(&message);
+        assert!(starts.len() > 1);
+        for start in starts {
+            let room = message.len() - start - 4;
+            for length in [room + 1, room + 4, 0x7fff, 0xffff] {
+                let mut lying = message.clone();
+                lying[start + 2..start + 4].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+                assert_eq!(lab.client(client.tuple, &lying), (None, vec![]), "{length} at {start}");
+            }
+        }
+    }
+    assert_eq!(state(&lab), before);
+    let indication = client.send("8.8.4.4:53", b"hi");
+    assert_eq!(lab.client(client.tuple, &indication).0, None, "no permission came of it");
+}
+
+/// Where the attributes of a message begin.
+fn attribute_starts(message: &[u8]) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut at = 20;
+    while at + 4 <= message.len() {
+        starts.push(at);
+        at += 4 + usize::from(u16::from_be_bytes([message[at + 2], message[at + 3]])).next_multiple_of(4);
+    }
+    starts
+}
+
+#[test]
+fn channels_that_are_not_bound_lead_nowhere() {
+    let mut lab = Lab::new();
+    let mut client = Client::new("192.0.2.1:5000", "alice");
+    client.allocate(&mut lab);
+    client.bind(&mut lab, 0x4001, "8.8.8.8:53");
+    for channel in [0x4000, 0x4002, 0x4fff, 0x5000, 0x7fff] {
+        assert_eq!(lab.client(client.tuple, &channel_data(channel, b"hi")), (None, vec![]), "{channel:#x}");
+    }
+    assert!(lab.client(client.tuple, &channel_data(0x4001, b"hi")).0.is_some());
 }
 
 #[test]

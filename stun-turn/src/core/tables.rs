@@ -1,4 +1,4 @@
-//! Finds allocations by five-tuple.
+//! Tables that find allocations: by five-tuple, and by the name of a relay's socket.
 
 use std::hash::BuildHasher as _;
 
@@ -7,9 +7,9 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::allocation::Allocation;
-use crate::five_tuple::FiveTuple;
+use crate::five_tuple::{FiveTuple, RelayId};
 
-/// A table of indices alone: four bytes an allocation stay in the cache of a processor where keys would not, and the key is compared
+/// By five-tuple. Holds indices alone: four bytes an allocation stay in the cache of a processor where keys would not, and the key is compared
 /// where the packet is going anyhow.
 #[derive(Debug)]
 pub(super) struct TupleTable {
@@ -42,6 +42,34 @@ impl TupleTable {
     pub(super) fn remove(&mut self, tuple: &FiveTuple, index: usize) {
         if let Ok(entry) = self.indices.find_entry(self.hasher.hash_one(tuple), |at| *at as usize == index) {
             entry.remove();
+        }
+    }
+}
+
+/// By the name of a relay's socket. Names are small numbers, so it is an array.
+#[derive(Debug, Default)]
+pub(super) struct RelayTable(Vec<u32>);
+
+impl RelayTable {
+    const NOBODY: u32 = u32::MAX;
+
+    pub(super) fn find(&self, relay: RelayId) -> Option<usize> {
+        self.0.get(relay.0 as usize).filter(|index| **index != Self::NOBODY).map(|index| *index as usize)
+    }
+
+    pub(super) fn insert(&mut self, relay: RelayId, index: usize) {
+        let at = relay.0 as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Self::NOBODY);
+        }
+        if let Some(slot) = self.0.get_mut(at) {
+            *slot = u32::try_from(index).unwrap_or(Self::NOBODY);
+        }
+    }
+
+    pub(super) fn remove(&mut self, relay: RelayId) {
+        if let Some(slot) = self.0.get_mut(relay.0 as usize) {
+            *slot = Self::NOBODY;
         }
     }
 }

@@ -1,0 +1,107 @@
+//! What a worker does about DTLS.
+
+use std::time::{Duration, Instant};
+
+use super::dtls::{Event, VERSION_ALERT, is_outdated_hello};
+use super::token::Path;
+use super::worker::{IDLE_TIMEOUT, Worker};
+use crate::core::Input;
+use crate::five_tuple::{FiveTuple, Transport};
+
+/// A DTLS handshake gets this long.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Worker {
+    pub(super) fn read_dtls(&mut self, now: Instant, listener: usize, tuple: FiveTuple, record: &[u8]) {
+        let Some(context) = self.tls.dtls.clone() else { return };
+        if is_outdated_hello(record) {
+            self.send_udp(listener, tuple.client, tuple.server.ip(), [&VERSION_ALERT, &[], &[]]);
+            return;
+        }
+        let tuple = FiveTuple { transport: Transport::Dtls, ..tuple };
+        let limit = self.limits.connections;
+        let Some(index) = self.associations.find_or_begin(now, listener, tuple, record, &context, limit)
+        else {
+            return;
+        };
+        let mut events = DtlsEvents::default();
+        let is_alive = self
+            .associations
+            .handle(now, index, record, &mut self.dtls_buffer, &mut |event| events.take(event));
+        self.act_on_dtls(now, index, &events);
+        if !is_alive {
+            self.close_association(now, index);
+        }
+    }
+
+    fn act_on_dtls(&mut self, now: Instant, index: usize, events: &DtlsEvents) {
+        let Some(association) = self.associations.get(index) else { return };
+        let (tuple, listener) = (association.tuple, association.listener);
+        for record in &events.records {
+            self.send_udp(listener, tuple.client, tuple.server.ip(), [record, &[], &[]]);
+        }
+        for message in &events.messages {
+            self.input(now, Input::Client { tuple, path: Path::Dtls(index).id(), message });
+            self.drain_outputs(now);
+        }
+    }
+
+    pub(super) fn send_dtls(&mut self, index: usize, message: &[u8]) {
+        let mut events = DtlsEvents::default();
+        let is_alive =
+            self.associations.send(index, message, &mut self.dtls_buffer, &mut |event| events.take(event));
+        if is_alive && let Some(association) = self.associations.get(index) {
+            let (tuple, listener) = (association.tuple, association.listener);
+            for record in &events.records {
+                self.send_udp(listener, tuple.client, tuple.server.ip(), [record, &[], &[]]);
+            }
+        }
+    }
+
+    fn close_association(&mut self, now: Instant, index: usize) {
+        if let Some(association) = self.associations.remove(index) {
+            self.input(now, Input::Disconnected { tuple: association.tuple });
+            self.drain_outputs(now);
+        }
+    }
+
+    pub(super) fn sweep_dtls(&mut self, now: Instant) {
+        let mut events: Vec<(usize, DtlsEvents)> = Vec::new();
+        let mut over = self.associations.handle_timeouts(now, &mut self.dtls_buffer, &mut |index, event| {
+            let mut taken = DtlsEvents::default();
+            taken.take(event);
+            events.push((index, taken));
+        });
+        for (index, taken) in &events {
+            self.act_on_dtls(now, *index, taken);
+        }
+        let since = now.checked_sub(HANDSHAKE_TIMEOUT).unwrap_or(now);
+        let idle_since = now.checked_sub(IDLE_TIMEOUT).unwrap_or(now);
+        for index in self.associations.silent_since(since) {
+            let Some(association) = self.associations.get(index) else { continue };
+            let is_late = !association.is_connected() || association.last_heard < idle_since;
+            if is_late && !self.turn.has_allocation(&association.tuple) {
+                over.push(index);
+            }
+        }
+        for index in over {
+            self.close_association(now, index);
+        }
+    }
+}
+
+/// What an association said, kept until the engine is no longer borrowed. DTLS is for the few: it may allocate.
+#[derive(Default)]
+struct DtlsEvents {
+    records: Vec<Vec<u8>>,
+    messages: Vec<Vec<u8>>,
+}
+
+impl DtlsEvents {
+    fn take(&mut self, event: Event<'_>) {
+        match event {
+            Event::Send(record) => self.records.push(record.to_vec()),
+            Event::Message(message) => self.messages.push(message.to_vec()),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+// The page that tells whether calls will work from here.
+
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { launch, newPage, Server } from './harness.mjs';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'visavis-check-'));
+const pem = path.join(folder, 'certificate.pem');
+let browser;
+before(async () => {
+  const other = await Server.start('--tls', 'auto');
+  copyFileSync(other.file('self-made-certificate.pem'), pem);
+  await other.close();
+  browser = await launch({ flags: ['--ignore-certificate-errors'] });
+});
+after(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What the page says of each way, and in sum. */
+async function checked(...args) {
+  const server = await Server.start(...args);
+  const page = await newPage(browser);
+  try {
+    await page.goto(`${server.url}/check`);
+    await page.getByRole('button', { name: 'Check again' }).and(page.locator(':enabled')).waitFor();
+    const states = await page.locator('[data-probe]').evaluateAll((rows) => rows.map((row) => [row.dataset.probe, row.dataset.state]));
+    const summary = await page.getByRole('status').textContent();
+    assert.deepEqual(page.problems, []);
+    return { summary, ...Object.fromEntries(states) };
+  } finally {
+    await page.context().close();
+    await server.close();
+  }
+}
+
+test('a server that offers everything passes in everything', async () => {
+  const { summary, ...states } = await checked('--tls-cert', pem, '--tls-key', pem);
+  const works = 'works';
+  assert.deepEqual(states, { websocket: works, sse: works, stun: works, turnUdp: works, turnTcp: works, turnTls: works, media: works });
+  assert.match(summary, /^Calls work from here/);
+});
+
+test('what is switched off is told as not offered', async () => {
+  const { summary, ...states } = await checked('--no-turn', '--no-sfu', '--transports', 'sse');
+  const absent = 'absent';
+  assert.deepEqual(states, { websocket: absent, sse: 'works', stun: absent, turnUdp: absent, turnTcp: absent, turnTls: absent, media: absent });
+  assert.match(summary, /neither media nor a relay/);
+});
+
+test('a relay that does not answer is told as one that does not work', async () => {
+  // Nothing is behind this port, which belongs to nobody.
+  const { summary, ...states } = await checked('--no-turn', '--ice-server', 'turn:127.0.0.1:9,user,secret');
+  assert.equal(states.turnUdp, 'fails');
+  assert.equal(states.media, 'works');
+  assert.match(summary, /no relay does/);
+});

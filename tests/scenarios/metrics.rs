@@ -1,0 +1,52 @@
+//! What the server counts, on a listener of its own.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
+
+use std::net::UdpSocket;
+
+use tests::client::Ws;
+use tests::{Visavis, get};
+
+fn value(page: &str, name: &str) -> u64 {
+    let line = page.lines().find(|line| line.split(' ').next() == Some(name));
+    line.and_then(|line| line.rsplit(' ').next())
+        .unwrap_or_else(|| panic!("no {name} in {page}"))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn rooms_media_and_relays_are_counted_without_labels_of_clients() {
+    let server = Visavis::start(&["--metrics-listen", "127.0.0.1:0"]);
+    let metrics = server.logged_addr("metrics ready");
+    assert_eq!(get(server.addr, "/metrics").status, 404, "not where everybody is");
+    let answer = get(metrics, "/metrics");
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.to_ascii_lowercase().contains("content-type: text/plain; version=0.0.4"));
+    assert_eq!(value(&answer.body, "visavis_rooms"), 0);
+    assert_eq!(value(&answer.body, "visavis_turn_allocations"), 0);
+    assert_eq!(value(&answer.body, "visavis_sfu_transports"), 0);
+
+    let (_ada, _) = Ws::join(server.addr, "a-room", "Ada");
+    let page = get(metrics, "/metrics").body;
+    assert_eq!((value(&page, "visavis_rooms"), value(&page, "visavis_peers")), (1, 1));
+    assert_eq!(value(&page, "visavis_connections_opened_total"), 1);
+    assert!(!page.contains("a-room") && !page.contains("Ada"));
+    let labelled = page.lines().filter(|line| line.contains('{')).count();
+    assert_eq!(labelled, 1, "the version alone has a label");
+
+    let stun = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    stun.send_to(&request, server.logged_addr("STUN and TURN ready")).unwrap();
+    stun.recv(&mut [0; 100]).unwrap();
+    // Shards tell their numbers at the end of a turn, a moment after the answer.
+    while value(&get(metrics, "/metrics").body, "visavis_turn_binding_requests_total") != 1 {}
+}
+
+#[test]
+fn nothing_listens_by_default() {
+    let server = Visavis::start(&[]);
+    assert_eq!(get(server.addr, "/metrics").status, 404);
+    server.terminate();
+    let (_, log) = server.wait();
+    assert!(log.iter().all(|event| event["message"] != "metrics ready"));
+}

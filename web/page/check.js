@@ -1,0 +1,81 @@
+import { PROBES, finish, prepare } from './check-probes.js';
+import { h, setText } from './dom.js';
+import { loadCatalogue, t } from './i18n.js';
+
+const list = /** @type {HTMLElement} */ (document.getElementById('probes'));
+const summary = /** @type {HTMLElement} */ (document.getElementById('summary'));
+const again = /** @type {HTMLButtonElement} */ (document.getElementById('again'));
+
+/** What each probe is called. */
+const TITLES = {
+  websocket: 'check.websocket',
+  sse: 'check.sse',
+  stun: 'check.stun',
+  turnUdp: 'check.turnUdp',
+  turnTcp: 'check.turnTcp',
+  turnTls: 'check.turnTls',
+  media: 'check.media',
+};
+const VERDICTS = { waiting: 'check.waiting', works: 'check.works', fails: 'check.fails', absent: 'check.absent' };
+
+/** One line of the list. */
+class Row {
+  #title;
+  #verdict = h('span', { class: 'verdict' });
+  #hint = h('span', { class: 'hint' });
+  element;
+
+  /** @param {string} name */
+  constructor(name) {
+    this.#title = t(TITLES[/** @type {keyof typeof TITLES} */ (name)]);
+    this.element = h('li', { class: 'probe', 'data-probe': name }, h('span', {}, this.#title), this.#verdict, this.#hint);
+    this.show('waiting');
+  }
+
+  /** @param {keyof typeof VERDICTS} state */
+  show(state) {
+    this.element.dataset.state = state;
+    setText(this.#verdict, t(VERDICTS[state]));
+    setText(this.#hint, state === 'fails' ? t('check.hint') : '');
+  }
+}
+
+async function check() {
+  again.disabled = true;
+  setText(summary, t('check.running'));
+  const rows = PROBES.map(({ name }) => new Row(name));
+  list.replaceChildren(...rows.map((row) => row.element));
+  /** @type {Record<string, string>} */
+  const outcomes = {};
+  try {
+    const found = await prepare();
+    for (const [index, { name, run }] of PROBES.entries()) {
+      const outcome = await run(found).catch(() => /** @type {const} */ ('fails'));
+      outcomes[name] = outcome;
+      rows[index]?.show(outcome);
+    }
+    finish(found);
+    setText(summary, t(verdict(outcomes)));
+  } catch {
+    setText(summary, t('check.unreachable'));
+  } finally {
+    again.disabled = false;
+  }
+}
+
+/**
+ * What it comes to: one way of signalling and one way of media are enough.
+ *
+ * @param {Record<string, string>} outcomes
+ */
+function verdict(outcomes) {
+  const works = (/** @type {string[]} */ ...names) => names.some((name) => outcomes[name] === 'works');
+  if (!works('websocket', 'sse')) return 'check.noSignalling';
+  if (!works('media', 'stun', 'turnUdp', 'turnTcp', 'turnTls')) return 'check.noMedia';
+  return works('turnUdp', 'turnTcp', 'turnTls') ? 'check.good' : 'check.noRelay';
+}
+
+await loadCatalogue();
+document.title = `Visavis: ${t('check.title')}`;
+again.addEventListener('click', () => void check());
+await check();
