@@ -125,6 +125,7 @@ impl Meetings {
             tokio::spawn(self.clone().follow(waiting));
         }
         tokio::spawn(self.clone().look());
+        tokio::spawn(webhook::dispatch(self.clone()));
     }
 
     /// What tells these meetings what happens in their rooms.
@@ -193,6 +194,14 @@ impl Meetings {
     }
 
     /// Carries out what happened in rooms, one after the other, each when the database takes it.
+    /// A recording of a meeting's room can be watched: its webhooks are told.
+    pub async fn recording_ready(&self, room: &RoomId, recording: &str) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        let Some(meeting) = store.patiently(store.by_room(room)).await? else { return Ok(()) };
+        let event = Event::RecordingReady { recording: recording.to_owned() };
+        self.update(meeting.id, |_, _| Ok(((), vec![event]))).await.map(drop)
+    }
+
     async fn follow(self, mut waiting: mpsc::Receiver<Happening>) {
         while let Some(happening) = waiting.recv().await {
             while let Err(error) = self.note(&happening).await {
@@ -251,7 +260,7 @@ impl Meetings {
         if let Some(rooms) = self.rooms() {
             for (id, room) in store.patiently(store.live()).await? {
                 if rooms.is_there(room.clone()).await == Some(false) {
-                    self.update(id, |meeting, now| Ok(((), meeting.abandoned(now)))).await?;
+                    self.update(id, |meeting, now| Ok(((), meeting.vanished(now)))).await?;
                     self.over().remove(&room);
                 }
             }

@@ -11,8 +11,10 @@
     reason = "what fails in a test fails the test"
 )]
 
+pub mod api;
 pub mod client;
 mod http;
+pub mod postgres;
 mod process;
 pub mod socketio;
 

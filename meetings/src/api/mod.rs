@@ -1,6 +1,7 @@
 //! The HTTP interface under `/api/v1/meetings` and `/api/v1/invitations`.
 
 mod access;
+mod deliveries;
 mod invitations;
 mod meetings;
 mod problem;
@@ -27,6 +28,9 @@ pub fn router(meetings: Meetings) -> Router {
         .route("/api/v1/meetings/{id}", get(meetings::show).patch(meetings::change).delete(meetings::cancel))
         .route("/api/v1/meetings/{id}/end", post(meetings::end))
         .route("/api/v1/meetings/{id}/calendar.ics", get(invitations::calendar))
+        .route("/api/v1/meetings/{id}/deliveries", get(deliveries::list))
+        .route("/api/v1/meetings/{id}/deliveries/{delivery}/replay", post(deliveries::replay))
+        .route("/api/v1/meetings/{id}/webhook-secret", post(deliveries::rotate))
         .route("/api/v1/invitations/{id}", get(invitations::show))
         .route("/api/v1/invitations/{id}/qr.svg", get(invitations::qr))
         .layer(DefaultBodyLimit::max(BODY))

@@ -326,8 +326,25 @@ impl Meeting {
         }
     }
 
-    /// Its room is no longer there, and nobody has ended it.
-    pub fn abandoned(&mut self, at: Timestamp) -> Vec<Event> {
+    /// Its room is no longer there, and nobody has said why: the process was killed right after its end.
+    pub fn vanished(&mut self, at: Timestamp) -> Vec<Event> {
+        let patience = Duration::from_secs(self.empty_timeout_seconds.into());
+        match self.status {
+            Status::Live if self.starts_at > at => {
+                self.status = Status::Planned;
+                Vec::new()
+            }
+            Status::Live => {
+                let is_long_ago = self.updated_at + patience <= at;
+                let reason = if is_long_ago { EndReason::Expired } else { EndReason::HostEnded };
+                self.end(reason, at).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Its room has seen nobody for too long.
+    fn abandoned(&mut self, at: Timestamp) -> Vec<Event> {
         // Who looks in before the beginning, and who waits in the lobby in vain, doesn't use it up.
         let patience = Duration::from_secs(self.empty_timeout_seconds.into());
         match self.status {

@@ -84,6 +84,20 @@ impl Store {
         })
     }
 
+    /// Lets a message wait until then.
+    pub(crate) async fn postpone(&self, id: &str, until: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query("UPDATE deliveries SET due_at = $2 WHERE id = $1")
+                .bind(id)
+                .bind(int(until.as_millis()))
+                .execute(pool)
+                .await
+                .map(drop)?
+        });
+        Ok(())
+    }
+
     /// Notes what came of an attempt.
     pub(crate) async fn note(&self, id: &str, outcome: &Outcome, now: Timestamp) -> Result<(), StoreError> {
         let turn = self.turn().await?;

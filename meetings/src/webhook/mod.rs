@@ -1,6 +1,9 @@
 //! What receivers of webhooks are told.
 
 mod address;
+mod dispatch;
+mod sender;
+mod signature;
 
 use std::time::Duration;
 
@@ -9,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
 use signaling_core::{Entropy, Timestamp};
+
+pub(crate) use self::dispatch::dispatch;
 
 use self::address::Target;
 use crate::meeting::{Event, Meeting};

@@ -1,0 +1,133 @@
+//! One POST to where a webhook goes: to an address that was looked at, and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use http::{HeaderMap, Request, Uri};
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::address::Target;
+
+/// How long an attempt may take, the looking up of the name included.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a redirect is followed, where that is allowed.
+const REDIRECTS: usize = 3;
+
+/// Sends webhooks. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Sender {
+    tls: TlsConnector,
+    may_be_private: bool,
+}
+
+/// Why nothing was answered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("{0}")]
+    Target(String),
+    #[error("the name cannot be looked up: {0}")]
+    Name(std::io::Error),
+    #[error("the host has no address that is public")]
+    Private,
+    #[error("cannot connect: {0}")]
+    Connect(std::io::Error),
+    #[error("no HTTP: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("the request cannot be written")]
+    Request,
+    #[error("no answer within 10 s")]
+    Slow,
+}
+
+impl Sender {
+    /// A sender that trusts who this machine trusts.
+    pub(super) fn new(may_be_private: bool) -> Self {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        let (trusted, _) = roots.add_parsable_certificates(found.certs);
+        if trusted == 0 {
+            tracing::warn!("this machine trusts no certificates: webhooks cannot go to https");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
+        // The provider has all the versions that are asked for.
+        let config = config.unwrap_or_else(|_| {
+            ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+        });
+        Self { tls: TlsConnector::from(Arc::new(config)), may_be_private }
+    }
+
+    /// Sends a body; the status of the answer.
+    pub(super) async fn send(&self, url: &str, headers: &HeaderMap, body: &str) -> Result<u16, SendError> {
+        tokio::time::timeout(PATIENCE, self.follow(url, headers, body)).await.unwrap_or(Err(SendError::Slow))
+    }
+
+    async fn follow(&self, url: &str, headers: &HeaderMap, body: &str) -> Result<u16, SendError> {
+        let mut url = url.to_owned();
+        for _ in 0..REDIRECTS {
+            let (status, location) = self.once(&url, headers, body).await?;
+            match location {
+                Some(location) if self.may_be_private && matches!(status, 307 | 308) => url = location,
+                _ => return Ok(status),
+            }
+        }
+        Err(SendError::Target("too many redirects".to_owned()))
+    }
+
+    async fn once(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        body: &str,
+    ) -> Result<(u16, Option<String>), SendError> {
+        let target =
+            Target::parse(url, self.may_be_private).map_err(|refusal| SendError::Target(refusal.message))?;
+        let addresses = target.resolve(self.may_be_private).await.map_err(SendError::Name)?;
+        // The very address that was looked at is connected to: a name that changes its mind gains nothing.
+        let address = addresses.first().ok_or(SendError::Private)?;
+        let stream = TcpStream::connect(address).await.map_err(SendError::Connect)?;
+        if target.is_https {
+            let name = ServerName::try_from(target.host.clone())
+                .map_err(|_| SendError::Target("the host is no name for a certificate".to_owned()))?;
+            let stream = self.tls.connect(name, stream).await.map_err(SendError::Connect)?;
+            exchange(stream, &target, headers, body).await
+        } else {
+            exchange(stream, &target, headers, body).await
+        }
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    target: &Target,
+    headers: &HeaderMap,
+    body: &str,
+) -> Result<(u16, Option<String>), SendError> {
+    let uri: Uri = target.path.parse().map_err(|_| SendError::Request)?;
+    let mut request = Request::post(uri)
+        .header(HOST, &target.authority)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, concat!("visavis/", env!("CARGO_PKG_VERSION")))
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+        .map_err(|_| SendError::Request)?;
+    request.headers_mut().extend(headers.clone());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let driving = tokio::spawn(connection);
+    let answer = sender.send_request(request).await;
+    // What the answer says beyond its head is of no interest.
+    driving.abort();
+    let answer = answer?;
+    let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    Ok((answer.status().as_u16(), location.map(str::to_owned)))
+}

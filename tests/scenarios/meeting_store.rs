@@ -1,0 +1,141 @@
+//! What is kept of meetings, in `SQLite` and in `PostgreSQL` alike: once, for good, and without holding up any call.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::json;
+use tests::api::{Api, host_token, wanted};
+use tests::client::Ws;
+use tests::postgres::Postgres;
+use tests::{Visavis, run};
+
+/// Runs the same test with both databases.
+fn with_both(test: impl Fn(&[&str])) {
+    test(&[]);
+    let postgres = Postgres::start();
+    test(&["--database-url", &postgres.url()]);
+}
+
+#[test]
+fn one_idempotency_key_makes_one_meeting_however_often_it_comes() {
+    with_both(|database| {
+        let server = Visavis::start(database);
+        let api = Api::with_key(&server, &["meetings:write"], database);
+        let body = wanted(&json!({"startsAt": "2027-03-28T07:00:00Z"})).to_string();
+        let ask = |key: &str, body: &str| {
+            api.ask("POST", "/api/v1/meetings", &[("idempotency-key", key)], Some(body))
+        };
+        let replies: BTreeSet<String> = thread::scope(|scope| {
+            let askers: Vec<_> = (0..100).map(|_| scope.spawn(|| ask("one", &body))).collect();
+            let answers = askers.into_iter().map(|asker| asker.join().unwrap());
+            answers
+                .inspect(|answer| assert_eq!(answer.status, 201, "{}", answer.body))
+                .map(|it| it.body)
+                .collect()
+        });
+        assert_eq!(replies.len(), 1, "everybody is told the same");
+        assert_eq!(api.get("/api/v1/meetings").json()["meetings"].as_array().unwrap().len(), 1);
+        let other = wanted(&json!({"title": "Another"})).to_string();
+        let mismatch = ask("one", &other);
+        assert_eq!((mismatch.status, &mismatch.json()["code"]), (422, &json!("idempotency-mismatch")));
+        assert_eq!(ask("two", &other).status, 201);
+        // Keys of others have nothing to do with it.
+        let stranger = Api::with_key(&server, &["meetings:write"], database);
+        let made = stranger.ask("POST", "/api/v1/meetings", &[("idempotency-key", "one")], Some(&other));
+        assert_eq!(made.status, 201);
+    });
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_kill() {
+    with_both(|database| {
+        let mut server = Visavis::start(database);
+        let api = Api::with_key(&server, &["meetings:write"], database);
+        let folder = server.folder();
+        let mut made = Vec::new();
+        for _ in 0..5 {
+            let meeting = api.at(server.addr).book(&json!({"startsAt": "2027-03-28T07:00:00Z"}));
+            server.kill();
+            made.push(meeting["meeting"].clone());
+            server = Visavis::start_in(Arc::clone(&folder), database);
+        }
+        let page = api.at(server.addr).get("/api/v1/meetings").json();
+        let kept: Vec<_> =
+            page["meetings"].as_array().unwrap().iter().map(|meeting| meeting["meeting"].clone()).collect();
+        assert_eq!(kept, made);
+    });
+}
+
+#[test]
+fn a_host_who_ends_a_call_ends_it_also_when_the_server_is_killed_at_once() {
+    let mut server = Visavis::start(&[]);
+    let call = Api::anonymous(server.addr).book(&json!({}));
+    let mut host = Ws::connect(server.addr);
+    host.send(&json!({"type": "join", "room": call["code"], "name": "Ada", "token": host_token(&call)}));
+    host.until("welcome");
+    let path = format!("/api/v1/meetings/{}", call["meeting"].as_str().unwrap());
+    let api = Api::with_bearer(server.addr, host_token(&call));
+    // It is known that somebody is there.
+    while api.get(&path).header("etag") != Some("\"2\"") {}
+    host.send(&json!({"type": "host", "action": "end", "seq": 1}));
+    host.until("room-ended");
+    server.kill();
+    let server = Visavis::start_in(server.folder(), &[]);
+    let api = api.at(server.addr);
+    while api.get(&path).json()["state"] != "ended" {}
+}
+
+#[test]
+fn without_its_database_calls_go_on_and_meetings_come_back_by_themselves() {
+    let postgres = Postgres::start();
+    let server = Visavis::start(&["--database-url", &postgres.url()]);
+    let database = ["--database-url".to_owned(), postgres.url()];
+    let api = Api::with_key(&server, &["meetings:write"], &[&database[0], &database[1]]);
+    let call = api.book(&json!({}));
+    let (mut ada, _) = Ws::join(server.addr, call["code"].as_str().unwrap(), "Ada");
+    let (mut bob, _) = Ws::join(server.addr, "standup", "Bob");
+    postgres.down();
+    let refused = api.get("/api/v1/meetings");
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("overloaded")));
+    assert!(refused.header("retry-after").is_some());
+    for one in [&mut ada, &mut bob] {
+        one.send(&json!({"type": "chat", "text": "still there", "seq": 1}));
+        assert_eq!(one.until("chat")["text"], "still there");
+    }
+    // Rooms that have nothing to do with meetings are made, and the one that is open is entered by its name.
+    let (_cy, _) = Ws::join(server.addr, "retro", "Cy");
+    let (_dee, _) = Ws::join(server.addr, call["room"].as_str().unwrap(), "Dee");
+    postgres.up();
+    loop {
+        let answer = api.get("/api/v1/meetings");
+        if answer.status == 200 {
+            assert_eq!(answer.json()["meetings"][0]["meeting"], call["meeting"]);
+            break;
+        }
+        assert_eq!(answer.status, 503);
+    }
+}
+
+#[test]
+fn a_backup_is_a_database_that_a_server_starts_with() {
+    let server = Visavis::start(&[]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let meeting = api.book(&json!({"startsAt": "2027-03-28T07:00:00Z"}));
+    let folder = server.folder();
+    let done = run(folder.path(), &["backup", "copy.db"], &[]);
+    assert!(done.status.success(), "{done:?}");
+    assert!(!run(folder.path(), &["backup", "copy.db"], &[]).status.success(), "nothing is written over");
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::create_dir(elsewhere.path().join("visavis-data")).unwrap();
+    std::fs::copy(folder.path().join("copy.db"), elsewhere.path().join("visavis-data/visavis.db")).unwrap();
+    let second = Visavis::start_in(Arc::new(elsewhere), &[]);
+    let page = api.at(second.addr).get("/api/v1/meetings").json();
+    assert_eq!(page["meetings"][0]["meeting"], meeting["meeting"]);
+}
