@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
+use signaling_core::ServerKey;
 use signaling_transport::Signaling;
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
@@ -16,7 +17,7 @@ use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
 use crate::media::Media;
-use crate::recordings::Recordings;
+use crate::recordings::{Api, HostTokens, RecordingAccess, Recordings};
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
@@ -49,12 +50,18 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         Some(handle) => Recordings::start(settings, &data, handle)?,
         None => None,
     };
-    let signaling = signaling::start(settings, &data, servers, handle, recordings.as_ref())?;
+    let key = ServerKey::new(data.secret("session.key")?);
+    let signaling = signaling::start(settings, key.clone(), &data, servers, handle, recordings.as_ref())?;
     if let Some(recordings) = &recordings {
         recordings.connect(signaling.hub());
     }
     let media = media.map(|media| media.start(signaling.hub())).transpose()?;
-    let router = router(settings, &signaling, draining.clone());
+    let mut router = router(settings, &signaling, draining.clone());
+    if let Some(recordings) = &recordings {
+        let access: Vec<Box<dyn RecordingAccess>> = vec![Box::new(HostTokens(key.clone()))];
+        router = router
+            .merge(signaling.guard(Api::new(recordings, key, signaling.hub().clock(), access).router()));
+    }
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {

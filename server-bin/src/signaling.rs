@@ -16,12 +16,12 @@ use crate::turn::Servers;
 /// Starts the service on the current runtime.
 pub(crate) fn start(
     settings: &Settings,
+    key: ServerKey,
     data: &DataDir,
     servers: Servers,
     media: Option<SfuHandle>,
     recordings: Option<&Recordings>,
 ) -> anyhow::Result<Signaling> {
-    let key = ServerKey::new(data.secret("session.key")?);
     let path = data.file("rooms.jsonl");
     let journal = RoomJournal::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);

@@ -169,6 +169,12 @@ impl Signaling {
         crate::http::router(self)
     }
 
+    /// Puts what holds for the whole API around routes of its embedder: origins are checked, bodies are limited, and
+    /// wrong methods are answered with a [`Problem`](crate::Problem).
+    pub fn guard(&self, routes: Router) -> Router {
+        crate::http::guard(self, routes)
+    }
+
     /// The rooms themselves.
     pub fn hub(&self) -> &Hub {
         &self.inner.hub

@@ -107,7 +107,7 @@ export class CallScreen {
     });
     call.on('event', (event) => {
       if (event.type === 'muted') toasts.show(t('call.mutedByHost'));
-      if (event.type === 'recording') this.#render();
+      if (event.type === 'recording' && !event.peer) this.#recording(event.state);
     });
     call.on('room', () => this.#render());
     call.media.on('problem', () => deviceProblems(call.media).forEach((text) => toasts.show(text)));
@@ -136,6 +136,12 @@ export class CallScreen {
   #say(key, name) {
     this.#toasts.show(t(key, { name }));
     this.#render();
+  }
+
+  /** @param {string} state */
+  #recording(state) {
+    const text = { active: 'call.recordingBegan', stopped: 'call.recordingEnded', failed: 'call.recordingFailed' }[state];
+    if (text) this.#toasts.show(t(text));
   }
 
   #render() {

@@ -50,6 +50,7 @@ pub fn router(frame_ancestors: &str) -> Router {
     Router::new()
         .route("/", document("index.html"))
         .route("/r/{room}", document("room.html"))
+        .route("/r/{room}/recordings", document("recordings.html"))
         .route("/page/{*path}", served(Folder::Page))
         .route("/sdk/{*path}", served(Folder::Sdk))
 }

@@ -86,7 +86,7 @@ impl Worker {
                 let key = self.peer_key(&room, peer);
                 reply(key.ok_or(NegotiationError::UnknownPeer).and_then(|key| self.on_fragment(key, &sdp)));
             }
-            Input::Record { room, tap } => self.on_record(now_micros, room, tap),
+            Input::Record { room, tap } => self.on_record(now_micros, &room, tap),
             Input::Keyframe { room, track } => self.on_recorder_wish(now_micros, &room, &track),
         }
         self.negotiate_pending(now_micros);

@@ -37,9 +37,13 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
     if signaling.transports().socketio {
         routes = routes.merge(crate::socketio::routes(signaling));
     }
+    guard(signaling, routes.with_state(signaling.clone()))
+}
+
+/// What holds for all routes of the API: the size of a body, what is said to a wrong method, and who may ask.
+pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
     routes
-        .layer(DefaultBodyLimit::max(limits.message_bytes))
+        .layer(DefaultBodyLimit::max(signaling.limits().message_bytes))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
-        .with_state(signaling.clone())
 }
