@@ -107,7 +107,7 @@ impl StreamClock {
 
 /// Microseconds of a time in NTP's format.
 pub(crate) fn ntp_micros(ntp: u64) -> i64 {
-    i64::try_from(u128::from(ntp) * 1_000_000 >> 32).unwrap_or(i64::MAX)
+    i64::try_from((u128::from(ntp) * 1_000_000) >> 32).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

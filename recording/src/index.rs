@@ -153,10 +153,10 @@ impl Index {
                 // The name of a file is taken from here later: it must be one in this folder.
                 Ok(entry) if is_plain_name(&entry.file) => drop(entries.insert(entry.recording, entry)),
                 Ok(_) => {
-                    tracing::warn!(path = %path.display(), "a recording's file is elsewhere; it is left alone")
+                    tracing::warn!(path = %path.display(), "a recording's file is elsewhere; it is left alone");
                 }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "what is known of a recording cannot be read")
+                    tracing::warn!(path = %path.display(), %error, "what is known of a recording cannot be read");
                 }
             }
         }

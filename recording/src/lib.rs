@@ -42,6 +42,7 @@ mod clock;
 pub mod container;
 pub mod depacketize;
 pub mod driver;
+pub mod ffmpeg;
 mod file;
 pub mod index;
 mod recording;

@@ -1,10 +1,12 @@
 //! The server from its first moment to its last.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
+use signaling_core::ServerKey;
 use signaling_transport::Signaling;
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
@@ -18,7 +20,7 @@ use crate::data_dir::DataDir;
 use crate::media::Media;
 use crate::meetings;
 use crate::metrics::{self, Sources};
-use crate::recordings::Recordings;
+use crate::recordings::{Api, Recordings};
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
@@ -53,8 +55,10 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         None => None,
     };
     let meetings = meetings::open(settings, &data)?;
+    let secret = data.secret("session.key")?;
+    let key = ServerKey::new(secret);
     let signaling =
-        signaling::start(settings, &data, servers, handle.clone(), recordings.as_ref(), &meetings)?;
+        signaling::start(settings, secret, &data, servers, handle.clone(), recordings.as_ref(), &meetings)?;
     meetings::start(&meetings, &signaling);
     if let Some(recordings) = &recordings {
         recordings.connect(signaling.hub());
@@ -74,7 +78,12 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         };
         metrics::serve(address, sources, ending.clone())?;
     }
-    let router = router(settings, &signaling, meetings, draining.clone());
+    let api_keys = meetings.clone();
+    let mut router = router(settings, &signaling, meetings, draining.clone());
+    if let Some(recordings) = &recordings {
+        let api = Api::new(recordings, key, signaling.hub().clock(), Arc::new(api_keys));
+        router = router.merge(signaling.guard(api.router()));
+    }
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {

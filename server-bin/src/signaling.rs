@@ -17,20 +17,19 @@ use crate::turn::Servers;
 /// Starts the service on the current runtime.
 pub(crate) fn start(
     settings: &Settings,
+    secret: [u8; 32],
     data: &DataDir,
     servers: Servers,
     media: Option<SfuHandle>,
     recordings: Option<&Recordings>,
     meetings: &Meetings,
 ) -> anyhow::Result<Signaling> {
-    let secret = data.secret("session.key")?;
-    let key = ServerKey::new(secret);
     let minter = Arc::new(TokenMinter::new(secret));
     let path = data.file("rooms.jsonl");
     let journal = RoomJournal::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
-    let mut config = SignalingConfig::new(key);
+    let mut config = SignalingConfig::new(ServerKey::new(secret));
     config.transports = Transports {
         websocket: on(Transport::WebSocket),
         sse: on(Transport::Sse),

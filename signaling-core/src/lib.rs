@@ -32,7 +32,7 @@
 //! let mut now = Timestamp::from_millis(1_790_000_000_000); // a driver reads its clock
 //! let mut shard = Shard::new(
 //!     Environment {
-//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: RecordWhom::Nobody }),
+//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: signaling_core::RecordWhom::Nobody }),
 //!         codec: codec.clone(),
 //!         media: Box::new(NoMedia),
 //!         store: Box::new(NoStore),
@@ -96,7 +96,7 @@ pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordWhom};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
-pub use sealed::{Digest, HostClaims, ServerKey, SessionClaims, shard_hash};
+pub use sealed::{Digest, FileClaims, HostClaims, ServerKey, SessionClaims, shard_hash};
 pub use session::{NewConnection, TransportKind};
 pub use shard::{Census, Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
 pub use time::Timestamp;

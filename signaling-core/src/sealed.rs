@@ -91,6 +91,7 @@ impl fmt::Debug for ServerKey {
 enum Purpose {
     Session,
     Host,
+    File,
 }
 
 impl Purpose {
@@ -98,6 +99,7 @@ impl Purpose {
         match self {
             Self::Session => b"session",
             Self::Host => b"host",
+            Self::File => b"file",
         }
     }
 }
@@ -189,6 +191,28 @@ impl HostClaims {
     /// What a token says, if this key made it.
     pub fn open(key: &ServerKey, token: &str) -> Option<Self> {
         key.open(Purpose::Host, token)
+    }
+}
+
+/// What a link to a file says: whoever has it may read that one file for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileClaims {
+    /// Which file, by an id of its own kind.
+    pub file: String,
+    /// Not honoured after this, milliseconds since the epoch.
+    pub expires_at_ms: u64,
+}
+
+impl FileClaims {
+    /// The part of a link that says this.
+    pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
+        key.seal(Purpose::File, self, entropy)
+    }
+
+    /// What a link says, if this key made it. Expiry is the caller's to check.
+    pub fn open(key: &ServerKey, text: &str) -> Option<Self> {
+        key.open(Purpose::File, text)
     }
 }
 

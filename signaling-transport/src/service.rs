@@ -200,6 +200,12 @@ impl Signaling {
         crate::http::router(self)
     }
 
+    /// Puts what holds for the whole API around routes of its embedder: origins are checked, bodies are limited, and
+    /// wrong methods are answered with a [`Problem`](crate::Problem).
+    pub fn guard(&self, routes: Router) -> Router {
+        crate::http::guard(self, routes)
+    }
+
     /// The rooms themselves.
     pub fn hub(&self) -> &Hub {
         &self.inner.hub
@@ -308,11 +314,6 @@ impl Signaling {
     /// Makes join tokens, if the server does.
     pub(crate) fn minter(&self) -> Option<&TokenMinter> {
         self.inner.minter.as_deref()
-    }
-
-    /// Refuses what comes from pages of other origins, as the wire protocol's own routes do.
-    pub fn guard(&self, router: Router) -> Router {
-        crate::http::guard(self, router)
     }
 
     /// What a join is granted before its room is asked. Host tokens are the room's own, and good whatever the

@@ -20,10 +20,19 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {} {}", self.head, self.body))
     }
 
-    /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        lines.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    /// The values of a header, in order.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.filter(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+
+    /// The value of a header that is there once, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        match self.headers(name)[..] {
+            [] => "",
+            [value] => value,
+            ref values => panic!("{name} is there {} times", values.len()),
+        }
     }
 }
 
@@ -74,21 +83,4 @@ pub fn request(
         format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n{headers}{length}\r\n");
     let request = [head.as_bytes(), body.unwrap_or_default()].concat();
     ask_bytes(TcpStream::connect(addr).unwrap(), &request)
-}
-
-impl Answer {
-    /// The values of a header, in order.
-    pub fn headers(&self, name: &str) -> Vec<&str> {
-        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        lines.filter(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
-    }
-
-    /// The value of a header that is there once, or nothing.
-    pub fn header(&self, name: &str) -> &str {
-        match self.headers(name)[..] {
-            [] => "",
-            [value] => value,
-            ref values => panic!("{name} is there {} times", values.len()),
-        }
-    }
 }

@@ -112,7 +112,7 @@ export class CallScreen {
     });
     call.on('event', (event) => {
       if (event.type === 'muted') toasts.show(t('call.mutedByHost'));
-      if (event.type === 'recording') this.#render();
+      if (event.type === 'recording' && !event.peer) this.#recording(event.state);
     });
     call.on('room', () => this.#render());
     call.media.on('problem', () => deviceProblems(call.media).forEach((text) => toasts.show(text)));
@@ -142,6 +142,12 @@ export class CallScreen {
     // Those who watch come and go without a word: they may be many.
     if (role !== 'viewer') this.#toasts.show(t(key, { name }));
     this.#render();
+  }
+
+  /** @param {string} state */
+  #recording(state) {
+    const text = { active: 'call.recordingBegan', stopped: 'call.recordingEnded', failed: 'call.recordingFailed' }[state];
+    if (text) this.#toasts.show(t(text));
   }
 
   #render() {

@@ -1,4 +1,5 @@
-import { h } from './dom.js';
+import { h, setText } from './dom.js';
+import { hostTokenOf } from './host-token.js';
 import { t } from './i18n.js';
 import { textButton } from './buttons.js';
 
@@ -17,6 +18,8 @@ export class HostSection {
   #waitingSection;
   #locked = checkbox('host-lock', 'host.lock', (on) => this.#use(on ? 'lock' : 'unlock'));
   #lobby = checkbox('host-lobby', 'host.lobby', (on) => this.#use('set-lobby', on));
+  #record = textButton(t('host.record'), () => this.#use(this.#call.room?.recording ? 'stop-recording' : 'start-recording'));
+  #recordings = h('a', { class: 'button', target: '_blank', rel: 'noopener' }, t('host.recordings'));
   #password = h('input', { class: 'input', id: 'host-password', type: 'text', autocomplete: 'off', maxlength: 64 });
 
   /**
@@ -40,7 +43,7 @@ export class HostSection {
         this.#locked.element, this.#lobby.element,
         h('form', { class: 'field', onsubmit: setPassword }, h('label', { for: 'host-password' }, t('host.password')),
           h('div', { class: 'with-button' }, this.#password, h('button', { type: 'submit', class: 'button small' }, t('host.setPassword')))),
-        end));
+        this.#record, this.#recordings, end));
     host.on('change', () => this.#render());
     call.on('self', () => this.#render());
     this.#render();
@@ -49,6 +52,10 @@ export class HostSection {
   #render() {
     const { room } = this.#call;
     this.element.hidden = !this.#host.isHost;
+    const canRecord = this.#call.features.includes('recording');
+    this.#record.hidden = this.#recordings.hidden = !canRecord;
+    setText(this.#record, t(room?.recording ? 'host.stopRecording' : 'host.record'));
+    if (room) this.#recordings.href = recordingsLink(room.id);
     this.#locked.input.checked = room?.locked ?? false;
     this.#lobby.input.checked = room?.lobby ?? false;
     this.#password.placeholder = t(room?.password ? 'host.passwordSet' : 'host.noPassword');
@@ -77,6 +84,17 @@ export class HostSection {
   #use(action, value) {
     this.#attempt(this.#host.use(action, value === undefined ? {} : { value }));
   }
+}
+
+/**
+ * The page of a room's recordings, with the token where no server sees it.
+ *
+ * @param {string} room
+ */
+function recordingsLink(room) {
+  const token = hostTokenOf(room);
+  const fragment = token ? `#${new URLSearchParams({ host: token })}` : '';
+  return `/r/${encodeURIComponent(room)}/recordings${fragment}`;
 }
 
 /**

@@ -46,6 +46,11 @@ export function timeOfDay(date) {
   return new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(date);
 }
 
+/** @param {Date} date */
+export function dateAndTime(date) {
+  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(date);
+}
+
 /** @returns {string} */
 function preferredLanguage() {
   const wanted = [preferences.language, ...navigator.languages];

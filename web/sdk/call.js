@@ -34,6 +34,8 @@ export class Call extends Emitter {
   /** The host has not let us in yet. */
   waiting = false;
   hand = false;
+  /** What the server can do. @type {string[]} */
+  features = [];
   /** @type {LocalMedia} */
   media;
   /** @type {Session} */
@@ -141,6 +143,7 @@ export class Call extends Emitter {
     this.self = welcome.self;
     this.room = welcome.room;
     this.waiting = welcome.state === 'waiting';
+    this.features = welcome.features;
     this.hostToken = welcome.hostToken ?? this.hostToken;
     if (welcome.iceServers) this.#iceServers.set(welcome.iceServers, welcome.ttlSeconds);
     this.#resumeWindowMs = welcome.resumeWindowMs;
@@ -198,6 +201,8 @@ export class Call extends Emitter {
         return this.emit('chat', /** @type {any} */ (event));
       case 'reaction':
         return this.emit('reaction', /** @type {any} */ (event));
+      case 'recording':
+        return this.#recording(event);
       case 'muted':
         return void this.media.setMicrophone(false);
     }
@@ -213,6 +218,13 @@ export class Call extends Emitter {
     if (this.room) this.room = { ...this.room, topology, epoch };
     this.#path?.settle(topology, epoch);
     if (this.room) this.emit('room', this.room);
+  }
+
+  /** @param {Record<string, any>} event one with a peer is about that peer's file, not about the room */
+  #recording({ state, peer }) {
+    if (peer || !this.room) return;
+    this.room = { ...this.room, recording: state === 'starting' || state === 'active' };
+    this.emit('room', this.room);
   }
 
   /** @param {string} id @param {import('./protocol.js').Track[]} tracks */

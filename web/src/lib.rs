@@ -51,6 +51,7 @@ pub fn router(frame_ancestors: &str) -> Router {
         .route("/", document("index.html"))
         .route("/check", document("check.html"))
         .route("/r/{room}", document("room.html"))
+        .route("/r/{room}/recordings", document("recordings.html"))
         .route("/page/{*path}", served(Folder::Page))
         .route("/sdk/{*path}", served(Folder::Sdk))
 }

@@ -158,7 +158,7 @@ impl Writer {
     pub fn fragment(&mut self, video: &[Sample], audio: &[Sample]) -> Result<Vec<u8>, ContainerError> {
         match self {
             Self::Mp4(mp4) => mp4.fragment(video, audio),
-            Self::WebM(webm) => webm.fragment(video, audio),
+            Self::WebM(webm) => Ok(webm.fragment(video, audio)),
         }
     }
 

@@ -147,7 +147,9 @@ fn video_trak(head: &Head, format: &Format, created: u64) -> Result<Trak, Contai
             Codec::Avc3(Avc3 { visual, avcc: avcc(sets)?, ..Avc3::default() })
         }
         Format::H264(sets) => Codec::Avc1(Avc1 { visual, avcc: avcc(sets)?, ..Avc1::default() }),
-        Format::Vp9(format) => Codec::Vp09(Vp09 { visual, vpcc: vpcc(format, head.size), ..Vp09::default() }),
+        Format::Vp9(format) => {
+            Codec::Vp09(Vp09 { visual, vpcc: vpcc(*format, head.size), ..Vp09::default() })
+        }
         Format::Av1(header) => Codec::Av01(Av01 { visual, av1c: av1c(header), ..Av01::default() }),
         Format::Vp8 { .. } | Format::Opus => return Err(ContainerError::Value),
     };
@@ -184,7 +186,7 @@ fn trak(lane: Lane, entry: Codec, created: u64) -> Trak {
             creation_time: created,
             modification_time: created,
             track_id: lane.number(),
-            alternate_group: if is_video { 0 } else { 1 },
+            alternate_group: u16::from(!is_video),
             enabled: true,
             in_movie: true,
             ..Tkhd::default()
@@ -215,7 +217,6 @@ fn trak(lane: Lane, entry: Codec, created: u64) -> Trak {
                 },
                 ..Minf::default()
             },
-            ..Mdia::default()
         },
         ..Trak::default()
     }
@@ -245,7 +246,7 @@ fn avcc(sets: &ParameterSets) -> Result<Avcc, ContainerError> {
     })
 }
 
-fn vpcc(format: &Vp9Format, size: (u16, u16)) -> VpcC {
+fn vpcc(format: Vp9Format, size: (u16, u16)) -> VpcC {
     VpcC {
         profile: format.profile,
         level: vp9_level(size),

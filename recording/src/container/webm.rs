@@ -68,7 +68,7 @@ impl WebM {
         Ok(out)
     }
 
-    pub(super) fn fragment(&mut self, video: &[Sample], audio: &[Sample]) -> Result<Vec<u8>, ContainerError> {
+    pub(super) fn fragment(&mut self, video: &[Sample], audio: &[Sample]) -> Vec<u8> {
         let mut blocks: Vec<(u64, Lane, &Sample)> = video
             .iter()
             .map(|sample| (Lane::Video, sample))
@@ -97,7 +97,7 @@ impl WebM {
             });
         }
         self.written += out.len() as u64;
-        Ok(out)
+        out
     }
 
     pub(super) fn tail(&mut self) -> Vec<u8> {

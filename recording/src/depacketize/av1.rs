@@ -295,7 +295,7 @@ mod tests {
     /// Writes a reduced-still-less header bit by bit, so that the reader is tested against the specification's order.
     fn sequence(width: u32, height: u32) -> Vec<u8> {
         let mut text = String::new();
-        let mut put = |value: u32, bits: usize| text += &format!("{value:0bits$b}");
+        let mut put = |value: u32, bits: usize| text = format!("{text}{value:0bits$b}");
         // Profile, still, reduced; no timing, no display delay, one point, its idc, level 8 (with a tier).
         for (value, bits) in [(0, 3), (0, 1), (0, 1), (0, 1), (0, 1), (0, 5), (0, 12), (8, 5), (1, 1)] {
             put(value, bits);

@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn redundant_blocks_come_out_oldest_first() {
         // 960 ticks earlier, two bytes; then the newest.
-        let bytes = [0x80 | 111, 15, 0, 2, 111, 0x78, 1, 0x78, 2, 3];
+        let bytes = [0xef, 15, 0, 2, 0x6f, 0x78, 1, 0x78, 2, 3];
         let mut frames = Vec::new();
         red(&Payload { timestamp: 5_000, marker: false, bytes: &bytes }, &mut frames);
         let seen: Vec<_> = frames.iter().map(|frame| (frame.timestamp, frame.data.clone())).collect();

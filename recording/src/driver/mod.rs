@@ -18,7 +18,7 @@ use sfu::SfuHandle;
 use signaling_core::message::{Name, Role};
 use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 
-use crate::index::{Index, RecordingId};
+use crate::index::{Index, RecordingId, RecordingState};
 use feed::{Feed, Note};
 use writer::Writer;
 
@@ -80,9 +80,14 @@ impl Recorder {
         self.feed.tell(Note::Ended { room });
     }
 
-    /// Takes a recording off the disk; one that is being written ends first.
-    pub fn delete(&self, recording: RecordingId) {
-        self.feed.tell(Note::Delete { recording });
+    /// Takes a recording off the disk. One that is being written ends first, a moment later.
+    pub fn delete(&self, recording: RecordingId) -> io::Result<()> {
+        let entry = self.index.get(recording);
+        if entry.is_some_and(|entry| entry.state == RecordingState::Recording) {
+            self.feed.tell(Note::Delete { recording });
+            return Ok(());
+        }
+        self.index.delete(recording)
     }
 
     /// Closes all files, and waits a little until that is done.

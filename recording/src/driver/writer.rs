@@ -88,7 +88,7 @@ impl Writer {
     /// Takes a note; `true` at the end.
     fn handle(&mut self, note: Note) -> bool {
         match note {
-            Note::Start { room, life, everybody } => self.start(room, life, everybody),
+            Note::Start { room, life, everybody } => self.start(&room, life, everybody),
             Note::Stop { room } => self.stop(&room),
             Note::Peer { room, peer, role, name } => {
                 let person = self.people.entry(room).or_default().entry(peer).or_default();
@@ -138,24 +138,24 @@ impl Writer {
         recorded.streams.get_mut(key)
     }
 
-    fn start(&mut self, room: RoomId, life: LifeId, everybody: bool) {
-        if let Some(recorded) = self.rooms.get_mut(&room) {
+    fn start(&mut self, room: &RoomId, life: LifeId, everybody: bool) {
+        if let Some(recorded) = self.rooms.get_mut(room) {
             recorded.everybody |= everybody;
-            return self.tell(&room, message::RecordingState::Active);
+            return self.tell(room, message::RecordingState::Active);
         }
         if let Err(fault) = self.check_disk() {
-            return self.fail(&room, &fault);
+            return self.fail(room, &fault);
         }
         let (tap, dropped) = self.feed.tap(room.clone());
         let recorded =
             RecordedRoom { life, everybody, streams: HashMap::new(), tracks: HashMap::new(), dropped };
         if self.sfu.record(room.clone(), Some(tap)).is_err() {
             tracing::error!(%room, "the media server takes no recorder");
-            return self.tell(&room, message::RecordingState::Failed);
+            return self.tell(room, message::RecordingState::Failed);
         }
         tracing::info!(%room, "recording");
         self.rooms.insert(room.clone(), recorded);
-        self.tell(&room, message::RecordingState::Active);
+        self.tell(room, message::RecordingState::Active);
     }
 
     fn check_disk(&self) -> Result<(), Fault> {

@@ -11,13 +11,13 @@ use crate::tap::{Tap, TapEvent, TapTrack};
 
 impl Worker {
     /// Records the room from now on, or no more.
-    pub(super) fn on_record(&mut self, now_micros: u64, room: RoomId, tap: Option<Arc<dyn Tap>>) {
+    pub(super) fn on_record(&mut self, now_micros: u64, room: &RoomId, tap: Option<Arc<dyn Tap>>) {
         let is_over = tap.is_none();
         let state = self.rooms.entry(room.clone()).or_default();
         state.tap = tap;
         let peers = state.order.clone();
         if is_over && peers.is_empty() {
-            self.rooms.remove(&room);
+            self.rooms.remove(room);
         }
         let tracks: Vec<_> = peers
             .iter()

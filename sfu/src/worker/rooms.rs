@@ -88,7 +88,7 @@ impl Worker {
                 let key = self.peer_key(&room, peer).ok_or(NegotiationError::UnknownPeer);
                 reply(key.and_then(|key| self.on_fragment(key, ice_sessions.as_deref(), &sdp)));
             }
-            Input::Record { room, tap } => self.on_record(now_micros, room, tap),
+            Input::Record { room, tap } => self.on_record(now_micros, &room, tap),
             Input::Keyframe { room, track } => self.on_recorder_wish(now_micros, &room, &track),
         }
         self.negotiate_pending(now_micros);

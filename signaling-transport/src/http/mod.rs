@@ -16,11 +16,6 @@ pub use problem::Problem;
 
 use crate::service::Signaling;
 
-/// The origin check in front of routes that are not the wire protocol's.
-pub(crate) fn guard(signaling: &Signaling, router: Router) -> Router {
-    router.layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
-}
-
 /// The routes of the transports that are on.
 pub(crate) fn router(signaling: &Signaling) -> Router {
     let limits = signaling.limits();
@@ -47,9 +42,13 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
     if signaling.transports().socketio {
         routes = routes.merge(crate::socketio::routes(signaling));
     }
+    guard(signaling, routes.with_state(signaling.clone()))
+}
+
+/// What holds for all routes of the API: the size of a body, what is said to a wrong method, and who may ask.
+pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
     routes
-        .layer(DefaultBodyLimit::max(limits.message_bytes))
+        .layer(DefaultBodyLimit::max(signaling.limits().message_bytes))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
-        .with_state(signaling.clone())
 }

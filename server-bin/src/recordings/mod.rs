@@ -1,4 +1,7 @@
-//! Recording: the recorder between the rooms and the media server.
+//! Recording: the recorder between the rooms and the media server, and what is on disk over HTTP.
+
+mod access;
+mod api;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -8,6 +11,8 @@ use recording::driver::{Recorder, RecorderConfig};
 use sfu::SfuHandle;
 use signaling_core::{MediaDemand, MediaPlane, RecordWhom, RoomId};
 use signaling_transport::Hub;
+
+pub(crate) use api::Api;
 
 use crate::config::{RecordMode, Settings};
 use crate::data_dir::DataDir;

@@ -1,0 +1,283 @@
+//! What ffmpeg does with recordings afterwards. Nothing of a call waits for it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, setpriority_process};
+
+/// Everything else on the machine goes first.
+const NICENESS: i32 = 15;
+/// A job that takes longer than this, and so many times the recording's length, hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE_FACTOR: u32 = 6;
+/// How much of what ffmpeg says is kept.
+const MAX_WORDS: u64 = 4_096;
+
+/// ffmpeg, as found on the PATH or named by the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ffmpeg {
+    program: PathBuf,
+}
+
+/// Why a job was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FfmpegError {
+    /// It is not there.
+    #[error("ffmpeg ({0}) was not found; install it, or name it with --ffmpeg")]
+    Missing(PathBuf),
+    /// It could not be run.
+    #[error("ffmpeg cannot be run")]
+    Run(#[source] io::Error),
+    /// It ended with an error, which it explains.
+    #[error("ffmpeg failed: {0}")]
+    Failed(String),
+    /// It took far too long, and was ended.
+    #[error("ffmpeg took too long")]
+    Hung,
+}
+
+/// One recording in a picture of many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Its file.
+    pub path: PathBuf,
+    /// When it begins in the whole.
+    pub offset: Duration,
+    /// Whether there is a picture in it.
+    pub video: bool,
+    /// Whether there is sound in it.
+    pub audio: bool,
+}
+
+impl Ffmpeg {
+    /// The program of this name or path.
+    pub fn new(program: PathBuf) -> Self {
+        Self { program }
+    }
+
+    /// Whether it is there and runs.
+    pub fn check(&self) -> Result<(), FfmpegError> {
+        self.run(&[OsString::from("-version")], Duration::ZERO)
+    }
+
+    /// Puts the index to the beginning, so that playing can begin before all of it is there. Nothing is coded anew.
+    pub fn faststart(&self, from: &Path, to: &Path, length: Duration) -> Result<(), FfmpegError> {
+        let mut arguments = input(from, Duration::ZERO);
+        arguments.extend(words(&["-map", "0", "-c", "copy"]));
+        arguments.extend(output(to));
+        self.run(&arguments, length)
+    }
+
+    /// Makes an MP4 with H.264 of whatever the pictures were; the sound stays as it is.
+    pub fn to_mp4(&self, from: &Path, to: &Path, length: Duration) -> Result<(), FfmpegError> {
+        let mut arguments = input(from, Duration::ZERO);
+        // H.264 has an even number of rows and columns.
+        arguments.extend(words(&["-map", "0", "-c:a", "copy", "-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2"]));
+        arguments.extend(words(&["-fps_mode", "passthrough", "-enc_time_base", "-1"]));
+        arguments.extend(words(&H264));
+        arguments.extend(output(to));
+        self.run(&arguments, length)
+    }
+
+    /// Puts recordings side by side into one picture, with all their sound.
+    pub fn composite(&self, tiles: &[Tile], to: &Path, length: Duration) -> Result<(), FfmpegError> {
+        let mut arguments = Vec::new();
+        for tile in tiles {
+            arguments.extend(input(&tile.path, Duration::ZERO));
+        }
+        let (filter, outputs) = grid(tiles);
+        arguments.extend(words(&["-filter_complex", &filter]));
+        for name in outputs {
+            arguments.extend(words(&["-map", name]));
+        }
+        arguments.extend(words(&H264));
+        arguments.extend(words(&["-c:a", "aac", "-b:a", "160k"]));
+        arguments.extend(output(to));
+        self.run(&arguments, length)
+    }
+
+    fn run(&self, arguments: &[OsString], length: Duration) -> Result<(), FfmpegError> {
+        // Words in a row, no shell: what stands in a name stays a name.
+        let mut child = Command::new(&self.program)
+            .args(["-nostdin", "-hide_banner", "-v", "error"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => FfmpegError::Missing(self.program.clone()),
+                _ => FfmpegError::Run(error),
+            })?;
+        if let Some(pid) = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0))
+            && let Err(error) = setpriority_process(Some(pid), NICENESS)
+        {
+            tracing::debug!(%error, "ffmpeg runs as if it mattered");
+        }
+        let words = child.stderr.take().map(|stderr| {
+            thread::spawn(move || {
+                let mut words = String::new();
+                let mut stderr = stderr;
+                // What does not fit is read all the same, so that it does not stop.
+                let kept = stderr.by_ref().take(MAX_WORDS).read_to_string(&mut words);
+                let drained = io::copy(&mut stderr, &mut io::sink());
+                if kept.is_err() || drained.is_err() { String::new() } else { words }
+            })
+        });
+        let status = wait(&mut child, PATIENCE + length * PATIENCE_FACTOR)?;
+        let words = words.and_then(|words| words.join().ok()).unwrap_or_default();
+        if status.success() {
+            Ok(())
+        } else {
+            Err(FfmpegError::Failed(format!("{status}: {}", words.trim())))
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the limit of a job is one of the clock on the wall")]
+fn wait(child: &mut Child, patience: Duration) -> Result<std::process::ExitStatus, FfmpegError> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(FfmpegError::Run)? {
+            return Ok(status);
+        }
+        if begun.elapsed() > patience {
+            child.kill().and_then(|()| child.wait()).map_err(FfmpegError::Run)?;
+            return Err(FfmpegError::Hung);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+const H264: [&str; 8] = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p"];
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// A path that no protocol and no option is read out of.
+fn file_url(path: &Path) -> OsString {
+    let mut url = OsString::from("file:");
+    url.push::<&OsStr>(path.as_os_str());
+    url
+}
+
+fn input(path: &Path, offset: Duration) -> Vec<OsString> {
+    let mut arguments = words(&["-protocol_whitelist", "file"]);
+    if !offset.is_zero() {
+        arguments.extend(words(&["-itsoffset", &format!("{:.3}", offset.as_secs_f64())]));
+    }
+    arguments.push("-i".into());
+    arguments.push(file_url(path));
+    arguments
+}
+
+fn output(path: &Path) -> Vec<OsString> {
+    let mut arguments = words(&["-movflags", "+faststart", "-f", "mp4", "-y"]);
+    arguments.push(file_url(path));
+    arguments
+}
+
+/// The filters that make one picture and one sound of many, and what they are called.
+fn grid(tiles: &[Tile]) -> (String, Vec<&'static str>) {
+    const WIDTH: usize = 1_280;
+    const HEIGHT: usize = 720;
+    let shown: Vec<_> = tiles.iter().enumerate().filter(|(_, tile)| tile.video).collect();
+    let heard: Vec<_> = tiles.iter().enumerate().filter(|(_, tile)| tile.audio).collect();
+    let columns = (1..=shown.len()).find(|columns| columns * columns >= shown.len()).unwrap_or(1);
+    let rows = shown.len().div_ceil(columns).max(1);
+    let (width, height) = (WIDTH / columns / 2 * 2, HEIGHT / rows / 2 * 2);
+    let mut filters = Vec::new();
+    let mut outputs = Vec::new();
+    for (place, (input, tile)) in shown.iter().enumerate() {
+        filters.push(format!(
+            "[{input}:v]scale={width}:{height}:force_original_aspect_ratio=decrease,\
+             pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1,fps=25,\
+             tpad=start_duration={:.3}:color=black,format=yuv420p[v{place}]",
+            tile.offset.as_secs_f64()
+        ));
+    }
+    match shown.len() {
+        0 => {}
+        1 => filters.push("[v0]null[v]".to_owned()),
+        count => {
+            let names = labels("v", count);
+            let places: Vec<_> =
+                (0..count).map(|at| format!("{}_{}", at % columns * width, at / columns * height)).collect();
+            filters.push(format!("{names}xstack=inputs={count}:layout={}:fill=black[v]", places.join("|")));
+        }
+    }
+    if !shown.is_empty() {
+        outputs.push("[v]");
+    }
+    for (place, (input, tile)) in heard.iter().enumerate() {
+        let millis = tile.offset.as_millis();
+        filters
+            .push(format!("[{input}:a]aresample=48000:async=1:first_pts=0,adelay={millis}:all=1[a{place}]"));
+    }
+    if !heard.is_empty() {
+        let names = labels("a", heard.len());
+        filters.push(format!(
+            "{names}amix=inputs={}:duration=longest:normalize=0,alimiter=limit=0.95[a]",
+            heard.len()
+        ));
+        outputs.push("[a]");
+    }
+    (filters.join(";"), outputs)
+}
+
+fn labels(kind: &str, count: usize) -> String {
+    (0..count).map(|place| format!("[{kind}{place}]")).collect::<Vec<_>>().concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_said_by_its_name() {
+        let error = Ffmpeg::new("no-such-ffmpeg".into()).check().unwrap_err();
+        assert!(error.to_string().contains("no-such-ffmpeg"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_is_killed_or_fails_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("ffmpeg");
+        for (text, expected) in
+            [("kill -9 $$", "signal: 9"), ("echo broken >&2; exit 3", "exit status: 3: broken")]
+        {
+            std::fs::write(&script, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            let error = Ffmpeg::new(script.clone()).check().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_stay_names() {
+        let arguments = input(Path::new("-i"), Duration::ZERO);
+        assert_eq!(arguments, ["-protocol_whitelist", "file", "-i", "file:-i"].map(OsString::from));
+        assert_eq!(output(Path::new("http://x/../y")).last(), Some(&OsString::from("file:http://x/../y")));
+    }
+
+    #[test]
+    fn tiles_fill_a_grid() {
+        let tile =
+            |video, audio| Tile { path: "a".into(), offset: Duration::from_millis(1_500), video, audio };
+        let (filter, outputs) =
+            grid(&[tile(true, true), tile(true, false), tile(false, true), tile(true, true)]);
+        assert_eq!(outputs, ["[v]", "[a]"]);
+        assert!(filter.contains("xstack=inputs=3:layout=0_0|640_0|0_360"), "{filter}");
+        assert!(
+            filter.contains("[2:a]") && !filter.contains("[2:v]") && !filter.contains("[1:a]"),
+            "{filter}"
+        );
+        assert!(filter.contains("adelay=1500:all=1") && filter.contains("start_duration=1.500"), "{filter}");
+    }
+}

@@ -1,0 +1,36 @@
+//! Who may see which recordings.
+
+use signaling_core::{ApiKeys, Code, HostClaims, LifeId, Refusal, RoomId, Scope, ServerKey};
+
+/// What a bearer opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Everything: API keys with the scope `recordings`.
+    All,
+    /// What was recorded in one life of one room: its host tokens, also after its end.
+    Room(RoomId, LifeId),
+}
+
+impl Reach {
+    /// Whether a recording of this room is within it.
+    pub(crate) fn covers(&self, room: &RoomId, life: LifeId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Room(own, own_life) => own == room && *own_life == life,
+        }
+    }
+}
+
+/// What a bearer opens: an API key or a host token.
+pub(crate) async fn reach(key: &ServerKey, keys: &dyn ApiKeys, bearer: &str) -> Result<Reach, Refusal> {
+    if keys.is_key(bearer) {
+        keys.check(bearer, Scope::Recordings).await?;
+        return Ok(Reach::All);
+    }
+    HostClaims::open(key, bearer)
+        .map(|claims| Reach::Room(claims.room, claims.life))
+        .ok_or_else(|| Refusal::new(Code::Unauthorized, NEEDED))
+}
+
+/// What a request without a good bearer is told.
+pub(crate) const NEEDED: &str = "recordings need a host token or an API key";

@@ -1,0 +1,239 @@
+//! `/api/v1/recordings`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use recording::container::Container;
+use recording::driver::Recorder;
+use recording::index::{Entry, RecordingId, RecordingState};
+use serde::{Deserialize, Serialize};
+use signaling_core::message::{Name, TrackSource};
+use signaling_core::{ApiKeys, Code, FileClaims, PeerId, Refusal, RoomId, ServerKey, Timestamp, WallClock};
+use signaling_transport::{Problem, SystemClock, SystemEntropy};
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+
+use super::Recordings;
+use super::access::{self, Reach};
+
+/// How long a link to a file holds: an evening with a long recording.
+const LINK_LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// What the routes share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Api {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    recorder: Recorder,
+    key: ServerKey,
+    clock: SystemClock,
+    keys: Arc<dyn ApiKeys>,
+}
+
+impl Api {
+    pub(crate) fn new(
+        recordings: &Recordings,
+        key: ServerKey,
+        clock: SystemClock,
+        keys: Arc<dyn ApiKeys>,
+    ) -> Self {
+        let recorder = recordings.recorder().clone();
+        Self { inner: Arc::new(Inner { recorder, key, clock, keys }) }
+    }
+
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/api/v1/recordings", get(list))
+            .route("/api/v1/recordings/{recording}", get(show).delete(delete))
+            .route("/api/v1/recordings/{recording}/file", get(file))
+            .with_state(self)
+    }
+
+    /// What the request's bearer opens.
+    async fn reach(&self, headers: &HeaderMap) -> Result<Reach, Refusal> {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        let bearer = bearer.ok_or_else(|| Refusal::new(Code::Unauthorized, access::NEEDED))?;
+        access::reach(&self.inner.key, &*self.inner.keys, bearer).await
+    }
+
+    /// A recording within reach; all others might as well not be there.
+    fn find(&self, reach: &Reach, recording: &str) -> Result<Entry, Refusal> {
+        let id: Option<RecordingId> = recording.parse().ok();
+        id.and_then(|id| self.inner.recorder.index().get(id))
+            .filter(|entry| reach.covers(&entry.room, entry.life))
+            .ok_or_else(|| Refusal::new(Code::NotFound, "there is no such recording"))
+    }
+
+    /// A recording by a link that says so itself.
+    fn find_by_link(&self, link: &str, recording: &str) -> Result<Entry, Refusal> {
+        let refused = || Refusal::new(Code::Unauthorized, "the link has expired, or was never good");
+        let claims = FileClaims::open(&self.inner.key, link).ok_or_else(refused)?;
+        let is_good = claims.file == recording && claims.expires_at_ms > self.inner.clock.now().as_millis();
+        is_good.then_some(()).ok_or_else(refused)?;
+        self.find(&Reach::All, recording)
+    }
+
+    fn link(&self, recording: RecordingId) -> String {
+        let expires_at = self.inner.clock.now() + LINK_LIFETIME;
+        let claims = FileClaims { file: recording.to_string(), expires_at_ms: expires_at.as_millis() };
+        let link = claims.seal(&self.inner.key, &mut SystemEntropy);
+        format!("/api/v1/recordings/{recording}/file?link={link}")
+    }
+
+    fn shown(&self, entry: Entry) -> Shown {
+        Shown {
+            url: self.link(entry.recording),
+            recording: entry.recording,
+            room: entry.room,
+            peer: entry.peer,
+            name: entry.name,
+            source: entry.source,
+            started_at: entry.started_at,
+            ended_at: entry.ended_at,
+            state: entry.state,
+            container: entry.container,
+            codecs: entry.codecs,
+            bytes: entry.bytes,
+            duration_ms: entry.duration_ms,
+            lost_packets: entry.lost_packets,
+            dropped_packets: entry.dropped_packets,
+            error: entry.error,
+        }
+    }
+}
+
+/// A recording as clients see it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    recording: RecordingId,
+    room: RoomId,
+    peer: PeerId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Name>,
+    source: TrackSource,
+    started_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
+    state: RecordingState,
+    container: Container,
+    codecs: Vec<String>,
+    bytes: u64,
+    duration_ms: u64,
+    lost_packets: u64,
+    dropped_packets: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    room: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    recordings: Vec<Shown>,
+}
+
+/// `GET /api/v1/recordings?room=`, newest first.
+async fn list(
+    State(api): State<Api>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let reach = api.reach(&headers).await?;
+    let room: Option<RoomId> = wanted
+        .room
+        .map(|room| room.parse())
+        .transpose()
+        .map_err(|_| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))?;
+    if let (Some(room), Reach::Room(own, _)) = (&room, &reach)
+        && room != own
+    {
+        return Err(Refusal::new(Code::Forbidden, "the token is one of another room").into());
+    }
+    let all = api.inner.recorder.index().all().into_iter().rev();
+    let recordings = all
+        .filter(|entry| reach.covers(&entry.room, entry.life))
+        .filter(|entry| room.as_ref().is_none_or(|room| *room == entry.room))
+        .map(|entry| api.shown(entry))
+        .collect();
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Listed { recordings })).into_response())
+}
+
+/// `GET /api/v1/recordings/{recording}`.
+async fn show(
+    State(api): State<Api>,
+    Path(recording): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let entry = api.find(&api.reach(&headers).await?, &recording)?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(api.shown(entry))).into_response())
+}
+
+/// `DELETE /api/v1/recordings/{recording}`.
+async fn delete(
+    State(api): State<Api>,
+    Path(recording): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let entry = api.find(&api.reach(&headers).await?, &recording)?;
+    let recorder = api.inner.recorder.clone();
+    let deleted = tokio::task::spawn_blocking(move || recorder.delete(entry.recording)).await;
+    match deleted {
+        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a recording could not be deleted");
+            Err(Refusal::new(Code::Internal, "the recording could not be deleted").into())
+        }
+        Err(_) => Err(Refusal::new(Code::Internal, "the recording could not be deleted").into()),
+    }
+}
+
+#[derive(Deserialize)]
+struct FileQuery {
+    link: Option<String>,
+    download: Option<String>,
+}
+
+/// `GET /api/v1/recordings/{recording}/file`, whole or in ranges.
+async fn file(
+    State(api): State<Api>,
+    Path(recording): Path<String>,
+    Query(query): Query<FileQuery>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let entry = match &query.link {
+        Some(link) => api.find_by_link(link, &recording)?,
+        None => api.find(&api.reach(request.headers()).await?, &recording)?,
+    };
+    let path = api.inner.recorder.index().path(&entry);
+    let Ok(answer) = ServeFile::new(path).oneshot(request).await;
+    if answer.status() == StatusCode::NOT_FOUND {
+        return Err(Refusal::new(Code::NotFound, "the recording's file is gone").into());
+    }
+    let mut answer = answer.into_response();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(entry.container.media_type()));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if query.download.is_some()
+        && let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{}\"", entry.file))
+    {
+        headers.insert(CONTENT_DISPOSITION, disposition);
+    }
+    Ok(answer)
+}
