@@ -97,6 +97,25 @@ test('mute, make host, remove, end', async () => {
   await closeAll(boss, ada, eve);
 });
 
+test('who is made host sees it at once, and so do the others', async () => {
+  const room = newRoom();
+  const boss = await host(room);
+  const ada = await participant(browser, server.url, room, { name: 'Ada' });
+  const eve = await participant(browser, server.url, room, { name: 'Eve' });
+  for (const page of [ada, eve]) await openPeople(page);
+  const noted = (page) => page.getByRole('listitem').filter({ hasText: 'Ada' }).getByText('Host', { exact: true });
+  assert.equal(await noted(eve).count(), 0);
+  await boss.getByRole('button', { name: 'Make Ada host' }).click();
+  for (const page of [boss, ada, eve]) await noted(page).waitFor();
+  await ada.getByText('Doors of the room').click();
+  await ada.getByText('Lock the room').click();
+  await until('the lock', () => eve.evaluate(() => window.visavis.room.locked));
+  await ada.getByRole('button', { name: 'Remove Eve' }).click();
+  await eve.getByRole('heading', { name: 'The host has removed you from the call' }).waitFor();
+  assert.deepEqual([...boss.problems, ...ada.problems], []);
+  await closeAll(boss, ada, eve);
+});
+
 test('powers come back with a reload of the page', async () => {
   const room = newRoom();
   const boss = await host(room);

@@ -18,6 +18,7 @@ after(async () => {
 for (const transports of [
   ['websocket', 'websocket'],
   ['sse', 'sse'],
+  ['socketio', 'socketio'],
   ['websocket', 'sse'],
   ['websocket', 'websocket', 'sse'],
 ]) {

@@ -29,7 +29,7 @@ const disturbances = (page) =>
   });
 const isConnected = (page) => page.evaluate(() => window.visavis.session.state === 'connected');
 
-for (const transport of ['websocket', 'sse']) {
+for (const transport of ['websocket', 'sse', 'socketio']) {
   test(`a cut ${transport} resumes where it was, and the call goes on`, async () => {
     const server = await Server.start();
     const wire = await Wire.to(server);
