@@ -72,16 +72,24 @@ impl Seat {
     /// is full: see [`Worker::fan_out`].
     #[must_use = "when the slab is full there is more to send"]
     pub fn end_batch(&mut self, now: Instant) -> bool {
-        self.hand_over.flush();
-        self.worker.fan_out(now)
+        self.worker.hand_on();
+        self.hand_over.flush(&mut self.worker);
+        let is_done = self.worker.fan_out(now);
+        if is_done {
+            self.hand_over.flush(&mut self.worker);
+        }
+        is_done
     }
 
-    /// Takes everything that waits: what the rooms ask, and what other workers hand over. [`Seat::end_batch`] afterwards.
-    pub fn take_inputs(&mut self, now: Instant) {
-        self.hand_over.take(&mut self.worker, now);
+    /// Takes everything that waits: what the rooms ask, and what other workers hand over; says whether there was
+    /// something. [`Seat::end_batch`] afterwards.
+    pub fn take_inputs(&mut self, now: Instant) -> bool {
+        let mut has_taken = self.hand_over.take(&mut self.worker, now);
         while let Ok(input) = self.inputs.try_recv() {
+            has_taken = true;
             self.worker.handle_input(now, input);
         }
+        has_taken
     }
 }
 
