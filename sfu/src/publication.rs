@@ -11,7 +11,7 @@ use crate::ring::{Ring, RingSize};
 use crate::rtcp::NtpTime;
 use crate::sdp::{ExtensionMap, WrittenCodec};
 use crate::tap::Tap;
-use crate::worker::{PeerKey, SubscriptionKey, TransportKey};
+use crate::worker::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 
 /// A key frame is asked for at most this often, however many want one.
 const KEYFRAME_INTERVAL_MICROS: u64 = 300_000;
@@ -20,7 +20,7 @@ const KEYFRAME_INTERVAL_MICROS: u64 = 300_000;
 pub(crate) struct Publication {
     pub(crate) id: Arc<str>,
     pub(crate) peer: PeerKey,
-    pub(crate) transport: TransportKey,
+    pub(crate) origin: Origin,
     pub(crate) mid: String,
     pub(crate) kind: MediaKind,
     pub(crate) source: TrackSource,
@@ -38,12 +38,41 @@ pub(crate) struct Publication {
     pub(crate) subscriptions: Vec<SubscriptionKey>,
     /// Positions that came since the last fan-out.
     pub(crate) pending: Vec<u64>,
+    /// Workers that mirror the track, and how many of the pending packets they have.
+    pub(crate) annexes: Vec<u16>,
+    pub(crate) handed_on: usize,
     pub(crate) keyframe: KeyframeRequest,
     pub(crate) last_packet: Option<u64>,
     pub(crate) loudness: Loudness,
     pub(crate) rate: RateMeter,
     /// Takes the track for a recording.
     pub(crate) tap: Option<Arc<dyn Tap>>,
+}
+
+/// Where the packets of a track come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    /// The publisher's connection.
+    Transport(TransportKey),
+    /// The room's home on another worker, which knows the track by this key: this is a mirror.
+    Home {
+        /// The worker.
+        worker: u16,
+        /// Its key.
+        key: PublicationKey,
+    },
+}
+
+/// What a publication is about.
+pub(crate) struct Described {
+    pub(crate) id: Arc<str>,
+    pub(crate) mid: String,
+    pub(crate) kind: MediaKind,
+    pub(crate) source: TrackSource,
+    pub(crate) codecs: Vec<WrittenCodec>,
+    /// The one that is used, or will probably be.
+    pub(crate) codec: Codec,
+    pub(crate) extensions: ExtensionMap,
 }
 
 /// What a sender report said.
@@ -101,12 +130,50 @@ impl Loudness {
 }
 
 impl Publication {
-    /// How much of this kind of track is kept for retransmission.
-    pub(crate) fn ring_for(kind: MediaKind) -> Ring {
-        Ring::new(match kind {
+    /// A track of which nothing has come yet.
+    pub(crate) fn new(peer: PeerKey, origin: Origin, described: Described) -> Self {
+        let Described { id, mid, kind, source, codecs, codec, extensions } = described;
+        let kept = match kind {
             MediaKind::Audio => RingSize::AUDIO,
             MediaKind::Video => RingSize::VIDEO,
-        })
+        };
+        Self {
+            id,
+            peer,
+            origin,
+            mid,
+            kind,
+            source,
+            codecs,
+            extensions,
+            codec,
+            ring: Ring::new(kept),
+            receiver: None,
+            generation: 0,
+            clock: None,
+            subscriptions: Vec::new(),
+            pending: Vec::new(),
+            annexes: Vec::new(),
+            handed_on: 0,
+            keyframe: KeyframeRequest::default(),
+            last_packet: None,
+            loudness: Loudness::default(),
+            rate: RateMeter::default(),
+            tap: None,
+        }
+    }
+
+    /// How an annex is to know it.
+    pub(crate) fn described(&self) -> Described {
+        Described {
+            id: Arc::clone(&self.id),
+            mid: self.mid.clone(),
+            kind: self.kind,
+            source: self.source,
+            codecs: self.codecs.clone(),
+            codec: self.codec,
+            extensions: self.extensions,
+        }
     }
 
     /// The codec that a payload type stands for.

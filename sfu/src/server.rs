@@ -112,25 +112,33 @@ impl Seat {
     /// is full: see [`Worker::fan_out`].
     #[must_use = "when the slab is full there is more to send"]
     pub fn end_batch(&mut self, now: Instant) -> bool {
-        self.hand_over.flush();
-        self.worker.fan_out(now)
+        self.worker.hand_on();
+        self.hand_over.flush(&mut self.worker);
+        let is_done = self.worker.fan_out(now);
+        if is_done {
+            self.hand_over.flush(&mut self.worker);
+        }
+        is_done
     }
 
-    /// Takes everything that waits: what the rooms ask, what other workers hand over, and what came through relays.
-    /// [`Seat::end_batch`] afterwards.
-    pub fn take_inputs(&mut self, now: Instant) {
+    /// Takes everything that waits: what the rooms ask, what other workers hand over, and what came through relays; says
+    /// whether there was something. [`Seat::end_batch`] afterwards.
+    pub fn take_inputs(&mut self, now: Instant) -> bool {
         let Self { worker, hand_over, inlet, relayed, counted, .. } = self;
+        let mut has_taken = false;
         inlet.take(relayed);
         relayed.drain(|path, datagram| {
+            has_taken = true;
             counted.datagrams_received += 1;
             counted.bytes_received += datagram.len() as u64;
             hand_over.dispatch(worker, now, path, datagram);
         });
-        self.hand_over.flush();
-        self.hand_over.take(&mut self.worker, now);
+        has_taken |= hand_over.take(worker, now);
         while let Ok(input) = self.inputs.try_recv() {
+            has_taken = true;
             self.worker.handle_input(now, input);
         }
+        has_taken
     }
 }
 

@@ -40,21 +40,21 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-#[test]
-fn forwarding_allocates_nothing() {
-    let mut world = World::new(1);
+/// Counts what one publisher's media to 20 players costs, after a while in which buffers grow to what such bursts need.
+fn allocations(workers: u16) -> (u64, usize) {
+    let mut world = World::with_config(1, |config| config.workers = workers);
     let room = World::room("count");
     let (_, publisher) = world.publisher(&room, 17);
     let players: Vec<_> = (0..20).map(|_| world.player(&room, None).1).collect();
     world.run(Duration::from_secs(3));
     assert!(players.iter().all(|player| world.played(*player) > 30));
 
-    // The same by hand, so that nothing but the worker is counted.
+    // The same by hand, so that nothing but the workers is counted.
     world.sending.clear();
     world.run(Duration::from_millis(100));
     let source = Path::to(world.clients[publisher].address);
+    let entrance = world.entrance(source.remote);
     let (mut counted, mut forwarded) = (0, 0);
-    // The first rounds let the buffers grow to what such a burst needs.
     for round in 0..120 {
         world.now += Duration::from_millis(33);
         let now = world.now;
@@ -64,27 +64,40 @@ fn forwarding_allocates_nothing() {
         while let Some((_, datagram)) = world.clients[publisher].poll_transmit() {
             datagrams.push(datagram);
         }
-        world.seat.worker.egress_mut().clear();
         let before = ALLOCATIONS.with(Cell::get);
         for datagram in &mut datagrams {
-            world.seat.worker.handle_datagram(now, source, datagram);
+            world.seats[entrance].handle_datagram(now, source, datagram);
         }
-        loop {
-            let is_done = world.seat.worker.fan_out(now);
-            if round >= 60 {
-                forwarded += world.seat.worker.egress_mut().datagrams();
-            }
-            world.seat.worker.egress_mut().clear();
-            if is_done {
-                break;
+        let mut datagrams_out = 0;
+        // In at one worker, to the room's home, and on to its annex.
+        for at in (0..3).flat_map(|_| 0..usize::from(workers)) {
+            let seat = &mut world.seats[at];
+            seat.take_inputs(now);
+            let mut is_done = false;
+            while !is_done {
+                is_done = seat.end_batch(now);
+                datagrams_out += seat.worker.egress_mut().datagrams();
+                seat.worker.egress_mut().clear();
             }
         }
         if round >= 60 {
             counted += ALLOCATIONS.with(Cell::get) - before;
+            forwarded += datagrams_out;
         }
         // Feedback and reports go out on timers, not for packets.
-        world.seat.worker.handle_timeout(now);
+        for seat in &mut world.seats {
+            seat.worker.handle_timeout(now);
+            seat.worker.egress_mut().clear();
+        }
     }
-    assert!(forwarded >= 60 * 18 * 20, "{forwarded}");
-    assert_eq!(counted, 0, "allocations for {forwarded} packets");
+    (counted, forwarded)
+}
+
+#[test]
+fn forwarding_allocates_nothing() {
+    for workers in [1, 2] {
+        let (counted, forwarded) = allocations(workers);
+        assert!(forwarded >= 60 * 18 * 20, "{forwarded}");
+        assert_eq!(counted, 0, "allocations for {forwarded} packets and {workers} workers");
+    }
 }

@@ -86,10 +86,8 @@ impl Worker {
             self.served.subscriptions = 0;
         }
         publication.pending.clear();
-        let due = publication.keyframe.due_at().map(|due| (publication.transport, due.max(now_micros)));
-        if let Some((transport, due)) = due {
-            self.schedule(transport, due);
-        }
+        publication.handed_on = 0;
+        self.request_keyframe(now_micros, key);
         true
     }
 

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Instant;
 
+use super::spread::Note;
 use super::{TransportKey, Worker};
 use crate::publication::SenderClock;
 use crate::rtcp::{
@@ -47,16 +48,23 @@ impl Worker {
     fn on_publisher_rtcp(&mut self, now_micros: u64, key: TransportKey, packet: &Rtcp<'_>) {
         let Rtcp::SenderReport { ssrc, info, .. } = packet else { return };
         let Some(transport) = self.transports.get(key) else { return };
-        let Some(Route::Media(publication)) = transport.routes.get(ssrc) else { return };
-        let Some(publication) = self.publications.get_mut(*publication) else { return };
-        let is_first = publication.clock.is_none();
+        let Some(Route::Media(key)) = transport.routes.get(ssrc).copied() else { return };
+        let Some(publication) = self.publications.get(key) else { return };
         let clock = SenderClock {
             ntp: info.ntp,
             rtp_timestamp: info.rtp_timestamp,
             at_micros: now_micros,
             generation: publication.generation,
         };
-        publication.clock = Some(clock);
+        for annex in &publication.annexes {
+            self.notes.push((*annex, Note::Clock(key, clock)));
+        }
+        self.on_clock(now_micros, key, clock);
+    }
+
+    pub(super) fn on_clock(&mut self, now_micros: u64, key: super::PublicationKey, clock: SenderClock) {
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        let is_first = publication.clock.replace(clock).is_none();
         if let Some(tap) = &publication.tap {
             tap.take(TapEvent::Report(&publication.id, clock.into()));
         }
@@ -115,10 +123,7 @@ impl Worker {
             return;
         }
         publication.keyframe.want();
-        let (transport, due) = (publication.transport, publication.keyframe.due_at());
-        if let Some(due) = due {
-            self.schedule(transport, due.max(now_micros));
-        }
+        self.request_keyframe(now_micros, key);
     }
 
     fn subscription_of(&self, key: TransportKey, ssrc: u32) -> Option<super::SubscriptionKey> {

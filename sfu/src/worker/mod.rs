@@ -3,11 +3,13 @@
 mod bandwidth;
 mod fanout;
 mod feedback;
+mod handed;
 mod ingress;
 mod negotiate;
 mod offer;
 mod record;
 mod rooms;
+mod spread;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -30,7 +32,9 @@ use crate::sdp::SdpError;
 use crate::subscription::Subscription;
 use crate::tap::Tap;
 use crate::transport::Transport;
+pub(crate) use handed::MediaBatch;
 use rooms::{Peer, Room};
+pub(crate) use spread::Note;
 
 slotmap::new_key_type! {
     pub(crate) struct PeerKey;
@@ -138,6 +142,12 @@ pub struct Worker {
     /// Publications with packets to fan out.
     dirty: Vec<PublicationKey>,
     served: fanout::Served,
+    /// Mirrors of tracks of rooms whose home is another worker, by what that one knows them by.
+    mirrors: FastMap<(u16, PublicationKey), PublicationKey>,
+    /// What other workers are to be told.
+    pub(crate) notes: Vec<(u16, Note)>,
+    /// Packets for other workers, by worker.
+    pub(crate) batches: Vec<MediaBatch>,
     timers: BinaryHeap<Reverse<(u64, TransportKey)>>,
     /// Peers whose standing offer may have to be renewed.
     renegotiate: Vec<PeerKey>,
@@ -155,6 +165,7 @@ impl Worker {
         for (byte, mask) in seed.iter_mut().zip(index.to_be_bytes()) {
             *byte ^= mask;
         }
+        let workers = usize::from(shared.config.workers);
         Self {
             index,
             shared,
@@ -169,6 +180,9 @@ impl Worker {
             by_ufrag: FastMap::default(),
             dirty: Vec::new(),
             served: fanout::Served::default(),
+            mirrors: FastMap::default(),
+            notes: Vec::new(),
+            batches: std::iter::repeat_with(MediaBatch::default).take(workers).collect(),
             timers: BinaryHeap::new(),
             renegotiate: Vec::new(),
             next_speakers: 0,
@@ -216,6 +230,11 @@ impl Worker {
             subscriptions: self.subscriptions.len() as u64,
             ..counted
         }
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty() && self.transports.is_empty() && self.publications.is_empty()
     }
 
     fn micros(&self, now: Instant) -> u64 {

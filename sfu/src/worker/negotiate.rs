@@ -13,7 +13,7 @@ use super::{Answer, NegotiationError, PeerKey, PublicationKey, TransportKey, Wor
 use crate::codec::{Codec, MediaKind};
 use crate::dtls::Role;
 use crate::ice::Credentials;
-use crate::publication::{KeyframeRequest, Loudness, Publication};
+use crate::publication::{Described, Origin, Publication};
 use crate::sdp::{
     Direction, Extension, ExtensionMap, Feedback, LocalDescription, LocalSection, Msid, OfferedCodec,
     RemoteDescription, RemoteFragment, RemoteSection, SdpError, SectionState, Setup, WrittenCodec,
@@ -93,6 +93,9 @@ impl Worker {
         let now_micros = self.micros(now);
         for publication in &new {
             self.on_published(now_micros, *publication);
+        }
+        for publication in self.peers.get(peer).map(|peer| peer.publications.clone()).unwrap_or_default() {
+            self.announce(publication);
         }
         if self.peers.get(peer).is_some_and(|peer| peer.publications != before) {
             self.tell_tracks(peer);
@@ -182,28 +185,17 @@ impl Worker {
             |track| track.source,
         );
         let id: Arc<str> = format!("{:08x}{:08x}", self.random_u32(), self.random_u32()).into();
-        let key = self.publications.insert(Publication {
+        let described = Described {
             id,
-            peer,
-            transport,
             mid: offered.mid.clone(),
             kind,
             source,
             codecs: codecs.to_vec(),
-            extensions,
             codec,
-            ring: Publication::ring_for(kind),
-            receiver: None,
-            generation: 0,
-            clock: None,
-            subscriptions: Vec::new(),
-            pending: Vec::new(),
-            keyframe: KeyframeRequest::default(),
-            last_packet: None,
-            loudness: Loudness::default(),
-            rate: crate::rate::RateMeter::default(),
-            tap: None,
-        });
+            extensions,
+        };
+        let publication = Publication::new(peer, Origin::Transport(transport), described);
+        let key = self.publications.insert(publication);
         self.peers.get_mut(peer)?.publications.push(key);
         self.tap_publication(key);
         Some(key)

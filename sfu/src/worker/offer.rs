@@ -22,7 +22,9 @@ impl Worker {
     /// Brings the sections of everybody who needs it up to date and makes the offers that are due.
     pub(super) fn negotiate_pending(&mut self, now_micros: u64) {
         while let Some(key) = self.renegotiate.pop() {
-            let Some(peer) = self.peers.get(key) else { continue };
+            let Some(peer) = self.peers.get(key).filter(|peer| peer.served_by == self.index) else {
+                continue;
+            };
             if peer.http.is_some() {
                 self.fill_player(now_micros, key);
                 continue;

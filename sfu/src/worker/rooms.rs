@@ -8,11 +8,13 @@ use std::time::Instant;
 use signaling_core::message::{Attention, PeerConnection, PeerLevel, PublishTrack, Role, TrackKind};
 use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
 
+use super::spread::home_of;
 use super::{
     HttpSession, Input, NegotiationError, PeerKey, PublicationKey, SubscriptionKey, TransportKey, Worker,
 };
 use crate::codec::MediaKind;
 use crate::ice::Credentials;
+use crate::publication::Origin;
 use crate::tap::{Tap, TapEvent};
 use crate::transport::{Negotiation, Purpose, Section, Transport};
 
@@ -30,6 +32,8 @@ pub(crate) struct Room {
     pub(crate) peers: HashMap<PeerId, PeerKey>,
     /// In the order of joining: the first publisher is the first here.
     pub(crate) order: Vec<PeerKey>,
+    /// At home: how many peers each worker serves.
+    pub(super) served: Vec<u32>,
     speaking: bool,
     /// The room is recorded.
     pub(super) tap: Option<Arc<dyn Tap>>,
@@ -45,8 +49,10 @@ pub(crate) struct Peer {
     pub(crate) publish: Option<TransportKey>,
     pub(crate) subscribe: Option<TransportKey>,
     pub(crate) publications: Vec<PublicationKey>,
-    muted: bool,
+    pub(super) muted: bool,
     flowing: bool,
+    /// The worker that has the subscribing connection.
+    pub(super) served_by: u16,
     /// What the peer wants of single tracks.
     pub(crate) attention: HashMap<Arc<str>, Attention>,
     /// A WHIP or WHEP client, whom we cannot make offers.
@@ -69,6 +75,7 @@ impl Worker {
     /// Carries out what the outside asks.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         let now_micros = self.micros(now);
+        let Some(input) = self.pass_on_http(input) else { return };
         match input {
             Input::Demand { room, demand } => self.on_demand(now, &room, demand),
             Input::Offer { room, peer, session, sdp, via, reply } => {
@@ -95,6 +102,7 @@ impl Worker {
     }
 
     fn on_demand(&mut self, now: Instant, room: &RoomId, demand: MediaDemand) {
+        let Some(demand) = self.pass_on(room, demand) else { return };
         match demand {
             MediaDemand::Join { peer, role } => self.join(room, peer, role),
             MediaDemand::Leave { peer } => {
@@ -142,11 +150,16 @@ impl Worker {
     }
 
     fn join(&mut self, room: &RoomId, id: PeerId, role: Role) {
-        let limit = self.shared.config.max_peers_per_room;
+        let (limit, is_home) = (self.shared.config.max_peers_per_room, self.is_home(room));
         let state = self.rooms.entry(room.clone()).or_default();
         if let Some(key) = state.peers.get(&id) {
             if let Some(peer) = self.peers.get_mut(*key) {
                 peer.role = role;
+                if !is_home {
+                    // Known as a publisher until now; from now on this worker serves it, too.
+                    peer.served_by = self.index;
+                    self.renegotiate.push(*key);
+                }
             }
             return;
         }
@@ -154,6 +167,12 @@ impl Worker {
             self.events.push_back((room.clone(), MediaEvent::Failed { peer: id }));
             return;
         }
+        let key = self.add_peer(room, id, role, self.index);
+        self.place(room, key);
+        self.renegotiate.push(key);
+    }
+
+    fn add_peer(&mut self, room: &RoomId, id: PeerId, role: Role, served_by: u16) -> PeerKey {
         let key = self.peers.insert(Peer {
             id,
             room: room.clone(),
@@ -164,12 +183,20 @@ impl Worker {
             publications: Vec::new(),
             muted: false,
             flowing: false,
+            served_by,
             attention: HashMap::new(),
             http: None,
         });
+        let state = self.rooms.entry(room.clone()).or_default();
         state.peers.insert(id, key);
         state.order.push(key);
-        self.renegotiate.push(key);
+        key
+    }
+
+    /// The publisher of a mirrored track, whom another worker serves unless this one does.
+    pub(super) fn publisher_of_mirror(&mut self, room: &RoomId, id: PeerId, home: u16) -> Option<PeerKey> {
+        let known = self.rooms.get(room)?.peers.get(&id).copied();
+        Some(known.unwrap_or_else(|| self.add_peer(room, id, Role::Participant, home)))
     }
 
     /// Only with its first offer a peer turns out to be a client of WHIP or WHEP. What was offered to it before, it has
@@ -189,9 +216,15 @@ impl Worker {
 
     fn remove_peer(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get(key) else { return };
+        let (id, room, served_by) = (peer.id, peer.room.clone(), peer.served_by);
         for transport in [peer.publish, peer.subscribe].into_iter().flatten() {
             self.close_transport(transport);
         }
+        // Mirrors have no transport here.
+        for mirror in self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default() {
+            self.unpublish(mirror);
+        }
+        self.take_leave(&room, id, served_by);
         let Some(peer) = self.peers.remove(key) else { return };
         if let Some(room) = self.rooms.get_mut(&peer.room) {
             room.peers.remove(&peer.id);
@@ -392,7 +425,7 @@ impl Worker {
         self.set_flowing(peer, true);
     }
 
-    fn subscribers_of(&self, key: PublicationKey) -> Vec<PeerKey> {
+    pub(super) fn subscribers_of(&self, key: PublicationKey) -> Vec<PeerKey> {
         let Some(publication) = self.publications.get(key) else { return Vec::new() };
         let transport = |key: &SubscriptionKey| Some(self.subscriptions.get(*key)?.transport);
         let subscribers = publication.subscriptions.iter().filter_map(transport);
@@ -526,12 +559,15 @@ impl Worker {
         if let Some(tap) = &publication.tap {
             tap.take(TapEvent::Unpublished(&publication.id));
         }
+        self.retract(key, &publication);
         for subscription in &publication.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(*subscription) {
                 subscription.attach(None);
             }
         }
-        if let Some(transport) = self.transports.get_mut(publication.transport) {
+        if let Origin::Transport(transport) = publication.origin
+            && let Some(transport) = self.transports.get_mut(transport)
+        {
             transport.routes.retain(|_, route| {
                 let (crate::transport::Route::Media(to) | crate::transport::Route::Retransmission(to)) =
                     route;
@@ -574,7 +610,9 @@ impl Worker {
             return;
         }
         self.next_speakers = now_micros + SPEAKERS_INTERVAL_MICROS;
-        for (id, room) in &mut self.rooms {
+        let (workers, index) = (self.shared.config.workers, self.index);
+        // All who publish do so at the home of their room.
+        for (id, room) in self.rooms.iter_mut().filter(|(id, _)| home_of(id, workers) == index) {
             let mut speakers: Vec<PeerLevel> = room
                 .order
                 .iter()

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind, Link, Network, Playback};
-use sfu::{Answer, Carrier, Config, HttpSession, Input, NegotiationError, Path, Seat, Sfu, SfuHandle};
+use sfu::{Answer, Carrier, Config, HttpSession, NegotiationError, Path, Seat, Sfu, SfuHandle};
 use signaling_core::message::{PeerConnection, Role, SignalBody};
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
+use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
 /// Making keys is what takes time: clients share one certificate.
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
@@ -31,10 +31,8 @@ pub const SOUND: Duration = Duration::from_millis(20);
 pub struct World {
     pub epoch: Instant,
     pub now: Instant,
-    pub seat: Seat,
-    /// Another worker, whose socket gets all datagrams.
-    pub entrance: Option<Seat>,
     pub handle: SfuHandle,
+    pub seats: Vec<Seat>,
     /// All clients are behind a relay of the same process.
     pub relayed: bool,
     pub network: Network,
@@ -70,14 +68,12 @@ impl World {
         let server: SocketAddr = "192.0.2.1:3478".parse().unwrap();
         let mut config = Config::new(vec![server], [seed as u8; 32]);
         change(&mut config);
-        let (handle, mut seats) = Sfu::new(config, epoch).unwrap();
+        let (handle, seats) = Sfu::new(config, epoch).unwrap();
         Self {
             epoch,
             now: epoch,
-            // The last worker has the rooms; what comes in by the first is handed over.
-            seat: seats.pop().unwrap(),
-            entrance: seats.pop(),
             handle,
+            seats,
             relayed: false,
             network: Network::new(seed),
             server,
@@ -102,7 +98,7 @@ impl World {
     }
 
     pub fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
-        self.seat.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
+        self.handle.demand(room, demand);
         self.settle();
     }
 
@@ -136,8 +132,7 @@ impl World {
         let result = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&result);
         let reply = Box::new(move |answer| *slot.lock().unwrap() = Some(answer));
-        let input = Input::Offer { room: room.clone(), peer, session, sdp, via: None, reply };
-        self.seat.worker.handle_input(self.now, input);
+        self.handle.offer(room.clone(), peer, session, sdp, None, reply).unwrap();
         self.settle();
         let answer = result.lock().unwrap().take();
         answer.expect("the worker replies at once")
@@ -218,45 +213,39 @@ impl World {
     fn step(&mut self, end: Instant) {
         let arrival = self.network.next_arrival().map(|at| self.epoch + Duration::from_micros(at));
         let timers = self.clients.iter().map(Client::poll_timeout).min();
+        let workers = self.seats.iter().filter_map(|seat| seat.worker.poll_timeout()).min();
         let media = Some(self.next_picture.min(self.next_sound));
-        let next =
-            [arrival, timers, media, self.seat.worker.poll_timeout(), Some(end)].into_iter().flatten().min();
+        let next = [arrival, timers, media, workers, Some(end)].into_iter().flatten().min();
         self.now = self.now.max(next.unwrap());
         let now = self.now;
         let micros = self.micros();
-        let mut batch = false;
         while let Some((from, to, mut datagram)) = self.network.receive(micros) {
             if to == self.server && self.relayed {
                 self.handle.deliver(from, to, &datagram);
-                batch = true;
             } else if to == self.server {
-                let entrance = self.entrance.as_mut().unwrap_or(&mut self.seat);
-                entrance.handle_datagram(now, Path::to(from), &mut datagram);
-                batch = true;
+                let entrance = self.entrance(from);
+                self.seats[entrance].handle_datagram(now, Path::to(from), &mut datagram);
             } else if let Some(client) = self.by_address.get(&to) {
                 self.clients[*client].handle_datagram(now, &mut datagram);
             }
         }
-        if self.relayed {
-            self.entrance.as_mut().unwrap_or(&mut self.seat).take_inputs(now);
-        }
-        if let Some(entrance) = &mut self.entrance {
-            assert!(entrance.end_batch(now), "a worker without rooms has nothing to send");
-            self.seat.take_inputs(now);
-            entrance.take_inputs(now);
-            assert!(entrance.worker.egress_mut().is_empty(), "a worker without rooms sends nothing");
-        }
-        while batch && !self.seat.end_batch(now) {
-            self.collect();
-        }
-        if self.seat.worker.poll_timeout().is_some_and(|at| at <= now) {
-            self.seat.worker.handle_timeout(now);
+        self.settle();
+        for seat in &mut self.seats {
+            if seat.worker.poll_timeout().is_some_and(|at| at <= now) {
+                seat.worker.handle_timeout(now);
+            }
         }
         for client in &mut self.clients {
             client.handle_timeout(now);
         }
         self.send_media();
         self.settle();
+    }
+
+    /// Whose socket a client's datagrams reach: the kernel goes by address, and knows nothing of rooms.
+    pub fn entrance(&self, from: SocketAddr) -> usize {
+        let SocketAddr::V4(address) = from else { panic!("clients have IPv4") };
+        usize::from(address.ip().octets()[3]) % self.seats.len()
     }
 
     fn send_media(&mut self) {
@@ -285,33 +274,38 @@ impl World {
         }
     }
 
-    /// Moves what the server has to send into the network.
-    fn collect(&mut self) {
-        let micros = self.micros();
-        let egress = self.seat.worker.egress_mut();
-        for (path, datagram) in egress.iter() {
-            assert_eq!(path.carrier == Carrier::Relay, self.relayed, "back by the way it came");
-            if self.relayed {
-                assert_eq!(path.local, self.server.ip());
-            }
-            self.network.send(micros, self.server, path.remote, datagram.to_vec());
-        }
-        egress.clear();
-    }
-
-    /// Moves what everybody has to say into the network, and answers the server's offers.
+    /// Lets the workers do what they have to, until none has anything for another, and answers their offers. Then moves
+    /// what everybody has to say into the network.
     pub fn settle(&mut self) {
         let micros = self.micros();
-        loop {
-            self.collect();
-            let Some((room, event)) = self.seat.worker.poll_event() else { break };
-            self.events.push((room.clone(), event.clone()));
-            if let MediaEvent::Signal { peer, body } = &event
-                && self.answers
-                && body.pc == Some(PeerConnection::Subscribe)
-                && !self.http_peers.contains(peer)
-            {
-                self.answer(&room, *peer, body);
+        let mut is_busy = true;
+        while std::mem::take(&mut is_busy) {
+            for at in 0..self.seats.len() {
+                is_busy |= self.seats[at].take_inputs(self.now);
+                let mut is_done = false;
+                while !is_done {
+                    is_done = self.seats[at].end_batch(self.now);
+                    let egress = self.seats[at].worker.egress_mut();
+                    for (path, datagram) in egress.iter() {
+                        assert_eq!(path.carrier == Carrier::Relay, self.relayed, "back by the way it came");
+                        if self.relayed {
+                            assert_eq!(path.local, self.server.ip());
+                        }
+                        self.network.send(micros, self.server, path.remote, datagram.to_vec());
+                    }
+                    egress.clear();
+                }
+                while let Some((room, event)) = self.seats[at].worker.poll_event() {
+                    is_busy = true;
+                    self.events.push((room.clone(), event.clone()));
+                    if let MediaEvent::Signal { peer, body } = &event
+                        && self.answers
+                        && body.pc == Some(PeerConnection::Subscribe)
+                        && !self.http_peers.contains(peer)
+                    {
+                        self.answer(&room, *peer, body);
+                    }
+                }
             }
         }
         for client in &mut self.clients {
@@ -338,8 +332,7 @@ impl World {
             negotiation: body.negotiation,
             ..SignalBody::default()
         };
-        let demand = MediaDemand::Signal { peer, body: Arc::new(body) };
-        self.seat.worker.handle_input(self.now, Input::Demand { room: room.clone(), demand });
+        self.handle.demand(room, MediaDemand::Signal { peer, body: Arc::new(body) });
     }
 
     pub fn micros(&self) -> u64 {
