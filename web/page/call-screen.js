@@ -80,8 +80,8 @@ export class CallScreen {
   #header() {
     const brand = h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
     return h('header', { class: 'call-header' }, brand,
-      h('h1', { class: 'room-name' }, h('bdi', {}, this.#call.room?.id ?? '')),
-      this.#live, this.#watched, this.#count,
+      h('div', { class: 'call-title' }, h('h1', { class: 'room-name', dir: 'auto' }, this.#call.room?.id ?? ''), this.#count),
+      this.#live, this.#watched,
       new LayoutButton(() => this.#stage.render()).element,
       iconButton('settings', 'dock.settings', () => this.#settings.open(), 'plain'),
       new LinkButton(this.#toasts, this.#call.self?.role ?? 'participant').element);
