@@ -1,6 +1,6 @@
 //! RTP headers and their extensions (RFC 3550 section 5.1, RFC 8285).
 
-use crate::wire::{Writer, u8_at, u16_at, u32_at};
+use crate::wire::{u8_at, u16_at, u32_at};
 
 /// A parsed RTP header; the packet itself stays where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,47 +138,97 @@ pub struct NewHeader {
 
 /// Writes a header with the given extension elements and returns its length; `None` when `out` is too small. The
 /// two-byte form is used only when an element needs it.
+#[allow(clippy::needless_pass_by_value, reason = "iterators are given away")]
 pub fn write_header<'e>(
     header: NewHeader,
     elements: impl Iterator<Item = (u8, &'e [u8])> + Clone,
     out: &mut [u8],
 ) -> Option<usize> {
-    let mut writer = Writer::new(out);
-    let any = elements.clone().next().is_some();
-    let flags = 0x80 | u8::from(header.padding) << 5 | u8::from(any) << 4;
-    writer.bytes(&[flags, u8::from(header.marker) << 7 | header.payload_type & 0x7f]);
-    writer.u16(header.sequence);
-    writer.u32(header.timestamp);
-    writer.u32(header.ssrc);
-    if any {
-        write_elements(elements, &mut writer)?;
-    }
-    writer.finish()
+    build_header(header, |to| elements.clone().for_each(|(id, data)| to.push(id, data)), out)
 }
 
-fn write_elements<'e>(
-    elements: impl Iterator<Item = (u8, &'e [u8])> + Clone,
-    writer: &mut Writer<'_>,
-) -> Option<()> {
-    let one_byte = elements.clone().all(|(id, data)| id < 15 && (1..=16).contains(&data.len()));
-    let start = writer.len();
-    writer.u16(if one_byte { 0xbede } else { 0x1000 });
-    writer.u16(0);
-    for (id, data) in elements {
-        let len = u8::try_from(data.len()).ok()?;
-        if one_byte {
-            writer.u8(id << 4 | (len - 1));
-        } else {
-            writer.bytes(&[id, len]);
+/// The same with elements that are pushed one by one, which is done again when they turn out to need the two-byte form.
+pub(crate) fn build_header(
+    header: NewHeader,
+    elements: impl Fn(&mut Elements<'_>),
+    out: &mut [u8],
+) -> Option<usize> {
+    let (fixed, rest) = out.split_first_chunk_mut::<12>()?;
+    let mut written = Elements { out: rest, at: ELEMENTS_AT, is_long: false, fits: true };
+    elements(&mut written);
+    if !written.fits {
+        written = Elements { out: written.out, at: ELEMENTS_AT, is_long: true, fits: true };
+        elements(&mut written);
+    }
+    let extension_len = written.finish()?;
+    let [sequence_high, sequence_low] = header.sequence.to_be_bytes();
+    let [t0, t1, t2, t3] = header.timestamp.to_be_bytes();
+    let [s0, s1, s2, s3] = header.ssrc.to_be_bytes();
+    *fixed = [
+        0x80 | u8::from(header.padding) << 5 | u8::from(extension_len > 0) << 4,
+        u8::from(header.marker) << 7 | header.payload_type & 0x7f,
+        sequence_high,
+        sequence_low,
+        t0,
+        t1,
+        t2,
+        t3,
+        s0,
+        s1,
+        s2,
+        s3,
+    ];
+    Some(fixed.len() + extension_len)
+}
+
+/// Form and length stand before the elements.
+const ELEMENTS_AT: usize = 4;
+
+/// Extension elements on their way into a header.
+pub(crate) struct Elements<'a> {
+    out: &'a mut [u8],
+    at: usize,
+    is_long: bool,
+    fits: bool,
+}
+
+impl Elements<'_> {
+    #[inline]
+    pub(crate) fn push(&mut self, id: u8, data: &[u8]) {
+        match u8::try_from(data.len()) {
+            Ok(len) if self.is_long => self.bytes(&[id, len]),
+            Ok(len @ 1..=16) if id < 15 => self.bytes(&[id << 4 | (len - 1)]),
+            _ => self.fits = false,
         }
-        writer.bytes(data);
+        self.bytes(data);
     }
-    while !(writer.len() - start).is_multiple_of(4) {
-        writer.u8(0);
+
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        match self.out.get_mut(self.at..).and_then(|out| out.get_mut(..bytes.len())) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.at += bytes.len();
+            }
+            None => self.fits = false,
+        }
     }
-    let words = u16::try_from((writer.len() - start) / 4 - 1).ok()?;
-    writer.patch(start + 2, &words.to_be_bytes());
-    Some(())
+
+    /// The length of the whole extension, 0 without elements.
+    fn finish(self) -> Option<usize> {
+        let Self { out, at, is_long, fits } = self;
+        if !fits || at == ELEMENTS_AT {
+            return fits.then_some(0);
+        }
+        let end = at.next_multiple_of(4);
+        out.get_mut(at..end)?.fill(0);
+        let words = u16::try_from(end / 4 - 1).ok()?;
+        let form: u16 = if is_long { 0x1000 } else { 0xbede };
+        let [f0, f1] = form.to_be_bytes();
+        let [w0, w1] = words.to_be_bytes();
+        *out.first_chunk_mut()? = [f0, f1, w0, w1];
+        Some(end)
+    }
 }
 
 #[cfg(test)]

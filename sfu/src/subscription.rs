@@ -3,7 +3,7 @@
 use crate::codec::{Codec, MediaKind, red, vp8};
 use crate::rewrite::{Rewrite, Rewritten};
 use crate::ring::{StoredPacket, stored_extensions};
-use crate::rtp::{NewHeader, write_header};
+use crate::rtp::{NewHeader, build_header};
 use crate::sdp::{Extension, ExtensionMap, WrittenCodec};
 use crate::srtp::Sealer;
 use crate::wire::put;
@@ -229,21 +229,29 @@ impl Subscription {
         let sequence = departure.transport_sequence.to_be_bytes();
         let [_, send_time @ ..] = departure.abs_send_time.to_be_bytes();
         let ids = &self.extensions;
-        let own = [
-            (ids.id(Extension::TransportSequence), sequence.as_slice()),
-            // Not both: receivers with transport-wide feedback leave the estimate to us.
-            (
-                ids.id(Extension::AbsSendTime).filter(|_| ids.id(Extension::TransportSequence).is_none()),
-                send_time.as_slice(),
-            ),
-            (ids.id(Extension::Mid).filter(|_| self.packets < MID_PACKETS), self.mid.as_bytes()),
-        ];
-        let handed_on = stored_extensions(stored).filter_map(|(kind, data)| {
-            let extension = Extension::ALL.get(usize::from(kind))?;
-            Some((ids.id(*extension)?, data))
-        });
-        let elements = own.into_iter().filter_map(|(id, data)| Some((id?, data))).chain(handed_on);
-        write_header(header, elements, buf)
+        build_header(
+            header,
+            |elements| {
+                // Not both: receivers with transport-wide feedback leave the estimate to us.
+                if let Some(id) = ids.id(Extension::TransportSequence) {
+                    elements.push(id, &sequence);
+                } else if let Some(id) = ids.id(Extension::AbsSendTime) {
+                    elements.push(id, &send_time);
+                }
+                if self.packets < MID_PACKETS
+                    && let Some(id) = ids.id(Extension::Mid)
+                {
+                    elements.push(id, self.mid.as_bytes());
+                }
+                for (kind, data) in stored_extensions(stored) {
+                    let extension = Extension::ALL.get(usize::from(kind));
+                    if let Some(id) = extension.and_then(|extension| ids.id(*extension)) {
+                        elements.push(id, data);
+                    }
+                }
+            },
+            buf,
+        )
     }
 
     /// Changes what in a payload belongs to the stream rather than to the picture.

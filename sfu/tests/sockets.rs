@@ -1,0 +1,107 @@
+//! Two workers over real sockets on one port of loopback: the kernel spreads clients as it likes, and all are served.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
+
+use sfu::driver::{self, MediaSocket};
+use sfu::dtls::Identity;
+use sfu::testing::{Client, ClientKind};
+use sfu::{Config, Egress, HttpSession, Path, Sfu, SfuHandle};
+use signaling_core::message::Role;
+use signaling_core::testing::SeededEntropy;
+use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
+
+const PLAYERS: u64 = 24;
+
+struct Endpoint {
+    client: Client,
+    socket: MediaSocket,
+    out: Egress,
+}
+
+impl Endpoint {
+    fn join(sfu: &mut SfuHandle, kind: ClientKind, identity: &Identity, number: u64) -> Self {
+        let socket = MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let mut client = Client::new(kind, address, identity.clone(), number, Instant::now());
+        let (role, session) = match kind {
+            ClientKind::Publisher => (Role::Broadcaster, HttpSession::Publish),
+            ClientKind::Player => (Role::Viewer, HttpSession::Play { publisher: None }),
+        };
+        let room: RoomId = "sockets".parse().unwrap();
+        let peer = PeerId::random(&mut SeededEntropy::new(number));
+        sfu.demand(&room, MediaDemand::Join { peer, role });
+        let (reply, answer) = sync_channel(1);
+        let reply = Box::new(move |result| reply.send(result).unwrap());
+        sfu.offer(room, peer, session, client.offer(), None, reply).unwrap();
+        client.accept_answer(Instant::now(), &answer.recv().unwrap().unwrap().sdp).unwrap();
+        Self { client, socket, out: Egress::default() }
+    }
+
+    fn turn(&mut self) {
+        let Self { client, socket, out } = self;
+        let now = Instant::now();
+        socket.receive(|_, datagram| client.handle_datagram(now, datagram)).unwrap();
+        client.handle_timeout(now);
+        while let Some((server, datagram)) = client.poll_transmit() {
+            out.push_copy(Path::to(server), &datagram);
+        }
+        socket.send(out);
+        out.clear();
+    }
+
+    fn played(&self) -> u32 {
+        self.client.playback.values().map(|playback| playback.played).sum()
+    }
+}
+
+fn flowing(events: &Receiver<MediaEvent>) -> bool {
+    events.try_iter().any(|event| matches!(event, MediaEvent::Flowing { flowing: true, .. }))
+}
+
+#[test]
+fn two_workers_on_one_port_serve_a_broadcast() {
+    let mut sockets = vec![MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap()];
+    let address = sockets[0].local_addr().unwrap();
+    sockets.push(MediaSocket::bind(address).unwrap());
+    let config = Config { workers: 2, ..Config::new(vec![address], [3; 32]) };
+    let (mut sfu, seats) = Sfu::new(config, Instant::now()).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, events) = sync_channel(10_000);
+    let workers: Vec<_> = seats
+        .into_iter()
+        .zip(sockets)
+        .map(|(seat, socket)| {
+            let (stop, sender) = (Arc::clone(&stop), sender.clone());
+            std::thread::spawn(move || {
+                driver::run(seat, socket, |_, event| sender.send(event).unwrap(), &stop)
+            })
+        })
+        .collect();
+
+    let identity = Identity::generate().unwrap();
+    let mut publisher = Endpoint::join(&mut sfu, ClientKind::Publisher, &identity, 0);
+    let mut players: Vec<_> =
+        (1..=PLAYERS).map(|number| Endpoint::join(&mut sfu, ClientKind::Player, &identity, number)).collect();
+    let mut has_flowed = false;
+    // Pictures as fast as everybody takes a turn; a server that serves not all of them never ends this.
+    while !(has_flowed && players.iter().all(|player| player.played() >= 30)) {
+        publisher.turn();
+        players.iter_mut().for_each(Endpoint::turn);
+        if publisher.client.is_connected() && players.iter().all(|player| player.client.is_connected()) {
+            publisher.client.send_picture(Instant::now(), 3);
+        }
+        has_flowed |= flowing(&events);
+        assert!(workers.iter().all(|worker| !worker.is_finished()), "a worker has ended");
+        std::thread::yield_now();
+    }
+    stop.store(true, Ordering::Release);
+    for worker in workers {
+        worker.join().unwrap().unwrap();
+    }
+}
