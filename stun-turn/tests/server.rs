@@ -10,13 +10,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{Frame, MessageBuilder, TransactionId, attributes, message_type, method, next_frame};
 use stun_turn::{
-    BindError, Config, Handle, IntegrityAlgorithm, Key, Listener, PasswordAlgorithm, Server, Transport,
-    credentials,
+    BindError, Config, Handle, IntegrityAlgorithm, Key, Listener, PasswordAlgorithm, RelayPeer, Server,
+    Transport, credentials,
 };
 
 /// So long that only a hang reaches it.
@@ -282,6 +283,49 @@ fn two_clients_on_two_shards_reach_each_other() {
         assert_eq!(bob.way.receive(), channel_data(0x4000, &[round]));
         bob.way.send(&channel_data(0x4000, &[round, round]));
         assert_eq!(alice.way.receive(), channel_data(0x4000, &[round, round]));
+    }
+}
+
+/// A media server of the process: it has no socket at all.
+#[derive(Debug)]
+struct Media {
+    address: SocketAddr,
+    delivered: Mutex<mpsc::SyncSender<(SocketAddr, SocketAddr, Vec<u8>)>>,
+}
+
+impl RelayPeer for Media {
+    fn serves(&self, address: SocketAddr) -> bool {
+        address == self.address
+    }
+
+    fn deliver(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+        self.delivered.lock().unwrap().send((from, to, payload.to_vec())).unwrap();
+    }
+}
+
+#[test]
+fn a_media_server_without_a_socket_is_reached_and_answers() {
+    for shards in [1, 4] {
+        let address = SocketAddr::from((LOOPBACK, 9));
+        let (delivered, deliveries) = mpsc::sync_channel(16);
+        let server = Running::start(|config| {
+            config.shards = Some(shards);
+            config.media = Some(Arc::new(Media { address, delivered: Mutex::new(delivered) }));
+        });
+        for way in [Way::udp(&server), Way::tcp(&server)] {
+            let mut client = Client::new(way, "alice");
+            let relay = client.allocate();
+            client.bind(0x4000, address).unwrap();
+            for length in [1, 160, 1_200] {
+                let payload = vec![7; length];
+                client.way.send(&channel_data(0x4000, &payload));
+                assert_eq!(deliveries.recv_timeout(HANG).unwrap(), (relay, address, payload.clone()));
+                assert!(server.handle.send_to_relay(address, relay, &payload));
+                assert_eq!(client.way.receive(), channel_data(0x4000, &payload));
+            }
+            let nobody = SocketAddr::new(relay.ip(), 1);
+            assert!(!server.handle.send_to_relay(address, nobody, b"lost"));
+        }
     }
 }
 

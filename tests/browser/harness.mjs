@@ -23,6 +23,7 @@ export class Server {
   #data = mkdtempSync(path.join(tmpdir(), 'visavis-browser-'));
   #process;
   #arguments;
+  #metrics = '';
   port = 0;
 
   constructor(...args) {
@@ -39,6 +40,13 @@ export class Server {
     return `http://localhost:${this.port}`;
   }
 
+  /** Its numbers by name; it tells them when it was started with `--metrics-listen`. */
+  async metrics() {
+    const page = await (await fetch(this.#metrics)).text();
+    const lines = page.split('\n').filter((line) => line && !line.startsWith('#'));
+    return Object.fromEntries(lines.map((line) => [line.split(' ')[0], Number(line.split(' ').at(-1))]));
+  }
+
   /** A file of its data folder. */
   file(name) {
     return path.join(this.#data, name);
@@ -53,6 +61,8 @@ export class Server {
       for (const stream of [this.#process.stdout, this.#process.stderr]) {
         createInterface({ input: stream }).on('line', (line) => {
           lines.push(line);
+          const metrics = /metrics ready addr=(\S+)/.exec(line);
+          if (metrics) this.#metrics = `http://${metrics[1]}/metrics`;
           const address = /serve: listening addr=\S*?:(\d+)/.exec(line);
           if (address) resolve(Number(address[1]));
         });

@@ -16,7 +16,7 @@ before(async () => {
   const pem = path.join(folder, 'certificate.pem');
   copyFileSync(other.file('self-made-certificate.pem'), pem);
   await other.close();
-  server = await Server.start('--tls-cert', pem, '--tls-key', pem);
+  server = await Server.start('--tls-cert', pem, '--tls-key', pem, '--metrics-listen', '127.0.0.1:0');
   browser = await launch({ flags: ['--ignore-certificate-errors'] });
 });
 after(async () => {
@@ -47,6 +47,13 @@ function onlyRelaysOver(transport) {
   };
 }
 
+/** Packets that went out of relays, came into them, and did so without leaving the process. */
+async function relayed() {
+  const metrics = await server.metrics();
+  const count = (name) => metrics[`visavis_turn_${name}_total`];
+  return { out: count('packets_to_peers'), in: count('packets_to_clients'), inside: count('packets_in_process') };
+}
+
 /** By what the pairs in use of all connections of a page go: `relay over tls`. */
 function waysInUse(page) {
   return page.evaluate(async () => {
@@ -65,6 +72,7 @@ for (const topology of ['mesh', 'sfu']) {
   for (const transport of ['udp', 'tcp', 'tls']) {
     const where = topology === 'mesh' ? 'a call' : 'a room of the media server';
     test(`${where} by way of the relay over ${transport}`, async () => {
+      const before = await relayed();
       const room = newRoom();
       const pages = [];
       for (const name of ['Ada', 'Grace']) {
@@ -80,6 +88,11 @@ for (const topology of ['mesh', 'sfu']) {
         assert.deepEqual(page.problems, []);
       }
       for (const page of pages) await page.context().close();
+      const after = await relayed();
+      assert.ok(after.out > before.out + 100 && after.in > before.in + 100, 'packets are counted');
+      // To the media server and back, and from one relay to another, without a socket in between.
+      const crossings = topology === 'sfu' ? after.out - before.out + after.in - before.in : after.in - before.in;
+      assert.equal(after.inside - before.inside, crossings);
     });
   }
 }

@@ -1,12 +1,12 @@
 //! Permissions, channels and the way of a packet.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{check_stun, method};
-use stun_turn::{Limits, RelayPeer, Shared, Transport};
+use stun_turn::{ExternalAddress, Limits, RelayPeer, Shared, Transport};
 
 use crate::support::*;
 
@@ -246,6 +246,30 @@ fn the_media_server_of_the_process_needs_no_socket() {
     let mut client = Client::new("192.0.2.1:5000", "alice");
     let relay = client.allocate(&mut lab);
     let to: SocketAddr = "198.51.100.1:7000".parse().unwrap();
+    assert_eq!(client.bind(&mut lab, 0x4000, &to.to_string()), None);
+    let (sent, _) = lab.client(client.tuple, &channel_data(0x4000, b"hi"));
+    assert_eq!(sent, Some(Sent::ToMedia { to, from: relay, payload: b"hi".to_vec() }));
+    let input = stun_turn::Input::Local { to: relay, from: to, payload: b"back" };
+    assert!(lab.turn.handle_input(lab.now, input).is_some());
+}
+
+#[test]
+fn own_media_is_reached_as_it_is_seen_from_outside() {
+    let media: Arc<dyn RelayPeer> = Arc::new(Media::default());
+    let mut settings = settings();
+    settings.relays.external = vec![ExternalAddress { public: "5.5.5.5".parse().unwrap(), private: None }];
+    let shared = Shared {
+        settings: Arc::new(settings),
+        nonce_secret: [7; 32],
+        media: Some(media),
+        ..Shared::default()
+    };
+    let mut lab = Lab::with_shared(shared);
+    let mut client = Client::new("192.0.2.1:5000", "alice");
+    let relay = client.allocate(&mut lab);
+    assert_eq!(relay.ip(), "5.5.5.5".parse::<IpAddr>().unwrap());
+    let to: SocketAddr = "5.5.5.5:7000".parse().unwrap();
+    assert_eq!(client.bind(&mut lab, 0x4000, "5.5.5.5:7001"), Some(403), "no other port of it");
     assert_eq!(client.bind(&mut lab, 0x4000, &to.to_string()), None);
     let (sent, _) = lab.client(client.tuple, &channel_data(0x4000, b"hi"));
     assert_eq!(sent, Some(Sent::ToMedia { to, from: relay, payload: b"hi".to_vec() }));
