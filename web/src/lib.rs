@@ -50,6 +50,8 @@ pub fn router(frame_ancestors: &str) -> Router {
     Router::new()
         .route("/", document("index.html"))
         .route("/r/{room}", document("room.html"))
+        .route("/m/{meeting}", document("meeting.html"))
+        .route("/meetings", document("meetings.html"))
         .route("/page/{*path}", served(Folder::Page))
         .route("/sdk/{*path}", served(Folder::Sdk))
 }
