@@ -9,6 +9,7 @@
 mod api;
 mod calendar;
 mod keys;
+mod mail;
 pub mod meeting;
 mod service;
 mod store;
@@ -16,5 +17,6 @@ mod webhook;
 
 pub use api::{Client, router};
 pub use keys::make_key;
+pub use mail::{MailError, Mailer};
 pub use service::{Config, Meetings, Rooms};
 pub use store::{KeyRecord, Store, StoreError};

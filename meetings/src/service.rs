@@ -16,6 +16,7 @@ use signaling_core::{
 use tokio::sync::{Notify, mpsc};
 
 use crate::keys::{is_key, sha256_hex};
+use crate::mail::Mailer;
 use crate::meeting::{Event, Meeting};
 use crate::store::{KeyRecord, Store, StoreError};
 use crate::webhook;
@@ -56,6 +57,8 @@ pub struct Config {
     pub anonymous: bool,
     /// Whether webhooks may go to addresses that are not public, and be redirected.
     pub private_webhooks: bool,
+    /// Sends invitations.
+    pub mailer: Option<Mailer>,
 }
 
 /// The meetings of a server. Cheap to clone.
@@ -72,6 +75,7 @@ pub(crate) struct Inner {
     pub(crate) public_url: Option<String>,
     pub(crate) anonymous: bool,
     pub(crate) private_webhooks: bool,
+    pub(crate) mailer: Option<Mailer>,
     rooms: OnceLock<Arc<dyn Rooms>>,
     happenings: mpsc::Sender<Happening>,
     waiting: Mutex<Option<mpsc::Receiver<Happening>>>,
@@ -105,6 +109,7 @@ impl Meetings {
             public_url: config.public_url,
             anonymous: config.anonymous,
             private_webhooks: config.private_webhooks,
+            mailer: config.mailer,
             rooms: OnceLock::new(),
             happenings,
             waiting: Mutex::new(Some(waiting)),
@@ -242,7 +247,7 @@ impl Meetings {
             match looked {
                 Ok(()) => missed = missed.wrapping_add(1),
                 Err(error) => {
-                    tracing::debug!(error = crate::store::explain(&error), "cannot look what is due")
+                    tracing::debug!(error = crate::store::explain(&error), "cannot look what is due");
                 }
             }
             tokio::time::sleep(LOOK).await;

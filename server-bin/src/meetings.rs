@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use meetings::{Client, Config, Meetings, Rooms, Store};
+use meetings::{Client, Config, Mailer, Meetings, Rooms, Store};
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
 use signaling_core::{RoomId, ServerKey, WallClock as _};
@@ -25,6 +25,12 @@ use crate::data_dir::DataDir;
 /// The meetings of the configured database, which is connected to when it is first needed: calls go on without it.
 pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetings> {
     let store = store(settings, data)?;
+    let mailer = match (&settings.smtp, &settings.mail_from) {
+        (Some(url), Some(from)) => {
+            Some(Mailer::start(&url.0, from).context("look at --smtp and --mail-from")?)
+        }
+        _ => None,
+    };
     tracing::info!(database = store.place(), "meetings are kept");
     Ok(Meetings::new(Config {
         key: ServerKey::new(data.secret("session.key")?),
@@ -34,6 +40,7 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
         public_url: settings.public_url.as_ref().map(ToString::to_string),
         anonymous: settings.anonymous_rooms == OnOff::On,
         private_webhooks: settings.webhook_allow_private,
+        mailer,
     }))
 }
 

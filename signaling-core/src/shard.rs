@@ -245,8 +245,9 @@ impl Shard {
             return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
         }
         let arranged = grant.arranged.as_deref().filter(|record| record.room == *room);
-        let life = self.rooms.get(room).map(|live| live.room.life()).or(arranged.map(|record| record.life));
-        let is_current = |claims: &HostClaims| life == Some(claims.life);
+        let present = self.rooms.get(room).map(|live| live.room.life());
+        let present = present.or(arranged.map(|record| record.life));
+        let is_current = |claims: &HostClaims| present == Some(claims.life);
         if grant.hosts_only && !host_token.as_ref().is_some_and(is_current) {
             return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
         }

@@ -1,4 +1,10 @@
 //! Rooms that were arranged for meetings: who comes in when, who may end them, and how they end by themselves.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![allow(
+    clippy::similar_names,
+    clippy::needless_pass_by_value,
+    reason = "short steps, with `json!` in place"
+)]
 
 mod stage;
 

@@ -1,5 +1,6 @@
 //! The HTTP interface for other applications, as curl would ask it.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -51,13 +52,13 @@ impl Api {
         let addr = self.addr;
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n");
         if let Some(bearer) = &self.bearer {
-            request += &format!("authorization: Bearer {bearer}\r\n");
+            write!(request, "authorization: Bearer {bearer}\r\n").unwrap();
         }
         for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
+            write!(request, "{name}: {value}\r\n").unwrap();
         }
         if let Some(body) = body {
-            request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+            write!(request, "content-type: application/json\r\ncontent-length: {}\r\n", body.len()).unwrap();
         }
         ask(connect(addr), &format!("{request}\r\n{}", body.unwrap_or_default()))
     }

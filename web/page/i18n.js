@@ -41,6 +41,9 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
+/** The language in force, as `Intl` has it. */
+export const languageTag = () => language;
+
 /** @param {Date} date */
 export function timeOfDay(date) {
   return new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(date);

@@ -1,6 +1,14 @@
 const ROOM = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
+ * The meeting whose page somebody's link leads to.
+ *
+ * @param {string} text
+ * @returns {string | null}
+ */
+export const meetingOf = (text) => /\/m\/([a-z0-9]{16})(?![\w-])/.exec(text)?.[1] ?? null;
+
+/**
  * The room that somebody means who typed a name or pasted a link.
  *
  * @param {string} text

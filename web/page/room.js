@@ -1,11 +1,13 @@
 import { Call, LocalMedia, RefusedError } from '../sdk/index.js';
 import { CallScreen } from './call-screen.js';
+import { CountdownScreen } from './countdown-screen.js';
 import { EndScreen } from './end-screen.js';
 import { dropHostToken, hostTokenOf, takeHostToken } from './host-token.js';
 import { loadCatalogue } from './i18n.js';
 import { clientId } from './client-id.js';
 import { preferences, remember } from './preferences.js';
 import { PrejoinScreen } from './prejoin-screen.js';
+import { askServerTime, serverNow } from './server-clock.js';
 import { WaitingScreen } from './waiting-screen.js';
 
 /**
@@ -50,12 +52,30 @@ async function join({ name, password }) {
     if (welcome.hostToken) takeHostToken(room, welcome.hostToken);
     call.hostToken ??= token;
   } catch (error) {
+    if (error instanceof RefusedError && error.code === 'not-started' && error.startsAt) return wait({ name, password }, error.startsAt);
     // The token was of an earlier life of a room of this name.
     if (!token || !(error instanceof RefusedError) || error.code !== 'unauthorized') throw error;
     dropHostToken(room);
     return join({ name, password });
   }
   show(call.waiting ? new WaitingScreen(call) : new CallScreen(call));
+}
+
+/**
+ * The meeting begins later: until then a countdown, by the server's clock.
+ *
+ * @param {{name: string, password?: string}} answers
+ * @param {string} startsAt
+ */
+async function wait(answers, startsAt) {
+  await askServerTime();
+  const enter = () => join(answers).catch((error) => {
+    show(new EndScreen(error instanceof RefusedError ? error.code : 'other'));
+  });
+  // The clock is known to the second; who knocks too early waits a moment more.
+  const early = shown instanceof CountdownScreen;
+  const at = new Date(early ? Math.max(Date.parse(startsAt), serverNow() + 500) : Date.parse(startsAt));
+  show(new CountdownScreen(at, () => void enter()));
 }
 
 /**
@@ -83,7 +103,7 @@ call.on('room', () => {
   if (shown instanceof WaitingScreen && !call.waiting) show(new CallScreen(call));
 });
 call.on('ended', ({ reason }) => {
-  if (!(shown instanceof PrejoinScreen)) show(new EndScreen(denied ? 'denied' : reason));
+  if (!(shown instanceof PrejoinScreen || shown instanceof CountdownScreen)) show(new EndScreen(denied ? 'denied' : reason));
 });
 addEventListener('pagehide', () => call.leave());
 addEventListener('online', () => call.session.hurry());

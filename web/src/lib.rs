@@ -52,6 +52,8 @@ pub fn router(frame_ancestors: &str) -> Router {
         .route("/check", document("check.html"))
         .route("/r/{room}", document("room.html"))
         .route("/r/{room}/recordings", document("recordings.html"))
+        .route("/m/{meeting}", document("meeting.html"))
+        .route("/meetings", document("meetings.html"))
         .route("/page/{*path}", served(Folder::Page))
         .route("/sdk/{*path}", served(Folder::Sdk))
 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-
 use load::{Direction, Load};
 use report::{Figures, Paced, Report, Row};
 use server::{Kind, Running};

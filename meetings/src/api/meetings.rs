@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 use super::access::{Principal, Want};
 use super::problem::Problem;
 use super::request::{Client, JsonBody, header};
-use super::view::MeetingView;
+use super::view::{MeetingView, join_url};
 use crate::keys::sha256_hex;
-use crate::meeting::{Change, Event, Meeting, Wanted};
+use crate::meeting::{Change, Event, Meeting, Patch, Wanted};
 use crate::service::{Meetings, Payer};
 use crate::store::{Reply, Request, StoreError};
 use crate::webhook;
@@ -79,6 +79,9 @@ pub(super) async fn create(
         meetings.with_entropy(|entropy| webhook::messages(&meeting, &[Event::Created], now, entropy));
     let former = store.patiently(store.create(&meeting, &messages, request.as_ref(), &reply)).await?;
     meetings.inner.outbox.notify_one();
+    if former.is_none() {
+        meetings.invite(&meeting, &origin);
+    }
     Ok(created(&former.unwrap_or(reply)))
 }
 
@@ -117,6 +120,13 @@ fn may_change(headers: &HeaderMap, meeting: &Meeting) -> Result<(), StoreError> 
 }
 
 impl Meetings {
+    /// Tells those who are invited, if there is a mail server.
+    fn invite(&self, meeting: &Meeting, origin: &str) {
+        if let Some(mailer) = &self.inner.mailer {
+            mailer.invite(meeting, &join_url(meeting, origin));
+        }
+    }
+
     fn shown(&self, principal: &Principal, client: &Client, meeting: &Meeting) -> MeetingView {
         let (origin, now) = (self.origin(client), self.now());
         if principal.is_organiser() {
@@ -210,8 +220,11 @@ pub(super) async fn change(
         return Err(Refusal::new(Code::Forbidden, "an API key is needed to invite people by mail").into());
     }
     let mut pointed = known.clone();
-    if let Some(url) = &change.webhook_url {
-        pointed.webhook_url.clone_from(url);
+    if change.webhook_url != Patch::Keep {
+        pointed.webhook_url = match &change.webhook_url {
+            Patch::Set(url) => Some(url.clone()),
+            Patch::Keep | Patch::Clear => None,
+        };
         meetings.point_webhook(&mut pointed).await?;
     }
     let key = meetings.inner.key.clone();
@@ -219,7 +232,7 @@ pub(super) async fn change(
         .update(known.id, |meeting, now| {
             may_change(&headers, meeting)?;
             let before = (meeting.webhook.clone(), meeting.webhook_url.clone());
-            if change.webhook_url.is_some() {
+            if change.webhook_url != Patch::Keep {
                 (meeting.webhook, meeting.webhook_url) = (pointed.webhook, pointed.webhook_url);
             }
             let is_pointed = before != (meeting.webhook.clone(), meeting.webhook_url.clone());
@@ -231,6 +244,9 @@ pub(super) async fn change(
         })
         .await?;
     let (meeting, ()) = changed.ok_or_else(Problem::not_found)?;
+    if meeting.sequence != known.sequence {
+        meetings.invite(&meeting, &meetings.origin(&client));
+    }
     if let (Some(rooms), Ok(record)) = (meetings.rooms(), meeting.room_record()) {
         rooms.arrange(record).await;
     }
@@ -246,13 +262,16 @@ pub(super) async fn cancel(
 ) -> Result<StatusCode, Problem> {
     let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
     let known = principal.meeting(&meetings, &id).await?;
-    meetings
+    let cancelled = meetings
         .update(known.id, |meeting, _| {
             may_change(&headers, meeting)?;
             Ok(((), meeting.cancel()))
         })
-        .await?
-        .ok_or_else(Problem::not_found)?;
+        .await?;
+    let (meeting, ()) = cancelled.ok_or_else(Problem::not_found)?;
+    if meeting.sequence != known.sequence {
+        meetings.invite(&meeting, &meetings.origin(&client));
+    }
     if let Some(rooms) = meetings.rooms() {
         rooms.end(known.room, EndReason::HostEnded).await;
     }

@@ -131,38 +131,74 @@ impl Wanted {
 }
 
 /// What a request wants changed: what is not named stays as it is.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = MeetingChange)]
 pub struct Change {
+    #[serde(default)]
     title: Option<String>,
+    #[serde(default)]
     starts_at: Option<String>,
+    #[serde(default)]
     time_zone: Option<String>,
+    #[serde(default)]
     #[schema(minimum = 1, maximum = 10_080)]
     duration_minutes: Option<u32>,
-    #[serde(deserialize_with = "given")]
-    #[schema(minimum = 1, maximum = 5_000)]
-    capacity: Option<Option<u32>>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 5_000)]
+    capacity: Patch<u32>,
+    #[serde(default)]
     lobby: Option<bool>,
-    #[serde(deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
-    pub(super) password: Option<Option<String>>,
+    pub(super) password: Patch<String>,
     /// Where events are sent; `null` for nowhere.
-    #[serde(deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub(crate) webhook_url: Option<Option<String>>,
+    pub(crate) webhook_url: Patch<String>,
+    #[serde(default)]
     #[schema(max_items = 100)]
     attendees: Option<Vec<Attendee>>,
-    #[serde(deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    recurrence: Option<Option<String>>,
+    recurrence: Patch<String>,
+    #[serde(default)]
     #[schema(minimum = 1, maximum = 604_800)]
     empty_timeout_seconds: Option<u32>,
 }
 
-/// `null` is something else than nothing said.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+/// A field of a change: `null` is something else than nothing said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Patch<T> {
+    /// Nothing said.
+    #[default]
+    Keep,
+    /// `null`.
+    Clear,
+    /// A new value.
+    Set(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
+    }
+}
+
+impl<T: Clone> Patch<T> {
+    /// The value that is then, where `read` makes sense of a new one.
+    fn apply<U>(
+        &self,
+        former: &mut Option<U>,
+        read: impl FnOnce(T) -> Result<U, Refusal>,
+    ) -> Result<(), Refusal> {
+        match self {
+            Self::Keep => {}
+            Self::Clear => *former = None,
+            Self::Set(value) => *former = Some(read(value.clone())?),
+        }
+        Ok(())
+    }
 }
 
 impl Change {
@@ -182,19 +218,15 @@ impl Change {
         if let Some(given) = self.duration_minutes {
             meeting.duration_minutes = within("durationMinutes", given, LONGEST_MINUTES)?;
         }
-        if let Some(given) = self.capacity {
-            meeting.capacity = given.map(|capacity| within("capacity", capacity, LARGEST)).transpose()?;
-        }
+        self.capacity.apply(&mut meeting.capacity, |given| within("capacity", given, LARGEST))?;
         meeting.lobby = self.lobby.unwrap_or(meeting.lobby);
-        if let Some(Some(given)) = &self.password {
+        if let Patch::Set(given) = &self.password {
             password(given.clone())?;
         }
         if let Some(given) = &self.attendees {
             meeting.attendees = attendees(given.clone())?;
         }
-        if let Some(given) = &self.recurrence {
-            meeting.recurrence = given.as_deref().map(recurrence).transpose()?;
-        }
+        self.recurrence.apply(&mut meeting.recurrence, |given| recurrence(&given))?;
         if let Some(given) = self.empty_timeout_seconds {
             meeting.empty_timeout_seconds = empty_timeout(given)?;
         }

@@ -14,6 +14,7 @@ use signaling_core::{
     Code, Digest, Entropy, HostClaims, LifeId, MeetingId, Refusal, RoomId, ServerKey, Timestamp,
 };
 
+pub(crate) use draft::Patch;
 pub use draft::{Attendee, Change, Draft, Wanted};
 pub use recurrence::{Recurrence, RuleError};
 
@@ -254,8 +255,10 @@ impl Meeting {
         }
         let before = self.clone();
         change.apply(self, now)?;
-        if let Some(password) = &change.password {
-            self.set_password(key, password.as_deref());
+        match &change.password {
+            Patch::Keep => {}
+            Patch::Clear => self.set_password(key, None),
+            Patch::Set(password) => self.set_password(key, Some(password)),
         }
         if self.first_starts_at != before.first_starts_at || self.recurrence != before.recurrence {
             self.starts_at = self.first_starts_at;

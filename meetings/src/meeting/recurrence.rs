@@ -209,7 +209,7 @@ impl FromStr for Recurrence {
                 other => return Err(RuleError::Part(other.chars().take(32).collect())),
             };
             if !fresh {
-                return Err(if matches!(end, Some(_)) && ["COUNT", "UNTIL"].contains(&name) {
+                return Err(if end.is_some() && ["COUNT", "UNTIL"].contains(&name) {
                     RuleError::NoEnd
                 } else {
                     RuleError::Syntax

@@ -34,7 +34,7 @@ pub struct Delivery {
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// What was answered, if anything was.
     pub status: Option<u16>,
     /// What went wrong, if something did.
@@ -93,7 +93,7 @@ impl Store {
                 .bind(int(until.as_millis()))
                 .execute(pool)
                 .await
-                .map(drop)?
+                .map(drop)?;
         });
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Store {
             .bind(&outcome.error)
             .execute(pool)
             .await
-            .map(drop)?
+            .map(drop)?;
         });
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Store {
                 .bind(int(before.as_millis()))
                 .execute(pool)
                 .await
-                .map(drop)?
+                .map(drop)?;
         });
         Ok(())
     }

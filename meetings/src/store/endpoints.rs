@@ -86,7 +86,7 @@ impl Store {
             .bind(int(until.as_millis()))
             .execute(pool)
             .await
-            .map(drop)?
+            .map(drop)?;
         });
         Ok(())
     }

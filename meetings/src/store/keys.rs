@@ -62,7 +62,7 @@ impl Store {
             .bind(int(key.created_at.as_millis()))
             .execute(pool)
             .await
-            .map(drop)?
+            .map(drop)?;
         });
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::{Store, StoreError, Turn, int, on_pool};
 
 /// A request that may come again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// Whose key it is: keys of different senders have nothing to do with each other.
     pub owner: String,
     /// The key.
@@ -18,7 +18,7 @@ pub struct Request {
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// The body, JSON.
     pub body: String,
     /// The version that it shows.
@@ -67,7 +67,7 @@ impl Store {
                 .bind(int(before.as_millis()))
                 .execute(pool)
                 .await
-                .map(drop)?
+                .map(drop)?;
         });
         Ok(())
     }

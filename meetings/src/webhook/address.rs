@@ -46,15 +46,17 @@ pub(crate) fn is_public(ip: IpAddr) -> bool {
 /// The IPv4 address that an IPv6 one stands for (mapped, compatible, NAT64, 6to4), else the address itself.
 fn canonical(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let words = v6.segments();
     let embedded =
         |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0) if g != 0 || h > 1 => embedded(g, h),
-        (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0 | 1, _, _, _) => embedded(g, h),
-        (0x2002, ..) => embedded(b, c),
+    match words {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => ip,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0 | 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => embedded(high, low),
         // Teredo hides the client's address inverted.
-        (0x2001, 0, ..) => embedded(!g, !h),
+        [0x2001, 0, _, _, _, _, high, low] => embedded(!high, !low),
         _ => ip,
     }
 }

@@ -158,6 +158,11 @@ settings! {
     /// Database of meetings on a PostgreSQL server, as in `postgres://user:password@host/name`; without it they are kept in the
     /// data folder.
     database_url: Option<SecretText>, "URL", "";
+    /// Mail server for invitations, as in `smtps://user:password@mail.example.org`; `smtp://…?tls=required` for STARTTLS. Without
+    /// it nobody is sent mail.
+    smtp: Option<SecretText>, "URL", "";
+    /// In whose name invitations are sent, as in `Calls <calls@example.org>`.
+    mail_from: Option<String>, "ADDRESS", "";
     /// Whether webhooks may go to addresses that are not public, and be redirected: only where whoever may book meetings
     /// may reach everything this machine can.
     webhook_allow_private: bool, "BOOL", "false";
@@ -208,6 +213,9 @@ impl Config {
                 return Err(ConfigError::Clash("--tls-cert and --tls-key need --tls files"));
             }
             _ => return Err(ConfigError::Clash("--tls files needs --tls-cert and --tls-key")),
+        }
+        if settings.smtp.is_some() && settings.mail_from.is_none() {
+            return Err(ConfigError::Clash("--smtp needs --mail-from"));
         }
         if settings.redirect_to_https && settings.tls == TlsMode::Off {
             return Err(ConfigError::Clash("--redirect-to-https needs TLS, and --tls is off"));

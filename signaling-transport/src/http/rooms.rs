@@ -187,6 +187,6 @@ pub(super) async fn mint(
     let now = signaling.hub().clock().now();
     let expires_at = now + Duration::from_secs(wanted.ttl_seconds.into());
     let token = minter.mint(&room, name.as_ref().map(Name::as_str), wanted.role, wanted.host, expires_at);
-    let minted = Minted { token, expires_at };
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(minted)).into_response())
+    let answer = Json(Minted { token, expires_at });
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], answer).into_response())
 }

@@ -1,0 +1,147 @@
+// Meetings on the page: made, found by code, waited for, over zones and changes of the clock, and ended.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { launch, mediaFlows, newPage, Server, until } from './harness.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let server;
+let browser;
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+/** Books a meeting as another program would. */
+async function book(wanted) {
+  const response = await fetch(`${server.url}/api/v1/meetings`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ title: 'Standup', timeZone: 'Europe/Berlin', durationMinutes: 30, ...wanted }),
+  });
+  assert.equal(response.status, 201);
+  return response.json();
+}
+
+async function enter(page, name) {
+  await page.getByRole('textbox', { name: 'Your name' }).fill(name);
+  await page.getByRole('button', { name: 'Join', exact: true }).click();
+}
+
+async function noBarriers(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), []);
+}
+
+test('two meet by code, a third is told why not, and the creator ends it for good', async () => {
+  const ada = await newPage(browser);
+  await ada.goto(server.url);
+  await ada.getByRole('button', { name: 'New call with code' }).click();
+  await ada.waitForURL(/\/m\/\w+$/);
+  const code = await ada.locator('.code').textContent();
+  assert.match(code, /^\w{3}-\w{3}-\w{3}$/);
+  await ada.getByRole('img', { name: 'QR code of the link' }).waitFor();
+  assert.equal(await ada.evaluate(() => document.querySelector('.share img').naturalWidth > 0), true);
+  await noBarriers(ada);
+  await ada.getByRole('button', { name: 'Join', exact: true }).click();
+  await ada.waitForURL(new RegExp(`/r/${code}$`));
+  await enter(ada, 'Ada');
+  await ada.getByRole('button', { name: 'Leave', exact: true }).waitFor();
+
+  const bob = await newPage(browser);
+  await bob.goto(server.url);
+  await bob.getByRole('textbox', { name: 'Room name or link' }).fill(` ${code.toUpperCase().replaceAll('-', ' ')} `);
+  await bob.getByRole('button', { name: 'Join', exact: true }).click();
+  await enter(bob, 'Bob');
+  await bob.getByRole('button', { name: 'Leave', exact: true }).waitFor();
+  await Promise.all([ada, bob].map((page) => mediaFlows(page, 1)));
+
+  const eve = await newPage(browser);
+  await eve.goto(`${server.url}/r/${code}`);
+  await enter(eve, 'Eve');
+  await eve.getByRole('alert').filter({ hasText: 'The room is full.' }).waitFor();
+
+  const organiser = await ada.context().newPage();
+  await organiser.goto(`${server.url}/meetings`);
+  await organiser.getByRole('link', { name: 'Call', exact: true }).click();
+  await organiser.getByRole('button', { name: 'End for all' }).click();
+  for (const page of [ada, bob]) await page.getByRole('heading', { name: 'The host has ended the call' }).waitFor();
+  await organiser.getByText('The meeting has ended.').waitFor();
+  await enter(eve, 'Eve');
+  await eve.getByRole('alert').filter({ hasText: 'This room is over.' }).waitFor();
+  assert.deepEqual([...ada.problems, ...bob.problems, ...eve.problems], []);
+  for (const page of [ada, bob, eve]) await page.context().close();
+});
+
+test('a meeting of another zone is shown at the right local time, over a change of the clock', async () => {
+  // 10:00 in Berlin: from 28 March on two hours ahead of UTC; New York has changed two weeks before.
+  const cases = [
+    ['2027-03-26T09:00:00Z', 'America/New_York', '05:00', '10:00'],
+    ['2027-03-29T08:00:00Z', 'America/New_York', '04:00', '10:00'],
+    ['2027-03-10T09:00:00Z', 'America/New_York', '04:00', '10:00'],
+    ['2027-03-29T08:00:00Z', 'Asia/Kathmandu', '13:45', '10:00'],
+  ];
+  for (const [startsAt, timezoneId, local, organisers] of cases) {
+    const made = await book({ startsAt });
+    const page = await newPage(browser, { timezoneId });
+    await page.goto(made.joinUrl.replace(/^https?:\/\/[^/]+/, server.url));
+    const shown = await page.locator('.meeting-times time').textContent();
+    assert.ok(shown.includes(local), `${startsAt} in ${timezoneId}: ${shown}`);
+    assert.ok((await page.locator('.meeting-times').textContent()).includes(organisers));
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  }
+});
+
+test('a meeting is scheduled on the page, in the zone that was chosen, and called off', async () => {
+  const page = await newPage(browser, { timezoneId: 'Europe/London' });
+  await page.goto(server.url);
+  await page.getByRole('link', { name: 'Schedule a meeting' }).click();
+  await page.getByRole('textbox', { name: 'Title' }).fill('Planning <b>');
+  await page.getByLabel('Date', { exact: true }).fill('2027-03-28');
+  await page.getByLabel('Time', { exact: true }).fill('10:00');
+  await page.getByLabel('Duration', { exact: true }).fill('45');
+  await page.getByLabel('Time zone', { exact: true }).selectOption('America/New_York');
+  await noBarriers(page);
+  await page.getByRole('button', { name: 'Schedule', exact: true }).click();
+  await page.getByRole('heading', { name: 'Planning <b>' }).waitFor();
+  const shown = await page.locator('.meeting-times time').getAttribute('datetime');
+  assert.equal(Date.parse(shown), Date.parse('2027-03-28T14:00:00Z'));
+  await page.getByRole('timer').filter({ hasText: /Starts in \d+ days/ }).waitFor();
+  const calendar = await page.getByRole('link', { name: 'Add to calendar' }).getAttribute('href');
+  const file = await (await fetch(server.url + calendar)).text();
+  assert.ok(file.includes('DTSTART;TZID=America/New_York:20270328T100000'), file);
+  await noBarriers(page);
+
+  await page.getByText('Change date and time').click();
+  await page.getByLabel('Time', { exact: true }).fill('11:00');
+  await page.getByRole('button', { name: 'Reschedule' }).click();
+  await until('the new time', async () => Date.parse(await page.locator('.meeting-times time').getAttribute('datetime')) === Date.parse('2027-03-28T15:00:00Z'));
+  await page.getByRole('button', { name: 'Call off' }).click();
+  await page.getByText('The meeting was called off.').waitFor();
+  assert.deepEqual(page.problems, []);
+  await page.context().close();
+});
+
+test('who is early counts down and is let in without doing anything', async () => {
+  const made = await book({ startsAt: new Date(Date.now() + 8_000).toISOString() });
+  const early = await newPage(browser);
+  await early.goto(`${server.url}/r/${made.code}`);
+  await enter(early, 'Ada');
+  await early.getByRole('timer').filter({ hasText: /Starts in|Starting now/ }).waitFor();
+  const visitor = await newPage(browser);
+  await visitor.goto(made.joinUrl.replace(/^https?:\/\/[^/]+/, server.url));
+  await visitor.waitForURL(`**/r/${made.code}`);
+  await enter(visitor, 'Bob');
+  await Promise.all([early, visitor].map((page) => mediaFlows(page, 1)));
+  assert.deepEqual([...early.problems, ...visitor.problems], []);
+  for (const page of [early, visitor]) await page.context().close();
+});

@@ -1,0 +1,238 @@
+//! Webhooks: signed, in order, again and again until they are taken, and never where they must not go.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tests::Visavis;
+use tests::api::{Api, host_token, wanted};
+use tests::client::Ws;
+
+/// What a receiver was sent.
+#[derive(Debug)]
+struct Hook {
+    headers: HashMap<String, String>,
+    body: String,
+    connection: TcpStream,
+}
+
+impl Hook {
+    fn kind(&self) -> String {
+        self.json()["type"].as_str().unwrap().to_owned()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn answer(mut self, head: &str) {
+        // Who has given up waiting does not read it.
+        let _ = write!(self.connection, "HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    }
+
+    fn is_signed_with(&self, secret: &str) -> bool {
+        let bytes = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+        let signed =
+            format!("{}.{}.{}", self.headers["webhook-id"], self.headers["webhook-timestamp"], self.body);
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), signed.as_bytes());
+        let wanted = format!("v1,{}", STANDARD.encode(tag));
+        self.headers["webhook-signature"].split(' ').any(|one| one == wanted)
+    }
+}
+
+/// A receiver on loopback.
+struct Receptionist {
+    addr: SocketAddr,
+    hooks: Receiver<Hook>,
+}
+
+impl Receptionist {
+    fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (sender, hooks) = sync_channel(1_000);
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let connection = connection.unwrap();
+                let sender = sender.clone();
+                thread::spawn(move || {
+                    if let Some(hook) = read(connection) {
+                        let _ = sender.send(hook);
+                    }
+                });
+            }
+        });
+        Self { addr, hooks }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/hook", self.addr)
+    }
+
+    fn next(&self) -> Hook {
+        self.hooks.recv_timeout(Duration::from_mins(1)).unwrap()
+    }
+}
+
+fn read(connection: TcpStream) -> Option<Hook> {
+    let mut reader = BufReader::new(connection.try_clone().ok()?);
+    let mut headers = HashMap::new();
+    let mut line = String::new();
+    while reader.read_line(&mut line).ok()? > 2 {
+        if let Some((name, value)) = line.trim_end().split_once(": ") {
+            headers.insert(name.to_ascii_lowercase(), value.to_owned());
+        }
+        line.clear();
+    }
+    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
+    reader.read_exact(&mut body).ok()?;
+    Some(Hook { headers, body: String::from_utf8(body).ok()?, connection })
+}
+
+fn path(meeting: &Value) -> String {
+    format!("/api/v1/meetings/{}", meeting["meeting"].as_str().unwrap())
+}
+
+#[test]
+fn a_meeting_is_told_in_order_and_signed_and_a_receiver_that_fails_gets_everything_once_it_is_back() {
+    let server = Visavis::start(&["--webhook-allow-private"]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let receiver = Receptionist::open();
+    let meeting = api.book(&json!({"webhookUrl": receiver.url()}));
+    let secret = meeting["webhookSecret"].as_str().unwrap();
+    let first = receiver.next();
+    assert_eq!(first.kind(), "meeting.created");
+    assert!(first.is_signed_with(secret));
+    assert_eq!(first.json()["data"]["meeting"], meeting["meeting"]);
+    let id = first.headers["webhook-id"].clone();
+    first.answer("500 Internal Server Error");
+
+    // It is down while the call goes on; what is told meanwhile waits its turn.
+    let mut ada = Ws::connect(server.addr);
+    let token = host_token(&meeting);
+    ada.send(&json!({"type": "join", "room": meeting["code"], "name": "Ada", "token": token}));
+    ada.until("welcome");
+    let again = receiver.next();
+    assert_eq!((again.kind(), &again.headers["webhook-id"]), ("meeting.created".to_owned(), &id));
+    // This one hangs: no answer until the sender gives up.
+    ada.send(&json!({"type": "chat", "text": "nobody waits for webhooks", "seq": 1}));
+    ada.until("chat");
+    ada.send(&json!({"type": "host", "action": "end", "seq": 2}));
+    ada.until("room-ended");
+    again.answer("302 Found\r\nlocation: http://127.0.0.1:1/");
+    let mut kinds = Vec::new();
+    let mut last = Value::Null;
+    while kinds.last().is_none_or(|kind| kind != "meeting.ended") {
+        let hook = receiver.next();
+        assert!(hook.is_signed_with(secret));
+        kinds.push(hook.kind());
+        last = hook.json();
+        hook.answer("204 No Content");
+    }
+    assert_eq!(kinds, ["meeting.created", "meeting.started", "peer.joined", "meeting.ended"]);
+    assert_eq!(last["data"]["reason"], "host-ended");
+
+    // They are listed, and sent again when asked for.
+    let listed = loop {
+        let listed = api.get(&format!("{}/deliveries", path(&meeting))).json();
+        let all = listed["deliveries"].as_array().unwrap().clone();
+        if all.iter().all(|one| !one["deliveredAt"].is_null()) {
+            break all;
+        }
+    };
+    assert_eq!(
+        (listed.len(), &listed[3]["attempts"], &listed[0]["type"]),
+        (4, &json!(3), &json!("meeting.ended"))
+    );
+    let one = listed[1]["delivery"].as_str().unwrap();
+    let replayed = api.post(&format!("{}/deliveries/{one}/replay", path(&meeting)), &json!({}));
+    assert_eq!(replayed.status, 202);
+    let hook = receiver.next();
+    assert_eq!((hook.kind(), &*hook.headers["webhook-id"]), ("peer.joined".to_owned(), one));
+    hook.answer("200 OK");
+}
+
+#[test]
+fn while_secrets_are_changed_both_are_good_and_gone_means_gone() {
+    let server = Visavis::start(&["--webhook-allow-private"]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let receiver = Receptionist::open();
+    let meeting = api.book(&json!({"webhookUrl": receiver.url()}));
+    receiver.next().answer("200 OK");
+    let rotated = api.post(&format!("{}/webhook-secret", path(&meeting)), &json!({})).json();
+    let change = |title: &str| {
+        let body = json!({"title": title}).to_string();
+        assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", "*")], Some(&body)).status, 200);
+    };
+    change("Another");
+    let hook = receiver.next();
+    assert!(hook.is_signed_with(rotated["webhookSecret"].as_str().unwrap()));
+    assert!(hook.is_signed_with(meeting["webhookSecret"].as_str().unwrap()), "the one of before as well");
+    hook.answer("410 Gone");
+    // What comes now is not sent any more, and a second meeting's hooks neither.
+    change("A third");
+    let list = || api.get(&format!("{}/deliveries", path(&meeting))).json()["deliveries"].clone();
+    loop {
+        let all = list();
+        let newest = &all[0];
+        if newest["nextAttemptAt"].is_null() && newest["attempts"] == json!(1) {
+            assert_eq!(newest["deliveredAt"], Value::Null);
+            break;
+        }
+    }
+    // Named once more, it is wanted again.
+    let body = json!({"webhookUrl": receiver.url(), "title": "A fourth"}).to_string();
+    assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", "*")], Some(&body)).status, 200);
+    let hook = receiver.next();
+    assert_eq!(
+        (hook.kind(), &hook.json()["data"]["title"]),
+        ("meeting.changed".to_owned(), &json!("A fourth"))
+    );
+    hook.answer("200 OK");
+}
+
+#[test]
+fn what_waits_is_sent_after_a_kill() {
+    let mut server = Visavis::start(&["--webhook-allow-private"]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let receiver = Receptionist::open();
+    api.book(&json!({"webhookUrl": receiver.url()}));
+    let hook = receiver.next();
+    server.kill();
+    let id = hook.headers["webhook-id"].clone();
+    drop(hook);
+    let _server = Visavis::start_in(server.folder(), &["--webhook-allow-private"]);
+    let again = receiver.next();
+    assert_eq!(again.headers["webhook-id"], id);
+    again.answer("200 OK");
+}
+
+#[test]
+fn webhooks_go_to_no_private_address() {
+    let server = Visavis::start(&[]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    for url in [
+        "http://127.0.0.1/",
+        "http://localhost:9/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://0x7f.1/",
+        "ftp://a.example/",
+        "hook",
+    ] {
+        let answer = api.post("/api/v1/meetings", &wanted(&json!({"webhookUrl": url})));
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("bad-request")), "{url}");
+    }
+}

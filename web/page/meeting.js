@@ -1,0 +1,65 @@
+import { Countdown } from './countdown.js';
+import { h } from './dom.js';
+import { takeHostToken } from './host-token.js';
+import { loadCatalogue, t } from './i18n.js';
+import { logo } from './icons.js';
+import { MeetingHost } from './meeting-host.js';
+import { meetingTimes } from './meeting-times.js';
+import { ApiError, invitation } from './meetings-api.js';
+import { meetingToken } from './my-meetings.js';
+
+/** @typedef {import('./meetings-api.js').Invitation} Invitation */
+
+const app = /** @type {HTMLElement} */ (document.getElementById('app'));
+const meeting = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const token = meetingToken(meeting);
+/** @type {Countdown | null} */
+let countdown = null;
+
+/** To the call's own page, as host if one is. @param {Invitation} seen */
+function enter({ code }) {
+  if (token) takeHostToken(code, token);
+  location.assign(`/r/${encodeURIComponent(code)}`);
+}
+
+/** @param {Invitation} seen */
+function body(seen) {
+  const { state } = seen;
+  if (state !== 'scheduled' && state !== 'open') return [h('p', { role: 'status' }, t(`meeting.${state}`))];
+  // Who waits here is let in by themselves.
+  countdown = state === 'scheduled' ? new Countdown(new Date(seen.startsAt), () => void arrived()) : null;
+  return [
+    seen.hasTime && meetingTimes(seen),
+    countdown?.element,
+    h('div', { class: 'actions' },
+      h('button', { type: 'button', class: 'button primary large', onclick: () => enter(seen) }, t('meeting.join')),
+      seen.hasTime && h('a', { class: 'button large', href: `/api/v1/meetings/${meeting}/calendar.ics`, download: 'meeting.ics' }, t('meeting.calendar'))),
+    h('section', { class: 'share', 'aria-label': t('meeting.share') },
+      h('img', { src: `/api/v1/invitations/${meeting}/qr.svg`, alt: t('meeting.qr'), width: 200, height: 200 }),
+      h('dl', {},
+        h('dt', {}, t('meeting.code')), h('dd', { class: 'code' }, seen.code),
+        h('dt', {}, t('meeting.link')), h('dd', {}, h('a', { href: seen.joinUrl }, seen.joinUrl)))),
+    token && new MeetingHost(seen, token, () => void show()).element,
+  ];
+}
+
+async function arrived() {
+  const seen = await invitation(meeting).catch(() => null);
+  if (seen?.state === 'open') enter(seen);
+  else setTimeout(() => void show(), 1000);
+}
+
+async function show() {
+  countdown?.stop();
+  try {
+    const seen = await invitation(meeting);
+    document.title = `${seen.title} – Visavis`;
+    app.replaceChildren(h('main', { class: 'meeting' }, h('h1', {}, h('bdi', {}, seen.title)), ...body(seen).filter((part) => !!part)));
+  } catch (error) {
+    const key = error instanceof ApiError && error.status === 404 ? 'meeting.unknown' : 'meeting.failed';
+    app.replaceChildren(h('main', { class: 'end' }, logo(), h('h1', {}, t(key)), h('a', { class: 'button', href: '/' }, t('end.home'))));
+  }
+}
+
+await loadCatalogue();
+await show();

@@ -1,0 +1,94 @@
+import { h } from './dom.js';
+import { loadCatalogue, t } from './i18n.js';
+import { shortTime } from './meeting-times.js';
+import { ApiError, book, invitation, meetingsOf } from './meetings-api.js';
+import { forgetMeeting, ownMeetings, rememberMeeting } from './my-meetings.js';
+import { instantOf, ownZone, shownIn, zones } from './zoned-time.js';
+
+const form = /** @type {HTMLFormElement} */ (document.getElementById('schedule'));
+const problem = /** @type {HTMLElement} */ (document.getElementById('problem'));
+const list = /** @type {HTMLElement} */ (document.getElementById('mine'));
+const none = /** @type {HTMLElement} */ (document.getElementById('none'));
+const keyForm = /** @type {HTMLFormElement} */ (document.getElementById('by-key'));
+
+/** @param {string} name */
+const field = (name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+
+/** The rule of a series, from what was chosen. */
+function recurrence() {
+  const every = field('repeat').value;
+  return every ? `FREQ=${every};COUNT=${Number(field('count').value) || 1}` : null;
+}
+
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  problem.textContent = '';
+  const button = /** @type {HTMLButtonElement} */ (form.querySelector('button[type=submit]'));
+  button.disabled = true;
+  const zone = field('zone').value;
+  try {
+    const made = await book({
+      title: field('title').value,
+      startsAt: instantOf(field('date').value, field('time').value, zone).toISOString(),
+      timeZone: zone,
+      durationMinutes: Number(field('duration').value),
+      lobby: field('lobby').checked,
+      password: field('password').value || null,
+      recurrence: recurrence(),
+    });
+    const token = made.hostUrl.split('#host=')[1] ?? '';
+    rememberMeeting(made.meeting, token);
+    location.assign(`/m/${made.meeting}`);
+  } catch (error) {
+    problem.textContent = error instanceof ApiError && error.message ? error.message : t('meeting.failed');
+  } finally {
+    button.disabled = false;
+  }
+});
+
+/** @param {{meeting: string, title: string, startsAt: string, state: string}} one */
+function item({ meeting, title, startsAt, state }) {
+  return h('li', {}, h('a', { href: `/m/${meeting}` }, h('bdi', {}, title)), h('span', { class: 'soft' }, `${shortTime(startsAt)} · ${t(`state.${state}`)}`));
+}
+
+async function showMine() {
+  const seen = await Promise.all(ownMeetings().map(async ({ meeting }) => {
+    try {
+      return await invitation(meeting);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) forgetMeeting(meeting);
+      return null;
+    }
+  }));
+  const there = seen.filter((one) => one !== null).sort((a, b) => Date.parse(a.startsAt) - Date.parse(b.startsAt));
+  list.replaceChildren(...there.map(item));
+  none.hidden = there.length > 0;
+}
+
+keyForm.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const key = /** @type {HTMLInputElement} */ (document.getElementById('key'));
+  const refused = /** @type {HTMLElement} */ (document.getElementById('key-problem'));
+  refused.textContent = '';
+  try {
+    const { meetings } = await meetingsOf(key.value.trim());
+    for (const { meeting, hostUrl } of meetings) {
+      const token = hostUrl?.split('#host=')[1];
+      if (token) rememberMeeting(meeting, token);
+    }
+    list.replaceChildren(...meetings.map(item));
+    none.hidden = meetings.length > 0;
+  } catch (error) {
+    refused.textContent = error instanceof ApiError && error.message ? error.message : t('meeting.failed');
+  }
+});
+
+await loadCatalogue();
+const nextHour = shownIn(new Date(Math.ceil((Date.now() + 60_000) / 3_600_000) * 3_600_000), ownZone());
+field('date').value = nextHour.date;
+field('time').value = nextHour.time;
+field('zone').append(...zones().map((zone) => h('option', { value: zone, selected: zone === ownZone() }, zone)));
+field('repeat').addEventListener('change', () => {
+  /** @type {HTMLElement} */ (document.getElementById('count-field')).hidden = field('repeat').value === '';
+});
+await showMine();
