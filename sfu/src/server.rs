@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
-use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId, shard_hash};
+use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId};
 
 use crate::config::Config;
 use crate::dtls::Identity;
 use crate::error::SfuError;
 use crate::handover::HandOver;
 use crate::path::Path;
-use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker};
+use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker, home_of};
 
 /// Inputs that may wait for a worker.
 const MAILBOX: usize = 16_384;
@@ -136,9 +136,8 @@ impl SfuHandle {
         let room = match &input {
             Input::Demand { room, .. } | Input::Offer { room, .. } | Input::Fragment { room, .. } => room,
         };
-        let workers = self.mailboxes.len().max(1) as u64;
-        let index = usize::try_from(shard_hash(room) % workers).unwrap_or(0);
-        let mailbox = self.mailboxes.get(index).ok_or(Overloaded)?;
+        let workers = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
+        let mailbox = self.mailboxes.get(usize::from(home_of(room, workers))).ok_or(Overloaded)?;
         let result = mailbox.inputs.try_send(input);
         mailbox.wake.signal();
         result.map_err(|error| match error {

@@ -30,7 +30,7 @@ use crate::subscription::Subscription;
 use crate::transport::Transport;
 pub(crate) use handed::MediaBatch;
 use rooms::{Peer, Room};
-pub(crate) use spread::Note;
+pub(crate) use spread::{Note, home_of};
 
 slotmap::new_key_type! {
     pub(crate) struct PeerKey;
