@@ -178,8 +178,9 @@ impl HandOver {
         self.flush_datagrams();
         let Self { own, neighbours, notes, spare_media, .. } = self;
         for (to, note) in worker.notes.drain(..) {
-            if let Some(notes) = notes.get_mut(usize::from(to)).filter(|notes| notes.len() < MAX_NOTES) {
-                notes.push_back(note);
+            match notes.get_mut(usize::from(to)) {
+                Some(notes) if notes.len() < MAX_NOTES => notes.push_back(note),
+                _ => tracing::error!(worker = to, "a media worker takes no more notes"),
             }
         }
         let batches = worker.batches.iter_mut();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
-use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId, shard_hash};
+use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId};
 
 use crate::config::Config;
 use crate::dtls::Identity;
@@ -17,7 +17,7 @@ use crate::metrics::{Metrics, Published};
 use crate::path::Path;
 use crate::relay::Inlet;
 use crate::tap::Tap;
-use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker};
+use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker, home_of};
 
 /// Inputs that may wait for a worker.
 const MAILBOX: usize = 16_384;
@@ -191,9 +191,8 @@ impl SfuHandle {
             | Input::Record { room, .. }
             | Input::Keyframe { room, .. } => room,
         };
-        let workers = self.mailboxes.len().max(1) as u64;
-        let index = usize::try_from(shard_hash(room) % workers).unwrap_or(0);
-        let mailbox = self.mailboxes.get(index).ok_or(Overloaded)?;
+        let workers = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
+        let mailbox = self.mailboxes.get(usize::from(home_of(room, workers))).ok_or(Overloaded)?;
         let result = mailbox.inputs.try_send(input);
         mailbox.wake.signal();
         result.map_err(|error| match error {

@@ -123,6 +123,16 @@ fn wishes_reach_the_worker_that_serves() {
     let camera = world.publish(&room, broadcaster, 2);
     let viewers: Vec<_> = (0..20).map(|_| world.join(&room, Role::Viewer)).collect();
     world.run(2 * SECOND);
+    // A muted peer that publishes anew stays muted for all.
+    let late = world.join(&room, Role::Participant);
+    world.demand(&room, MediaDemand::Mute { peer: late, muted: true });
+    world.publish(&room, late, 1);
+    world.run(SECOND);
+    for viewer in &viewers {
+        let heard = &world.clients[world.subscribers[&(room.clone(), *viewer)]].audio_packets;
+        assert_eq!(heard.len(), 1, "one of the two is heard");
+    }
+    world.demand(&room, MediaDemand::Leave { peer: late });
     let home = server_of(&world, viewers[0]);
     let viewer = *viewers.iter().rev().find(|viewer| server_of(&world, **viewer) != home).unwrap();
     let client = world.subscribers[&(room.clone(), viewer)];

@@ -34,7 +34,7 @@ use crate::tap::Tap;
 use crate::transport::Transport;
 pub(crate) use handed::MediaBatch;
 use rooms::{Peer, Room};
-pub(crate) use spread::Note;
+pub(crate) use spread::{Note, home_of};
 
 slotmap::new_key_type! {
     pub(crate) struct PeerKey;

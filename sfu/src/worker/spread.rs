@@ -158,13 +158,8 @@ impl Worker {
     /// Tells a worker that is new to a room what is published there.
     fn open_annex(&mut self, room: &RoomId, annex: u16) {
         for key in self.rooms.get(room).map(|room| room.order.clone()).unwrap_or_default() {
-            let Some(peer) = self.peers.get(key) else { continue };
-            let (id, muted) = (peer.id, peer.muted);
-            for key in peer.publications.clone() {
+            for key in self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default() {
                 self.announce_to(key, annex);
-            }
-            if muted {
-                self.note_demand(annex, room, MediaDemand::Mute { peer: id, muted });
             }
         }
     }
@@ -189,8 +184,11 @@ impl Worker {
         }
         let described = publication.described();
         let published = Published { key, room: peer.room.clone(), peer: peer.id, described };
-        let clock = publication.clock;
+        let (clock, muted) = (publication.clock, peer.muted.then(|| (peer.room.clone(), peer.id)));
         self.note(annex, Note::Published(Box::new(published)));
+        if let Some((room, peer)) = muted {
+            self.note_demand(annex, &room, MediaDemand::Mute { peer, muted: true });
+        }
         if let Some(clock) = clock {
             self.note(annex, Note::Clock(key, clock));
         }
