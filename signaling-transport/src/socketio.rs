@@ -1,6 +1,7 @@
 //! `/socket.io/`: the protocol's messages as Socket.IO events called `message`, in the namespace `/`.
 //!
-//! The library calls back for every packet and does not wait, so what comes in lies in a queue with bounds; what goes
+//! Clients that begin with a WebSocket are served by [`direct`]. For those who poll, or change from that to a WebSocket, there
+//! is a library. It calls back for every packet and does not wait, so what comes in lies in a queue with bounds; what goes
 //! out waits here until the library's buffer has room.
 
 use std::convert::Infallible;
@@ -13,7 +14,9 @@ use ::http::header::{
 };
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use serde_json::value::RawValue;
 use signaling_core::message::Reply;
 use signaling_core::{CloseReason, Code, Envelope, Refusal, RequestId, Unreadable};
@@ -24,10 +27,11 @@ use socketioxide::{ParserConfig, SendError, SocketError, SocketIo};
 
 use self::intake::{Handle, Packet, Queue, Stop, Watch, intake};
 use crate::caller::Caller;
-use crate::driver::{Delivery, Next, Opened};
+use crate::driver::{self, Delivery, Opened};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 
+mod direct;
 mod intake;
 
 /// The one event's name, both ways.
@@ -68,10 +72,10 @@ pub(crate) fn routes(signaling: &Signaling) -> Router<Signaling> {
         .ws_max_message_size(PACKET_BYTES)
         .ws_max_frame_size(PACKET_BYTES)
         .build_svc();
-    let signaling = signaling.clone();
+    let handled = signaling.clone();
     // The handlers stand before the client hears that it is connected, so that nothing it says is missed.
     let prepare = move |Handle(socket): Handle| {
-        begin(signaling.clone(), socket);
+        begin(handled.clone(), socket);
         std::future::ready(Ok::<(), Infallible>(()))
     };
     io.ns("/", (async || {}).with(prepare));
@@ -79,12 +83,21 @@ pub(crate) fn routes(signaling: &Signaling) -> Router<Signaling> {
     Router::new()
         .route_service("/socket.io/", service.clone())
         .route_service("/socket.io", service)
-        .layer(axum::middleware::map_request(own_head))
+        .layer(axum::middleware::from_fn_with_state(signaling.clone(), choose))
+}
+
+/// A client that begins with a WebSocket needs no library; long polling, and the change from it, do.
+async fn choose(State(signaling): State<Signaling>, request: Request, next: Next) -> Response {
+    if direct::is_asked_for(&request) {
+        direct::accept(signaling, request).await
+    } else {
+        next.run(own_head(request)).await
+    }
 }
 
 /// The library keeps the request's head for as long as the connection lives, and headers are slices of what was read: a
 /// copy of what is needed keeps the connection's read buffer from living as long.
-async fn own_head(mut request: Request) -> Request {
+fn own_head(mut request: Request) -> Request {
     let needed = request.headers().iter().filter(|(name, _)| NEEDED_HEADERS.contains(name));
     let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
     let headers: Vec<_> =
@@ -246,7 +259,12 @@ impl Connection {
     }
 
     /// Writes a batch out. Whoever does not read holds it up; the shard's patience then ends the wait.
-    async fn write(&self, opened: &mut Opened, batch: &mut Vec<Delivery>, next: Next) -> Result<(), End> {
+    async fn write(
+        &self,
+        opened: &mut Opened,
+        batch: &mut Vec<Delivery>,
+        next: driver::Next,
+    ) -> Result<(), End> {
         let mut writing = std::pin::pin!(async {
             for (frame, request) in batch.drain(..) {
                 self.link.send(&frame.json, request).await?;
@@ -254,7 +272,7 @@ impl Connection {
             Ok(())
         });
         let reason = match next {
-            Next::Frames => tokio::select! {
+            driver::Next::Frames => tokio::select! {
                 biased;
                 written = &mut writing => {
                     written?;
@@ -265,7 +283,7 @@ impl Connection {
                 }
                 reason = opened.inbox.closed() => reason,
             },
-            Next::Close(reason) => reason,
+            driver::Next::Close(reason) => reason,
         };
         // What a session missed is sent again when it resumes; only an end and a farewell are not.
         if matches!(reason, CloseReason::Ended | CloseReason::GoingAway) {

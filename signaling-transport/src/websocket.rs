@@ -9,24 +9,25 @@ use hyper_util::rt::TokioIo;
 use signaling_core::message::Reply;
 use signaling_core::{CLOSE_SLOW_READER, CloseReason, Code, Envelope, Refusal, RequestId, Unreadable};
 
-use self::frame::{Fault, Incoming};
-use self::socket::Socket;
+pub(crate) use self::frame::{Fault, Incoming};
+pub(crate) use self::socket::Socket;
 use crate::caller::Caller;
 use crate::driver::{Delivery, Next, Opened};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 
 mod frame;
-mod handshake;
+pub(crate) mod handshake;
 mod socket;
 
 /// The subprotocol that clients ask for.
-const SUBPROTOCOL: &str = "visavis.v1";
+pub(crate) const SUBPROTOCOL: &str = "visavis.v1";
 /// How long to wait for the other side to close, once our close frame is on its way. It changes nothing but courtesy: a
 /// connection that is dropped with something unread in it may lose our close frame as well.
 const CLOSING_HANDSHAKE: Duration = Duration::from_millis(500);
 
-type WebSocket = Socket<TokioIo<Upgraded>>;
+/// A WebSocket over a connection that was upgraded.
+pub(crate) type WebSocket = Socket<TokioIo<Upgraded>>;
 
 pub(crate) async fn upgrade(
     State(signaling): State<Signaling>,

@@ -43,6 +43,16 @@ enum Content {
 }
 
 impl Packet {
+    /// An event with its JSON array.
+    pub(super) fn text(text: &str, request: Option<RequestId>) -> Self {
+        Self { content: Content::Text(text.into()), request }
+    }
+
+    /// An event with attachments.
+    pub(super) fn binary(request: Option<RequestId>) -> Self {
+        Self { content: Content::Binary, request }
+    }
+
     fn of(value: &Value, ack: Option<i64>) -> Self {
         let content = match value {
             // A copy, because the text given lies in the connection's read buffer and would keep all of it.

@@ -4,7 +4,7 @@
 
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Incoming {
+pub(crate) enum Incoming {
     /// A text message, all of it and valid UTF-8.
     Text(Vec<u8>),
     /// A binary message; what was in it is of no interest.
@@ -19,7 +19,7 @@ pub(super) enum Incoming {
 
 /// Why nothing more can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// A message is larger than is allowed.
     TooLarge,
     /// A text is not UTF-8.

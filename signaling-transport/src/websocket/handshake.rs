@@ -15,7 +15,7 @@ use hyper::upgrade::OnUpgrade;
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The response that accepts, and the byte stream to come; or the response that says what is wrong with the request.
-pub(super) async fn accept(
+pub(crate) async fn accept(
     mut parts: Parts,
     subprotocol: &'static str,
 ) -> Result<(Response, OnUpgrade), Response> {

@@ -17,7 +17,7 @@ const READ: usize = 4 * 1024;
 const WRITE: usize = 32;
 
 /// A WebSocket, from the end of its handshake on. Nothing is lost when one of its futures is dropped before its end.
-pub(super) struct Socket<T> {
+pub(crate) struct Socket<T> {
     io: T,
     reader: Reader,
     /// What is to be written, the oldest first. The payloads are shared with everybody who gets them.
@@ -25,44 +25,56 @@ pub(super) struct Socket<T> {
 }
 
 struct Frame {
-    head: [u8; 10],
+    /// The frame's head and what stands before the payload.
+    head: [u8; HEAD],
     head_length: u8,
     payload: Bytes,
-    /// Bytes of head and payload that are written.
+    after: &'static [u8],
+    /// Bytes of all of it that are written.
     written: usize,
 }
 
+/// Room for the longest head, and for what stands before a payload.
+const HEAD: usize = 10 + 30;
+
 impl Frame {
-    fn new(opcode: Opcode, payload: Bytes) -> Self {
-        let (head, head_length) = head(opcode, payload.len());
-        Self { head, head_length, payload, written: 0 }
+    fn new(opcode: Opcode, before: &[u8], payload: Bytes, after: &'static [u8]) -> Self {
+        let (bytes, length) = head(opcode, before.len() + payload.len() + after.len());
+        let mut head = [0; HEAD];
+        let parts = bytes.iter().take(usize::from(length)).chain(before);
+        head.iter_mut().zip(parts).for_each(|(slot, byte)| *slot = *byte);
+        let head_length = length + u8::try_from(before.len()).unwrap_or_default();
+        Self { head, head_length, payload, after, written: 0 }
     }
 
     fn length(&self) -> usize {
-        usize::from(self.head_length) + self.payload.len()
+        usize::from(self.head_length) + self.payload.len() + self.after.len()
     }
 
-    /// What is left of the head, and of the payload.
-    fn rest(&self) -> (&[u8], &[u8]) {
-        let head_length = usize::from(self.head_length);
-        let head = self.head.get(self.written.min(head_length)..head_length).unwrap_or_default();
-        let payload = self.payload.get(self.written.saturating_sub(head_length)..).unwrap_or_default();
-        (head, payload)
+    /// What is left of the head, of the payload, and of what follows it.
+    fn rest(&self) -> [&[u8]; 3] {
+        let mut written = self.written;
+        let head = self.head.get(..usize::from(self.head_length)).unwrap_or_default();
+        [head, &self.payload, self.after].map(|part| {
+            let rest = part.get(written.min(part.len())..).unwrap_or_default();
+            written = written.saturating_sub(part.len());
+            rest
+        })
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     /// A socket whose messages have at most `largest` bytes.
-    pub(super) fn new(io: T, largest: usize) -> Self {
+    pub(crate) fn new(io: T, largest: usize) -> Self {
         Self { io, reader: Reader::new(largest), out: VecDeque::new() }
     }
 
     /// The next message, pings answered; `None` when the other side is gone.
-    pub(super) async fn recv(&mut self) -> Option<Result<Incoming, Fault>> {
+    pub(crate) async fn recv(&mut self) -> Option<Result<Incoming, Fault>> {
         loop {
             match self.reader.next() {
                 Ok(Some(Incoming::Ping(payload))) => {
-                    self.out.push_back(Frame::new(Opcode::Pong, payload.into()));
+                    self.out.push_back(Frame::new(Opcode::Pong, b"", payload.into(), b""));
                 }
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(message)) => return Some(Ok(message)),
@@ -91,31 +103,36 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     }
 
     /// Reads until the other side closes, and takes no notice of it.
-    pub(super) async fn drain(&mut self) {
+    pub(crate) async fn drain(&mut self) {
         while let Ok(1..) = self.read().await {
             self.reader.clear();
         }
     }
 
     /// Lays a text out to be written.
-    pub(super) fn push_text(&mut self, text: Bytes) {
-        self.out.push_back(Frame::new(Opcode::Text, text));
+    pub(crate) fn push_text(&mut self, text: Bytes) {
+        self.push_wrapped(b"", text, b"");
+    }
+
+    /// As [`Self::push_text`], with at most 30 bytes before the text and some behind it.
+    pub(crate) fn push_wrapped(&mut self, before: &[u8], text: Bytes, after: &'static [u8]) {
+        self.out.push_back(Frame::new(Opcode::Text, before, text, after));
     }
 
     /// Lays a close frame out to be written; without a code it says nothing.
-    pub(super) fn push_close(&mut self, code: Option<u16>, reason: &str) {
+    pub(crate) fn push_close(&mut self, code: Option<u16>, reason: &str) {
         let code = code.map(u16::to_be_bytes);
         let payload: Vec<u8> = code.iter().flatten().copied().chain(reason.bytes()).collect();
-        self.out.push_back(Frame::new(Opcode::Close, payload.into()));
+        self.out.push_back(Frame::new(Opcode::Close, b"", payload.into(), b""));
     }
 
     /// Writes everything that was laid out, many frames in one call of the system.
-    pub(super) async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             while !self.out.is_empty() {
-                let mut slices = [IoSlice::new(&[]); 2 * WRITE];
+                let mut slices = [IoSlice::new(&[]); 3 * WRITE];
                 let mut count = 0;
-                let parts = self.out.iter().flat_map(|frame| <[&[u8]; 2]>::from(frame.rest()));
+                let parts = self.out.iter().flat_map(Frame::rest);
                 for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
                     *slice = IoSlice::new(part);
                     count += 1;
