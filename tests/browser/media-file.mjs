@@ -37,13 +37,13 @@ async function levels(file, filter) {
   return [...stdout.matchAll(/pts_time:(\S+)\s+lavfi\.\S+=(\S+)/g)].map(([, time, level]) => [Number(time), Number(level)]);
 }
 
-/** Where a row of [time, level] rises over a threshold. */
+/** Where a row of [time, level] rises over a threshold. There is one rise a second: a flicker at the end of one is none. */
 function rises(rows, threshold) {
   const found = [];
   let above = true;
   for (const [time, level] of rows) {
     const now = level > threshold;
-    if (now && !above) found.push(time);
+    if (now && !above && time - (found.at(-1) ?? -1) > 0.5) found.push(time);
     above = now;
   }
   return found;
