@@ -28,6 +28,15 @@ pub(crate) struct File {
     audio_end: Option<u64>,
 }
 
+/// What is to be written at a cut.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// To be appended.
+    pub(crate) fragment: Vec<u8>,
+    /// To be written over the beginning, after that.
+    pub(crate) head: Vec<u8>,
+}
+
 impl File {
     pub(crate) fn new(container: Container, origin: i64) -> Self {
         Self {
@@ -177,15 +186,16 @@ impl File {
         std::mem::take(&mut self.head_changed).then(|| self.writer.head(&self.head)).transpose()
     }
 
-    /// A fragment of what came since the last one, if anything did.
-    pub(crate) fn cut(&mut self) -> Result<Option<Vec<u8>>, ContainerError> {
+    /// A fragment of what came since the last one, if anything did, and the head that says how long the file is with it.
+    pub(crate) fn cut(&mut self) -> Result<Option<Cut>, ContainerError> {
         if self.video.is_empty() && self.audio.is_empty() {
             return Ok(None);
         }
         let fragment = self.writer.fragment(&self.video, &self.audio);
+        self.head.duration = Some(self.duration());
         self.video.clear();
         self.audio.clear();
-        fragment.map(Some)
+        Ok(Some(Cut { fragment: fragment?, head: self.writer.head(&self.head)? }))
     }
 
     /// No more pictures will come: the last one is shown until the sound ends.

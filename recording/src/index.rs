@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -96,8 +96,9 @@ pub struct Entry {
     pub room: RoomId,
     /// Which life of the room.
     pub life: LifeId,
-    /// Who.
-    pub peer: PeerId,
+    /// Who; nobody alone where it is everybody in one picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerId>,
     /// By what name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
@@ -127,12 +128,17 @@ pub struct Entry {
     /// What went wrong, if something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// It has been made as handy as it gets.
+    #[serde(default)]
+    pub finalised: bool,
 }
 
 /// All recordings in a folder.
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
+    /// Held while the index is: two processes must not write in one folder.
+    _lock: Option<File>,
     entries: Mutex<BTreeMap<RecordingId, Entry>>,
 }
 
@@ -140,6 +146,7 @@ impl Index {
     /// Reads what is in the folder, which is made when it is not there.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
+        let lock = lock(folder)?;
         let mut entries = BTreeMap::new();
         for file in fs::read_dir(folder)? {
             let path = file?.path();
@@ -160,7 +167,7 @@ impl Index {
                 }
             }
         }
-        Ok(Self { folder: folder.to_owned(), entries: Mutex::new(entries) })
+        Ok(Self { folder: folder.to_owned(), _lock: lock, entries: Mutex::new(entries) })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RecordingId, Entry>> {
@@ -223,6 +230,26 @@ impl Index {
     }
 }
 
+/// `<date>_<time>_<id>.<container>`, in UTC.
+pub(crate) fn file_name(at: Timestamp, recording: RecordingId, container: Container) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    format!("{}_{recording}.{}", at.strftime("%Y-%m-%d_%H-%M-%S"), container.extension())
+}
+
+/// Keeps other processes out of the folder; `None` where nothing can be written anyway.
+fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let Ok(file) = File::create(folder.join(".lock")) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process records into this folder"))
+        }
+        // A file system without locks.
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
 /// Whether this is the name of a file, and not a way to somewhere else or an option of a program.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -242,7 +269,7 @@ mod tests {
             recording,
             room: "standup".parse().unwrap(),
             life: LifeId::random(&mut entropy),
-            peer: PeerId::random(&mut entropy),
+            peer: Some(PeerId::random(&mut entropy)),
             name: None,
             source: TrackSource::Camera,
             started_at: Timestamp::from_millis(seed),
@@ -256,6 +283,7 @@ mod tests {
             lost_packets: 0,
             dropped_packets: 0,
             error: None,
+            finalised: false,
         }
     }
 
@@ -268,10 +296,14 @@ mod tests {
             index.save(entry).unwrap();
             fs::write(index.path(entry), "media").unwrap();
         }
-        assert_eq!(Index::open(folder.path()).unwrap().all(), [one.clone(), two.clone()]);
+        assert!(Index::open(folder.path()).is_err(), "two at a time");
+        drop(index);
+        let index = Index::open(folder.path()).unwrap();
+        assert_eq!(index.all(), [one.clone(), two.clone()]);
         index.delete(one.recording).unwrap();
+        drop(index);
         assert_eq!(Index::open(folder.path()).unwrap().all(), [two]);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "with the lock");
     }
 
     #[test]

@@ -30,7 +30,9 @@
 //!         Output::Append(bytes) => file.extend(bytes),
 //!         Output::Head(head) => file[..head.len()].copy_from_slice(&head),
 //!         Output::Keyframe(_track) => {} // ask the publisher
-//!         Output::End { duration } => assert_eq!(duration, Duration::from_secs(2)),
+//!         Output::End { duration, codecs } => {
+//!             assert_eq!((duration, codecs), (Duration::from_secs(2), vec!["opus"]));
+//!         }
 //!     }
 //! }
 //! assert_eq!(&file[4..8], b"ftyp");
@@ -44,6 +46,7 @@ pub mod depacketize;
 pub mod driver;
 pub mod ffmpeg;
 mod file;
+pub mod finalise;
 pub mod index;
 mod recording;
 pub mod reorder;

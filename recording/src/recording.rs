@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::container::{Container, ContainerError, Lane};
-use crate::file::File;
+use crate::file::{Cut, File};
 use crate::reorder::PATIENCE;
-use crate::track::{Packet, Report, Track};
+use crate::track::{Packet, Report, SETTLING, Track};
 
 /// A fragment is cut this often: what is lost by a crash stays well below a second.
 const CUT: Duration = Duration::from_millis(800);
@@ -36,6 +36,8 @@ pub enum Output {
     End {
         /// How long it is.
         duration: Duration,
+        /// What is in it.
+        codecs: Vec<&'static str>,
     },
 }
 
@@ -150,7 +152,7 @@ impl Recording {
         if matches!(self.state, State::Writing { .. }) {
             let lane = track.lane;
             *self.lane_mut(lane) = Some(track);
-            self.collect();
+            self.collect(None);
             *self.lane_mut(lane) = None;
         }
     }
@@ -185,7 +187,7 @@ impl Recording {
                 // From the present, not from when it was due: a driver that was late has nothing to catch up with.
                 *next_cut = now + CUT;
                 self.fill(now);
-                self.collect();
+                self.collect(Some(now));
                 self.write_out();
             }
             State::Writing { .. } => {}
@@ -200,7 +202,7 @@ impl Recording {
         if matches!(self.state, State::Waiting { .. }) {
             self.try_begin(now, true);
         }
-        self.collect();
+        self.collect(None);
         self.end_file();
         for track in [self.video.take(), self.audio.take()].into_iter().flatten() {
             self.lost_before += track.lost;
@@ -223,7 +225,7 @@ impl Recording {
         }
         let waited = now.saturating_duration_since(*since.get_or_insert(now));
         let awaits_picture = self.video.is_some() && key.is_none();
-        let patience = if awaits_picture { PICTURE_PATIENCE } else { CUT };
+        let patience = if awaits_picture { PICTURE_PATIENCE } else { SETTLING };
         if !at_once && waited < patience {
             return;
         }
@@ -245,7 +247,7 @@ impl Recording {
         file.set_began_at(self.epoch_unix + since_epoch.as_secs());
         // The head comes with the first fragment, when it is known what is in it.
         self.state = State::Writing { file, next_cut: now + CUT };
-        self.collect();
+        self.collect((!at_once).then_some(now));
         self.write_first(since_epoch);
     }
 
@@ -273,26 +275,25 @@ impl Recording {
         }
     }
 
-    /// Takes the frames of both tracks into the file. Where a picture cannot be in it, another one begins.
-    fn collect(&mut self) {
+    /// Takes the frames of both tracks into the file; without a time, those too whose place is not sure. Where a picture
+    /// cannot be in the file, another one begins.
+    fn collect(&mut self, now: Option<Instant>) {
         self.align();
         let State::Writing { file, .. } = &mut self.state else { return };
         let mut needs_another = false;
         if let Some(video) = &mut self.video {
-            while let Some(timed) = video.frames.pop_front() {
-                if timed.frame.format.as_ref().is_some_and(|format| !file.accepts(format)) {
-                    video.frames.push_front(timed);
-                    needs_another = true;
+            while !needs_another {
+                let format = video.frames.front().and_then(|timed| timed.frame.format.as_ref());
+                needs_another = format.is_some_and(|format| !file.accepts(format));
+                let Some((micros, frame)) = (!needs_another).then(|| video.pop_placed(now)).flatten() else {
                     break;
-                }
-                let micros = video.place(&timed);
-                file.add_picture(micros, timed.frame);
+                };
+                file.add_picture(micros, frame);
             }
         }
         if let Some(audio) = &mut self.audio {
-            while let Some(timed) = audio.frames.pop_front() {
-                let micros = audio.place(&timed);
-                file.add_sound(micros, timed.frame.data);
+            while let Some((micros, frame)) = audio.pop_placed(now) {
+                file.add_sound(micros, frame.data);
             }
         }
         if needs_another {
@@ -319,7 +320,11 @@ impl Recording {
         match written {
             Ok((head, fragment)) => {
                 self.outputs.extend(head.map(Output::Head));
-                self.outputs.extend(fragment.map(Output::Append));
+                if let Some(Cut { fragment, head }) = fragment {
+                    self.outputs.push_back(Output::Append(fragment));
+                    // After it, so that the head never promises what is not there.
+                    self.outputs.push_back(Output::Head(head));
+                }
             }
             Err(error) => self.give_up(error),
         }
@@ -331,7 +336,8 @@ impl Recording {
         if let State::Writing { file, .. } =
             std::mem::replace(&mut self.state, State::Waiting { since: None })
         {
-            self.outputs.push_back(Output::End { duration: file.duration() });
+            let codecs = file.codecs().collect();
+            self.outputs.push_back(Output::End { duration: file.duration(), codecs });
         }
     }
 
@@ -351,7 +357,8 @@ impl Recording {
                 }
                 self.outputs.push_back(Output::Head(head));
             }
-            self.outputs.push_back(Output::End { duration });
+            let codecs = file.codecs().collect();
+            self.outputs.push_back(Output::End { duration, codecs });
         }
     }
 }

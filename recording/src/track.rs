@@ -15,6 +15,8 @@ use crate::reorder::{Ordered, ReorderBuffer};
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(10);
 /// And this long after having been asked for in vain.
 const KEYFRAME_REPEAT: Duration = Duration::from_secs(1);
+/// So long a new stream is watched before its first frame is placed.
+pub(crate) const SETTLING: Duration = Duration::from_millis(800);
 
 /// A packet of a recorded track, as the media server handed it out.
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub(crate) struct Track {
     depacketizer: Option<(Codec, Depacketizer)>,
     pub(crate) clock: StreamClock,
     generation: Option<u32>,
+    /// When the first packet of that stream arrived.
+    began: Option<Instant>,
     /// Reports of a generation whose packets have not been reached.
     early_report: Option<Report>,
     /// Frames that are whole, in order.
@@ -93,6 +97,7 @@ impl Track {
             depacketizer: None,
             clock: StreamClock::new(lane.timescale()),
             generation: None,
+            began: None,
             early_report: None,
             frames: VecDeque::new(),
             waits_for_key: lane == Lane::Video,
@@ -146,6 +151,7 @@ impl Track {
         if self.generation != Some(packet.generation) {
             // Another SSRC: timestamps begin anew.
             self.generation = Some(packet.generation);
+            self.began = Some(packet.at);
             for timed in &mut self.frames {
                 timed.placed.get_or_insert_with(|| self.clock.place(timed.ticks));
             }
@@ -189,6 +195,19 @@ impl Track {
             self.wishes.asked = Some(now);
         }
         is_due && may_ask
+    }
+
+    /// Whether enough of the stream came to see how quick it is, so that its frames can be placed.
+    pub(crate) fn is_placeable(&self, now: Instant) -> bool {
+        let since = |began| now.saturating_duration_since(began) >= SETTLING;
+        self.clock.is_settled() || self.began.is_some_and(since)
+    }
+
+    /// The next frame, unless it is to wait until its place is known.
+    pub(crate) fn pop_placed(&mut self, now: Option<Instant>) -> Option<(i64, Frame)> {
+        let is_placeable = now.is_none_or(|now| self.is_placeable(now));
+        let timed = self.frames.pop_front_if(|timed| timed.placed.is_some() || is_placeable)?;
+        Some((self.place(&timed), timed.frame))
     }
 
     /// When a frame of this track was made, in microseconds of the recording's time.

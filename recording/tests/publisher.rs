@@ -89,7 +89,7 @@ impl World {
                     assert_eq!(&*track, "video");
                     self.wishes += 1;
                 }
-                Output::End { duration } => self.files.last_mut().unwrap().ended = Some(duration),
+                Output::End { duration, .. } => self.files.last_mut().unwrap().ended = Some(duration),
             }
         }
     }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use signaling_core::Scope;
+use signaling_core::{RoomId, Scope};
 
 use crate::config::{Config, ConfigError, Environment, Layers, Settings, Shape};
+use crate::recordings::Finalize;
 
 /// What the operator asked for.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Ask {
     Backup(Config, PathBuf),
     /// Print a pair of TURN credentials, for this user if one is named.
     TurnCredentials(Config, Option<String>),
+    /// Make recordings handier.
+    Finalize(Config, Finalize),
 }
 
 /// What is to be done with API keys.
@@ -57,6 +60,14 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
         Some(("turn-credentials", matches)) => {
             Ask::TurnCredentials(config, matches.get_one::<String>("user").cloned())
         }
+        Some(("recordings", matches)) => match matches.subcommand() {
+            Some((_, matches)) => {
+                let composite = matches.get_flag("composite");
+                let room = matches.get_one::<RoomId>("room").cloned();
+                Ask::Finalize(config, Finalize { composite, room })
+            }
+            None => Ask::Run(config),
+        },
         _ => Ask::Run(config),
     })
 }
@@ -151,6 +162,29 @@ fn command() -> Command {
             Command::new("turn-credentials")
                 .about("Print a user name and password for the TURN server, good for 12 hours, for tools")
                 .arg(Arg::new("user").long("user").value_name("NAME").help("Name that quotas count by")),
+        )
+        .subcommand(
+            Command::new("recordings")
+                .about("What was recorded")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    Command::new("finalize")
+                        .about("Have ffmpeg make recordings handier, while the server does not run")
+                        .arg(
+                            Arg::new("composite")
+                                .long("composite")
+                                .action(ArgAction::SetTrue)
+                                .help("Put everybody of each room into one picture, with all the sound"),
+                        )
+                        .arg(
+                            Arg::new("room")
+                                .long("room")
+                                .value_name("ROOM")
+                                .value_parser(value_parser!(RoomId))
+                                .help("This room alone"),
+                        ),
+                ),
         )
         .subcommand(Command::new("config").about("Print the merged settings, and where each comes from"))
 }

@@ -42,6 +42,13 @@ fn main() -> ExitCode {
         Ok(Ask::TurnCredentials(config, user)) => {
             return tell(turn::print_credentials(&config.settings, user.as_deref()));
         }
+        Ok(Ask::Finalize(config, what)) => {
+            logging::start(config.settings.log_format, &config.settings.log_level);
+            return match recordings::finalize(&config.settings, &what) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, 1),
+            };
+        }
         Err(Refusal::Usage(usage)) => usage.exit(),
         Err(Refusal::Config(error)) => return fail(&error.into(), USAGE),
     };

@@ -36,6 +36,11 @@ export class Server {
     return server;
   }
 
+  /** The folder of what outlives the process. */
+  get data() {
+    return this.#data;
+  }
+
   get url() {
     return `http://localhost:${this.port}`;
   }
@@ -80,12 +85,17 @@ export class Server {
     await ended;
   }
 
-  async close() {
+  /** Ends it as an operator does; its data stays. */
+  async stop() {
     if (this.#process.exitCode === null && this.#process.signalCode === null) {
       const ended = once(this.#process, 'exit');
       this.#process.kill('SIGTERM');
       await ended;
     }
+  }
+
+  async close() {
+    await this.stop();
     rmSync(this.#data, { recursive: true, force: true });
   }
 }

@@ -25,26 +25,25 @@ export async function decode(file) {
 }
 
 /** When the picture turns white, in seconds. */
-export async function flashes(file) {
-  const { stdout } = await run('ffprobe', ['-v', 'error', '-f', 'lavfi', `movie=${file},signalstats`, '-show_entries', 'frame=pts_time:frame_tags=lavfi.signalstats.YAVG', '-of', 'csv=p=0'], { maxBuffer: 1 << 26 });
-  return rises(stdout.trim().split('\n').map((line) => line.split(',').map(Number)), 128);
+export const flashes = async (file) => rises(await levels(file, ['-an', '-vf', 'signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-']), 128);
+
+/** When the sound begins, in seconds, to 5 ms. */
+export const beeps = async (file) =>
+  rises(await levels(file, ['-vn', '-af', 'aresample=48000,asetnsamples=240,astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-']), -30);
+
+/** What a filter that prints levels says of a file: `[[seconds, level], …]`. */
+async function levels(file, filter) {
+  const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', file, ...filter, '-fps_mode', 'passthrough', '-f', 'null', '-'], { maxBuffer: 1 << 26 });
+  return [...stdout.matchAll(/pts_time:(\S+)\s+lavfi\.\S+=(\S+)/g)].map(([, time, level]) => [Number(time), Number(level)]);
 }
 
-/** When the sound begins, in seconds. */
-export async function beeps(file) {
-  // 5 ms of sound at a time, each with its place on the file's own clock.
-  const filter = `amovie=${file},aresample=48000,asetnsamples=240,astats=metadata=1:reset=1`;
-  const { stdout } = await run('ffprobe', ['-v', 'error', '-f', 'lavfi', filter, '-show_entries', 'frame=pts_time:frame_tags=lavfi.astats.Overall.RMS_level', '-of', 'csv=p=0'], { maxBuffer: 1 << 26 });
-  return rises(stdout.trim().split('\n').map((line) => line.split(',').map(Number)), -30);
-}
-
-/** Where a row of [time, level] rises over a threshold. */
+/** Where a row of [time, level] rises over a threshold. There is one rise a second: a flicker at the end of one is none. */
 function rises(rows, threshold) {
   const found = [];
   let above = true;
   for (const [time, level] of rows) {
     const now = level > threshold;
-    if (now && !above) found.push(time);
+    if (now && !above && time - (found.at(-1) ?? -1) > 0.5) found.push(time);
     above = now;
   }
   return found;

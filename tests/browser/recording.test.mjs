@@ -1,17 +1,17 @@
 // Recordings of what Chromium publishes, looked at with ffprobe and ffmpeg.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { launch, join, newPage, newRoom, Server, until } from './harness.mjs';
+import { launch, newRoom, Server, until } from './harness.mjs';
 import { decode, lags, mediaFiles, probe } from './media-file.mjs';
+import { noteOf, publisher, sent } from './publisher.mjs';
 
-const SIGNAL = readFileSync(new URL('./test-signal.js', import.meta.url), 'utf8');
 const SECONDS = 10;
 const folder = mkdtempSync(path.join(tmpdir(), 'visavis-recordings-'));
-const server = await Server.start('--record', 'all', '--recording-dir', folder);
+const server = await Server.start('--record', 'all', '--recording-dir', folder, '--recording-finalize', 'off');
 const { features } = await (await fetch(`${server.url}/version`)).json();
 const skip = features.includes('recording') ? false : 'this server was built without a recorder';
 let browser;
@@ -24,24 +24,6 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Somebody who publishes flashes and beeps in one codec. */
-async function publisher(room, codec) {
-  const page = await newPage(browser);
-  await page.addInitScript(`const codec = ${JSON.stringify(codec)}; ${SIGNAL}`);
-  await join(page, server.url, room, { name: 'Ada', topology: 'sfu' });
-  return page;
-}
-
-/** What the page's video sender has to say: `{framesSent, codec}`. */
-const sent = (page) => page.evaluate(async () => {
-  for (const connection of window.visavis.connections().values()) {
-    const reports = [...(await connection.getStats()).values()];
-    const out = reports.find(({ type, kind }) => type === 'outbound-rtp' && kind === 'video');
-    if (out) return { frames: out.framesSent, codec: reports.find(({ id }) => id === out.codecId)?.mimeType };
-  }
-  return { frames: 0 };
-});
-
 const KINDS = {
   H264: { extension: 'mp4', codec: 'h264', tag: /avc[13]/ },
   VP9: { extension: 'mp4', codec: 'vp9', tag: /vp09/ },
@@ -52,7 +34,7 @@ const KINDS = {
 for (const [codec, kind] of Object.entries(KINDS)) {
   test(`${codec} with Opus becomes a file that plays, sound and picture together`, { skip }, async (t) => {
     const known = mediaFiles(folder).length;
-    const page = await publisher(newRoom(), codec);
+    const page = await publisher(browser, server.url, newRoom(), codec);
     const began = await until('pictures are sent', async () => { const now = await sent(page); return now.frames > 0 && now; });
     assert.equal(began.codec, `video/${codec}`);
     const start = performance.now();
@@ -63,9 +45,7 @@ for (const [codec, kind] of Object.entries(KINDS)) {
     await page.context().close();
     const file = await until('the file is closed', async () => {
       const file = mediaFiles(folder)[known];
-      if (!file) return undefined;
-      const { state } = JSON.parse(readFileSync(path.join(folder, `${/_([a-z2-7]{16})\./.exec(file)[1]}.json`), 'utf8'));
-      return state === 'ready' && file;
+      return file && noteOf(file).state === 'ready' && file;
     });
     assert.equal(path.extname(file), `.${kind.extension}`);
     const found = await probe(file);

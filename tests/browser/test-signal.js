@@ -13,17 +13,23 @@ function testStream() {
   oscillator.start();
   const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
   const paint = canvas.getContext('2d');
-  const stream = canvas.captureStream(RATE);
+  const stream = canvas.captureStream(0);
+  const [picture] = stream.getVideoTracks();
   let painted = 0;
+  let shown = 0;
+  let white = false;
   const beat = () => {
-    // The audio clock decides when it beeps, and the picture goes by it.
-    const second = context.currentTime % 1;
-    const flash = second < 0.2;
+    // The audio clock decides when it beeps, and the picture goes by it: a change is shown at once.
+    const flash = context.currentTime % 1 < 0.2;
+    if (flash === white && performance.now() - shown < 1000 / RATE - 5) return;
+    white = flash;
+    shown = performance.now();
     paint.fillStyle = flash ? '#fff' : '#000';
     paint.fillRect(0, 0, 640, 360);
     paint.fillStyle = flash ? '#000' : '#fff';
     paint.font = '40px monospace';
     paint.fillText(String(painted++), 20, 340);
+    picture.requestFrame();
   };
   const schedule = () => {
     const next = Math.ceil(context.currentTime + 0.05);
@@ -32,7 +38,7 @@ function testStream() {
     setTimeout(schedule, (next + 0.5 - context.currentTime) * 1000);
   };
   schedule();
-  setInterval(beat, 1000 / RATE / 2);
+  setInterval(beat, 5);
   stream.addTrack(destination.stream.getAudioTracks()[0]);
   window.testSignal = { context, canvas };
   return stream;
@@ -43,7 +49,7 @@ navigator.mediaDevices.getUserMedia = async (constraints) => {
   signal ??= testStream();
   await signal.context?.resume();
   const tracks = signal.getTracks().filter((track) => constraints[track.kind]);
-  return new MediaStream(tracks.map((track) => track.clone()));
+  return new MediaStream(tracks);
 };
 
 const { addTransceiver } = RTCPeerConnection.prototype;

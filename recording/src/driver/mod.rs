@@ -3,6 +3,7 @@
 
 mod disk;
 mod feed;
+mod finaliser;
 mod recover;
 mod room;
 mod writer;
@@ -18,8 +19,11 @@ use sfu::SfuHandle;
 use signaling_core::message::{Name, Role};
 use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 
+use crate::ffmpeg::Ffmpeg;
 use crate::index::{Index, RecordingId, RecordingState};
 use feed::{Feed, Note};
+use finaliser::Finaliser;
+pub use recover::recover;
 use writer::Writer;
 
 /// How long the end of a process waits for files to be closed.
@@ -32,6 +36,8 @@ pub struct RecorderConfig {
     pub folder: PathBuf,
     /// Each fragment is on the disk itself before the next one: it survives a power cut, too.
     pub fsync: bool,
+    /// Makes recordings handier when they are over.
+    pub ffmpeg: Option<Ffmpeg>,
 }
 
 /// Hears how recordings stand, on the writing thread.
@@ -48,9 +54,13 @@ impl Recorder {
     /// Reads the folder, repairs what a crash left behind, and starts the thread.
     pub fn start(config: RecorderConfig, sfu: SfuHandle, on_event: OnEvent) -> io::Result<Self> {
         let index = Arc::new(Index::open(&config.folder)?);
-        recover::recover(&index);
+        recover(&index);
+        let finaliser = match config.ffmpeg.clone() {
+            Some(ffmpeg) => Finaliser::start(ffmpeg, &index)?,
+            None => None,
+        };
         let (feed, intake) = feed::feed();
-        let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), on_event);
+        let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), finaliser, on_event);
         thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&intake))?;
         Ok(Self { feed, index })
     }

@@ -9,9 +9,9 @@ use crate::container::measure::{Measured, measure};
 use crate::index::{Entry, Index, RecordingState};
 
 /// Closes what is still said to be recording: measures what is there, and cuts off half a fragment at its end.
-pub(super) fn recover(index: &Index) {
+pub fn recover(index: &Index) {
     for mut entry in index.all() {
-        if !matches!(entry.state, RecordingState::Recording) {
+        if entry.state != RecordingState::Recording {
             continue;
         }
         match close(index, &entry) {

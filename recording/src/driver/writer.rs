@@ -14,10 +14,11 @@ use signaling_core::{Entropy, LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 
 use super::disk::{self, MediaFile};
 use super::feed::{Feed, Intake, Note, now};
+use super::finaliser::Finaliser;
 use super::room::{Group, RecordedRoom, Stream, StreamKey};
 use super::{OnEvent, RecorderConfig, wall_clock};
 use crate::container::Container;
-use crate::index::{Entry, Index, RecordingId, RecordingState};
+use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::recording::{Output, Recording};
 
 /// Between two looks at what has come: packets don't wake the thread, which would cost more than they do.
@@ -30,6 +31,7 @@ pub(super) struct Writer {
     index: Arc<Index>,
     sfu: SfuHandle,
     feed: Feed,
+    finaliser: Option<Finaliser>,
     on_event: OnEvent,
     rooms: HashMap<RoomId, RecordedRoom>,
     people: HashMap<RoomId, HashMap<PeerId, Person>>,
@@ -59,10 +61,11 @@ impl Writer {
         index: Arc<Index>,
         sfu: SfuHandle,
         feed: Feed,
+        finaliser: Option<Finaliser>,
         on_event: OnEvent,
     ) -> Self {
         let (rooms, people) = (HashMap::new(), HashMap::new());
-        Self { config, index, sfu, feed, on_event, rooms, people, next_disk_check: now() }
+        Self { config, index, sfu, feed, finaliser, on_event, rooms, people, next_disk_check: now() }
     }
 
     /// Runs until it is told to end, or nobody is left to tell it anything.
@@ -210,9 +213,13 @@ impl Writer {
         }
         let note = fault.map(describe);
         if let Some((mut entry, mut file)) = stream.open.take() {
-            file.drop_torn_end();
             entry.error = note.clone().or(entry.error);
-            self.close_entry(entry, &file, stream.recording.duration());
+            let duration = file.drop_torn_end(entry.container).unwrap_or_else(|error| {
+                tracing::warn!(recording = %entry.recording, %error, "a recording ends in half a fragment");
+                Duration::from_millis(entry.duration_ms)
+            });
+            entry.duration_ms = 0;
+            self.close_entry(entry, &file, duration);
         }
         if let (Some(note), Some(last)) = (note, stream.last) {
             self.index.update(last, |entry| entry.error = entry.error.take().or(Some(note)));
@@ -300,7 +307,7 @@ impl Writer {
                     }
                     let active = MediaEvent::Recording {
                         state: message::RecordingState::Active,
-                        peer: Some(entry.peer),
+                        peer: entry.peer,
                         recording: Some(entry.recording.to_string().into()),
                     };
                     (self.on_event)(room, active);
@@ -312,7 +319,6 @@ impl Writer {
                     if let Some((entry, file)) = &mut stream.open {
                         file.append(&bytes).map_err(Fault::Write)?;
                         let millis = stream.recording.duration().as_millis();
-                        entry.codecs = stream.recording.codecs().into_iter().map(str::to_owned).collect();
                         entry.lost_packets = stream.recording.lost();
                         entry.dropped_packets =
                             recorded.dropped.load(Ordering::Relaxed) - stream.dropped_before;
@@ -331,8 +337,10 @@ impl Writer {
                         tracing::debug!(%room, "no key frame could be asked for");
                     }
                 }
-                Output::End { duration } => {
-                    if let Some((entry, file)) = stream.open.take() {
+                Output::End { duration, codecs } => {
+                    if let Some((mut entry, file)) = stream.open.take() {
+                        entry.codecs = codecs.into_iter().map(str::to_owned).collect();
+                        entry.lost_packets = stream.recording.lost();
                         self.close_entry(entry, &file, duration);
                     }
                 }
@@ -357,7 +365,7 @@ impl Writer {
             recording,
             room: room.clone(),
             life,
-            peer,
+            peer: Some(peer),
             name: person.and_then(|person| person.name.clone()),
             source: group.source(),
             started_at,
@@ -371,6 +379,7 @@ impl Writer {
             lost_packets: 0,
             dropped_packets: 0,
             error: None,
+            finalised: false,
         }
     }
 
@@ -381,10 +390,15 @@ impl Writer {
         entry.state = if entry.duration_ms > 0 { RecordingState::Ready } else { RecordingState::Failed };
         self.index.update(entry.recording, |known| known.clone_from(&entry));
         self.keep(entry.recording);
+        if let Some(finaliser) = &self.finaliser
+            && entry.state == RecordingState::Ready
+        {
+            finaliser.take(&self.index, entry.recording);
+        }
         tracing::info!(recording = %entry.recording, room = %entry.room, bytes = entry.bytes, "recorded");
         let stopped = MediaEvent::Recording {
             state: message::RecordingState::Stopped,
-            peer: Some(entry.peer),
+            peer: entry.peer,
             recording: Some(entry.recording.to_string().into()),
         };
         (self.on_event)(&entry.room, stopped);
@@ -412,13 +426,6 @@ impl Writer {
             tracing::error!(%recording, %error, "a recording could not be deleted");
         }
     }
-}
-
-/// `<date>_<time>_<id>.<container>`, in UTC.
-fn file_name(at: Timestamp, recording: RecordingId, container: Container) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
-    format!("{}_{recording}.{}", at.strftime("%Y-%m-%d_%H-%M-%S"), container.extension())
 }
 
 /// The error with what caused it.

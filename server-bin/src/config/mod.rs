@@ -126,6 +126,11 @@ settings! {
     recording_dir: Option<PathBuf>, "DIR", "";
     /// Wait for the disk with each second of a recording, so that it survives a power cut too.
     recording_fsync: bool, "BOOL", "false";
+    /// Whether ffmpeg makes recordings handier when they are over: on or off. VP8 becomes H.264 in MP4, and the index of an
+    /// MP4 comes to its beginning.
+    recording_finalize: OnOff, "on|off", "on";
+    /// ffmpeg, by name or path.
+    ffmpeg: PathBuf, "PROGRAM", "ffmpeg";
     /// Record nothing, whoever asks.
     no_recording: bool, "BOOL", "false";
     /// Run no STUN and TURN server.

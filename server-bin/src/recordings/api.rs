@@ -119,7 +119,8 @@ impl Api {
 struct Shown {
     recording: RecordingId,
     room: RoomId,
-    peer: PeerId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<PeerId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Name>,
     source: TrackSource,

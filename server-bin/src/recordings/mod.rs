@@ -2,19 +2,22 @@
 
 mod access;
 mod api;
+mod finalize;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use recording::driver::{Recorder, RecorderConfig};
+use recording::ffmpeg::Ffmpeg;
 use sfu::SfuHandle;
 use signaling_core::{MediaDemand, MediaPlane, RecordWhom, RoomId};
 use signaling_transport::Hub;
 
 pub(crate) use api::Api;
+pub(crate) use finalize::{Finalize, finalize};
 
-use crate::config::{RecordMode, Settings};
+use crate::config::{OnOff, RecordMode, Settings};
 use crate::data_dir::DataDir;
 
 /// The recorder, and the way to the rooms, which are there a moment later.
@@ -39,7 +42,8 @@ impl Recordings {
                 hub.media(room, event);
             }
         });
-        let config = RecorderConfig { folder: folder.clone(), fsync: settings.recording_fsync };
+        let ffmpeg = (settings.recording_finalize == OnOff::On).then(|| Ffmpeg::new(settings.ffmpeg.clone()));
+        let config = RecorderConfig { folder: folder.clone(), fsync: settings.recording_fsync, ffmpeg };
         match Recorder::start(config, sfu, on_event) {
             Ok(recorder) => Ok(Some(Self { recorder, hub })),
             Err(error) if settings.recording_dir.is_none() && settings.record == RecordMode::Off => {

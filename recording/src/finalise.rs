@@ -1,0 +1,118 @@
+//! Recordings into files that are handier than what can be written while a call goes on.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use signaling_core::message::TrackSource;
+use signaling_core::{Entropy, LifeId, RoomId};
+
+use crate::container::Container;
+use crate::ffmpeg::{Ffmpeg, FfmpegError, Tile};
+use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
+
+/// Pictures in one grid at most.
+const MAX_TILES: usize = 49;
+
+/// Why a recording stays as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FinaliseError {
+    /// ffmpeg did not do it.
+    #[error(transparent)]
+    Ffmpeg(#[from] FfmpegError),
+    /// A file could not be put in its place.
+    #[error("a finished recording cannot be put in its place")]
+    File(#[from] io::Error),
+    /// Nothing of the room is ready.
+    #[error("nothing of that room is ready")]
+    Nothing,
+}
+
+/// Makes a recording an MP4 whose index stands at its beginning. The file as it was recorded is there until the new one
+/// is whole.
+pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, FinaliseError> {
+    let from = index.path(entry);
+    let length = Duration::from_millis(entry.duration_ms);
+    let mut done = Entry { finalised: true, state: RecordingState::Ready, ..entry.clone() };
+    let part = tempfile::Builder::new().prefix(".finalise-").suffix(".part").tempfile_in(index.folder())?;
+    match entry.container {
+        Container::Mp4 => ffmpeg.faststart(&from, part.path(), length)?,
+        Container::WebM => {
+            ffmpeg.to_mp4(&from, part.path(), length)?;
+            done.container = Container::Mp4;
+            done.file = Path::new(&entry.file).with_extension("mp4").to_string_lossy().into_owned();
+            done.codecs = entry.codecs.iter().map(|codec| codec.replace("vp8", "h264")).collect();
+        }
+    }
+    done.bytes = part.as_file().metadata()?.len();
+    part.as_file().sync_all()?;
+    part.persist(index.path(&done)).map_err(|error| error.error)?;
+    index.save(&done)?;
+    if done.file != entry.file {
+        fs::remove_file(from)?;
+    }
+    Ok(done)
+}
+
+/// Puts everything that was recorded in one life of a room into one picture with all the sound.
+pub fn composite(
+    index: &Index,
+    ffmpeg: &Ffmpeg,
+    room: &RoomId,
+    life: LifeId,
+    entropy: &mut dyn Entropy,
+) -> Result<Entry, FinaliseError> {
+    let mut parts: Vec<_> = index
+        .all()
+        .into_iter()
+        .filter(|entry| entry.room == *room && entry.life == life && entry.peer.is_some())
+        .filter(|entry| entry.state == RecordingState::Ready)
+        .collect();
+    parts.truncate(MAX_TILES);
+    let began = parts.first().ok_or(FinaliseError::Nothing)?.started_at;
+    let tiles: Vec<_> = parts
+        .iter()
+        .map(|entry| Tile {
+            path: index.path(entry),
+            offset: entry.started_at.since(began),
+            video: entry.codecs.iter().any(|codec| codec != "opus"),
+            audio: entry.codecs.iter().any(|codec| codec == "opus"),
+        })
+        .collect();
+    let ends =
+        parts.iter().map(|entry| entry.started_at.since(began) + Duration::from_millis(entry.duration_ms));
+    let length = ends.max().unwrap_or_default();
+    let recording = RecordingId::random(entropy);
+    let part = tempfile::Builder::new().prefix(".composite-").suffix(".part").tempfile_in(index.folder())?;
+    ffmpeg.composite(&tiles, part.path(), length)?;
+    let has = |wanted: fn(&Tile) -> bool, codec: &str| tiles.iter().any(wanted).then(|| codec.to_owned());
+    let entry = Entry {
+        recording,
+        room: room.clone(),
+        life,
+        peer: None,
+        name: None,
+        source: TrackSource::Other,
+        started_at: began,
+        ended_at: Some(began + length),
+        state: RecordingState::Ready,
+        container: Container::Mp4,
+        file: file_name(began, recording, Container::Mp4),
+        bytes: part.as_file().metadata()?.len(),
+        duration_ms: u64::try_from(length.as_millis()).unwrap_or(u64::MAX),
+        codecs: [has(|tile| tile.video, "h264"), has(|tile| tile.audio, "aac")]
+            .into_iter()
+            .flatten()
+            .collect(),
+        lost_packets: parts.iter().map(|entry| entry.lost_packets).sum(),
+        dropped_packets: parts.iter().map(|entry| entry.dropped_packets).sum(),
+        error: None,
+        finalised: true,
+    };
+    part.as_file().sync_all()?;
+    part.persist(index.path(&entry)).map_err(|error| error.error)?;
+    index.save(&entry)?;
+    Ok(entry)
+}

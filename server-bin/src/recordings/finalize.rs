@@ -1,0 +1,69 @@
+//! `visavis recordings finalize`.
+
+use std::io::{self, Write};
+
+use anyhow::{Context as _, bail};
+use recording::ffmpeg::Ffmpeg;
+use recording::finalise;
+use recording::index::{Index, RecordingState};
+use signaling_core::RoomId;
+use signaling_transport::SystemEntropy;
+
+use super::folder;
+use crate::config::Settings;
+use crate::data_dir::DataDir;
+
+/// What to finalise.
+#[derive(Clone, Debug)]
+pub(crate) struct Finalize {
+    /// One picture of everybody, too.
+    pub(crate) composite: bool,
+    /// One room alone.
+    pub(crate) room: Option<RoomId>,
+}
+
+/// Does it, and prints the path of each file that is new.
+pub(crate) fn finalize(settings: &Settings, what: &Finalize) -> anyhow::Result<()> {
+    let data = DataDir::open(&settings.data_dir)?;
+    let folder = folder(settings, &data);
+    let index =
+        Index::open(&folder).with_context(|| format!("cannot use the recordings in {}", folder.display()))?;
+    recording::driver::recover(&index);
+    let ffmpeg = Ffmpeg::new(settings.ffmpeg.clone());
+    ffmpeg.check()?;
+    let mut out = io::stdout().lock();
+    let mut failed = 0;
+    let wanted = |room: &RoomId| what.room.as_ref().is_none_or(|wanted| wanted == room);
+    let ready: Vec<_> = index
+        .all()
+        .into_iter()
+        .filter(|entry| entry.state != RecordingState::Failed && wanted(&entry.room))
+        .collect();
+    for entry in ready.iter().filter(|entry| !entry.finalised) {
+        match finalise::finalise(&index, &ffmpeg, entry) {
+            Ok(done) => writeln!(out, "{}", index.path(&done).display())?,
+            Err(error) => {
+                tracing::error!(recording = %entry.recording, %error, "a recording stays as it was");
+                failed += 1;
+            }
+        }
+    }
+    if what.composite {
+        let mut lives: Vec<_> = ready.iter().map(|entry| (entry.room.clone(), entry.life)).collect();
+        lives.sort_by_key(|(room, life)| (room.to_string(), *life));
+        lives.dedup();
+        for (room, life) in lives {
+            match finalise::composite(&index, &ffmpeg, &room, life, &mut SystemEntropy) {
+                Ok(done) => writeln!(out, "{}", index.path(&done).display())?,
+                Err(error) => {
+                    tracing::error!(%room, %error, "there is no picture of everybody");
+                    failed += 1;
+                }
+            }
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} could not be finalised");
+    }
+    Ok(())
+}

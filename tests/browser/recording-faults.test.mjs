@@ -1,0 +1,253 @@
+// Recordings when things go wrong: the server is killed, the disk is full, the publisher reconnects, somebody asks for
+// what is not theirs.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { BINARY, launch, newRoom, Server, until } from './harness.mjs';
+import { decode, lags, mediaFiles, probe } from './media-file.mjs';
+import { noteOf, publisher, sent } from './publisher.mjs';
+
+/** How often the server is killed; the long tests do it more often. */
+const KILLS = Number(process.env.KILLS ?? 2);
+const seed = Number(process.env.SEED ?? Date.now() % 100_000);
+const folder = mkdtempSync(path.join(tmpdir(), 'visavis-recordings-'));
+const isRoot = process.getuid?.() === 0;
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A small generator of numbers from 0 to 1 (mulberry32). */
+function random(state) {
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const hostToken = (page) => page.evaluate(() => window.visavis.hostToken);
+const flowing = (page) => until('pictures are sent', async () => (await sent(page)).frames > 5);
+
+/** Asks the API of recordings: `[status, body]`. */
+async function ask(server, token, at = '', init = {}) {
+  const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...init.headers };
+  const response = await fetch(`${server.url}/api/v1/recordings${at}`, { ...init, headers });
+  const text = await response.text();
+  return [response.status, text.startsWith('{') ? JSON.parse(text) : text, response.headers];
+}
+
+test(`what was recorded when the server is killed (${KILLS} times) plays, and is listed`, async (t) => {
+  t.diagnostic(`SEED=${seed}`);
+  const next = random(seed);
+  const server = await Server.start('--record', 'all', '--recording-dir', folder, '--recording-finalize', 'off');
+  for (let kill = 0; kill < KILLS; kill++) {
+    const known = mediaFiles(folder).length;
+    const room = newRoom();
+    const page = await publisher(browser, server.url, room, ['H264', 'VP8', 'VP9'][kill % 3]);
+    const token = await hostToken(page);
+    const file = await until('a file is there', () => mediaFiles(folder)[known]);
+    const wait = next() * 4_000;
+    await page.waitForTimeout(wait);
+    const at = Date.now();
+    await server.kill();
+    const { startedAt, state } = noteOf(file);
+    assert.equal(state, 'recording');
+    const { duration, complaints, video, audio } = await probe(file);
+    const missing = (at - Date.parse(startedAt)) / 1000 - duration;
+    t.diagnostic(`killed after ${wait.toFixed(0)} ms: ${duration.toFixed(2)} s play, ${missing.toFixed(2)} s are missing`);
+    assert.equal(complaints, '');
+    assert.ok(video && audio);
+    assert.ok(missing <= 1.2, `${missing} s are missing`);
+    assert.equal(await decode(file), '');
+    await page.context().close();
+    await server.start();
+    const [status, { recordings }] = await ask(server, token, `?room=${room}`);
+    assert.equal(status, 200);
+    assert.equal(recordings[0].state, 'ready');
+    assert.ok(Math.abs(recordings[0].durationMs / 1000 - duration) < 0.1, `${recordings[0].durationMs} ms, not ${duration} s`);
+  }
+  await server.close();
+});
+
+test('a publisher that reconnects goes on in the same recording, in time', async (t) => {
+  const known = mediaFiles(folder).length;
+  const server = await Server.start('--record', 'all', '--recording-dir', folder, '--recording-finalize', 'off');
+  const page = await publisher(browser, server.url, newRoom(), 'H264');
+  await flowing(page);
+  await page.waitForTimeout(3_000);
+  // The connection is lost without a word, and made anew.
+  await page.evaluate(() => {
+    for (const connection of window.visavis.connections().values()) {
+      Object.defineProperty(connection, 'connectionState', { get: () => 'failed' });
+      connection.onconnectionstatechange?.(new Event('connectionstatechange'));
+    }
+  });
+  await page.waitForTimeout(4_000);
+  await flowing(page);
+  await page.context().close();
+  await server.close();
+  const files = mediaFiles(folder).slice(known);
+  assert.equal(files.length, 1);
+  const { complaints, duration } = await probe(files[0]);
+  assert.equal(complaints, '');
+  const apart = await lags(files[0]);
+  t.diagnostic(`${duration} s, lags ${apart}`);
+  assert.ok(duration > 7, `${duration} s`);
+  assert.ok(apart.length >= 5 && apart.every((lag) => Math.abs(lag) <= 40), `sound behind the picture by ${apart} ms`);
+});
+
+test('a host records a call, and others get nothing of it', async () => {
+  const server = await Server.start('--recording-finalize', 'off');
+  const room = newRoom();
+  const page = await publisher(browser, server.url, room, '', { topology: 'auto' });
+  const token = await hostToken(page);
+  const events = page.evaluate(() => new Promise((resolve) => {
+    const seen = [];
+    window.visavis.on('event', ({ type, state, peer }) => {
+      if (type === 'recording') seen.push(peer ? `${state} of somebody` : state);
+      if (seen.at(-1) === 'stopped') resolve(seen);
+    });
+  }));
+  await page.evaluate(() => window.visavis.session.send({ type: 'host', action: 'start-recording' }));
+  const indicator = (page) => page.locator('.count', { hasText: 'being recorded' });
+  await indicator(page).waitFor();
+  const late = await publisher(browser, server.url, room, '', { name: 'Grace' });
+  await indicator(late).waitFor();
+  const recordings = path.join(server.data, 'recordings');
+  await until('both are recorded', () => mediaFiles(recordings).length === 2);
+  assert.equal((await sent(page)).codec, 'video/H264', 'a codec that fits into MP4 is preferred');
+  await page.waitForTimeout(1_500);
+  await page.evaluate(() => window.visavis.session.send({ type: 'host', action: 'stop-recording' }));
+  const seen = await events;
+  assert.deepEqual(seen.filter((state) => !state.includes('of')), ['starting', 'active', 'stopped']);
+
+  const [status, listed] = await ask(server, token, `?room=${room}`);
+  assert.equal(status, 200);
+  const [recording] = listed.recordings;
+  assert.deepEqual(new Set(listed.recordings.map(({ name }) => name)), new Set(['Ada', 'Grace']));
+  assert.deepEqual([recording.room, recording.state, recording.container], [room, 'ready', 'mp4']);
+  // In pieces, as a player asks for it.
+  const part = await fetch(server.url + recording.url, { headers: { Range: 'bytes=4-7' } });
+  assert.deepEqual([part.status, part.headers.get('content-range'), await part.text()], [206, `bytes 4-7/${recording.bytes}`, 'ftyp']);
+  assert.equal((await fetch(server.url + recording.url, { headers: { Range: `bytes=${recording.bytes}-` } })).status, 416);
+  const whole = await fetch(`${server.url}${recording.url}&download=1`);
+  assert.match(whole.headers.get('content-disposition'), /^attachment; filename="\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[a-z2-7]{16}\.mp4"$/);
+  assert.equal((await whole.arrayBuffer()).byteLength, recording.bytes);
+
+  // A player in the hosts' page.
+  const hosts = await page.context().newPage();
+  await hosts.goto(`${server.url}/r/${room}/recordings#host=${token}`);
+  const video = hosts.locator('video').first();
+  await video.waitFor();
+  await until('the picture plays', () => video.evaluate(async (element) => {
+    await element.play();
+    return element.currentTime > 0.3 && element.videoWidth > 0;
+  }));
+
+  const stranger = await publisher(browser, server.url, newRoom());
+  const other = await hostToken(stranger);
+  const id = recording.recording;
+  const refusals = [
+    [undefined, '', 401], ['nonsense', '', 401], [other, `?room=${room}`, 403], [other, `/${id}`, 404], [other, `/${id}/file`, 404],
+    [undefined, `/${id}/file`, 401], [undefined, `/${id}/file?link=${'A'.repeat(80)}`, 401], [token, '/..%2f..%2fsession.key/file', 404],
+    [token, '/-i', 404], [token, `/${id}%00/file`, 404], [token, '?room=a/b', 400],
+  ];
+  for (const [bearer, at, expected] of refusals) {
+    const [status, body] = await ask(server, bearer, at);
+    assert.equal(status, expected, at);
+    assert.equal(typeof body.code, 'string', at);
+  }
+  assert.equal((await ask(server, other, `/${id}`, { method: 'DELETE' }))[0], 404);
+  assert.deepEqual((await ask(server, other))[1], { recordings: [] });
+  assert.equal((await ask(server, token, `/${id}`, { method: 'DELETE' }))[0], 204);
+  assert.equal((await ask(server, token, `/${id}`))[0], 404);
+  assert.equal(mediaFiles(recordings).length, 1);
+  await Promise.all([page, stranger, late].map((page) => page.context().close()));
+  await server.close();
+});
+
+test('VP8 becomes MP4 when the recording is over, and everybody one picture', async () => {
+  const server = await Server.start('--record', 'all');
+  const recordings = path.join(server.data, 'recordings');
+  const room = newRoom();
+  const pages = [await publisher(browser, server.url, room, 'VP8'), await publisher(browser, server.url, room, 'VP8', { name: 'Grace' })];
+  await until('both are recorded', () => mediaFiles(recordings).length === 2);
+  await pages[0].waitForTimeout(2_000);
+  await Promise.all(pages.map((page) => page.context().close()));
+  const files = await until('both are MP4', () => {
+    const files = mediaFiles(recordings);
+    return files.every((file) => file.endsWith('.mp4') && noteOf(file).state === 'ready') && files;
+  });
+  for (const file of files) {
+    const { video, audio, complaints } = await probe(file);
+    assert.deepEqual([video.codec_name, audio.codec_name, complaints], ['h264', 'opus', '']);
+  }
+  const finalize = (...more) => spawnSync(BINARY, ['recordings', 'finalize', '--data-dir', server.data, ...more], { encoding: 'utf8' });
+  assert.match(finalize().stderr, /another process/);
+  await server.stop();
+  const missing = finalize('--ffmpeg', '/nowhere/ffmpeg');
+  assert.equal(missing.status, 1);
+  assert.match(missing.stderr, /\/nowhere\/ffmpeg.*not found/);
+  const made = finalize('--composite', '--room', room);
+  assert.equal(made.status, 0, made.stderr);
+  const { video, audio, duration } = await probe(made.stdout.trim());
+  assert.deepEqual([video.codec_name, video.width, audio.codec_name], ['h264', 1280, 'aac']);
+  assert.ok(duration > 2);
+  await server.close();
+});
+
+test('a full disk ends the recording, and the call goes on', { skip: !isRoot && 'a small file system needs root' }, async () => {
+  const small = path.join(folder, 'small');
+  mkdirSync(small);
+  assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', small]).status, 0);
+  try {
+    const server = await Server.start('--record', 'all', '--recording-dir', small);
+    const page = await publisher(browser, server.url, newRoom(), 'VP8');
+    await page.evaluate(() => {
+      window.recordings = [];
+      window.visavis.on('event', ({ type, state, peer }) => type === 'recording' && !peer && window.recordings.push(state));
+    });
+    await until('a file is there', () => mediaFiles(small)[0]);
+    // Somebody else fills the disk.
+    spawnSync('dd', ['if=/dev/zero', `of=${path.join(small, 'other')}`, 'bs=64k']);
+    await until('the recording has failed', () => page.evaluate(() => window.recordings.includes('failed')));
+    const { frames } = await sent(page);
+    await until('the call goes on', async () => (await sent(page)).frames > frames + 20);
+    assert.equal((await probe(mediaFiles(small)[0])).complaints, '');
+    await page.context().close();
+    await server.close();
+  } finally {
+    spawnSync('umount', [small]);
+  }
+});
+
+test('a folder that cannot be written to is said, and the call goes on', { skip: !isRoot && 'a read-only file system needs root' }, async () => {
+  const fixed = path.join(folder, 'fixed');
+  mkdirSync(fixed);
+  assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', fixed]).status, 0);
+  try {
+    const server = await Server.start('--recording-dir', fixed);
+    const page = await publisher(browser, server.url, newRoom());
+    await page.evaluate(() => {
+      window.recordings = [];
+      window.visavis.on('event', ({ type, state }) => type === 'recording' && window.recordings.push(state));
+      window.visavis.session.send({ type: 'host', action: 'start-recording' });
+    });
+    await until('the recording has failed', () => page.evaluate(() => window.recordings.includes('failed')));
+    await flowing(page);
+    await page.context().close();
+    await server.close();
+  } finally {
+    spawnSync('umount', [fixed]);
+  }
+});
