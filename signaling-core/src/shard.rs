@@ -298,7 +298,7 @@ impl Shard {
             return Ok(Origin::Found);
         }
         if let Some(arranged) = grant.arranged.as_deref().filter(|record| record.room == *room) {
-            self.open(now, &RoomRecord { created_at: now, entered: true, ..arranged.clone() })?;
+            self.open(now, &RoomRecord { created_at: now, ..arranged.clone() })?;
             return Ok(Origin::Meeting);
         }
         let ended = || Refusal::new(Code::RoomEnded, "the room is over");

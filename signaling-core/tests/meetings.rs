@@ -58,7 +58,10 @@ fn only_who_has_the_host_token_ends_it() {
     assert_eq!(stage.say("ada", end()), "ack");
     let ended = stage.heard("bob").pop().unwrap();
     assert_eq!((&ended["type"], &ended["reason"]), (&json!("room-ended"), &json!("host-ended")));
-    assert_eq!(stage.happenings().pop(), Some(RoomHappening::Ended { reason: EndReason::HostEnded }));
+    assert_eq!(
+        stage.happenings().pop(),
+        Some(RoomHappening::Ended { reason: EndReason::HostEnded, visited: true })
+    );
     stage.meeting = None; // what the store of meetings says of one that is over
     assert_eq!(stage.join("bob", guest)["code"], "room-ended");
 }
@@ -79,7 +82,7 @@ fn an_abandoned_call_expires() {
     stage.pass(Duration::from_secs(599));
     assert_eq!(stage.happenings(), []);
     stage.pass(Duration::from_secs(2));
-    assert_eq!(stage.happenings(), [RoomHappening::Ended { reason: EndReason::Expired }]);
+    assert_eq!(stage.happenings(), [RoomHappening::Ended { reason: EndReason::Expired, visited: true }]);
 }
 
 #[test]

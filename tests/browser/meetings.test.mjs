@@ -132,7 +132,7 @@ test('a meeting is scheduled on the page, in the zone that was chosen, and calle
 });
 
 test('who is early counts down and is let in without doing anything', async () => {
-  const made = await book({ startsAt: new Date(Date.now() + 8_000).toISOString() });
+  const made = await book({ startsAt: new Date(Date.now() + 15_000).toISOString() });
   const early = await newPage(browser);
   await early.goto(`${server.url}/r/${made.code}`);
   await enter(early, 'Ada');

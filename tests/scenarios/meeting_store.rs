@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
-use tests::api::{Api, host_token, wanted};
+use tests::api::{Api, host_token, until, wanted};
 use tests::client::Ws;
 use tests::postgres::Postgres;
 use tests::{Visavis, run};
@@ -83,13 +83,13 @@ fn a_host_who_ends_a_call_ends_it_also_when_the_server_is_killed_at_once() {
     let path = format!("/api/v1/meetings/{}", call["meeting"].as_str().unwrap());
     let api = Api::with_bearer(server.addr, host_token(&call));
     // It is known that somebody is there.
-    while api.get(&path).header("etag") != "\"2\"" {}
+    until("the note of it", || api.get(&path).header("etag") == "\"2\"");
     host.send(&json!({"type": "host", "action": "end", "seq": 1}));
     host.until("room-ended");
     server.kill();
     let server = Visavis::start_in(server.folder(), &[]);
     let api = api.at(server.addr);
-    while api.get(&path).json()["state"] != "ended" {}
+    until("the note of its end", || api.get(&path).json()["state"] == "ended");
 }
 
 #[test]
@@ -113,14 +113,12 @@ fn without_its_database_calls_go_on_and_meetings_come_back_by_themselves() {
     let (_cy, _) = Ws::join(server.addr, "retro", "Cy");
     let (_dee, _) = Ws::join(server.addr, call["room"].as_str().unwrap(), "Dee");
     postgres.up();
-    loop {
+    until("its return", || {
         let answer = api.get("/api/v1/meetings");
-        if answer.status == 200 {
-            assert_eq!(answer.json()["meetings"][0]["meeting"], call["meeting"]);
-            break;
-        }
-        assert_eq!(answer.status, 503);
-    }
+        assert!([200, 503].contains(&answer.status), "{}", answer.body);
+        answer.status == 200
+    });
+    assert_eq!(api.get("/api/v1/meetings").json()["meetings"][0]["meeting"], call["meeting"]);
 }
 
 #[test]

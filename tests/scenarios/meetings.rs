@@ -6,10 +6,10 @@
     reason = "what fails in a test fails the test"
 )]
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tests::api::{Api, host_token, wanted};
+use tests::api::{Api, host_token, until, wanted};
 use tests::client::{Sse, Ws, post};
 use tests::socketio::Sio;
 use tests::{Visavis, run};
@@ -252,9 +252,7 @@ fn an_abandoned_call_expires_and_a_restart_changes_nothing_about_it() {
     let server = Visavis::start_in(folder, &[]);
     let host = Api::with_bearer(server.addr, host_token(&call));
     let path = format!("/api/v1/meetings/{}", call["meeting"].as_str().unwrap());
-    while host.get(&path).json()["state"] != "expired" {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("its expiry", || host.get(&path).json()["state"] == "expired");
     assert_eq!(knock(&server, code, &json!({})).1["code"], "room-ended");
 }
 

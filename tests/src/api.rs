@@ -81,6 +81,16 @@ impl Api {
     }
 }
 
+/// Looks until it is so. Long after everything that a scenario waits for it is a failure.
+pub fn until(what: &str, mut look: impl FnMut() -> bool) {
+    let mut looks = 0_u32;
+    while !look() {
+        looks += 1;
+        assert!(looks < 3_000, "waited in vain for: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// What [`Api::book`] asks for.
 pub fn wanted(more: &Value) -> Value {
     let mut wanted =

@@ -41,8 +41,8 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
-/** The language in force, as `Intl` has it. */
-export const languageTag = () => language;
+/** The language in force as `Intl` has it: with the country whose ways of writing dates the user is used to. */
+export const languageTag = () => navigator.languages.find((tag) => tag.split('-')[0] === language) ?? language;
 
 /** @param {Date} date */
 export function timeOfDay(date) {

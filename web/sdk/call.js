@@ -321,7 +321,8 @@ export class Call extends Emitter {
   #ended(reason) {
     this.#tearDown();
     this.#iceServers.close();
-    this.media.close();
+    // Who was refused may try again, and still sees themselves.
+    if (this.self) this.media.close();
     this.emit('ended', { reason });
   }
 }

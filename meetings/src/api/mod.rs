@@ -4,6 +4,7 @@ mod access;
 mod deliveries;
 mod invitations;
 mod meetings;
+mod openapi;
 mod problem;
 mod request;
 mod view;
@@ -31,6 +32,7 @@ pub fn router(meetings: Meetings) -> Router {
         .route("/api/v1/meetings/{id}/deliveries", get(deliveries::list))
         .route("/api/v1/meetings/{id}/deliveries/{delivery}/replay", post(deliveries::replay))
         .route("/api/v1/meetings/{id}/webhook-secret", post(deliveries::rotate))
+        .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/invitations/{id}", get(invitations::show))
         .route("/api/v1/invitations/{id}/qr.svg", get(invitations::qr))
         .layer(DefaultBodyLimit::max(BODY))

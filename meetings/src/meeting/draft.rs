@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use signaling_core::{Refusal, Timestamp};
+use signaling_core::{Code, Refusal, Timestamp};
 use utoipa::ToSchema;
 
 use super::{Meeting, Recurrence};
@@ -38,12 +38,12 @@ pub struct Wanted {
     /// The organiser's zone: a name of the IANA's, as in `Europe/Berlin`.
     time_zone: String,
     /// How long it is planned to last. Nobody is thrown out at its end.
-    #[schema(minimum = 1, maximum = 10_080)]
-    duration_minutes: u32,
+    #[schema(value_type = u32, minimum = 1, maximum = 10_080)]
+    duration_minutes: Whole,
     /// How many may be in it.
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 5_000)]
-    capacity: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 5_000)]
+    capacity: Option<Whole>,
     /// Whether newcomers wait until a host admits them.
     #[serde(default)]
     lobby: Option<bool>,
@@ -63,8 +63,8 @@ pub struct Wanted {
     recurrence: Option<String>,
     /// Seconds without anybody after which it expires; 600 unless told otherwise.
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 604_800)]
-    empty_timeout_seconds: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 604_800)]
+    empty_timeout_seconds: Option<Whole>,
 }
 
 /// Somebody who is invited.
@@ -97,7 +97,7 @@ impl Wanted {
     /// Checks everything that can be checked without looking anything up.
     pub fn check(self, now: Timestamp) -> Result<Draft, Refusal> {
         let starts_at = self.starts_at.as_deref().map(|text| time("startsAt", text)).transpose()?;
-        let duration_minutes = within("durationMinutes", self.duration_minutes, LONGEST_MINUTES)?;
+        let duration_minutes = within("durationMinutes", self.duration_minutes.0, LONGEST_MINUTES)?;
         if let Some(ends_at) = self.ends_at.as_deref().map(|text| time("endsAt", text)).transpose()? {
             let begin = starts_at.unwrap_or(now);
             if ends_at <= begin {
@@ -112,21 +112,37 @@ impl Wanted {
             starts_at,
             time_zone: zone(&self.time_zone)?,
             duration_minutes,
-            capacity: self.capacity.map(|capacity| within("capacity", capacity, LARGEST)).transpose()?,
+            capacity: self.capacity.map(|capacity| within("capacity", capacity.0, LARGEST)).transpose()?,
             lobby: self.lobby.unwrap_or(false),
             password: self.password.map(password).transpose()?,
             webhook_url: self.webhook_url,
             attendees: attendees(self.attendees.unwrap_or_default())?,
             recurrence: self.recurrence.as_deref().map(recurrence).transpose()?,
-            empty_timeout_seconds: empty_timeout(self.empty_timeout_seconds.unwrap_or(EMPTY_TIMEOUT))?,
+            empty_timeout_seconds: empty_timeout(
+                self.empty_timeout_seconds.map_or(EMPTY_TIMEOUT, |seconds| seconds.0),
+            )?,
         };
         if draft.recurrence.is_some() && draft.starts_at.is_none() {
-            return Err(Refusal::bad_request("a meeting that comes again needs `startsAt`"));
+            return Err(Refusal::new(Code::InvalidState, "a meeting that comes again needs `startsAt`"));
         }
         if let Some(starts_at) = draft.starts_at {
             plannable(starts_at, draft.duration_minutes, draft.recurrence.is_some(), now)?;
         }
         Ok(draft)
+    }
+}
+
+/// A number without a fraction; 30.0 is one as well (JSON Schema's idea of an integer).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole(u32);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let whole = number.to_string();
+        let whole = whole.strip_suffix(".0").unwrap_or(&whole);
+        let wrong = || serde::de::Error::custom(format!("{number} is no number from 0 to {}", u32::MAX));
+        whole.parse().map(Self).map_err(|_| wrong())
     }
 }
 
@@ -142,11 +158,11 @@ pub struct Change {
     #[serde(default)]
     time_zone: Option<String>,
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 10_080)]
-    duration_minutes: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_080)]
+    duration_minutes: Option<Whole>,
     #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 5_000)]
-    capacity: Patch<u32>,
+    capacity: Patch<Whole>,
     #[serde(default)]
     lobby: Option<bool>,
     #[serde(default)]
@@ -163,8 +179,8 @@ pub struct Change {
     #[schema(value_type = Option<String>)]
     recurrence: Patch<String>,
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 604_800)]
-    empty_timeout_seconds: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 604_800)]
+    empty_timeout_seconds: Option<Whole>,
 }
 
 /// A field of a change: `null` is something else than nothing said.
@@ -216,9 +232,9 @@ impl Change {
             meeting.time_zone = zone(text)?;
         }
         if let Some(given) = self.duration_minutes {
-            meeting.duration_minutes = within("durationMinutes", given, LONGEST_MINUTES)?;
+            meeting.duration_minutes = within("durationMinutes", given.0, LONGEST_MINUTES)?;
         }
-        self.capacity.apply(&mut meeting.capacity, |given| within("capacity", given, LARGEST))?;
+        self.capacity.apply(&mut meeting.capacity, |given| within("capacity", given.0, LARGEST))?;
         meeting.lobby = self.lobby.unwrap_or(meeting.lobby);
         if let Patch::Set(given) = &self.password {
             password(given.clone())?;
@@ -228,7 +244,7 @@ impl Change {
         }
         self.recurrence.apply(&mut meeting.recurrence, |given| recurrence(&given))?;
         if let Some(given) = self.empty_timeout_seconds {
-            meeting.empty_timeout_seconds = empty_timeout(given)?;
+            meeting.empty_timeout_seconds = empty_timeout(given.0)?;
         }
         if let Some(text) = &self.starts_at {
             let starts_at = time("startsAt", text)?;
@@ -239,7 +255,7 @@ impl Change {
             }
         }
         if meeting.recurrence.is_some() && !meeting.has_time {
-            return Err(Refusal::bad_request("a meeting that comes again needs `startsAt`"));
+            return Err(Refusal::new(Code::InvalidState, "a meeting that comes again needs `startsAt`"));
         }
         Ok(())
     }
@@ -315,7 +331,7 @@ fn time(name: &str, text: &str) -> Result<Timestamp, Refusal> {
 
 /// These depend on the moment of the request, and so are no fault of its form.
 fn plannable(starts_at: Timestamp, lasting: u32, recurs: bool, now: Timestamp) -> Result<(), Refusal> {
-    let refuse = |why: &str| Err(Refusal::new(signaling_core::Code::InvalidState, why));
+    let refuse = |why: &str| Err(Refusal::new(Code::InvalidState, why));
     if starts_at > now + AHEAD {
         return refuse("`startsAt` is more than ten years ahead");
     }

@@ -315,17 +315,8 @@ impl Meeting {
             RoomHappening::Left { peer, name, .. } => {
                 vec![Event::PeerLeft { peer: peer.to_string(), name: name.to_string() }]
             }
-            // An occurrence that was ended from outside has given way to the next one before its room says so.
-            RoomHappening::Ended { reason: EndReason::HostEnded }
-                if self.status == Status::Live || self.ended_at.is_none() =>
-            {
-                self.end(EndReason::HostEnded, at).unwrap_or_default()
-            }
-            RoomHappening::Ended { reason: EndReason::HostEnded } => Vec::new(),
-            RoomHappening::Ended { reason: EndReason::Expired | EndReason::Empty } => self.abandoned(at),
-            RoomHappening::Ended { reason: EndReason::Drained } | RoomHappening::Recording { .. } => {
-                Vec::new()
-            }
+            RoomHappening::Ended { reason, visited } => self.room_ended(*reason, *visited, at),
+            RoomHappening::Recording { .. } => Vec::new(),
         }
     }
 
@@ -346,19 +337,23 @@ impl Meeting {
         }
     }
 
-    /// Its room has seen nobody for too long.
-    fn abandoned(&mut self, at: Timestamp) -> Vec<Event> {
-        // Who looks in before the beginning, and who waits in the lobby in vain, doesn't use it up.
+    fn room_ended(&mut self, reason: EndReason, visited: bool, at: Timestamp) -> Vec<Event> {
+        // An occurrence that was ended from outside has given way to the next one before its room says so.
+        if self.is_over() || (self.status != Status::Live && self.ended_at.is_some()) {
+            return Vec::new();
+        }
         let patience = Duration::from_secs(self.empty_timeout_seconds.into());
-        match self.status {
-            Status::Live if self.starts_at + patience <= at => {
+        match reason {
+            EndReason::HostEnded => self.end(EndReason::HostEnded, at).unwrap_or_default(),
+            EndReason::Expired | EndReason::Empty if visited && self.starts_at + patience <= at => {
                 self.end(EndReason::Expired, at).unwrap_or_default()
             }
-            Status::Live => {
+            // Who looks in before the beginning, and who waits in the lobby in vain, doesn't use it up.
+            EndReason::Expired | EndReason::Empty => {
                 self.status = Status::Planned;
                 Vec::new()
             }
-            _ => Vec::new(),
+            EndReason::Drained => Vec::new(),
         }
     }
 

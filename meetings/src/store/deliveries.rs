@@ -98,6 +98,19 @@ impl Store {
         Ok(())
     }
 
+    /// Makes everything that waits due: a process that begins knows nothing of the attempts of the one before.
+    pub(crate) async fn hurry(&self, now: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query("UPDATE deliveries SET due_at = $1 WHERE due_at > $1")
+                .bind(int(now.as_millis()))
+                .execute(pool)
+                .await
+                .map(drop)?;
+        });
+        Ok(())
+    }
+
     /// Notes what came of an attempt.
     pub(crate) async fn note(&self, id: &str, outcome: &Outcome, now: Timestamp) -> Result<(), StoreError> {
         let turn = self.turn().await?;

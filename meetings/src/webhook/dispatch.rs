@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// When to try again, in seconds after each attempt: for three days and some hours.
 const RETRIES: &[u64] = &[
     1, 2, 5, 10, 30, 60, 120, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200, 43_200, 43_200,
+    43_200,
 ];
 /// Gone: the receiver wants nothing any more.
 const GONE: u16 = 410;
@@ -33,6 +34,11 @@ pub(crate) async fn dispatch(meetings: Meetings) {
     let sender = Sender::new(meetings.inner.private_webhooks);
     let mut attempts: JoinSet<String> = JoinSet::new();
     let mut busy: HashMap<String, usize> = HashMap::new();
+    let store = &meetings.inner.store;
+    while let Err(error) = store.patiently(store.hurry(meetings.now())).await {
+        tracing::debug!(error = explain(&error), "cannot look what is to be sent");
+        tokio::time::sleep(LOOK).await;
+    }
     loop {
         if let Err(error) = take_up(&meetings, &sender, &mut attempts, &mut busy).await {
             tracing::debug!(error = explain(&error), "cannot look what is to be sent");

@@ -39,6 +39,7 @@ impl LiveRoom {
         let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
         let happening =
             if self.room.is_meeting() { RoomHappening::of(&entry.fact, &self.room) } else { None };
+        let was_entered = self.room.was_entered();
         self.room.replay(&entry);
         if let Some(what) = happening {
             let (room, life) = (self.room.id().clone(), self.room.life());
@@ -51,7 +52,7 @@ impl LiveRoom {
         // What must last is kept before anybody hears of it.
         if matches!(entry.fact, Fact::Ended { .. }) {
             self.keep_end(now, env);
-        } else if entry.is_durable() {
+        } else if entry.is_durable() || self.room.was_entered() != was_entered {
             env.store.save(&self.room.record());
         }
         match &entry.fact {

@@ -29,8 +29,8 @@ pub enum RoomHappening {
     Left { peer: PeerId, name: Arc<str>, reason: LeaveReason },
     /// A recording was begun or ended.
     Recording { state: RecordingState, recording: Option<Arc<str>> },
-    /// The room is over.
-    Ended { reason: EndReason },
+    /// The room is over; `visited`, when anybody was ever in.
+    Ended { reason: EndReason, visited: bool },
 }
 
 impl RoomHappening {
@@ -49,7 +49,7 @@ impl RoomHappening {
             Fact::Recording { state, recording, .. } => {
                 Some(Self::Recording { state: *state, recording: recording.clone() })
             }
-            Fact::Ended { reason } => Some(Self::Ended { reason: *reason }),
+            Fact::Ended { reason } => Some(Self::Ended { reason: *reason, visited: room.was_entered() }),
             _ => None,
         }
     }

@@ -143,6 +143,11 @@ impl Room {
         self.state.meeting.is_some()
     }
 
+    /// Whether anybody was ever in.
+    pub fn was_entered(&self) -> bool {
+        self.state.entered
+    }
+
     /// When this life began.
     pub fn created_at(&self) -> Timestamp {
         self.state.created_at
@@ -282,7 +287,11 @@ impl Room {
     /// Until when a room without anybody lives.
     fn empty_until(&self) -> Option<Timestamp> {
         let state = &self.state;
-        let patience = if state.entered { state.empty_timeout } else { self.rules.limits.unentered_room };
+        let patience = if state.entered || state.meeting.is_some() {
+            state.empty_timeout
+        } else {
+            self.rules.limits.unentered_room
+        };
         state.empty_since.map(|since| since + patience)
     }
 

@@ -102,7 +102,8 @@ impl Room {
             Fact::Joined(member) => {
                 let member = Member { order: entry.id, ..(**member).clone() };
                 state.had_host |= member.host;
-                state.entered = true;
+                // Who waits for a meeting to let them in has not been in.
+                state.entered |= state.meeting.is_none() || member.is_joined();
                 state.empty_since = None;
                 if let (true, Some(switch)) = (member.reports_ready(), &mut state.switching) {
                     switch.waiting.insert(member.id);
@@ -112,6 +113,7 @@ impl Room {
             Fact::Admitted { peer } => {
                 if let Some(member) = state.members.get_mut(peer) {
                     member.standing = Standing::Joined;
+                    state.entered = true;
                 }
                 if let Some(switch) = &mut state.switching {
                     switch.waiting.insert(*peer);

@@ -1,0 +1,293 @@
+//! The description of the HTTP interface, as `OpenAPI` 3.1 has it: schemas from the types, paths from one table.
+
+use std::sync::LazyLock;
+
+use axum::Json;
+use axum::response::IntoResponse;
+use http::header::CACHE_CONTROL;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use super::deliveries::{DeliveriesView, DeliveryView, SecretView};
+use super::meetings::PageView;
+use super::problem::ProblemBody;
+use super::view::{InvitationView, MeetingView};
+use crate::meeting::{Attendee, Change, State, Wanted};
+
+/// What is accepted, as far as patterns can say it; some say less than all, so that what they describe is surely taken.
+const TITLE: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028-\u202f\u205f\u2066-\u2069\u3000][^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]{0,199}$";
+const NAME: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028-\u202f\u205f\u2066-\u2069\u3000][^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]{0,63}$";
+const EMAIL: &str =
+    r"^[A-Za-z0-9_%+-]{1,30}(\.[A-Za-z0-9_%+-]{1,30})?@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,2}$";
+const TIME: &str = r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$";
+const RULE: &str = r"^FREQ=(DAILY|WEEKLY|MONTHLY)(;INTERVAL=[1-9])?;(COUNT=[1-9][0-9]{0,2}|UNTIL=20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8]))$";
+const HOOK: &str = r"^https://[a-z][a-z0-9-]{0,30}\.(com|net|org|example)(/[A-Za-z0-9._~-]{0,30}){0,3}$";
+
+/// Which property of which schema looks how.
+const PATTERNS: &[(&str, &str, &str)] = &[
+    ("NewMeeting", "title", TITLE),
+    ("NewMeeting", "startsAt", TIME),
+    ("NewMeeting", "recurrence", RULE),
+    ("NewMeeting", "webhookUrl", HOOK),
+    ("MeetingChange", "title", TITLE),
+    ("MeetingChange", "startsAt", TIME),
+    ("MeetingChange", "recurrence", RULE),
+    ("MeetingChange", "webhookUrl", HOOK),
+    ("Attendee", "name", NAME),
+    ("Attendee", "email", EMAIL),
+];
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Visavis meetings", description = "Book meetings, and learn what becomes of them."),
+    components(schemas(
+        Attendee,
+        Change,
+        DeliveriesView,
+        DeliveryView,
+        InvitationView,
+        MeetingView,
+        PageView,
+        ProblemBody,
+        SecretView,
+        State,
+        Wanted,
+    ))
+)]
+struct Schemas;
+
+/// One operation: method, path, what it does, the schema of its body, its success, and the statuses of its refusals.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    body: Option<&'static str>,
+    success: (u16, Option<(&'static str, &'static str)>),
+    refusals: &'static [u16],
+    is_public: bool,
+}
+
+const JSON: &str = "application/json";
+
+const fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
+    Operation { method, path, summary, body: None, success: (204, None), refusals: READ, is_public: false }
+}
+
+const READ: &[u16] = &[400, 401, 403, 404, 429, 500, 503];
+const WRITE: &[u16] = &[400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 500, 503];
+
+const OPERATIONS: &[Operation] = &[
+    Operation {
+        body: Some("NewMeeting"),
+        success: (201, Some((JSON, "Meeting"))),
+        refusals: WRITE,
+        ..operation("post", "/api/v1/meetings", "Book a meeting")
+    },
+    Operation {
+        success: (200, Some((JSON, "MeetingPage"))),
+        ..operation("get", "/api/v1/meetings", "A page of meetings")
+    },
+    Operation {
+        success: (200, Some((JSON, "Meeting"))),
+        ..operation("get", "/api/v1/meetings/{id}", "One meeting")
+    },
+    Operation {
+        body: Some("MeetingChange"),
+        success: (200, Some((JSON, "Meeting"))),
+        refusals: WRITE,
+        ..operation("patch", "/api/v1/meetings/{id}", "Change a meeting")
+    },
+    Operation { refusals: WRITE, ..operation("delete", "/api/v1/meetings/{id}", "Call a meeting off") },
+    Operation {
+        success: (200, Some((JSON, "Meeting"))),
+        refusals: WRITE,
+        ..operation(
+            "post",
+            "/api/v1/meetings/{id}/end",
+            "End a meeting, or the present occurrence of a series",
+        )
+    },
+    Operation {
+        success: (200, Some(("text/calendar", "Text"))),
+        is_public: true,
+        ..operation("get", "/api/v1/meetings/{id}/calendar.ics", "The calendar file")
+    },
+    Operation {
+        success: (200, Some((JSON, "Deliveries"))),
+        ..operation("get", "/api/v1/meetings/{id}/deliveries", "What webhooks were told")
+    },
+    Operation {
+        success: (202, None),
+        refusals: WRITE,
+        ..operation("post", "/api/v1/meetings/{id}/deliveries/{delivery}/replay", "Tell it once more")
+    },
+    Operation {
+        success: (200, Some((JSON, "WebhookSecret"))),
+        refusals: WRITE,
+        ..operation("post", "/api/v1/meetings/{id}/webhook-secret", "A new secret for webhooks")
+    },
+    Operation {
+        success: (200, Some((JSON, "Invitation"))),
+        is_public: true,
+        ..operation("get", "/api/v1/invitations/{id}", "What everybody may know who has the id")
+    },
+    Operation {
+        success: (200, Some(("image/svg+xml", "Text"))),
+        is_public: true,
+        ..operation("get", "/api/v1/invitations/{id}/qr.svg", "The link as a QR code")
+    },
+];
+
+impl Operation {
+    fn parameters(&self) -> Vec<Value> {
+        let parameter = |name: &str, place: &str, required: bool, schema: Value| json!({"name": name, "in": place, "required": required, "schema": schema});
+        let id = || json!({"type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{16}$"});
+        let mut all = Vec::new();
+        if self.path.contains("{id}") {
+            all.push(parameter("id", "path", true, id()));
+        }
+        if self.path.contains("{delivery}") {
+            all.push(parameter(
+                "delivery",
+                "path",
+                true,
+                json!({"type": "string", "pattern": "^msg_[0-9a-f]{24}$"}),
+            ));
+        }
+        match (self.method, self.path) {
+            ("get", "/api/v1/meetings") => {
+                all.push(parameter("after", "query", false, id()));
+                let limit = json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20});
+                all.push(parameter("limit", "query", false, limit));
+            }
+            ("post", "/api/v1/meetings") => {
+                let key = json!({"type": "string", "pattern": "^[!-~]{1,255}$"});
+                all.push(parameter("Idempotency-Key", "header", false, key));
+            }
+            ("patch", _) => {
+                let tag = json!({"type": "string", "pattern": "^(\\*|\"[0-9]{1,9}\")$"});
+                all.push(parameter("If-Match", "header", true, tag));
+            }
+            _ => {}
+        }
+        all
+    }
+
+    fn responses(&self) -> Value {
+        let reference = |schema: &str| match schema {
+            "Text" => json!({"type": "string"}),
+            schema => json!({"$ref": format!("#/components/schemas/{schema}")}),
+        };
+        let mut all = Map::new();
+        let (status, content) = self.success;
+        let mut success = json!({"description": "Done"});
+        if let Some((kind, schema)) = content {
+            success = json!({"description": "Done", "content": {kind: {"schema": reference(schema)}}});
+        }
+        all.insert(status.to_string(), success);
+        for status in self.refusals {
+            let content = json!({"application/problem+json": {"schema": reference("Problem")}});
+            all.insert(status.to_string(), json!({"description": "Refused", "content": content}));
+        }
+        all.into()
+    }
+
+    fn described(&self) -> Value {
+        let mut described = json!({
+            "summary": self.summary,
+            "operationId": format!("{} {}", self.method, self.path),
+            "parameters": self.parameters(),
+            "responses": self.responses(),
+            "security": match (self.is_public, self.body) {
+                (true, _) => json!([]),
+                // On most servers meetings are made without a key as well.
+                (false, Some("NewMeeting")) => json!([{}, {"bearer": []}]),
+                (false, _) => json!([{"bearer": []}]),
+            },
+        });
+        if let Some(schema) = self.body {
+            let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
+            let body = json!({"required": true, "content": {JSON: {"schema": schema}}});
+            if let Some(described) = described.as_object_mut() {
+                described.insert("requestBody".to_owned(), body);
+            }
+        }
+        described
+    }
+}
+
+/// The whole document, made once.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = serde_json::to_value(Schemas::openapi()).unwrap_or_default();
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        if let Some(path) = path.as_object_mut() {
+            path.insert(operation.method.to_owned(), operation.described());
+        }
+    }
+    let bearer =
+        json!({"type": "http", "scheme": "bearer", "description": "An API key, or a meeting's host token"});
+    if let Some(document) = document.as_object_mut() {
+        document.insert("openapi".to_owned(), "3.1.0".into());
+        document.insert("paths".to_owned(), paths.into());
+    }
+    for (schema, property, pattern) in PATTERNS {
+        let pointer = format!("/components/schemas/{schema}/properties/{property}");
+        if let Some(property) = document.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+            property.insert("pattern".to_owned(), (*pattern).into());
+        }
+    }
+    // The zones that are known, by name.
+    let zones: Vec<Value> = jiff::tz::db().available().map(|zone| zone.as_str().into()).collect();
+    for (schema, kind) in [("NewMeeting", json!("string")), ("MeetingChange", json!(["string", "null"]))] {
+        let pointer = format!("/components/schemas/{schema}/properties/timeZone");
+        if let Some(zone) = document.pointer_mut(&pointer) {
+            let mut names = zones.clone();
+            if kind.is_array() {
+                names.push(Value::Null);
+            }
+            *zone = json!({"type": kind, "enum": names});
+        }
+    }
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.insert("securitySchemes".to_owned(), json!({"bearer": bearer}));
+    }
+    document
+});
+
+/// `GET /api/v1/openapi.json`
+pub(super) async fn document() -> impl IntoResponse {
+    ([(CACHE_CONTROL, "no-cache")], Json(&*DOCUMENT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references(value: &Value, all: &mut Vec<String>) {
+            match value {
+                Value::Object(fields) => {
+                    for (name, value) in fields {
+                        if name == "$ref" {
+                            all.push(value.as_str().unwrap().to_owned());
+                        }
+                        references(value, all);
+                    }
+                }
+                Value::Array(values) => values.iter().for_each(|value| references(value, all)),
+                _ => {}
+            }
+        }
+        let mut all = Vec::new();
+        references(&DOCUMENT, &mut all);
+        assert!(all.len() > 20);
+        for reference in all {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(DOCUMENT.pointer(pointer).is_some(), "{reference}");
+        }
+        assert_eq!(DOCUMENT["openapi"], "3.1.0");
+    }
+}
