@@ -61,7 +61,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         signaling::start(settings, secret, &data, servers, handle.clone(), recordings.as_ref(), &meetings)?;
     meetings::start(&meetings, &signaling);
     if let Some(recordings) = &recordings {
-        recordings.connect(signaling.hub());
+        recordings.connect(signaling.hub(), &meetings);
     }
     let media =
         media.map(|media| media.start(signaling.hub(), turn.as_ref().map(Turn::handle))).transpose()?;

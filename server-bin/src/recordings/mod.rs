@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use meetings::Meetings;
 use recording::driver::{Recorder, RecorderConfig};
 use recording::ffmpeg::Ffmpeg;
 use sfu::SfuHandle;
-use signaling_core::{MediaDemand, MediaPlane, RecordWhom, RoomId};
+use signaling_core::message::RecordingState;
+use signaling_core::{MediaDemand, MediaEvent, MediaPlane, RecordWhom, RoomId};
 use signaling_transport::Hub;
 
 pub(crate) use api::Api;
@@ -24,7 +26,31 @@ use crate::data_dir::DataDir;
 #[derive(Clone)]
 pub(crate) struct Recordings {
     recorder: Recorder,
-    hub: Arc<OnceLock<Hub>>,
+    listeners: Arc<OnceLock<Listeners>>,
+}
+
+/// Who hears of recordings.
+struct Listeners {
+    hub: Hub,
+    meetings: Meetings,
+    /// The recorder's thread is outside of it.
+    runtime: tokio::runtime::Handle,
+}
+
+impl Listeners {
+    fn tell(&self, room: &RoomId, event: MediaEvent) {
+        if let MediaEvent::Recording { state: RecordingState::Stopped, recording: Some(recording), .. } =
+            &event
+        {
+            let (meetings, room, recording) = (self.meetings.clone(), room.clone(), Arc::clone(recording));
+            self.runtime.spawn(async move {
+                if let Err(error) = meetings.recording_ready(&room, &recording).await {
+                    tracing::error!(%error, %recording, "webhooks are not told of a recording");
+                }
+            });
+        }
+        self.hub.media(room, event);
+    }
 }
 
 impl Recordings {
@@ -35,17 +61,17 @@ impl Recordings {
             return Ok(None);
         }
         let folder = folder(settings, data);
-        let hub = Arc::new(OnceLock::<Hub>::new());
-        let rooms = Arc::clone(&hub);
+        let listeners = Arc::new(OnceLock::<Listeners>::new());
+        let told = Arc::clone(&listeners);
         let on_event = Box::new(move |room: &RoomId, event| {
-            if let Some(hub) = rooms.get() {
-                hub.media(room, event);
+            if let Some(listeners) = told.get() {
+                listeners.tell(room, event);
             }
         });
         let ffmpeg = (settings.recording_finalize == OnOff::On).then(|| Ffmpeg::new(settings.ffmpeg.clone()));
         let config = RecorderConfig { folder: folder.clone(), fsync: settings.recording_fsync, ffmpeg };
         match Recorder::start(config, sfu, on_event) {
-            Ok(recorder) => Ok(Some(Self { recorder, hub })),
+            Ok(recorder) => Ok(Some(Self { recorder, listeners })),
             Err(error) if settings.recording_dir.is_none() && settings.record == RecordMode::Off => {
                 tracing::warn!(folder = %folder.display(), %error, "nothing can be recorded: look at --recording-dir");
                 Ok(None)
@@ -56,10 +82,11 @@ impl Recordings {
         }
     }
 
-    /// Lets the recorder speak to the rooms.
-    pub(crate) fn connect(&self, hub: &Hub) {
+    /// Lets the recorder speak to the rooms, and to the webhooks of their meetings. Called on the runtime.
+    pub(crate) fn connect(&self, hub: &Hub, meetings: &Meetings) {
+        let runtime = tokio::runtime::Handle::current();
         // It is connected once.
-        let _ = self.hub.set(hub.clone());
+        let _ = self.listeners.set(Listeners { hub: hub.clone(), meetings: meetings.clone(), runtime });
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {

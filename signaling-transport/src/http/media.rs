@@ -110,10 +110,9 @@ async fn play(post: Post) -> Result<Response, Problem> {
 async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> Result<Response, Problem> {
     let Post { signaling, caller, room, name, token, sdp, .. } = post;
     let media = media_of(&signaling)?;
-    signaling.pass_gate(&caller)?;
     let unnamed = if role == Role::Viewer { "Viewer" } else { "Broadcast" };
     let join = Join {
-        room: room.clone(),
+        room,
         name: name.unwrap_or_else(|| unnamed.to_owned()),
         role,
         token,
@@ -123,9 +122,11 @@ async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> R
         metadata: None,
         client_id: None,
         features: None,
-        reached_at: caller.reached_at(),
+        reached_at: None,
     };
-    let mut grant = signaling.grant(&join)?;
+    let (join, mut grant) = signaling.admit(&caller, join).await?;
+    // What stood in the path may have been a meeting's code.
+    let room = join.room.clone();
     // A token may give less than the endpoint needs; more, the endpoint doesn't take.
     if grant.role.take() == Some(Role::Viewer) && role != Role::Viewer {
         return Err(Refusal::new(Code::Forbidden, "a viewer publishes nothing").into());
