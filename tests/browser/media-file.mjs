@@ -21,7 +21,8 @@ export async function probe(file) {
 /** Decodes all of a file and gives what ffmpeg complains of. */
 export async function decode(file) {
   const { stderr } = await run('ffmpeg', ['-v', 'warning', '-i', file, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-f', 'null', '-'], { maxBuffer: 1 << 26 });
-  return stderr;
+  // Its scaler speaks where pictures change their size in mid-file: that is about scaling, not about the file.
+  return stderr.split('\n').filter((line) => !line.startsWith('[swscaler')).join('\n');
 }
 
 /** When the picture turns white, in seconds. */
