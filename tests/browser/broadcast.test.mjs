@@ -16,7 +16,7 @@ after(async () => {
 
 async function enter(page, room, role, name) {
   await page.goto(`${server.url}/r/${room}?${new URLSearchParams({ role, name })}`);
-  await page.getByRole('button', { name: role === 'viewer' ? 'Watch' : 'Go live', exact: true }).click();
+  await page.getByRole('button', { name: 'Join', exact: true }).click();
   await page.getByRole('button', { name: 'Leave', exact: true }).waitFor();
   return page;
 }

@@ -58,7 +58,7 @@ test('two meet by code, a third is told why not, and the creator ends it for goo
 
   const bob = await newPage(browser);
   await bob.goto(server.url);
-  await bob.getByRole('textbox', { name: 'Room name or link' }).fill(` ${code.toUpperCase().replaceAll('-', ' ')} `);
+  await bob.getByRole('textbox', { name: 'Room name, code or link' }).fill(` ${code.toUpperCase().replaceAll('-', ' ')} `);
   await bob.getByRole('button', { name: 'Join', exact: true }).click();
   await enter(bob, 'Bob');
   await bob.getByRole('button', { name: 'Leave', exact: true }).waitFor();

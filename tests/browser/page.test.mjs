@@ -22,10 +22,10 @@ test('the landing page opens a room, and takes names and links', async () => {
   await page.waitForURL(/\/r\/[\w-]+$/);
   const link = page.url();
   await page.goto(server.url);
-  await page.getByRole('textbox', { name: 'Room name or link' }).fill('no/such name!');
+  await page.getByRole('textbox', { name: 'Room name, code or link' }).fill('no/such name!');
   await page.getByRole('button', { name: 'Join' }).click();
   await page.getByRole('alert').filter({ hasText: 'letters, digits' }).waitFor();
-  await page.getByRole('textbox', { name: 'Room name or link' }).fill(link);
+  await page.getByRole('textbox', { name: 'Room name, code or link' }).fill(link);
   await page.getByRole('button', { name: 'Join' }).click();
   await page.waitForURL(link);
   assert.deepEqual(page.problems, []);

@@ -51,7 +51,7 @@ export class PrejoinScreen {
     this.#name.value = name;
     this.#video.muted = true;
     this.#meter = new MeterBar(media);
-    setText(this.#button, t(`prejoin.join.${role}`));
+    setText(this.#button, t('prejoin.join'));
     const sends = role !== 'viewer';
     this.element = h('main', { class: `prejoin${sends ? '' : ' watching'}` },
       h('header', { class: 'prejoin-header' }, h('a', { href: '/', class: 'brand' }, logo(), 'Visavis')),
