@@ -30,7 +30,8 @@ use http::StatusCode;
 use asset::{Asset, Folder};
 use policy::Policy;
 
-/// The landing page, the room page, the connection check, the SDK and everything they load.
+/// The landing page, the room page, the connection check, the page of the HTTP interface, the SDK and everything they
+/// load.
 ///
 /// `frame_ancestors` are the origins that may show the page inside theirs, as the content security policy's directive of
 /// that name wants them: `'none'`, `'self'`, or origins separated by spaces. What is not a legal header value counts
@@ -49,6 +50,7 @@ pub fn router(frame_ancestors: &str) -> Router {
     };
     Router::new()
         .route("/", document("index.html"))
+        .route("/api", document("api.html"))
         .route("/check", document("check.html"))
         .route("/r/{room}", document("room.html"))
         .route("/r/{room}/recordings", document("recordings.html"))

@@ -23,6 +23,7 @@ async fn each_kind_of_file_has_its_type() {
         ("/r/any-room_1", "text/html; charset=utf-8"),
         ("/m/0123456789abcdef", "text/html; charset=utf-8"),
         ("/meetings", "text/html; charset=utf-8"),
+        ("/api", "text/html; charset=utf-8"),
         ("/page/room.js", "text/javascript; charset=utf-8"),
         ("/sdk/transport/sse.js", "text/javascript; charset=utf-8"),
         ("/page/style/base.css", "text/css; charset=utf-8"),
@@ -102,7 +103,7 @@ async fn frames_are_allowed_where_asked_for_and_only_as_a_directive() {
 
 #[tokio::test]
 async fn the_documents_have_nothing_inline_and_nothing_from_elsewhere() {
-    for path in ["/", "/r/a", "/m/a", "/meetings"] {
+    for path in ["/", "/r/a", "/m/a", "/meetings", "/api"] {
         let document = text(get(path, &[]).await).await;
         for forbidden in ["style=", "<style", "onclick", "http://", "https://"] {
             assert!(!document.contains(forbidden), "{path} has {forbidden}");
