@@ -257,12 +257,13 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
     use signaling_core::testing::SeededEntropy;
 
     use super::*;
 
-    fn entry(seed: u64) -> Entry {
+    /// A recording that has just begun.
+    pub(crate) fn entry(seed: u64) -> Entry {
         let mut entropy = SeededEntropy::new(seed);
         let recording = RecordingId::random(&mut entropy);
         Entry {
@@ -286,6 +287,12 @@ mod tests {
             finalised: false,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::entry;
+    use super::*;
 
     #[test]
     fn what_was_saved_is_there_again_and_what_was_deleted_is_not() {

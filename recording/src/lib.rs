@@ -50,7 +50,9 @@ pub mod finalise;
 pub mod index;
 mod recording;
 pub mod reorder;
+mod retention;
 mod track;
 
 pub use recording::{Output, Recording};
+pub use retention::{Cause, Retention};
 pub use track::{Packet, Report};

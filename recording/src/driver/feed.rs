@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use sfu::{Tap, TapEvent, TapTrack};
 use signaling_core::message::{Name, Role};
@@ -140,9 +140,9 @@ impl Feed {
 }
 
 impl Intake {
-    /// The next note, waiting for it.
-    pub(super) fn wait(&self) -> Option<Note> {
-        self.notes.recv().ok().inspect(|note| self.release(note))
+    /// The next note, waiting so long for it.
+    pub(super) fn wait(&self, patience: Duration) -> Result<Note, RecvTimeoutError> {
+        self.notes.recv_timeout(patience).inspect(|note| self.release(note))
     }
 
     /// The next note that is there.

@@ -6,6 +6,7 @@ mod feed;
 mod finaliser;
 mod recover;
 mod room;
+mod sweep;
 mod writer;
 
 use std::io;
@@ -21,6 +22,7 @@ use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 
 use crate::ffmpeg::Ffmpeg;
 use crate::index::{Index, RecordingId, RecordingState};
+use crate::retention::Retention;
 use feed::{Feed, Note};
 use finaliser::Finaliser;
 pub use recover::recover;
@@ -38,6 +40,8 @@ pub struct RecorderConfig {
     pub fsync: bool,
     /// Makes recordings handier when they are over.
     pub ffmpeg: Option<Ffmpeg>,
+    /// What is kept, looked after at the start, when a recording ends, and every five minutes.
+    pub retention: Retention,
 }
 
 /// Hears how recordings stand, on the writing thread.
@@ -51,10 +55,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Reads the folder, repairs what a crash left behind, and starts the thread.
+    /// Reads the folder, repairs what a crash left behind, deletes what is not to be kept, and starts the thread.
     pub fn start(config: RecorderConfig, sfu: SfuHandle, on_event: OnEvent) -> io::Result<Self> {
         let index = Arc::new(Index::open(&config.folder)?);
         recover(&index);
+        // Before anything is finalised in vain.
+        sweep::sweep(&index, config.retention, wall_clock());
         let finaliser = match config.ffmpeg.clone() {
             Some(ffmpeg) => Finaliser::start(ffmpeg, &index)?,
             None => None,

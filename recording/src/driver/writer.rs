@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::disk::{self, MediaFile};
 use super::feed::{Feed, Intake, Note, now};
 use super::finaliser::Finaliser;
 use super::room::{Group, RecordedRoom, Stream, StreamKey};
+use super::sweep::Sweeper;
 use super::{OnEvent, RecorderConfig, wall_clock};
 use crate::container::Container;
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
@@ -32,6 +34,7 @@ pub(super) struct Writer {
     sfu: SfuHandle,
     feed: Feed,
     finaliser: Option<Finaliser>,
+    sweeper: Sweeper,
     on_event: OnEvent,
     rooms: HashMap<RoomId, RecordedRoom>,
     people: HashMap<RoomId, HashMap<PeerId, Person>>,
@@ -65,16 +68,22 @@ impl Writer {
         on_event: OnEvent,
     ) -> Self {
         let (rooms, people) = (HashMap::new(), HashMap::new());
-        Self { config, index, sfu, feed, finaliser, on_event, rooms, people, next_disk_check: now() }
+        let sweeper = Sweeper::new(config.retention, now());
+        Self { config, index, sfu, feed, finaliser, sweeper, on_event, rooms, people, next_disk_check: now() }
     }
 
     /// Runs until it is told to end, or nobody is left to tell it anything.
     pub(super) fn run(mut self, intake: &Intake) {
         loop {
             if self.rooms.is_empty() {
-                let Some(note) = intake.wait() else { return };
-                if self.handle(note) {
-                    return;
+                match intake.wait(self.sweeper.rest(now())) {
+                    Ok(note) => {
+                        if self.handle(note) {
+                            return;
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             } else {
                 thread::sleep(TURN);
@@ -278,6 +287,7 @@ impl Writer {
         for (room, fault) in faults {
             self.fail(&room, &fault);
         }
+        self.sweeper.turn(&self.index, now, wall_clock());
         if now >= self.next_disk_check {
             self.next_disk_check = now + DISK_CHECK;
             if matches!(disk::is_nearly_full(self.index.folder()), Ok(true)) {
@@ -383,7 +393,7 @@ impl Writer {
         }
     }
 
-    fn close_entry(&self, mut entry: Entry, file: &MediaFile, duration: Duration) {
+    fn close_entry(&mut self, mut entry: Entry, file: &MediaFile, duration: Duration) {
         entry.bytes = file.bytes;
         entry.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(entry.duration_ms);
         entry.ended_at = Some(entry.started_at + Duration::from_millis(entry.duration_ms));
@@ -395,6 +405,7 @@ impl Writer {
         {
             finaliser.take(&self.index, entry.recording);
         }
+        self.sweeper.on_recorded(now());
         tracing::info!(recording = %entry.recording, room = %entry.room, bytes = entry.bytes, "recorded");
         let stopped = MediaEvent::Recording {
             state: message::RecordingState::Stopped,
@@ -444,3 +455,6 @@ impl Entropy for SystemEntropy {
         let _ = rand::fill(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,10 @@ settings! {
     /// Whether ffmpeg makes recordings handier when they are over: on or off. VP8 becomes H.264 in MP4, and the index of an
     /// MP4 comes to its beginning.
     recording_finalize: OnOff, "on|off", "on";
+    /// Days after which a recording that is over is deleted; 0 stands for never.
+    recording_keep_days: u32, "NUMBER", "0";
+    /// GiB that recordings may take together: beyond it the oldest are deleted. 0 stands for no bound.
+    recording_keep_gib: u32, "NUMBER", "0";
     /// ffmpeg, by name or path.
     ffmpeg: PathBuf, "PROGRAM", "ffmpeg";
     /// Record nothing, whoever asks.

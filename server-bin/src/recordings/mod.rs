@@ -6,9 +6,11 @@ mod finalize;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use meetings::Meetings;
+use recording::Retention;
 use recording::driver::{Recorder, RecorderConfig};
 use recording::ffmpeg::Ffmpeg;
 use sfu::SfuHandle;
@@ -69,7 +71,12 @@ impl Recordings {
             }
         });
         let ffmpeg = (settings.recording_finalize == OnOff::On).then(|| Ffmpeg::new(settings.ffmpeg.clone()));
-        let config = RecorderConfig { folder: folder.clone(), fsync: settings.recording_fsync, ffmpeg };
+        let config = RecorderConfig {
+            folder: folder.clone(),
+            fsync: settings.recording_fsync,
+            ffmpeg,
+            retention: retention(settings),
+        };
         match Recorder::start(config, sfu, on_event) {
             Ok(recorder) => Ok(Some(Self { recorder, listeners })),
             Err(error) if settings.recording_dir.is_none() && settings.record == RecordMode::Off => {
@@ -102,6 +109,13 @@ impl Recordings {
 /// Where recordings lie.
 pub(crate) fn folder(settings: &Settings, data: &DataDir) -> PathBuf {
     settings.recording_dir.clone().unwrap_or_else(|| data.file("recordings"))
+}
+
+/// What is kept of them; 0 bounds nothing.
+fn retention(settings: &Settings) -> Retention {
+    let bound = |number: u32| (number > 0).then_some(u64::from(number));
+    let age = bound(settings.recording_keep_days).map(|days| Duration::from_secs(days * 86_400));
+    Retention { age, bytes: bound(settings.recording_keep_gib).map(|gib| gib << 30) }
 }
 
 /// Whom to record in every room.

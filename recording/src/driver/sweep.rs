@@ -1,0 +1,151 @@
+//! Takes off the disk what is not to be kept.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use signaling_core::Timestamp;
+
+use crate::index::{Entry, Index};
+use crate::retention::{Cause, Retention};
+
+/// Between two looks at how old recordings are and how much there is of them.
+const LOOK: Duration = Duration::from_secs(300);
+
+/// Deletes one recording a turn, since a file system may take its time over a large one and the writing thread has more
+/// to do.
+#[derive(Debug)]
+pub(super) struct Sweeper {
+    retention: Retention,
+    next_look: Instant,
+    leaving: VecDeque<(Entry, Cause)>,
+}
+
+impl Sweeper {
+    /// One that has just looked.
+    pub(super) fn new(retention: Retention, now: Instant) -> Self {
+        Self { retention, next_look: now + LOOK, leaving: VecDeque::new() }
+    }
+
+    /// There is more than there was: it looks in its next turn.
+    pub(super) fn on_recorded(&mut self, now: Instant) {
+        self.next_look = self.next_look.min(now);
+    }
+
+    /// How long it has nothing to do.
+    pub(super) fn rest(&self, now: Instant) -> Duration {
+        if self.leaving.is_empty() { self.next_look.saturating_duration_since(now) } else { Duration::ZERO }
+    }
+
+    /// Does what is due.
+    pub(super) fn turn(&mut self, index: &Index, now: Instant, wall_clock: Timestamp) {
+        if let Some((entry, cause)) = self.leaving.pop_front() {
+            delete(index, &entry, cause);
+        } else if now >= self.next_look {
+            self.next_look = now + LOOK;
+            self.leaving = leaving(index, self.retention, wall_clock).into();
+        }
+    }
+}
+
+/// Deletes everything that is not to be kept, at once.
+pub(super) fn sweep(index: &Index, retention: Retention, wall_clock: Timestamp) {
+    for (entry, cause) in leaving(index, retention, wall_clock) {
+        delete(index, &entry, cause);
+    }
+}
+
+fn leaving(index: &Index, retention: Retention, wall_clock: Timestamp) -> Vec<(Entry, Cause)> {
+    if retention.is_everything() {
+        return Vec::new();
+    }
+    let owned = |(entry, cause): (&Entry, Cause)| (entry.clone(), cause);
+    retention.leaving(&index.all(), wall_clock).into_iter().map(owned).collect()
+}
+
+fn delete(index: &Index, entry: &Entry, cause: Cause) {
+    let Entry { recording, room, bytes, .. } = entry;
+    if index.get(*recording).is_none() {
+        return; // somebody was faster
+    }
+    match index.delete(*recording) {
+        Ok(()) => tracing::info!(%recording, %room, bytes, %cause, "a recording is kept no longer"),
+        Err(error) => tracing::error!(%recording, %room, %error, "a recording could not be deleted"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::feed::now;
+    use super::*;
+    use crate::index::RecordingState;
+    use crate::index::testing::entry;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// Three recordings of a byte that ended on the first, second and third day.
+    fn three_days(index: &Index) -> [Entry; 3] {
+        [1, 2, 3].map(|day| {
+            let ended_at = Some(Timestamp::default() + DAY * day);
+            let entry = Entry { ended_at, state: RecordingState::Ready, bytes: 1, ..entry(day.into()) };
+            index.save(&entry).unwrap();
+            fs::write(index.path(&entry), "x").unwrap();
+            entry
+        })
+    }
+
+    fn names(index: &Index) -> Vec<String> {
+        let name = |file: fs::DirEntry| file.file_name().into_string().unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(index.folder()).unwrap().map(|file| name(file.unwrap())).collect();
+        names.retain(|name| name != ".lock");
+        names.sort();
+        names
+    }
+
+    fn names_of(entries: &[&Entry]) -> Vec<String> {
+        let both = |entry: &&Entry| [entry.file.clone(), format!("{}.json", entry.recording)];
+        let mut names: Vec<_> = entries.iter().flat_map(both).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_start_deletes_files_and_what_is_known_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let [one, two, three] = three_days(&index);
+        let later = Timestamp::default() + DAY * 4;
+        sweep(&index, Retention::default(), later);
+        assert_eq!(names(&index), names_of(&[&one, &two, &three]));
+        sweep(&index, Retention { age: Some(DAY * 2), bytes: None }, later);
+        assert_eq!(names(&index), names_of(&[&two, &three]));
+        sweep(&index, Retention { age: None, bytes: Some(1) }, later);
+        assert_eq!(names(&index), names_of(&[&three]));
+        drop(index);
+        assert_eq!(Index::open(folder.path()).unwrap().all(), [three], "after a restart, too");
+    }
+
+    #[test]
+    fn one_goes_in_a_turn_once_it_is_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let [one, two, three] = three_days(&index);
+        let (start, wall_clock) = (now(), Timestamp::default() + DAY * 4);
+        let mut sweeper = Sweeper::new(Retention { age: Some(DAY), bytes: None }, start);
+        assert_eq!(sweeper.rest(start), LOOK);
+        sweeper.turn(&index, start, wall_clock);
+        assert_eq!(names(&index), names_of(&[&one, &two, &three]));
+
+        let due = start + LOOK;
+        sweeper.turn(&index, due, wall_clock); // looks
+        assert_eq!(sweeper.rest(due), Duration::ZERO);
+        sweeper.turn(&index, due, wall_clock);
+        assert_eq!(names(&index), names_of(&[&two, &three]));
+        index.delete(two.recording).unwrap(); // by somebody else
+        sweeper.turn(&index, due, wall_clock);
+        assert_eq!(names(&index), names_of(&[&three]), "a day old is not older than a day");
+        assert_eq!(sweeper.rest(due), LOOK);
+    }
+}

@@ -1,0 +1,200 @@
+//! How long recordings are kept, and how many.
+
+use std::fmt;
+use std::time::Duration;
+
+use signaling_core::Timestamp;
+
+use crate::index::{Entry, RecordingState};
+
+/// What is kept of the recordings in a folder; everything, unless told otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// How long after its end a recording is kept; `None` stands for ever.
+    pub age: Option<Duration>,
+    /// Bytes that all recordings may take together; `None` stands for no bound.
+    pub bytes: Option<u64>,
+}
+
+/// Why a recording goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It is older than recordings are kept.
+    Age,
+    /// All together take more than they may, and no other that can be had is older.
+    Size,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Age => "age",
+            Self::Size => "size",
+        })
+    }
+}
+
+impl Retention {
+    /// Whether nothing ever goes.
+    pub fn is_everything(&self) -> bool {
+        self.age.is_none() && self.bytes.is_none()
+    }
+
+    /// Which of all recordings go: those that are too old, and then the oldest that can be had until the rest fits.
+    ///
+    /// What is being written or finalised stays, though its bytes count.
+    pub fn leaving<'a>(&self, entries: &'a [Entry], now: Timestamp) -> Vec<(&'a Entry, Cause)> {
+        let is_too_old = |entry: &Entry| {
+            let is_over = matches!(entry.state, RecordingState::Ready | RecordingState::Failed);
+            is_over && self.age.is_some_and(|age| now.since(ended_at(entry)) > age)
+        };
+        let (old, mut rest): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| is_too_old(entry));
+        let mut leaving: Vec<_> = old.into_iter().map(|entry| (entry, Cause::Age)).collect();
+        let Some(bound) = self.bytes else { return leaving };
+        let mut total: u128 = rest.iter().map(|entry| u128::from(entry.bytes)).sum();
+        rest.retain(|entry| entry.state == RecordingState::Ready);
+        rest.sort_by_key(|entry| (entry.started_at, entry.recording));
+        for entry in rest {
+            if total <= bound.into() {
+                break;
+            }
+            total -= u128::from(entry.bytes);
+            leaving.push((entry, Cause::Size));
+        }
+        leaving
+    }
+}
+
+/// When a recording was over; a failed one may not say.
+fn ended_at(entry: &Entry) -> Timestamp {
+    entry.ended_at.unwrap_or(entry.started_at + Duration::from_millis(entry.duration_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::index::testing::entry;
+
+    const HOUR_MS: u64 = 3_600_000;
+    const NOW: Timestamp = Timestamp::from_millis(1_000 * HOUR_MS);
+
+    /// A recording that ended so long ago, after an hour.
+    fn ended(hours_ago: u64, state: RecordingState, bytes: u64) -> Entry {
+        let ended_at = NOW.as_millis() - hours_ago * HOUR_MS;
+        Entry {
+            started_at: Timestamp::from_millis(ended_at - HOUR_MS),
+            ended_at: Some(Timestamp::from_millis(ended_at)),
+            state,
+            bytes,
+            ..entry(hours_ago)
+        }
+    }
+
+    fn leaving(retention: Retention, entries: &[Entry]) -> Vec<(u64, Cause)> {
+        let hours = |entry: &Entry| NOW.since(entry.ended_at.unwrap()).as_secs() / 3_600;
+        retention.leaving(entries, NOW).into_iter().map(|(entry, cause)| (hours(entry), cause)).collect()
+    }
+
+    #[test]
+    fn what_is_older_than_the_age_goes() {
+        use RecordingState::{Failed, Ready};
+        let hours = |hours: u64| Retention { age: Some(Duration::from_secs(hours * 3_600)), bytes: None };
+        let entries = [ended(1, Ready, 1), ended(5, Failed, 1), ended(6, Ready, 1), ended(7, Failed, 0)];
+        assert_eq!(leaving(hours(5), &entries), [(6, Cause::Age), (7, Cause::Age)]);
+        assert_eq!(leaving(hours(7), &entries), []);
+        assert_eq!(leaving(Retention::default(), &entries), []);
+    }
+
+    #[test]
+    fn the_oldest_go_until_the_rest_fits() {
+        use RecordingState::{Failed, Ready};
+        let bytes = |bytes| Retention { age: None, bytes: Some(bytes) };
+        let entries = [ended(1, Ready, 10), ended(3, Ready, 30), ended(2, Ready, 20), ended(4, Failed, 1)];
+        assert_eq!(leaving(bytes(61), &entries), []);
+        assert_eq!(leaving(bytes(60), &entries), [(3, Cause::Size)]);
+        assert_eq!(leaving(bytes(30), &entries), [(3, Cause::Size), (2, Cause::Size)]);
+        assert_eq!(leaving(bytes(0), &entries).len(), 3, "what failed stays");
+    }
+
+    #[test]
+    fn what_went_by_age_no_longer_counts() {
+        let entries = [ended(9, RecordingState::Ready, 90), ended(1, RecordingState::Ready, 10)];
+        let retention = Retention { age: Some(Duration::from_secs(3_600)), bytes: Some(10) };
+        assert_eq!(leaving(retention, &entries), [(9, Cause::Age)]);
+    }
+
+    #[test]
+    fn what_is_not_over_stays_though_its_bytes_count() {
+        use RecordingState::{Finalising, Ready, Recording};
+        let entries = [ended(9, Recording, 50), ended(8, Finalising, 50), ended(1, Ready, 10)];
+        let retention = Retention { age: Some(Duration::from_secs(7_200)), bytes: Some(100) };
+        assert_eq!(leaving(retention, &entries), [(1, Cause::Size)]);
+    }
+
+    #[test]
+    fn a_recording_from_the_future_is_not_old() {
+        let entry =
+            Entry { ended_at: Some(NOW + Duration::from_secs(60)), ..ended(1, RecordingState::Ready, 1) };
+        let retention = Retention { age: Some(Duration::ZERO), bytes: None };
+        assert_eq!(retention.leaving(&[entry], NOW), []);
+    }
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        use RecordingState::{Failed, Finalising, Ready, Recording};
+        let state = prop::sample::select(vec![Recording, Finalising, Ready, Failed]);
+        let one = (0_u64..100, state, prop_oneof![0_u64..100, Just(u64::MAX)]);
+        prop::collection::vec(one, 0..24).prop_map(|all| {
+            let named = |(n, (hours, state, bytes))| Entry {
+                recording: entry(n).recording,
+                ..ended(hours, state, bytes)
+            };
+            (0..).zip(all).map(named).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn as_little_goes_as_must(
+            entries in entries(),
+            hours in prop::option::of(0_u64..100),
+            bytes in prop::option::of(0_u64..1_000),
+        ) {
+            let age = hours.map(|hours| Duration::from_secs(hours * 3_600));
+            let retention = Retention { age, bytes };
+            let leaving = retention.leaving(&entries, NOW);
+            let goes = |entry: &Entry| leaving.iter().any(|(gone, _)| gone.recording == entry.recording);
+            let staying: Vec<_> = entries.iter().filter(|entry| !goes(entry)).collect();
+            prop_assert_eq!(leaving.len() + staying.len(), entries.len(), "each once");
+            let is_old = |entry: &Entry| age.is_some_and(|age| NOW.since(entry.ended_at.unwrap()) > age);
+            let sum = |entries: &[&Entry]| entries.iter().map(|entry| u128::from(entry.bytes)).sum::<u128>();
+
+            for (entry, cause) in &leaving {
+                match cause {
+                    Cause::Age => {
+                        prop_assert!(is_old(entry));
+                        prop_assert!(matches!(entry.state, RecordingState::Ready | RecordingState::Failed));
+                    }
+                    Cause::Size => prop_assert_eq!(entry.state, RecordingState::Ready),
+                }
+            }
+            for entry in &staying {
+                let is_over = matches!(entry.state, RecordingState::Ready | RecordingState::Failed);
+                prop_assert!(!(is_over && is_old(entry)));
+            }
+            let by_size: Vec<_> =
+                leaving.iter().filter(|(_, cause)| *cause == Cause::Size).map(|(entry, _)| *entry).collect();
+            let ready: Vec<_> =
+                staying.iter().filter(|entry| entry.state == RecordingState::Ready).collect();
+            if let Some(newest) = by_size.last() {
+                let bound = u128::from(bytes.unwrap());
+                prop_assert!(ready.iter().all(|entry| entry.started_at >= newest.started_at));
+                prop_assert!(sum(&staying) + u128::from(newest.bytes) > bound, "the last of them had to go");
+            }
+            if let Some(bound) = bytes {
+                prop_assert!(sum(&staying) <= bound.into() || ready.is_empty());
+            }
+        }
+    }
+}
