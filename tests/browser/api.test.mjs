@@ -84,12 +84,34 @@ test('every link of the page leads somewhere, and an address with an anchor goes
   await page.context().close();
 });
 
-test('the example of a booking books a meeting', async () => {
+/** What a shell makes of an example: the words that `curl` is given. */
+function wordsOf(command) {
+  const script = `curl() { printf '%s\\n' "$@"; }\n${command}`;
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8', env: { ...process.env, KEY: 'vsk_example' } }).trimEnd().split('\n');
+}
+
+const following = (words, flag) => words.flatMap((word, index) => (words[index - 1] === flag ? [word] : []));
+
+test('every example asks for its operation, and that of a booking books a meeting', async () => {
   const page = await opened();
-  const command = await page.locator('[data-operation="post /api/v1/meetings"] pre').textContent();
+  const examples = await page.locator('[data-operation]').evaluateAll((all) =>
+    all.map((one) => [one.dataset.operation, one.querySelector('pre').textContent]));
   await page.context().close();
-  const reply = execFileSync('sh', ['-c', command.replace('-H "Authorization: Bearer $KEY"', '--silent --fail')], { encoding: 'utf8' });
-  assert.equal(JSON.parse(reply).state, 'open');
+  for (const [name, command] of examples) {
+    const [method, path] = name.split(' ');
+    const words = wordsOf(command);
+    const url = words.find((word) => word.startsWith(server.url));
+    assert.equal(url, server.url + path.replace(/\{(\w+)\}/g, (_, value) => value.toUpperCase()));
+    assert.equal(following(words, '-X')[0] ?? 'GET', method.toUpperCase());
+    const headers = following(words, '-H');
+    const operation = described.paths[path][method];
+    assert.equal(headers.includes('Authorization: Bearer vsk_example'), operation.security.length > 0, name);
+    assert.equal(headers.includes('If-Match: "1"'), method === 'patch', name);
+    for (const field of bodySchema(operation)?.required ?? []) assert.ok(field in JSON.parse(following(words, '-d')[0]), name);
+    if (name !== 'post /api/v1/meetings') continue;
+    const reply = await fetch(url, { method, headers: { 'Content-Type': 'application/json' }, body: following(words, '-d')[0] });
+    assert.equal(reply.status, 201);
+  }
 });
 
 for (const [colorScheme, viewport] of [
