@@ -150,3 +150,22 @@ impl MediaPlane for RecordedMedia {
         self.sfu.demand(room, demand);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Layers};
+
+    #[test]
+    fn everything_is_kept_unless_told_otherwise() {
+        let kept = |toml: &str| {
+            let mut layers = Layers::defaults();
+            layers.file("visavis.toml".as_ref(), toml).unwrap();
+            retention(&Config::new(layers).unwrap().settings)
+        };
+        assert_eq!(kept(""), Retention::default());
+        assert_eq!(kept("recording-keep-days = 0\nrecording-keep-gib = 0"), Retention::default());
+        let (age, bytes) = (Some(Duration::from_secs(2_592_000)), Some(10_737_418_240));
+        assert_eq!(kept("recording-keep-days = 30\nrecording-keep-gib = '10'"), Retention { age, bytes });
+    }
+}
