@@ -8,11 +8,18 @@ use crate::container::HEAD_LEN;
 use crate::container::measure::{Measured, measure};
 use crate::index::{Entry, Index, RecordingState};
 
-/// Closes what is still said to be recording: measures what is there, and cuts off half a fragment at its end.
+/// Closes what is still said to be recording: measures what is there, and cuts off half a fragment at its end. What is said
+/// to be in finalising is ready for it once more.
 pub fn recover(index: &Index) {
     for mut entry in index.all() {
-        if entry.state != RecordingState::Recording {
-            continue;
+        match entry.state {
+            RecordingState::Recording => {}
+            // It is whole; nobody is at it any more.
+            RecordingState::Finalising => {
+                index.update(entry.recording, |entry| entry.state = RecordingState::Ready);
+                continue;
+            }
+            RecordingState::Ready | RecordingState::Failed => continue,
         }
         match close(index, &entry) {
             Ok(measured) if measured.duration > Duration::ZERO => {
@@ -46,4 +53,22 @@ fn close(index: &Index, entry: &Entry) -> io::Result<Measured> {
         file.sync_all()?;
     }
     Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::testing::entry;
+
+    #[test]
+    fn what_was_being_finalised_can_be_had_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let busy = Entry { state: RecordingState::Finalising, ..entry(1) };
+        index.save(&busy).unwrap();
+        drop(index);
+        let index = Index::open(folder.path()).unwrap();
+        recover(&index);
+        assert_eq!(index.all(), [Entry { state: RecordingState::Ready, ..busy }]);
+    }
 }
