@@ -18,12 +18,8 @@ pub(super) struct Finaliser {
 }
 
 impl Finaliser {
-    /// Starts the thread, and gives it what is there. `None` where ffmpeg is not: everything else works without.
-    pub(super) fn start(ffmpeg: Ffmpeg, index: &Arc<Index>) -> io::Result<Option<Self>> {
-        if let Err(error) = ffmpeg.check() {
-            tracing::warn!(%error, "recordings stay as they are written");
-            return Ok(None);
-        }
+    /// Starts the thread, and gives it what is there.
+    pub(super) fn start(ffmpeg: Ffmpeg, index: &Arc<Index>) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
         let finaliser = Self { jobs };
         let shared = Arc::clone(index);
@@ -33,7 +29,7 @@ impl Finaliser {
         {
             finaliser.take(index, entry.recording);
         }
-        Ok(Some(finaliser))
+        Ok(finaliser)
     }
 
     /// Takes a recording that is over.
@@ -46,6 +42,14 @@ impl Finaliser {
 }
 
 fn run(index: &Index, ffmpeg: &Ffmpeg, queue: &Receiver<RecordingId>) {
+    // Here and not before: to load ffmpeg takes longer than the server's whole start.
+    if let Err(error) = ffmpeg.check() {
+        tracing::warn!(%error, "recordings stay as they are written");
+        while let Ok(recording) = queue.recv() {
+            index.update(recording, |entry| entry.state = RecordingState::Ready);
+        }
+        return;
+    }
     while let Ok(recording) = queue.recv() {
         // It may have been deleted meanwhile.
         let Some(entry) = index.get(recording) else { continue };
@@ -57,5 +61,24 @@ fn run(index: &Index, ffmpeg: &Ffmpeg, queue: &Receiver<RecordingId>) {
                 index.update(recording, |entry| entry.state = RecordingState::Ready);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::testing::entry;
+
+    #[test]
+    fn without_ffmpeg_recordings_are_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let recording = entry(1).recording;
+        index.save(&entry(1)).unwrap();
+        let (jobs, queue) = sync_channel(QUEUE);
+        Finaliser { jobs }.take(&index, recording);
+        assert_eq!(index.get(recording).unwrap().state, RecordingState::Finalising);
+        run(&index, &Ffmpeg::new("no-such-ffmpeg".into()), &queue);
+        assert_eq!(index.get(recording).unwrap().state, RecordingState::Ready);
     }
 }

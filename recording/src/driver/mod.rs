@@ -61,10 +61,7 @@ impl Recorder {
         recover(&index);
         // Before anything is finalised in vain.
         sweep::sweep(&index, config.retention, wall_clock());
-        let finaliser = match config.ffmpeg.clone() {
-            Some(ffmpeg) => Finaliser::start(ffmpeg, &index)?,
-            None => None,
-        };
+        let finaliser = config.ffmpeg.clone().map(|ffmpeg| Finaliser::start(ffmpeg, &index)).transpose()?;
         let (feed, intake) = feed::feed();
         let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), finaliser, on_event);
         thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&intake))?;
