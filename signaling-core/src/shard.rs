@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::live::LiveRoom;
 use crate::message::{EndReason, Join, Name, PeerView, RoomView, TopologyChoice};
@@ -75,6 +76,8 @@ pub struct MediaJoin {
 
 /// Characters of a resource's mark, of five bits each.
 const RESOURCE_MARK: usize = 16;
+/// How long a room is let be whose timer does not move on.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// A room that was made without anybody in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -492,18 +495,24 @@ impl Shard {
         }
     }
 
-    /// Does what is due.
+    /// Does what is due, once for each room.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((at, room)) = self.wakeups.first().cloned() {
-            if at > now {
-                break;
-            }
-            self.wakeups.pop_first();
+        let mut due = Vec::new();
+        while self.wakeups.first().is_some_and(|(at, _)| *at <= now) {
+            due.extend(self.wakeups.pop_first().map(|(_, room)| room));
+        }
+        for room in due {
             self.woken_at.remove(&room);
             if let Some(live) = self.rooms.get_mut(&room) {
                 live.handle_timeout(now, &mut self.env);
             }
             self.after(now, &room);
+            // A room whose timer does not move on must not keep the others from theirs.
+            let again = self.woken_at.get(&room).copied();
+            debug_assert!(again.is_none_or(|at| at > now), "what is due is done: {room}");
+            if again.is_some_and(|at| at <= now) {
+                self.wake(&room, Some(now + STUCK));
+            }
         }
     }
 
@@ -532,6 +541,11 @@ impl Shard {
             Some(live) => live.poll_timeout(),
             None => self.resting.get(room).copied(),
         };
+        self.wake(room, due);
+    }
+
+    /// Has the room looked at then, and not when it would have been.
+    fn wake(&mut self, room: &RoomId, due: Option<Timestamp>) {
         if self.woken_at.get(room).copied() == due {
             return;
         }

@@ -59,3 +59,16 @@ fn a_room_that_is_always_a_mesh_stays_one() {
     );
     assert_eq!(topologies(&stage.heard("ada")), []);
 }
+
+#[test]
+fn a_third_who_is_gone_before_the_change_is_through_keeps_nobody_waiting() {
+    let mut stage = pair("auto");
+    stage.join("cem", json!({}));
+    stage.say("cem", json!({"type": "leave"}));
+    stage.pass(Duration::from_secs(15));
+    let heard = topologies(&stage.heard("ada"));
+    let of = |topology: &str, state: &str| (topology.to_owned(), state.to_owned());
+    assert_eq!(heard, [of("sfu", "switching"), of("sfu", "settled")], "nobody was ready: settled by time");
+    stage.pass(Duration::from_secs(30));
+    assert_eq!(topologies(&stage.heard("ada")), [of("mesh", "switching"), of("mesh", "settled")]);
+}

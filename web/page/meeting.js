@@ -7,6 +7,7 @@ import { MeetingHost } from './meeting-host.js';
 import { meetingTimes } from './meeting-times.js';
 import { ApiError, invitation } from './meetings-api.js';
 import { meetingToken } from './my-meetings.js';
+import { serverNow } from './server-clock.js';
 
 /** @typedef {import('./meetings-api.js').Invitation} Invitation */
 
@@ -43,10 +44,12 @@ function body(seen) {
   ];
 }
 
+/** The time has come: in, as soon as the server says so too. */
 async function arrived() {
   const seen = await invitation(meeting).catch(() => null);
   if (seen?.state === 'open') enter(seen);
-  else setTimeout(() => void show(), 1000);
+  else if (seen && (seen.state !== 'scheduled' || Date.parse(seen.startsAt) > serverNow())) await show();
+  else setTimeout(() => void arrived(), 1000);
 }
 
 async function show() {

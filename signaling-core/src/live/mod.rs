@@ -14,8 +14,8 @@ use crate::room::{Audience, Effect, Fact, Room, RoomInput};
 use crate::session::{Gap, NewConnection, Sequence, Session};
 use crate::shard::Environment;
 use crate::{
-    CloseReason, ConnectionId, Envelope, MediaEvent, PeerId, Refusal, RequestId, SessionClaims, SessionId,
-    Timestamp, TokenBucket, Unreadable,
+    CloseReason, ConnectionId, Envelope, Limits, MediaEvent, PeerId, Refusal, RequestId, SessionClaims,
+    SessionId, Timestamp, TokenBucket, Unreadable,
 };
 
 pub(crate) struct LiveRoom {
@@ -241,21 +241,7 @@ impl LiveRoom {
     pub(crate) fn handle_timeout(&mut self, now: Timestamp, env: &mut Environment) {
         let limits = env.rules.limits.clone();
         if self.next_check.is_some_and(|at| at <= now) {
-            self.next_check = None;
-            let (mut late, mut next) = (Vec::new(), None::<Timestamp>);
-            for session in self.sessions.values_mut() {
-                let look = session.check_connection(now, &limits);
-                let gone_at = session.detached_since.map(|since| since + limits.resume_window);
-                if gone_at.is_some_and(|at| at <= now) {
-                    late.push(session.peer);
-                    continue;
-                }
-                next = [next, look, gone_at].into_iter().flatten().min();
-            }
-            self.next_check = next;
-            for peer in late {
-                self.input(now, env, RoomInput::Gone(peer, LeaveReason::Timeout));
-            }
+            self.check_sessions(now, env, &limits);
         }
         if self.next_ping <= now {
             self.next_ping = now + ping_every(limits.heartbeat);
@@ -275,6 +261,31 @@ impl LiveRoom {
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         let ping = (!self.sessions.is_empty()).then_some(self.next_ping);
         [ping, self.next_check, self.room.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Cuts off who is silent or does not read, and lets go who stayed away too long.
+    fn check_sessions(&mut self, now: Timestamp, env: &mut Environment, limits: &Limits) {
+        loop {
+            let (mut late, mut next) = (Vec::new(), None::<Timestamp>);
+            for session in self.sessions.values_mut() {
+                let look = session.check_connection(now, limits);
+                let gone_at = session.detached_since.map(|since| since + limits.resume_window);
+                if gone_at.is_some_and(|at| at <= now) {
+                    late.push(session.peer);
+                    continue;
+                }
+                next = [next, look, gone_at].into_iter().flatten().min();
+            }
+            if late.is_empty() {
+                self.next_check = next;
+                return;
+            }
+            // What the others hear of it may be the last that one of them failed to take: they are looked at again.
+            for peer in late {
+                self.input(now, env, RoomInput::Gone(peer, LeaveReason::Timeout));
+                self.sessions.remove(&peer);
+            }
+        }
     }
 
     /// Notes when the session is to be looked at next.

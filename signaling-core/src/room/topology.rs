@@ -73,16 +73,15 @@ impl Room {
     /// The step that brings the topology nearer to what suits, if one is due.
     pub(super) fn topology_step(&self, now: Timestamp) -> Option<Fact> {
         let suitable = self.suitable();
-        if suitable == self.heading() {
-            let switch = self.state.switching.as_ref()?;
-            return (switch.waiting.is_empty() || switch.until <= now).then_some(Fact::TopologySettled);
-        }
         // Somebody who only reloads the page must not send the others through two changes.
-        if suitable == Topology::Mesh && self.mesh_return_at().is_none_or(|at| at > now) {
-            return None;
+        let may_turn =
+            suitable == Topology::Sfu || self.mesh_return_at().is_some_and(|return_at| return_at <= now);
+        if suitable != self.heading() && may_turn {
+            let (epoch, until) = (self.state.epoch + 1, now + self.rules.limits.topology_switch);
+            return Some(Fact::TopologySwitching { to: suitable, epoch, until });
         }
-        let (epoch, until) = (self.state.epoch + 1, now + self.rules.limits.topology_switch);
-        Some(Fact::TopologySwitching { to: suitable, epoch, until })
+        let switch = self.state.switching.as_ref()?;
+        (switch.waiting.is_empty() || switch.until <= now).then_some(Fact::TopologySettled)
     }
 
     /// When a room that needs the SFU no more goes back to a mesh.
