@@ -6,7 +6,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
-use stun_turn::{Certificate, Config, Features, Limits, Listener, Server};
+use stun_turn::{BindError, Certificate, Config, Features, Handle, Limits, Listener, Server};
 
 struct Peer(Child);
 
@@ -28,22 +28,52 @@ fn free_pair() -> u16 {
 }
 
 fn start_peer() -> Option<(Peer, u16)> {
-    let port = free_pair();
-    let child = Command::new("turnutils_peer")
-        .args(["-L", "127.0.0.1", "-L", "::1", "-p", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let peer = Peer(child);
-    // It echoes as soon as it listens.
-    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
-    probe.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
-    probe.connect(("127.0.0.1", port)).unwrap();
-    while probe.send(b"there?").is_err() || probe.recv(&mut [0; 16]).is_err() {
-        std::thread::yield_now();
+    loop {
+        let port = free_pair();
+        let child = Command::new("turnutils_peer")
+            .args(["-L", "127.0.0.1", "-L", "::1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut peer = Peer(child);
+        // It echoes as soon as it listens, and ends when somebody else took one of its ports.
+        let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+        probe.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
+        probe.connect(("127.0.0.1", port)).unwrap();
+        while peer.0.try_wait().unwrap().is_none() {
+            if probe.send(b"there?").is_ok() && probe.recv(&mut [0; 16]).is_ok() {
+                return Some((peer, port));
+            }
+        }
     }
-    Some((peer, port))
+}
+
+/// A server that listens on one port over UDP and TCP, as the client expects it.
+fn bind(features: Features, certificate: &Certificate) -> (Server, u16) {
+    loop {
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut config = Config {
+            listeners: vec![Listener::udp(address), Listener::tcp(address)],
+            secrets: vec!["north".to_owned()],
+            certificate: Some(certificate.clone()),
+            features,
+            limits: Limits {
+                allocations_per_user: usize::MAX,
+                allocations_per_address: usize::MAX,
+                ..Limits::default()
+            },
+            ..Config::default()
+        };
+        config.policy.allowed = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        match Server::bind(&config) {
+            Ok(server) => return (server, port),
+            // Taken in the meantime, or over TCP.
+            Err(BindError::Listen { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// Runs the client and gives what it printed.
@@ -59,7 +89,7 @@ fn uclient(server: u16, peer: u16, options: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn loses_nothing(server: u16, peer: u16, options: &str) {
+fn loses_nothing(handle: &Handle, server: u16, peer: u16, options: &str) {
     // Each of its connections begins with a random version of TLS, and the client gives up when one is no longer spoken; with
     // mobility, which connects once more, every other attempt. So it may begin again.
     let tries = if options.contains("-S") { 25 } else { 1 };
@@ -68,7 +98,7 @@ fn loses_nothing(server: u16, peer: u16, options: &str) {
         printed = uclient(server, peer, options);
         printed.contains("Total lost packets 0 (")
     });
-    assert!(is_well, "turnutils_uclient {options}\n{printed}");
+    assert!(is_well, "turnutils_uclient {options}\n{printed}\n{:#?}", handle.metrics());
 }
 
 #[test]
@@ -91,27 +121,7 @@ fn the_client_of_coturn_loses_nothing() {
         (Features { mobility: true, ..Features::default() }, "-M|-M -s|-t -M|-S -M"),
     ];
     for (features, options) in cases {
-        // UDP and TCP on one port, as the client expects them.
-        let address = loop {
-            let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                break SocketAddr::from(([127, 0, 0, 1], port));
-            }
-        };
-        let mut config = Config {
-            listeners: vec![Listener::udp(address), Listener::tcp(address)],
-            secrets: vec!["north".to_owned()],
-            certificate: Some(certificate.clone()),
-            features,
-            limits: Limits {
-                allocations_per_user: usize::MAX,
-                allocations_per_address: usize::MAX,
-                ..Limits::default()
-            },
-            ..Config::default()
-        };
-        config.policy.allowed = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let server = Server::bind(&config).unwrap();
+        let (server, port) = bind(features, &certificate);
         let handle = server.handle();
         let threads: Vec<_> =
             server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run())).collect();
@@ -120,7 +130,7 @@ fn the_client_of_coturn_loses_nothing() {
         for together in rows.chunks(8) {
             std::thread::scope(|scope| {
                 for options in together {
-                    scope.spawn(|| loses_nothing(address.port(), peer_port, options));
+                    scope.spawn(|| loses_nothing(&handle, port, peer_port, options));
                 }
             });
         }

@@ -86,13 +86,25 @@ impl Mailbox {
 
     /// Takes everything out; `batch` is emptied first and left behind for the next packets.
     pub(super) fn take(&self, batch: &mut Batch) -> Vec<Order> {
-        // Before the lock, so that what is put in after it wakes again.
-        self.is_awake.store(false, Ordering::SeqCst);
-        self.wake.clear();
+        self.take_in_steps(batch, || {})
+    }
+
+    /// [`Self::take`], with a call wherever another thread may come between.
+    fn take_in_steps(&self, batch: &mut Batch, mut between: impl FnMut()) -> Vec<Order> {
         batch.clear();
-        let mut content = self.lock();
-        std::mem::swap(&mut content.batch, batch);
-        std::mem::take(&mut content.orders)
+        // In this order: were a wake-up cleared that came after the mark was taken away, the mark would stay without one, and
+        // nothing would ever wake again. Both before the lock, so that what is put in after it wakes.
+        self.wake.clear();
+        between();
+        self.is_awake.store(false, Ordering::SeqCst);
+        between();
+        let orders = {
+            let mut content = self.lock();
+            std::mem::swap(&mut content.batch, batch);
+            std::mem::take(&mut content.orders)
+        };
+        between();
+        orders
     }
 
     fn notify(&self) {
@@ -103,5 +115,44 @@ impl Mailbox {
 
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::sys::{Epoll, Events, Interest};
+    use super::*;
+
+    #[test]
+    fn whenever_a_packet_comes_it_is_taken_or_wakes() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        for step in 0..3 {
+            for was_awake in [false, true] {
+                let mailbox = Mailbox::new().unwrap();
+                let epoll = Epoll::new().unwrap();
+                epoll.add(&mailbox.wake, 0, Interest { read: true, write: false, edge: false }).unwrap();
+                let mut events = Events::with_capacity(1);
+                let mut wakes = || epoll.wait(&mut events, Some(Duration::ZERO)).unwrap() == 1;
+                let mut batch = Batch::default();
+                if was_awake {
+                    mailbox.put(address, address, b"before");
+                    assert!(wakes());
+                }
+                let mut steps = 0..;
+                mailbox.take_in_steps(&mut batch, || {
+                    if steps.next() == Some(step) {
+                        mailbox.put(address, address, b"meanwhile");
+                    }
+                });
+                let is_taken = batch.iter().any(|(_, payload)| payload == b"meanwhile");
+                assert!(is_taken || wakes(), "step {step}: the packet lies there and nobody knows");
+                mailbox.put(address, address, b"after");
+                assert!(wakes(), "step {step}: the next packet wakes nobody");
+                mailbox.take(&mut batch);
+                assert!(batch.iter().any(|(_, payload)| payload == b"after"));
+            }
+        }
     }
 }

@@ -72,7 +72,7 @@ pub struct Server {
 pub struct Metrics {
     /// What the state machines counted.
     pub counters: Counters,
-    /// Datagrams that the kernel did not take, or for which a client's stream had no room.
+    /// Datagrams that the kernel did not take, or for which a client's stream or another shard's queue had no room.
     pub datagrams_dropped: u64,
     /// Connections over TCP and TLS, and DTLS associations.
     pub connections: u64,

@@ -278,8 +278,9 @@ impl Worker {
                 self.send_data(tuple, path, [prefix.head(), payload, prefix.tail()]);
             }
             Some(Relayed::ToShard { shard, to, from, payload }) => {
-                if let Some(mailbox) = self.hub.mailboxes.get(usize::from(shard)) {
-                    mailbox.put(to, from, payload);
+                let mailbox = self.hub.mailboxes.get(usize::from(shard));
+                if mailbox.is_none_or(|mailbox| !mailbox.put(to, from, payload)) {
+                    self.egress.dropped += 1;
                 }
             }
             Some(Relayed::ToMedia { to, from, payload }) => {
