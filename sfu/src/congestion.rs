@@ -14,7 +14,7 @@ const STANDING_MICROS: u64 = 400_000;
 /// The path's own delay is the least of the last 10 to 20 s.
 const BASE_WINDOW_MICROS: u64 = 10_000_000;
 /// Loss from which the path is full whatever the delay says, in percent.
-const HEAVY_LOSS_PERCENT: u64 = 25;
+pub(crate) const HEAVY_LOSS_PERCENT: u64 = 25;
 /// Packets that one verdict on loss is based on.
 const LOSS_SAMPLE: u64 = 200;
 /// After a verdict the path is given this long to show its effect.

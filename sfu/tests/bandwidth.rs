@@ -48,6 +48,54 @@ fn pictures_come_back_when_there_is_room() {
     assert!(world.run_until(30 * SECOND, |world| world.played(slow) > before + 60));
 }
 
+/// How a player fares on 500 kbit/s with a queue of 300 ms, and then with room again.
+fn narrow_and_wide_again(seed: u64, feedback: bool, settling: Duration) {
+    let mut world = World::new(seed);
+    let room = World::room("narrow");
+    world.publisher(&room, 9);
+    world.run(SECOND);
+    let narrow = Link { delay_micros: 20_000, rate: Some(500_000), queue_micros: 300_000, ..Link::default() };
+    world.access = (Link::default(), narrow);
+    world.feedback = feedback;
+    let (_, client) = world.player(&room, None);
+    world.run(settling);
+    let heard = |world: &World| world.clients[client].audio_packets.values().sum::<u64>();
+    let before = heard(&world);
+    let mut waits = Vec::new();
+    for _ in 0..500 {
+        world.run(SECOND / 50);
+        waits.push(world.network.newest_wait(world.server, world.clients[client].address));
+    }
+    waits.sort_unstable();
+    let sound = heard(&world) - before;
+    let (middle, late) = (waits[250], waits[450]);
+    assert!(sound >= 475, "seed {seed}: {sound} of 500 packets of sound");
+    assert!(middle < 5_000 && late < 60_000, "seed {seed}: sound waits {middle} us, and {late} us at 90%");
+
+    let shown = world.played(client);
+    let wide = Link { delay_micros: 20_000, rate: Some(20_000_000), ..Link::default() };
+    world.network.set_link(world.clients[client].address, Link::default(), wide);
+    assert!(
+        world.run_until(60 * SECOND, |world| world.played(client) > shown + 60),
+        "seed {seed}: no pictures"
+    );
+    // And stay.
+    let shown = world.played(client);
+    world.run(20 * SECOND);
+    assert!(world.played(client) - shown >= 590, "seed {seed}: {} pictures", world.played(client) - shown);
+}
+
+#[test]
+fn sound_flows_with_little_delay_past_a_short_queue() {
+    (10..15).for_each(|seed| narrow_and_wide_again(seed, true, 3 * SECOND));
+}
+
+#[test]
+fn receiver_reports_will_do_where_there_is_no_other_feedback() {
+    // Without feedback the only way to find out whether there is room again is to try.
+    narrow_and_wide_again(20, false, 12 * SECOND);
+}
+
 #[test]
 fn a_path_that_is_wide_enough_is_left_alone() {
     let (mut world, slow, _) = world(3, 4_000_000);

@@ -8,11 +8,7 @@ Prints a line of JSON for each thing that happens: {"connected": true}, {"kind":
 session with it, when its standard input does.
 """
 
-import hashlib
 import json
-import re
-import ssl
-import subprocess
 import sys
 import threading
 import urllib.error
@@ -46,17 +42,6 @@ DECODED = {
 TOLD_EVERY = 10
 
 
-def ecdsa_certificate():
-    """A certificate with its key as PEM. GStreamer 1.22 makes RSA ones by itself, which no browser does."""
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=test -days 2 -keyout - -out -"
-    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
-
-
-def fingerprint(certificate):
-    der = ssl.PEM_cert_to_DER_cert(certificate[certificate.index("-----BEGIN CERTIFICATE") :])
-    return "sha-256 " + ":".join(f"{byte:02X}" for byte in hashlib.sha256(der).digest())
-
-
 def tell(**what):
     print(json.dumps(what), flush=True)
 
@@ -81,8 +66,6 @@ class Client:
                 direction = GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY
                 self.peer.emit("add-transceiver", direction, Gst.Caps.from_string(caps))
             self.peer.connect("pad-added", self.on_pad)
-        self.certificate = ecdsa_certificate()
-        self.peer.connect("deep-element-added", self.on_element)
         self.peer.connect("notify::ice-gathering-state", self.on_gathering)
         self.peer.connect("notify::connection-state", self.on_connection)
         bus = self.pipeline.get_bus()
@@ -112,11 +95,6 @@ class Client:
         self.peer.emit("create-offer", None, Gst.Promise.new_with_change_func(self.on_offer))
         return False
 
-    def on_element(self, _bin, _parent, element):
-        # Before it has begun anything: a connection keeps the certificate that it was made with.
-        if element.get_factory() and element.get_factory().get_name() in ("dtlssrtpdec", "dtlsdec"):
-            element.set_property("pem", self.certificate)
-
     def on_offer(self, promise):
         # The offer lives as long as the reply that it stands in.
         reply = promise.get_reply()
@@ -130,8 +108,6 @@ class Client:
         if self.session:
             return
         offer = self.peer.get_property("local-description").sdp.as_text()
-        # It names the certificate that would have been.
-        offer = re.sub(r"(?m)^a=fingerprint:.*?(\r?)$", f"a=fingerprint:{fingerprint(self.certificate)}\\1", offer)
         status, headers, answer = self.ask("POST", self.url, "application/sdp", offer.encode())
         if status != 201:
             tell(refused=status, problem=answer.decode())

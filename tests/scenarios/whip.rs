@@ -143,6 +143,10 @@ fn trickle_and_restart_by_patch() {
         }
         assert_eq!(status(Some(tag), &trickle("anew")), 412, "the old session's");
         assert_eq!(status(Some(renewed), &trickle("anew")), 204);
+        assert_eq!(status(Some("\"*\""), &trickle("once more")), 200, "written as in the RFC's example");
+        assert_eq!(status(Some("*"), &trickle("once more")), 204);
+        let renewed = patch(server.addr, place, Some("*"), &trickle("and again"));
+        let renewed = renewed.header("etag");
         assert_eq!(delete(server.addr, place), 200);
         assert_eq!(status(Some(renewed), &trickle("anew")), 404);
     }

@@ -43,12 +43,12 @@ pub(super) fn serve() -> anyhow::Result<()> {
     let Plan { publishers, run } = serde_json::from_str(&line)?;
     let mut socket = MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
     socket.limit_runs(run);
-    let material = [7; 2 * (32 + 12)];
+    let material = [7; 2 * (16 + 12)];
     let mut publishers: Vec<Vec<Destination>> = publishers
         .into_iter()
         .map(|receivers| {
             let destination = |to| {
-                let (sealer, _) = srtp::keys(&material, SrtpProfile::AEAD_AES_256_GCM, false)?;
+                let (sealer, _) = srtp::keys(&material, SrtpProfile::AEAD_AES_128_GCM, false)?;
                 Ok(Destination { path: Path::to(to), sealer, index: 1 })
             };
             receivers.into_iter().map(destination).collect::<anyhow::Result<_>>()

@@ -5,7 +5,11 @@
 
 use super::{SubscriptionKey, TransportKey, Worker};
 use crate::codec::MediaKind;
+use crate::congestion::HEAVY_LOSS_PERCENT;
+use crate::rtcp::ReceptionReport;
+use crate::sdp::Extension;
 use crate::sender::PathNews;
+use crate::subscription::Subscription;
 
 /// First wait before a path is tried again, and the longest.
 const FIRST_PROBE_MICROS: u64 = 3_000_000;
@@ -31,6 +35,25 @@ impl Worker {
         if demand > limit + limit / 4 {
             self.hold_back(now_micros, key, limit);
         }
+    }
+
+    /// A receiver without any estimate, ours or its own, tells at least how much it lost.
+    pub(super) fn on_reception(&mut self, now_micros: u64, key: TransportKey, report: &ReceptionReport) {
+        let lost = u64::from(report.fraction_lost);
+        if lost * 100 < HEAVY_LOSS_PERCENT * 256 {
+            return;
+        }
+        let Some(section) = self.subscription_of(key, report.ssrc) else { return };
+        let has_feedback = |subscription: &Subscription| {
+            subscription.kind != MediaKind::Video
+                || subscription.extensions.id(Extension::TransportSequence).is_some()
+        };
+        if self.subscriptions.get(section).is_none_or(has_feedback) {
+            return;
+        }
+        let open = self.open_sections(key);
+        let demand: u64 = open.into_iter().map(|section| self.rate_of(now_micros, section)).sum();
+        self.hold_back(now_micros, key, demand * (256 - lost) / 256);
     }
 
     /// Stops the widest video sections until what is left fits.
@@ -100,7 +123,7 @@ impl Worker {
         let (Some(path), Some(keys)) = (transport.destination(), transport.keys.as_ref()) else {
             return false;
         };
-        let reports = subscription.extensions.id(crate::sdp::Extension::TransportSequence).is_some();
+        let reports = subscription.extensions.id(Extension::TransportSequence).is_some();
         if !subscription.has_rtx() || !reports {
             return false;
         }

@@ -104,7 +104,12 @@ impl Worker {
                 self.on_path_news(now_micros, key, news);
             }
             Rtcp::Remb(limit) => self.on_remb(now_micros, key, limit),
-            _ => {}
+            Rtcp::SenderReport { reports, .. } | Rtcp::ReceiverReport { reports } => {
+                for report in reports {
+                    self.on_reception(now_micros, key, &report);
+                }
+            }
+            Rtcp::Bye(_) => {}
         }
     }
 
@@ -126,7 +131,7 @@ impl Worker {
         self.request_keyframe(now_micros, key);
     }
 
-    fn subscription_of(&self, key: TransportKey, ssrc: u32) -> Option<super::SubscriptionKey> {
+    pub(super) fn subscription_of(&self, key: TransportKey, ssrc: u32) -> Option<super::SubscriptionKey> {
         self.transports.get(key)?.sections.iter().find_map(|section| match section {
             Section::Send { subscription, .. }
                 if self.subscriptions.get(*subscription).is_some_and(|s| s.ssrc == ssrc) =>

@@ -1,6 +1,7 @@
 //! A worker: all rooms, peers and tracks of one core, as a state machine without I/O.
 
 mod bandwidth;
+mod connections;
 mod fanout;
 mod feedback;
 mod handed;
@@ -9,7 +10,10 @@ mod negotiate;
 mod offer;
 mod record;
 mod rooms;
+mod sections;
+mod speakers;
 mod spread;
+mod tracks;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};

@@ -55,6 +55,8 @@ pub struct World {
     next_report: Instant,
     /// The access of clients that are made from now on: up, down.
     pub access: (Link, Link),
+    /// Whether they give transport-wide feedback.
+    pub feedback: bool,
 }
 
 impl World {
@@ -90,6 +92,7 @@ impl World {
             next_sound: epoch,
             next_report: epoch,
             access: (Link::default(), Link::default()),
+            feedback: true,
         }
     }
 
@@ -118,7 +121,9 @@ impl World {
         let seed = self.seed.wrapping_mul(1_000).wrapping_add(index as u64);
         self.network.set_link(address, self.access.0, self.access.1);
         self.by_address.insert(address, index);
-        self.clients.push(Client::new(kind, address, identity, seed, self.epoch));
+        let mut client = Client::new(kind, address, identity, seed, self.epoch);
+        client.gives_feedback = self.feedback;
+        self.clients.push(client);
         index
     }
 

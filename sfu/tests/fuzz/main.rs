@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::cast_possible_truncation,
     reason = "test code"
 )]
 
@@ -60,6 +61,41 @@ fn random_and_mutated_datagrams() {
         let mut bytes = vec![0; rng.next_u32() as usize % 200];
         rng.fill_bytes(&mut bytes);
         all(&bytes);
+    }
+}
+
+/// A `ClientHello` for P-256 and ECDSA, with AES-256-GCM and AES-128-GCM for SRTP, in one piece and in two.
+#[test]
+fn mutated_handshakes() {
+    let mut rng = StdRng::seed_from_u64(4);
+    let extensions: [&[u8]; 6] = [
+        &[0, 14, 0, 9, 0, 6, 0, 1, 0, 7, 0, 8, 0],
+        &[0, 10, 0, 4, 0, 2, 0, 23],
+        &[0, 11, 0, 2, 1, 0],
+        &[0, 13, 0, 4, 0, 2, 4, 3],
+        &[0, 23, 0, 0],
+        &[0xff, 1, 0, 1, 0],
+    ];
+    let extensions = extensions.concat();
+    let mut hello = vec![0xfe, 0xfd];
+    hello.extend([9; 32]);
+    hello.extend([0, 0, 0, 2, 0xc0, 0x2b, 1, 0, 0, extensions.len() as u8]);
+    hello.extend(&extensions);
+    let datagram = |offset: usize, piece: &[u8]| {
+        let (whole, offset, len) = (hello.len() as u8, offset as u8, piece.len() as u8);
+        let record = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, offset, 0, len + 12];
+        let mut datagram = vec![0, len + 25];
+        datagram.extend(record);
+        datagram.extend([1, 0, 0, whole, 0, 0, 0, 0, offset, 0, 0, len]);
+        datagram.extend(piece);
+        datagram
+    };
+    let whole = datagram(0, &hello);
+    let (first, second) = hello.split_at(60);
+    let pieces = [datagram(60, second), datagram(0, first)].concat();
+    for _ in 0..2_000 {
+        let seed = if rng.next_u32().is_multiple_of(2) { &whole } else { &pieces };
+        targets::dtls(&mutate(&mut rng, seed));
     }
 }
 

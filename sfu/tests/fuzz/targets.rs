@@ -2,8 +2,11 @@
 //! and what each has understood is true.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use sfu::demux::{Protocol, classify};
+use sfu::dtls::{DtlsEvent, Handshake, Identity, Role};
 use sfu::ice::{Check, Credentials, Verdict};
 use sfu::rtcp::{Compound, MAX_STATUSES, Rtcp};
 use sfu::rtp::{NewHeader, RtpHeader, write_header};
@@ -25,6 +28,30 @@ pub fn demux(data: &[u8]) {
         Some(Protocol::Rtp) => assert!(!(192..=223).contains(&data[1])),
         Some(Protocol::Rtcp) => assert!((192..=223).contains(&data[1])),
         None => {}
+    }
+}
+
+/// Any bytes as the datagrams of a DTLS client, each behind its length: nobody gets keys without a handshake.
+pub fn dtls(mut data: &[u8]) {
+    static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().expect("a certificate"));
+    #[allow(clippy::disallowed_methods, reason = "time stands still from here on")]
+    let now = Instant::now();
+    let mut handshake = Handshake::new(&IDENTITY, Role::Server, IDENTITY.fingerprint, now);
+    let mut buf = vec![0; 2048];
+    while let Some((len, rest)) = data.split_first_chunk::<2>() {
+        let (datagram, rest) = rest.split_at(usize::from(u16::from_be_bytes(*len)).min(rest.len()));
+        data = rest;
+        if handshake.handle_packet(now, datagram).is_err() {
+            return;
+        }
+        loop {
+            match handshake.poll(&mut buf) {
+                Ok(DtlsEvent::Transmit(len)) => assert!(len <= buf.len()),
+                Ok(DtlsEvent::Keys(..)) => panic!("keys for nobody"),
+                Ok(DtlsEvent::Closed) | Err(_) => return,
+                Ok(DtlsEvent::Wait(_)) => break,
+            }
+        }
     }
 }
 

@@ -340,7 +340,8 @@ fn expected(headers: &HeaderMap) -> Option<Expected> {
     let tags = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let mut strong = Vec::new();
     for tag in tags.map(str::trim) {
-        if tag == "*" {
+        // In quotes it would be a tag, but that is how the RFC's example of a restart writes it. None of our tags is one.
+        if matches!(tag, "*" | "\"*\"") {
             return Some(Expected::Any);
         }
         let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
@@ -365,6 +366,7 @@ mod tests {
         let one_of = |tags: &[&str]| Some(Expected::OneOf(tags.iter().map(|&tag| tag.to_owned()).collect()));
         assert_eq!(read(&[]), None);
         assert_eq!(read(&["*"]), Some(Expected::Any));
+        assert_eq!(read(&["\"*\""]), Some(Expected::Any), "as in RFC 9725 section 4.3.3");
         assert_eq!(read(&["\"a+/\""]), one_of(&["a+/"]));
         assert_eq!(read(&["\"a\", \"b\"", "\"c\""]), one_of(&["a", "b", "c"]));
         assert_eq!(read(&["W/\"a\""]), one_of(&[]));

@@ -1,6 +1,8 @@
 //! The client.
 #![allow(clippy::format_push_string, reason = "a description is written once")]
 
+mod incoming;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,18 +10,19 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use incoming::Incoming;
+
 use super::{Frame, Playback};
 use crate::arrivals::Arrivals;
 use crate::codec::{Codec, MediaKind};
 use crate::demux::{Protocol, classify};
 use crate::dtls::{DtlsEvent, Fingerprint, Handshake, Identity, Role};
 use crate::ice::{Check, Credentials, Verdict, is_success, write_check};
-use crate::receive::Receiver;
-use crate::rtcp::{Compound, NtpTime, Rtcp, SenderInfo, write_nack, write_pli, write_sender_report};
-use crate::rtp::{NewHeader, RtpHeader, write_header};
+use crate::rtcp::{NtpTime, SenderInfo, write_sender_report};
+use crate::rtp::{NewHeader, write_header};
 use crate::sdp::{Extension, RemoteDescription, Setup};
 use crate::srtp::{self, Opener, RTCP_OVERHEAD, RTP_OVERHEAD, Sealer};
-use crate::wire::{Writer, u16_at};
+use crate::wire::Writer;
 
 const OPUS: u8 = 111;
 const VP8: u8 = 96;
@@ -28,6 +31,7 @@ const AUDIO_LEVEL_ID: u8 = 1;
 const TRANSPORT_SEQUENCE_ID: u8 = 3;
 const MID_ID: u8 = 4;
 const TICK_MICROS: u64 = 10_000;
+const REPORT_MICROS: u64 = 1_000_000;
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ pub struct Client {
     outbox: VecDeque<Vec<u8>>,
     next_tick: u64,
     next_check: u64,
+    next_report: u64,
     buf: Vec<u8>,
     // Sending.
     ssrcs: [u32; 3],
@@ -75,7 +80,7 @@ pub struct Client {
     pub retransmissions: u64,
     /// Whether lost packets are asked for.
     pub asks_again: bool,
-    /// Whether transport-wide feedback is sent.
+    /// Whether transport-wide feedback is offered and given; receiver reports otherwise.
     pub gives_feedback: bool,
     /// Whether media is opened and played. A client that only counts costs its machine a fraction; it misses nothing, and
     /// so asks for nothing again.
@@ -96,11 +101,6 @@ struct Server {
     password: String,
     fingerprint: Fingerprint,
     is_valid: bool,
-}
-
-struct Incoming {
-    receiver: Receiver,
-    last_pli: u64,
 }
 
 impl Client {
@@ -126,6 +126,7 @@ impl Client {
             outbox: VecDeque::new(),
             next_tick: 0,
             next_check: 0,
+            next_report: 0,
             buf: vec![0; 2048],
             ssrcs,
             video: VecDeque::new(),
@@ -175,14 +176,18 @@ impl Client {
     }
 
     fn section(&self, media: &str, formats: &str, mid: &str, setup: &str, direction: &str) -> String {
-        format!(
+        let mut section = format!(
             "m={media} 9 UDP/TLS/RTP/SAVPF {formats}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=ice-ufrag:{}\r\n\
              a=ice-pwd:{}\r\na=fingerprint:sha-256 {}\r\na=setup:{setup}\r\na={direction}\r\na=rtcp-mux\r\n\
              a=extmap:{AUDIO_LEVEL_ID} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
-             a=extmap:{TRANSPORT_SEQUENCE_ID} http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
              a=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid\r\n",
             self.credentials.ufrag, self.credentials.password, self.identity.fingerprint
-        )
+        );
+        if self.gives_feedback {
+            let uri = Extension::TransportSequence.uri();
+            section.push_str(&format!("a=extmap:{TRANSPORT_SEQUENCE_ID} {uri}\r\n"));
+        }
+        section
     }
 
     /// Takes the server's answer to [`Client::offer`] and begins to connect. `None` when it lacks something.
@@ -483,127 +488,6 @@ impl Client {
         if let Ok(len) = sealer.seal_rtcp(&mut packet, len) {
             packet.truncate(len);
             self.outbox.push_back(packet);
-        }
-    }
-
-    fn on_rtp(&mut self, now_micros: u64, datagram: &mut [u8]) {
-        let Some((_, opener)) = &mut self.keys else { return };
-        let Some(header) = RtpHeader::parse(datagram) else { return };
-        let known = self.payload_types.get(&header.payload_type).copied();
-        let id = self.transport_sequence_id;
-        // Header extensions are authenticated, not encrypted: who only counts can read them.
-        let sequence = header.extensions(datagram).find(|(at, _)| Some(*at) == id);
-        let sequence = sequence.and_then(|(_, sequence)| u16_at(sequence, 0));
-        let plain = self.plays.then(|| opener.open_rtp(datagram, header.len, header.ssrc));
-        if let Some(Err(_)) = plain {
-            return;
-        }
-        if let Some(sequence) = sequence {
-            self.arrivals.on_packet(sequence, now_micros);
-        }
-        self.media_packets += u64::from(known.is_some_and(|(_, is_rtx)| !is_rtx));
-        let Some(Ok((len, index))) = plain else { return };
-        let Some(packet) = datagram.get(..len) else { return };
-        let Some((kind, is_rtx)) = known else { return };
-        let Some(mut payload) = header.payload(packet) else { return };
-        if kind == MediaKind::Audio {
-            *self.audio_packets.entry(header.ssrc).or_default() += 1;
-            return;
-        }
-        let ssrc = if is_rtx {
-            self.retransmissions += 1;
-            let Some((ssrc, position)) = self.original(payload) else { return };
-            payload = payload.get(2..).unwrap_or_default();
-            if let Some(stream) = self.streams.get_mut(&ssrc) {
-                stream.receiver.on_packet(position, header.timestamp, now_micros, true, true);
-            }
-            ssrc
-        } else {
-            let stream = self.streams.entry(header.ssrc).or_insert_with(|| Incoming {
-                receiver: Receiver::new(header.ssrc, 90_000, 1 << 20),
-                last_pli: 0,
-            });
-            let position = stream.receiver.position_of_index(index);
-            stream.receiver.on_packet(position, header.timestamp, now_micros, false, true);
-            header.ssrc
-        };
-        if let Some(frame) = Frame::from_vp8(payload) {
-            self.playback.entry(ssrc).or_default().on_packet(frame, now_micros);
-        }
-    }
-
-    /// Retransmissions do not say of which stream they are; the picture in them does in a test with one publisher, and
-    /// with several the stream that misses the number.
-    fn original(&self, payload: &[u8]) -> Option<(u32, u64)> {
-        let sequence = u16_at(payload, 0)?;
-        self.streams.iter().find_map(|(ssrc, stream)| {
-            let position = stream.receiver.position_of_sequence(sequence)?;
-            stream.receiver.misses(position).then_some((*ssrc, position))
-        })
-    }
-
-    fn on_rtcp(&mut self, now_micros: u64, datagram: &mut [u8]) {
-        let Some((_, opener)) = &mut self.keys else { return };
-        let Ok(len) = opener.open_rtcp(datagram) else { return };
-        let Some(compound) = datagram.get(..len) else { return };
-        let _ = now_micros;
-        for packet in Compound::new(compound) {
-            match packet {
-                Rtcp::Pli(_) | Rtcp::Fir(_) => {
-                    self.key_wanted = true;
-                    self.keyframe_requests += 1;
-                }
-                Rtcp::Nack(nack) => {
-                    let lost: Vec<_> = nack.sequences().collect();
-                    for sequence in lost {
-                        self.send_again(sequence);
-                    }
-                }
-                Rtcp::SenderReport { ssrc, info, .. } => {
-                    self.sender_reports.insert(ssrc, info);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn send_again(&mut self, sequence: u16) {
-        let Some((_, timestamp, marker, payload)) = self.video.iter().find(|(known, ..)| *known == sequence)
-        else {
-            return;
-        };
-        let (timestamp, marker) = (*timestamp, *marker);
-        let mut again = sequence.to_be_bytes().to_vec();
-        again.extend(payload);
-        self.send_rtp(2, RTX, timestamp, marker, &again, None);
-    }
-
-    fn give_feedback(&mut self, now_micros: u64) {
-        let (mut nacks, mut plis) = (Vec::new(), Vec::new());
-        for (ssrc, stream) in &mut self.streams {
-            let mut lost = Vec::new();
-            stream.receiver.requests(now_micros, &mut lost);
-            if !lost.is_empty() {
-                nacks.push((*ssrc, lost));
-            }
-            let is_stuck = self.playback.get(ssrc).is_none_or(|playback| playback.is_stuck(now_micros));
-            if is_stuck && now_micros > stream.last_pli + 500_000 {
-                stream.last_pli = now_micros;
-                plis.push(*ssrc);
-            }
-        }
-        if self.asks_again {
-            for (ssrc, lost) in nacks {
-                self.send_rtcp(|writer| write_nack(writer, 1, ssrc, lost.into_iter().take(250)));
-            }
-        }
-        for ssrc in plis {
-            self.send_rtcp(|writer| write_pli(writer, 1, ssrc));
-        }
-        while self.gives_feedback && self.arrivals.due_at().is_some_and(|due| due <= now_micros) {
-            let mut arrivals = std::mem::take(&mut self.arrivals);
-            self.send_rtcp(|writer| arrivals.write(writer, 1, 1));
-            self.arrivals = arrivals;
         }
     }
 }

@@ -1,5 +1,11 @@
 //! DTLS of one transport: handshake, the peer's fingerprint, and the keys it yields.
 
+mod edit;
+mod hello;
+mod provider;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +13,7 @@ use aws_lc_rs::digest;
 use dimpl::{Config, Dtls, DtlsCertificate, Output, SrtpProfile};
 
 use crate::error::SfuError;
+use hello::{HelloReader, Read};
 
 /// Longest handshake; a client that is slower starts over with another offer.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,7 +60,8 @@ impl std::fmt::Display for Fingerprint {
 #[derive(Clone)]
 pub struct Identity {
     certificate: DtlsCertificate,
-    config: Arc<Config>,
+    as_client: Arc<Config>,
+    as_server: Arc<Config>,
     /// What goes into `a=fingerprint`.
     pub fingerprint: Fingerprint,
 }
@@ -67,17 +75,22 @@ impl Identity {
             .map_err(|_| SfuError::Certificate)?
             .der()
             .to_vec();
-        let config = Config::builder()
-            // ICE has validated the address before DTLS is admitted, so a cookie would cost a round trip for nothing.
-            .use_server_cookie(false)
-            .flight_start_rto(Duration::from_millis(250))
-            .handshake_timeout(HANDSHAKE_TIMEOUT)
-            .build()
-            .map_err(|_| SfuError::Certificate)?;
+        let config = |provider| {
+            Config::builder()
+                // ICE has validated the address before DTLS is admitted, so a cookie would cost a round trip for nothing.
+                .use_server_cookie(false)
+                .flight_start_rto(Duration::from_millis(250))
+                .handshake_timeout(HANDSHAKE_TIMEOUT)
+                .with_crypto_provider(provider)
+                .build()
+                .map(Arc::new)
+                .map_err(|_| SfuError::Certificate)
+        };
         Ok(Self {
             fingerprint: Fingerprint::of(&certificate),
             certificate: DtlsCertificate { certificate, private_key: key.serialize_der() },
-            config: Arc::new(config),
+            as_client: config(dimpl::crypto::aws_lc_rs::default_provider())?,
+            as_server: config(provider::of_server())?,
         })
     }
 }
@@ -121,14 +134,20 @@ pub struct Handshake {
     role: Role,
     expected: Fingerprint,
     verified: bool,
+    /// Until there are keys, where we are the server.
+    hello: Option<HelloReader>,
 }
 
 impl Handshake {
     /// Prepares an association with the peer whose description carried `expected`.
     pub fn new(identity: &Identity, role: Role, expected: Fingerprint, now: Instant) -> Self {
-        let mut dtls = Dtls::new_12(Arc::clone(&identity.config), identity.certificate.clone(), now);
+        let (config, hello) = match role {
+            Role::Client => (&identity.as_client, None),
+            Role::Server => (&identity.as_server, Some(HelloReader::default())),
+        };
+        let mut dtls = Dtls::new_12(Arc::clone(config), identity.certificate.clone(), now);
         dtls.set_active(role == Role::Client);
-        Self { dtls, role, expected, verified: false }
+        Self { dtls, role, expected, verified: false, hello }
     }
 
     /// Our role.
@@ -139,6 +158,12 @@ impl Handshake {
     /// Feeds a datagram. Poll afterwards.
     pub fn handle_packet(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         self.handle_timeout(now)?;
+        let read = self.hello.as_mut().map_or(Read::Other, |hello| hello.read(datagram));
+        let datagram = match &read {
+            Read::Other => datagram,
+            Read::Incomplete => return Ok(()),
+            Read::Complete(hello) => hello,
+        };
         self.dtls.handle_packet(datagram).map_err(|_| DtlsError::Failed)
     }
 
@@ -151,7 +176,19 @@ impl Handshake {
     pub fn poll(&mut self, buf: &mut Vec<u8>) -> Result<DtlsEvent, DtlsError> {
         loop {
             match self.dtls.poll_output(buf) {
-                Output::Packet(packet) => return Ok(DtlsEvent::Transmit(packet.len())),
+                Output::Packet(packet) => {
+                    let len = packet.len();
+                    let Some(edited) = self.hello.as_ref().and_then(|_| edit::complete_request(packet))
+                    else {
+                        return Ok(DtlsEvent::Transmit(len));
+                    };
+                    let room = buf.len().max(edited.len());
+                    buf.resize(room, 0);
+                    if let Some(place) = buf.get_mut(..edited.len()) {
+                        place.copy_from_slice(&edited);
+                    }
+                    return Ok(DtlsEvent::Transmit(edited.len()));
+                }
                 Output::BufferTooSmall { needed } => buf.resize(needed, 0),
                 Output::Timeout(at) => return Ok(DtlsEvent::Wait(at)),
                 Output::PeerCert(certificate) => {
@@ -164,6 +201,7 @@ impl Handshake {
                     if !self.verified {
                         return Err(DtlsError::WrongFingerprint);
                     }
+                    self.hello = None;
                     return Ok(DtlsEvent::Keys(material.to_vec(), profile));
                 }
                 Output::CloseNotify => return Ok(DtlsEvent::Closed),

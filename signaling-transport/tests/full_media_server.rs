@@ -1,0 +1,71 @@
+//! WHIP and WHEP when the media plane takes nobody any more.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use http::{Request, StatusCode};
+use serde_json::Value;
+use signaling_core::testing::RecordedMedia;
+use signaling_core::{
+    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, MediaDemand, MediaPlane,
+    Patched, PeerId, Refusal, ServerKey,
+};
+use signaling_transport::{Signaling, SignalingConfig};
+use tower::ServiceExt as _;
+
+/// Refuses every offer so.
+struct Full(Code);
+
+impl HttpMedia for Full {
+    fn check(&self, _: HttpSession, _: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn offer(&self, _: HttpOffer, reply: HttpReply<HttpAnswer>) {
+        reply(Err(Refusal::new(self.0, "there is no room")));
+    }
+
+    fn patch(&self, _: HttpPatch, reply: HttpReply<Patched>) {
+        reply(Ok(Patched::Trickled));
+    }
+}
+
+/// Who joined, and who left.
+fn comings_and_goings(media: &RecordedMedia) -> [Vec<PeerId>; 2] {
+    let (mut joined, mut left) = (Vec::new(), Vec::new());
+    for (_, demand) in media.take() {
+        match demand {
+            MediaDemand::Join { peer, .. } => joined.push(peer),
+            MediaDemand::Leave { peer } => left.push(peer),
+            _ => {}
+        }
+    }
+    [joined, left]
+}
+
+#[tokio::test]
+async fn a_full_media_server_says_when_to_come_again_and_keeps_nobody() {
+    // As it says so itself, and as a worker says that has no place for whoever has just joined.
+    for code in [Code::Overloaded, Code::SessionUnknown] {
+        let media = RecordedMedia::default();
+        let mut config = SignalingConfig::new(ServerKey::new([7; 32]));
+        let plane = media.clone();
+        config.media = Some(Box::new(move || Box::new(plane.clone()) as Box<dyn MediaPlane>));
+        config.http_media = Some(Arc::new(Full(code)));
+        let router = Signaling::start(config).router();
+        for path in ["/whip/stage", "/whep/stage"] {
+            let request = Request::post(path).header("content-type", "application/sdp");
+            let response = router.clone().oneshot(request.body(Body::from("v=0")).unwrap()).await.unwrap();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            let wait = response.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap();
+            assert!((1..=3_600).contains(&wait), "{wait} s");
+            assert!(!response.headers().contains_key("location"));
+            let problem: Value =
+                serde_json::from_slice(&to_bytes(response.into_body(), 65_536).await.unwrap()).unwrap();
+            assert_eq!((&problem["code"], &problem["status"]), (&"overloaded".into(), &503.into()));
+            let [joined, left] = comings_and_goings(&media);
+            assert_eq!((joined.len(), &left), (1, &joined), "{path}");
+        }
+    }
+}
