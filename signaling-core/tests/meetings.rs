@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use signaling_core::meeting::RoomHappening;
 use signaling_core::message::EndReason;
-use signaling_core::room::RoomRecord;
+use signaling_core::room::{MeetingTerms, RoomRecord};
 use stage::Stage;
 
 /// A stage with a room for two that is open at once; how to join it, and how to join it as its host.
@@ -99,12 +99,38 @@ fn the_early_are_told_when_it_starts_and_the_host_is_let_in() {
     // Brought forward while the host waits.
     let sooner = stage.now + Duration::from_mins(1);
     let mut record = record;
-    record.meeting = Some(signaling_core::room::MeetingTerms { starts_at: Some(sooner) });
+    record.meeting = Some(MeetingTerms { starts_at: Some(sooner), ..MeetingTerms::default() });
     assert!(stage.rearrange(record));
     stage.pass(Duration::from_secs(59));
     assert_eq!(stage.join("bob", guest.clone())["code"], "not-started");
     stage.pass(Duration::from_secs(1));
     assert_eq!(stage.join("bob", guest)["state"], "joined");
+}
+
+#[test]
+fn guests_wait_for_the_host_who_lets_them_in_by_coming() {
+    for lobby in [false, true] {
+        let mut stage = Stage::new();
+        let (mut record, token) = stage.arrange(None);
+        record.meeting = Some(MeetingTerms { wait_for_host: true, ..MeetingTerms::default() });
+        record.settings.lobby = lobby;
+        let guest = json!({"room": record.room, "create": false});
+        let host = json!({"room": record.room, "token": token});
+        stage.meeting = Some(Arc::new(record));
+        assert_eq!(stage.join("bob", guest.clone())["state"], "waiting");
+        assert_eq!(stage.join("cy", guest.clone())["state"], "waiting");
+        stage.pass(Duration::from_mins(5));
+        assert_eq!(stage.join("ada", host)["state"], "joined");
+        let admitted = |stage: &mut Stage, who: &str| {
+            stage.heard(who).iter().any(|event| event["state"] == "admitted")
+        };
+        // With a lobby the host has the say nevertheless.
+        assert_eq!([admitted(&mut stage, "bob"), admitted(&mut stage, "cy")], [!lobby; 2]);
+        assert_eq!(stage.join("dee", guest.clone())["state"], if lobby { "waiting" } else { "joined" });
+        // Who is in stays when the host leaves; who comes then waits.
+        stage.say("ada", json!({"type": "leave"}));
+        assert_eq!(stage.join("eve", guest)["state"], "waiting");
+    }
 }
 
 #[test]

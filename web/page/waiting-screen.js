@@ -12,7 +12,7 @@ export class WaitingScreen {
     this.#leave = h('button', { type: 'button', class: 'button', onclick: () => call.leave() }, t('dock.leave'));
     this.element = h('main', { class: 'end waiting-screen' }, logo(),
       h('h1', {}, t('lobby.title')),
-      h('p', { role: 'status' }, t('lobby.hint')),
+      h('p', { role: 'status' }, t(call.room?.host ? 'lobby.hint' : 'lobby.noHost')),
       this.#leave);
   }
 

@@ -35,6 +35,7 @@ pub(crate) struct MeetingView {
     state: State,
     capacity: Option<u32>,
     lobby: bool,
+    wait_for_host: bool,
     has_password: bool,
     empty_timeout_seconds: u32,
     recurrence: Option<String>,
@@ -76,6 +77,7 @@ impl MeetingView {
             state: meeting.state(now),
             capacity: meeting.capacity,
             lobby: meeting.lobby,
+            wait_for_host: meeting.wait_for_host,
             has_password: meeting.password.is_some(),
             empty_timeout_seconds: meeting.empty_timeout_seconds,
             recurrence: meeting.recurrence.as_ref().map(ToString::to_string),
@@ -113,6 +115,7 @@ pub(crate) struct InvitationView {
     state: State,
     has_password: bool,
     lobby: bool,
+    wait_for_host: bool,
     recurrence: Option<String>,
     /// The server's clock, for countdowns.
     #[schema(value_type = String, format = DateTime)]
@@ -133,6 +136,7 @@ impl InvitationView {
             state: meeting.state(now),
             has_password: meeting.password.is_some(),
             lobby: meeting.lobby,
+            wait_for_host: meeting.wait_for_host,
             recurrence: meeting.recurrence.as_ref().map(ToString::to_string),
             now,
         }

@@ -47,6 +47,9 @@ pub struct Wanted {
     /// Whether newcomers wait until a host admits them.
     #[serde(default)]
     lobby: Option<bool>,
+    /// Whether others wait until a host is there, who lets them in by coming.
+    #[serde(default)]
+    wait_for_host: Option<bool>,
     /// What newcomers give, 1 to 256 bytes.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 64)]
@@ -86,6 +89,7 @@ pub struct Draft {
     pub duration_minutes: u32,
     pub capacity: Option<u32>,
     pub lobby: bool,
+    pub wait_for_host: bool,
     pub password: Option<String>,
     pub webhook_url: Option<String>,
     pub attendees: Vec<Attendee>,
@@ -114,6 +118,7 @@ impl Wanted {
             duration_minutes,
             capacity: self.capacity.map(|capacity| within("capacity", capacity.0, LARGEST)).transpose()?,
             lobby: self.lobby.unwrap_or(false),
+            wait_for_host: self.wait_for_host.unwrap_or(false),
             password: self.password.map(password).transpose()?,
             webhook_url: self.webhook_url,
             attendees: attendees(self.attendees.unwrap_or_default())?,
@@ -165,6 +170,8 @@ pub struct Change {
     capacity: Patch<Whole>,
     #[serde(default)]
     lobby: Option<bool>,
+    #[serde(default)]
+    wait_for_host: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
     pub(super) password: Patch<String>,
@@ -236,6 +243,7 @@ impl Change {
         }
         self.capacity.apply(&mut meeting.capacity, |given| within("capacity", given.0, LARGEST))?;
         meeting.lobby = self.lobby.unwrap_or(meeting.lobby);
+        meeting.wait_for_host = self.wait_for_host.unwrap_or(meeting.wait_for_host);
         if let Patch::Set(given) = &self.password {
             password(given.clone())?;
         }
@@ -370,7 +378,8 @@ fn address(text: String) -> Result<String, Refusal> {
             && domain.split('.').count() >= 2
             && domain.split('.').all(label)
     });
-    if is_address && text.len() <= 254 {
+    // What cannot stand in the head of a letter is no address either.
+    if is_address && text.len() <= 254 && text.parse::<lettre::Address>().is_ok() {
         Ok(text)
     } else {
         Err(Refusal::bad_request("`email` is an address, as in `ada@example.org`"))

@@ -56,6 +56,9 @@ pub struct Meeting {
     /// Whether newcomers wait until a host admits them.
     #[serde(default)]
     pub lobby: bool,
+    /// Whether others wait until a host is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wait_for_host: bool,
     /// The digest of its password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Digest>,
@@ -169,6 +172,7 @@ impl Meeting {
             recurrence: draft.recurrence.clone(),
             capacity: draft.capacity,
             lobby: draft.lobby,
+            wait_for_host: draft.wait_for_host,
             password: None,
             empty_timeout_seconds: draft.empty_timeout_seconds,
             attendees: draft.attendees.clone(),
@@ -237,7 +241,10 @@ impl Meeting {
         record.capacity = self.capacity.and_then(|capacity| usize::try_from(capacity).ok());
         record.empty_timeout_seconds = Some(self.empty_timeout_seconds.into());
         record.ends_at = self.has_time.then(|| self.ends_at());
-        record.meeting = Some(MeetingTerms { starts_at: self.has_time.then_some(self.starts_at) });
+        record.meeting = Some(MeetingTerms {
+            starts_at: self.has_time.then_some(self.starts_at),
+            wait_for_host: self.wait_for_host,
+        });
         record.settings.lobby = self.lobby;
         record.settings.password = self.password;
         Ok(record)

@@ -90,7 +90,7 @@ impl Room {
                 "there is no broadcast in a room that is peer to peer",
             ));
         }
-        let waits = state.settings.lobby && !has_pass;
+        let waits = !has_pass && (state.settings.lobby || self.waits_for_host());
         if let Some(terms) = &admission.media {
             self.check_terms(terms, waits)?;
         }
@@ -126,6 +126,12 @@ impl Room {
             media_only,
         })));
         Ok(facts)
+    }
+
+    /// Whether newcomers wait for a host to come, who lets them in by coming.
+    pub(super) fn waits_for_host(&self) -> bool {
+        let waits = self.state.meeting.is_some_and(|meeting| meeting.wait_for_host);
+        waits && !self.joined().any(|member| member.host)
     }
 
     fn check_terms(&self, terms: &MediaTerms, waits: bool) -> Result<(), Refusal> {

@@ -245,6 +245,13 @@ impl Room {
                 return Some(Fact::HostGranted { peer: eldest.id });
             }
         }
+        // Those who waited for the host, or for a lobby that the meeting no longer has.
+        if state.meeting.is_some() && !state.settings.lobby && !self.waits_for_host() {
+            let waiting = self.members().filter(|member| !member.is_joined());
+            if let Some(first) = waiting.min_by_key(|member| member.order) {
+                return Some(Fact::Admitted { peer: first.id });
+            }
+        }
         if let Some(whom) = self.recording_due() {
             return Some(Fact::RecordingBegun { whom });
         }

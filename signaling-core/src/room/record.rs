@@ -57,6 +57,9 @@ pub struct MeetingTerms {
     /// Before then it takes in hosts alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
+    /// While no host is there, others wait as in a lobby.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wait_for_host: bool,
 }
 
 impl RoomRecord {

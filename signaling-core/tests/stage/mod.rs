@@ -174,7 +174,7 @@ impl Stage {
         let room = RoomId::made_by_server(&self.key, &mut entropy);
         let life = LifeId::random(&mut entropy);
         let mut record = RoomRecord::new(room.clone(), life, self.now, TopologyChoice::Auto);
-        record.meeting = Some(MeetingTerms { starts_at });
+        record.meeting = Some(MeetingTerms { starts_at, ..MeetingTerms::default() });
         let token = HostClaims { room, life }.seal(&self.key, &mut entropy);
         (record, token)
     }
