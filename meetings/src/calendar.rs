@@ -24,6 +24,13 @@ pub(crate) enum Purpose<'a> {
         /// Who is asked.
         attendee: &'a Attendee,
     },
+    /// Take it out of the calendar of somebody who is no longer asked.
+    Withdraw {
+        /// In whose name.
+        organiser: &'a str,
+        /// Who was asked.
+        attendee: &'a Attendee,
+    },
 }
 
 /// The file of a meeting that people enter at `link`.
@@ -31,6 +38,7 @@ pub(crate) fn file(meeting: &Meeting, link: &str, purpose: &Purpose<'_>) -> Stri
     let is_cancelled = meeting.status == Status::Cancelled;
     let method = match purpose {
         _ if is_cancelled => "CANCEL",
+        Purpose::Withdraw { .. } => "CANCEL",
         Purpose::Publish => "PUBLISH",
         Purpose::Invite { .. } => "REQUEST",
     };
@@ -72,14 +80,17 @@ pub(crate) fn file(meeting: &Meeting, link: &str, purpose: &Purpose<'_>) -> Stri
     lines.put(&format!("DESCRIPTION:{}", escaped(&format!("{link}\n{}", meeting.code.0))));
     lines.put(&format!("LOCATION:{}", escaped(link)));
     lines.put(&format!("URL:{link}"));
-    lines.put(if is_cancelled { "STATUS:CANCELLED" } else { "STATUS:CONFIRMED" });
-    if let Purpose::Invite { organiser, attendee } = purpose {
+    match purpose {
+        _ if is_cancelled => lines.put("STATUS:CANCELLED"),
+        // The meeting itself takes place (RFC 5546 section 3.2.5).
+        Purpose::Withdraw { .. } => {}
+        Purpose::Publish | Purpose::Invite { .. } => lines.put("STATUS:CONFIRMED"),
+    }
+    if let Purpose::Invite { organiser, attendee } | Purpose::Withdraw { organiser, attendee } = purpose {
         lines.put(&format!("ORGANIZER:mailto:{organiser}"));
-        lines.put(&format!(
-            "ATTENDEE;CN={};ROLE=REQ-PARTICIPANT;PARTSTAT=NEEDS-ACTION;RSVP=TRUE:mailto:{}",
-            quoted(&attendee.name),
-            attendee.email
-        ));
+        let name = quoted(&attendee.name);
+        let asks = if method == "REQUEST" { ";PARTSTAT=NEEDS-ACTION;RSVP=TRUE" } else { "" };
+        lines.put(&format!("ATTENDEE;CN={name};ROLE=REQ-PARTICIPANT{asks}:mailto:{}", attendee.email));
     }
     lines.put("END:VEVENT");
     lines.put("END:VCALENDAR");

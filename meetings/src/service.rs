@@ -15,10 +15,11 @@ use signaling_core::{
 };
 use tokio::sync::{Notify, mpsc};
 
+use crate::api::join_url;
 use crate::keys::{is_key, sha256_hex};
-use crate::mail::Mailer;
+use crate::mail::{self, Letter, Mailer};
 use crate::meeting::{Event, Meeting};
-use crate::store::{KeyRecord, Store, StoreError};
+use crate::store::{KeyRecord, Outgoing, Store, StoreError};
 use crate::webhook;
 
 /// Happenings that wait for the database. A room never waits: what comes on top is made up for by looking.
@@ -27,6 +28,8 @@ const WAITING: usize = 16_384;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long an unreachable database is left alone.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long a letter waits for a mail server at most: longer than it is tried.
+const LETTERS: Duration = Duration::from_hours(4 * 24);
 /// How long a reply is given again.
 const REPLIES: Duration = Duration::from_hours(24);
 
@@ -84,6 +87,8 @@ pub(crate) struct Inner {
     buckets: Mutex<HashMap<Payer, TokenBucket>>,
     /// Something is in the outbox.
     pub(crate) outbox: Notify,
+    /// Something is in the postbox.
+    pub(crate) postbox: Notify,
 }
 
 /// Whom a request is counted against.
@@ -116,6 +121,7 @@ impl Meetings {
             over: Mutex::default(),
             buckets: Mutex::default(),
             outbox: Notify::new(),
+            postbox: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -131,6 +137,9 @@ impl Meetings {
         }
         tokio::spawn(self.clone().look());
         tokio::spawn(webhook::dispatch(self.clone()));
+        if let Some(mailer) = self.inner.mailer.clone() {
+            tokio::spawn(mail::dispatch(self.clone(), mailer));
+        }
     }
 
     /// What tells these meetings what happens in their rooms.
@@ -184,21 +193,51 @@ impl Meetings {
         id: MeetingId,
         change: impl FnOnce(&mut Meeting, Timestamp) -> Result<(T, Vec<Event>), StoreError>,
     ) -> Result<Option<(Meeting, T)>, StoreError> {
+        self.update_and_invite(id, None, change).await
+    }
+
+    /// The same, and writes to those who are invited where calendars must know of it: with links under this origin.
+    pub(crate) async fn update_and_invite<T>(
+        &self,
+        id: MeetingId,
+        origin: Option<&str>,
+        change: impl FnOnce(&mut Meeting, Timestamp) -> Result<(T, Vec<Event>), StoreError>,
+    ) -> Result<Option<(Meeting, T)>, StoreError> {
         let now = self.now();
         let changed = self
             .inner
             .store
             .patiently(self.inner.store.update(id, now, |meeting| {
+                let before = meeting.clone();
                 let (result, events) = change(meeting, now)?;
                 let messages = self.with_entropy(|entropy| webhook::messages(meeting, &events, now, entropy));
-                Ok((result, messages))
+                let letters =
+                    origin.map(|origin| self.letters(Some(&before), meeting, origin)).transpose()?;
+                Ok((result, Outgoing { messages, letters: letters.unwrap_or_default() }))
             }))
             .await?;
-        self.inner.outbox.notify_one();
+        self.told();
         Ok(changed)
     }
 
-    /// Carries out what happened in rooms, one after the other, each when the database takes it.
+    /// What those who are invited to a meeting are to be sent, if there is a mail server.
+    pub(crate) fn letters(
+        &self,
+        before: Option<&Meeting>,
+        meeting: &Meeting,
+        origin: &str,
+    ) -> Result<Vec<Letter>, StoreError> {
+        let Some(mailer) = &self.inner.mailer else { return Ok(Vec::new()) };
+        let now = self.now();
+        self.with_entropy(|entropy| mailer.letters(before, meeting, &join_url(meeting, origin), now, entropy))
+    }
+
+    /// Wakes those who tell others.
+    pub(crate) fn told(&self) {
+        self.inner.outbox.notify_one();
+        self.inner.postbox.notify_one();
+    }
+
     /// A recording of a meeting's room can be watched: its webhooks are told.
     pub async fn recording_ready(&self, room: &RoomId, recording: &str) -> Result<(), StoreError> {
         let store = &self.inner.store;
@@ -207,6 +246,7 @@ impl Meetings {
         self.update(meeting.id, |_, _| Ok(((), vec![event]))).await.map(drop)
     }
 
+    /// Carries out what happened in rooms, one after the other, each when the database takes it.
     async fn follow(self, mut waiting: mpsc::Receiver<Happening>) {
         while let Some(happening) = waiting.recv().await {
             while let Err(error) = self.note(&happening).await {
@@ -275,6 +315,7 @@ impl Meetings {
             Timestamp::from_millis(now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
         };
         store.forget_replies(ago(REPLIES)).await?;
+        store.forget_letters(ago(LETTERS)).await?;
         store.forget_deliveries(ago(webhook::KEPT)).await
     }
 

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -21,14 +22,16 @@ use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
 use crate::cli::KeyAsk;
 use crate::config::{OnOff, Settings};
 use crate::data_dir::DataDir;
+use crate::recordings;
+
+/// How long a start is held up by a database that hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The meetings of the configured database, which is connected to when it is first needed: calls go on without it.
 pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetings> {
     let store = store(settings, data)?;
     let mailer = match (&settings.smtp, &settings.mail_from) {
-        (Some(url), Some(from)) => {
-            Some(Mailer::start(&url.0, from).context("look at --smtp and --mail-from")?)
-        }
+        (Some(url), Some(from)) => Some(Mailer::new(&url.0, from).context("look at --smtp and --mail-from")?),
         _ => None,
     };
     tracing::info!(database = store.place(), "meetings are kept");
@@ -51,14 +54,29 @@ fn store(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
     }
 }
 
+/// Looks whether the database is there, so that requests need not be the first to; a server without it starts all the same.
+pub(crate) async fn look_for_database(meetings: &Meetings) {
+    let found = tokio::time::timeout(PATIENCE, meetings.store().check()).await;
+    let why = match found {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("{:#}", anyhow::Error::new(error)),
+        Err(_) => "no answer".to_owned(),
+    };
+    tracing::warn!(error = why, "the database of meetings cannot be used: calls go on without it");
+}
+
 /// Follows the rooms from now on.
 pub(crate) fn start(meetings: &Meetings, signaling: &Signaling) {
     meetings.start(Arc::new(HubRooms(signaling.hub().clone())));
 }
 
 /// The HTTP interface, under the same rules about origins as the wire protocol's.
-pub(crate) fn router(signaling: &Signaling, meetings: Meetings) -> Router {
-    let router = meetings::router(meetings).layer(middleware::from_fn(introduce));
+pub(crate) fn router(signaling: &Signaling, meetings: Meetings, has_recordings: bool) -> Router {
+    let others = [Some(signaling_transport::OPENAPI), has_recordings.then_some(recordings::OPENAPI)];
+    // Each is read by a test of its crate.
+    let others: Vec<_> =
+        others.into_iter().flatten().filter_map(|text| serde_json::from_str(text).ok()).collect();
+    let router = meetings::router(meetings, &others).layer(middleware::from_fn(introduce));
     signaling.guard(router)
 }
 

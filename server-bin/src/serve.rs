@@ -55,6 +55,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         None => None,
     };
     let meetings = meetings::open(settings, &data)?;
+    meetings::look_for_database(&meetings).await;
     let secret = data.secret("session.key")?;
     let key = ServerKey::new(secret);
     let signaling =
@@ -79,7 +80,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         metrics::serve(address, sources, ending.clone())?;
     }
     let api_keys = meetings.clone();
-    let mut router = router(settings, &signaling, meetings, draining.clone());
+    let mut router = router(settings, &signaling, meetings, recordings.is_some(), draining.clone());
     if let Some(recordings) = &recordings {
         let api = Api::new(recordings, key, signaling.hub().clock(), Arc::new(api_keys));
         router = router.merge(signaling.guard(api.router()));
@@ -133,13 +134,15 @@ fn router(
     settings: &Settings,
     signaling: &Signaling,
     meetings: ::meetings::Meetings,
+    has_recordings: bool,
     draining: CancellationToken,
 ) -> Router {
-    let features = signaling.features().to_vec();
+    let mut features = signaling.features().to_vec();
+    features.extend(settings.smtp.is_some().then(|| "mail".to_owned()));
     let about = About { name: "visavis", version: version(settings), features };
     status::router(Status { draining, about })
         .merge(signaling.router())
-        .merge(meetings::router(signaling, meetings))
+        .merge(meetings::router(signaling, meetings, has_recordings))
         .merge(web::router(&frame_ancestors(settings)))
 }
 

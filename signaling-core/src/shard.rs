@@ -468,6 +468,18 @@ impl Shard {
         Some(RoomSummary { room: live.room.view(), life: live.room.life(), peers, viewers })
     }
 
+    /// The rooms whose names come after one, in the order of their names: so many at most.
+    pub fn rooms_after(&self, after: Option<&RoomId>, limit: usize) -> Vec<RoomSummary> {
+        let mut names: Vec<&RoomId> =
+            self.rooms.keys().filter(|room| after.is_none_or(|after| *room > after)).collect();
+        if names.len() > limit {
+            names.select_nth_unstable(limit);
+            names.truncate(limit);
+        }
+        names.sort_unstable();
+        names.into_iter().filter_map(|room| self.summary(room)).collect()
+    }
+
     /// Who is in a room, viewers too.
     pub fn people(&self, room: &RoomId) -> Option<Vec<PeerView>> {
         let live = self.rooms.get(room)?;

@@ -9,19 +9,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 use tests::api::{Api, host_token, until, wanted};
 use tests::client::Ws;
-use tests::postgres::Postgres;
+use tests::postgres::{Postgres, with_both};
 use tests::{Visavis, run};
-
-/// Runs the same test with both databases.
-fn with_both(test: impl Fn(&[&str])) {
-    test(&[]);
-    let postgres = Postgres::start();
-    test(&["--database-url", &postgres.url()]);
-}
 
 #[test]
 fn one_idempotency_key_makes_one_meeting_however_often_it_comes() {
@@ -92,6 +86,15 @@ fn a_host_who_ends_a_call_ends_it_also_when_the_server_is_killed_at_once() {
     until("the note of its end", || api.get(&path).json()["state"] == "ended");
 }
 
+/// Waits until meetings are to be had again; until then it is said that they are not.
+fn is_back(api: &Api) {
+    until("its return", || {
+        let answer = api.get("/api/v1/meetings");
+        assert!([200, 503].contains(&answer.status), "{}", answer.body);
+        answer.status == 200
+    });
+}
+
 #[test]
 fn without_its_database_calls_go_on_and_meetings_come_back_by_themselves() {
     let postgres = Postgres::start();
@@ -101,23 +104,30 @@ fn without_its_database_calls_go_on_and_meetings_come_back_by_themselves() {
     let call = api.book(&json!({}));
     let (mut ada, _) = Ws::join(server.addr, call["code"].as_str().unwrap(), "Ada");
     let (mut bob, _) = Ws::join(server.addr, "standup", "Bob");
+    // It is answered that it cannot be known, long before a client gives up that has ten times the second it may take.
+    let impatient = api.within(Duration::from_secs(10));
+    let mut refused = || {
+        let booking = wanted(&json!({}));
+        for answer in [impatient.get("/api/v1/meetings"), impatient.post("/api/v1/meetings", &booking)] {
+            assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("overloaded")));
+            assert!(!answer.header("retry-after").is_empty());
+        }
+        for one in [&mut ada, &mut bob] {
+            one.send(&json!({"type": "chat", "text": "still there"}));
+            assert_eq!(one.until("chat")["text"], "still there");
+        }
+    };
+    postgres.freeze();
+    refused();
+    postgres.thaw();
+    is_back(&api);
     postgres.down();
-    let refused = api.get("/api/v1/meetings");
-    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("overloaded")));
-    assert!(!refused.header("retry-after").is_empty());
-    for one in [&mut ada, &mut bob] {
-        one.send(&json!({"type": "chat", "text": "still there", "seq": 1}));
-        assert_eq!(one.until("chat")["text"], "still there");
-    }
+    refused();
     // Rooms that have nothing to do with meetings are made, and the one that is open is entered by its name.
     let (_cy, _) = Ws::join(server.addr, "retro", "Cy");
     let (_dee, _) = Ws::join(server.addr, call["room"].as_str().unwrap(), "Dee");
     postgres.up();
-    until("its return", || {
-        let answer = api.get("/api/v1/meetings");
-        assert!([200, 503].contains(&answer.status), "{}", answer.body);
-        answer.status == 200
-    });
+    is_back(&api);
     assert_eq!(api.get("/api/v1/meetings").json()["meetings"][0]["meeting"], call["meeting"]);
 }
 
@@ -133,7 +143,38 @@ fn a_backup_is_a_database_that_a_server_starts_with() {
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::create_dir(elsewhere.path().join("visavis-data")).unwrap();
     std::fs::copy(folder.path().join("copy.db"), elsewhere.path().join("visavis-data/visavis.db")).unwrap();
+    // With the server's secret beside it links and tokens are good there too.
+    std::fs::copy(
+        folder.path().join("visavis-data/session.key"),
+        elsewhere.path().join("visavis-data/session.key"),
+    )
+    .unwrap();
+    drop(server);
     let second = Visavis::start_in(Arc::new(elsewhere), &[]);
     let page = api.at(second.addr).get("/api/v1/meetings").json();
     assert_eq!(page["meetings"][0]["meeting"], meeting["meeting"]);
+    let mut host = Ws::connect(second.addr);
+    let token = host_token(&meeting);
+    host.send(&json!({"type": "join", "room": meeting["code"], "name": "Ada", "token": token}));
+    assert_eq!(host.next()["room"]["id"], meeting["room"]);
+    let mut guest = Ws::connect(second.addr);
+    guest.send(&json!({"type": "join", "room": meeting["code"], "name": "Bob"}));
+    assert_eq!(guest.next()["code"], "not-started");
+}
+
+#[test]
+fn processes_that_begin_at_the_same_time_agree_on_the_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    thread::scope(|scope| {
+        let made: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| run(folder, &["api-key", "create", "--scope", "admin"], &[])))
+            .collect();
+        for one in made {
+            let one = one.join().unwrap();
+            assert!(one.status.success(), "{one:?}");
+        }
+    });
+    let list = String::from_utf8(run(folder, &["api-key", "list"], &[]).stdout).unwrap();
+    assert_eq!(list.lines().count(), 8);
 }

@@ -257,33 +257,23 @@ fn an_abandoned_call_expires_and_a_restart_changes_nothing_about_it() {
 }
 
 #[test]
-fn applications_look_into_rooms_let_people_in_and_end_them() {
+fn guests_wait_for_the_host_where_the_meeting_says_so() {
     let server = Visavis::start(&[]);
-    let api = Api::with_key(&server, &["rooms"], &[]);
-    let (mut ada, welcome) = Ws::join(server.addr, "standup", "Ada");
-    ada.send(&json!({"type": "host", "action": "lock", "seq": 1}));
-    ada.until("ack");
-    let shown = api.get("/api/v1/rooms/standup").json();
-    assert_eq!((&shown["peers"], &shown["locked"]), (&json!(1), &json!(true)));
-    let people = api.get("/api/v1/rooms/standup/participants").json();
-    assert_eq!(people["participants"][0]["id"], welcome["self"]["id"]);
-    let minted = api.post("/api/v1/rooms/standup/tokens", &json!({"name": "Bob", "ttlSeconds": 60}));
-    assert_eq!(minted.status, 201, "{}", minted.body);
-    let (_bob, welcome) = knock(&server, "standup", &json!({"token": minted.json()["token"]}));
-    assert_eq!((&welcome["state"], &welcome["self"]["name"]), (&json!("joined"), &json!("Bob")));
-    assert_eq!(
-        knock(&server, "elsewhere", &json!({"token": minted.json()["token"]})).1["code"],
-        "unauthorized"
-    );
-    for bad in [json!({"ttlSeconds": 0}), json!({"name": "a\nb"}), json!({"role": "king"})] {
-        assert_eq!(api.post("/api/v1/rooms/standup/tokens", &bad).status, 400, "{bad}");
-    }
-    let stranger = Api::with_key(&server, &["meetings:write"], &[]);
-    for path in ["/api/v1/rooms/standup", "/api/v1/rooms/standup/participants"] {
-        assert_eq!(stranger.get(path).status, 403, "{path}");
-    }
-    assert_eq!(api.post("/api/v1/rooms/standup/end", &json!({})).status, 204);
-    assert_eq!(ada.until("room-ended")["reason"], "host-ended");
-    assert_eq!(api.post("/api/v1/rooms/standup/end", &json!({})).status, 404);
-    assert_eq!(api.get("/api/v1/rooms/standup/participants").status, 404);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let meeting = api.book(&json!({"waitForHost": true}));
+    let code = meeting["code"].as_str().unwrap();
+    let (mut bob, welcome) = knock(&server, code, &json!({}));
+    assert_eq!((&welcome["state"], &welcome["room"]["host"]), (&json!("waiting"), &Value::Null));
+    let (_host, _) = knock(&server, code, &json!({"token": host_token(&meeting)}));
+    assert_eq!(bob.until("welcome")["state"], "joined");
+
+    // No longer asked for, it holds up nobody who waits already.
+    let meeting = api.book(&json!({"waitForHost": true}));
+    let (mut cy, welcome) = knock(&server, meeting["code"].as_str().unwrap(), &json!({}));
+    assert_eq!(welcome["state"], "waiting");
+    let path = format!("/api/v1/meetings/{}", meeting["meeting"].as_str().unwrap());
+    let change = json!({"waitForHost": false}).to_string();
+    let changed = api.ask("PATCH", &path, &[("if-match", "*")], Some(&change));
+    assert_eq!((changed.status, &changed.json()["waitForHost"]), (200, &json!(false)));
+    assert_eq!(cy.until("welcome")["state"], "joined");
 }

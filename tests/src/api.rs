@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::client::connect;
+use crate::client::{FAR_TOO_LONG, connect_for};
 use crate::http::{Answer, ask};
 use crate::process::{Visavis, run};
 
@@ -14,12 +15,13 @@ use crate::process::{Visavis, run};
 pub struct Api {
     addr: SocketAddr,
     bearer: Option<String>,
+    patience: Duration,
 }
 
 impl Api {
     /// Somebody with nothing to show.
     pub fn anonymous(addr: SocketAddr) -> Self {
-        Self { addr, bearer: None }
+        Self { addr, bearer: None, patience: FAR_TOO_LONG }
     }
 
     /// Somebody with a key of these scopes, made while the server runs, with its arguments.
@@ -38,13 +40,19 @@ impl Api {
 
     /// Somebody with this bearer.
     pub fn with_bearer(addr: SocketAddr, bearer: &str) -> Self {
-        Self { addr, bearer: Some(bearer.to_owned()) }
+        Self { addr, bearer: Some(bearer.to_owned()), patience: FAR_TOO_LONG }
     }
 
     /// The same person at another server.
     #[must_use]
     pub fn at(&self, addr: SocketAddr) -> Self {
         Self { addr, ..self.clone() }
+    }
+
+    /// The same person, who waits no longer for an answer.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     /// Any request. A body goes as JSON.
@@ -60,7 +68,7 @@ impl Api {
         if let Some(body) = body {
             write!(request, "content-type: application/json\r\ncontent-length: {}\r\n", body.len()).unwrap();
         }
-        ask(connect(addr), &format!("{request}\r\n{}", body.unwrap_or_default()))
+        ask(connect_for(addr, self.patience), &format!("{request}\r\n{}", body.unwrap_or_default()))
     }
 
     /// `GET`

@@ -13,11 +13,16 @@ use tungstenite::{HandshakeError, Message, WebSocket};
 use crate::http::{Answer, ask};
 
 /// Long after everything that a scenario waits for: only a failure takes so long.
-const FAR_TOO_LONG: Duration = Duration::from_mins(1);
+pub(crate) const FAR_TOO_LONG: Duration = Duration::from_mins(1);
 
 pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
+    connect_for(addr, FAR_TOO_LONG)
+}
+
+/// A connection that waits so long for each answer.
+pub(crate) fn connect_for(addr: SocketAddr, patience: Duration) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(FAR_TOO_LONG)).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }

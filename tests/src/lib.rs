@@ -14,8 +14,10 @@
 pub mod api;
 pub mod client;
 mod http;
+pub mod mime;
 pub mod postgres;
 mod process;
+pub mod smtp;
 pub mod socketio;
 
 pub use http::{Answer, ask, get, request};

@@ -5,7 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+/// Runs the same test with both databases: what it is given goes to the server's command line.
+pub fn with_both(test: impl Fn(&[&str])) {
+    test(&[]);
+    let postgres = Postgres::start();
+    test(&["--database-url", &postgres.url()]);
+}
 
 /// A cluster that is removed when it is dropped.
 #[derive(Debug)]
@@ -47,6 +55,32 @@ impl Postgres {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", "immediate", "stop"]);
     }
 
+    /// Stops its processes where they are: it takes connections, and says nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let file = fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap();
+        let postmaster: i32 = file.lines().next().unwrap().parse().unwrap();
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            // The parent stands second behind the name, which is in parentheses.
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let parent: i32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            (pid == postmaster || postmaster == parent).then_some(pid)
+        });
+        for pid in processes {
+            // A helper of it may have ended just now.
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+        }
+    }
+
     /// What `--database-url` takes.
     pub fn url(&self) -> String {
         format!("postgres://visavis@localhost/meetings?host={}", self.socket())
@@ -71,6 +105,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if self.folder.path().join("data/postmaster.pid").exists() {
+            self.thaw();
             self.down();
         }
     }

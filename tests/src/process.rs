@@ -85,13 +85,18 @@ impl Visavis {
 
     /// As [`start`](Self::start), in a folder that was used before.
     pub fn start_in(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(folder: Arc<TempDir>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let free = "127.0.0.1:0";
         let mut command = command(
             folder.path(),
             &["--listen", free, "--turn-listen", free, "--media-port", "0", "--log-format", "json"],
         );
         // Nobody reads it, and a full pipe would hold the server up.
-        command.args(arguments).stdout(Stdio::null());
+        command.args(arguments).envs(environment.iter().copied()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Log::default());

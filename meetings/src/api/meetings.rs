@@ -15,11 +15,11 @@ use utoipa::ToSchema;
 use super::access::{Principal, Want};
 use super::problem::Problem;
 use super::request::{Client, JsonBody, header};
-use super::view::{MeetingView, join_url};
+use super::view::MeetingView;
 use crate::keys::sha256_hex;
 use crate::meeting::{Change, Event, Meeting, Patch, Wanted};
 use crate::service::{Meetings, Payer};
-use crate::store::{Reply, Request, StoreError};
+use crate::store::{Outgoing, Reply, Request, StoreError};
 use crate::webhook;
 
 /// Meetings that an address may make at once without a key, and how soon it may make another.
@@ -77,11 +77,9 @@ pub(super) async fn create(
     let reply = Reply { body, etag: etag(&meeting) };
     let messages =
         meetings.with_entropy(|entropy| webhook::messages(&meeting, &[Event::Created], now, entropy));
-    let former = store.patiently(store.create(&meeting, &messages, request.as_ref(), &reply)).await?;
-    meetings.inner.outbox.notify_one();
-    if former.is_none() {
-        meetings.invite(&meeting, &origin);
-    }
+    let outgoing = Outgoing { messages, letters: meetings.letters(None, &meeting, &origin)? };
+    let former = store.patiently(store.create(&meeting, &outgoing, request.as_ref(), &reply)).await?;
+    meetings.told();
     Ok(created(&former.unwrap_or(reply)))
 }
 
@@ -120,13 +118,6 @@ fn may_change(headers: &HeaderMap, meeting: &Meeting) -> Result<(), StoreError> 
 }
 
 impl Meetings {
-    /// Tells those who are invited, if there is a mail server.
-    fn invite(&self, meeting: &Meeting, origin: &str) {
-        if let Some(mailer) = &self.inner.mailer {
-            mailer.invite(meeting, &join_url(meeting, origin));
-        }
-    }
-
     fn shown(&self, principal: &Principal, client: &Client, meeting: &Meeting) -> MeetingView {
         let (origin, now) = (self.origin(client), self.now());
         if principal.is_organiser() {
@@ -228,8 +219,9 @@ pub(super) async fn change(
         meetings.point_webhook(&mut pointed).await?;
     }
     let key = meetings.inner.key.clone();
+    let origin = meetings.origin(&client);
     let changed = meetings
-        .update(known.id, |meeting, now| {
+        .update_and_invite(known.id, Some(&origin), |meeting, now| {
             may_change(&headers, meeting)?;
             let before = (meeting.webhook.clone(), meeting.webhook_url.clone());
             if change.webhook_url != Patch::Keep {
@@ -244,9 +236,6 @@ pub(super) async fn change(
         })
         .await?;
     let (meeting, ()) = changed.ok_or_else(Problem::not_found)?;
-    if meeting.sequence != known.sequence {
-        meetings.invite(&meeting, &meetings.origin(&client));
-    }
     if let (Some(rooms), Ok(record)) = (meetings.rooms(), meeting.room_record()) {
         rooms.arrange(record).await;
     }
@@ -262,16 +251,14 @@ pub(super) async fn cancel(
 ) -> Result<StatusCode, Problem> {
     let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
     let known = principal.meeting(&meetings, &id).await?;
+    let origin = meetings.origin(&client);
     let cancelled = meetings
-        .update(known.id, |meeting, _| {
+        .update_and_invite(known.id, Some(&origin), |meeting, _| {
             may_change(&headers, meeting)?;
             Ok(((), meeting.cancel()))
         })
         .await?;
-    let (meeting, ()) = cancelled.ok_or_else(Problem::not_found)?;
-    if meeting.sequence != known.sequence {
-        meetings.invite(&meeting, &meetings.origin(&client));
-    }
+    cancelled.ok_or_else(Problem::not_found)?;
     if let Some(rooms) = meetings.rooms() {
         rooms.end(known.room, EndReason::HostEnded).await;
     }

@@ -12,9 +12,12 @@ mod view;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use bytes::Bytes;
 use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 pub use request::Client;
+pub(crate) use view::join_url;
 
 use crate::service::Meetings;
 use problem::Problem;
@@ -22,8 +25,14 @@ use problem::Problem;
 /// Bytes of a request's body.
 const BODY: usize = 64 * 1024;
 
-/// The routes. Whoever accepts connections puts a [`Client`] into each request's extensions, and looks at `Origin`.
-pub fn router(meetings: Meetings) -> Router {
+/// The routes. Whoever accepts connections puts a [`Client`] into each request's extensions, and looks at `Origin`. What
+/// `others` say of the routes beside these, as `OpenAPI` has it (`paths` and `components.schemas`), stands in the description
+/// too.
+pub fn router(meetings: Meetings, others: &[serde_json::Value]) -> Router {
+    let description: Bytes = openapi::document(others).to_string().into();
+    let description = get(async move || {
+        ([(CACHE_CONTROL, "no-cache"), (CONTENT_TYPE, "application/json")], description.clone())
+    });
     Router::new()
         .route("/api/v1/meetings", get(meetings::list).post(meetings::create))
         .route("/api/v1/meetings/{id}", get(meetings::show).patch(meetings::change).delete(meetings::cancel))
@@ -32,7 +41,7 @@ pub fn router(meetings: Meetings) -> Router {
         .route("/api/v1/meetings/{id}/deliveries", get(deliveries::list))
         .route("/api/v1/meetings/{id}/deliveries/{delivery}/replay", post(deliveries::replay))
         .route("/api/v1/meetings/{id}/webhook-secret", post(deliveries::rotate))
-        .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/api/v1/openapi.json", description)
         .route("/api/v1/invitations/{id}", get(invitations::show))
         .route("/api/v1/invitations/{id}/qr.svg", get(invitations::qr))
         .layer(DefaultBodyLimit::max(BODY))

@@ -1,10 +1,6 @@
-//! The description of the HTTP interface, as `OpenAPI` 3.1 has it: schemas from the types, paths from one table.
+//! The description of the HTTP interface, as `OpenAPI` 3.1 has it: schemas from the types, paths from one table. What other
+//! crates serve beside it they describe themselves, and it is put in.
 
-use std::sync::LazyLock;
-
-use axum::Json;
-use axum::response::IntoResponse;
-use http::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -18,7 +14,7 @@ use crate::meeting::{Attendee, Change, State, Wanted};
 const TITLE: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028-\u202f\u205f\u2066-\u2069\u3000][^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]{0,199}$";
 const NAME: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028-\u202f\u205f\u2066-\u2069\u3000][^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]{0,63}$";
 const EMAIL: &str =
-    r"^[A-Za-z0-9_%+-]{1,30}(\.[A-Za-z0-9_%+-]{1,30})?@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,2}$";
+    r"^[A-Za-z0-9_%+-]{1,30}(\.[A-Za-z0-9_%+-]{1,30})?@([A-Za-z0-9]{1,30}\.){1,2}[A-Za-z]{2,30}$";
 const TIME: &str = r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$";
 const RULE: &str = r"^FREQ=(DAILY|WEEKLY|MONTHLY)(;INTERVAL=[1-9])?;(COUNT=[1-9][0-9]{0,2}|UNTIL=20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8]))$";
 const HOOK: &str = r"^https://[a-z][a-z0-9-]{0,30}\.(com|net|org|example)(/[A-Za-z0-9._~-]{0,30}){0,3}$";
@@ -39,7 +35,10 @@ const PATTERNS: &[(&str, &str, &str)] = &[
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Visavis meetings", description = "Book meetings, and learn what becomes of them."),
+    info(
+        title = "Visavis",
+        description = "Book meetings and learn what becomes of them, look into rooms, fetch recordings."
+    ),
     components(schemas(
         Attendee,
         Change,
@@ -186,8 +185,7 @@ impl Operation {
         }
         all.insert(status.to_string(), success);
         for status in self.refusals {
-            let content = json!({"application/problem+json": {"schema": reference("Problem")}});
-            all.insert(status.to_string(), json!({"description": "Refused", "content": content}));
+            all.insert(status.to_string(), json!({"$ref": "#/components/responses/Refused"}));
         }
         all.into()
     }
@@ -216,8 +214,8 @@ impl Operation {
     }
 }
 
-/// The whole document, made once.
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+/// The whole document: that of the meetings, and what others say of their routes (`paths` and `components.schemas`).
+pub(super) fn document(others: &[Value]) -> Value {
     let mut document = serde_json::to_value(Schemas::openapi()).unwrap_or_default();
     let mut paths = Map::new();
     for operation in OPERATIONS {
@@ -226,8 +224,24 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
             path.insert(operation.method.to_owned(), operation.described());
         }
     }
-    let bearer =
-        json!({"type": "http", "scheme": "bearer", "description": "An API key, or a meeting's host token"});
+    let mut schemas = Map::new();
+    for other in others {
+        for (all, pointer) in [(&mut paths, "/paths"), (&mut schemas, "/components/schemas")] {
+            let theirs = other.pointer(pointer).and_then(Value::as_object);
+            all.extend(theirs.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+        }
+    }
+    if let Some(own) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        own.extend(schemas);
+    }
+    let bearer = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, or the host token of a meeting or room",
+    });
+    let problem = json!({"$ref": "#/components/schemas/Problem"});
+    let refused =
+        json!({"description": "Refused", "content": {"application/problem+json": {"schema": problem}}});
     if let Some(document) = document.as_object_mut() {
         document.insert("openapi".to_owned(), "3.1.0".into());
         document.insert("paths".to_owned(), paths.into());
@@ -252,13 +266,9 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     }
     if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("securitySchemes".to_owned(), json!({"bearer": bearer}));
+        components.insert("responses".to_owned(), json!({"Refused": refused}));
     }
     document
-});
-
-/// `GET /api/v1/openapi.json`
-pub(super) async fn document() -> impl IntoResponse {
-    ([(CACHE_CONTROL, "no-cache")], Json(&*DOCUMENT))
 }
 
 #[cfg(test)]
@@ -281,13 +291,20 @@ mod tests {
                 _ => {}
             }
         }
+        let others = [json!({
+            "paths": {"/api/v1/rooms": {"get": {"responses": {"400": {"$ref": "#/components/responses/Refused"}}}}},
+            "components": {"schemas": {"Room": {"type": "object"}}},
+        })];
+        let document = document(&others);
         let mut all = Vec::new();
-        references(&DOCUMENT, &mut all);
+        references(&document, &mut all);
         assert!(all.len() > 20);
         for reference in all {
             let pointer = reference.strip_prefix('#').unwrap();
-            assert!(DOCUMENT.pointer(pointer).is_some(), "{reference}");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
         }
-        assert_eq!(DOCUMENT["openapi"], "3.1.0");
+        assert_eq!(document["openapi"], "3.1.0");
+        assert!(document.pointer("/paths/~1api~1v1~1rooms/get").is_some());
+        assert!(document.pointer("/components/schemas/Room").is_some());
     }
 }

@@ -66,6 +66,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             }
             Err(_) => return Err(Refusal::bad_request("the body could not be read").into()),
         };
+        // An array of the same values would be taken for an object.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refusal::bad_request("not understood: the body is a JSON object").into());
+        }
         let json = serde_json::from_slice(&body)
             .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
         Ok(Self(json, body))

@@ -4,8 +4,10 @@ use signaling_core::meeting::MeetingCode;
 use signaling_core::{MeetingId, RoomId, Timestamp};
 use sqlx::Row as _;
 
+use super::letters::put_in_postbox;
 use super::replies::{Reply, Request, former_reply};
 use super::{Store, StoreError, int, on_pool};
+use crate::mail::Letter;
 use crate::meeting::{Meeting, Status};
 use crate::webhook::Message;
 
@@ -18,10 +20,20 @@ pub struct Page {
     pub next: Option<MeetingId>,
 }
 
-/// Writes messages into the outbox, within a transaction.
+/// What is to be told of a change, kept together with it.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// To receivers of webhooks.
+    pub(crate) messages: Vec<Message>,
+    /// By mail.
+    pub(crate) letters: Vec<Letter>,
+}
+
+/// Writes what is to be told into the outbox and the postbox, within a transaction.
 macro_rules! enqueue {
-    ($tx:expr, $messages:expr) => {
-        for message in $messages {
+    ($tx:expr, $outgoing:expr) => {
+        put_in_postbox!($tx, &$outgoing.letters);
+        for message in &$outgoing.messages {
             sqlx::query(
                 "INSERT INTO deliveries (id, endpoint, meeting, kind, body, created_at, attempts, due_at) \
                  VALUES ($1, $2, $3, $4, $5, $6, 0, $6)",
@@ -39,12 +51,12 @@ macro_rules! enqueue {
 }
 
 impl Store {
-    /// Keeps a new meeting and the messages about it. With an idempotency key also the reply, to be given again; if the key
+    /// Keeps a new meeting and what is to be told of it. With an idempotency key also the reply, to be given again; if the key
     /// was used before, nothing is kept, and the former reply is the result.
     pub(crate) async fn create(
         &self,
         meeting: &Meeting,
-        messages: &[Message],
+        outgoing: &Outgoing,
         request: Option<&Request>,
         reply: &Reply,
     ) -> Result<Option<Reply>, StoreError> {
@@ -84,7 +96,7 @@ impl Store {
             .bind(&document)
             .execute(&mut *tx)
             .await?;
-            enqueue!(tx, messages);
+            enqueue!(tx, outgoing);
             tx.commit().await?;
         });
         Ok(None)
@@ -153,13 +165,13 @@ impl Store {
         Ok(Page { meetings, next })
     }
 
-    /// Changes a meeting as `change` says, and keeps the messages that it gives; `None` when there is none of this id.
+    /// Changes a meeting as `change` says, and keeps what is then to be told; `None` when there is none of this id.
     /// A change that alters nothing leaves the version as it is.
     pub(crate) async fn update<T>(
         &self,
         id: MeetingId,
         now: Timestamp,
-        change: impl FnOnce(&mut Meeting) -> Result<(T, Vec<Message>), StoreError>,
+        change: impl FnOnce(&mut Meeting) -> Result<(T, Outgoing), StoreError>,
     ) -> Result<Option<(Meeting, T)>, StoreError> {
         let query = if self.locks_rows() {
             "SELECT document FROM meetings WHERE id = $1 FOR UPDATE"
@@ -174,7 +186,7 @@ impl Store {
             let Some(document) = document else { return Ok(None) };
             let before: Meeting = serde_json::from_str(&document)?;
             let mut meeting = before.clone();
-            let (result, messages) = change(&mut meeting)?;
+            let (result, outgoing) = change(&mut meeting)?;
             if meeting != before {
                 meeting.version += 1;
                 meeting.updated_at = now;
@@ -189,7 +201,7 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             }
-            enqueue!(tx, &messages);
+            enqueue!(tx, outgoing);
             tx.commit().await?;
             Ok(Some((meeting, result)))
         })

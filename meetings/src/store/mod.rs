@@ -6,6 +6,7 @@
 mod deliveries;
 mod endpoints;
 mod keys;
+mod letters;
 mod meetings;
 mod replies;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use signaling_core::{Code, Refusal};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, SqlitePool};
@@ -21,6 +23,7 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 pub(crate) use deliveries::{Delivery, Outcome};
 pub(crate) use endpoints::Endpoint;
 pub use keys::KeyRecord;
+pub(crate) use meetings::Outgoing;
 pub(crate) use replies::{Reply, Request};
 
 /// Connections at once.
@@ -29,8 +32,11 @@ const CONNECTIONS: u32 = 8;
 const CONNECT: Duration = Duration::from_millis(800);
 /// How long one writer waits for another.
 const BUSY: Duration = Duration::from_secs(5);
+
 /// How long a question may take to be answered by a server that may be gone.
 const ANSWER: Duration = Duration::from_millis(900);
+/// How often the tables of a file are brought up to date before that is a failure.
+const MIGRATIONS: usize = 5;
 
 /// The database, connected to when it is first needed.
 #[derive(Debug)]
@@ -61,13 +67,16 @@ pub enum StoreError {
     Failed(#[source] sqlx::Error),
     /// Its tables could not be brought to this version's.
     #[error("the tables cannot be brought up to date")]
-    Migration(#[source] sqlx::migrate::MigrateError),
+    Migration(#[source] MigrateError),
     /// A document in it is not one.
     #[error("a document in the database cannot be read")]
     Document(#[source] serde_json::Error),
     /// The version that was to be changed is no longer the newest.
     #[error("another version is the newest")]
     Stale,
+    /// A letter about a change cannot be written.
+    #[error("an invitation cannot be written")]
+    Letter,
     /// What was asked for is refused by the rules, not by the database.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -212,11 +221,11 @@ impl Store {
             Pool::Postgres(pool) => drop(pool.acquire().await?),
         }
         let done = match &self.pool {
-            Pool::Sqlite(pool) => sqlx::migrate!("migrations/sqlite").run(pool).await,
+            Pool::Sqlite(pool) => migrate_file(pool).await,
             Pool::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
         };
         done.map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            MigrateError::Execute(error) => error.into(),
             other => StoreError::Migration(other),
         })
     }
@@ -254,6 +263,19 @@ impl Store {
         sqlx::query("VACUUM INTO $1").bind(to).execute(pool).await?;
         Ok(())
     }
+}
+
+/// Brings the tables of a file up to date. Unlike a server's they are not locked meanwhile: another process that begins at
+/// the same time may be first with a step, which then fails here, and is done.
+async fn migrate_file(pool: &SqlitePool) -> Result<(), MigrateError> {
+    let migrator = sqlx::migrate!("migrations/sqlite");
+    for _ in 1..MIGRATIONS {
+        match migrator.run(pool).await {
+            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => {}
+            done => return done,
+        }
+    }
+    migrator.run(pool).await
 }
 
 /// Times and counts as the database has them.

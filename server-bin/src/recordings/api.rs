@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -152,10 +153,11 @@ struct Listed {
 /// `GET /api/v1/recordings?room=`, newest first.
 async fn list(
     State(api): State<Api>,
-    Query(wanted): Query<Wanted>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let reach = api.reach(&headers).await?;
+    let Query(wanted) = wanted.map_err(|error| Refusal::bad_request(error.body_text()))?;
     let room: Option<RoomId> = wanted
         .room
         .map(|room| room.parse())
@@ -214,9 +216,10 @@ struct FileQuery {
 async fn file(
     State(api): State<Api>,
     Path(recording): Path<String>,
-    Query(query): Query<FileQuery>,
+    query: Result<Query<FileQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Refusal::bad_request(error.body_text()))?;
     let entry = match &query.link {
         Some(link) => api.find_by_link(link, &recording)?,
         None => api.find(&api.reach(request.headers()).await?, &recording)?,

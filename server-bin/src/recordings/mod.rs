@@ -24,6 +24,9 @@ pub(crate) use finalize::{Finalize, finalize};
 use crate::config::{OnOff, RecordMode, Settings};
 use crate::data_dir::DataDir;
 
+/// What the routes do, as `OpenAPI` has it.
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+
 /// The recorder, and the way to the rooms, which are there a moment later.
 #[derive(Clone)]
 pub(crate) struct Recordings {
@@ -167,5 +170,12 @@ mod tests {
         assert_eq!(kept("recording-keep-days = 0\nrecording-keep-gib = 0"), Retention::default());
         let (age, bytes) = (Some(Duration::from_secs(2_592_000)), Some(10_737_418_240));
         assert_eq!(kept("recording-keep-days = 30\nrecording-keep-gib = '10'"), Retention { age, bytes });
+    }
+
+    #[test]
+    fn the_description_is_json_and_has_every_route() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        assert_eq!(described["paths"].as_object().unwrap().len(), 3, "as `Api::router`");
+        assert!(described["components"]["schemas"].is_object());
     }
 }

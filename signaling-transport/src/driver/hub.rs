@@ -278,6 +278,24 @@ impl Hub {
         self.ask(&asked, |reply| Command::Summary { room, reply }).await
     }
 
+    /// The rooms of all shards whose names come after one, in the order of their names: so many at most.
+    pub async fn rooms_after(
+        &self,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomSummary>, Stopped> {
+        let mut rooms = Vec::new();
+        for shard in self.shards.iter() {
+            let (reply, answer) = oneshot::channel();
+            let command = Command::RoomsAfter { after: after.cloned(), limit, reply };
+            shard.send(command).await.map_err(|_| Stopped)?;
+            rooms.extend(answer.await.map_err(|_| Stopped)?);
+        }
+        rooms.sort_unstable_by(|one, other| one.room.id.cmp(&other.room.id));
+        rooms.truncate(limit);
+        Ok(rooms)
+    }
+
     /// STUN and TURN for somebody who is in a room.
     pub(crate) async fn ice_servers(
         &self,

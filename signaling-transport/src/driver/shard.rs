@@ -89,6 +89,11 @@ pub(crate) enum Command {
         room: RoomId,
         reply: oneshot::Sender<Option<RoomSummary>>,
     },
+    RoomsAfter {
+        after: Option<RoomId>,
+        limit: usize,
+        reply: oneshot::Sender<Vec<RoomSummary>>,
+    },
     Ice {
         seat: Seat,
         reached_at: Option<String>,
@@ -169,6 +174,9 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::People { room, reply } => answer(reply, shard.people(&room)),
         Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
         Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
+        Command::RoomsAfter { after, limit, reply } => {
+            answer(reply, shard.rooms_after(after.as_ref(), limit));
+        }
         Command::Ice { seat, reached_at, reply } => {
             let servers = shard
                 .is_joined(&seat)

@@ -14,13 +14,17 @@ use axum::routing::{get, post};
 
 pub use problem::Problem;
 
+/// What of these routes other applications use, as `OpenAPI` 3.1 describes it: `paths` and `components`, to be put into a
+/// document whose components have the response `Refused` and the security scheme `bearer`.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
 use crate::service::Signaling;
 
 /// The routes of the transports that are on.
 pub(crate) fn router(signaling: &Signaling) -> Router {
     let limits = signaling.limits();
     let mut routes = Router::new()
-        .route("/api/v1/rooms", post(rooms::make))
+        .route("/api/v1/rooms", get(rooms::list).post(rooms::make))
         .route("/api/v1/rooms/{room}", get(rooms::show))
         .route("/api/v1/rooms/{room}/participants", get(rooms::participants))
         .route("/api/v1/rooms/{room}/end", post(rooms::end))
@@ -51,4 +55,13 @@ pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
         .layer(DefaultBodyLimit::max(signaling.limits().message_bytes))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_description_is_json() {
+        let described: serde_json::Value = serde_json::from_str(super::OPENAPI).unwrap();
+        assert!(described["paths"].is_object() && described["components"]["schemas"].is_object());
+    }
 }

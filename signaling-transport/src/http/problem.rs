@@ -101,6 +101,14 @@ pub(super) async fn method_not_allowed() -> Problem {
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
 }
 
+/// What a JSON object asks for. An array of the same values in its place asks for nothing.
+pub(super) fn object<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::bad_request("not understood: the body is a JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("not understood: {error}")))
+}
+
 /// Reads a JSON body, with the protocol's own errors.
 pub(super) struct JsonBody(pub(super) bytes::Bytes);
 

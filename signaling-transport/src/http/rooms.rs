@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use signaling_core::message::{Name, PeerView, Role, Topology, TopologyChoice};
-use signaling_core::{Code, EndReason, HostClaims, Refusal, RoomId, Scope, WallClock as _};
+use signaling_core::{Code, EndReason, HostClaims, Refusal, RoomId, RoomSummary, Scope, WallClock as _};
 
 use super::Problem;
 use super::credentials::bearer;
-use super::problem::JsonBody;
+use super::problem::{JsonBody, object};
 use crate::caller::Caller;
 use crate::service::Signaling;
 
@@ -38,14 +39,12 @@ pub(super) async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let wanted: Wanted = if body.is_empty() {
-        Wanted::default()
-    } else {
-        serde_json::from_slice(&body)
-            .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?
-    };
+    let wanted: Wanted = if body.is_empty() { Wanted::default() } else { object(&body)? };
     signaling.pass_gate(&caller)?;
-    signaling.may_make_room(bearer(&headers))?;
+    match bearer(&headers) {
+        Some(key) if signaling.is_api_key(key) => signaling.check_key(Some(key), Scope::Rooms).await?,
+        bearer => signaling.may_make_room(bearer)?,
+    }
     let made = signaling.hub().make_room(wanted.topology).await?;
     let url = signaling.url(&caller, &format!("/r/{}", made.room));
     let location = format!("/api/v1/rooms/{}", made.room);
@@ -74,6 +73,57 @@ struct More {
     viewers: usize,
 }
 
+impl From<RoomSummary> for More {
+    fn from(summary: RoomSummary) -> Self {
+        Self {
+            topology: summary.room.topology,
+            epoch: summary.room.epoch,
+            locked: summary.room.locked,
+            peers: summary.peers,
+            viewers: summary.viewers,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct PageWanted {
+    #[serde(default)]
+    after: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    rooms: Vec<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<RoomId>,
+}
+
+/// `GET /api/v1/rooms`: those there are at present in the order of their names, for a key with the scope `rooms`.
+pub(super) async fn list(
+    State(signaling): State<Signaling>,
+    headers: HeaderMap,
+    wanted: Result<Query<PageWanted>, QueryRejection>,
+) -> Result<Response, Problem> {
+    signaling.check_key(bearer(&headers), Scope::Rooms).await?;
+    let Query(wanted) = wanted.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    let limit = wanted.limit.unwrap_or(20);
+    if !(1..=100).contains(&limit) {
+        return Err(Refusal::bad_request("`limit` is from 1 to 100").into());
+    }
+    let after = wanted.after.as_deref().map(room_id).transpose()?;
+    let mut found = signaling.hub().rooms_after(after.as_ref(), limit + 1).await?;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| has_more).map(|last| last.room.id.clone());
+    let rooms = found
+        .into_iter()
+        .map(|summary| Shown { room: summary.room.id.clone(), more: Some(summary.into()) })
+        .collect();
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Page { rooms, next })).into_response())
+}
+
 /// `GET /api/v1/rooms/{room}`: without a right to know more, the same for every name.
 pub(super) async fn show(
     State(signaling): State<Signaling>,
@@ -94,13 +144,7 @@ pub(super) async fn show(
         let summary = signaling.hub().summary(room.clone()).await?;
         // A host token of an earlier room of that name says nothing of this one.
         let is_current = |life| claims.as_ref().is_none_or(|claims| claims.life == life);
-        more = summary.filter(|summary| is_current(summary.life)).map(|summary| More {
-            topology: summary.room.topology,
-            epoch: summary.room.epoch,
-            locked: summary.room.locked,
-            peers: summary.peers,
-            viewers: summary.viewers,
-        });
+        more = summary.filter(|summary| is_current(summary.life)).map(More::from);
     }
     Ok(([(CACHE_CONTROL, "no-store")], Json(Shown { room, more })).into_response())
 }
@@ -148,12 +192,19 @@ struct TokenWanted {
     role: Option<Role>,
     #[serde(default)]
     host: bool,
-    #[serde(default = "an_hour")]
+    #[serde(default = "an_hour", deserialize_with = "whole")]
     ttl_seconds: u32,
 }
 
 fn an_hour() -> u32 {
     3_600
+}
+
+/// A number without a fraction; 60.0 is one as well (JSON Schema's idea of an integer).
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?.to_string();
+    let wrong = || serde::de::Error::custom(format!("{number} is no number from 0 to {}", u32::MAX));
+    number.strip_suffix(".0").unwrap_or(&number).parse().map_err(|_| wrong())
 }
 
 /// Seconds that a token may live at most.
@@ -175,8 +226,7 @@ pub(super) async fn mint(
 ) -> Result<Response, Problem> {
     signaling.check_key(bearer(&headers), Scope::Rooms).await?;
     let room = room_id(&room)?;
-    let wanted: TokenWanted = serde_json::from_slice(&body)
-        .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
+    let wanted: TokenWanted = object(&body)?;
     let name = wanted.name.as_deref().map(Name::parse).transpose()?;
     if !(1..=LONGEST_TOKEN).contains(&wanted.ttl_seconds) {
         return Err(Refusal::bad_request(format!("`ttlSeconds` is from 1 to {LONGEST_TOKEN}")).into());

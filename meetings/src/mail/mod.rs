@@ -1,0 +1,175 @@
+//! Invitations by mail: letters as calendars understand them (iMIP, RFC 6047), and who takes them along.
+
+mod dispatch;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::{AsyncSmtpTransport, Message, Tokio1Executor};
+use signaling_core::{Entropy, Timestamp};
+
+pub(crate) use self::dispatch::dispatch;
+
+use crate::calendar::{self, Purpose};
+use crate::meeting::{Attendee, Meeting, Status, in_calendar};
+use crate::store::{StoreError, explain};
+use crate::webhook::random_id;
+
+/// Writes invitations, in whose name, and knows the mail server.
+#[derive(Clone, Debug)]
+pub struct Mailer {
+    from: Mailbox,
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+}
+
+/// Why no mail can be sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MailError {
+    /// Not the URL of a mail server.
+    #[error("expected smtp://USER:PASSWORD@HOST:PORT or smtps://…")]
+    Url(#[source] lettre::transport::smtp::Error),
+    /// Not an address.
+    #[error("expected an address to send from, as in `Calls <calls@example.org>`")]
+    From(#[source] lettre::address::AddressError),
+}
+
+/// A letter on its way into the outbox, or out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) id: String,
+    pub(crate) meeting: String,
+    pub(crate) recipient: String,
+    /// The whole of it, as RFC 5322 has it; ASCII.
+    pub(crate) message: String,
+    pub(crate) at: Timestamp,
+    pub(crate) attempts: u32,
+}
+
+/// What a letter is about, for the one who gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Matter {
+    Invitation,
+    Change,
+    Cancellation,
+    /// The meeting takes place, and its reader is not asked any more.
+    Withdrawal,
+}
+
+impl Mailer {
+    /// A mailer for the server of this URL (`smtp://…?tls=required` for STARTTLS, `smtps://…` for TLS), which sends in the
+    /// name of `from`. Nothing is connected to.
+    pub fn new(url: &str, from: &str) -> Result<Self, MailError> {
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(MailError::Url)?;
+        let transport = transport.timeout(Some(Duration::from_secs(30))).build();
+        Ok(Self { from: from.parse().map_err(MailError::From)?, transport })
+    }
+
+    /// What those are to be told who are invited to a meeting, or were `before` its change: nothing when calendars need not
+    /// know.
+    pub(crate) fn letters(
+        &self,
+        before: Option<&Meeting>,
+        meeting: &Meeting,
+        link: &str,
+        now: Timestamp,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Vec<Letter>, StoreError> {
+        if before.is_some_and(|before| before.sequence == meeting.sequence) {
+            return Ok(Vec::new());
+        }
+        // The change is made now, though it is not kept yet.
+        let meeting = &Meeting { updated_at: now, ..meeting.clone() };
+        let former = before.map_or(&[][..], |before| &before.attendees);
+        let is_among = |attendees: &[Attendee], one: &Attendee| {
+            attendees.iter().any(|other| other.email.eq_ignore_ascii_case(&one.email))
+        };
+        let invited = meeting.attendees.iter().map(|attendee| {
+            let matter = match meeting.status {
+                Status::Cancelled => Matter::Cancellation,
+                _ if is_among(former, attendee) => Matter::Change,
+                _ => Matter::Invitation,
+            };
+            (attendee, matter)
+        });
+        let withdrawn = former.iter().filter(|attendee| !is_among(&meeting.attendees, attendee));
+        let withdrawn = withdrawn.map(|attendee| (attendee, Matter::Withdrawal));
+        let write = |(attendee, matter): (&Attendee, Matter)| {
+            let id = random_id("ltr_", entropy);
+            let message = self.message(&id, meeting, link, attendee, matter).map_err(|error| {
+                tracing::error!(meeting = %meeting.id, error = explain(&*error), "an invitation cannot be written");
+                StoreError::Letter
+            })?;
+            Ok(Letter {
+                id,
+                meeting: meeting.id.to_string(),
+                recipient: attendee.email.clone(),
+                message,
+                at: now,
+                attempts: 0,
+            })
+        };
+        invited.chain(withdrawn).map(write).collect()
+    }
+
+    fn message(
+        &self,
+        id: &str,
+        meeting: &Meeting,
+        link: &str,
+        attendee: &Attendee,
+        matter: Matter,
+    ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let organiser = self.from.email.to_string();
+        let purpose = match matter {
+            Matter::Withdrawal => Purpose::Withdraw { organiser: &organiser, attendee },
+            _ => Purpose::Invite { organiser: &organiser, attendee },
+        };
+        let file = calendar::file(meeting, link, &purpose);
+        let (method, subject) = match matter {
+            Matter::Invitation => ("REQUEST", meeting.title.clone()),
+            Matter::Change => ("REQUEST", format!("Changed: {}", meeting.title)),
+            Matter::Cancellation => ("CANCEL", format!("Called off: {}", meeting.title)),
+            Matter::Withdrawal => ("CANCEL", format!("No longer invited: {}", meeting.title)),
+        };
+        let kind = ContentType::parse(&format!("text/calendar; method={method}; charset=utf-8"))?;
+        // Mail programs read the part that is an alternative; the attachment is for those that don't, and must not be
+        // taken for a second request.
+        let attached = ContentType::parse("application/ics; name=\"invite.ics\"")?;
+        let parts = MultiPart::alternative()
+            .singlepart(SinglePart::plain(text(meeting, link, matter)))
+            .singlepart(SinglePart::builder().header(kind).body(file.clone()));
+        let whole = MultiPart::mixed()
+            .multipart(parts)
+            .singlepart(Attachment::new("invite.ics".to_owned()).body(file, attached));
+        let to = Mailbox::new(Some(attendee.name.clone()), attendee.email.parse()?);
+        let written_at = UNIX_EPOCH + Duration::from_millis(meeting.updated_at.as_millis());
+        let mut message = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(subject)
+            .date(written_at)
+            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
+            .multipart(whole)?;
+        // No holiday notes in answer to it (RFC 3834).
+        let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
+        message.headers_mut().insert_raw(HeaderValue::new(automatic, "auto-generated".to_owned()));
+        Ok(String::from_utf8(message.formatted())?)
+    }
+}
+
+fn text(meeting: &Meeting, link: &str, matter: Matter) -> String {
+    let at = in_calendar(meeting.starts_at).unwrap_or_default().to_zoned(meeting.zone());
+    let when = at.strftime("%Y-%m-%d %H:%M");
+    let head =
+        format!("{}\n\n{when} ({})\n{} min\n", meeting.title, meeting.time_zone, meeting.duration_minutes);
+    match matter {
+        Matter::Invitation | Matter::Change => format!("{head}\n{link}\nCode: {}\n", meeting.code.0),
+        Matter::Cancellation => format!("{head}\nThe meeting was called off.\n"),
+        Matter::Withdrawal => format!("{head}\nYou are no longer invited.\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The postbox: letters to those who are invited, until the mail server has taken them.
+
+use signaling_core::{Code, Refusal, Timestamp};
+use sqlx::Row as _;
+
+use super::{Store, StoreError, int, on_pool, uint};
+use crate::mail::Letter;
+
+/// Letters that wait for the mail server at most: beyond it nobody is invited.
+pub(super) const WAITING: i64 = 10_000;
+
+/// What is said to those who come then.
+pub(super) fn full() -> StoreError {
+    Refusal::new(Code::Overloaded, "too many invitations wait for the mail server").into()
+}
+
+/// Puts letters into the postbox, within a transaction.
+macro_rules! put_in_postbox {
+    ($tx:expr, $letters:expr) => {
+        if !$letters.is_empty() {
+            let waiting: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM letters").fetch_one(&mut *$tx).await?;
+            let more = i64::try_from($letters.len()).unwrap_or(i64::MAX);
+            if waiting.saturating_add(more) > $crate::store::letters::WAITING {
+                return Err($crate::store::letters::full());
+            }
+        }
+        for letter in $letters {
+            sqlx::query(
+                "INSERT INTO letters (id, meeting, recipient, message, created_at, attempts, due_at) \
+                 VALUES ($1, $2, $3, $4, $5, 0, $5)",
+            )
+            .bind(&letter.id)
+            .bind(&letter.meeting)
+            .bind(&letter.recipient)
+            .bind(&letter.message)
+            .bind(int(letter.at.as_millis()))
+            .execute(&mut *$tx)
+            .await?;
+        }
+    };
+}
+pub(super) use put_in_postbox;
+
+impl Store {
+    /// What may be posted now: of those about one meeting to one address the oldest, if it is due.
+    pub(crate) async fn letters_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            let rows = sqlx::query(
+                "SELECT id, meeting, recipient, message, created_at, attempts FROM letters AS one \
+                 WHERE due_at <= $1 AND NOT EXISTS (SELECT 1 FROM letters AS older \
+                 WHERE older.meeting = one.meeting AND older.recipient = one.recipient \
+                 AND older.position < one.position) ORDER BY due_at, position LIMIT $2",
+            )
+            .bind(int(now.as_millis()))
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?;
+            Ok(rows
+                .into_iter()
+                .map(|row| Letter {
+                    id: row.get(0),
+                    meeting: row.get(1),
+                    recipient: row.get(2),
+                    message: row.get(3),
+                    at: Timestamp::from_millis(uint(row.get(4))),
+                    attempts: u32::try_from(row.get::<i64, _>(5)).unwrap_or(u32::MAX),
+                })
+                .collect())
+        })
+    }
+
+    /// Lets a letter wait until then.
+    pub(crate) async fn postpone_letter(&self, id: &str, until: Timestamp) -> Result<(), StoreError> {
+        self.delay("UPDATE letters SET due_at = $2 WHERE id = $1", id, until).await
+    }
+
+    /// The same after an attempt.
+    pub(crate) async fn retry_letter(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.delay("UPDATE letters SET due_at = $2, attempts = attempts + 1 WHERE id = $1", id, at).await
+    }
+
+    async fn delay(&self, query: &'static str, id: &str, until: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query(query).bind(id).bind(int(until.as_millis())).execute(pool).await.map(drop)?;
+        });
+        Ok(())
+    }
+
+    /// Makes every letter due.
+    pub(crate) async fn hurry_letters(&self, now: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query("UPDATE letters SET due_at = $1 WHERE due_at > $1")
+                .bind(int(now.as_millis()))
+                .execute(pool)
+                .await
+                .map(drop)?;
+        });
+        Ok(())
+    }
+
+    /// Takes a letter out that was sent, or is given up. What was sent is nobody's business any more.
+    pub(crate) async fn forget_letter(&self, id: &str) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query("DELETE FROM letters WHERE id = $1").bind(id).execute(pool).await.map(drop)?;
+        });
+        Ok(())
+    }
+
+    /// Takes letters out that are older, whatever became of them: a server without a mail server keeps none for ever.
+    pub(crate) async fn forget_letters(&self, before: Timestamp) -> Result<(), StoreError> {
+        let turn = self.turn().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query("DELETE FROM letters WHERE created_at < $1")
+                .bind(int(before.as_millis()))
+                .execute(pool)
+                .await
+                .map(drop)?;
+        });
+        Ok(())
+    }
+}
