@@ -1,15 +1,17 @@
 """The meetings API as tools that others publish see it.
 
-icalendar reads the calendar files, standardwebhooks verifies the signatures, and schemathesis asks everything that the
-served description allows, and more. Run by tests/long/published-tools, which installs them.
+icalendar reads the calendar files, standardwebhooks verifies the signatures, aiosmtpd takes the invitations, and
+schemathesis asks everything that the served description allows, and more. Run by tests/long/published-tools, which installs them.
 """
 
 import datetime
+import email.policy
 import http.server
 import json
 import os
 import queue
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ import urllib.request
 import zoneinfo
 from pathlib import Path
 
+import aiosmtpd.controller
+import aiosmtpd.smtp
 import icalendar
 import standardwebhooks
 
@@ -29,13 +33,13 @@ HERE = Path(__file__).parent
 class Server:
     """A server of its own, with a key that may do everything."""
 
-    def __init__(self):
+    def __init__(self, *arguments, **environment):
         self.folder = tempfile.TemporaryDirectory()
         data = ["--data-dir", self.folder.name]
         self.process = subprocess.Popen(
             [VISAVIS, *data, "--listen", "127.0.0.1:0", "--turn-listen", "127.0.0.1:0", "--media-port", "0",
-             "--webhook-allow-private"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+             "--webhook-allow-private", *arguments],
+            env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             found = re.search(r"listening addr=(\S+)", line)
             if found:
@@ -59,6 +63,10 @@ class Server:
     def book(self, **fields):
         meeting = {"title": "Standup", "timeZone": "Europe/Berlin", "durationMinutes": 30, **fields}
         return json.loads(self.ask("POST", "/api/v1/meetings", meeting)[0])
+
+    @property
+    def certificate(self):
+        return Path(self.folder.name, "self-made-certificate.pem")
 
     def stop(self):
         self.process.terminate()
@@ -85,6 +93,37 @@ class Receiver:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+
+class Postbox:
+    """A mail server that wants STARTTLS and a login."""
+
+    def __init__(self, certificate):
+        self.got = got = queue.Queue()
+
+        class Handler:
+            async def handle_DATA(self, server, session, envelope):
+                got.put(envelope)
+                return "250 taken"
+
+        def authenticate(server, session, envelope, mechanism, login):
+            good = (login.login, login.password) == (b"calls", b"sesame")
+            return aiosmtpd.smtp.AuthResult(success=good)
+
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+
+        class Controller(aiosmtpd.controller.Controller):
+            def _trigger_server(self):
+                # Only now is it known which port it is.
+                self.port = self.server.sockets[0].getsockname()[1]
+                super()._trigger_server()
+
+        self.controller = Controller(
+            Handler(), hostname="127.0.0.1", port=0, tls_context=tls, require_starttls=True, auth_required=True,
+            authenticator=authenticate)
+        self.controller.start()
+        self.port = self.controller.port
 
 
 class PublishedTools(unittest.TestCase):
@@ -136,6 +175,44 @@ class PublishedTools(unittest.TestCase):
         self.assertEqual(webhook.verify(body, headers)["type"], "meeting.created")
         with self.assertRaises(standardwebhooks.WebhookVerificationError):
             webhook.verify(body.replace(b"Standup", b"Stand-up"), headers)
+
+    def test_aiosmtpd_takes_invitations_and_icalendar_reads_them(self):
+        postbox = Postbox(self.server.certificate)
+        self.addCleanup(postbox.controller.stop)
+        server = Server("--smtp", f"smtp://calls:sesame@localhost:{postbox.port}?tls=required",
+                        "--mail-from", "Calls <calls@example.org>", SSL_CERT_FILE=str(self.server.certificate))
+        self.addCleanup(server.stop)
+        start = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=30)
+        meeting = server.book(title="Übung; mit, Zeichen", startsAt=start.isoformat(),
+                              attendees=[{"name": 'Ada "Ä" L.', "email": "ada@example.net"}])
+        path = f"/api/v1/meetings/{meeting['meeting']}"
+
+        calendar, first = self.invitation(postbox, "Übung; mit, Zeichen")
+        self.assertEqual((calendar["METHOD"], first["SEQUENCE"]), ("REQUEST", 0))
+        self.assertEqual(first["DTSTART"].dt, start)
+        self.assertEqual((first["ORGANIZER"], first["ATTENDEE"]), ("mailto:calls@example.org", "mailto:ada@example.net"))
+        server.ask("PATCH", path, {"startsAt": (start + datetime.timedelta(hours=1)).isoformat()}, If_Match="*")
+        calendar, second = self.invitation(postbox, "Changed: Übung; mit, Zeichen")
+        self.assertEqual((calendar["METHOD"], second["UID"], second["SEQUENCE"]), ("REQUEST", first["UID"], 1))
+        self.assertEqual(second["DTSTART"].dt - first["DTSTART"].dt, datetime.timedelta(hours=1))
+        server.ask("DELETE", path)
+        calendar, last = self.invitation(postbox, "Called off: Übung; mit, Zeichen")
+        self.assertEqual((calendar["METHOD"], last["UID"], last["SEQUENCE"]), ("CANCEL", first["UID"], 2))
+
+    def invitation(self, postbox, subject):
+        envelope = postbox.got.get(timeout=30)
+        self.assertEqual((envelope.mail_from, envelope.rcpt_tos), ("calls@example.org", ["ada@example.net"]))
+        letter = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.assertEqual((letter["Subject"], letter.defects), (subject, []))
+        self.assertEqual([address.addr_spec for address in letter["To"].addresses], ["ada@example.net"])
+        [request] = [part for part in letter.walk() if part.get_content_type() == "text/calendar"]
+        [attached] = letter.iter_attachments()
+        self.assertEqual(attached.get_filename(), "invite.ics")
+        calendar = icalendar.Calendar.from_ical(request.get_content())
+        [event] = calendar.walk("VEVENT")
+        self.assertEqual((calendar.errors, event.errors), ([], []))
+        self.assertEqual(request["Content-Type"].params["method"], calendar["METHOD"])
+        return calendar, event
 
     def test_schemathesis_finds_nothing(self):
         done = subprocess.run(
