@@ -1,10 +1,11 @@
 // Meetings on the page: made, found by code, waited for, over zones and changes of the clock, and ended.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { launch, mediaFlows, newPage, Server, until } from './harness.mjs';
+import { BINARY, launch, mediaFlows, newPage, Server, until } from './harness.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -129,6 +130,55 @@ test('a meeting is scheduled on the page, in the zone that was chosen, and calle
   await page.getByText('The meeting was called off.').waitFor();
   assert.deepEqual(page.problems, []);
   await page.context().close();
+});
+
+test('what a meeting may have is asked for, and people are invited where the server sends mail', async () => {
+  // Nobody takes the letters: they wait.
+  const posting = await Server.start('--smtp', 'smtp://127.0.0.1:1', '--mail-from', 'Calls <calls@example.org>');
+  const create = ['--data-dir', posting.data, 'api-key', 'create', '--scope', 'meetings:write'];
+  const key = execFileSync(BINARY, create, { encoding: 'utf8' }).trim();
+  const page = await newPage(browser, { viewport: { width: 390, height: 844 }, colorScheme: 'dark' });
+  await page.goto(`${posting.url}/meetings`);
+  const box = (element) => element.boundingBox();
+  const [field, unit] = [await box(page.getByLabel('Duration', { exact: true })), await box(page.locator('#duration-unit'))];
+  assert.ok(unit.y < field.y + field.height && unit.x > field.x, 'the unit stands beside its field, on a phone as well');
+
+  await page.getByLabel('Title', { exact: true }).fill('Planning');
+  await page.getByLabel('Repeat', { exact: true }).selectOption('Every week');
+  await page.getByLabel('How many times', { exact: true }).fill('3');
+  await page.getByLabel('People at most', { exact: true }).fill('8');
+  await page.getByLabel('Password', { exact: true }).fill('sesame');
+  await page.getByText('People wait in a lobby until you let them in').click();
+  const people = page.getByRole('group', { name: 'Invite by mail' });
+  for (const [name, email] of [['Ada', 'ada@example.net'], ['Nobody', 'nobody@example.net'], ['Bob', 'bob@example.net']]) {
+    await people.getByRole('button', { name: 'Add a person' }).click();
+    await people.getByLabel('Name', { exact: true }).last().fill(name);
+    await people.getByLabel('E-mail', { exact: true }).last().fill(email);
+  }
+  await people.getByRole('button', { name: 'Remove' }).nth(1).click();
+  await noBarriers(page);
+  const schedule = page.getByRole('button', { name: 'Schedule', exact: true });
+  await people.getByLabel('API key for sending mail').fill('vsk_AAAA');
+  await schedule.click();
+  await page.getByRole('alert').filter({ hasText: 'the API key is unknown' }).waitFor();
+  await people.getByLabel('API key for sending mail').fill(key);
+  await schedule.click();
+  await page.getByRole('heading', { name: 'Planning' }).waitFor();
+  await page.getByText('Every week').waitFor();
+  await noBarriers(page);
+
+  const listed = await fetch(`${posting.url}/api/v1/meetings`, { headers: { Authorization: `Bearer ${key}` } });
+  const { meetings: [made] } = await listed.json();
+  assert.deepEqual(made.attendees, [{ name: 'Ada', email: 'ada@example.net' }, { name: 'Bob', email: 'bob@example.net' }]);
+  assert.deepEqual([made.capacity, made.hasPassword, made.lobby, made.recurrence], [8, true, true, 'FREQ=WEEKLY;COUNT=3']);
+
+  // Without a mail server nobody is asked whom to write to.
+  await page.goto(`${server.url}/meetings`);
+  await page.getByText('None in this browser yet.').waitFor();
+  assert.equal(await page.getByRole('group', { name: 'Invite by mail' }).count(), 0);
+  assert.deepEqual(page.problems, []);
+  await page.context().close();
+  await posting.close();
 });
 
 test('who is early counts down and is let in without doing anything', async () => {

@@ -1,6 +1,6 @@
 import { h, setText } from './dom.js';
 import { loadCatalogue, t } from './i18n.js';
-import { anchorOf, commandFor, groupsOf, keyOf, referenceOf, resolved } from './openapi.js';
+import { anchorOf, commandFor, groupsOf, keyOf, referenceOf, resolved, resolvedAnswer } from './openapi.js';
 
 /** @typedef {import('./openapi.js').OpenApi} OpenApi */
 /** @typedef {import('./openapi.js').Operation} Operation */
@@ -138,8 +138,8 @@ function bodyOf(api, { requestBody }) {
   ];
 }
 
-/** Answers that differ in nothing but the status stand in one line. @param {Operation} operation */
-function answersOf({ responses }) {
+/** Answers that differ in nothing but the status stand in one line. @param {OpenApi} api @param {Operation} operation */
+function answersOf(api, { responses }) {
   /** @type {Map<string, string[]>} */
   const alike = new Map();
   for (const [status, answer] of Object.entries(responses)) {
@@ -147,8 +147,7 @@ function answersOf({ responses }) {
     alike.set(key, [...alike.get(key) ?? [], status]);
   }
   const lines = [...alike].flatMap(([key, statuses]) => {
-    /** @type {import('./openapi.js').Answer} */
-    const { description, content } = JSON.parse(key);
+    const { description, content } = resolvedAnswer(api, JSON.parse(key));
     return [
       h('dt', {}, ...statuses.flatMap((status) => [code(status), ' '])),
       h('dd', {}, h('p', {}, said(description), ...kindsOf(content))),
@@ -167,7 +166,7 @@ function shown(api, operation) {
     h('p', { class: 'soft' }, t(KEYS[keyOf(operation)])),
     ...parametersOf(operation),
     ...bodyOf(api, operation),
-    ...answersOf(operation),
+    ...answersOf(api, operation),
     h('h4', {}, t('api.example')),
     commands(commandFor(api, operation, location.origin)));
 }

@@ -21,5 +21,14 @@ export function meetingTimes({ startsAt, endsAt, timeZone }) {
     h('p', {}, h('time', { datetime: startsAt }, line(own)), ' ', h('span', { class: 'soft' }, `(${own})`)), elsewhere);
 }
 
+const EVERY = { DAILY: 'schedule.daily', WEEKLY: 'schedule.weekly', MONTHLY: 'schedule.monthly' };
+
+/** How often a meeting comes again, as far as its rule can be said in two words. @param {string} rule as RFC 5545 has it */
+export function repetition(rule) {
+  const [, frequency = ''] = /FREQ=(\w+)/.exec(rule) ?? [];
+  const isPlain = !/INTERVAL|BY/.test(rule);
+  return isPlain && frequency in EVERY ? t(EVERY[/** @type {keyof typeof EVERY} */ (frequency)]) : t('meeting.series');
+}
+
 /** @param {string} startsAt */
 export const shortTime = (startsAt) => format(ownZone(), { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(startsAt));

@@ -4,7 +4,7 @@ import { takeHostToken } from './host-token.js';
 import { loadCatalogue, t } from './i18n.js';
 import { logo } from './icons.js';
 import { MeetingHost } from './meeting-host.js';
-import { meetingTimes } from './meeting-times.js';
+import { meetingTimes, repetition } from './meeting-times.js';
 import { ApiError, invitation } from './meetings-api.js';
 import { meetingToken } from './my-meetings.js';
 import { serverNow } from './server-clock.js';
@@ -31,6 +31,7 @@ function body(seen) {
   countdown = state === 'scheduled' ? new Countdown(new Date(seen.startsAt), () => void arrived()) : null;
   return [
     seen.hasTime && meetingTimes(seen),
+    seen.recurrence && h('p', { class: 'soft' }, repetition(seen.recurrence)),
     countdown?.element,
     h('div', { class: 'actions' },
       h('button', { type: 'button', class: 'button primary large', onclick: () => enter(seen) }, t('meeting.join')),
@@ -59,7 +60,9 @@ async function show() {
     document.title = `${seen.title} – Visavis`;
     app.replaceChildren(h('main', { class: 'meeting' }, h('h1', {}, h('bdi', {}, seen.title)), ...body(seen).filter((part) => !!part)));
   } catch (error) {
-    const key = error instanceof ApiError && error.status === 404 ? 'meeting.unknown' : 'meeting.failed';
+    const isUnknown = error instanceof ApiError && error.status === 404;
+    const key = isUnknown ? 'meeting.unknown' : 'meeting.failed';
+    if (!isUnknown) setTimeout(() => void show(), 3000);
     app.replaceChildren(h('main', { class: 'end' }, logo(), h('h1', {}, t(key)), h('a', { class: 'button', href: '/' }, t('end.home'))));
   }
 }

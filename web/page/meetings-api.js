@@ -76,6 +76,16 @@ export async function invitation(meeting) {
   return seen;
 }
 
+/** Whether the server sends invitations by mail. @returns {Promise<boolean>} */
+export async function sendsMail() {
+  try {
+    const { features } = await ask('/version');
+    return features.includes('mail');
+  } catch {
+    return false;
+  }
+}
+
 /** @param {string} key @returns {Promise<{meetings: Meeting[]}>} */
 export const meetingsOf = (key) => ask('/api/v1/meetings?limit=100', { token: key });
 

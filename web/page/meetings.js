@@ -1,7 +1,8 @@
 import { h } from './dom.js';
 import { loadCatalogue, t } from './i18n.js';
+import { Invitees } from './invitees.js';
 import { shortTime } from './meeting-times.js';
-import { ApiError, book, invitation, meetingsOf } from './meetings-api.js';
+import { ApiError, book, invitation, meetingsOf, sendsMail } from './meetings-api.js';
 import { forgetMeeting, ownMeetings, rememberMeeting } from './my-meetings.js';
 import { instantOf, ownZone, shownIn, zones } from './zoned-time.js';
 
@@ -9,6 +10,8 @@ const form = /** @type {HTMLFormElement} */ (document.getElementById('schedule')
 const problem = /** @type {HTMLElement} */ (document.getElementById('problem'));
 const list = /** @type {HTMLElement} */ (document.getElementById('mine'));
 const none = /** @type {HTMLElement} */ (document.getElementById('none'));
+/** @type {Invitees | null} there where the server sends mail */
+let invitees = null;
 const keyForm = /** @type {HTMLFormElement} */ (document.getElementById('by-key'));
 
 /** @param {string} name */
@@ -32,10 +35,13 @@ form.addEventListener('submit', async (event) => {
       startsAt: instantOf(field('date').value, field('time').value, zone).toISOString(),
       timeZone: zone,
       durationMinutes: Number(field('duration').value),
+      capacity: Number(field('capacity').value) || null,
       lobby: field('lobby').checked,
+      waitForHost: field('wait-for-host').checked,
       password: field('password').value || null,
       recurrence: recurrence(),
-    });
+      attendees: invitees?.attendees ?? [],
+    }, invitees?.key);
     const token = made.hostUrl.split('#host=')[1] ?? '';
     rememberMeeting(made.meeting, token);
     location.assign(`/m/${made.meeting}`);
@@ -91,4 +97,8 @@ field('zone').append(...zones().map((zone) => h('option', { value: zone, selecte
 field('repeat').addEventListener('change', () => {
   /** @type {HTMLElement} */ (document.getElementById('count-field')).hidden = field('repeat').value === '';
 });
+if (await sendsMail()) {
+  invitees = new Invitees();
+  problem.before(invitees.element);
+}
 await showMine();

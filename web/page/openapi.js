@@ -22,7 +22,7 @@
  *
  * @typedef {Record<string, {schema?: Schema}>} Content by media type
  * @typedef {{name: string, in: string, required?: boolean, description?: string, schema?: Schema}} Parameter
- * @typedef {{description?: string, content?: Content}} Answer
+ * @typedef {{$ref?: string, description?: string, content?: Content}} Answer
  *
  * @typedef {object} Described an operation as the document has it
  * @property {string} [summary]
@@ -37,7 +37,7 @@
  * @property {string} openapi
  * @property {{title: string, version: string, description?: string}} info
  * @property {Record<string, Record<string, Described>>} paths
- * @property {{schemas?: Record<string, Schema>, securitySchemes?: Record<string, {description?: string}>}} [components]
+ * @property {{schemas?: Record<string, Schema>, responses?: Record<string, Answer>, securitySchemes?: Record<string, {description?: string}>}} [components]
  *
  * @typedef {Described & {method: string, path: string}} Operation
  * @typedef {'none' | 'optional' | 'needed'} Key whether an operation wants a key
@@ -51,6 +51,8 @@ const EXAMPLES = new Map(Object.entries({
   timeZone: 'Europe/Berlin',
   durationMinutes: 30,
   'If-Match': '"1"',
+  ttlSeconds: 3600,
+  topology: 'auto',
 }));
 
 /**
@@ -97,6 +99,16 @@ export function resolved(document, schema) {
   const name = referenceOf(schema);
   return name === undefined ? schema : document.components?.schemas?.[name] ?? {};
 }
+
+/**
+ * An answer, or the one that it refers to.
+ *
+ * @param {OpenApi} document
+ * @param {Answer} answer
+ * @returns {Answer}
+ */
+export const resolvedAnswer = (document, answer) =>
+  answer.$ref ? document.components?.responses?.[answer.$ref.split('/').at(-1) ?? ''] ?? {} : answer;
 
 /**
  * A command that asks for an operation: with what it must be given, and with a key where one is of use.
