@@ -1,7 +1,6 @@
 //! The meetings of a server: what the HTTP interface, the rooms and the clock do to them.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::api::join_url;
 use crate::keys::{is_key, sha256_hex};
 use crate::mail::{self, Letter, Mailer};
 use crate::meeting::{Event, Meeting};
+use crate::payer::Payer;
 use crate::store::{KeyRecord, Outgoing, Store, StoreError};
 use crate::webhook;
 
@@ -84,22 +84,11 @@ pub(crate) struct Inner {
     waiting: Mutex<Option<mpsc::Receiver<Happening>>>,
     /// Rooms that are over, which the database does not know yet.
     over: Mutex<HashSet<RoomId>>,
-    buckets: Mutex<HashMap<Payer, TokenBucket>>,
+    pub(crate) buckets: Mutex<HashMap<Payer, TokenBucket>>,
     /// Something is in the outbox.
     pub(crate) outbox: Notify,
     /// Something is in the postbox.
     pub(crate) postbox: Notify,
-}
-
-/// Whom a request is counted against.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Payer {
-    /// Somebody without a key: an address, IPv6 by its /64.
-    Address(IpAddr),
-    /// The same, where it makes meetings.
-    Maker(IpAddr),
-    /// A key, by its id.
-    Key(String),
 }
 
 impl Meetings {
@@ -163,28 +152,6 @@ impl Meetings {
 
     pub(crate) fn rooms(&self) -> Option<&Arc<dyn Rooms>> {
         self.inner.rooms.get()
-    }
-
-    /// Counts a request: `burst` at once, then one `every` so often.
-    pub(crate) fn count(&self, payer: Payer, burst: u32, every: Duration) -> Result<(), Refusal> {
-        /// Payers that are remembered before those are forgotten who have paid back.
-        const REMEMBERED: usize = 10_000;
-        let now = self.now();
-        let payer = match payer {
-            Payer::Address(ip) => Payer::Address(prefix(ip)),
-            Payer::Maker(ip) => Payer::Maker(prefix(ip)),
-            key @ Payer::Key(_) => key,
-        };
-        let mut buckets = self.inner.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= REMEMBERED && !buckets.contains_key(&payer) {
-            buckets.retain(|_, bucket| !bucket.is_full_slow(now, burst, every));
-        }
-        let bucket = buckets.entry(payer).or_insert_with(|| TokenBucket::full(now, burst));
-        bucket.take_slow(now, burst, every).map_err(|wait_ms| {
-            let mut refusal = Refusal::rate_limited(wait_ms);
-            "too many requests; wait a little".clone_into(&mut refusal.message);
-            refusal
-        })
     }
 
     /// Changes a meeting, tells its webhooks what came of it, and gives it as it is then.
@@ -390,12 +357,5 @@ impl RoomObserver for Follower {
             };
             tracing::warn!(%room, "what happened in a meeting is not noted: the database is behind");
         }
-    }
-}
-
-fn prefix(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }

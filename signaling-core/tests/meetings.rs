@@ -121,9 +121,8 @@ fn guests_wait_for_the_host_who_lets_them_in_by_coming() {
         assert_eq!(stage.join("cy", guest.clone())["state"], "waiting");
         stage.pass(Duration::from_mins(5));
         assert_eq!(stage.join("ada", host)["state"], "joined");
-        let admitted = |stage: &mut Stage, who: &str| {
-            stage.heard(who).iter().any(|event| event["state"] == "admitted")
-        };
+        let admitted =
+            |stage: &mut Stage, who: &str| stage.heard(who).iter().any(|event| event["state"] == "admitted");
         // With a lobby the host has the say nevertheless.
         assert_eq!([admitted(&mut stage, "bob"), admitted(&mut stage, "cy")], [!lobby; 2]);
         assert_eq!(stage.join("dee", guest.clone())["state"], if lobby { "waiting" } else { "joined" });

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { BINARY, launch, mediaFlows, newPage, Server, until } from './harness.mjs';
+import { BINARY, launch, mediaFlows, newPage, participant, Server, until } from './harness.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -21,8 +22,8 @@ after(async () => {
 });
 
 /** Books a meeting as another program would. */
-async function book(wanted) {
-  const response = await fetch(`${server.url}/api/v1/meetings`, {
+async function book(wanted, at = server) {
+  const response = await fetch(`${at.url}/api/v1/meetings`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ title: 'Standup', timeZone: 'Europe/Berlin', durationMinutes: 30, ...wanted }),
@@ -202,4 +203,37 @@ test('who is early counts down and is let in without doing anything', async () =
   await Promise.all([early, visitor].map((page) => mediaFlows(page, 1)));
   assert.deepEqual([...early.problems, ...visitor.problems], []);
   for (const page of [early, visitor]) await page.context().close();
+});
+
+test('receivers of webhooks hear of a call, and when its recording is ready', async () => {
+  const recorder = await Server.start('--record', 'all', '--recording-finalize', 'off', '--webhook-allow-private');
+  const heard = [];
+  const receiver = createServer((request, response) => {
+    const parts = [];
+    request.on('data', (part) => parts.push(part));
+    request.on('end', () => {
+      heard.push(JSON.parse(Buffer.concat(parts).toString()));
+      response.writeHead(204).end();
+    });
+  });
+  await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  const made = await book({ webhookUrl: `http://127.0.0.1:${receiver.address().port}/hook` }, recorder);
+  const bearer = { Authorization: `Bearer ${made.hostUrl.split('#host=')[1]}` };
+  const recordings = async () => (await (await fetch(`${recorder.url}/api/v1/recordings`, { headers: bearer })).json()).recordings;
+
+  const page = await participant(browser, recorder.url, made.code, { name: 'Ada' });
+  await until('something is recorded', async () => (await recordings()).some(({ bytes }) => bytes > 10_000));
+  await page.getByRole('button', { name: 'Leave', exact: true }).click();
+  const ready = await until('the recording is ready', () => heard.find(({ type }) => type === 'recording.ready'));
+  assert.equal(ready.data.meeting, made.meeting);
+  const [kept] = await recordings();
+  assert.deepEqual([kept.recording, kept.state, kept.room], [ready.data.recording, 'ready', made.room]);
+  const kinds = ['meeting.created', 'meeting.started', 'peer.joined', 'peer.left'];
+  await until('the others', () => kinds.every((kind) => heard.some(({ type }) => type === kind)));
+  assert.deepEqual(heard.map(({ type }) => type).filter((type) => kinds.includes(type)), kinds, 'in order');
+  assert.deepEqual(page.problems, []);
+  await page.context().close();
+  receiver.closeAllConnections();
+  receiver.close();
+  await recorder.close();
 });

@@ -9,7 +9,8 @@ use super::problem::Problem;
 use super::request::{Client, bearer};
 use crate::keys::is_key;
 use crate::meeting::Meeting;
-use crate::service::{Meetings, Payer};
+use crate::payer::Payer;
+use crate::service::Meetings;
 use crate::store::KeyRecord;
 
 /// Whoever sent a request, as far as it shows.

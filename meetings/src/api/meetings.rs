@@ -18,7 +18,8 @@ use super::request::{Client, JsonBody, header};
 use super::view::MeetingView;
 use crate::keys::sha256_hex;
 use crate::meeting::{Change, Event, Meeting, Patch, Wanted};
-use crate::service::{Meetings, Payer};
+use crate::payer::Payer;
+use crate::service::Meetings;
 use crate::store::{Outgoing, Reply, Request, StoreError};
 use crate::webhook;
 
