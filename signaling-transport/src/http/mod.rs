@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
-pub use problem::Problem;
+pub use problem::{JsonBody, Problem};
 
 use crate::service::Signaling;
 

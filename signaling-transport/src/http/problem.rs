@@ -102,7 +102,8 @@ pub(super) async fn method_not_allowed() -> Problem {
 }
 
 /// Reads a JSON body, with the protocol's own errors.
-pub(super) struct JsonBody(pub(super) bytes::Bytes);
+#[derive(Debug)]
+pub struct JsonBody(pub bytes::Bytes);
 
 impl<S: Send + Sync> axum::extract::FromRequest<S> for JsonBody {
     type Rejection = Problem;
