@@ -20,6 +20,8 @@ enum What {
     Turn(turn::Arguments),
     /// The media server: ours, Janus, and sealing and sending alone, for the same media.
     Sfu(sfu::Arguments),
+    /// The media server with and without a recorder, for the same room.
+    Recording(sfu::recording::Arguments),
     /// Signaling: each of our transports, the official Socket.IO server on Node, and a bare broadcast.
     Signaling(signaling::Arguments),
 }
@@ -28,6 +30,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Turn(arguments) => turn::run(&arguments),
         What::Sfu(arguments) => sfu::run(&arguments),
+        What::Recording(arguments) => sfu::recording::run(&arguments),
         What::Signaling(arguments) => signaling::run(&arguments),
     }
 }

@@ -11,6 +11,7 @@ use signaling_core::{Entropy, LifeId, RoomId};
 use crate::container::Container;
 use crate::ffmpeg::{Ffmpeg, FfmpegError, Tile};
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
+use crate::upload::Upload;
 
 /// Pictures in one grid at most.
 const MAX_TILES: usize = 49;
@@ -25,9 +26,12 @@ pub enum FinaliseError {
     /// A file could not be put in its place.
     #[error("a finished recording cannot be put in its place")]
     File(#[from] io::Error),
-    /// Nothing of the room is ready.
-    #[error("nothing of that room is ready")]
+    /// Nothing of the room is ready, and here.
+    #[error("nothing of that room is ready in the folder")]
     Nothing,
+    /// It was deleted meanwhile.
+    #[error("the recording is gone")]
+    Gone,
 }
 
 /// Makes a recording an MP4 whose index stands at its beginning. The file as it was recorded is there until the new one
@@ -35,7 +39,13 @@ pub enum FinaliseError {
 pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, FinaliseError> {
     let from = index.path(entry);
     let length = Duration::from_millis(entry.duration_ms);
-    let mut done = Entry { finalised: true, state: RecordingState::Ready, ..entry.clone() };
+    let mut done = Entry {
+        finalised: true,
+        finalise_error: None,
+        upload_error: None,
+        state: RecordingState::Ready,
+        ..entry.clone()
+    };
     let part = tempfile::Builder::new().prefix(".finalise-").suffix(".part").tempfile_in(index.folder())?;
     match entry.container {
         Container::Mp4 => ffmpeg.faststart(&from, part.path(), length)?,
@@ -49,7 +59,18 @@ pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, 
     done.bytes = part.as_file().metadata()?.len();
     part.as_file().sync_all()?;
     part.persist(index.path(&done)).map_err(|error| error.error)?;
-    index.save(&done)?;
+    let kept = index.change(entry.recording, |known| {
+        // What is in object storage is another file.
+        done.upload = known.upload.as_ref().map(|_| Upload::Waiting);
+        known.clone_from(&done);
+    })?;
+    let Some(done) = kept else {
+        fs::remove_file(index.path(&done))?;
+        return Err(FinaliseError::Gone);
+    };
+    if let Some(upload) = &entry.upload {
+        index.forget(&entry.file, upload)?;
+    }
     if done.file != entry.file {
         fs::remove_file(from)?;
     }
@@ -68,7 +89,7 @@ pub fn composite(
         .all()
         .into_iter()
         .filter(|entry| entry.room == *room && entry.life == life && entry.peer.is_some())
-        .filter(|entry| entry.state == RecordingState::Ready)
+        .filter(|entry| entry.state == RecordingState::Ready && entry.local)
         .collect();
     parts.truncate(MAX_TILES);
     let began = parts.first().ok_or(FinaliseError::Nothing)?.started_at;
@@ -110,6 +131,10 @@ pub fn composite(
         dropped_packets: parts.iter().map(|entry| entry.dropped_packets).sum(),
         error: None,
         finalised: true,
+        finalise_error: None,
+        local: true,
+        upload: None,
+        upload_error: None,
     };
     part.as_file().sync_all()?;
     part.persist(index.path(&entry)).map_err(|error| error.error)?;

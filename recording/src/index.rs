@@ -13,6 +13,7 @@ use signaling_core::message::{Name, TrackSource};
 use signaling_core::{Entropy, LifeId, PeerId, RoomId, Timestamp};
 
 use crate::container::Container;
+use crate::upload::Upload;
 
 /// Names a recording: 16 letters and digits, unguessable.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,6 +132,23 @@ pub struct Entry {
     /// It has been made as handy as it gets.
     #[serde(default)]
     pub finalised: bool,
+    /// Why it has not, if that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finalise_error: Option<String>,
+    /// Whether the file is in the folder, and not in object storage alone.
+    #[serde(default = "is_local")]
+    pub local: bool,
+    /// How far it is on its way into object storage, where it is to go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
+    /// What stood in its way last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_error: Option<String>,
+}
+
+/// Recordings from before there was anywhere else.
+fn is_local() -> bool {
+    true
 }
 
 /// All recordings in a folder.
@@ -140,6 +158,12 @@ pub struct Index {
     /// Held while the index is: two processes must not write in one folder.
     _lock: Option<File>,
     entries: Mutex<BTreeMap<RecordingId, Entry>>,
+    /// Objects whose recordings are gone, by their files' names.
+    forgotten: Mutex<BTreeMap<String, Upload>>,
+    /// Held while notes are written or taken away, so that none of a deleted recording comes back.
+    notes: Mutex<()>,
+    /// Wait for the disk with each note.
+    fsync: bool,
 }
 
 impl Index {
@@ -148,8 +172,12 @@ impl Index {
         fs::create_dir_all(folder)?;
         let lock = lock(folder)?;
         let mut entries = BTreeMap::new();
+        let mut forgotten = BTreeMap::new();
         for file in fs::read_dir(folder)? {
             let path = file?.path();
+            if let Some((name, upload)) = read_forgotten(&path) {
+                forgotten.insert(name, upload);
+            }
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
@@ -167,11 +195,25 @@ impl Index {
                 }
             }
         }
-        Ok(Self { folder: folder.to_owned(), _lock: lock, entries: Mutex::new(entries) })
+        let (entries, forgotten) = (Mutex::new(entries), Mutex::new(forgotten));
+        Ok(Self {
+            folder: folder.to_owned(),
+            _lock: lock,
+            entries,
+            forgotten,
+            notes: Mutex::default(),
+            fsync: false,
+        })
+    }
+
+    /// Whether notes, and the names of the files made before them, are to be on the disk itself before anything else happens.
+    #[must_use]
+    pub fn with_fsync(self, fsync: bool) -> Self {
+        Self { fsync, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RecordingId, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        hold(&self.entries)
     }
 
     /// The folder.
@@ -196,14 +238,18 @@ impl Index {
         all
     }
 
+    /// The one of the recordings with a key that has the least of them.
+    pub fn first_by_key<K: Ord>(&self, mut key: impl FnMut(&Entry) -> Option<K>) -> Option<Entry> {
+        let entries = self.lock();
+        let keyed = entries.values().filter_map(|entry| Some((key(entry)?, entry)));
+        keyed.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry.clone())
+    }
+
     /// Keeps what is known of a recording, in memory in any case.
     pub fn save(&self, entry: &Entry) -> io::Result<()> {
+        let _notes = hold(&self.notes);
         self.lock().insert(entry.recording, entry.clone());
-        let mut new = tempfile::NamedTempFile::new_in(&self.folder)?;
-        serde_json::to_writer(&mut new, entry)?;
-        new.flush()?;
-        new.persist(self.note_path(entry.recording))?;
-        Ok(())
+        self.write_note(&self.note_path(entry.recording), entry)
     }
 
     /// Changes what is in memory alone: sizes that grow.
@@ -213,21 +259,109 @@ impl Index {
         }
     }
 
-    /// Takes a recording off the disk.
+    /// Changes what is known of a recording, in memory in any case, and keeps it; `None` when there is no such recording any more.
+    pub fn change(
+        &self,
+        recording: RecordingId,
+        change: impl FnOnce(&mut Entry),
+    ) -> io::Result<Option<Entry>> {
+        let _notes = hold(&self.notes);
+        self.update(recording, change);
+        let Some(entry) = self.get(recording) else { return Ok(None) };
+        self.write_note(&self.note_path(recording), &entry)?;
+        Ok(Some(entry))
+    }
+
+    /// Takes a recording off the disk, and notes what is to be taken out of object storage.
     pub fn delete(&self, recording: RecordingId) -> io::Result<()> {
+        let _notes = hold(&self.notes);
         let Some(entry) = self.lock().remove(&recording) else { return Ok(()) };
+        let forgotten =
+            entry.upload.as_ref().map_or(Ok(()), |upload| self.note_forgotten(&entry.file, upload));
         for path in [self.path(&entry), self.note_path(recording)] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove(&path)?;
+        }
+        forgotten
+    }
+
+    /// Takes the file of a recording off the disk, which object storage has.
+    pub fn release(&self, recording: RecordingId) -> io::Result<()> {
+        let Some(entry) = self.get(recording) else { return Ok(()) };
+        remove(&self.path(&entry))?;
+        self.change(recording, |entry| entry.local = false).map(drop)
+    }
+
+    /// Notes an object that is to be taken out of object storage.
+    pub fn forget(&self, file: &str, upload: &Upload) -> io::Result<()> {
+        let _notes = hold(&self.notes);
+        self.note_forgotten(file, upload)
+    }
+
+    fn note_forgotten(&self, file: &str, upload: &Upload) -> io::Result<()> {
+        if upload.object().is_none() {
+            return Ok(());
+        }
+        hold(&self.forgotten).insert(file.to_owned(), upload.clone());
+        self.write_note(&self.forgotten_path(file), upload)
+    }
+
+    /// What is to be taken out of object storage: names of files, and the objects they became.
+    pub fn forgotten(&self) -> BTreeMap<String, Upload> {
+        hold(&self.forgotten).clone()
+    }
+
+    /// An object is out of object storage.
+    pub fn is_forgotten(&self, file: &str) -> io::Result<()> {
+        let _notes = hold(&self.notes);
+        hold(&self.forgotten).remove(file);
+        remove(&self.forgotten_path(file))
+    }
+
+    fn write_note(&self, path: &Path, note: &impl Serialize) -> io::Result<()> {
+        let mut new = tempfile::NamedTempFile::new_in(&self.folder)?;
+        serde_json::to_writer(&mut new, note)?;
+        new.flush()?;
+        if self.fsync {
+            new.as_file().sync_all()?;
+        }
+        new.persist(path)?;
+        if self.fsync {
+            File::open(&self.folder)?.sync_all()?;
         }
         Ok(())
+    }
+
+    fn forgotten_path(&self, file: &str) -> PathBuf {
+        self.folder.join(format!("{file}.{FORGOTTEN}"))
     }
 
     fn note_path(&self, recording: RecordingId) -> PathBuf {
         self.folder.join(format!("{recording}.json"))
     }
+}
+
+/// What the notes of forgotten objects are called, behind the names of their files.
+const FORGOTTEN: &str = "forget";
+
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes a file that may be gone.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The note of a forgotten object, if that is one.
+fn read_forgotten(path: &Path) -> Option<(String, Upload)> {
+    let name =
+        path.extension().is_some_and(|extension| extension == FORGOTTEN).then(|| path.file_stem())??;
+    let name = name.to_str().filter(|name| is_plain_name(name))?;
+    let upload = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    Some((name.to_owned(), upload))
 }
 
 /// `<date>_<time>_<id>.<container>`, in UTC.
@@ -285,6 +419,10 @@ pub(crate) mod testing {
             dropped_packets: 0,
             error: None,
             finalised: false,
+            finalise_error: None,
+            local: true,
+            upload: None,
+            upload_error: None,
         }
     }
 }
@@ -311,6 +449,26 @@ mod tests {
         drop(index);
         assert_eq!(Index::open(folder.path()).unwrap().all(), [two]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "with the lock");
+    }
+
+    #[test]
+    fn a_recording_that_is_gone_does_not_come_back_and_its_object_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let stored = Upload::Stored { object: "s3://bucket/a".into() };
+        let (one, two) = (Entry { upload: Some(stored.clone()), ..entry(1) }, entry(2));
+        for entry in [&one, &two] {
+            index.save(entry).unwrap();
+            index.delete(entry.recording).unwrap();
+            assert_eq!(index.change(entry.recording, |entry| entry.bytes = 5).unwrap(), None);
+        }
+        drop(index);
+        let index = Index::open(folder.path()).unwrap();
+        assert_eq!(index.all(), []);
+        assert_eq!(index.forgotten(), BTreeMap::from([(one.file.clone(), stored)]));
+        index.is_forgotten(&one.file).unwrap();
+        drop(index);
+        assert_eq!(Index::open(folder.path()).unwrap().forgotten(), BTreeMap::new());
     }
 
     #[test]

@@ -51,7 +51,9 @@ pub mod index;
 mod recording;
 pub mod reorder;
 mod retention;
+pub mod store;
 mod track;
+pub mod upload;
 
 pub use recording::{Output, Recording};
 pub use retention::{Cause, Retention};

@@ -217,6 +217,9 @@ impl Recording {
     /// Begins a file as soon as it is clear with what, and enough came to see how quick the streams are.
     fn try_begin(&mut self, now: Instant, at_once: bool) {
         let State::Waiting { since } = &mut self.state else { return };
+        if let Some(video) = &mut self.video {
+            video.skip_to_last_codec();
+        }
         let key =
             self.video.as_ref().and_then(|video| video.first_key().map(|(_, format)| Container::of(format)));
         let has_sound = self.audio.as_ref().is_some_and(|audio| !audio.frames.is_empty());

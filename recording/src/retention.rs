@@ -6,13 +6,14 @@ use std::time::Duration;
 use signaling_core::Timestamp;
 
 use crate::index::{Entry, RecordingState};
+use crate::upload::Upload;
 
 /// What is kept of the recordings in a folder; everything, unless told otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// How long after its end a recording is kept; `None` stands for ever.
     pub age: Option<Duration>,
-    /// Bytes that all recordings may take together; `None` stands for no bound.
+    /// Bytes that all recordings may take together in the folder; `None` stands for no bound.
     pub bytes: Option<u64>,
 }
 
@@ -40,9 +41,10 @@ impl Retention {
         self.age.is_none() && self.bytes.is_none()
     }
 
-    /// Which of all recordings go: those that are too old, and then the oldest that can be had until the rest fits.
+    /// Which of all recordings go: those that are too old, and then the oldest that can be had until the rest fits. What is in
+    /// object storage alone takes nothing of the folder.
     ///
-    /// What is being written or finalised stays, though its bytes count.
+    /// What is being written or finalised stays, though its bytes count, and so does what object storage has not confirmed.
     pub fn leaving<'a>(&self, entries: &'a [Entry], now: Timestamp) -> Vec<(&'a Entry, Cause)> {
         let is_too_old = |entry: &Entry| {
             let is_over = matches!(entry.state, RecordingState::Ready | RecordingState::Failed);
@@ -51,8 +53,10 @@ impl Retention {
         let (old, mut rest): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| is_too_old(entry));
         let mut leaving: Vec<_> = old.into_iter().map(|entry| (entry, Cause::Age)).collect();
         let Some(bound) = self.bytes else { return leaving };
+        rest.retain(|entry| entry.local);
         let mut total: u128 = rest.iter().map(|entry| u128::from(entry.bytes)).sum();
-        rest.retain(|entry| entry.state == RecordingState::Ready);
+        let is_safe = |entry: &Entry| entry.upload.as_ref().is_none_or(Upload::is_stored);
+        rest.retain(|entry| entry.state == RecordingState::Ready && is_safe(entry));
         rest.sort_by_key(|entry| (entry.started_at, entry.recording));
         for entry in rest {
             if total <= bound.into() {
@@ -131,6 +135,25 @@ mod tests {
         let entries = [ended(9, Recording, 50), ended(8, Finalising, 50), ended(1, Ready, 10)];
         let retention = Retention { age: Some(Duration::from_secs(7_200)), bytes: Some(100) };
         assert_eq!(leaving(retention, &entries), [(1, Cause::Size)]);
+    }
+
+    #[test]
+    fn what_the_store_has_not_confirmed_stays_and_what_it_has_alone_takes_no_room() {
+        let stored = Upload::Stored { object: "s3://bucket/a".into() };
+        let entries = [
+            Entry { upload: Some(Upload::Waiting), ..ended(9, RecordingState::Ready, 10) },
+            Entry { upload: Some(stored.clone()), local: false, ..ended(8, RecordingState::Ready, 99) },
+            Entry { upload: Some(stored), ..ended(7, RecordingState::Ready, 10) },
+        ];
+        assert_eq!(leaving(Retention { age: None, bytes: Some(20) }, &entries), []);
+        assert_eq!(leaving(Retention { age: None, bytes: Some(0) }, &entries), [(7, Cause::Size)]);
+        let age = Some(Duration::from_secs(8 * 3_600 - 1));
+        let old = [(9, Cause::Age), (8, Cause::Age)];
+        assert_eq!(
+            leaving(Retention { age, bytes: None }, &entries),
+            old,
+            "nothing is kept longer than that"
+        );
     }
 
     #[test]

@@ -215,6 +215,19 @@ impl Track {
         timed.placed.unwrap_or_else(|| self.clock.place(timed.ticks))
     }
 
+    /// Leaves out what was sent before the last change of the codec: publishers are asked for another one when a recording
+    /// begins.
+    pub(crate) fn skip_to_last_codec(&mut self) {
+        let codecs = self.frames.iter().map(|timed| timed.frame.format.as_ref().map(Format::codec));
+        let (mut last, mut from) = (None, 0);
+        for (at, codec) in codecs.enumerate() {
+            if codec.is_some() && codec != last {
+                (last, from) = (codec, at);
+            }
+        }
+        self.frames.drain(..from);
+    }
+
     /// The format of the first frame that a decoder can begin with.
     pub(crate) fn first_key(&self) -> Option<(&TimedFrame, &Format)> {
         self.frames.iter().find_map(|timed| Some((timed, timed.frame.format.as_ref()?)))

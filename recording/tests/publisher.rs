@@ -343,6 +343,26 @@ fn what_does_not_fit_into_the_file_begins_another() {
 }
 
 #[test]
+fn who_changes_the_codec_as_the_recording_begins_gets_one_file() {
+    let mut world = World::new();
+    world.publish(&[Lane::Video, Lane::Audio]);
+    for at in (0..4_000_u32).step_by(20) {
+        let before = at < 500;
+        if before && at % 40 == 0 {
+            let vp8 = [0x10, 0, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01];
+            world.send(Lane::Video, 0, BOTH.base.wrapping_add(at * 90), Codec::Vp8, &vp8);
+        }
+        world.step(Stream { key: at == 520, picture: !before, ..BOTH }, at);
+    }
+    let file = world.finish();
+    assert_eq!(file.container, Some(Container::Mp4));
+    let (pictures, sounds) = (samples(file, Lane::Video), samples(file, Lane::Audio));
+    assert_eq!(pictures.len(), (4_000 - 520) / 40);
+    assert_near(pictures[0].0, sounds[0].0, 20.0);
+    assert_eq!(world.files.len(), 1);
+}
+
+#[test]
 fn without_a_key_frame_nothing_is_shown_and_one_is_asked_for() {
     let mut world = World::new();
     world.publish(&[Lane::Video, Lane::Audio]);

@@ -82,7 +82,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let api_keys = meetings.clone();
     let mut router = router(settings, &signaling, meetings, recordings.is_some(), draining.clone());
     if let Some(recordings) = &recordings {
-        let api = Api::new(recordings, key, signaling.hub().clock(), Arc::new(api_keys));
+        let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys));
         router = router.merge(signaling.guard(api.router()));
     }
     let drain = Duration::from_secs(settings.drain_timeout.into());

@@ -448,15 +448,35 @@ impl Shard {
     pub fn arrange(&mut self, now: Timestamp, record: Box<RoomRecord>) -> bool {
         let room = record.room.clone();
         let Some(live) = self.rooms.get_mut(&room) else { return false };
-        live.input(now, &mut self.env, RoomInput::Arrange(record));
+        // A room that is over stays as it was.
+        let _ = live.input(now, &mut self.env, RoomInput::Arrange(record));
         self.after(now, &room);
         true
+    }
+
+    /// Has a room recorded from outside, or no more; in this life of it alone, if one is named.
+    pub fn record(
+        &mut self,
+        now: Timestamp,
+        room: &RoomId,
+        life: Option<LifeId>,
+        on: bool,
+    ) -> Result<(), Refusal> {
+        let at_present = self
+            .rooms
+            .get_mut(room)
+            .filter(|at_present| life.is_none_or(|life| at_present.room.life() == life));
+        let at_present =
+            at_present.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such room at present"))?;
+        at_present.input(now, &mut self.env, RoomInput::Record(on))?;
+        self.after(now, room);
+        Ok(())
     }
 
     /// Ends a room from outside.
     pub fn end_room(&mut self, now: Timestamp, room: &RoomId, reason: EndReason) -> bool {
         let Some(live) = self.rooms.get_mut(room) else { return false };
-        live.input(now, &mut self.env, RoomInput::End(reason));
+        let _ = live.input(now, &mut self.env, RoomInput::End(reason));
         self.after(now, room);
         true
     }

@@ -11,6 +11,8 @@ mod stage;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use signaling_core::testing::SeededEntropy;
+use signaling_core::{LifeId, RecordWhom};
 use stage::Stage;
 
 /// The room before somebody tries something.
@@ -262,4 +264,25 @@ fn the_eldest_participant_is_host_when_the_host_is_gone_for_good() {
         assert_eq!(stage.say("second", json!({"type": "host", "action": "lock"})), "forbidden");
         say(&mut stage, "participant", "lock", Value::Null);
     }
+}
+
+#[test]
+fn a_room_is_recorded_from_outside_in_the_life_that_was_meant() {
+    let mut stage = room(Locked);
+    let life = stage.life();
+    let other = LifeId::random(&mut SeededEntropy::new(9));
+    assert_eq!(stage.record(Some(other), true), "not-found");
+    assert_eq!(stage.record(Some(life), false), "invalid-state", "there is nothing to stop");
+    assert_eq!((stage.recordings(), stage.heard("participant").len()), (vec![], 0));
+    assert_eq!(stage.record(Some(life), true), "");
+    assert_eq!(stage.recordings(), [RecordWhom::Everybody]);
+    let heard = stage.heard("participant");
+    assert!(
+        heard.iter().any(|event| event["type"] == "recording" && event["state"] == "starting"),
+        "{heard:?}"
+    );
+    assert_eq!(stage.record(None, true), "invalid-state", "once");
+    assert_eq!(stage.record(None, false), "");
+    assert_eq!(stage.recordings(), [RecordWhom::Nobody]);
+    assert_eq!(room(Ended).record(None, true), "not-found");
 }

@@ -25,6 +25,12 @@ export async function decode(file) {
   return stderr.split('\n').filter((line) => !line.startsWith('[swscaler')).join('\n');
 }
 
+/** The picture at a second of a file in a size: bytes of red, green and blue. */
+export async function picture(file, second, width, height) {
+  const words = ['-v', 'error', '-ss', String(second), '-i', file, '-frames:v', '1', '-vf', `scale=${width}:${height}`, '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'];
+  return [...(await run('ffmpeg', words, { encoding: 'buffer' })).stdout];
+}
+
 /** When the picture turns white, in seconds. */
 export const flashes = async (file) => rises(await levels(file, ['-an', '-vf', 'signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-']), 128);
 

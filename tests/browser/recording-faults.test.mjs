@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { BINARY, launch, newRoom, Server, until } from './harness.mjs';
+import { BINARY, launch, mediaFlows, newRoom, Server, until } from './harness.mjs';
 import { decode, lags, mediaFiles, probe } from './media-file.mjs';
 import { noteOf, publisher, sent } from './publisher.mjs';
 
@@ -176,6 +176,30 @@ test('a host records a call, and others get nothing of it', async () => {
   await server.close();
 });
 
+test('who publishes already when a recording begins goes over to a codec that fits into MP4', async () => {
+  const server = await Server.start('--recording-finalize', 'off');
+  const recordings = path.join(server.data, 'recordings');
+  const room = newRoom();
+  const page = await publisher(browser, server.url, room);
+  const watches = await publisher(browser, server.url, room, '', { name: 'Grace' });
+  await until('both publish', async () => (await Promise.all([page, watches].map(sent))).every(({ frames }) => frames > 5));
+  assert.equal((await sent(page)).codec, 'video/VP8');
+  await page.evaluate(() => window.visavis.session.send({ type: 'host', action: 'start-recording' }));
+  await until('both send H264', async () => (await Promise.all([page, watches].map(sent))).every(({ codec }) => codec === 'video/H264'));
+  await mediaFlows(watches, 1);
+  await until('both are recorded', () => mediaFiles(recordings).length === 2);
+  await page.waitForTimeout(2_000);
+  await page.evaluate(() => window.visavis.session.send({ type: 'host', action: 'stop-recording' }));
+  const files = await until('both are closed', () => {
+    const files = mediaFiles(recordings);
+    return files.every((file) => noteOf(file).state === 'ready') && files;
+  });
+  assert.deepEqual(files.map((file) => path.extname(file)), ['.mp4', '.mp4']);
+  for (const file of files) assert.equal(await decode(file), '');
+  await Promise.all([page, watches].map((page) => page.context().close()));
+  await server.close();
+});
+
 test('VP8 becomes MP4 when the recording is over, and everybody one picture', async () => {
   const server = await Server.start('--record', 'all');
   const recordings = path.join(server.data, 'recordings');
@@ -204,6 +228,41 @@ test('VP8 becomes MP4 when the recording is over, and everybody one picture', as
   assert.deepEqual([video.codec_name, video.width, audio.codec_name], ['h264', 1280, 'aac']);
   assert.ok(duration > 2);
   await server.close();
+});
+
+test('when ffmpeg is killed or missing the recording stays as it was written, and the call goes on', async () => {
+  const pid = path.join(folder, 'pid');
+  const slow = path.join(folder, 'slow-ffmpeg');
+  // Reads no faster than it plays, so that there is time to kill it.
+  writeFileSync(slow, `#!/bin/sh\ncase "$*" in *-version*) exec ffmpeg -version ;; esac\necho $$ >${pid}.new && mv ${pid}.new ${pid}\nexec ffmpeg -re "$@"\n`, { mode: 0o755 });
+  for (const [ffmpeg, reason] of [[slow, /signal: 9/], ['/nowhere/ffmpeg', /\/nowhere\/ffmpeg.*not found/]]) {
+    const server = await Server.start('--record', 'all', '--ffmpeg', ffmpeg);
+    const recordings = path.join(server.data, 'recordings');
+    const room = newRoom();
+    const page = await publisher(browser, server.url, room, 'VP8');
+    const token = await hostToken(page);
+    const stays = await publisher(browser, server.url, room, 'VP8', { name: 'Grace' });
+    await until('both are recorded', () => mediaFiles(recordings).length === 2);
+    await page.waitForTimeout(3_000);
+    await page.getByRole('button', { name: 'Leave', exact: true }).click();
+    await page.context().close();
+    if (ffmpeg === slow) process.kill(Number(await until('ffmpeg works', () => existsSync(pid) && readFileSync(pid, 'utf8'))), 'SIGKILL');
+    const done = await until('it is clear what became of it', async () => {
+      const [, { recordings }] = await ask(server, token, `?room=${room}`);
+      return recordings.find(({ error }) => error);
+    });
+    assert.deepEqual([done.state, done.container], ['ready', 'webm']);
+    assert.match(done.error, reason);
+    const { frames } = await sent(stays);
+    await until('the call goes on', async () => (await sent(stays)).frames > frames + 20);
+    assert.equal((await fetch(server.url + done.url, { headers: { Range: 'bytes=0-3' } })).status, 206);
+    const file = mediaFiles(recordings).find((file) => file.includes(done.recording));
+    assert.equal((await probe(file)).complaints, '');
+    assert.equal(await decode(file), '');
+    assert.deepEqual(readdirSync(recordings).filter((name) => name.endsWith('.part')), [], 'nothing half done is left');
+    await stays.context().close();
+    await server.close();
+  }
 });
 
 test('a full disk ends the recording, and the call goes on', { skip: !isRoot && 'a small file system needs root' }, async () => {

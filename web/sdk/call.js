@@ -224,6 +224,7 @@ export class Call extends Emitter {
   #recording({ state, peer }) {
     if (peer || !this.room) return;
     this.room = { ...this.room, recording: state === 'starting' || state === 'active' };
+    if (state === 'active') this.#path?.renegotiate();
     this.emit('room', this.room);
   }
 

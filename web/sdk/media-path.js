@@ -123,6 +123,13 @@ export class MediaPath {
     this.#next?.call.repair();
   }
 
+  /** The server may prefer other codecs now, as where a recording has begun. */
+  renegotiate() {
+    for (const path of [this.#current, this.#next]) {
+      if (path?.call instanceof SfuCall) path.call.renegotiate();
+    }
+  }
+
   /** We have become somebody who sends, or somebody who only watches. @param {Peer} self */
   become(self) {
     this.#options = { ...this.#options, self };

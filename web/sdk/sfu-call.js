@@ -76,6 +76,11 @@ export class SfuCall {
     this.#subscriber.repair();
   }
 
+  /** The server may prefer other codecs now. */
+  renegotiate() {
+    this.#publisher?.renegotiate();
+  }
+
   /** What others publish has changed, and with it perhaps which of their tracks is the screen. */
   refresh() {
     this.#changed();

@@ -69,6 +69,11 @@ export class SfuPublisher {
     });
   }
 
+  /** The server may prefer other codecs now: it says so in its answer to the same offer. */
+  renegotiate() {
+    this.#enqueue(() => this.#offer());
+  }
+
   /** The server may have forgotten us: an offer with new ICE credentials tells. */
   repair() {
     if (this.#lines.size > 0) this.connection.restartIce();

@@ -77,11 +77,13 @@ pub(super) struct Load {
     next_sweep: Instant,
     /// Every how many receivers one plays; the others count.
     plays_every: usize,
+    picture_packets: u16,
     arrived: Arrived,
 }
 
 impl Load {
-    pub(super) fn new(shape: Shape) -> anyhow::Result<Self> {
+    /// Members of these rooms; those who publish send so many packets a picture.
+    pub(super) fn new(shape: Shape, picture_packets: u16) -> anyhow::Result<Self> {
         let receivers = shape.members().iter().filter(|member| member.watches > 0).count();
         Ok(Self {
             identity: Identity::generate()?,
@@ -94,8 +96,14 @@ impl Load {
             scratch: Vec::new(),
             next_sweep: now(),
             plays_every: receivers.div_ceil(100).max(1),
+            picture_packets,
             arrived: Arrived::default(),
         })
+    }
+
+    /// How many receive something.
+    pub(super) fn receivers(&self) -> usize {
+        self.members.iter().filter(|member| member.watches > 0).count()
     }
 
     /// Everybody connects; when this returns media could flow.
@@ -253,8 +261,8 @@ impl Load {
             let mut sent = 0;
             if camera.picture <= now {
                 camera.picture += PICTURE;
-                endpoint.client.send_picture(now, PICTURE_PACKETS);
-                sent += u64::from(PICTURE_PACKETS);
+                endpoint.client.send_picture(now, self.picture_packets);
+                sent += u64::from(self.picture_packets);
             }
             if camera.sound <= now {
                 camera.sound += SOUND;

@@ -9,6 +9,7 @@ mod floor;
 mod janus;
 mod load;
 mod ours;
+pub(crate) mod recording;
 mod report;
 mod shape;
 mod signaling;
@@ -63,7 +64,11 @@ pub(crate) struct Arguments {
 enum Role {
     /// Run this media server on a free port, which is printed.
     #[command(hide = true)]
-    Serve,
+    Serve {
+        /// Record every room into this folder.
+        #[arg(long)]
+        record: Option<PathBuf>,
+    },
     /// Seal and send, as a line of the standard input says.
     #[command(hide = true)]
     Floor,
@@ -84,8 +89,10 @@ enum Kind {
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    match arguments.role {
-        Some(Role::Serve) => return ours::serve(arguments.workers.first().copied().unwrap_or(1)),
+    match &arguments.role {
+        Some(Role::Serve { record }) => {
+            return ours::serve(arguments.workers.first().copied().unwrap_or(1), record.as_deref());
+        }
         Some(Role::Floor) => return floor::serve(),
         None => {}
     }
@@ -138,12 +145,14 @@ fn measure(
 ) -> anyhow::Result<Option<Figures>> {
     match kind {
         Kind::Visavis => {
-            let mut server = Ours::start(SERVER_CPU, workers)?;
-            forward(&mut server, |server| &server.process, shape, time).map(Some)
+            let mut server = Ours::start(SERVER_CPU, workers, None)?;
+            let load = Load::new(shape, load::PICTURE_PACKETS)?;
+            forward(&mut server, |server| &server.process, load, time).map(Some)
         }
         Kind::Janus => {
             let Some(mut server) = Janus::start(SERVER_CPU)? else { return Ok(None) };
-            forward(&mut server, |server| &server.process, shape, time).map(Some)
+            let load = Load::new(shape, load::PICTURE_PACKETS)?;
+            forward(&mut server, |server| &server.process, load, time).map(Some)
         }
         Kind::Floor => {
             let mut floor = Floor::start(SERVER_CPU, shape, run)?;
@@ -161,12 +170,11 @@ fn measure(
 fn forward<S: Signaling>(
     server: &mut S,
     process: impl Fn(&S) -> &Process,
-    shape: Shape,
+    mut load: Load,
     time: Duration,
 ) -> anyhow::Result<Figures> {
-    let receivers = shape.members().iter().filter(|member| member.watches > 0).count() as u64;
+    let receivers = load.receivers() as u64;
     let before = process(server).resident_bytes()?;
-    let mut load = Load::new(shape)?;
     load.connect(server)?;
     let idle = process(server).resident_bytes()?.saturating_sub(before) / receivers;
     let mut cpu = Duration::ZERO;

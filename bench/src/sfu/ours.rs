@@ -1,7 +1,10 @@
 //! This media server in a process of its own, spoken to by lines of JSON on its standard input and output.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,12 +12,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use recording::Retention;
+use recording::driver::{Recorder, RecorderConfig};
 use serde::{Deserialize, Serialize};
 use sfu::driver::{self, MediaSocket};
-use sfu::{Config, Sfu};
+use sfu::{Config, Sfu, SfuHandle};
 use signaling_core::message::{PeerConnection, Role, SignalBody};
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
+use signaling_core::{LifeId, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
 use super::shape::Member;
 use super::signaling::{Said, Signaling};
@@ -34,9 +39,9 @@ struct Event {
     body: SignalBody,
 }
 
-/// Serves on a free port of loopback until it is killed.
+/// Serves on a free port of loopback until it is killed, or its standard input ends.
 #[allow(clippy::disallowed_methods, reason = "this is a driver")]
-pub(super) fn serve(workers: u16) -> anyhow::Result<()> {
+pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
     let mut sockets = vec![MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?];
     let address = sockets.first().context("no socket")?.local_addr()?;
     while sockets.len() < usize::from(workers) {
@@ -49,16 +54,32 @@ pub(super) fn serve(workers: u16) -> anyhow::Result<()> {
         let stop = Arc::clone(&stop);
         std::thread::spawn(move || driver::run(seat, socket, |_, event| tell(event), &stop));
     }
+    let recorder = record.map(|folder| recorder(folder, handle.clone())).transpose()?;
+    let mut rooms = HashSet::new();
     writeln!(std::io::stdout(), "{address}")?;
     for line in std::io::stdin().lines() {
         match serde_json::from_str(&line?)? {
-            Order::Join { room, peer, role } => handle.demand(&room, MediaDemand::Join { peer, role }),
+            Order::Join { room, peer, role } => {
+                if let Some(recorder) = &recorder
+                    && rooms.insert(room.clone())
+                {
+                    recorder.record(room.clone(), LifeId::random(&mut SeededEntropy::new(1)), true);
+                }
+                handle.demand(&room, MediaDemand::Join { peer, role });
+            }
             Order::Signal { room, peer, body } => {
                 handle.demand(&room, MediaDemand::Signal { peer, body: Arc::new(body) });
             }
         }
     }
+    recorder.iter().for_each(Recorder::shut_down);
     Ok(())
+}
+
+fn recorder(folder: &Path, sfu: SfuHandle) -> anyhow::Result<Recorder> {
+    let (folder, retention) = (folder.to_owned(), Retention::default());
+    let config = RecorderConfig { folder, fsync: false, ffmpeg: None, retention, store: None };
+    Ok(Recorder::start(config, sfu, Box::new(|_, _| ()))?)
 }
 
 fn tell(event: MediaEvent) {
@@ -79,9 +100,11 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    pub(super) fn start(cpu: &str, workers: u16) -> anyhow::Result<Self> {
+    /// With a folder, everything is recorded into it.
+    pub(super) fn start(cpu: &str, workers: u16, record: Option<&Path>) -> anyhow::Result<Self> {
         let mut process = Process::pinned(cpu, &std::env::current_exe()?, |command| {
             command.args(["sfu", "--workers", &workers.to_string(), "serve"]);
+            command.args(record.iter().flat_map(|folder| [OsStr::new("--record"), folder.as_os_str()]));
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
         })?;
         let output = process.child.stdout.take().context("no output")?;
@@ -96,6 +119,15 @@ impl Ours {
         });
         let _: SocketAddr = lines.recv()?.parse().context("the server said something else")?;
         Ok(Self { process, input, lines, members: Vec::new() })
+    }
+
+    /// Lets the server close its files and end.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        let Self { mut process, input, .. } = self;
+        drop(input);
+        let status = process.child.wait()?;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(())
     }
 
     fn say(&mut self, order: &Order) -> anyhow::Result<()> {

@@ -13,13 +13,13 @@ pub(super) struct Figures {
     /// CPU microseconds of the server for each media packet that arrived.
     pub(super) micros: f64,
     /// Of a hundred packets so many arrived.
-    delivered: f64,
+    pub(super) delivered: f64,
     /// Large packets in one message, on average.
     pub(super) run: f64,
     p50: u64,
     p99: u64,
     /// Of one processor, in percent.
-    busy: f64,
+    pub(super) busy: f64,
     /// Memory for each connected receiver before any media came, and with it.
     idle_bytes: u64,
     active_bytes: u64,

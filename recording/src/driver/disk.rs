@@ -1,7 +1,7 @@
 //! Files of recordings, and how much room is left for them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +14,34 @@ const RESERVE: u64 = 256 << 20;
 /// On small disks the reserve is this part of the whole.
 const RESERVE_PART: u64 = 20;
 
+/// What a media file is written to.
+pub(super) trait Storage: Read + Seek + Write {
+    /// Writes over what is there.
+    fn write_over(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// What was written is on the disk itself when this returns.
+    fn sync(&self) -> io::Result<()>;
+    /// Cuts off what lies behind.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+}
+
+impl Storage for File {
+    fn write_over(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+}
+
 /// A file that grows, and whose head is written anew.
 #[derive(Debug)]
-pub(super) struct MediaFile {
-    file: File,
+pub(super) struct MediaFile<S = File> {
+    file: S,
     pub(super) bytes: u64,
     fsync: bool,
     /// A write went wrong: what came of it is not known, and nothing may follow.
@@ -28,6 +52,12 @@ impl MediaFile {
     /// Makes the file; one of this name must not be there.
     pub(super) fn create(path: &Path, head: &[u8], fsync: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        Self::begin(file, head, fsync)
+    }
+}
+
+impl<S: Storage> MediaFile<S> {
+    fn begin(file: S, head: &[u8], fsync: bool) -> io::Result<Self> {
         let mut media = Self { file, bytes: 0, fsync, broken: false };
         media.append(head)?;
         Ok(media)
@@ -46,18 +76,18 @@ impl MediaFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        if self.fsync { self.file.sync_data() } else { Ok(()) }
+        if self.fsync { self.file.sync() } else { Ok(()) }
     }
 
     /// Writes over the beginning.
     pub(super) fn rewrite_head(&mut self, head: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(head, 0)?;
+        self.file.write_over(head, 0)?;
         self.sync()
     }
 
     /// Cuts off what was half written when the disk was full, and says how long the rest is.
     pub(super) fn drop_torn_end(&mut self, container: Container) -> io::Result<Duration> {
-        self.file.set_len(self.bytes)?;
+        self.file.truncate(self.bytes)?;
         Ok(measure(container, &mut self.file)?.duration)
     }
 }
@@ -72,4 +102,74 @@ pub(super) fn is_nearly_full(folder: &Path) -> io::Result<bool> {
 /// Whether files can be made in the folder.
 pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::{Cursor, SeekFrom};
+
+    use super::*;
+
+    /// A disk whose power can fail: what was not synced is gone.
+    #[derive(Debug, Default)]
+    struct Platter {
+        written: RefCell<Cursor<Vec<u8>>>,
+        kept: RefCell<Vec<u8>>,
+    }
+
+    impl Read for Platter {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.written.get_mut().read(into)
+        }
+    }
+
+    impl Seek for Platter {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.written.get_mut().seek(to)
+        }
+    }
+
+    impl Write for Platter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.written.get_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Storage for Platter {
+        fn write_over(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            let offset = usize::try_from(offset).unwrap();
+            self.written.borrow_mut().get_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.kept.replace(self.written.borrow().get_ref().clone());
+            Ok(())
+        }
+
+        fn truncate(&self, len: u64) -> io::Result<()> {
+            self.written.borrow_mut().get_mut().truncate(usize::try_from(len).unwrap());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn with_fsync_nothing_that_was_written_is_lost_with_the_power_and_without_it_nobody_waits() {
+        for fsync in [true, false] {
+            let mut file = MediaFile::begin(Platter::default(), b"head", fsync).unwrap();
+            let kept =
+                |file: &MediaFile<Platter>| String::from_utf8(file.file.kept.borrow().clone()).unwrap();
+            assert_eq!(kept(&file), if fsync { "head" } else { "" });
+            file.append(b" one").unwrap();
+            assert_eq!(kept(&file), if fsync { "head one" } else { "" });
+            file.rewrite_head(b"HEAD").unwrap();
+            assert_eq!(kept(&file), if fsync { "HEAD one" } else { "" });
+            assert_eq!(file.bytes, 8);
+        }
+    }
 }

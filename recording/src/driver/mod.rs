@@ -7,6 +7,7 @@ mod finaliser;
 mod recover;
 mod room;
 mod sweep;
+mod uploader;
 mod writer;
 
 use std::io;
@@ -23,9 +24,12 @@ use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 use crate::ffmpeg::Ffmpeg;
 use crate::index::{Index, RecordingId, RecordingState};
 use crate::retention::Retention;
+use crate::store::{OpenError, Store, StoreConfig};
+use crate::upload::Upload;
 use feed::{Feed, Note};
 use finaliser::Finaliser;
 pub use recover::recover;
+use uploader::Uploader;
 use writer::Writer;
 
 /// How long the end of a process waits for files to be closed.
@@ -42,6 +46,20 @@ pub struct RecorderConfig {
     pub ffmpeg: Option<Ffmpeg>,
     /// What is kept, looked after at the start, when a recording ends, and every five minutes.
     pub retention: Retention,
+    /// Where recordings go when they are over, beside the folder or instead of it.
+    pub store: Option<StoreConfig>,
+}
+
+/// Why nothing can be recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The folder is of no use.
+    #[error("the folder of recordings cannot be used")]
+    Folder(#[from] io::Error),
+    /// There is no such object store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
 }
 
 /// Hears how recordings stand, on the writing thread.
@@ -52,20 +70,37 @@ pub type OnEvent = Box<dyn Fn(&RoomId, MediaEvent) + Send>;
 pub struct Recorder {
     feed: Feed,
     index: Arc<Index>,
+    stored: Option<Store>,
+    uploader: Option<Uploader>,
+}
+
+/// Who takes a recording that is over.
+#[derive(Clone, Debug, Default)]
+struct Hands {
+    finaliser: Option<Finaliser>,
+    uploader: Option<Uploader>,
 }
 
 impl Recorder {
-    /// Reads the folder, repairs what a crash left behind, deletes what is not to be kept, and starts the thread.
-    pub fn start(config: RecorderConfig, sfu: SfuHandle, on_event: OnEvent) -> io::Result<Self> {
-        let index = Arc::new(Index::open(&config.folder)?);
+    /// Reads the folder, repairs what a crash left behind, deletes what is not to be kept, and starts the threads.
+    pub fn start(config: RecorderConfig, sfu: SfuHandle, on_event: OnEvent) -> Result<Self, StartError> {
+        let stored = config.store.as_ref().map(Store::open_for_reading).transpose()?;
+        let index = Arc::new(Index::open(&config.folder)?.with_fsync(config.fsync));
         recover(&index);
-        // Before anything is finalised in vain.
+        mark(&index, stored.is_some());
+        // Before anything is finalised or uploaded in vain.
         sweep::sweep(&index, config.retention, wall_clock());
-        let finaliser = config.ffmpeg.clone().map(|ffmpeg| Finaliser::start(ffmpeg, &index)).transpose()?;
+        let uploader = config.store.as_ref().map(|store| Uploader::start(store, &index)).transpose()?;
+        let ffmpeg = config.ffmpeg.clone();
+        let finaliser =
+            ffmpeg.map(|ffmpeg| Finaliser::start(ffmpeg, &index, uploader.clone())).transpose()?;
+        // It sees what is left for it.
+        uploader.iter().for_each(Uploader::wake);
         let (feed, intake) = feed::feed();
-        let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), finaliser, on_event);
+        let hands = Hands { finaliser, uploader: uploader.clone() };
+        let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), hands, on_event);
         thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&intake))?;
-        Ok(Self { feed, index })
+        Ok(Self { feed, index, stored, uploader })
     }
 
     /// What there is.
@@ -100,7 +135,14 @@ impl Recorder {
             self.feed.tell(Note::Delete { recording });
             return Ok(());
         }
-        self.index.delete(recording)
+        let deleted = self.index.delete(recording);
+        self.uploader.iter().for_each(Uploader::wake);
+        deleted
+    }
+
+    /// Where recordings are that are not in the folder any more.
+    pub fn store(&self) -> Option<&Store> {
+        self.stored.as_ref()
     }
 
     /// Closes all files, and waits a little until that is done.
@@ -110,6 +152,19 @@ impl Recorder {
             // Either way the sender is gone: the files are closed, or never will be.
             let _ = closed.recv_timeout(SHUTDOWN);
         }
+    }
+}
+
+/// With a store, everything is to go there. Without one, what has not arrived stays in the folder alone.
+fn mark(index: &Index, has_store: bool) {
+    for entry in index.all() {
+        index.update(entry.recording, |entry| {
+            if !has_store {
+                entry.upload.take_if(|upload| !upload.is_stored());
+            } else if entry.state != RecordingState::Failed {
+                entry.upload.get_or_insert(Upload::Waiting);
+            }
+        });
     }
 }
 

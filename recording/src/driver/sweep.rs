@@ -64,12 +64,24 @@ fn leaving(index: &Index, retention: Retention, wall_clock: Timestamp) -> Vec<(E
 
 fn delete(index: &Index, entry: &Entry, cause: Cause) {
     let Entry { recording, room, bytes, .. } = entry;
-    if index.get(*recording).is_none() {
-        return; // somebody was faster
+    let Some(known) = index.get(*recording) else { return }; // somebody was faster
+    match known.upload {
+        Some(upload) if cause == Cause::Size && upload.is_stored() => return release(index, entry),
+        Some(_) if cause == Cause::Size => return, // it is to be uploaded anew
+        _ => {}
     }
     match index.delete(*recording) {
         Ok(()) => tracing::info!(%recording, %room, bytes, %cause, "a recording is kept no longer"),
         Err(error) => tracing::error!(%recording, %room, %error, "a recording could not be deleted"),
+    }
+}
+
+/// Leaves a recording to object storage, which has it.
+pub(super) fn release(index: &Index, entry: &Entry) {
+    let Entry { recording, room, bytes, .. } = entry;
+    match index.release(*recording) {
+        Ok(()) => tracing::info!(%recording, %room, bytes, "a recording is in object storage alone now"),
+        Err(error) => tracing::error!(%recording, %room, %error, "a recording's file could not be removed"),
     }
 }
 
@@ -81,6 +93,7 @@ mod tests {
     use super::*;
     use crate::index::RecordingState;
     use crate::index::testing::entry;
+    use crate::upload::Upload;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -125,6 +138,18 @@ mod tests {
         assert_eq!(names(&index), names_of(&[&three]));
         drop(index);
         assert_eq!(Index::open(folder.path()).unwrap().all(), [three], "after a restart, too");
+    }
+
+    #[test]
+    fn where_there_is_no_room_a_stored_recording_is_left_to_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let [one, ..] = three_days(&index);
+        let upload = Some(Upload::Stored { object: "s3://bucket/a".into() });
+        index.save(&Entry { upload, ..one.clone() }).unwrap();
+        sweep(&index, Retention { age: None, bytes: Some(2) }, Timestamp::default() + DAY * 4);
+        assert!(!index.path(&one).exists());
+        assert!(!index.get(one.recording).unwrap().local, "it is still known");
     }
 
     #[test]

@@ -15,13 +15,14 @@ use signaling_core::{Entropy, LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 
 use super::disk::{self, MediaFile};
 use super::feed::{Feed, Intake, Note, now};
-use super::finaliser::Finaliser;
 use super::room::{Group, RecordedRoom, Stream, StreamKey};
 use super::sweep::Sweeper;
-use super::{OnEvent, RecorderConfig, wall_clock};
+use super::uploader::Uploader;
+use super::{Hands, OnEvent, RecorderConfig, wall_clock};
 use crate::container::Container;
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::recording::{Output, Recording};
+use crate::upload::Upload;
 
 /// Between two looks at what has come: packets don't wake the thread, which would cost more than they do.
 const TURN: Duration = Duration::from_millis(20);
@@ -33,7 +34,7 @@ pub(super) struct Writer {
     index: Arc<Index>,
     sfu: SfuHandle,
     feed: Feed,
-    finaliser: Option<Finaliser>,
+    hands: Hands,
     sweeper: Sweeper,
     on_event: OnEvent,
     rooms: HashMap<RoomId, RecordedRoom>,
@@ -64,12 +65,12 @@ impl Writer {
         index: Arc<Index>,
         sfu: SfuHandle,
         feed: Feed,
-        finaliser: Option<Finaliser>,
+        hands: Hands,
         on_event: OnEvent,
     ) -> Self {
         let (rooms, people) = (HashMap::new(), HashMap::new());
         let sweeper = Sweeper::new(config.retention, now());
-        Self { config, index, sfu, feed, finaliser, sweeper, on_event, rooms, people, next_disk_check: now() }
+        Self { config, index, sfu, feed, hands, sweeper, on_event, rooms, people, next_disk_check: now() }
     }
 
     /// Runs until it is told to end, or nobody is left to tell it anything.
@@ -390,6 +391,10 @@ impl Writer {
             dropped_packets: 0,
             error: None,
             finalised: false,
+            finalise_error: None,
+            local: true,
+            upload: self.config.store.is_some().then_some(Upload::Waiting),
+            upload_error: None,
         }
     }
 
@@ -397,13 +402,22 @@ impl Writer {
         entry.bytes = file.bytes;
         entry.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(entry.duration_ms);
         entry.ended_at = Some(entry.started_at + Duration::from_millis(entry.duration_ms));
-        entry.state = if entry.duration_ms > 0 { RecordingState::Ready } else { RecordingState::Failed };
+        // Not ready for a moment, where it is to be finalised: it would be uploaded as it is.
+        entry.state = match &self.hands.finaliser {
+            _ if entry.duration_ms == 0 => RecordingState::Failed,
+            Some(_) => RecordingState::Finalising,
+            None => RecordingState::Ready,
+        };
+        if entry.state == RecordingState::Failed {
+            entry.upload = None;
+        }
         self.index.update(entry.recording, |known| known.clone_from(&entry));
         self.keep(entry.recording);
-        if let Some(finaliser) = &self.finaliser
-            && entry.state == RecordingState::Ready
-        {
-            finaliser.take(&self.index, entry.recording);
+        match (&self.hands.finaliser, &self.hands.uploader) {
+            (Some(finaliser), _) if entry.state == RecordingState::Finalising => {
+                finaliser.take(&self.index, entry.recording);
+            }
+            (_, uploader) => uploader.iter().for_each(Uploader::wake),
         }
         self.sweeper.on_recorded(now());
         tracing::info!(recording = %entry.recording, room = %entry.room, bytes = entry.bytes, "recorded");

@@ -11,6 +11,7 @@ mod layers;
 mod listen;
 mod origin;
 mod shown;
+mod store_option;
 mod turn;
 mod value;
 mod web_origin;
@@ -27,6 +28,7 @@ pub(crate) use ice_server::IceServer;
 pub(crate) use layers::{Environment, Layers};
 pub(crate) use listen::Listen;
 pub(crate) use origin::Origin;
+pub(crate) use store_option::StoreOption;
 pub(crate) use turn::{DiscoveryAddresses, ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
 pub(crate) use web_origin::{FrameAncestor, WebOrigin};
@@ -133,6 +135,14 @@ settings! {
     recording_keep_days: u32, "NUMBER", "0";
     /// GiB that recordings may take together: beyond it the oldest are deleted. 0 stands for no bound.
     recording_keep_gib: u32, "NUMBER", "0";
+    /// Object storage that recordings are uploaded to when they are over: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
+    /// `az://CONTAINER/PREFIX`. Without it they lie in their folder alone.
+    recording_store: Option<String>, "URL", "";
+    /// How to reach --recording-store, as in `endpoint=https://minio.example` or `access_key_id=…`; besides, the variables AWS_…,
+    /// GOOGLE_… and AZURE_… of the environment are understood. Repeatable.
+    recording_store_option: Vec<StoreOption>, "NAME=VALUE", "";
+    /// Whether recordings stay in their folder when --recording-store has confirmed them: on or off.
+    recording_keep_local: OnOff, "on|off", "on";
     /// ffmpeg, by name or path.
     ffmpeg: PathBuf, "PROGRAM", "ffmpeg";
     /// Record nothing, whoever asks.
@@ -225,6 +235,12 @@ impl Config {
         }
         if settings.smtp.is_some() && settings.mail_from.is_none() {
             return Err(ConfigError::Clash("--smtp needs --mail-from"));
+        }
+        if settings.recording_store.is_none() && !settings.recording_store_option.is_empty() {
+            return Err(ConfigError::Clash("--recording-store-option needs --recording-store"));
+        }
+        if settings.recording_store.is_none() && settings.recording_keep_local == OnOff::Off {
+            return Err(ConfigError::Clash("--recording-keep-local off needs --recording-store"));
         }
         if settings.redirect_to_https && settings.tls == TlsMode::Off {
             return Err(ConfigError::Clash("--redirect-to-https needs TLS, and --tls is off"));

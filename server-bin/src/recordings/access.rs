@@ -32,5 +32,13 @@ pub(crate) async fn reach(key: &ServerKey, keys: &dyn ApiKeys, bearer: &str) -> 
         .ok_or_else(|| Refusal::new(Code::Unauthorized, NEEDED))
 }
 
+/// Whose recording may be begun and ended: that of any room for an API key with the scope `recordings` or `rooms`.
+pub(crate) async fn control(key: &ServerKey, keys: &dyn ApiKeys, bearer: &str) -> Result<Reach, Refusal> {
+    if keys.is_key(bearer) && keys.check(bearer, Scope::Rooms).await.is_ok() {
+        return Ok(Reach::All);
+    }
+    reach(key, keys, bearer).await
+}
+
 /// What a request without a good bearer is told.
 pub(crate) const NEEDED: &str = "recordings need a host token or an API key";

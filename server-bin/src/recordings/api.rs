@@ -6,22 +6,23 @@ use std::time::Duration;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use recording::container::Container;
 use recording::driver::Recorder;
 use recording::index::{Entry, RecordingId, RecordingState};
+use recording::upload::Upload;
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Name, TrackSource};
 use signaling_core::{ApiKeys, Code, FileClaims, PeerId, Refusal, RoomId, ServerKey, Timestamp, WallClock};
-use signaling_transport::{Problem, SystemClock, SystemEntropy};
+use signaling_transport::{Hub, Problem, SystemClock, SystemEntropy};
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
-use super::Recordings;
 use super::access::{self, Reach};
+use super::{Recordings, control, stored};
 
 /// How long a link to a file holds: an evening with a long recording.
 const LINK_LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
@@ -34,38 +35,42 @@ pub(crate) struct Api {
 
 struct Inner {
     recorder: Recorder,
+    hub: Hub,
     key: ServerKey,
     clock: SystemClock,
     keys: Arc<dyn ApiKeys>,
 }
 
 impl Api {
-    pub(crate) fn new(
-        recordings: &Recordings,
-        key: ServerKey,
-        clock: SystemClock,
-        keys: Arc<dyn ApiKeys>,
-    ) -> Self {
-        let recorder = recordings.recorder().clone();
-        Self { inner: Arc::new(Inner { recorder, key, clock, keys }) }
+    pub(crate) fn new(recordings: &Recordings, hub: &Hub, key: ServerKey, keys: Arc<dyn ApiKeys>) -> Self {
+        let (recorder, hub, clock) = (recordings.recorder().clone(), hub.clone(), hub.clock());
+        Self { inner: Arc::new(Inner { recorder, hub, key, clock, keys }) }
     }
 
     pub(crate) fn router(self) -> Router {
         Router::new()
-            .route("/api/v1/recordings", get(list))
+            .route("/api/v1/recordings", get(list).post(control::start))
+            .route("/api/v1/recordings/stop", post(control::stop))
             .route("/api/v1/recordings/{recording}", get(show).delete(delete))
             .route("/api/v1/recordings/{recording}/file", get(file))
             .with_state(self)
     }
 
+    pub(super) fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    pub(super) fn key(&self) -> &ServerKey {
+        &self.inner.key
+    }
+
+    pub(super) fn keys(&self) -> &dyn ApiKeys {
+        &*self.inner.keys
+    }
+
     /// What the request's bearer opens.
     async fn reach(&self, headers: &HeaderMap) -> Result<Reach, Refusal> {
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        });
-        let bearer = bearer.ok_or_else(|| Refusal::new(Code::Unauthorized, access::NEEDED))?;
-        access::reach(&self.inner.key, &*self.inner.keys, bearer).await
+        access::reach(self.key(), self.keys(), bearer(headers)?).await
     }
 
     /// A recording within reach; all others might as well not be there.
@@ -109,9 +114,20 @@ impl Api {
             duration_ms: entry.duration_ms,
             lost_packets: entry.lost_packets,
             dropped_packets: entry.dropped_packets,
-            error: entry.error,
+            error: entry.error.or(entry.finalise_error),
+            local: entry.local,
+            upload: entry.upload.map(|upload| ShownUpload::new(&upload, entry.bytes, entry.upload_error)),
         }
     }
+}
+
+/// What the request has to show for itself.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    bearer.ok_or_else(|| Refusal::new(Code::Unauthorized, access::NEEDED))
 }
 
 /// A recording as clients see it.
@@ -138,6 +154,32 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     url: String,
+    local: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload: Option<ShownUpload>,
+}
+
+/// How far a recording is on its way into object storage.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownUpload {
+    state: &'static str,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl ShownUpload {
+    fn new(upload: &Upload, size: u64, error: Option<String>) -> Self {
+        let (state, bytes) = match upload {
+            Upload::Waiting => ("waiting", 0),
+            Upload::Uploading(parts) => ("uploading", parts.bytes()),
+            Upload::Stored { .. } => ("stored", size),
+        };
+        Self { state, bytes, object: upload.object().map(str::to_owned), error }
+    }
 }
 
 #[derive(Deserialize)]
@@ -225,11 +267,13 @@ async fn file(
         None => api.find(&api.reach(request.headers()).await?, &recording)?,
     };
     let path = api.inner.recorder.index().path(&entry);
+    let request_headers = request.headers().clone();
     let Ok(answer) = ServeFile::new(path).oneshot(request).await;
-    if answer.status() == StatusCode::NOT_FOUND {
-        return Err(Refusal::new(Code::NotFound, "the recording's file is gone").into());
-    }
-    let mut answer = answer.into_response();
+    let mut answer = match api.inner.recorder.store() {
+        _ if answer.status() != StatusCode::NOT_FOUND => answer.into_response(),
+        Some(store) => stored::serve(store, &entry, &request_headers).await?,
+        None => return Err(Refusal::new(Code::NotFound, "the recording's file is gone").into()),
+    };
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(entry.container.media_type()));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

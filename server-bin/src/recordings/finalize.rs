@@ -39,7 +39,11 @@ pub(crate) fn finalize(settings: &Settings, what: &Finalize) -> anyhow::Result<(
         .into_iter()
         .filter(|entry| entry.state != RecordingState::Failed && wanted(&entry.room))
         .collect();
-    for entry in ready.iter().filter(|entry| !entry.finalised) {
+    let elsewhere = ready.iter().filter(|entry| !entry.local).count();
+    if elsewhere > 0 {
+        tracing::warn!(recordings = elsewhere, "what is in object storage alone is left out");
+    }
+    for entry in ready.iter().filter(|entry| !entry.finalised && entry.local) {
         match finalise::finalise(&index, &ffmpeg, entry) {
             Ok(done) => writeln!(out, "{}", index.path(&done).display())?,
             Err(error) => {

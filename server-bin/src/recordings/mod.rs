@@ -2,8 +2,11 @@
 
 mod access;
 mod api;
+mod control;
 mod finalize;
+mod stored;
 
+use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,8 +14,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meetings::Meetings;
 use recording::Retention;
-use recording::driver::{Recorder, RecorderConfig};
+use recording::driver::{Recorder, RecorderConfig, StartError};
 use recording::ffmpeg::Ffmpeg;
+use recording::store::StoreConfig;
 use sfu::SfuHandle;
 use signaling_core::message::RecordingState;
 use signaling_core::{MediaDemand, MediaEvent, MediaPlane, RecordWhom, RoomId};
@@ -79,12 +83,19 @@ impl Recordings {
             fsync: settings.recording_fsync,
             ffmpeg,
             retention: retention(settings),
+            store: store(settings),
         };
         match Recorder::start(config, sfu, on_event) {
             Ok(recorder) => Ok(Some(Self { recorder, listeners })),
-            Err(error) if settings.recording_dir.is_none() && settings.record == RecordMode::Off => {
-                tracing::warn!(folder = %folder.display(), %error, "nothing can be recorded: look at --recording-dir");
+            Err(error @ StartError::Folder(_))
+                if settings.recording_dir.is_none() && settings.record == RecordMode::Off =>
+            {
+                let error = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                tracing::warn!(folder = %folder.display(), error, "nothing can be recorded: look at --recording-dir");
                 Ok(None)
+            }
+            Err(error @ StartError::Store(_)) => {
+                Err(error).context("look at --recording-store and --recording-store-option")
             }
             Err(error) => Err(error).with_context(|| {
                 format!("cannot keep recordings in {}: look at --recording-dir", folder.display())
@@ -119,6 +130,16 @@ fn retention(settings: &Settings) -> Retention {
     let bound = |number: u32| (number > 0).then_some(u64::from(number));
     let age = bound(settings.recording_keep_days).map(|days| Duration::from_secs(days * 86_400));
     Retention { age, bytes: bound(settings.recording_keep_gib).map(|gib| gib << 30) }
+}
+
+/// Where they go when they are over.
+fn store(settings: &Settings) -> Option<StoreConfig> {
+    let options = settings.recording_store_option.iter();
+    Some(StoreConfig {
+        url: settings.recording_store.clone()?,
+        options: options.map(|option| (option.name.clone(), option.value.clone())).collect(),
+        keeps_local: settings.recording_keep_local == OnOff::On,
+    })
 }
 
 /// Whom to record in every room.

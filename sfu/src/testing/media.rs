@@ -7,7 +7,9 @@ use crate::wire::{u16_at, u32_at, u64_at};
 /// Payload bytes of each packet.
 pub const SAMPLE_BYTES: usize = 1_100;
 const DESCRIPTOR: usize = 4;
-const BODY: usize = DESCRIPTOR + 1;
+/// Where a frame's size stands in a key frame: 640x360 (RFC 6386 section 9.1).
+const SIZE: [u8; 7] = [0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01];
+const BODY: usize = DESCRIPTOR + 3 + SIZE.len();
 
 /// What a video packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,8 @@ impl Frame {
         let [_, _, high, low] = self.number.to_be_bytes();
         let mut payload = Vec::with_capacity(SAMPLE_BYTES);
         payload.push(if self.packet == 0 { 0x90 } else { 0x80 });
-        payload.extend([0x80, high | 0x80, low, u8::from(!self.is_key)]);
+        payload.extend([0x80, high | 0x80, low, u8::from(!self.is_key), 0, 0]);
+        payload.extend(SIZE);
         payload.extend(self.number.to_be_bytes());
         payload.extend(self.packet.to_be_bytes());
         payload.extend(self.packets.to_be_bytes());

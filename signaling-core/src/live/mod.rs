@@ -217,15 +217,21 @@ impl LiveRoom {
             session.note_media(now, connected);
             self.look_after(now, env, peer);
         }
-        self.input(now, env, RoomInput::Media(event));
+        // A room that is over has nothing to hear.
+        let _ = self.input(now, env, RoomInput::Media(event));
     }
 
     /// What came from elsewhere than a peer: the media plane, the server itself.
-    pub(crate) fn input(&mut self, now: Timestamp, env: &mut Environment, input: RoomInput<'_>) {
-        if let Ok(effects) = self.room.decide(now, input, &mut *env.entropy) {
-            self.commit(now, env, effects);
-            self.settle(now, env);
-        }
+    pub(crate) fn input(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        input: RoomInput<'_>,
+    ) -> Result<(), Refusal> {
+        let effects = self.room.decide(now, input, &mut *env.entropy)?;
+        self.commit(now, env, effects);
+        self.settle(now, env);
+        Ok(())
     }
 
     /// Tells everybody who is connected that the server goes away, and lets the connections go.
@@ -282,7 +288,7 @@ impl LiveRoom {
             }
             // What the others hear of it may be the last that one of them failed to take: they are looked at again.
             for peer in late {
-                self.input(now, env, RoomInput::Gone(peer, LeaveReason::Timeout));
+                let _ = self.input(now, env, RoomInput::Gone(peer, LeaveReason::Timeout));
                 self.sessions.remove(&peer);
             }
         }

@@ -85,7 +85,7 @@ impl Room {
         }
     }
 
-    fn decide_recording(&self, on: bool) -> Result<Vec<Effect>, Refusal> {
+    pub(super) fn decide_recording(&self, on: bool) -> Result<Vec<Effect>, Refusal> {
         if !self.rules.recorder {
             return Err(Refusal::new(Code::InvalidState, "this server does not record"));
         }

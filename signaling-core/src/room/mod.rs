@@ -54,6 +54,8 @@ pub enum RoomInput<'a> {
     Media(MediaEvent),
     /// The meeting that the room was arranged for has been changed.
     Arrange(Box<RoomRecord>),
+    /// Whoever runs the server, or has a host token, wants the room recorded, or no more.
+    Record(bool),
     /// The room is to end.
     End(EndReason),
 }
@@ -225,6 +227,7 @@ impl Room {
             RoomInput::Message(from, message) => return self.decide_message(now, from, message, entropy),
             RoomInput::Gone(peer, reason) => self.left(peer, reason),
             RoomInput::Media(event) => return Ok(self.decide_media(event)),
+            RoomInput::Record(on) => return self.decide_recording(on),
             RoomInput::Arrange(record) => vec![Fact::Arranged(record)],
             RoomInput::End(reason) => vec![Fact::Ended { reason }],
         };

@@ -225,6 +225,17 @@ impl Stage {
         std::mem::take(&mut *self.recorder.0.lock().unwrap())
     }
 
+    /// The life of the room.
+    pub(crate) fn life(&self) -> LifeId {
+        self.shard.summary(&"room".parse().unwrap()).unwrap().life
+    }
+
+    /// Somebody outside wants the room recorded, or no more: the code of the error, if it is one.
+    pub(crate) fn record(&mut self, life: Option<LifeId>, on: bool) -> &'static str {
+        let asked = self.shard.record(self.now, &"room".parse().unwrap(), life, on);
+        asked.map_or_else(|refusal| refusal.code.as_str(), |()| "")
+    }
+
     /// Time goes on; those who are connected say something every ten seconds.
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;

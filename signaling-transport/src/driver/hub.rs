@@ -7,9 +7,10 @@ use std::time::Duration;
 use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
-    Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
-    MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomObserver, RoomStore,
-    RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind, WallClock,
+    Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
+    MediaJoin, MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomObserver,
+    RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind,
+    WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -264,6 +265,12 @@ impl Hub {
     pub async fn people(&self, room: RoomId) -> Result<Option<Vec<PeerView>>, Stopped> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::People { room, reply }).await
+    }
+
+    /// Has a room recorded, or no more; in this life of it alone, if one is named.
+    pub async fn record(&self, room: RoomId, life: Option<LifeId>, on: bool) -> Result<(), Refusal> {
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::Record { room, life, on, reply }).await?
     }
 
     /// Ends a room; whether it was there.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
-    Census, ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, MadeRoom, MediaEvent, MediaJoin,
-    NewConnection, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard, StreamRefusal,
-    Timestamp, Unreadable, WallClock,
+    Census, ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
+    MediaJoin, NewConnection, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard,
+    StreamRefusal, Timestamp, Unreadable, WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -79,6 +79,12 @@ pub(crate) enum Command {
     People {
         room: RoomId,
         reply: oneshot::Sender<Option<Vec<PeerView>>>,
+    },
+    Record {
+        room: RoomId,
+        life: Option<LifeId>,
+        on: bool,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     EndRoom {
         room: RoomId,
@@ -172,6 +178,7 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::Media { room, event } => shard.media(now, &room, event),
         Command::Arrange { record, reply } => answer(reply, shard.arrange(now, record)),
         Command::People { room, reply } => answer(reply, shard.people(&room)),
+        Command::Record { room, life, on, reply } => answer(reply, shard.record(now, &room, life, on)),
         Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
         Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
         Command::RoomsAfter { after, limit, reply } => {

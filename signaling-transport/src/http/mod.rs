@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
-pub use problem::Problem;
+pub use problem::{JsonBody, Problem};
 
 /// What of these routes other applications use, as `OpenAPI` 3.1 describes it: `paths` and `components`, to be put into a
 /// document whose components have the response `Refused` and the security scheme `bearer`.

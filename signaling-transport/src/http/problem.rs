@@ -110,7 +110,8 @@ pub(super) fn object<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, R
 }
 
 /// Reads a JSON body, with the protocol's own errors.
-pub(super) struct JsonBody(pub(super) bytes::Bytes);
+#[derive(Debug)]
+pub struct JsonBody(pub bytes::Bytes);
 
 impl<S: Send + Sync> axum::extract::FromRequest<S> for JsonBody {
     type Rejection = Problem;

@@ -26,9 +26,10 @@ fn world(folder: &Path, retention: Retention) -> World {
     let server = "192.0.2.1:3478".parse().unwrap();
     let (sfu, seats) = Sfu::new(Config::new(vec![server], [7; 32]), now()).unwrap();
     let index = Arc::new(Index::open(folder).unwrap());
-    let config = RecorderConfig { folder: folder.to_owned(), fsync: false, ffmpeg: None, retention };
+    let config =
+        RecorderConfig { folder: folder.to_owned(), fsync: false, ffmpeg: None, retention, store: None };
     let (feed, intake) = feed();
-    let writer = Writer::new(config, Arc::clone(&index), sfu, feed, None, Box::new(|_, _| ()));
+    let writer = Writer::new(config, Arc::clone(&index), sfu, feed, Hands::default(), Box::new(|_, _| ()));
     World { writer, index, room: "standup".parse().unwrap(), _intake: intake, _seats: seats }
 }
 
