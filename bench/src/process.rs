@@ -41,6 +41,19 @@ impl Process {
         Ok(Duration::from_nanos(nanos))
     }
 
+    /// How often its threads have gone to sleep up to now.
+    pub(crate) fn waits(&self) -> anyhow::Result<u64> {
+        let mut waits = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end between the two.
+            let Ok(text) = std::fs::read_to_string(task?.path().join("status")) else { continue };
+            let line =
+                text.lines().find(|line| line.starts_with("voluntary_ctxt_switches:")).context("status")?;
+            waits += line.split_whitespace().nth(1).context("status")?.parse::<u64>()?;
+        }
+        Ok(waits)
+    }
+
     /// Memory in RAM.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

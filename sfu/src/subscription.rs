@@ -219,6 +219,16 @@ impl Subscription {
         self.codecs.iter().any(|written| written.rtx.is_some())
     }
 
+    /// Whether the client tells when each packet came.
+    pub(crate) fn has_path_feedback(&self) -> bool {
+        self.extensions.id(Extension::TransportSequence).is_some()
+    }
+
+    /// Whether padding in this section measures the path.
+    pub(crate) fn measures(&self) -> bool {
+        self.has_rtx() && self.has_path_feedback()
+    }
+
     fn write_header(
         &self,
         header: NewHeader,

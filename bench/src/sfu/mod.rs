@@ -24,7 +24,7 @@ use floor::Floor;
 use janus::Janus;
 use load::Load;
 use ours::Ours;
-use report::{Figures, Row};
+use report::{Figures, Row, Used};
 use shape::Shape;
 use signaling::Signaling;
 
@@ -104,27 +104,32 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut rows = Vec::new();
     for shape in rooms {
+        let mut candidates: Vec<_> = arguments
+            .servers
+            .iter()
+            .filter(|kind| **kind != Kind::Janus || shape.copies() <= arguments.janus_copies)
+            .flat_map(|kind| {
+                let workers: &[u16] = if *kind == Kind::Visavis { &arguments.workers } else { &[1] };
+                workers.iter().map(|workers| (*kind, *workers, Vec::new()))
+            })
+            .collect();
         // The floor replays the runs that this server had.
         let mut run = usize::from(load::PICTURE_PACKETS);
-        for &kind in &arguments.servers {
-            let workers: &[u16] = if kind == Kind::Visavis { &arguments.workers } else { &[1] };
-            for &workers in workers {
-                if kind == Kind::Janus && shape.copies() > arguments.janus_copies {
-                    continue;
+        // In turns: what a machine does besides, it does to all of them.
+        for _ in 0..repeat {
+            for (kind, workers, samples) in &mut candidates {
+                let sample = measure(*kind, *workers, shape, run, time)?;
+                eprintln!("{shape}, {kind:?}, {workers} workers: {sample:?}");
+                if let Some(sample) = sample.filter(|_| *kind == Kind::Visavis && *workers == 1) {
+                    run = whole(sample.run);
                 }
-                let mut samples = Vec::new();
-                for _ in 0..repeat {
-                    samples.extend(measure(kind, workers, shape, run, time)?);
-                }
-                let Some(figures) = Figures::median(&samples) else {
-                    eprintln!("{kind:?} is not installed: left out");
-                    continue;
-                };
-                eprintln!("{shape}, {kind:?}, {workers} workers: {figures:?}");
-                if kind == Kind::Visavis && workers == 1 {
-                    run = whole(figures.run);
-                }
-                rows.push(Row { kind, workers, shape, figures });
+                samples.extend(sample);
+            }
+        }
+        for (kind, workers, samples) in candidates {
+            match Figures::median(&samples) {
+                Some((figures, least)) => rows.push(Row { kind, workers, shape, figures, least }),
+                None => eprintln!("{kind:?} is not installed: left out"),
             }
         }
     }
@@ -156,13 +161,13 @@ fn measure(
         }
         Kind::Floor => {
             let mut floor = Floor::start(SERVER_CPU, shape, run)?;
-            let mut cpu = Duration::ZERO;
+            let mut begin = Used::default();
             let arrived = floor.run(WARM_UP, time, |process| {
-                cpu = process.cpu()?;
+                begin = Used::by(process)?;
                 Ok(())
             })?;
-            let cost = floor.process.cpu()?.saturating_sub(cpu);
-            Ok(Some(Figures::new(&arrived, cost, time, 0, 0)))
+            let used = Used::by(&floor.process)?.since(begin);
+            Ok(Some(Figures::new(&arrived, used, time, 0, 0)))
         }
     }
 }
@@ -177,12 +182,12 @@ fn forward<S: Signaling>(
     let before = process(server).resident_bytes()?;
     load.connect(server)?;
     let idle = process(server).resident_bytes()?.saturating_sub(before) / receivers;
-    let mut cpu = Duration::ZERO;
+    let mut begin = Used::default();
     let arrived = load.run(WARM_UP, time, || {
-        cpu = process(server).cpu()?;
+        begin = Used::by(process(server))?;
         Ok(())
     })?;
-    let cost = process(server).cpu()?.saturating_sub(cpu);
+    let used = Used::by(process(server))?.since(begin);
     let active = process(server).resident_bytes()?.saturating_sub(before) / receivers;
-    Ok(Figures::new(&arrived, cost, time, idle, active))
+    Ok(Figures::new(&arrived, used, time, idle, active))
 }

@@ -6,6 +6,25 @@ use std::time::Duration;
 use super::Kind;
 use super::load::Arrived;
 use super::shape::Shape;
+use crate::process::Process;
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Used {
+    cpu: Duration,
+    /// How often its threads went to sleep.
+    waits: u64,
+}
+
+impl Used {
+    pub(super) fn by(process: &Process) -> anyhow::Result<Self> {
+        Ok(Self { cpu: process.cpu()?, waits: process.waits()? })
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { cpu: self.cpu.saturating_sub(before.cpu), waits: self.waits.saturating_sub(before.waits) }
+    }
+}
 
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +39,8 @@ pub(super) struct Figures {
     p99: u64,
     /// Of one processor, in percent.
     pub(super) busy: f64,
+    /// How often in a second a thread of the server slept.
+    waits: u64,
     /// Memory for each connected receiver before any media came, and with it.
     idle_bytes: u64,
     active_bytes: u64,
@@ -31,27 +52,28 @@ fn ratio(a: u64, b: u64) -> f64 {
 }
 
 impl Figures {
-    pub(super) fn new(arrived: &Arrived, cost: Duration, time: Duration, idle: u64, active: u64) -> Self {
+    pub(super) fn new(arrived: &Arrived, used: Used, time: Duration, idle: u64, active: u64) -> Self {
         let at = |hundredth: usize| {
             arrived.latencies.get(arrived.latencies.len() * hundredth / 100).copied().unwrap_or(0)
         };
         Self {
-            micros: cost.as_secs_f64() * 1e6 / ratio(arrived.received, 1).max(1.0),
+            micros: used.cpu.as_secs_f64() * 1e6 / ratio(arrived.received, 1).max(1.0),
             delivered: 100.0 * ratio(arrived.received, arrived.expected),
             run: ratio(arrived.large, arrived.runs),
             p50: at(50),
             p99: at(99),
-            busy: 100.0 * cost.as_secs_f64() / time.as_secs_f64(),
+            busy: 100.0 * used.cpu.as_secs_f64() / time.as_secs_f64(),
+            waits: used.waits / time.as_secs().max(1),
             idle_bytes: idle,
             active_bytes: active,
         }
     }
 
-    /// The middle one by CPU time.
-    pub(super) fn median(samples: &[Self]) -> Option<Self> {
+    /// The middle one by CPU time, and the least time.
+    pub(super) fn median(samples: &[Self]) -> Option<(Self, f64)> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(|a, b| a.micros.total_cmp(&b.micros));
-        sorted.get(sorted.len() / 2).copied()
+        Some((*sorted.get(sorted.len() / 2)?, sorted.first()?.micros))
     }
 }
 
@@ -61,6 +83,8 @@ pub(super) struct Row {
     pub(super) workers: u16,
     pub(super) shape: Shape,
     pub(super) figures: Figures,
+    /// CPU microseconds of the cheapest repetition.
+    pub(super) least: f64,
 }
 
 impl Row {
@@ -74,7 +98,8 @@ impl Row {
     }
 
     fn cells(&self, rows: &[Self]) -> String {
-        let Figures { micros, delivered, run, p50, p99, busy, idle_bytes, active_bytes } = self.figures;
+        let Figures { micros, delivered, run, p50, p99, busy, waits, idle_bytes, active_bytes } =
+            self.figures;
         let of = |kind: Kind| {
             let other = rows.iter().find(|row| row.kind == kind && row.shape == self.shape);
             other.map_or("–".to_owned(), |other| format!("{:.2}", micros / other.figures.micros))
@@ -83,9 +108,10 @@ impl Row {
         let (is_ours, is_floor) = (self.kind == Kind::Visavis, self.kind == Kind::Floor);
         let dash = |cell: String, there: bool| if there { cell } else { "–".to_owned() };
         format!(
-            "| {} | {} | {micros:.2} | {} | {} | {run:.1} | {busy:.0}% | {} | {} | {} | {} |",
+            "| {} | {} | {micros:.2} ({:.2}) | {} | {} | {run:.1} | {busy:.0}% | {waits} | {} | {} | {} | {} |",
             self.shape,
             self.server(),
+            self.least,
             dash(of(Kind::Floor), is_ours),
             dash(of(Kind::Janus), is_ours),
             dash(format!("{delivered:.2}%"), !is_floor),
@@ -99,8 +125,8 @@ impl Row {
 /// All that was measured, as a table.
 pub(super) fn to_markdown(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| room | server | CPU µs per packet | of the floor | of Janus | run | CPU | delivered | p50 / p99 ms | idle KiB | \
-         active KiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| room | server | CPU µs per packet (least) | of the floor | of Janus | run | CPU | waits/s | delivered | p50 / p99 ms | \
+         idle KiB | active KiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in rows {
         // Writing to a string does not fail.

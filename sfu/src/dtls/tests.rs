@@ -232,20 +232,20 @@ fn signatures_are_verified_with_rsa_keys() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     let certificate = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
     let signer = RsaKeyPair::from_pkcs8(&key.serialize_der()).unwrap();
-    let mut signed = vec![0; signer.public_modulus_len()];
+    let mut signature = vec![0; signer.public_modulus_len()];
     let said = b"what has been said";
-    signer.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), said, &mut signed).unwrap();
+    signer.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), said, &mut signature).unwrap();
 
-    let verify = |certificate: &[u8], said: &[u8], signed: &[u8], hash| {
+    let verify = |certificate: &[u8], said: &[u8], signature: &[u8], hash| {
         let verifier = provider::of_server().signature_verification;
-        verifier.verify_signature(certificate, said, signed, hash, SignatureAlgorithm::RSA)
+        verifier.verify_signature(certificate, said, signature, hash, SignatureAlgorithm::RSA)
     };
-    assert_eq!(verify(certificate.der(), said, &signed, HashAlgorithm::SHA256), Ok(()));
-    verify(certificate.der(), b"something else", &signed, HashAlgorithm::SHA256).unwrap_err();
-    verify(certificate.der(), said, &signed, HashAlgorithm::SHA384).unwrap_err();
-    verify(certificate.der(), said, &signed, HashAlgorithm::SHA1).unwrap_err();
-    verify(certificate.der(), said, &signed[1..], HashAlgorithm::SHA256).unwrap_err();
-    verify(&certificate.der()[1..], said, &signed, HashAlgorithm::SHA256).unwrap_err();
+    assert_eq!(verify(certificate.der(), said, &signature, HashAlgorithm::SHA256), Ok(()));
+    verify(certificate.der(), b"something else", &signature, HashAlgorithm::SHA256).unwrap_err();
+    verify(certificate.der(), said, &signature, HashAlgorithm::SHA384).unwrap_err();
+    verify(certificate.der(), said, &signature, HashAlgorithm::SHA1).unwrap_err();
+    verify(certificate.der(), said, &signature[1..], HashAlgorithm::SHA256).unwrap_err();
+    verify(&certificate.der()[1..], said, &signature, HashAlgorithm::SHA256).unwrap_err();
     let other = Identity::generate().unwrap();
-    verify(&other.certificate.certificate, said, &signed, HashAlgorithm::SHA256).unwrap_err();
+    verify(&other.certificate.certificate, said, &signature, HashAlgorithm::SHA256).unwrap_err();
 }

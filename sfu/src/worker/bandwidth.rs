@@ -7,13 +7,13 @@ use super::{SubscriptionKey, TransportKey, Worker};
 use crate::codec::MediaKind;
 use crate::congestion::HEAVY_LOSS_PERCENT;
 use crate::rtcp::ReceptionReport;
-use crate::sdp::Extension;
 use crate::sender::PathNews;
 use crate::subscription::Subscription;
 
-/// First wait before a path is tried again, and the longest.
+/// First wait before a path is tried again, and the longest: when a burst can measure it, and when only the pictures can.
 const FIRST_PROBE_MICROS: u64 = 3_000_000;
-const LAST_PROBE_MICROS: u64 = 48_000_000;
+const LAST_PROBE_MICROS: u64 = 16_000_000;
+const LAST_TRY_MICROS: u64 = 48_000_000;
 /// Packets of a burst: some 12 KB, which delays what follows by 200 ms on a path of 500 kbit/s.
 const TRAIN_PACKETS: usize = 40;
 /// The path must carry so much more than is to be sent, in percent.
@@ -44,11 +44,9 @@ impl Worker {
             return;
         }
         let Some(section) = self.subscription_of(key, report.ssrc) else { return };
-        let has_feedback = |subscription: &Subscription| {
-            subscription.kind != MediaKind::Video
-                || subscription.extensions.id(Extension::TransportSequence).is_some()
-        };
-        if self.subscriptions.get(section).is_none_or(has_feedback) {
+        let counts =
+            |section: &Subscription| section.kind == MediaKind::Video && !section.has_path_feedback();
+        if !self.subscriptions.get(section).is_some_and(counts) {
             return;
         }
         let open = self.open_sections(key);
@@ -84,9 +82,14 @@ impl Worker {
     }
 
     fn wait_longer(&mut self, now_micros: u64, key: TransportKey) {
+        let sections = self.sections_to_send(key);
+        let is_measurable = sections
+            .iter()
+            .any(|section| self.subscriptions.get(*section).is_some_and(Subscription::measures));
+        let longest = if is_measurable { LAST_PROBE_MICROS } else { LAST_TRY_MICROS };
         let Some(transport) = self.transports.get_mut(key) else { return };
         let probing = &mut transport.probing;
-        probing.waited = (probing.waited * 2).clamp(FIRST_PROBE_MICROS, LAST_PROBE_MICROS);
+        probing.waited = (probing.waited * 2).clamp(FIRST_PROBE_MICROS, longest);
         let at = now_micros + probing.waited;
         probing.next_at = Some(at);
         self.schedule(key, at);
@@ -123,8 +126,7 @@ impl Worker {
         let (Some(path), Some(keys)) = (transport.destination(), transport.keys.as_ref()) else {
             return false;
         };
-        let reports = subscription.extensions.id(Extension::TransportSequence).is_some();
-        if !subscription.has_rtx() || !reports {
+        if !subscription.measures() {
             return false;
         }
         let first = transport.sender.next_sequence();
