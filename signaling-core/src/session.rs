@@ -1,16 +1,17 @@
 //! A peer's relation to the server, over one connection after the other.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::log::Log;
+use crate::postponed::Postponed;
 use crate::room::Audience;
 use crate::{
     CloseReason, ConnectionId, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId, Timestamp,
     TokenBucket,
 };
 
-/// Answers that are kept for a repeated `seq`, and numbers that may come late.
+/// Answers that are kept for a repeated `seq`.
 const KEPT_ANSWERS: usize = 64;
 
 /// Everything the server keeps for a peer besides its place in the room.
@@ -45,8 +46,7 @@ pub(crate) struct Session {
     newest: Option<Arc<Frame>>,
     last_seq: u64,
     recorded: VecDeque<(u64, Arc<Frame>)>,
-    /// Numbers that were refused for their rate, and may come again though greater ones have been used.
-    postponed: BTreeSet<u64>,
+    postponed: Postponed,
     /// The room changed for this peer while it had no connection: a snapshot is due.
     pub(crate) snapshot_due: bool,
     bucket: TokenBucket,
@@ -111,7 +111,7 @@ impl Session {
             newest: None,
             last_seq: 0,
             recorded: VecDeque::new(),
-            postponed: BTreeSet::new(),
+            postponed: Postponed::default(),
             snapshot_due: false,
             bucket: TokenBucket::full(now, limits.message_burst),
         }
@@ -229,7 +229,7 @@ impl Session {
     }
 
     pub(crate) fn sequence(&self, seq: u64) -> Sequence {
-        if seq > self.last_seq || self.postponed.contains(&seq) {
+        if seq > self.last_seq || self.postponed.contains(seq) {
             return Sequence::New;
         }
         let recorded = self.recorded.iter().find(|(of, _)| *of == seq);
@@ -238,16 +238,13 @@ impl Session {
 
     /// Notes that a number was not used up.
     pub(crate) fn postpone(&mut self, seq: u64) {
-        if seq > self.last_seq || self.postponed.contains(&seq) {
+        if seq > self.last_seq || self.postponed.contains(seq) {
             self.postponed.insert(seq);
-            if self.postponed.len() > KEPT_ANSWERS {
-                self.postponed.pop_first();
-            }
         }
     }
 
     pub(crate) fn record(&mut self, seq: u64, answer: &Arc<Frame>) {
-        self.postponed.remove(&seq);
+        self.postponed.remove(seq);
         self.last_seq = self.last_seq.max(seq);
         self.recorded.push_back((seq, Arc::clone(answer)));
         if self.recorded.len() > KEPT_ANSWERS {

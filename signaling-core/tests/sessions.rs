@@ -116,6 +116,36 @@ fn a_number_refused_for_its_rate_has_its_effect_when_it_comes_again() {
 }
 
 #[test]
+fn all_of_a_burst_may_come_again_though_something_got_through_it() {
+    let mut server = Server::new();
+    let (seat, screen) = server.join(1);
+    for seq in 1..=600 {
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+        if seq % 100 == 0 {
+            server.pass(Duration::from_millis(50));
+        }
+    }
+    let refused: Vec<u64> = screen
+        .take()
+        .iter()
+        .filter(|event| event["type"] == "error")
+        .map(|event| event["seq"].as_u64().unwrap())
+        .collect();
+    assert!((300..400).contains(&refused.len()), "{} refused", refused.len());
+    for seq in &refused {
+        server.pass(Duration::from_secs(1));
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+    }
+    let events = screen.take();
+    let said: Vec<u64> = events
+        .iter()
+        .filter(|event| event["type"] == "chat")
+        .map(|event| event["text"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(said, refused);
+}
+
+#[test]
 fn a_refusal_is_remembered_with_its_number() {
     let mut server = Server::new();
     let (seat, screen) = server.join(1);
