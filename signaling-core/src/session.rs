@@ -30,6 +30,8 @@ pub(crate) struct Session {
     media_only: bool,
     /// An event stream was replaced by another transport, and its reconnection is not welcome.
     stream_replaced: bool,
+    /// When the secret was issued that opened the present event stream, milliseconds since the epoch.
+    stream_issued_at_ms: u64,
     /// The cursor that the last welcome or snapshot gave.
     pub(crate) start: u64,
     /// Where an event stream begins that names no event.
@@ -100,6 +102,7 @@ impl Session {
             detached_since: Some(now),
             media_only: false,
             stream_replaced: false,
+            stream_issued_at_ms: 0,
             start: 0,
             stream_cursor: 0,
             since: 0,
@@ -175,9 +178,16 @@ impl Session {
         self.connection.is_some()
     }
 
-    /// Whether an event stream may (re)connect: not if another transport took its place.
-    pub(crate) fn refuses_stream(&self) -> bool {
-        self.stream_replaced && self.connection.is_some()
+    /// Whether an event stream may not (re)connect with a secret issued then: another transport took its place, or the
+    /// stream of a later resume did.
+    pub(crate) fn refuses_stream(&self, issued_at_ms: u64) -> bool {
+        let is_former = self.stream_replaced || issued_at_ms < self.stream_issued_at_ms;
+        is_former && self.connection.is_some()
+    }
+
+    /// Notes with which secret the event stream was opened.
+    pub(crate) fn note_stream(&mut self, issued_at_ms: u64) {
+        self.stream_issued_at_ms = issued_at_ms;
     }
 
     /// A `resume` over HTTP: an event stream is to follow, and begins after `last_id`.
@@ -199,6 +209,7 @@ impl Session {
                 self.stream_replaced = true;
             }
         }
+        self.stream_issued_at_ms = 0;
         let NewConnection { id, kind, outbound } = new;
         // Answers to another connection's requests mean nothing to this one; by `seq` they can be asked for again.
         self.answers.clear();
