@@ -94,6 +94,7 @@ impl LiveRoom {
                 if self.room.uses_sfu() {
                     env.media.demand(self.room.id(), crate::MediaDemand::Resend { peer });
                 }
+                self.tell_who_waits(now, env, peer);
             }
         }
         self.deliver_to(now, env, peer);
