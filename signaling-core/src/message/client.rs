@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Attention, Json, PublishTrack, Role, SignalBody, Topology, TopologyChoice};
 use crate::meeting::MeetingCode;
-use crate::{CallId, Code, Refusal, RoomId, SessionId};
+use crate::{Code, Refusal, RoomId, SessionId};
 
 /// A message of a client, without its `seq`.
 #[derive(Clone, Debug, PartialEq)]
@@ -191,9 +191,9 @@ pub struct Call {
     /// Whom to ring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Which call, for every step but `ring`.
+    /// Which call, for every step but `ring`; without it the one that the peer is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<CallId>,
+    pub call: Option<String>,
 }
 
 /// The steps of a one-to-one call.
