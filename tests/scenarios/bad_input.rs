@@ -48,6 +48,7 @@ fn messages_that_are_wrong_are_answered_and_close_nothing() {
         ("{", "bad-request"),
         ("null", "bad-request"),
         ("[1,2]", "bad-request"),
+        (r#"["chat","not by its place"]"#, "bad-request"),
         (r#"{"type":7}"#, "bad-request"),
         (r#"{"type":"chat"}"#, "bad-request"),
         (r#"{"type":"chat","text":["x"]}"#, "bad-request"),
@@ -67,6 +68,11 @@ fn messages_that_are_wrong_are_answered_and_close_nothing() {
     }
     eve.send_binary(&[1, 2, 3]);
     assert_eq!(eve.until("error")["code"], "bad-request");
+    let numbered = deep.replacen('{', r#"{"seq":2,"#, 1);
+    for (seq, text) in [(1, r#"{"seq":1}"#), (2, &numbered)] {
+        eve.send_text(text);
+        assert_eq!(eve.until("error")["seq"], seq, "whoever numbers messages knows which one it was");
+    }
     eve.send(&json!({"type": "chat", "text": "still here"}));
     assert_eq!(eve.until("chat")["text"], "still here");
     call.end_undisturbed();
