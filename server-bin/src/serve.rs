@@ -24,6 +24,7 @@ use crate::recordings::{Api, Recordings};
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
+use crate::strays;
 use crate::turn::{Servers, Turn};
 
 /// When clients of a server that ends are to look for it again.
@@ -84,6 +85,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         let api = Api::new(recordings, key, signaling.hub().clock(), Arc::new(api_keys));
         router = router.merge(signaling.guard(api.router()));
     }
+    let router = router.fallback(strays::not_found);
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {
@@ -141,6 +143,7 @@ fn router(
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings))
         .merge(web::router(&frame_ancestors(settings)))
+        .method_not_allowed_fallback(strays::method_not_allowed)
 }
 
 /// What the server says of itself.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
-use http::header::{CACHE_CONTROL, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Name, PeerView, Role, Topology, TopologyChoice};
@@ -13,7 +13,7 @@ use signaling_core::{Code, EndReason, HostClaims, Refusal, RoomId, Scope, WallCl
 
 use super::Problem;
 use super::credentials::bearer;
-use super::problem::JsonBody;
+use super::problem::{JsonBody, check_json};
 use crate::caller::Caller;
 use crate::service::Signaling;
 
@@ -41,6 +41,9 @@ pub(super) async fn make(
     let wanted: Wanted = if body.is_empty() {
         Wanted::default()
     } else {
+        if headers.contains_key(CONTENT_TYPE) {
+            check_json(&headers)?;
+        }
         serde_json::from_slice(&body)
             .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?
     };
