@@ -287,3 +287,16 @@ fn applications_look_into_rooms_let_people_in_and_end_them() {
     assert_eq!(api.post("/api/v1/rooms/standup/end", &json!({})).status, 404);
     assert_eq!(api.get("/api/v1/rooms/standup/participants").status, 404);
 }
+
+#[test]
+fn applications_make_rooms_where_nobody_else_may() {
+    let server = Visavis::start(&["--anonymous-rooms", "off"]);
+    let ask = |api: &Api| api.post("/api/v1/rooms", &json!({"topology": "sfu"}));
+    assert_eq!(ask(&Api::anonymous(server.addr)).status, 401);
+    assert_eq!(ask(&Api::with_key(&server, &["meetings:write"], &[])).status, 403);
+    let made = ask(&Api::with_key(&server, &["rooms"], &[]));
+    assert_eq!(made.status, 201, "{}", made.body);
+    let (room, token) = (made.json()["room"].clone(), made.json()["hostToken"].clone());
+    let (_ada, welcome) = knock(&server, room.as_str().unwrap(), &json!({"token": token}));
+    assert_eq!((&welcome["self"]["host"], &welcome["room"]["topology"]), (&json!(true), &json!("sfu")));
+}

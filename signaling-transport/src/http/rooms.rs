@@ -48,7 +48,10 @@ pub(super) async fn make(
             .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?
     };
     signaling.pass_gate(&caller)?;
-    signaling.may_make_room(bearer(&headers))?;
+    match bearer(&headers) {
+        Some(key) if signaling.is_api_key(key) => signaling.check_key(Some(key), Scope::Rooms).await?,
+        other => signaling.may_make_room(other)?,
+    }
     let made = signaling.hub().make_room(wanted.topology).await?;
     let url = signaling.url(&caller, &format!("/r/{}", made.room));
     let location = format!("/api/v1/rooms/{}", made.room);
