@@ -35,6 +35,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let settings = &config.settings;
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let data = DataDir::open(&settings.data_dir)?;
+    let _claim = data.claim();
     let keeper = CertificateKeeper::open(settings, &data)?;
     let certificates = keeper.as_ref().map(CertificateKeeper::certificates);
 
