@@ -1,8 +1,8 @@
 //! The folder of what outlives the process.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
@@ -50,6 +50,30 @@ impl DataDir {
         self.path.join(name)
     }
 
+    /// Says when another server uses the folder: what one keeps of rooms, the other does not know of, and whoever starts
+    /// last takes the recordings of both in hand. The claim ends with the process, however that ends.
+    pub(crate) fn claim(&self) -> Option<File> {
+        let path = self.file("in-use");
+        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let claimed = opened.and_then(|file| match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        });
+        match claimed {
+            Ok(Some(file)) => return Some(file),
+            Ok(None) => tracing::warn!(
+                folder = %self.path.display(),
+                "another server uses the data folder: give each its own with --data-dir, or rooms and recordings get lost"
+            ),
+            // Some network file systems know no locks.
+            Err(error) => {
+                tracing::debug!(path = %path.display(), %error, "the data folder cannot be claimed");
+            }
+        }
+        None
+    }
+
     /// The secret of this name: the one that is kept, or a new one, kept from now on.
     pub(crate) fn secret(&self, name: &str) -> Result<Secret, DataDirError> {
         let path = self.file(name);
@@ -69,7 +93,7 @@ impl DataDir {
             file.write_all(&secret)?;
             file.as_file().sync_all()?;
             file.persist_noclobber(&path)?;
-            fs::File::open(&self.path)?.sync_all()
+            File::open(&self.path)?.sync_all()
         };
         match keep() {
             Ok(()) => Ok(secret),

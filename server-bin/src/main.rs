@@ -17,6 +17,7 @@ mod serve;
 mod shutdown;
 mod signaling;
 mod status;
+mod strays;
 mod turn;
 
 use std::env;

@@ -24,6 +24,7 @@ use crate::recordings::{Api, Recordings};
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
+use crate::strays;
 use crate::turn::{Servers, Turn};
 
 /// When clients of a server that ends are to look for it again.
@@ -34,6 +35,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let settings = &config.settings;
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let data = DataDir::open(&settings.data_dir)?;
+    let _claim = data.claim();
     let keeper = CertificateKeeper::open(settings, &data)?;
     let certificates = keeper.as_ref().map(CertificateKeeper::certificates);
 
@@ -85,6 +87,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys));
         router = router.merge(signaling.guard(api.router()));
     }
+    let router = router.fallback(strays::not_found);
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {
@@ -144,6 +147,7 @@ fn router(
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings, has_recordings))
         .merge(web::router(&frame_ancestors(settings)))
+        .method_not_allowed_fallback(strays::method_not_allowed)
 }
 
 /// What the server says of itself.

@@ -6,6 +6,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::Serialize;
+use signaling_core::{Code, Refusal};
+use signaling_transport::Problem;
 use tokio_util::sync::CancellationToken;
 
 /// What the three tell.
@@ -36,7 +38,7 @@ pub(crate) fn router(status: Status) -> Router {
 
 async fn readyz(State(status): State<Status>) -> Response {
     if status.draining.is_cancelled() {
-        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        Problem::from(Refusal::new(Code::Overloaded, "draining: the server is about to end")).into_response()
     } else {
         plain(StatusCode::OK, "ok\n")
     }

@@ -57,10 +57,15 @@ impl MessageCodec for JsonCodec {
         let text = std::str::from_utf8(text)
             .map_err(|_| unreadable(None, Refusal::bad_request("a message is JSON in UTF-8")))?;
         if is_deeper(text, self.limits.json_depth) {
-            return Err(unreadable(None, Refusal::bad_request("the JSON is nested too deep")));
+            return Err(unreadable(seq_of(text), Refusal::bad_request("the JSON is nested too deep")));
         }
-        let head: Head = serde_json::from_str(text)
-            .map_err(|error| unreadable(None, Refusal::bad_request(format!("not understood: {error}"))))?;
+        // serde would read an array as an object's fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(unreadable(None, Refusal::bad_request("a message is a JSON object")));
+        }
+        let head: Head = serde_json::from_str(text).map_err(|error| {
+            unreadable(seq_of(text), Refusal::bad_request(format!("not understood: {error}")))
+        })?;
         let seq = head.seq;
         if text.len() > self.limits.message_bytes && head.kind != "signal" {
             return Err(unreadable(seq, Refusal::new(Code::TooLarge, "a message has at most 64 KiB")));
@@ -93,6 +98,16 @@ struct Head<'a> {
     kind: Cow<'a, str>,
     #[serde(default)]
     seq: Option<u64>,
+}
+
+/// The number of a message that is otherwise not understood, if that much can be read. What stands around it is skipped
+/// without recursion, however deep it nests.
+fn seq_of(text: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Number {
+        seq: u64,
+    }
+    serde_json::from_str::<Number>(text).ok().map(|number| number.seq)
 }
 
 /// Whether the JSON nests deeper than `limit`, without building anything of it.
@@ -145,6 +160,27 @@ mod tests {
         let unreadable = decode(r#"{"type":"chat","seq":9,"text":7}"#).unwrap_err();
         assert_eq!((unreadable.seq, unreadable.refusal.code), (Some(9), Code::BadRequest));
         assert_eq!(decode(r#"{"type":"dance","seq":4}"#).unwrap_err().seq, Some(4));
+        assert_eq!(decode(r#"{"seq":5}"#).unwrap_err().seq, Some(5));
+        assert_eq!(decode(r#"{"type":7,"seq":6}"#).unwrap_err().seq, Some(6));
+        let deep = format!(r#"{{"type":"app","data":{}{},"seq":7}}"#, "[".repeat(50_000), "]".repeat(50_000));
+        assert_eq!(decode(&deep).unwrap_err().seq, Some(7));
+    }
+
+    #[test]
+    fn an_array_is_no_message() {
+        assert_eq!(code(r#"["chat",1]"#), Code::BadRequest);
+        assert_eq!(code(r#"["leave"]"#), Code::BadRequest);
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let text = r#"{"type":"join","room":"r","name":"n","role":null,"create":null,"topology":null,"token":null,
+            "password":null,"metadata":null,"clientId":null,"features":null,"seq":null}"#;
+        let Envelope { seq: None, message: ClientMessage::Join(join) } = decode(text).unwrap() else {
+            panic!("not a join")
+        };
+        assert!(join.create);
+        assert!(decode(r#"{"type":"topology","epoch":1,"ready":null}"#).is_ok());
     }
 
     #[test]

@@ -79,6 +79,7 @@ mod log;
 mod media;
 pub mod meeting;
 pub mod message;
+mod postponed;
 pub mod room;
 mod sealed;
 mod session;

@@ -1,16 +1,17 @@
 //! A peer's relation to the server, over one connection after the other.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::log::Log;
+use crate::postponed::Postponed;
 use crate::room::Audience;
 use crate::{
     CloseReason, ConnectionId, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId, Timestamp,
     TokenBucket,
 };
 
-/// Answers that are kept for a repeated `seq`, and numbers that may come late.
+/// Answers that are kept for a repeated `seq`.
 const KEPT_ANSWERS: usize = 64;
 
 /// Everything the server keeps for a peer besides its place in the room.
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     media_only: bool,
     /// An event stream was replaced by another transport, and its reconnection is not welcome.
     stream_replaced: bool,
+    /// When the secret was issued that opened the present event stream, milliseconds since the epoch.
+    stream_issued_at_ms: u64,
     /// The cursor that the last welcome or snapshot gave.
     pub(crate) start: u64,
     /// Where an event stream begins that names no event.
@@ -45,8 +48,7 @@ pub(crate) struct Session {
     newest: Option<Arc<Frame>>,
     last_seq: u64,
     recorded: VecDeque<(u64, Arc<Frame>)>,
-    /// Numbers that were refused for their rate, and may come again though greater ones have been used.
-    postponed: BTreeSet<u64>,
+    postponed: Postponed,
     /// The room changed for this peer while it had no connection: a snapshot is due.
     pub(crate) snapshot_due: bool,
     bucket: TokenBucket,
@@ -100,6 +102,7 @@ impl Session {
             detached_since: Some(now),
             media_only: false,
             stream_replaced: false,
+            stream_issued_at_ms: 0,
             start: 0,
             stream_cursor: 0,
             since: 0,
@@ -111,7 +114,7 @@ impl Session {
             newest: None,
             last_seq: 0,
             recorded: VecDeque::new(),
-            postponed: BTreeSet::new(),
+            postponed: Postponed::default(),
             snapshot_due: false,
             bucket: TokenBucket::full(now, limits.message_burst),
         }
@@ -175,9 +178,16 @@ impl Session {
         self.connection.is_some()
     }
 
-    /// Whether an event stream may (re)connect: not if another transport took its place.
-    pub(crate) fn refuses_stream(&self) -> bool {
-        self.stream_replaced && self.connection.is_some()
+    /// Whether an event stream may not (re)connect with a secret issued then: another transport took its place, or the
+    /// stream of a later resume did.
+    pub(crate) fn refuses_stream(&self, issued_at_ms: u64) -> bool {
+        let is_former = self.stream_replaced || issued_at_ms < self.stream_issued_at_ms;
+        is_former && self.connection.is_some()
+    }
+
+    /// Notes with which secret the event stream was opened.
+    pub(crate) fn note_stream(&mut self, issued_at_ms: u64) {
+        self.stream_issued_at_ms = issued_at_ms;
     }
 
     /// A `resume` over HTTP: an event stream is to follow, and begins after `last_id`.
@@ -199,6 +209,7 @@ impl Session {
                 self.stream_replaced = true;
             }
         }
+        self.stream_issued_at_ms = 0;
         let NewConnection { id, kind, outbound } = new;
         // Answers to another connection's requests mean nothing to this one; by `seq` they can be asked for again.
         self.answers.clear();
@@ -229,7 +240,7 @@ impl Session {
     }
 
     pub(crate) fn sequence(&self, seq: u64) -> Sequence {
-        if seq > self.last_seq || self.postponed.contains(&seq) {
+        if seq > self.last_seq || self.postponed.contains(seq) {
             return Sequence::New;
         }
         let recorded = self.recorded.iter().find(|(of, _)| *of == seq);
@@ -238,16 +249,13 @@ impl Session {
 
     /// Notes that a number was not used up.
     pub(crate) fn postpone(&mut self, seq: u64) {
-        if seq > self.last_seq || self.postponed.contains(&seq) {
+        if seq > self.last_seq || self.postponed.contains(seq) {
             self.postponed.insert(seq);
-            if self.postponed.len() > KEPT_ANSWERS {
-                self.postponed.pop_first();
-            }
         }
     }
 
     pub(crate) fn record(&mut self, seq: u64, answer: &Arc<Frame>) {
-        self.postponed.remove(&seq);
+        self.postponed.remove(seq);
         self.last_seq = self.last_seq.max(seq);
         self.recorded.push_back((seq, Arc::clone(answer)));
         if self.recorded.len() > KEPT_ANSWERS {

@@ -379,10 +379,10 @@ impl Shard {
         let live = self.rooms.get_mut(&claims.room).filter(|live| live.room.life() == claims.life);
         let live = live.ok_or_else(unknown)?;
         let session = live.session_of(claims).ok_or_else(unknown)?;
-        if session.refuses_stream() {
+        if session.refuses_stream(claims.issued_at_ms) {
             return Err(StreamRefusal::Replaced);
         }
-        live.attach(now, &mut self.env, claims.peer, last_id, connection());
+        live.attach(now, &mut self.env, claims, last_id, connection());
         self.after(now, &claims.room);
         Ok(Seat { room: claims.room.clone(), peer: claims.peer, session: claims.session })
     }

@@ -230,9 +230,22 @@ fn whom_one_cannot_ring() {
     let nobody = stage.say("ada", json!({"type": "call", "action": "ring", "to": "nobody"}));
     assert_eq!(nobody, "peer-unknown");
     assert_eq!(stage.say("ada", json!({"type": "call", "action": "ring"})), "bad-request");
-    assert_eq!(stage.say("ada", json!({"type": "call", "action": "accept"})), "bad-request");
+    for call in [Value::Null, json!("none of ours")] {
+        let accept = json!({"type": "call", "action": "accept", "call": call});
+        assert_eq!(stage.say("ada", accept), "invalid-state", "who is in no call has none to accept");
+    }
     assert_eq!(stage.say("ada", json!({"type": "host", "action": "set-lobby", "value": true})), "ack");
     assert_eq!(stage.join("dee", json!({}))["state"], "waiting");
     assert_eq!(ring(&mut stage, "ada", "dee"), "peer-unknown", "who waits is not in the room");
     assert_eq!(ring(&mut stage, "dee", "ada"), "forbidden");
+}
+
+#[test]
+fn whoever_is_in_a_call_need_not_say_in_which() {
+    let mut stage = three();
+    ring(&mut stage, "ada", "bob");
+    assert_eq!(stage.say("cy", json!({"type": "call", "action": "accept"})), "invalid-state");
+    assert_eq!(stage.say("bob", json!({"type": "call", "action": "accept"})), "ack");
+    assert_eq!(stage.say("ada", json!({"type": "call", "action": "hangup"})), "ack");
+    both_heard(&mut stage, &["ringing", "connecting", "ended hung-up"]);
 }

@@ -286,3 +286,39 @@ fn a_room_is_recorded_from_outside_in_the_life_that_was_meant() {
     assert_eq!(stage.recordings(), [RecordWhom::Nobody]);
     assert_eq!(room(Ended).record(None, true), "not-found");
 }
+
+#[test]
+fn a_host_who_was_not_there_when_they_came_learns_who_waits() {
+    let mut stage = Stage::new();
+    let token = stage.join("host", json!({}))["hostToken"].clone();
+    say(&mut stage, "host", "set-lobby", json!(true));
+    stage.join("wanda", json!({}));
+    let wanda = stage.peer("wanda");
+    let waits = |events: Vec<Value>| {
+        let lobby = events.into_iter().filter(|event| event["type"] == "lobby");
+        lobby.map(|event| (event["peer"].clone(), event["name"].clone())).collect::<Vec<_>>()
+    };
+    let told = vec![(json!(wanda), json!("wanda"))];
+    assert_eq!(waits(stage.heard("host")), told);
+    stage.join("cohost", json!({"token": token}));
+    assert_eq!(waits(stage.heard("cohost")), told, "a host who comes later");
+    assert_eq!(waits(stage.heard("host")), [], "who knows already");
+    stage.restart();
+    stage.resume("wanda");
+    stage.resume("host");
+    assert_eq!(waits(stage.heard("host")), told, "after a gap");
+}
+
+#[test]
+fn whoever_becomes_host_learns_who_waits() {
+    let mut stage = Stage::new();
+    stage.join("host", json!({}));
+    stage.join("paul", json!({}));
+    say(&mut stage, "host", "set-lobby", json!(true));
+    stage.join("wanda", json!({}));
+    stage.heard("paul");
+    let (paul, wanda) = (stage.peer("paul"), stage.peer("wanda"));
+    assert_eq!(stage.say("host", json!({"type": "host", "action": "promote", "peer": paul})), "ack");
+    let heard = stage.heard("paul");
+    assert!(heard.iter().any(|event| event["type"] == "lobby" && event["peer"] == wanda), "{heard:?}");
+}

@@ -9,7 +9,7 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
     NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RequestId, Rules, Seat,
-    ServerKey, Shard, Timestamp, TransportKind,
+    ServerKey, SessionClaims, Shard, StreamRefusal, Timestamp, TransportKind,
 };
 
 #[derive(Clone, Default)]
@@ -116,6 +116,36 @@ fn a_number_refused_for_its_rate_has_its_effect_when_it_comes_again() {
 }
 
 #[test]
+fn all_of_a_burst_may_come_again_though_something_got_through_it() {
+    let mut server = Server::new();
+    let (seat, screen) = server.join(1);
+    for seq in 1..=600 {
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+        if seq % 100 == 0 {
+            server.pass(Duration::from_millis(50));
+        }
+    }
+    let refused: Vec<u64> = screen
+        .take()
+        .iter()
+        .filter(|event| event["type"] == "error")
+        .map(|event| event["seq"].as_u64().unwrap())
+        .collect();
+    assert!((300..400).contains(&refused.len()), "{} refused", refused.len());
+    for seq in &refused {
+        server.pass(Duration::from_secs(1));
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+    }
+    let events = screen.take();
+    let said: Vec<u64> = events
+        .iter()
+        .filter(|event| event["type"] == "chat")
+        .map(|event| event["text"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(said, refused);
+}
+
+#[test]
 fn a_refusal_is_remembered_with_its_number() {
     let mut server = Server::new();
     let (seat, screen) = server.join(1);
@@ -168,4 +198,29 @@ fn an_empty_room_ends_and_its_name_rests() {
     assert_eq!(early.code.as_str(), "room-ended");
     server.pass(Duration::from_mins(1));
     assert!(server.shard.join(server.now, &join, &grant, None).is_ok());
+}
+
+#[test]
+fn the_stream_of_before_a_resume_stays_away_while_the_one_after_it_is_there() {
+    let mut server = Server::new();
+    let (_, screen) = server.join(1);
+    let key = ServerKey::new([1; 32]);
+    let claims = |text: &Value| SessionClaims::open(&key, text.as_str().unwrap()).unwrap();
+    let before = claims(&screen.take()[0]["secret"]);
+    server.pass(Duration::from_secs(1));
+    let (_, welcome) = server.shard.resume(server.now, &before, 0, None).unwrap();
+    let welcome: Value = serde_json::from_slice(&welcome.json).unwrap();
+    let after = claims(&welcome["secret"]);
+
+    let attach = |server: &mut Server, claims: &SessionClaims, id: u64| {
+        let (id, kind) = (ConnectionId(id), TransportKind::EventStream);
+        let connection = || NewConnection { id, kind, outbound: Box::new(Screen::default()) };
+        server.shard.attach(server.now, claims, None, connection)
+    };
+    let seat = attach(&mut server, &before, 2).expect("who resumed may know the old secret alone");
+    attach(&mut server, &after, 3).unwrap();
+    assert_eq!(attach(&mut server, &before, 4), Err(StreamRefusal::Replaced));
+    attach(&mut server, &after, 5).expect("a stream that breaks comes back");
+    server.shard.detach(server.now, &seat, ConnectionId(5));
+    attach(&mut server, &before, 6).expect("nobody is there to be thrown out");
 }

@@ -72,3 +72,33 @@ fn a_third_who_is_gone_before_the_change_is_through_keeps_nobody_waiting() {
     stage.pass(Duration::from_secs(30));
     assert_eq!(topologies(&stage.heard("ada")), [of("mesh", "switching"), of("mesh", "settled")]);
 }
+
+#[test]
+fn signals_of_another_epoch_are_ignored() {
+    let mut stage = pair("auto");
+    let ada = stage.peer("ada");
+    let candidate = |epoch: Option<u64>| {
+        let mut signal = json!({"type": "signal", "to": ada, "candidate": {"candidate": "c"}});
+        epoch.into_iter().for_each(|epoch| signal["epoch"] = epoch.into());
+        signal
+    };
+    let epochs = |stage: &mut Stage| {
+        let signals = stage.heard("ada").into_iter().filter(|event| event["type"] == "signal");
+        signals.map(|event| event["epoch"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    for epoch in [Some(1), Some(2), Some(0), None] {
+        assert_eq!(stage.say("bob", candidate(epoch)), "ack");
+    }
+    assert_eq!(epochs(&mut stage), [1, 1]);
+    stage.join("eve", json!({}));
+    assert_eq!(stage.say("bob", candidate(Some(1))), "ack", "the mesh carries media until the SFU does");
+    assert_eq!(epochs(&mut stage), [1]);
+    stage.pass(Duration::from_secs(11));
+    assert_eq!(stage.say("bob", candidate(Some(1))), "invalid-state");
+    stage.say("eve", json!({"type": "leave"}));
+    stage.pass(Duration::from_secs(31));
+    for epoch in [Some(2), Some(3)] {
+        assert_eq!(stage.say("bob", candidate(epoch)), "ack");
+    }
+    assert_eq!(epochs(&mut stage), [3], "the mesh that is being built");
+}

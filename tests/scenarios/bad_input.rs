@@ -11,7 +11,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 use tests::client::{Sse, Ws, credentials, join, post};
-use tests::{Visavis, ask};
+use tests::{Visavis, ask, request};
 
 /// A server with a call in progress, and the two who must not notice anything.
 struct Call {
@@ -48,6 +48,7 @@ fn messages_that_are_wrong_are_answered_and_close_nothing() {
         ("{", "bad-request"),
         ("null", "bad-request"),
         ("[1,2]", "bad-request"),
+        (r#"["chat","not by its place"]"#, "bad-request"),
         (r#"{"type":7}"#, "bad-request"),
         (r#"{"type":"chat"}"#, "bad-request"),
         (r#"{"type":"chat","text":["x"]}"#, "bad-request"),
@@ -67,6 +68,11 @@ fn messages_that_are_wrong_are_answered_and_close_nothing() {
     }
     eve.send_binary(&[1, 2, 3]);
     assert_eq!(eve.until("error")["code"], "bad-request");
+    let numbered = deep.replacen('{', r#"{"seq":2,"#, 1);
+    for (seq, text) in [(1, r#"{"seq":1}"#), (2, &numbered)] {
+        eve.send_text(text);
+        assert_eq!(eve.until("error")["seq"], seq, "whoever numbers messages knows which one it was");
+    }
     eve.send(&json!({"type": "chat", "text": "still here"}));
     assert_eq!(eve.until("chat")["text"], "still here");
     call.end_undisturbed();
@@ -134,6 +140,46 @@ fn the_first_message_is_join_or_resume() {
     eve.send(&json!({"type": "resume", "session": "no-such-session", "secret": "x", "lastId": 1}));
     assert_eq!(eve.next()["code"], "session-unknown");
     call.end_undisturbed();
+}
+
+#[test]
+fn requests_that_no_route_takes_are_answered_with_a_problem() {
+    let server = Visavis::start(&[]);
+    let ask = |method, path, headers: &[(&str, &str)], body: Option<&str>| {
+        let answer = request(server.addr, method, path, headers, body.map(str::as_bytes));
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{method} {path}");
+        let problem = answer.json();
+        assert_eq!(problem["status"], answer.status, "{method} {path}");
+        (answer.status, problem["code"].as_str().unwrap().to_owned(), answer.header("allow").to_owned())
+    };
+    for path in ["/api/v1", "/api/v1/nothing", "/api/v1/rooms/a/b", "/api/v2/rooms", "/nothing"] {
+        assert_eq!(ask("GET", path, &[], None), (404, "not-found".into(), String::new()), "{path}");
+    }
+    for (method, path, allow) in [
+        ("POST", "/", "GET,HEAD"),
+        ("POST", "/r/room", "GET,HEAD"),
+        ("DELETE", "/livez", "GET,HEAD"),
+        ("PUT", "/api/v1/rooms", "POST"),
+        ("GET", "/api/v1/sessions", "POST"),
+        ("DELETE", "/api/v1/meetings", "GET,HEAD,POST"),
+    ] {
+        let (status, _, allowed) = ask(method, path, &[], None);
+        assert_eq!((status, &*allowed), (405, allow), "{method} {path}");
+    }
+    assert_eq!(ask("GET", "/api/v1/ws", &[], None).0, 400, "no WebSocket handshake");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    assert_eq!(ask("POST", "/api/v1/rooms", &form, Some("topology=sfu")).0, 415);
+}
+
+#[test]
+fn whoever_only_looks_at_a_stream_does_not_take_it_over() {
+    let Call { server, mut ada, mut bob } = Call::new();
+    let path = format!("/api/v1/sessions/{}/events", bob.credentials.session);
+    let bearer = format!("Bearer {}", bob.credentials.secret);
+    let looked = request(server.addr, "HEAD", &path, &[("authorization", &bearer)], None);
+    assert_eq!((looked.status, looked.header("content-type")), (200, "text/event-stream"));
+    ada.send(&json!({"type": "chat", "text": "still there?"}));
+    assert_eq!(bob.next()["text"], "still there?");
 }
 
 #[test]

@@ -277,3 +277,16 @@ fn guests_wait_for_the_host_where_the_meeting_says_so() {
     assert_eq!((changed.status, &changed.json()["waitForHost"]), (200, &json!(false)));
     assert_eq!(cy.until("welcome")["state"], "joined");
 }
+
+#[test]
+fn applications_make_rooms_where_nobody_else_may() {
+    let server = Visavis::start(&["--anonymous-rooms", "off"]);
+    let ask = |api: &Api| api.post("/api/v1/rooms", &json!({"topology": "sfu"}));
+    assert_eq!(ask(&Api::anonymous(server.addr)).status, 401);
+    assert_eq!(ask(&Api::with_key(&server, &["meetings:write"], &[])).status, 403);
+    let made = ask(&Api::with_key(&server, &["rooms"], &[]));
+    assert_eq!(made.status, 201, "{}", made.body);
+    let (room, token) = (made.json()["room"].clone(), made.json()["hostToken"].clone());
+    let (_ada, welcome) = knock(&server, room.as_str().unwrap(), &json!({"token": token}));
+    assert_eq!((&welcome["self"]["host"], &welcome["room"]["topology"]), (&json!(true), &json!("sfu")));
+}

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tests::{Visavis, get, run};
@@ -85,4 +86,20 @@ fn a_data_folder_that_cannot_be_is_named_with_its_flag() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("file/data") && told.contains("--data-dir"), "{told}");
+}
+
+#[test]
+fn a_data_folder_that_is_in_use_is_said_so() {
+    let warned = |log: &[Value]| {
+        log.iter().any(|line| line["message"].as_str().unwrap_or_default().starts_with("another server uses"))
+    };
+    let end = |server: Visavis| {
+        server.terminate();
+        server.wait().1
+    };
+    let first = Visavis::start(&[]);
+    let folder = first.folder();
+    assert!(warned(&end(Visavis::start_in(Arc::clone(&folder), &[]))));
+    assert!(!warned(&end(first)));
+    assert!(!warned(&end(Visavis::start_in(folder, &[]))), "the claim ended with the server");
 }

@@ -229,3 +229,22 @@ fn webhooks_go_to_no_private_address() {
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("bad-request")), "{url}");
     }
 }
+
+#[test]
+fn somebodys_coming_is_no_change_that_another_change_must_know_of() {
+    let server = Visavis::start(&["--webhook-allow-private"]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let receiver = Receptionist::open();
+    let booked = api.post("/api/v1/meetings", &wanted(&json!({"webhookUrl": receiver.url()})));
+    let (meeting, etag) = (booked.json(), booked.header("etag"));
+    receiver.next().answer("200 OK");
+    let mut ada = Ws::connect(server.addr);
+    ada.send(&json!({"type": "join", "room": meeting["code"], "name": "Ada"}));
+    ada.until("welcome");
+    let started = receiver.next();
+    assert_eq!(started.kind(), "meeting.started");
+    started.answer("200 OK");
+    assert_eq!(api.get(&path(&meeting)).header("etag"), etag);
+    let body = json!({"title": "Another"}).to_string();
+    assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", etag)], Some(&body)).status, 200);
+}

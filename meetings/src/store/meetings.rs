@@ -166,7 +166,8 @@ impl Store {
     }
 
     /// Changes a meeting as `change` says, and keeps what is then to be told; `None` when there is none of this id.
-    /// A change that alters nothing leaves the version as it is.
+    /// A change that alters nothing leaves the version as it is, and so does the first person's coming: nobody who has read
+    /// the meeting before means to change anything else by it.
     pub(crate) async fn update<T>(
         &self,
         id: MeetingId,
@@ -188,8 +189,12 @@ impl Store {
             let mut meeting = before.clone();
             let (result, outgoing) = change(&mut meeting)?;
             if meeting != before {
-                meeting.version += 1;
-                meeting.updated_at = now;
+                let has_begun = (before.status, meeting.status) == (Status::Planned, Status::Live);
+                let without = Meeting { status: before.status, ..meeting.clone() };
+                if !has_begun || without != before {
+                    meeting.version += 1;
+                    meeting.updated_at = now;
+                }
                 sqlx::query(
                     "UPDATE meetings SET live = $2, due_at = $3, version = $4, document = $5 WHERE id = $1",
                 )

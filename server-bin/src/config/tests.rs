@@ -60,6 +60,8 @@ fn lists_replace_those_of_lower_layers() {
     assert_eq!(proxies(&[], &[]), 2);
     assert_eq!(proxies(&[("VISAVIS_TRUSTED_PROXY", "10.0.0.0/8 ::1/128  127.0.0.1/32")], &[]), 3);
     assert_eq!(proxies(&[], &[("trusted_proxy", &["127.0.0.1/32"])]), 1);
+    let transports = |file| merged(file, &[], &[]).unwrap().settings.transports;
+    assert_eq!(transports("transports = ['sse', 'socketio']"), transports("transports = 'sse,socketio'"));
 }
 
 #[test]
@@ -123,6 +125,7 @@ fn bad_values_are_told_with_where_they_came_from() {
     );
     assert!(error("tls = 'acme'", &[], &[]).contains("expected one of: auto, off, files"));
     assert!(error("transports = ''", &[], &[]).contains("expected one of: websocket, sse, socketio"));
+    assert!(error("transports = ['sse', 'pigeon']", &[], &[]).contains("expected one of: websocket"));
     assert!(error("drain-delay = -1", &[], &[]).contains("expected a number"));
     assert!(error("", &[("HTTP_PORT", "http")], &[]).contains("HTTP_PORT cannot be http"));
     assert!(error("log-level = 'verbose'", &[], &[]).contains("expected first one of: off, error"));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
-use super::value::word_value;
+use super::value::{Value, word, word_value};
 
 macro_rules! words {
     ($( $(#[$meta:meta])* $type:ident { $( $(#[$variant_meta:meta])* $variant:ident = $word:literal ),+ $(,)? } )+) => {$(
@@ -56,7 +56,7 @@ words! {
     Transport { WebSocket = "websocket", Sse = "sse", SocketIo = "socketio" }
 }
 
-word_value!(TlsMode, LogFormat, OnOff, RecordMode, Transports, LogFilter);
+word_value!(TlsMode, LogFormat, OnOff, RecordMode, LogFilter);
 
 /// The ways for clients to connect: at least one, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,21 @@ pub(crate) struct Transports(Vec<Transport>);
 impl Transports {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Transport> {
         self.0.iter().copied()
+    }
+}
+
+/// In the file a string, or an array of words.
+impl Value for Transports {
+    fn read(value: &toml::Value) -> Result<Self, String> {
+        let words = match value {
+            toml::Value::Array(words) => words.iter().map(word).collect::<Result<Vec<_>, _>>()?.join(","),
+            one => word(one)?,
+        };
+        words.parse()
+    }
+
+    fn shown(&self) -> Option<toml::Value> {
+        Some(toml::Value::String(self.to_string()))
     }
 }
 

@@ -68,6 +68,7 @@ impl LiveRoom {
             // Who is host first may be somebody else; that this one has the powers stands in its own description.
             Fact::HostGranted { peer } => {
                 self.enact(now, env, Fact::Updated { peer, change: Box::default() });
+                self.tell_who_waits(now, env, peer);
             }
             Fact::Left { peer, reason } => self.dismiss(now, env, peer, reason),
             Fact::Ended { .. } => {
@@ -77,6 +78,18 @@ impl LiveRoom {
                 self.sessions.clear();
             }
             _ => {}
+        }
+    }
+
+    /// A host who was not there, or not a host, when they came learns who waits in the lobby.
+    pub(super) fn tell_who_waits(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
+        if !self.room.member(peer).is_some_and(|member| member.host && member.is_joined()) {
+            return;
+        }
+        let waiting = self.room.members().filter(|member| !member.is_joined());
+        let waiting: Vec<PeerId> = waiting.map(|member| member.id).collect();
+        for awaiting in waiting {
+            self.enact(now, env, Fact::Awaits { peer: awaiting, host: peer });
         }
     }
 

@@ -43,6 +43,7 @@ impl LiveRoom {
             session.connect(now, connection);
             session.answer(Arc::clone(&welcome), request);
         }
+        self.tell_who_waits(now, env, peer);
         self.settle(now, env);
         self.deliver_to(now, env, peer);
         self.look_after(now, env, peer);

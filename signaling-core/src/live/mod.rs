@@ -66,13 +66,15 @@ impl LiveRoom {
         &mut self,
         now: Timestamp,
         env: &mut Environment,
-        peer: PeerId,
+        claims: &SessionClaims,
         last_id: Option<u64>,
         connection: NewConnection,
     ) {
+        let peer = claims.peer;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let last_id = last_id.unwrap_or_else(|| session.stream_cursor());
         session.connect(now, connection);
+        session.note_stream(claims.issued_at_ms);
         self.catch_up(now, env, peer, last_id);
         self.look_after(now, env, peer);
     }
@@ -92,6 +94,7 @@ impl LiveRoom {
                 if self.room.uses_sfu() {
                     env.media.demand(self.room.id(), crate::MediaDemand::Resend { peer });
                 }
+                self.tell_who_waits(now, env, peer);
             }
         }
         self.deliver_to(now, env, peer);

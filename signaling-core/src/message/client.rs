@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Attention, Json, PublishTrack, Role, SignalBody, Topology, TopologyChoice};
 use crate::meeting::MeetingCode;
-use crate::{CallId, Code, Refusal, RoomId, SessionId};
+use crate::{Code, Refusal, RoomId, SessionId};
 
 /// A message of a client, without its `seq`.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub struct Join {
     /// The display name, checked by [`Name::parse`](super::Name::parse).
     pub name: String,
     /// What for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub role: Role,
     /// A join token or the room's host token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ pub struct Join {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
     /// Whether to make the room when it is not there.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "or_yes")]
     pub create: bool,
     /// What to make it as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +76,17 @@ fn room_or_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RoomId, D:
 
 fn yes() -> bool {
     true
+}
+
+fn or_yes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(true))
+}
+
+/// `null` is what some languages write for what is not there.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Take a session up again.
@@ -124,7 +135,7 @@ pub struct TopologyStep {
     /// The epoch that the client is ready for, or whose path has failed.
     pub epoch: u64,
     /// Always true, unless another topology is asked for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub ready: bool,
     /// `sfu`, from a peer of a mesh that cannot connect to another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,9 +202,9 @@ pub struct Call {
     /// Whom to ring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Which call, for every step but `ring`.
+    /// Which call, for every step but `ring`; without it the one that the peer is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<CallId>,
+    pub call: Option<String>,
 }
 
 /// The steps of a one-to-one call.
@@ -288,7 +299,7 @@ fn parse_resume(json: &[u8]) -> Result<Resume, Refusal> {
     struct Loose {
         session: String,
         secret: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         last_id: u64,
     }
     let loose: Loose = serde_json::from_slice(json)

@@ -91,9 +91,11 @@ impl Room {
         if call.action == CallAction::Ring {
             return self.decide_ring(now, from, call.to.as_deref(), entropy);
         }
-        let id = call.call.ok_or_else(|| Refusal::bad_request("`call` says which call"))?;
-        let record = self.state.calls.get(&id).filter(|record| record.involves(from));
-        let record = *record.ok_or_else(|| invalid("there is no such call"))?;
+        // Nobody is in two calls, so that a step needs no number.
+        let mine = self.state.calls.values().find(|record| record.involves(from));
+        let is_meant =
+            |record: &&CallRecord| call.call.as_deref().is_none_or(|id| record.call.as_str() == id);
+        let record = *mine.filter(is_meant).ok_or_else(|| invalid("you are in no such call"))?;
         let is_caller = record.from == from;
         Ok(vec![match (record.state, call.action) {
             (CallState::Ringing { .. }, CallAction::Accept) if !is_caller => {

@@ -21,6 +21,7 @@ pub enum Fact {
     Joined(Box<Member>),
     Admitted { peer: PeerId },
     Denied { peer: PeerId },
+    Awaits { peer: PeerId, host: PeerId },
     Left { peer: PeerId, reason: LeaveReason },
     Updated { peer: PeerId, change: Box<Change> },
     Signalled { to: PeerId, from: PeerTarget, body: Arc<SignalBody> },
@@ -122,6 +123,11 @@ impl Entry {
                 Audience::One(*peer),
                 ServerEvent::Lobby { state: Some(LobbyVerdict::Denied), peer: None, name: None },
             )),
+            Fact::Awaits { peer, host } => {
+                let name = room.member(*peer)?.name.clone();
+                let lobby = ServerEvent::Lobby { state: None, peer: Some(*peer), name: Some(name) };
+                Some((Audience::One(*host), lobby))
+            }
             Fact::Left { peer, reason } => {
                 let unlisted = room.member(*peer).is_none_or(|member| !member.is_listed());
                 let audience = if unlisted { Audience::HostsAnd(*peer) } else { Audience::Everyone };

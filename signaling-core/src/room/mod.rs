@@ -27,8 +27,8 @@ pub use state::RoomState;
 pub use topology::Switching;
 
 use crate::message::{
-    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, Topology,
-    TopologyChoice, Track, TrackKind, Update,
+    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, TopologyChoice, Track,
+    TrackKind, Update,
 };
 use crate::{
     Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, RecordWhom, Refusal, RoomId, Timestamp,
@@ -413,15 +413,17 @@ impl Room {
             return Ok(vec![Effect::Demand(MediaDemand::Signal { peer: from, body })]);
         }
         let to = self.other_member(from, &signal.to)?.id;
-        let mesh = self.state.topology == Topology::Mesh
-            || self.state.switching.as_ref().is_some_and(|switch| switch.to == Topology::Mesh);
-        if !mesh {
-            return Err(Refusal::new(Code::InvalidState, "media flows through the SFU in this room"));
+        let epoch = self
+            .mesh_epoch()
+            .ok_or_else(|| Refusal::new(Code::InvalidState, "media flows through the SFU in this room"))?;
+        if body.epoch.is_some_and(|said| said != epoch) {
+            // It is about a path that is no more, or never was.
+            return Ok(vec![]);
         }
         let mut body = body.clone();
         // What only means something between the SFU and a peer is not passed on between peers.
         (body.pc, body.negotiation, body.tracks) = (None, None, Vec::new());
-        body.epoch = Some(body.epoch.unwrap_or(self.state.epoch));
+        body.epoch = Some(epoch);
         Ok(vec![Effect::Fact(Fact::Signalled { to, from: PeerTarget::Peer(from), body: Arc::new(body) })])
     }
 

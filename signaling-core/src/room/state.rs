@@ -216,6 +216,7 @@ impl Room {
             Fact::Ended { reason } => state.ended = Some(*reason),
             Fact::Chatted(_)
             | Fact::Denied { .. }
+            | Fact::Awaits { .. }
             | Fact::Signalled { .. }
             | Fact::AppSent { .. }
             | Fact::Recording { .. }

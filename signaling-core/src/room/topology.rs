@@ -26,6 +26,15 @@ impl Room {
             || self.state.switching.as_ref().is_some_and(|switch| switch.to == Topology::Sfu)
     }
 
+    /// The epoch of the mesh that there is, or that is being built.
+    pub(super) fn mesh_epoch(&self) -> Option<u64> {
+        match &self.state.switching {
+            _ if self.state.topology == Topology::Mesh => Some(self.state.epoch),
+            Some(switch) if switch.to == Topology::Mesh => Some(self.state.epoch + 1),
+            _ => None,
+        }
+    }
+
     /// Where the room is, or is on its way to.
     fn heading(&self) -> Topology {
         self.state.switching.as_ref().map_or(self.state.topology, |switch| switch.to)

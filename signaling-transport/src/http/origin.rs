@@ -49,7 +49,9 @@ pub(super) async fn check(
     if is_preflight {
         let methods = HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS");
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-        let allowed = HeaderValue::from_static("Authorization, Content-Type, Last-Event-ID, If-Match");
+        let allowed = HeaderValue::from_static(
+            "Authorization, Content-Type, Last-Event-ID, If-Match, If-None-Match, Idempotency-Key",
+        );
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }

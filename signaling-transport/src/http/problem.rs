@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use signaling_core::{Code, Refusal, StreamRefusal};
 
@@ -109,6 +109,20 @@ pub(super) fn object<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, R
     serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("not understood: {error}")))
 }
 
+/// 415 unless the body is said to be JSON: also what keeps another site's form from posting with a visitor's cookie.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let is_json = media_type.is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    });
+    if is_json {
+        return Ok(());
+    }
+    let refusal = Refusal::bad_request("the body is `application/json`");
+    Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal))
+}
+
 /// Reads a JSON body, with the protocol's own errors.
 #[derive(Debug)]
 pub struct JsonBody(pub bytes::Bytes);
@@ -117,16 +131,7 @@ impl<S: Send + Sync> axum::extract::FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
-        let media_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-        let is_json = media_type.is_some_and(|value| {
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/json")
-        });
-        if !is_json {
-            // Also what keeps another site's form from posting with a visitor's cookie.
-            let refusal = Refusal::bad_request("the body is `application/json`");
-            return Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
-        }
+        check_json(request.headers())?;
         match bytes::Bytes::from_request(request, state).await {
             Ok(body) => Ok(Self(body)),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {

@@ -6,7 +6,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
-use http::header::{CACHE_CONTROL, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
 use signaling_core::message::{Name, PeerView, Role, Topology, TopologyChoice};
@@ -14,7 +14,7 @@ use signaling_core::{Code, EndReason, HostClaims, Refusal, RoomId, RoomSummary, 
 
 use super::Problem;
 use super::credentials::bearer;
-use super::problem::{JsonBody, object};
+use super::problem::{JsonBody, check_json, object};
 use crate::caller::Caller;
 use crate::service::Signaling;
 
@@ -39,11 +39,18 @@ pub(super) async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let wanted: Wanted = if body.is_empty() { Wanted::default() } else { object(&body)? };
+    let wanted: Wanted = if body.is_empty() {
+        Wanted::default()
+    } else {
+        if headers.contains_key(CONTENT_TYPE) {
+            check_json(&headers)?;
+        }
+        object(&body)?
+    };
     signaling.pass_gate(&caller)?;
     match bearer(&headers) {
         Some(key) if signaling.is_api_key(key) => signaling.check_key(Some(key), Scope::Rooms).await?,
-        bearer => signaling.may_make_room(bearer)?,
+        other => signaling.may_make_room(other)?,
     }
     let made = signaling.hub().make_room(wanted.topology).await?;
     let url = signaling.url(&caller, &format!("/r/{}", made.room));

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Frame as BodyFrame;
 use signaling_core::message::Reply;
 use signaling_core::{CloseReason, Code, Frame, Refusal, StreamRefusal};
@@ -28,10 +28,15 @@ const REPLACED_ID: &str = "replaced";
 
 pub(super) async fn open(
     State(signaling): State<Signaling>,
+    method: Method,
     headers: HeaderMap,
     Path(session): Path<String>,
 ) -> Result<Response, Problem> {
     let claims = session_claims(&signaling, &headers, &session)?;
+    if method == Method::HEAD {
+        // Somebody looks; that is no reason to take the stream from whoever reads it.
+        return Ok(as_stream(Body::empty()));
+    }
     let last_id = match headers.get(LAST_EVENT_ID).map(HeaderValue::as_bytes) {
         None | Some(b"") => None,
         // 204 is how a stream is told not to come back.
@@ -46,13 +51,18 @@ pub(super) async fn open(
         Err(StreamRefusal::Replaced) => return Ok(StatusCode::NO_CONTENT.into_response()),
         Err(refused) => return Err(refused.into()),
     };
-    let mut response = Body::new(EventStream::new(signaling, opened)).into_response();
+    let mut response = as_stream(Body::new(EventStream::new(signaling, opened)));
     response.extensions_mut().insert(Endless);
+    Ok(response)
+}
+
+fn as_stream(body: Body) -> Response {
+    let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 /// The body of the response.

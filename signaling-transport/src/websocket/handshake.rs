@@ -10,6 +10,9 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBS
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
+use signaling_core::Refusal;
+
+use crate::http::Problem;
 
 /// What the server appends to the client's key before it hashes it.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -25,10 +28,10 @@ pub(crate) async fn accept(
     // the largest message that ever went through.
     let asked = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
-        .map_err(IntoResponse::into_response)?
+        .map_err(|rejection| no_handshake(rejection.status(), &rejection.body_text()))?
         .protocols([subprotocol]);
     let (Some(key), Some(upgrade)) = (key, upgrade) else {
-        return Err(StatusCode::UPGRADE_REQUIRED.into_response());
+        return Err(no_handshake(StatusCode::UPGRADE_REQUIRED, "this connection cannot be upgraded"));
     };
     let hashed = [key.as_bytes(), GUID].concat();
     let accept = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &hashed));
@@ -44,6 +47,15 @@ pub(crate) async fn accept(
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     }
     Ok((response, upgrade))
+}
+
+fn no_handshake(status: StatusCode, detail: &str) -> Response {
+    let refusal = Refusal::bad_request(format!("no WebSocket handshake: {detail}"));
+    let mut response = Problem::with_status(status, refusal).into_response();
+    if status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    response
 }
 
 #[cfg(test)]
