@@ -4,16 +4,19 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{MessageBuilder, TransactionId, attributes, method};
 use stun_turn::{
-    FiveTuple, Input, IntegrityAlgorithm, Key, OpenedRelay, OpenedRelays, Output, PasswordAlgorithm, PathId,
-    RelayId, Relayed, Settings, Shared, Transport, Turn, credentials,
+    Config, FiveTuple, Input, IntegrityAlgorithm, Key, Listener, OpenedRelay, OpenedRelays, Output,
+    PasswordAlgorithm, PathId, RelayId, Relayed, Server, Settings, Shared, Transport, Turn, credentials,
 };
+
+mod common;
+use common::HANG;
 
 struct Counting;
 
@@ -159,4 +162,41 @@ fn relayed_packets_allocate_nothing() {
         assert!(turn.poll_output().is_none());
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+/// What a shard's thread allocates from its start to its end, with `packets` relayed each way.
+fn allocations_of_a_shard(packets: u32) -> u64 {
+    let mut config = Config {
+        listeners: vec![Listener::udp("127.0.0.1:0".parse().unwrap())],
+        secrets: vec!["north".to_owned()],
+        shards: Some(1),
+        ..Config::default()
+    };
+    config.policy.allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Server::bind(&config).unwrap();
+    let handle = server.handle();
+    let worker = server.into_workers().remove(0);
+    let shard = std::thread::spawn(|| {
+        worker.run().unwrap();
+        ALLOCATIONS.get()
+    });
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(HANG)).unwrap();
+    let mut client = common::Client::allocate(handle.listeners().first().unwrap().address);
+    client.bind(0x4000, peer.local_addr().unwrap());
+    for _ in 0..packets {
+        client.send(0x4000, &[7; 1000]);
+        let mut buffer = [0; 1500];
+        let (length, relay) = peer.recv_from(&mut buffer).expect("relayed");
+        peer.send_to(buffer.get(..length).unwrap(), relay).unwrap();
+        assert_eq!(client.receive().len(), 1004);
+    }
+    handle.stop();
+    shard.join().unwrap()
+}
+
+#[test]
+fn relayed_packets_allocate_nothing_on_their_way_through_the_sockets() {
+    // Some, so that all that grows has grown, and the peer has a socket of its own.
+    assert_eq!(allocations_of_a_shard(300), allocations_of_a_shard(3_000));
 }

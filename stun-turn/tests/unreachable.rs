@@ -9,18 +9,16 @@
     reason = "in a test, to fail is to tell"
 )]
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::process::Command;
-use std::time::Duration;
 
-use stun_turn::wire::attribute as attr;
-use stun_turn::wire::{MessageBuilder, TransactionId, attributes, method};
-use stun_turn::{Config, IntegrityAlgorithm, Key, Listener, PasswordAlgorithm, Server, credentials};
+use stun_turn::{Config, Listener, Server};
+
+mod common;
+use common::{Client, HANG};
 
 /// Set for the copy of this test that runs inside the namespace.
 const INSIDE: &str = "UNREACHABLE_TEST_INSIDE";
-/// So long that only a hang reaches it.
-const HANG: Duration = Duration::from_secs(30);
 const ADDRESS: &str = "192.0.2.1";
 const ROUNDS: u8 = 200;
 
@@ -90,20 +88,19 @@ fn inside() {
 
     let good = UdpSocket::bind((ADDRESS, 0)).unwrap();
     good.set_read_timeout(Some(HANG)).unwrap();
-    let mut client = Client::connect(handle.listeners()[0].address);
-    client.request(method::ALLOCATE, |message| message.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]));
+    let mut client = Client::allocate(handle.listeners()[0].address);
     client.bind(0x4000, good.local_addr().unwrap());
     for (channel, peer) in (0x4001..).zip(unreachable) {
         client.bind(channel, peer);
     }
     for round in 0..ROUNDS {
         // Before, after and in between, so that one batch holds both kinds.
-        client.send(0x4000, round);
+        client.send(0x4000, &[round]);
         for channel in (0x4001..).take(unreachable.len()) {
-            client.send(channel, round);
-            client.send(channel, round);
+            client.send(channel, &[round]);
+            client.send(channel, &[round]);
         }
-        client.send(0x4000, round);
+        client.send(0x4000, &[round]);
         for _ in 0..2 {
             let mut buffer = [0; 8];
             let (length, relay) = good.recv_from(&mut buffer).expect("relayed");
@@ -112,68 +109,24 @@ fn inside() {
             assert_eq!(client.receive(), [0x40, 0, 0, 1, round]);
         }
     }
+    // So many in a row that each of them would get a socket of its own.
+    for peer in unreachable {
+        let mut client = Client::allocate(handle.listeners()[0].address);
+        client.bind(0x4000, good.local_addr().unwrap());
+        client.bind(0x4001, peer);
+        for round in 0..ROUNDS {
+            client.send(0x4001, &[round]);
+        }
+        client.send(0x4000, b"!");
+        let mut buffer = [0; 8];
+        let (length, relay) = good.recv_from(&mut buffer).expect("relayed");
+        assert_eq!(buffer[..length], *b"!", "{peer}");
+        good.send_to(b"?", relay).unwrap();
+        assert_eq!(client.receive(), [0x40, 0, 0, 1, b'?'], "{peer}");
+    }
     assert!(handle.metrics().datagrams_dropped > 0, "some could not be sent");
     handle.stop();
     for thread in threads {
         thread.join().unwrap().unwrap();
-    }
-}
-
-struct Client {
-    socket: UdpSocket,
-    username: String,
-    key: Key,
-    nonce: Vec<u8>,
-    transactions: u8,
-}
-
-impl Client {
-    fn connect(server: SocketAddr) -> Self {
-        let pair = credentials::ephemeral("north", "alice", 4_000_000_000);
-        let key =
-            Key::new(PasswordAlgorithm::Md5, pair.username.as_bytes(), b"visavis", pair.password.as_bytes());
-        let socket = UdpSocket::bind((ADDRESS, 0)).unwrap();
-        socket.connect(server).unwrap();
-        socket.set_read_timeout(Some(HANG)).unwrap();
-        Self { socket, username: pair.username, key, nonce: Vec::new(), transactions: 0 }
-    }
-
-    fn receive(&self) -> Vec<u8> {
-        let mut buffer = vec![0; 2_048];
-        let length = self.socket.recv(&mut buffer).expect("an answer");
-        buffer.truncate(length);
-        buffer
-    }
-
-    fn request(&mut self, method: u16, fill: impl Fn(&mut MessageBuilder)) {
-        loop {
-            self.transactions += 1;
-            let mut message = MessageBuilder::request(method, TransactionId([self.transactions; 12]));
-            fill(&mut message);
-            message.bytes(attr::USERNAME, self.username.as_bytes());
-            message.bytes(attr::REALM, b"visavis");
-            message.bytes(attr::NONCE, &self.nonce);
-            self.socket.send(&message.finish(Some((&self.key, IntegrityAlgorithm::Sha1)))).unwrap();
-            let answer = self.receive();
-            if attributes(&answer).all(|(kind, _)| kind != attr::ERROR_CODE) {
-                return;
-            }
-            let nonce = attributes(&answer).find(|(kind, _)| *kind == attr::NONCE).expect("a challenge").1;
-            assert_ne!(nonce, self.nonce, "refused twice");
-            self.nonce = nonce.to_vec();
-        }
-    }
-
-    fn bind(&mut self, channel: u16, peer: SocketAddr) {
-        let [high, low] = channel.to_be_bytes();
-        self.request(method::CHANNEL_BIND, |message| {
-            message.bytes(attr::CHANNEL_NUMBER, &[high, low, 0, 0]);
-            message.xor_address(attr::XOR_PEER_ADDRESS, peer);
-        });
-    }
-
-    fn send(&self, channel: u16, byte: u8) {
-        let [high, low] = channel.to_be_bytes();
-        self.socket.send(&[high, low, 0, 1, byte]).unwrap();
     }
 }

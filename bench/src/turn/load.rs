@@ -19,6 +19,8 @@ pub(super) enum Direction {
 
 /// Packets that are under way at once. Few enough that no socket buffer overflows.
 const WINDOW: usize = 64;
+/// Packets that each client sends before anything is measured.
+const WARM_UP: usize = 100;
 /// Clients that ask for a relay at the same time.
 const AT_ONCE: usize = 64;
 const PEER: u64 = u64::MAX;
@@ -102,22 +104,37 @@ impl<'a> Load<'a> {
         let (cpu, start) = (server.cpu()?, now());
         let (mut sent, mut received) = (0, 0);
         while start.elapsed() < time {
-            let mut wave = 0;
-            while wave < WINDOW {
-                self.send(direction, &payload, burst);
-                wave += burst;
-            }
-            self.egress.flush();
+            let (wave, back) = self.wave(direction, &payload, burst)?;
             sent += wave;
-            let deadline = now() + Duration::from_millis(20);
-            let mut back = 0;
-            while back < wave && now() < deadline {
-                back += self.receive(Duration::from_millis(1), |_| {})?;
-            }
             received += back;
         }
         let cost = server.cpu()?.saturating_sub(cpu);
         Ok(Figures::new(cost, sent, received))
+    }
+
+    /// Packets of every client, so that what is measured afterwards is what lasts.
+    pub(super) fn warm_up(&mut self) -> anyhow::Result<()> {
+        let mut sent = 0;
+        while sent < self.clients.len() * WARM_UP {
+            sent += self.wave(Direction::ToPeer, &[0xda; 160], 1)?.0;
+        }
+        Ok(())
+    }
+
+    /// A window of packets; gives how many were sent, and how many arrived.
+    fn wave(&mut self, direction: Direction, payload: &[u8], burst: usize) -> anyhow::Result<(usize, usize)> {
+        let mut sent = 0;
+        while sent < WINDOW {
+            self.send(direction, payload, burst);
+            sent += burst;
+        }
+        self.egress.flush();
+        let deadline = now() + Duration::from_millis(20);
+        let mut received = 0;
+        while received < sent && now() < deadline {
+            received += self.receive(Duration::from_millis(1), |_| {})?;
+        }
+        Ok((sent, received))
     }
 
     /// `rate` packets of 1,000 bytes a second to the peer, evenly; gives CPU figures and each packet's time on the way.

@@ -95,6 +95,7 @@ fn measure(
     let grown = server.resident_bytes()?.saturating_sub(memory);
     report.setup(server.kind, allocations, spent, grown);
     load.bind()?;
+    load.warm_up()?;
     for &size in &arguments.sizes {
         for &burst in &arguments.bursts {
             for direction in [Direction::ToPeer, Direction::ToClient] {

@@ -27,6 +27,8 @@ struct Queued {
     segments: usize,
     /// A shorter datagram, or one of another size, ends the run.
     is_closed: bool,
+    /// The socket is connected to `address`.
+    is_connected: bool,
 }
 
 impl Queued {
@@ -34,7 +36,7 @@ impl Queued {
         Outgoing {
             bytes: slab.get(self.start..self.end).unwrap_or_default(),
             segment: if self.segments > 1 { u16::try_from(self.segment).ok() } else { None },
-            to: &self.raw,
+            to: (!self.is_connected).then_some(&self.raw),
             from: self.from,
         }
     }
@@ -70,6 +72,22 @@ impl Egress {
 
     /// Queues a datagram made of `parts`. Several of the same length to one address become one message.
     pub fn push(&mut self, socket: RawFd, to: SocketAddr, from: Option<IpAddr>, parts: [&[u8]; 3]) {
+        self.put(socket, to, from, false, parts);
+    }
+
+    /// The same, from a socket that is connected to `to`.
+    pub(super) fn push_connected(&mut self, socket: RawFd, to: SocketAddr, payload: &[u8]) {
+        self.put(socket, to, None, true, [payload, &[], &[]]);
+    }
+
+    fn put(
+        &mut self,
+        socket: RawFd,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        is_connected: bool,
+        parts: [&[u8]; 3],
+    ) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if self.slab.len() + length > CAPACITY || self.queue.len() == self.queue.capacity() {
             self.flush();
@@ -105,6 +123,7 @@ impl Egress {
             segment: length,
             segments: 1,
             is_closed: length > MAX_SEGMENT || length == 0,
+            is_connected,
         });
     }
 
@@ -114,7 +133,7 @@ impl Egress {
         while let Some(first) = rest.first() {
             let run = rest.iter().take(SEND_BATCH).take_while(|queued| queued.socket == first.socket);
             let batch = run.map(|queued| queued.outgoing(&self.slab));
-            match self.sender.send(first.socket, batch) {
+            match send(&mut self.sender, first, batch) {
                 Ok(sent) => rest = rest.get(sent.max(1)..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -136,15 +155,62 @@ impl Egress {
     }
 }
 
+/// Sends a batch that begins with `first`. A connected socket may say what came back by ICMP for an earlier datagram instead of
+/// sending, and has said it then.
+fn send<'a>(
+    sender: &mut Sender,
+    first: &Queued,
+    batch: impl Iterator<Item = Outgoing<'a>> + Clone,
+) -> io::Result<usize> {
+    if first.is_connected {
+        sender.send(first.socket, batch.clone()).or_else(|_| sender.send(first.socket, batch))
+    } else {
+        sender.send(first.socket, batch)
+    }
+}
+
 /// Sends the datagrams of a message singly, for where segmentation is refused. Gives how many were dropped.
 fn send_one_by_one(sender: &mut Sender, slab: &[u8], queued: &Queued) -> u64 {
     let bytes = slab.get(queued.start..queued.end).unwrap_or_default();
     let mut dropped = 0;
     for datagram in bytes.chunks(queued.segment.max(1)) {
-        let outgoing = Outgoing { bytes: datagram, segment: None, to: &queued.raw, from: queued.from };
-        if sender.send(queued.socket, std::iter::once(outgoing)).is_err() {
+        let outgoing = Outgoing { bytes: datagram, segment: None, ..queued.outgoing(slab) };
+        if send(sender, queued, std::iter::once(outgoing)).is_err() {
             dropped += 1;
         }
     }
     dropped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd as _;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_an_earlier_packet_costs_a_connected_socket_nothing() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let away = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        socket.connect(away).unwrap();
+        let mut egress = Egress::new();
+        for payloads in [&[&b"one"[..]][..], &[b"same", b"size"], &[b"of", b"several", b"sizes"]] {
+            // Nobody is there: the answer is an error that waits at the socket.
+            socket.send(b"lost").unwrap();
+            let peer = UdpSocket::bind(away).unwrap();
+            peer.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            for payload in payloads {
+                egress.push_connected(socket.as_raw_fd(), away, payload);
+            }
+            egress.flush();
+            for payload in payloads {
+                let mut buffer = [0; 16];
+                let length = peer.recv(&mut buffer).expect("sent");
+                assert_eq!(buffer.get(..length), Some(*payload));
+            }
+        }
+        assert_eq!(egress.dropped, 0);
+    }
 }

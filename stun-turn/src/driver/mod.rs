@@ -9,6 +9,7 @@ mod config;
 mod connections;
 mod dtls;
 mod egress;
+mod flow;
 mod mailbox;
 mod pace;
 mod peer_stream;
@@ -20,6 +21,7 @@ mod tls;
 mod token;
 mod worker;
 mod worker_dtls;
+mod worker_flows;
 mod worker_relays;
 mod worker_streams;
 

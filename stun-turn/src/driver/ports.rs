@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::sys;
 use crate::core::OpenError;
@@ -189,6 +189,30 @@ fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// A second socket on the address of a relay's, connected to one of its peers.
+///
+/// Until it is connected, either socket may get a datagram that comes in; they are read alike, and nothing is lost. Only while it is
+/// bound can the address be shared, so that no other program of the same user gets in by accident.
+pub(super) fn connect_beside(relay: &UdpSocket, peer: SocketAddr) -> io::Result<UdpSocket> {
+    let address = relay.local_addr()?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    } else {
+        sys::set_dont_fragment(&socket, false)?;
+    }
+    let relay = SockRef::from(relay);
+    socket.set_reuse_port(true)?;
+    relay.set_reuse_port(true)?;
+    let bound = socket.bind(&address.into());
+    relay.set_reuse_port(false)?;
+    bound?;
+    socket.set_reuse_port(false)?;
+    let _ = sys::enable_gro(&socket);
+    socket.connect(&peer.into())?;
+    Ok(socket.into())
+}
+
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -214,4 +238,43 @@ pub(super) fn connect_from(local: SocketAddr, peer: SocketAddr) -> io::Result<st
         Err(error) => return Err(error),
     }
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive(socket: &UdpSocket) -> Vec<u8> {
+        socket.set_nonblocking(false).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut buffer = [0; 16];
+        let length = socket.recv(&mut buffer).expect("a datagram");
+        buffer.get(..length).unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_connected_socket_takes_its_peer_over_and_gives_it_back() {
+        for ip in ["127.0.0.1", "::1"] {
+            let any = SocketAddr::new(ip.parse().unwrap(), 0);
+            let relay = bind_udp(any).unwrap();
+            let local = relay.local_addr().unwrap();
+            let (peer, other) = (UdpSocket::bind(any).unwrap(), UdpSocket::bind(any).unwrap());
+            let beside = connect_beside(&relay, peer.local_addr().unwrap()).unwrap();
+            assert_eq!(beside.local_addr().unwrap(), local);
+            for _ in 0..10 {
+                peer.send_to(b"peer", local).unwrap();
+                other.send_to(b"other", local).unwrap();
+                assert_eq!(receive(&beside), b"peer");
+                assert_eq!(receive(&relay), b"other");
+            }
+            beside.send(b"out").unwrap();
+            assert_eq!(receive(&peer), b"out");
+            let intruder = Socket::new(Domain::for_address(local), Type::DGRAM, None).unwrap();
+            intruder.set_reuse_port(true).unwrap();
+            assert!(intruder.bind(&local.into()).is_err(), "nobody else gets in");
+            drop(beside);
+            peer.send_to(b"again", local).unwrap();
+            assert_eq!(receive(&relay), b"again");
+        }
+    }
 }

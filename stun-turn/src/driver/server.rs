@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::config::{Certificate, CertificateError, Config, Listener};
 use super::connections::Connections;
+use super::flow::FlowBudget;
 use super::mailbox::{Mailbox, Order};
 use super::ports::PortPool;
 use super::tls::TlsContext;
@@ -386,6 +387,8 @@ fn hub(config: &Config, shards: u8, directory: Arc<RelayDirectory>) -> io::Resul
         metrics: (0..shards).map(|_| ShardMetrics::default()).collect(),
         connections: Connections::default(),
         max_wait: config.max_wait,
+        // Most of what the process may open is for relays and connections.
+        flows: FlowBudget::new(sys::descriptor_limit() / 4),
     }))
 }
 

@@ -9,6 +9,8 @@ pub(super) enum Token {
     Udp(u32),
     Tcp(u32),
     Relay(u32),
+    /// The socket for the main peer of a relay.
+    Flow(u32),
     Stream(u32),
     Peer(u32),
 }
@@ -22,6 +24,7 @@ impl Token {
             Self::Relay(index) => (3, index),
             Self::Stream(index) => (4, index),
             Self::Peer(index) => (5, index),
+            Self::Flow(index) => (6, index),
         };
         (kind << 32) | u64::from(index)
     }
@@ -35,6 +38,7 @@ impl Token {
             3 => Some(Self::Relay(index)),
             4 => Some(Self::Stream(index)),
             5 => Some(Self::Peer(index)),
+            6 => Some(Self::Flow(index)),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ use super::config::Listener;
 use super::connections::Connections;
 use super::dtls::Associations;
 use super::egress::Egress;
+use super::flow::FlowBudget;
 use super::mailbox::{Batch, Mailbox, Order};
 use super::pace::Pace;
 use super::peer_stream::PeerStream;
@@ -28,7 +29,7 @@ use crate::five_tuple::{FiveTuple, PathId, RelayId, Transport};
 use crate::wire::{Kind, classify};
 
 /// Batches that one socket may deliver before the others get their turn.
-const SOCKET_BUDGET: usize = 8;
+pub(super) const SOCKET_BUDGET: usize = 8;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has no allocation and says nothing is closed after this.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -63,6 +64,7 @@ pub(super) struct Hub {
     pub(super) metrics: Vec<ShardMetrics>,
     pub(super) connections: Connections,
     pub(super) max_wait: Duration,
+    pub(super) flows: FlowBudget,
 }
 
 /// One shard of a running server.
@@ -77,6 +79,8 @@ pub struct Worker {
     pub(super) udp: Vec<UdpListener>,
     pub(super) tcp: Vec<StreamListener>,
     pub(super) relays: Slab<RelaySocket>,
+    /// Relays that have a socket for their main peer.
+    pub(super) connected: Vec<RelayId>,
     pub(super) streams: Slab<Stream>,
     pub(super) dirty_streams: Vec<usize>,
     pub(super) peers: Slab<PeerStream>,
@@ -86,8 +90,8 @@ pub struct Worker {
     pub(super) dtls_buffer: Vec<u8>,
     pub(super) random: u64,
     /// Sockets that were left with more to read: an edge is reported once.
-    unfinished: Vec<Token>,
-    packets: u64,
+    pub(super) unfinished: Vec<Token>,
+    pub(super) packets: u64,
 }
 
 impl std::fmt::Debug for Worker {
@@ -133,6 +137,7 @@ impl Worker {
             udp,
             tcp,
             relays: Slab::new(),
+            connected: Vec::new(),
             streams: Slab::new(),
             dirty_streams: Vec::new(),
             peers: Slab::new(),
@@ -197,6 +202,7 @@ impl Worker {
             Token::Mailbox => {}
             Token::Udp(index) => self.read_listener(now, index as usize, receiver),
             Token::Relay(index) => self.read_relay(now, index, receiver),
+            Token::Flow(index) => self.read_flow(now, index, receiver),
             Token::Tcp(index) => self.accept(now, index as usize),
             Token::Stream(index) => self.read_stream(now, index as usize),
             Token::Peer(index) => self.read_peer(now, index as usize),
@@ -231,48 +237,12 @@ impl Worker {
         }
     }
 
-    fn read_relay(&mut self, now: Instant, index: u32, receiver: &mut Receiver) {
-        let relay = RelayId(index);
-        for _ in 0..SOCKET_BUDGET {
-            let socket = match self.relays.get(index as usize) {
-                Some(RelaySocket::Udp { socket, .. }) => socket,
-                Some(RelaySocket::Tcp(_)) => return self.accept_peers(now, index),
-                None => return,
-            };
-            // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
-            let Ok(count) = receiver.receive(socket) else { return };
-            for received in (0..count).filter_map(|at| receiver.message(at)) {
-                for payload in received.datagrams() {
-                    self.packets += 1;
-                    self.input(now, Input::Peer { relay, from: received.from, payload });
-                }
-            }
-            if count < RECEIVE_BATCH {
-                return;
-            }
-        }
-        self.unfinished.push(Token::Relay(index));
-    }
-
     /// Gives an event to the state machine and does what it says about the packet.
     pub(super) fn input(&mut self, now: Instant, input: Input<'_>) {
         match self.turn.handle_input(now, input) {
             None => {}
             Some(Relayed::ToPeer { relay, peer, dont_fragment, payload }) => {
-                let Some(RelaySocket::Udp { socket, dont_fragment: is_set, .. }) =
-                    self.relays.get_mut(relay.0 as usize)
-                else {
-                    return;
-                };
-                let fd = socket.as_raw_fd();
-                if *is_set != dont_fragment && peer.is_ipv4() {
-                    // What is queued was meant with the other setting.
-                    self.egress.flush();
-                    if super::sys::set_dont_fragment(socket, dont_fragment).is_ok() {
-                        *is_set = dont_fragment;
-                    }
-                }
-                self.egress.push(fd, peer, None, [payload, &[], &[]]);
+                self.send_from_relay(relay, peer, dont_fragment, payload);
             }
             Some(Relayed::ToClient { tuple, path, prefix, payload }) => {
                 self.send_data(tuple, path, [prefix.head(), payload, prefix.tail()]);
@@ -386,6 +356,7 @@ impl Worker {
             self.close_stream(now, index);
         }
         self.sweep_peers(idle_since);
+        self.sweep_flows();
         self.sweep_dtls(now);
         self.drain_outputs(now);
     }

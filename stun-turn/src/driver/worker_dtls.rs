@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::dtls::{Event, VERSION_ALERT, is_outdated_hello};
+use super::dtls::{Association, Event, VERSION_ALERT, is_outdated_hello};
 use super::token::Path;
 use super::worker::{IDLE_TIMEOUT, Worker};
 use crate::core::Input;
@@ -28,6 +28,9 @@ impl Worker {
         let is_alive = self
             .associations
             .handle(now, index, record, &mut self.dtls_buffer, &mut |event| events.take(event));
+        if let Some(old) = self.associations.take_over(index) {
+            self.close_association(now, old);
+        }
         self.act_on_dtls(now, index, &events);
         if !is_alive {
             self.close_association(now, index);
@@ -59,7 +62,8 @@ impl Worker {
     }
 
     fn close_association(&mut self, now: Instant, index: usize) {
-        if let Some(association) = self.associations.remove(index) {
+        // Before its handshake is done it has nothing; what is allocated is another one's of the same address.
+        if let Some(association) = self.associations.remove(index).filter(Association::is_connected) {
             self.input(now, Input::Disconnected { tuple: association.tuple });
             self.drain_outputs(now);
         }
@@ -79,8 +83,8 @@ impl Worker {
         let idle_since = now.checked_sub(IDLE_TIMEOUT).unwrap_or(now);
         for index in self.associations.silent_since(since) {
             let Some(association) = self.associations.get(index) else { continue };
-            let is_late = !association.is_connected() || association.last_heard < idle_since;
-            if is_late && !self.turn.has_allocation(&association.tuple) {
+            let is_idle = association.last_heard < idle_since;
+            if !association.is_connected() || is_idle && !self.turn.has_allocation(&association.tuple) {
                 over.push(index);
             }
         }

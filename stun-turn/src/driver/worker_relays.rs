@@ -3,18 +3,28 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Instant;
 
+use super::flow::Flow;
 use super::sys::Interest;
 use super::token::Token;
 use super::worker::{READ, Worker, splitmix};
 use crate::core::{OpenError, OpenedRelay, OpenedRelays, RelayWanted};
 use crate::five_tuple::RelayId;
 
-const READ_EDGE: Interest = Interest { read: true, write: false, edge: true };
+pub(super) const READ_EDGE: Interest = Interest { read: true, write: false, edge: true };
 
 /// A relay's socket. Small, because there are thousands of them and each packet looks one up.
 pub(super) enum RelaySocket {
-    Udp { socket: UdpSocket, port: u16, dont_fragment: bool },
+    Udp(UdpRelay),
     Tcp(Box<TcpRelay>),
+}
+
+/// The socket of a UDP relay, and that for its main peer.
+pub(super) struct UdpRelay {
+    pub(super) socket: UdpSocket,
+    port: u16,
+    /// Whether datagrams that leave by `socket` carry the don't-fragment bit at the moment.
+    pub(super) dont_fragment: bool,
+    pub(super) flow: Flow,
 }
 
 /// The listener of a TCP relay.
@@ -65,7 +75,8 @@ impl Worker {
             self.hub.ports.release(bound.port());
             return Err(OpenError::Exhausted);
         }
-        entry.insert(RelaySocket::Udp { socket, port: bound.port(), dont_fragment: false });
+        let relay = UdpRelay { socket, port: bound.port(), dont_fragment: false, flow: Flow::NEW };
+        entry.insert(RelaySocket::Udp(relay));
         Ok(OpenedRelay { id, bound })
     }
 
@@ -84,7 +95,13 @@ impl Worker {
         // What is queued for its descriptor must go before the number means another socket.
         self.egress.flush();
         let port = match self.relays.try_remove(relay.0 as usize) {
-            Some(RelaySocket::Udp { port, .. }) => port,
+            Some(RelaySocket::Udp(udp)) => {
+                if udp.flow.socket().is_some() {
+                    self.connected.retain(|connected| *connected != relay);
+                    self.hub.flows.give_back();
+                }
+                udp.port
+            }
             Some(RelaySocket::Tcp(relay)) => relay.local.port(),
             None => return,
         };

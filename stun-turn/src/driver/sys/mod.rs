@@ -34,6 +34,14 @@ fn socklen(length: usize) -> libc::socklen_t {
     libc::socklen_t::try_from(length).unwrap_or(libc::socklen_t::MAX)
 }
 
+/// How many descriptors the process may have open.
+pub(super) fn descriptor_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writes for the time of the call.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if result < 0 { 0 } else { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) }
+}
+
 /// Lets the kernel hand over several datagrams of one sender as one.
 pub fn enable_gro(socket: &impl AsRawFd) -> io::Result<()> {
     set_option(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_GRO, &1_i32)

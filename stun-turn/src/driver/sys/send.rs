@@ -18,7 +18,8 @@ pub(in crate::driver) struct Outgoing<'a> {
     pub(in crate::driver) bytes: &'a [u8],
     /// `None` for a single datagram.
     pub(in crate::driver) segment: Option<u16>,
-    pub(in crate::driver) to: &'a RawAddress,
+    /// `None` on a socket that is connected.
+    pub(in crate::driver) to: Option<&'a RawAddress>,
     /// The source address, on a socket that is bound to all.
     pub(in crate::driver) from: Option<IpAddr>,
 }
@@ -51,7 +52,7 @@ impl Sender {
         for ((message, (vector, control)), outgoing) in slots.zip(batch) {
             vector.iov_base = outgoing.bytes.as_ptr().cast_mut().cast();
             vector.iov_len = outgoing.bytes.len();
-            let (name, length) = outgoing.to.as_ptr();
+            let (name, length) = outgoing.to.map_or((ptr::null(), 0), RawAddress::as_ptr);
             let header = &mut message.msg_hdr;
             header.msg_name = name.cast_mut().cast();
             header.msg_namelen = length;

@@ -1,0 +1,125 @@
+//! Datagrams between a worker's relays and their peers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::time::Instant;
+
+use super::flow::Flow;
+use super::ports::connect_beside;
+use super::sys::{Epoll, RECEIVE_BATCH, Receiver, set_dont_fragment};
+use super::token::Token;
+use super::worker::{SOCKET_BUDGET, Worker};
+use super::worker_relays::{READ_EDGE, RelaySocket, UdpRelay};
+use crate::core::Input;
+use crate::five_tuple::RelayId;
+
+impl Worker {
+    /// Queues a packet for a peer.
+    pub(super) fn send_from_relay(
+        &mut self,
+        relay: RelayId,
+        peer: SocketAddr,
+        dont_fragment: bool,
+        payload: &[u8],
+    ) {
+        let Self { relays, egress, epoll, hub, connected, .. } = self;
+        let Some(RelaySocket::Udp(udp)) = relays.get_mut(relay.0 as usize) else { return };
+        if !dont_fragment {
+            if let Some(fd) = udp.flow.socket_to(peer) {
+                egress.push_connected(fd, peer, payload);
+                return;
+            }
+            if udp.flow.count(peer) {
+                // For the packets after this one.
+                if !hub.flows.take() {
+                    udp.flow = Flow::NEW;
+                } else if connect(udp, relay, peer, epoll).is_ok() {
+                    connected.push(relay);
+                } else {
+                    udp.flow = Flow::Refused;
+                    hub.flows.give_back();
+                }
+            }
+        }
+        if udp.dont_fragment != dont_fragment && peer.is_ipv4() {
+            // What is queued was meant with the other setting.
+            egress.flush();
+            if set_dont_fragment(&udp.socket, dont_fragment).is_ok() {
+                udp.dont_fragment = dont_fragment;
+            }
+        }
+        egress.push(udp.socket.as_raw_fd(), peer, None, [payload, &[], &[]]);
+    }
+
+    pub(super) fn read_relay(&mut self, now: Instant, index: u32, receiver: &mut Receiver) {
+        for _ in 0..SOCKET_BUDGET {
+            let socket = match self.relays.get(index as usize) {
+                Some(RelaySocket::Udp(udp)) => &udp.socket,
+                Some(RelaySocket::Tcp(_)) => return self.accept_peers(now, index),
+                None => return,
+            };
+            // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
+            let Ok(count) = receiver.receive(socket) else { return };
+            self.take_from_peers(now, RelayId(index), receiver, count);
+            if count < RECEIVE_BATCH {
+                return;
+            }
+        }
+        self.unfinished.push(Token::Relay(index));
+    }
+
+    /// Reads the socket for the main peer of a relay.
+    pub(super) fn read_flow(&mut self, now: Instant, index: u32, receiver: &mut Receiver) {
+        for _ in 0..SOCKET_BUDGET {
+            let Some(RelaySocket::Udp(udp)) = self.relays.get_mut(index as usize) else { return };
+            let Some(socket) = udp.flow.socket() else { return };
+            match receiver.receive(socket) {
+                Ok(count) => {
+                    udp.flow.touch();
+                    self.take_from_peers(now, RelayId(index), receiver, count);
+                    if count < RECEIVE_BATCH {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // What came back by ICMP is told once, ahead of the datagrams that lie behind it.
+                Err(_) => {}
+            }
+        }
+        self.unfinished.push(Token::Flow(index));
+    }
+
+    fn take_from_peers(&mut self, now: Instant, relay: RelayId, receiver: &Receiver, count: usize) {
+        for received in (0..count).filter_map(|at| receiver.message(at)) {
+            for payload in received.datagrams() {
+                self.packets += 1;
+                self.input(now, Input::Peer { relay, from: received.from, payload });
+            }
+        }
+    }
+
+    /// Closes the sockets of main peers that nothing has passed for a while.
+    pub(super) fn sweep_flows(&mut self) {
+        let Self { relays, egress, hub, connected, .. } = self;
+        connected.retain(|relay| {
+            let Some(RelaySocket::Udp(udp)) = relays.get_mut(relay.0 as usize) else { return false };
+            let is_idle = udp.flow.is_idle();
+            if is_idle {
+                // What is queued for its descriptor must go before the number means another socket.
+                egress.flush();
+                udp.flow = Flow::NEW;
+                hub.flows.give_back();
+            }
+            !is_idle
+        });
+    }
+}
+
+/// Gives `peer` a socket of its own.
+fn connect(udp: &mut UdpRelay, relay: RelayId, peer: SocketAddr, epoll: &Epoll) -> io::Result<()> {
+    let socket = connect_beside(&udp.socket, peer)?;
+    epoll.add(&socket, Token::Flow(relay.0).number(), READ_EDGE)?;
+    udp.flow = Flow::Connected { peer, socket, idle_sweeps: 0 };
+    Ok(())
+}
