@@ -79,7 +79,9 @@ fn signals_of_another_epoch_are_ignored() {
     let ada = stage.peer("ada");
     let candidate = |epoch: Option<u64>| {
         let mut signal = json!({"type": "signal", "to": ada, "candidate": {"candidate": "c"}});
-        epoch.into_iter().for_each(|epoch| signal["epoch"] = epoch.into());
+        if let Some(epoch) = epoch {
+            signal["epoch"] = epoch.into();
+        }
         signal
     };
     let epochs = |stage: &mut Stage| {

@@ -67,8 +67,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             recorded.push(measure(arguments, shape, Some(folder.path()))?);
             written.add(folder.path(), shape.publishers * shape.rooms)?;
         }
-        let plain = Figures::median(&plain).context("nothing was measured")?;
-        let recorded = Figures::median(&recorded).context("nothing was measured")?;
+        let (plain, _) = Figures::median(&plain).context("nothing was measured")?;
+        let (recorded, _) = Figures::median(&recorded).context("nothing was measured")?;
         eprintln!("{shape}: {plain:?}, recorded: {recorded:?}");
         // Writing to a string does not fail.
         let _ = writeln!(table, "{}", row(shape, "no", &plain, "–", "– | – | – | –"));
