@@ -304,7 +304,7 @@ fn a_host_who_was_not_there_when_they_came_learns_who_waits() {
     assert_eq!(waits(stage.heard("cohost")), told, "a host who comes later");
     assert_eq!(waits(stage.heard("host")), [], "who knows already");
     stage.restart();
-    stage.resume("wanda");
+    assert_eq!(stage.resume("wanda")["state"], "waiting", "a restart opens no door");
     stage.resume("host");
     assert_eq!(waits(stage.heard("host")), told, "after a gap");
 }

@@ -51,6 +51,8 @@ pub enum Pass {
     Returning {
         /// Whether it had a host's power.
         host: bool,
+        /// Whether it was in the lobby only.
+        waiting: bool,
     },
 }
 
@@ -90,7 +92,12 @@ impl Room {
                 "there is no broadcast in a room that is peer to peer",
             ));
         }
-        let waits = !has_pass && (state.settings.lobby || self.waits_for_host());
+        let awaits_admission = match admission.pass {
+            Pass::None => true,
+            Pass::Returning { waiting, .. } => waiting,
+            Pass::Admitted | Pass::Host => false,
+        };
+        let waits = awaits_admission && (state.settings.lobby || self.waits_for_host());
         if let Some(terms) = &admission.media {
             self.check_terms(terms, waits)?;
         }
@@ -101,7 +108,7 @@ impl Room {
         };
         let host = match admission.pass {
             Pass::Host => !media_only,
-            Pass::Returning { host } => host,
+            Pass::Returning { host, .. } => host,
             Pass::None | Pass::Admitted => false,
         };
         let standing = if waits { Standing::Waiting } else { Standing::Joined };
