@@ -159,7 +159,7 @@ fn requests_that_no_route_takes_are_answered_with_a_problem() {
         ("POST", "/", "GET,HEAD"),
         ("POST", "/r/room", "GET,HEAD"),
         ("DELETE", "/livez", "GET,HEAD"),
-        ("PUT", "/api/v1/rooms", "POST"),
+        ("PUT", "/api/v1/rooms", "GET,HEAD,POST"),
         ("GET", "/api/v1/sessions", "POST"),
         ("DELETE", "/api/v1/meetings", "GET,HEAD,POST"),
     ] {
