@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, to fail is to tell")]
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
 use stun_turn::{BindError, Certificate, Config, Features, Handle, Limits, Listener, Server};
@@ -53,9 +53,10 @@ fn start_peer() -> Option<(Peer, u16)> {
 fn bind(features: Features, certificate: &Certificate) -> (Server, u16) {
     loop {
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let addresses = addresses.map(|ip: IpAddr| SocketAddr::new(ip, port));
         let mut config = Config {
-            listeners: vec![Listener::udp(address), Listener::tcp(address)],
+            listeners: [addresses.map(Listener::udp), addresses.map(Listener::tcp)].concat(),
             secrets: vec!["north".to_owned()],
             certificate: Some(certificate.clone()),
             features,
@@ -78,12 +79,14 @@ fn bind(features: Features, certificate: &Certificate) -> (Server, u16) {
 
 /// Runs the client and gives what it printed.
 fn uclient(server: u16, peer: u16, options: &str) -> String {
+    let (options, address) =
+        options.strip_suffix(" over ::1").map_or((options, "127.0.0.1"), |options| (options, "::1"));
     let output = Command::new("turnutils_uclient")
         .args(["-n", "5", "-m", "2", "-l", "170", "-u", "bob", "-W", "north", "-X", "-g"])
         .args(["-r", &peer.to_string(), "-p", &server.to_string()])
         .args(if options.contains("::1") { &[][..] } else { &["-e", "127.0.0.1"][..] })
         .args(options.split_whitespace())
-        .arg("127.0.0.1")
+        .arg(address)
         .output()
         .expect("the peer of the same package ran");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -113,7 +116,8 @@ fn the_client_of_coturn_loses_nothing() {
         Certificate::from_pem(signed.cert.pem().as_bytes(), signed.signing_key.serialize_pem().as_bytes())
             .unwrap();
     // Negative tests with channels end with the error that they provoke: `-N` goes with Send indications.
-    let plain = "|-s|-y|-y -s|-x -e ::1|-x -y|-Z|-N -s|-B|-D|-G|-t|-t -s|-t -y|-t -D|-t -S|-t -S -D|-S|-S -s|-S -N -s";
+    let plain = "|-s|-y|-y -s|-x -e ::1|-x -y|-Z|-N -s|-B|-D|-G|-t|-t -s|-t -y|-t -D|-t -x -e ::1|\
+                 -t -S|-t -S -s|-t -S -y|-t -S -D|-S|-S -s|-S -y|-S -N -s|-x -e ::1 over ::1|-t -S -x -y over ::1";
     let cases = [
         (Features::default(), plain),
         (Features { tcp_allocations: true, ..Features::default() }, "-t -T|-t -T -y|-t -S -T"),
