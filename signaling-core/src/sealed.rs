@@ -150,6 +150,9 @@ pub struct SessionClaims {
     pub role: Role,
     /// Whether it joined with a host's power.
     pub host: bool,
+    /// Whether the peer was still in the lobby.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waiting: bool,
     /// Digest of the client's own secret.
     pub client: Option<Digest>,
     /// The host name or address by which the client reached the server.

@@ -106,6 +106,7 @@ impl LiveRoom {
             name: member.name.as_str().to_owned(),
             role: member.role,
             host: member.host,
+            waiting: !member.is_joined(),
             client: member.client,
             reached_at: session.reached_at.as_deref().map(str::to_owned),
             issued_at_ms: now.as_millis(),
@@ -184,7 +185,7 @@ impl LiveRoom {
             metadata: None,
             client: claims.client,
             password: None,
-            pass: Pass::Returning { host: claims.host },
+            pass: if claims.waiting { Pass::Waiting } else { Pass::Returning { host: claims.host } },
             media: None,
         };
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;

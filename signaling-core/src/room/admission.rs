@@ -47,6 +47,8 @@ pub enum Pass {
     Admitted,
     /// A host's power.
     Host,
+    /// It was in the lobby already, before the server was restarted or another node took the room over.
+    Waiting,
     /// It was in already, before the server was restarted or another node took the room over.
     Returning {
         /// Whether it had a host's power.
@@ -67,7 +69,7 @@ impl Room {
         });
         let starts_at =
             state.meeting.and_then(|meeting| meeting.starts_at).filter(|starts_at| *starts_at > now);
-        if let (Some(starts_at), Pass::None | Pass::Admitted) = (starts_at, admission.pass) {
+        if let (Some(starts_at), Pass::None | Pass::Admitted | Pass::Waiting) = (starts_at, admission.pass) {
             return Err(Refusal::not_started(starts_at));
         }
         let has_pass = admission.pass != Pass::None;
@@ -90,7 +92,7 @@ impl Room {
                 "there is no broadcast in a room that is peer to peer",
             ));
         }
-        let waits = state.settings.lobby && !has_pass;
+        let waits = state.settings.lobby && matches!(admission.pass, Pass::None | Pass::Waiting);
         if let Some(terms) = &admission.media {
             self.check_terms(terms, waits)?;
         }
@@ -102,7 +104,7 @@ impl Room {
         let host = match admission.pass {
             Pass::Host => !media_only,
             Pass::Returning { host } => host,
-            Pass::None | Pass::Admitted => false,
+            Pass::None | Pass::Admitted | Pass::Waiting => false,
         };
         let standing = if waits { Standing::Waiting } else { Standing::Joined };
         facts.push(Fact::Joined(Box::new(Member {
