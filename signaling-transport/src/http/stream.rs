@@ -16,7 +16,7 @@ use signaling_core::{CloseReason, Code, Frame, Refusal, StreamRefusal};
 
 use super::Problem;
 use super::credentials::session_claims;
-use crate::driver::{Delivery, Next, Opened};
+use crate::driver::{Batch, Next, Opened};
 use crate::net::Endless;
 use crate::service::Signaling;
 
@@ -59,7 +59,7 @@ pub(super) async fn open(
 struct EventStream {
     signaling: Signaling,
     opened: Opened,
-    batch: Vec<Delivery>,
+    batch: Batch,
     state: Phase,
 }
 
@@ -73,7 +73,7 @@ enum Phase {
 
 impl EventStream {
     fn new(signaling: Signaling, opened: Opened) -> Self {
-        Self { signaling, opened, batch: Vec::new(), state: Phase::New }
+        Self { signaling, opened, batch: Batch::new(), state: Phase::New }
     }
 
     fn write_reply(&self, reply: &Reply, to: &mut BytesMut) {
