@@ -76,16 +76,32 @@ impl MessageCodec for JsonCodec {
     }
 
     fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame {
-        let json = serde_json::to_string(event).unwrap_or_else(|_| internal());
         // Every event is an object that begins with its type: the number goes in front of it.
-        let rest = json.strip_prefix('{').unwrap_or(&json);
-        Frame { id: Some(id), json: format!("{{\"id\":{id},{rest}").into() }
+        let mut json = Vec::with_capacity(EVENT);
+        json.extend_from_slice(b"{\"id\":");
+        let written = serde_json::to_writer(&mut json, &id).and_then(|()| {
+            let start = json.len();
+            serde_json::to_writer(&mut json, event)?;
+            if let Some(brace) = json.get_mut(start) {
+                *brace = b',';
+            }
+            Ok(())
+        });
+        // The log keeps it for minutes.
+        if json.len() < EVENT / 2 {
+            json.shrink_to_fit();
+        }
+        let json = written.map_or_else(|_| internal().into(), |()| json.into());
+        Frame { id: Some(id), json }
     }
 
     fn encode_reply(&self, reply: &Reply) -> Frame {
         Frame { id: None, json: serde_json::to_string(reply).unwrap_or_else(|_| internal()).into() }
     }
 }
+
+/// Room for most events.
+const EVENT: usize = 256;
 
 /// Serialising our own types into a string has no way to fail; should one be found, clients are told.
 fn internal() -> String {

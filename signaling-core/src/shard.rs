@@ -412,11 +412,13 @@ impl Shard {
         message: Result<Envelope, Unreadable>,
         request: Option<RequestId>,
     ) {
-        if self.knows(seat)
-            && let Some(live) = self.rooms.get_mut(&seat.room)
-        {
+        let Some(live) = self.rooms.get_mut(&seat.room) else { return };
+        if live.session(seat.peer).is_some_and(|session| session.id == seat.session) {
             live.receive(now, &mut self.env, seat.peer, connection, message, request);
-            self.after(now, &seat.room);
+            // Most messages neither end the room nor change when it is to be looked at.
+            if live.room.ended().is_some() || live.poll_timeout() != live.wakes_at {
+                self.after(now, &seat.room);
+            }
         }
     }
 
@@ -569,8 +571,11 @@ impl Shard {
     }
 
     fn schedule(&mut self, room: &RoomId) {
-        let due = match self.rooms.get(room) {
-            Some(live) => live.poll_timeout(),
+        let due = match self.rooms.get_mut(room) {
+            Some(live) => {
+                live.wakes_at = live.poll_timeout();
+                live.wakes_at
+            }
             None => self.resting.get(room).copied(),
         };
         self.wake(room, due);

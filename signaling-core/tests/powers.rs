@@ -224,6 +224,61 @@ fn the_powers_survive_a_reconnection_and_a_restart() {
     }
 }
 
+/// Everybody is away for a while, or the server is restarted. Then all are back.
+fn come_back(stage: &mut Stage, state: State, restart: bool) {
+    if restart {
+        stage.restart();
+    } else {
+        people(state).for_each(|who| stage.lose(who));
+        stage.pass(Duration::from_secs(20));
+    }
+    for who in people(state) {
+        assert_eq!(stage.resume(who)["resumed"], true, "{who}, restart: {restart}");
+    }
+    stage.pass(Duration::from_secs(2));
+    for who in people(state) {
+        stage.heard(who);
+    }
+}
+
+#[test]
+fn every_power_survives_a_reconnection_and_a_restart() {
+    for restart in [false, true] {
+        for (column, state) in [Open, Locked, Lobby].into_iter().enumerate() {
+            for row in table() {
+                let (action, whom, _, answers, _) = &row;
+                let mut stage = room(state);
+                come_back(&mut stage, state, restart);
+                for who in people(state).filter(|who| *who != "host") {
+                    let answer = act(&mut stage, state, who, &row);
+                    assert_eq!(answer, "forbidden", "{state:?}: {who} {action} {whom}, restart: {restart}");
+                }
+                let answer = act(&mut stage, state, "host", &row);
+                assert_eq!(answer, answers[column], "{state:?}: host {action} {whom}, restart: {restart}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restart_lets_nobody_out_of_the_lobby() {
+    let mut stage = room(Lobby);
+    assert_eq!(stage.join("denied", json!({}))["state"], "waiting");
+    let peer = stage.peer("denied");
+    assert_eq!(stage.say("host", json!({"type": "host", "action": "deny", "peer": peer})), "ack");
+    stage.restart();
+    for who in ["host", "waiting", "denied"] {
+        let welcome = stage.resume(who);
+        assert_eq!(welcome["state"], if who == "host" { "joined" } else { "waiting" }, "{who}: {welcome}");
+        assert_eq!(welcome.get("iceServers").is_some(), who == "host");
+    }
+    assert_eq!(stage.say("waiting", json!({"type": "chat", "text": "hello"})), "forbidden");
+    assert!(stage.heard("host").iter().any(|event| event["type"] == "lobby" && event["name"] == "waiting"));
+    let peer = stage.peer("waiting");
+    assert_eq!(stage.say("host", json!({"type": "host", "action": "admit", "peer": peer})), "ack");
+    assert_eq!(stage.say("waiting", json!({"type": "chat", "text": "hello"})), "ack");
+}
+
 #[test]
 fn everybody_sees_who_has_the_powers() {
     let mut stage = room(Open);

@@ -27,7 +27,7 @@ use socketioxide::{ParserConfig, SendError, SocketError, SocketIo};
 
 use self::intake::{Handle, Packet, Queue, Stop, Watch, intake};
 use crate::caller::Caller;
-use crate::driver::{self, Delivery, Opened};
+use crate::driver::{self, Batch, Opened};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 
@@ -208,7 +208,7 @@ impl Connection {
     }
 
     async fn run(&mut self, opened: &mut Opened) -> End {
-        let mut batch: Vec<Delivery> = Vec::new();
+        let mut batch = Batch::new();
         loop {
             let done = tokio::select! {
                 biased;
@@ -259,12 +259,7 @@ impl Connection {
     }
 
     /// Writes a batch out. Whoever does not read holds it up; the shard's patience then ends the wait.
-    async fn write(
-        &self,
-        opened: &mut Opened,
-        batch: &mut Vec<Delivery>,
-        next: driver::Next,
-    ) -> Result<(), End> {
+    async fn write(&self, opened: &mut Opened, batch: &mut Batch, next: driver::Next) -> Result<(), End> {
         let mut writing = std::pin::pin!(async {
             for (frame, request) in batch.drain(..) {
                 self.link.send(&frame.json, request).await?;

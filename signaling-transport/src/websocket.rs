@@ -12,7 +12,7 @@ use signaling_core::{CLOSE_SLOW_READER, CloseReason, Code, Envelope, Refusal, Re
 pub(crate) use self::frame::{Fault, Incoming};
 pub(crate) use self::socket::Socket;
 use crate::caller::Caller;
-use crate::driver::{Delivery, Next, Opened};
+use crate::driver::{Batch, Next, Opened};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 
@@ -133,7 +133,7 @@ async fn say(signaling: &Signaling, socket: &mut WebSocket, refusal: &Refusal, s
 
 fn read(signaling: &Signaling, message: Result<Incoming, Fault>) -> Received {
     match message {
-        Ok(Incoming::Text(text)) => Received::Message(signaling.codec().decode(&text)),
+        Ok(Incoming::Text(text)) => Received::Message(signaling.codec().decode(text.as_bytes())),
         Ok(Incoming::Close(code)) => Received::End(End::Left(code)),
         // Pings and pongs have been dealt with.
         Ok(Incoming::Binary | Incoming::Ping(_) | Incoming::Pong) => {
@@ -155,7 +155,7 @@ struct Connection<'a> {
 
 impl Connection<'_> {
     async fn run(&mut self) -> End {
-        let mut batch: Vec<Delivery> = Vec::new();
+        let mut batch = Batch::new();
         loop {
             tokio::select! {
                 biased;
@@ -203,7 +203,7 @@ impl Connection<'_> {
     }
 
     /// Writes a batch out. Whoever does not read holds it up; the shard's patience then ends the wait.
-    async fn write(&mut self, batch: &mut Vec<Delivery>, next: Next) -> Result<(), End> {
+    async fn write(&mut self, batch: &mut Batch, next: Next) -> Result<(), End> {
         let socket = &mut *self.socket;
         let writing = async {
             for (frame, _) in batch.drain(..) {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
+
 use super::fleet::{Delivered, Fleet, now};
 use super::report::{Delays, median};
 use super::server::Running;
@@ -48,6 +50,7 @@ pub(super) fn measure(server: &Running, room_size: usize, plan: Plan) -> anyhow:
     let mut senders = Senders::of(fleet.clients.len(), room_size);
     let (mut saturated, mut paced) = (Vec::new(), Vec::new());
     for _ in 0..plan.repeat {
+        senders.rest(&mut fleet)?;
         saturated.push(saturate(&mut fleet, server, &mut senders, plan.time)?);
         fleet.settle()?;
         paced.push(pace(&mut fleet, server, &mut senders, room_size, plan)?);
@@ -68,8 +71,6 @@ struct Senders {
     each: Vec<Sender>,
     /// Which client is which sender.
     by_client: Vec<Option<usize>>,
-    /// Those who have to wait for their allowance.
-    held_back: Vec<usize>,
 }
 
 struct Sender {
@@ -90,7 +91,7 @@ impl Senders {
                 *slot = Some(index);
             }
         }
-        Self { window, each, by_client, held_back: Vec::new() }
+        Self { window, each, by_client }
     }
 
     /// Sends, if the allowance suffices.
@@ -107,32 +108,30 @@ impl Senders {
         Ok(true)
     }
 
-    fn send_or_wait(&mut self, fleet: &mut Fleet<'_>, index: usize) -> anyhow::Result<()> {
-        if !self.send(fleet, index)? {
-            self.held_back.push(index);
-        }
-        Ok(())
-    }
-
-    fn retry(&mut self, fleet: &mut Fleet<'_>) -> anyhow::Result<()> {
-        for index in std::mem::take(&mut self.held_back) {
-            self.send_or_wait(fleet, index)?;
+    /// Waits until everybody has the whole allowance.
+    fn rest(&self, fleet: &mut Fleet<'_>) -> anyhow::Result<()> {
+        let poorest = self.each.iter().map(|sender| sender.tokens).fold(BURST, f64::min);
+        let start = now();
+        let time = Duration::from_secs_f64((BURST - poorest) / PER_SECOND);
+        while start.elapsed() < time {
+            fleet.pump(Duration::from_millis(50), &mut Vec::new())?;
         }
         Ok(())
     }
 }
 
-/// As fast as it goes: whoever hears a message of its own sends the next one.
+/// As fast as it goes: whoever hears a message of its own sends the next one. It is over when somebody has used the
+/// allowance up: from then on the load would go by the allowances and not by the server.
 fn saturate(
     fleet: &mut Fleet<'_>,
     server: &Running,
     senders: &mut Senders,
     time: Duration,
 ) -> anyhow::Result<(f64, f64)> {
-    senders.held_back.clear();
+    let mut spent = false;
     for index in 0..senders.each.len() {
         for _ in 0..senders.window {
-            senders.send_or_wait(fleet, index)?;
+            spent |= !senders.send(fleet, index)?;
         }
     }
     let mut delivered: Vec<Delivered> = Vec::new();
@@ -140,7 +139,7 @@ fn saturate(
     let (mut cpu, mut start) = (server.cpu()?, now());
     let warm_up = time / 5;
     let mut warm = false;
-    while start.elapsed() < if warm { time } else { warm_up } || !warm {
+    while !spent && (!warm || start.elapsed() < time) {
         if !warm && start.elapsed() >= warm_up {
             (warm, count, cpu, start) = (true, 0_u32, server.cpu()?, now());
         }
@@ -150,11 +149,11 @@ fn saturate(
             if message.client == message.stamp.sender
                 && let Some(index) = senders.by_client.get(message.client).copied().flatten()
             {
-                senders.send_or_wait(fleet, index)?;
+                spent |= !senders.send(fleet, index)?;
             }
         }
-        senders.retry(fleet)?;
     }
+    ensure!(warm, "the allowances were used up before the server was warm");
     let cost = server.cpu()?.saturating_sub(cpu).as_secs_f64();
     Ok((f64::from(count) / cost, f64::from(count) / start.elapsed().as_secs_f64()))
 }

@@ -30,6 +30,8 @@ pub(crate) struct LiveRoom {
     next_ping: Timestamp,
     /// No session needs a look before then.
     next_check: Option<Timestamp>,
+    /// When the shard means to look at it.
+    pub(crate) wakes_at: Option<Timestamp>,
 }
 
 /// A password guess is given back every so often.
@@ -47,6 +49,7 @@ impl LiveRoom {
             returned: BTreeSet::new(),
             next_ping: now + ping_every(limits.heartbeat),
             next_check: None,
+            wakes_at: None,
         }
     }
 

@@ -222,7 +222,11 @@ impl Hub {
     ) -> Result<(), Stopped> {
         let (seat, connection) = (Arc::clone(&opened.seat), opened.connection);
         let command = Command::Receive { seat, connection, message: Box::new(message), request };
-        self.shard(&opened.seat.room)?.send(command).await.map_err(|_| Stopped)
+        let shard = self.shard(&opened.seat.room)?;
+        match shard.try_send(command) {
+            Err(mpsc::error::TrySendError::Full(command)) => shard.send(command).await.map_err(|_| Stopped),
+            result => result.map_err(|_| Stopped),
+        }
     }
 
     /// Messages over HTTP; whether the session is there.

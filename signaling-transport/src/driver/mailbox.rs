@@ -15,6 +15,9 @@ const KEPT: usize = 4;
 /// A frame, and the request that it answers.
 pub(crate) type Delivery = (Arc<Frame>, Option<RequestId>);
 
+/// Frames that change hands together.
+pub(crate) type Batch = VecDeque<Delivery>;
+
 /// What both ends share. Most connections wait most of the time, so an empty box is small.
 #[derive(Default)]
 struct Shared {
@@ -23,7 +26,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    frames: VecDeque<Delivery>,
+    frames: Batch,
     /// Why the shard lets the connection go.
     close: Option<CloseReason>,
     /// The shard kept frames back.
@@ -102,19 +105,26 @@ pub(crate) enum Next {
 
 impl Inbox {
     /// Waits for frames or the end, and puts all frames there are into `batch`.
-    pub(crate) async fn next(&mut self, batch: &mut Vec<Delivery>) -> Next {
+    pub(crate) async fn next(&mut self, batch: &mut Batch) -> Next {
         poll_fn(|cx| self.poll_next(cx, batch)).await
     }
 
     /// As [`Self::next`], for those who are polled.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Delivery>) -> Poll<Next> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Next> {
         let mut state = self.shared.lock();
-        let count = state.frames.len();
-        batch.extend(state.frames.drain(..));
-        state.frames.shrink_to(KEPT);
+        let has_frames = !state.frames.is_empty();
+        if has_frames {
+            if batch.is_empty() {
+                // The box gets the empty places of the last batch.
+                std::mem::swap(&mut state.frames, batch);
+            } else {
+                batch.append(&mut state.frames);
+            }
+            state.frames.shrink_to(KEPT);
+        }
         match state.close {
             Some(reason) => Poll::Ready(Next::Close(reason)),
-            None if count > 0 => Poll::Ready(Next::Frames),
+            None if has_frames => Poll::Ready(Next::Frames),
             None => {
                 wait(&mut state, cx);
                 Poll::Pending
@@ -171,7 +181,7 @@ mod tests {
             assert_eq!(outbound.offer(&frame(id), None), Offer::Taken);
         }
         assert_eq!(outbound.offer(&frame(99), None), Offer::Full);
-        let mut batch = Vec::new();
+        let mut batch = Batch::new();
         assert!(matches!(inbox.next(&mut batch).await, Next::Frames));
         assert_eq!(batch.len(), FRAMES);
         assert!(inbox.was_full());
@@ -185,7 +195,7 @@ mod tests {
         outbound.offer(&frame(1), None);
         outbound.close(CloseReason::Ended);
         drop(outbound);
-        let mut batch = Vec::new();
+        let mut batch = Batch::new();
         let mut last = None;
         while last.is_none() {
             if let Next::Close(reason) = inbox.next(&mut batch).await {

@@ -3,9 +3,10 @@
 mod clock;
 mod hub;
 mod mailbox;
+mod pace;
 mod shard;
 
 pub use clock::{SystemClock, SystemEntropy};
 pub(crate) use hub::Opened;
 pub use hub::{Hub, HubConfig, Stopped};
-pub(crate) use mailbox::{Delivery, Inbox, Next, mailbox};
+pub(crate) use mailbox::{Batch, Inbox, Next, mailbox};

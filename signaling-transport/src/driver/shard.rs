@@ -13,6 +13,7 @@ use signaling_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::SystemClock;
+use super::pace::Pace;
 
 /// A message of a client, read or not.
 pub(crate) type Incoming = Result<Envelope, Unreadable>;
@@ -116,6 +117,8 @@ pub(crate) enum Command {
 
 /// Commands that are taken at once, under one reading of the clock.
 const BATCH: usize = 256;
+/// How often a busy shard lets others run before it does what it has.
+const TURNS: usize = 16;
 
 /// Runs a shard until nobody can ask it for anything any more.
 pub(crate) async fn run(
@@ -125,6 +128,7 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<Command>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut pace = Pace::new(clock.now());
     loop {
         let due = shard.poll_timeout();
         let timer = async {
@@ -137,11 +141,32 @@ pub(crate) async fn run(
             count = commands.recv_many(&mut batch, BATCH) => if count == 0 { return },
             () = timer => {}
         }
+        if pace.is_busy() {
+            gather(&mut commands, &mut batch).await;
+        }
         let now = clock.now();
+        pace.note(now, batch.len());
         for command in batch.drain(..) {
             carry_out(&mut shard, &*ice, now, command);
         }
         shard.handle_timeout(now);
+    }
+}
+
+/// Waits for company, for as long as it comes: connections that have something to read get to it first, so that what a
+/// session is sent of all of it leaves in one write.
+async fn gather(commands: &mut mpsc::Receiver<Command>, batch: &mut Vec<Command>) {
+    for _ in 0..TURNS {
+        let before = batch.len();
+        tokio::task::yield_now().await;
+        while batch.len() < BATCH
+            && let Ok(command) = commands.try_recv()
+        {
+            batch.push(command);
+        }
+        if batch.len() == before || batch.len() >= BATCH {
+            return;
+        }
     }
 }
 
@@ -195,5 +220,34 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
             shard.go_away(now, u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX));
             answer(reply, ());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shard has gathered that had one command, while so many connections are about to give one each.
+    async fn gathered(connections: usize) -> Vec<Command> {
+        let command = || Command::Census { reply: oneshot::channel().0 };
+        let (sender, mut commands) = mpsc::channel(4096);
+        for _ in 0..connections {
+            let sender = sender.clone();
+            tokio::spawn(async move { assert!(sender.send(command()).await.is_ok()) });
+        }
+        let mut batch = vec![command()];
+        gather(&mut commands, &mut batch).await;
+        batch
+    }
+
+    #[tokio::test]
+    async fn company_that_is_on_its_way_is_waited_for() {
+        assert_eq!(gathered(100).await.len(), 101);
+    }
+
+    #[tokio::test]
+    async fn there_is_an_end_to_waiting() {
+        assert_eq!(gathered(0).await.len(), 1);
+        assert_eq!(gathered(2 * BATCH).await.len(), BATCH);
     }
 }

@@ -16,7 +16,7 @@ use signaling_core::{CloseReason, Code, Frame, Refusal, StreamRefusal};
 
 use super::Problem;
 use super::credentials::session_claims;
-use crate::driver::{Delivery, Next, Opened};
+use crate::driver::{Batch, Next, Opened};
 use crate::net::Endless;
 use crate::service::Signaling;
 
@@ -69,7 +69,7 @@ fn as_stream(body: Body) -> Response {
 struct EventStream {
     signaling: Signaling,
     opened: Opened,
-    batch: Vec<Delivery>,
+    batch: Batch,
     state: Phase,
 }
 
@@ -83,7 +83,7 @@ enum Phase {
 
 impl EventStream {
     fn new(signaling: Signaling, opened: Opened) -> Self {
-        Self { signaling, opened, batch: Vec::new(), state: Phase::New }
+        Self { signaling, opened, batch: Batch::new(), state: Phase::New }
     }
 
     fn write_reply(&self, reply: &Reply, to: &mut BytesMut) {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::intake::Packet;
 use super::{ATTACHMENTS, End, PACKET_BYTES};
 use crate::caller::Caller;
-use crate::driver::{Delivery, Next, Opened};
+use crate::driver::{Batch, Next, Opened};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 use crate::websocket::{Incoming, SUBPROTOCOL, Socket, WebSocket, handshake};
@@ -99,7 +99,7 @@ async fn open(signaling: &Signaling, caller: Caller, link: &mut Link) -> Result<
 }
 
 async fn run(signaling: &Signaling, link: &mut Link, opened: &mut Opened) -> End {
-    let mut batch: Vec<Delivery> = Vec::new();
+    let mut batch = Batch::new();
     loop {
         let done = tokio::select! {
             biased;
@@ -135,7 +135,7 @@ async fn write(
     signaling: &Signaling,
     link: &mut Link,
     opened: &mut Opened,
-    batch: &mut Vec<Delivery>,
+    batch: &mut Batch,
     next: Next,
 ) -> Result<(), End> {
     for (frame, request) in batch.drain(..) {
@@ -237,8 +237,7 @@ impl Link {
         loop {
             match self.socket.recv().await {
                 Some(Ok(Incoming::Text(text))) => {
-                    let text = String::from_utf8(text).map_err(|_| End::Close)?;
-                    if let Some(packet) = self.read(&text)? {
+                    if let Some(packet) = self.read(text)? {
                         return Ok(packet);
                     }
                 }
@@ -253,9 +252,9 @@ impl Link {
     }
 
     /// Takes one packet; gives it if it is an event.
-    fn read(&mut self, text: &str) -> Result<Option<Packet>, End> {
+    fn read(&mut self, mut text: String) -> Result<Option<Packet>, End> {
         let Some(message) = text.strip_prefix('4') else {
-            return match text {
+            return match text.as_str() {
                 // Their answer to a ping, and a packet that says nothing.
                 "3" | "6" => Ok(None),
                 "2" => {
@@ -288,7 +287,9 @@ impl Link {
             "1" => Err(End::Gone),
             "2" => {
                 let (request, content) = request(rest);
-                Ok(Some(Packet::text(content, request)))
+                let before = text.len() - content.len();
+                text.drain(..before);
+                Ok(Some(Packet::text(text, request)))
             }
             "5" => {
                 let (attachments, rest) = rest.split_once('-').ok_or(End::Close)?;

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use signaling_core::{Envelope, MessageCodec, Refusal, RequestId, Unreadable};
 use socketioxide::adapter::LocalAdapter;
@@ -37,15 +39,15 @@ pub(super) struct Packet {
 
 enum Content {
     /// The event's JSON array, its name first.
-    Text(Box<str>),
+    Text(String),
     /// It had attachments.
     Binary,
 }
 
 impl Packet {
     /// An event with its JSON array.
-    pub(super) fn text(text: &str, request: Option<RequestId>) -> Self {
-        Self { content: Content::Text(text.into()), request }
+    pub(super) fn text(text: String, request: Option<RequestId>) -> Self {
+        Self { content: Content::Text(text), request }
     }
 
     /// An event with attachments.
@@ -76,12 +78,38 @@ impl Packet {
         let Content::Text(text) = &self.content else {
             return Err(bad(Refusal::bad_request("messages have no binary attachments")));
         };
-        let arguments: Vec<&RawValue> = serde_json::from_str(text)
+        let Arguments(message) = serde_json::from_str(text)
             .map_err(|error| bad(Refusal::bad_request(format!("not understood: {error}"))))?;
-        let Some(message) = arguments.get(1) else {
+        let Some(message) = message else {
             return Err(bad(Refusal::bad_request("the event's argument is a message")));
         };
         codec.decode(message.get().as_bytes())
+    }
+}
+
+/// Of an event's JSON array what follows its name, if anything does.
+struct Arguments<'a>(Option<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Arguments<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+
+        impl<'de> Visitor<'de> for Items {
+            type Value = Arguments<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event's name and its arguments")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let _name: Option<IgnoredAny> = items.next_element()?;
+                let message = items.next_element()?;
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Arguments(message))
+            }
+        }
+
+        deserializer.deserialize_seq(Items)
     }
 }
 

@@ -5,8 +5,8 @@
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
-    /// A text message, all of it and valid UTF-8.
-    Text(Vec<u8>),
+    /// A text message, all of it.
+    Text(String),
     /// A binary message; what was in it is of no interest.
     Binary,
     /// To be answered by a pong with the same content.
@@ -129,16 +129,18 @@ impl Reader {
         loop {
             let Some(head) = self.head()? else { return Ok(None) };
             let Head { is_final, opcode, mask, start, length } = head;
+            let is_last = self.held.len() == start + length;
             let Some(payload) = self.held.get_mut(start..start + length) else { return Ok(None) };
-            for word in payload.chunks_mut(mask.len()) {
-                word.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
-            }
-            let mut payload = payload.to_vec();
-            if self.held.len() == start + length {
-                self.held = Vec::new();
+            unmask(payload, mask);
+            let mut payload = if is_last {
+                let mut whole = std::mem::take(&mut self.held);
+                whole.drain(..start);
+                whole
             } else {
+                let payload = payload.to_vec();
                 self.held.drain(..start + length);
-            }
+                payload
+            };
             match opcode {
                 Opcode::Ping => return Ok(Some(Incoming::Ping(payload))),
                 Opcode::Pong => return Ok(Some(Incoming::Pong)),
@@ -155,8 +157,10 @@ impl Reader {
                 continue;
             }
             return match kind {
-                Opcode::Text if std::str::from_utf8(&payload).is_err() => Err(Fault::Encoding),
-                Opcode::Text => Ok(Some(Incoming::Text(payload))),
+                Opcode::Text => match String::from_utf8(payload) {
+                    Ok(text) => Ok(Some(Incoming::Text(text))),
+                    Err(_) => Err(Fault::Encoding),
+                },
                 _ => Ok(Some(Incoming::Binary)),
             };
         }
@@ -189,6 +193,17 @@ impl Reader {
         let mask = rest.get(extended..).and_then(<[u8]>::first_chunk::<4>);
         Ok(mask.map(|mask| Head { is_final, opcode, mask: *mask, start: 2 + extended + 4, length }))
     }
+}
+
+/// Takes the mask off, eight bytes at a time.
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let (words, rest) = payload.as_chunks_mut::<8>();
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    rest.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
 }
 
 /// The code of a close frame (RFC 6455 section 7.4).
@@ -230,8 +245,8 @@ mod tests {
     #[test]
     fn texts_of_every_length_come_whole_or_byte_by_byte() {
         for length in [0, 1, 125, 126, 65_535, 65_536] {
-            let text = vec![b'x'; length];
-            let sent = frame(0x81, &text);
+            let text = "x".repeat(length);
+            let sent = frame(0x81, text.as_bytes());
             assert_eq!(read(&sent).unwrap(), [Incoming::Text(text.clone())]);
             let mut reader = Reader::new(1 << 20);
             for byte in &sent[..sent.len() - 1] {
