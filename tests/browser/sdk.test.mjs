@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { Backoff } from '../../web/sdk/backoff.js';
 import { Outbox } from '../../web/sdk/outbox.js';
 import { Roster } from '../../web/sdk/roster.js';
+import { withSoundAgain } from '../../web/sdk/sound-again.js';
 import { readEventStream } from '../../web/sdk/transport/event-stream.js';
 import { fit } from '../../web/page/grid.js';
 import { initials } from '../../web/page/names.js';
@@ -141,4 +142,12 @@ test('every text that the page asks for is in the catalogue', () => {
   const missing = [...asked].filter((key) => isKey(key) && !(key in english) && !(`${key}.other` in english));
   assert.deepEqual(missing, []);
   assert.ok(asked.size > 60, 'the search finds texts at all');
+});
+
+test('sound is offered to be sent again, once and in its own section', () => {
+  const offer = (feedback) => 'v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=rtpmap:111 opus/48000/2\r\n' + feedback + 'a=rtpmap:63 red/48000/2\r\n'
+    + 'm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n';
+  const complete = offer('a=rtcp-fb:111 nack\r\n');
+  assert.equal(withSoundAgain(offer('')), complete);
+  assert.equal(withSoundAgain(complete), complete);
 });

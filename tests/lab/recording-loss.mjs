@@ -20,7 +20,7 @@ function counters() {
 }
 
 for (const codec of ['VP8', 'H264']) {
-  test(`with 5% loss each way a recording of ${codec} has every picture after retransmission`, async (t) => {
+  test(`with 5% loss each way a recording of ${codec} is complete after retransmission`, async (t) => {
     const before = counters();
     const server = await Server.start('--record', 'all', '--recording-finalize', 'off', '--media-port', PORT);
     t.after(() => server.close());
@@ -42,8 +42,8 @@ for (const codec of ['VP8', 'H264']) {
     t.diagnostic(`${(loss * 100).toFixed(1)}% of ${after.all - before.all} packets dropped, ${lostPackets} missing in the end; ${video.nb_read_packets} of ${frames} pictures`);
     assert.ok(loss > 0.03 && loss < 0.07, `${loss}`);
     assert.deepEqual([droppedPackets, complaints, await decode(file)], [0, '', '']);
-    // Browsers send pictures again and sound never: what is missing in the end are packets of sound, and silence in their places.
-    assert.ok(lostPackets < audio.nb_read_packets * 0.08, `${lostPackets} of ${audio.nb_read_packets} packets of sound`);
+    // The last packet before the end may have no time to come again.
+    assert.ok(lostPackets <= 1, `${lostPackets} packets are missing`);
     assert.ok(Math.abs(audio.nb_read_packets * 20 - durationMs) < 100, `${audio.nb_read_packets} packets of sound in ${durationMs} ms`);
     assert.ok(Math.abs(video.nb_read_packets - frames) <= frames * 0.02 + 1, `${video.nb_read_packets} of ${frames}`);
     const apart = await lags(file);

@@ -1,3 +1,4 @@
+import { withSoundAgain } from './sound-again.js';
 import { originOf, put } from './transceivers.js';
 
 /**
@@ -144,7 +145,10 @@ export class SfuPublisher {
   async #offer() {
     const { connection } = this;
     if (connection.signalingState !== 'stable' || this.#lines.size === 0) return;
-    await connection.setLocalDescription();
+    const { sdp = '' } = await connection.createOffer();
+    // A browser that wants its own words is given none of ours.
+    await connection.setLocalDescription({ type: 'offer', sdp: withSoundAgain(sdp) })
+      .catch(() => connection.setLocalDescription());
     const tracks = [...this.#lines].flatMap(([source, { mid, direction, receiver }]) =>
       mid !== null && direction === 'sendonly' ? [{ mid, kind: receiver.track.kind, source }] : []);
     this.#send({ type: 'publish', tracks });

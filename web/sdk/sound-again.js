@@ -1,0 +1,15 @@
+/**
+ * An offer to send sound again that was lost: browsers can, and offer it of pictures alone. A recording has no silence then where
+ * a packet was lost.
+ *
+ * @param {string} sdp
+ */
+export function withSoundAgain(sdp) {
+  return sdp.split(/^(?=m=)/m).map((section) => {
+    if (!section.startsWith('m=audio')) return section;
+    return section.replace(/^a=rtpmap:(\d+) opus\/.*(\r?\n)/gmi, (line, type, end) => {
+      const feedback = `a=rtcp-fb:${type} nack${end}`;
+      return section.includes(feedback) ? line : line + feedback;
+    });
+  }).join('');
+}
