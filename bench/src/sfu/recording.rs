@@ -21,8 +21,8 @@ use crate::process::{self, LOAD_CPU, SERVER_CPU};
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Rooms: `20x20` is twenty who see one another, `20:1` twenty who are seen by one.
-    #[arg(long, value_delimiter = ',', default_value = "20x20,20:1")]
+    /// Rooms: `20x20` is twenty who see one another.
+    #[arg(long, value_delimiter = ',', default_value = "20x20")]
     rooms: Vec<Shape>,
     /// Packets of 1,100 bytes in a picture, of which there are thirty a second: with four some 1.06 Mbit/s.
     #[arg(long, default_value_t = 4)]
