@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { launch, mediaFlows, newPage, newRoom, participant, Server, visit } from './harness.mjs';
+import { launch, mediaFlows, newPage, newRoom, participant, Server, until, visit } from './harness.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -108,6 +108,13 @@ for (const [colorScheme, viewport] of [
     await page.getByRole('button', { name: 'Leave' }).click();
     await page.getByRole('heading', { name: 'You have left the call' }).waitFor();
     await check('end');
+    await other.getByText('Doors of the room').click();
+    await other.getByText('Let newcomers wait in the lobby').click();
+    await until('the lobby', () => other.evaluate(() => window.visavis.room.lobby));
+    await visit(page, server.url, room, { name: 'Ada' });
+    await page.getByRole('button', { name: 'Join', exact: true }).click();
+    await page.getByRole('heading', { name: 'You are in the lobby' }).waitFor();
+    await check('lobby');
     for (const closing of [page, other]) await closing.context().close();
   });
 }
