@@ -9,9 +9,9 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::demux::{Protocol, classify};
+use crate::demux::{Protocol, classify, is_transport_feedback};
 use crate::ice::{Check, worker_of};
 use crate::path::Path;
 use crate::server::Wake;
@@ -26,6 +26,9 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Addresses of other workers' clients that are remembered.
 const MAX_FOREIGN: usize = 65_536;
 const MAX_SPARE: usize = 8;
+/// How long a transport-wide feedback waits for company. It names the times of arrival itself, so what it says is as true later,
+/// and waking another worker for each costs more than handling it.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// What workers send each other.
 enum Handed {
@@ -61,6 +64,38 @@ impl Batch {
         }
         self.bytes.clear();
         self.datagrams.clear();
+    }
+}
+
+/// What is collected for a neighbour.
+#[derive(Default)]
+struct Outgoing {
+    batch: Batch,
+    /// Something in it does not wait.
+    is_urgent: bool,
+    /// Since when the first of it waits.
+    since: Option<Instant>,
+}
+
+impl Outgoing {
+    fn push(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.since.get_or_insert(now);
+        self.is_urgent |= !is_transport_feedback(datagram);
+        self.batch.bytes.extend_from_slice(datagram);
+        self.batch.datagrams.push((path, datagram.len()));
+    }
+
+    /// When to send it at the latest; `None` when there is nothing.
+    fn due(&self) -> Option<Instant> {
+        Some(self.since? + if self.is_urgent { Duration::ZERO } else { PATIENCE })
+    }
+
+    fn send(&mut self, own: u16, neighbour: &Neighbour, spare: &mut Vec<Batch>) {
+        if self.since.take().is_some() {
+            self.is_urgent = false;
+            let full = std::mem::replace(&mut self.batch, spare.pop().unwrap_or_default());
+            neighbour.send(Handed::Datagrams(own, full));
+        }
     }
 }
 
@@ -109,7 +144,7 @@ pub(crate) struct HandOver {
     inbox: Receiver<Handed>,
     foreign: HashMap<SocketAddr, u16, foldhash::fast::RandomState>,
     /// By neighbour.
-    outgoing: Vec<Batch>,
+    outgoing: Vec<Outgoing>,
     notes: Vec<VecDeque<Note>>,
     spare: Vec<Batch>,
     spare_media: Vec<MediaBatch>,
@@ -130,7 +165,7 @@ impl HandOver {
             .zip(inboxes)
             .map(|(own, inbox)| Self {
                 own,
-                outgoing: neighbours.iter().map(|_| Batch::default()).collect(),
+                outgoing: neighbours.iter().map(|_| Outgoing::default()).collect(),
                 notes: neighbours.iter().map(|_| VecDeque::new()).collect(),
                 neighbours: Arc::clone(&neighbours),
                 inbox,
@@ -165,45 +200,49 @@ impl HandOver {
             worker.handle_datagram(now, path, datagram);
             return;
         }
-        let Some(batch) = self.outgoing.get_mut(usize::from(owner)) else { return };
-        batch.bytes.extend_from_slice(datagram);
-        batch.datagrams.push((path, datagram.len()));
-        if batch.bytes.len() > BATCH_BYTES {
-            self.flush_datagrams();
+        let Self { own, neighbours, outgoing, spare, .. } = self;
+        let (Some(outgoing), Some(neighbour)) =
+            (outgoing.get_mut(usize::from(owner)), neighbours.get(usize::from(owner)))
+        else {
+            return;
+        };
+        outgoing.push(now, path, datagram);
+        if outgoing.batch.bytes.len() > BATCH_BYTES {
+            outgoing.send(*own, neighbour, spare);
         }
     }
 
+    /// When [`HandOver::flush`] has something to send that waits until then.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.outgoing.iter().filter_map(Outgoing::due).min()
+    }
+
     /// Sends what was collected for others, and what the worker has for them.
-    pub(crate) fn flush(&mut self, worker: &mut Worker) {
-        self.flush_datagrams();
-        let Self { own, neighbours, notes, spare_media, .. } = self;
+    pub(crate) fn flush(&mut self, now: Instant, worker: &mut Worker) {
+        let Self { own, neighbours, outgoing, notes, spare, spare_media, .. } = self;
         for (to, note) in worker.notes.drain(..) {
             match notes.get_mut(usize::from(to)) {
                 Some(notes) if notes.len() < MAX_NOTES => notes.push_back(note),
                 _ => tracing::error!(worker = to, "a media worker takes no more notes"),
             }
         }
+        let own = *own;
         let batches = worker.batches.iter_mut();
-        for ((neighbour, notes), batch) in neighbours.iter().zip(notes).zip(batches) {
-            neighbour.send_notes(*own, notes);
+        for (((neighbour, outgoing), notes), batch) in neighbours.iter().zip(outgoing).zip(notes).zip(batches)
+        {
+            // A neighbour that is woken anyway gets what waits for it.
+            if outgoing.due().is_some_and(|due| due <= now) || !notes.is_empty() || !batch.is_empty() {
+                outgoing.send(own, neighbour, spare);
+            }
+            neighbour.send_notes(own, notes);
             if batch.is_empty() {
                 continue;
             }
             if notes.is_empty() {
                 let full = std::mem::replace(batch, spare_media.pop().unwrap_or_default());
-                neighbour.send(Handed::Media(*own, full));
+                neighbour.send(Handed::Media(own, full));
             } else {
                 batch.clear();
-            }
-        }
-    }
-
-    fn flush_datagrams(&mut self) {
-        let Self { own, neighbours, outgoing, spare, .. } = self;
-        for (batch, neighbour) in outgoing.iter_mut().zip(neighbours.iter()) {
-            if !batch.datagrams.is_empty() {
-                let full = std::mem::replace(batch, spare.pop().unwrap_or_default());
-                neighbour.send(Handed::Datagrams(*own, full));
             }
         }
     }
@@ -255,5 +294,56 @@ impl HandOver {
             }
         });
         neighbour.return_spare(Handed::Spare(batch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
+
+    use super::*;
+    use crate::server::{Seat, Sfu};
+    use crate::{Config, SfuHandle};
+
+    /// Two workers, of whom the second has the client at [`CLIENT`].
+    fn two_workers(now: Instant) -> (SfuHandle, Seat, Seat) {
+        let config = Config { workers: 2, ..Config::new(vec!["192.0.2.1:3478".parse().unwrap()], [7; 32]) };
+        let (handle, seats) = Sfu::new(config, now).unwrap();
+        let [mut first, second] = <[Seat; 2]>::try_from(seats).ok().unwrap();
+        first.hand_over.foreign.insert(CLIENT.parse().unwrap(), 1);
+        (handle, first, second)
+    }
+
+    const CLIENT: &str = "192.0.2.7:5000";
+    const FEEDBACK: [u8; 8] = [0x8f, 205, 0, 1, 0, 0, 0, 1];
+    const NACK: [u8; 8] = [0x81, 205, 0, 1, 0, 0, 0, 1];
+
+    fn receive(seat: &mut Seat, now: Instant, mut datagram: [u8; 8]) {
+        seat.handle_datagram(now, Path::to(CLIENT.parse().unwrap()), &mut datagram);
+        assert!(seat.end_batch(now));
+    }
+
+    #[test]
+    fn feedback_for_another_worker_waits_a_little() {
+        let now = Instant::now();
+        let (_handle, mut first, mut second) = two_workers(now);
+        receive(&mut first, now, FEEDBACK);
+        receive(&mut first, now + PATIENCE / 2, FEEDBACK);
+        assert!(!second.take_inputs(now), "it waits");
+        let due = first.hand_over.poll_timeout().unwrap();
+        assert_eq!(due, now + PATIENCE);
+        assert!(first.end_batch(due));
+        assert!(second.take_inputs(due));
+        assert_eq!(first.hand_over.poll_timeout(), None, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_asks_for_packets_goes_at_once_and_takes_along_what_waits() {
+        let now = Instant::now();
+        let (_handle, mut first, mut second) = two_workers(now);
+        receive(&mut first, now, FEEDBACK);
+        receive(&mut first, now, NACK);
+        assert!(second.take_inputs(now));
+        assert_eq!(first.hand_over.poll_timeout(), None);
     }
 }

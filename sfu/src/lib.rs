@@ -52,7 +52,7 @@
 //!         egress.clear();
 //!     }
 //! }
-//! assert!(seat.worker.poll_timeout().is_some()); // reports, feedback, consent
+//! assert!(seat.poll_timeout().is_some()); // reports, feedback, consent
 //! ```
 
 mod arrivals;

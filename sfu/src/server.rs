@@ -76,7 +76,7 @@ pub struct Seat {
     /// The state machine.
     pub worker: Worker,
     inputs: Receiver<Input>,
-    hand_over: HandOver,
+    pub(crate) hand_over: HandOver,
     inlet: Arc<Inlet>,
     /// Memory for what the inlet gives.
     relayed: Batch,
@@ -113,12 +113,24 @@ impl Seat {
     #[must_use = "when the slab is full there is more to send"]
     pub fn end_batch(&mut self, now: Instant) -> bool {
         self.worker.hand_on();
-        self.hand_over.flush(&mut self.worker);
+        self.hand_over.flush(now, &mut self.worker);
         let is_done = self.worker.fan_out(now);
         if is_done {
-            self.hand_over.flush(&mut self.worker);
+            self.hand_over.flush(now, &mut self.worker);
         }
         is_done
+    }
+
+    /// When to call [`Seat::handle_timeout`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.worker.poll_timeout().into_iter().chain(self.hand_over.poll_timeout()).min()
+    }
+
+    /// Does what is due. [`Seat::end_batch`] afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.worker.poll_timeout().is_some_and(|at| at <= now) {
+            self.worker.handle_timeout(now);
+        }
     }
 
     /// Takes everything that waits: what the rooms ask, what other workers hand over, and what came through relays; says

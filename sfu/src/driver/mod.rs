@@ -33,9 +33,7 @@ pub fn run(
     while !stop.load(Ordering::Acquire) {
         let now = Instant::now();
         seat.take_inputs(now);
-        if seat.worker.poll_timeout().is_some_and(|at| at <= now) {
-            seat.worker.handle_timeout(now);
-        }
+        seat.handle_timeout(now);
         send(&mut seat, &mut socket, now);
         seat.publish_metrics();
         while let Some((room, event)) = seat.worker.poll_event() {
@@ -61,7 +59,7 @@ pub fn run(
 }
 
 fn until_timeout(seat: &Seat, now: Instant) -> Duration {
-    seat.worker.poll_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now).min(MAX_WAIT))
+    seat.poll_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now).min(MAX_WAIT))
 }
 
 /// Waits for datagrams or inputs, and says whether there are datagrams.

@@ -218,7 +218,7 @@ impl World {
     fn step(&mut self, end: Instant) {
         let arrival = self.network.next_arrival().map(|at| self.epoch + Duration::from_micros(at));
         let timers = self.clients.iter().map(Client::poll_timeout).min();
-        let workers = self.seats.iter().filter_map(|seat| seat.worker.poll_timeout()).min();
+        let workers = self.seats.iter().filter_map(Seat::poll_timeout).min();
         let media = Some(self.next_picture.min(self.next_sound));
         let next = [arrival, timers, media, workers, Some(end)].into_iter().flatten().min();
         self.now = self.now.max(next.unwrap());
@@ -236,9 +236,7 @@ impl World {
         }
         self.settle();
         for seat in &mut self.seats {
-            if seat.worker.poll_timeout().is_some_and(|at| at <= now) {
-                seat.worker.handle_timeout(now);
-            }
+            seat.handle_timeout(now);
         }
         for client in &mut self.clients {
             client.handle_timeout(now);
