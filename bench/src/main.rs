@@ -1,5 +1,6 @@
 //! Load generators, and comparisons with other servers in one run.
 
+mod median;
 mod process;
 mod sfu;
 mod signaling;

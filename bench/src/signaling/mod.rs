@@ -21,9 +21,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use report::{Report, median};
+use report::Report;
 use server::{Kind, Running};
 
+use crate::median::median;
 use crate::process::{LOAD_CPU, pin_and_raise_limits, print};
 
 /// What to measure.

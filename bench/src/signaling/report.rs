@@ -6,13 +6,6 @@ use std::time::Duration;
 use super::server::Kind;
 use super::{resume, rooms, stalled};
 
-/// The middle one.
-pub(super) fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = figures.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// How long deliveries took: half of them at most `p50`, nearly all at most `p99`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Delays {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use super::fleet::{Delivered, Fleet, now};
-use super::report::{Delays, median};
+use super::report::Delays;
 use super::server::Running;
+use crate::median::median;
 
 /// Bytes of a chat text.
 const TEXT: usize = 80;

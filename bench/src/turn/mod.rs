@@ -1,6 +1,7 @@
 //! CPU time per relayed packet, allocations per CPU second and memory per allocation: this relay, coturn and a bare loop.
 //!
-//! Each server is a process pinned to one processor, the load is on another. Every figure is a median over repetitions.
+//! Each server is a process pinned to one processor, the load is on another. Every figure is a median over rounds, in each of which
+//! every server has its turn with every number of allocations: what the machine does meanwhile concerns all of them.
 
 mod client;
 mod floor;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use load::{Direction, Load};
-use report::{Figures, Paced, Report, Row};
+use report::{Case, Report};
 use server::{Kind, Running};
 
 use crate::process::{LOAD_CPU, SERVER_CPU, pin_and_raise_limits, print};
@@ -39,7 +40,7 @@ pub(crate) struct Arguments {
     /// Milliseconds of each measurement.
     #[arg(long, default_value_t = 400)]
     millis: u64,
-    /// Repetitions, of which the median counts.
+    /// Rounds, of which the median counts.
     #[arg(long, default_value_t = 3)]
     repeat: usize,
     /// Which servers; coturn is left out when it is not installed.
@@ -69,14 +70,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     pin_and_raise_limits(LOAD_CPU)?;
     let mut report = Report::default();
-    for &allocations in &arguments.allocations {
-        for &kind in &arguments.servers {
-            let Some(server) = Running::start(kind, SERVER_CPU)? else {
-                eprintln!("{kind:?} is not installed: left out");
-                continue;
-            };
-            eprintln!("{kind:?}, {allocations} allocations");
-            measure(arguments, &server, allocations, &mut report)?;
+    for round in 1..=arguments.repeat {
+        for &allocations in &arguments.allocations {
+            for &kind in &arguments.servers {
+                let Some(server) = Running::start(kind, SERVER_CPU)? else {
+                    eprintln!("{kind:?} is not installed: left out");
+                    continue;
+                };
+                eprintln!("Round {round}: {kind:?}, {allocations} allocations");
+                measure(arguments, &server, allocations, &mut report)?;
+            }
         }
     }
     let text = report.to_markdown();
@@ -96,31 +99,19 @@ fn measure(
     report.setup(server.kind, allocations, spent, grown);
     load.bind()?;
     load.warm_up()?;
+    let time = Duration::from_millis(arguments.millis);
     for &size in &arguments.sizes {
         for &burst in &arguments.bursts {
             for direction in [Direction::ToPeer, Direction::ToClient] {
-                let mut samples = Vec::new();
-                for _ in 0..arguments.repeat {
-                    samples.push(load.saturate(
-                        server,
-                        direction,
-                        size,
-                        burst,
-                        Duration::from_millis(arguments.millis),
-                    )?);
-                }
-                let figures = Figures::median(&samples);
-                report.row(Row { kind: server.kind, allocations, size, burst, direction, figures });
+                let figures = load.saturate(server, direction, size, burst, time)?;
+                report.packets(server.kind, Case { allocations, size, burst, direction }, figures);
             }
         }
     }
     if Some(&allocations) == arguments.allocations.first() {
         for &rate in &arguments.rates {
-            let mut samples = Vec::new();
-            for _ in 0..arguments.repeat {
-                samples.push(load.pace(server, rate, Duration::from_millis(arguments.millis * 2))?);
-            }
-            report.paced(Paced::median(server.kind, rate, samples));
+            let (figures, delays) = load.pace(server, rate, time * 2)?;
+            report.paced(server.kind, rate, figures, &delays);
         }
     }
     Ok(())

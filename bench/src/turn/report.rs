@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::load::Direction;
 use super::server::Kind;
+use crate::median::median;
 
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
@@ -24,79 +25,84 @@ impl Figures {
     }
 
     /// The middle one by CPU time, with the worst loss of all.
-    pub(super) fn median(samples: &[Self]) -> Self {
-        let mut sorted = samples.to_vec();
-        sorted.sort_by(|a, b| a.micros.total_cmp(&b.micros));
-        let middle = sorted.get(sorted.len() / 2).copied();
-        let loss = samples.iter().map(|sample| sample.loss).fold(0.0, f64::max);
-        Self { micros: middle.map_or(f64::NAN, |middle| middle.micros), loss }
+    fn median(samples: &[Self]) -> Self {
+        let micros = median(samples.iter().map(|sample| sample.micros));
+        Self { micros, loss: samples.iter().map(|sample| sample.loss).fold(0.0, f64::max) }
     }
 }
 
-pub(super) struct Row {
-    pub(super) kind: Kind,
+/// What packets were relayed, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Case {
     pub(super) allocations: usize,
     pub(super) size: usize,
     pub(super) burst: usize,
     pub(super) direction: Direction,
-    pub(super) figures: Figures,
 }
 
-impl Row {
-    fn case(&self) -> (usize, usize, usize, Direction) {
-        (self.allocations, self.size, self.burst, self.direction)
-    }
-}
-
-/// A run at a fixed rate.
-pub(super) struct Paced {
-    kind: Kind,
-    rate: u32,
+/// A round's figures at a fixed rate.
+#[derive(Debug, Clone, Copy)]
+struct Paced {
     figures: Figures,
     p50: Duration,
     p99: Duration,
 }
 
-impl Paced {
-    pub(super) fn median(kind: Kind, rate: u32, mut samples: Vec<(Figures, Vec<Duration>)>) -> Self {
-        let figures: Vec<Figures> = samples.iter().map(|(figures, _)| *figures).collect();
-        samples.sort_by(|(a, _), (b, _)| a.micros.total_cmp(&b.micros));
-        let delays = samples.swap_remove(samples.len() / 2).1;
-        let at = |hundredth: usize| delays.get(delays.len() * hundredth / 100).copied().unwrap_or_default();
-        Self { kind, rate, figures: Figures::median(&figures), p50: at(50), p99: at(99) }
+/// What relays cost to make in a round: CPU microseconds and bytes of RAM for each.
+#[derive(Debug, Clone, Copy)]
+struct Setup {
+    micros: f64,
+    bytes: f64,
+}
+
+/// A sample of every round, under what was measured, in the order in which it was first measured.
+struct Samples<K, S>(Vec<(K, Vec<S>)>);
+
+impl<K: PartialEq, S> Samples<K, S> {
+    fn add(&mut self, key: K, sample: S) {
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, samples)) => samples.push(sample),
+            None => self.0.push((key, vec![sample])),
+        }
+    }
+
+    fn of(&self, key: &K) -> Option<&[S]> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, samples)| samples.as_slice())
     }
 }
 
-struct Setup {
-    kind: Kind,
-    allocations: usize,
-    micros: f64,
-    bytes: u64,
+impl<K, S> Default for Samples<K, S> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
 }
 
 /// All that was measured.
 #[derive(Default)]
 pub(super) struct Report {
-    rows: Vec<Row>,
-    paced: Vec<Paced>,
-    setups: Vec<Setup>,
+    packets: Samples<(Case, Kind), Figures>,
+    paced: Samples<(Kind, u32), Paced>,
+    setups: Samples<(Kind, usize), Setup>,
 }
 
 impl Report {
-    pub(super) fn row(&mut self, row: Row) {
-        let Row { kind, allocations, size, burst, direction, figures } = &row;
-        eprintln!("{kind:?} {allocations} × {size} bytes × {burst} {direction:?}: {}", show(*figures));
-        self.rows.push(row);
+    pub(super) fn packets(&mut self, kind: Kind, case: Case, figures: Figures) {
+        let Case { allocations, size, burst, direction } = case;
+        eprintln!("{kind:?} {allocations} × {size} bytes × {burst} {direction:?}: {}", show(figures));
+        self.packets.add((case, kind), figures);
     }
 
-    pub(super) fn paced(&mut self, paced: Paced) {
-        self.paced.push(paced);
+    /// A run at a fixed rate, with each packet's time on the way, sorted.
+    pub(super) fn paced(&mut self, kind: Kind, rate: u32, figures: Figures, delays: &[Duration]) {
+        let at = |hundredth: usize| delays.get(delays.len() * hundredth / 100).copied().unwrap_or_default();
+        self.paced.add((kind, rate), Paced { figures, p50: at(50), p99: at(99) });
     }
 
     pub(super) fn setup(&mut self, kind: Kind, allocations: usize, cost: Duration, grown: u64) {
         let count = f64::from(u32::try_from(allocations.max(1)).unwrap_or(u32::MAX));
         let micros = cost.as_secs_f64() * 1e6 / count;
-        self.setups.push(Setup { kind, allocations, micros, bytes: grown / allocations.max(1) as u64 });
+        let bytes = f64::from(u32::try_from(grown).unwrap_or(u32::MAX)) / count;
+        self.setups.add((kind, allocations), Setup { micros, bytes });
     }
 
     pub(super) fn to_markdown(&self) -> String {
@@ -116,30 +122,29 @@ impl Report {
             "| allocations | bytes | burst | way | bare loop | visavis | coturn | of bare | of coturn |"
         )?;
         writeln!(text, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")?;
-        let mut cases: Vec<_> = self.rows.iter().map(Row::case).collect();
-        cases.dedup();
-        let mut seen = Vec::new();
-        for case in cases {
-            if seen.contains(&case) {
-                continue;
+        let mut cases: Vec<Case> = Vec::new();
+        for ((case, _), _) in &self.packets.0 {
+            if !cases.contains(case) {
+                cases.push(*case);
             }
-            seen.push(case);
-            let of = |kind| self.rows.iter().find(|row| row.kind == kind && row.case() == case);
-            let cell = |kind| of(kind).map_or("–".to_owned(), |row| show(row.figures));
+        }
+        for case in cases {
+            let of = |kind| self.packets.of(&(case, kind)).map(Figures::median);
+            let cell = |kind| of(kind).map_or("–".to_owned(), show);
             let ratio = |kind| match (of(Kind::Visavis), of(kind)) {
-                (Some(ours), Some(other)) => format!("{:.2}", ours.figures.micros / other.figures.micros),
+                (Some(ours), Some(other)) => format!("{:.2}", ours.micros / other.micros),
                 _ => "–".to_owned(),
             };
-            let way = match case.3 {
+            let way = match case.direction {
                 Direction::ToPeer => "client → peer",
                 Direction::ToClient => "peer → client",
             };
             writeln!(
                 text,
                 "| {} | {} | {} | {way} | {} | {} | {} | {} | {} |",
-                case.0,
-                case.1,
-                case.2,
+                case.allocations,
+                case.size,
+                case.burst,
                 cell(Kind::Floor),
                 cell(Kind::Visavis),
                 cell(Kind::Coturn),
@@ -151,24 +156,24 @@ impl Report {
             text,
             "\n| server | packets/s | CPU µs per packet | p50 µs | p99 µs |\n| --- | --- | --- | --- | --- |"
         )?;
-        for paced in &self.paced {
-            let (p50, p99) = (paced.p50.as_micros(), paced.p99.as_micros());
-            writeln!(
-                text,
-                "| {:?} | {} | {} | {p50} | {p99} |",
-                paced.kind,
-                paced.rate,
-                show(paced.figures)
-            )?;
+        for ((kind, rate), rounds) in &self.paced.0 {
+            let figures: Vec<_> = rounds.iter().map(|round| round.figures).collect();
+            let micros = |delay: fn(&Paced) -> Duration| {
+                median(rounds.iter().map(|round| delay(round).as_secs_f64() * 1e6))
+            };
+            let (p50, p99) = (micros(|round| round.p50), micros(|round| round.p99));
+            let cost = show(Figures::median(&figures));
+            writeln!(text, "| {kind:?} | {rate} | {cost} | {p50:.0} | {p99:.0} |")?;
         }
         writeln!(
             text,
             "\n| server | allocations | CPU µs to make one | allocations per CPU s | bytes of RAM each |"
         )?;
         writeln!(text, "| --- | --- | --- | --- | --- |")?;
-        for setup in &self.setups {
-            let Setup { kind, allocations, micros, bytes } = setup;
-            writeln!(text, "| {kind:?} | {allocations} | {micros:.1} | {:.0} | {bytes} |", 1e6 / micros)?;
+        for ((kind, allocations), rounds) in &self.setups.0 {
+            let micros = median(rounds.iter().map(|round| round.micros));
+            let bytes = median(rounds.iter().map(|round| round.bytes));
+            writeln!(text, "| {kind:?} | {allocations} | {micros:.1} | {:.0} | {bytes:.0} |", 1e6 / micros)?;
         }
         Ok(())
     }
