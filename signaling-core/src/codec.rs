@@ -128,6 +128,10 @@ fn seq_of(text: &str) -> Option<u64> {
 
 /// Whether the JSON nests deeper than `limit`, without building anything of it.
 fn is_deeper(text: &str, limit: usize) -> bool {
+    // Few messages have so many brackets at all, and to count them is quick.
+    if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= limit {
+        return false;
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text.bytes() {
         match byte {

@@ -70,6 +70,8 @@ pub(crate) struct Opened {
     pub(crate) seat: Arc<Seat>,
     pub(crate) connection: ConnectionId,
     pub(crate) inbox: Inbox,
+    /// The shard of its room, which stays the same: to find it is a hash, too much for every message.
+    shard: usize,
 }
 
 impl Hub {
@@ -113,9 +115,17 @@ impl Hub {
         self.clock
     }
 
+    fn shard_of(&self, room: &RoomId) -> Result<usize, Stopped> {
+        self.placement.shard(room, self.shards.len()).ok_or(Stopped)
+    }
+
     fn shard(&self, room: &RoomId) -> Result<&mpsc::Sender<Command>, Stopped> {
-        let index = self.placement.shard(room, self.shards.len()).ok_or(Stopped)?;
-        self.shards.get(index).ok_or(Stopped)
+        self.shards.get(self.shard_of(room)?).ok_or(Stopped)
+    }
+
+    fn opened(&self, seat: Seat, connection: ConnectionId, inbox: Inbox) -> Result<Opened, Stopped> {
+        let shard = self.shard_of(&seat.room)?;
+        Ok(Opened { seat: Arc::new(seat), connection, inbox, shard })
     }
 
     async fn ask<T>(
@@ -158,7 +168,7 @@ impl Hub {
             reply,
         };
         let (seat, _) = self.ask(&room, command).await??;
-        Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
+        Ok(self.opened(seat, id, inbox)?)
     }
 
     /// Resumes over a connection that is there. The welcome comes through the inbox.
@@ -174,7 +184,7 @@ impl Hub {
         let (claims, connection) = (Box::new(claims), Some((connection, request)));
         let (seat, _) =
             self.ask(&room, |reply| Command::Resume { claims, last_id, connection, reply }).await??;
-        Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
+        Ok(self.opened(seat, id, inbox)?)
     }
 
     /// Joins ahead of a connection.
@@ -209,8 +219,9 @@ impl Hub {
         let room = claims.room.clone();
         let claims = Box::new(claims);
         let asked = self.ask(&room, |reply| Command::Attach { claims, last_id, connection, reply }).await;
-        let seat = asked.map_err(|stopped| StreamRefusal::Refused(stopped.into()))??;
-        Ok(Opened { seat: Arc::new(seat), connection: id, inbox })
+        let stopped = |stopped: Stopped| StreamRefusal::Refused(stopped.into());
+        let seat = asked.map_err(stopped)??;
+        self.opened(seat, id, inbox).map_err(stopped)
     }
 
     /// A message over a connection.
@@ -222,7 +233,7 @@ impl Hub {
     ) -> Result<(), Stopped> {
         let (seat, connection) = (Arc::clone(&opened.seat), opened.connection);
         let command = Command::Receive { seat, connection, message: Box::new(message), request };
-        let shard = self.shard(&opened.seat.room)?;
+        let shard = self.shards.get(opened.shard).ok_or(Stopped)?;
         match shard.try_send(command) {
             Err(mpsc::error::TrySendError::Full(command)) => shard.send(command).await.map_err(|_| Stopped),
             result => result.map_err(|_| Stopped),
