@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stun_turn::wire::attribute as attr;
-use stun_turn::wire::{MessageBuilder, TransactionId, attributes, method};
+use stun_turn::wire::{MessageBuilder, TransactionId, method};
 use stun_turn::{
-    Config, FiveTuple, Input, IntegrityAlgorithm, Key, Listener, OpenedRelay, OpenedRelays, Output,
-    PasswordAlgorithm, PathId, RelayId, Relayed, Server, Settings, Shared, Transport, Turn, credentials,
+    Config, FiveTuple, Input, Listener, OpenedRelay, OpenedRelays, Output, PathId, RelayId, Relayed, Server,
+    Settings, Shared, Transport, Turn,
 };
 
 mod common;
-use common::HANG;
+use common::{HANG, User, channel_bind};
 
 struct Counting;
 
@@ -53,41 +53,6 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-struct Client {
-    tuple: FiveTuple,
-    username: String,
-    key: Key,
-    nonce: Vec<u8>,
-    transactions: u8,
-}
-
-impl Client {
-    fn request(
-        &mut self,
-        turn: &mut Turn,
-        now: Instant,
-        method: u16,
-        fill: impl Fn(&mut MessageBuilder),
-    ) -> Vec<u8> {
-        loop {
-            self.transactions += 1;
-            let mut message = MessageBuilder::request(method, TransactionId([self.transactions; 12]));
-            fill(&mut message);
-            message.bytes(attr::USERNAME, self.username.as_bytes());
-            message.bytes(attr::REALM, b"visavis");
-            message.bytes(attr::NONCE, &self.nonce);
-            let message = message.finish(Some((&self.key, IntegrityAlgorithm::Sha1)));
-            turn.handle_input(now, Input::Client { tuple: self.tuple, path: PathId(0), message: &message });
-            let answer = answer(turn, now);
-            let nonce = attributes(&answer).find(|(kind, _)| *kind == attr::NONCE);
-            match nonce.map(|(_, nonce)| nonce.to_vec()) {
-                Some(nonce) => self.nonce = nonce,
-                None => return answer,
-            }
-        }
-    }
-}
-
 fn answer(turn: &mut Turn, now: Instant) -> Vec<u8> {
     loop {
         match turn.poll_output().expect("an answer") {
@@ -111,22 +76,23 @@ fn relayed_packets_allocate_nothing() {
     settings.credentials.secrets = vec!["north".to_owned()];
     let shared = Shared { settings: Arc::new(settings), ..Shared::default() };
     let mut turn = Turn::new(shared, 0, now, Duration::from_hours(500_000), 1);
-    let pair = credentials::ephemeral("north", "alice", 1_800_003_600);
-    let (username, password) = (pair.username, pair.password);
-    let key = Key::new(PasswordAlgorithm::Md5, username.as_bytes(), b"visavis", password.as_bytes());
     let tuple = FiveTuple {
         transport: Transport::Udp,
         client: "192.0.2.1:5000".parse().unwrap(),
         server: "198.51.100.1:3478".parse().unwrap(),
     };
-    let mut client = Client { tuple, username, key, nonce: Vec::new(), transactions: 0 };
+    let mut user = User::new("alice", 1_800_003_600);
+    let mut request = |method, fill: &dyn Fn(&mut MessageBuilder)| {
+        let exchange = |message: &[u8]| {
+            turn.handle_input(now, Input::Client { tuple, path: PathId(0), message });
+            answer(&mut turn, now)
+        };
+        user.request(method, fill, exchange).expect("an answer");
+    };
     let peer: SocketAddr = "8.8.8.8:53".parse().unwrap();
     let other: SocketAddr = "8.8.8.8:54".parse().unwrap();
-    client.request(&mut turn, now, method::ALLOCATE, |m| m.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]));
-    client.request(&mut turn, now, method::CHANNEL_BIND, |message| {
-        message.bytes(attr::CHANNEL_NUMBER, &[0x40, 0, 0, 0]);
-        message.xor_address(attr::XOR_PEER_ADDRESS, peer);
-    });
+    request(method::ALLOCATE, &|message| message.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]));
+    request(method::CHANNEL_BIND, &channel_bind(0x4000, peer));
     let payload = [7; 1000];
     let channel_data = [&[0x40, 0, 0x03, 0xe8][..], &payload].concat();
     let mut send = MessageBuilder::indication(method::SEND, TransactionId([9; 12]));

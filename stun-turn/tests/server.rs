@@ -8,20 +8,19 @@
     reason = "in a test, to fail is to tell"
 )]
 
+mod common;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use stun_turn::wire::attribute as attr;
-use stun_turn::wire::{Frame, MessageBuilder, TransactionId, attributes, message_type, method, next_frame};
-use stun_turn::{
-    BindError, Config, Handle, IntegrityAlgorithm, Key, Listener, PasswordAlgorithm, RelayPeer, Server,
-    Transport, credentials,
-};
+use stun_turn::wire::{Frame, MessageBuilder, TransactionId, message_type, method, next_frame};
+use stun_turn::{BindError, Config, Handle, Listener, RelayPeer, Server, Transport};
 
-/// So long that only a hang reaches it.
-const HANG: Duration = Duration::from_secs(30);
+use common::{HANG, User, channel_bind, channel_data, relayed_addresses};
+
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 struct Running {
@@ -115,44 +114,21 @@ impl Way {
 
 struct Client {
     way: Way,
-    username: String,
-    key: Key,
-    nonce: Vec<u8>,
-    transactions: u8,
+    user: User,
 }
 
 impl Client {
     fn new(way: Way, user: &str) -> Self {
-        let pair = credentials::ephemeral("north", user, 4_000_000_000);
-        let key =
-            Key::new(PasswordAlgorithm::Md5, pair.username.as_bytes(), b"visavis", pair.password.as_bytes());
-        Self { way, username: pair.username, key, nonce: Vec::new(), transactions: 0 }
+        Self { way, user: User::new(user, 4_000_000_000) }
     }
 
     /// The error code, or the answer.
     fn request(&mut self, method: u16, fill: impl Fn(&mut MessageBuilder)) -> Result<Vec<u8>, u16> {
-        loop {
-            self.transactions += 1;
-            let mut message = MessageBuilder::request(method, TransactionId([self.transactions; 12]));
-            fill(&mut message);
-            message.bytes(attr::USERNAME, self.username.as_bytes());
-            message.bytes(attr::REALM, b"visavis");
-            message.bytes(attr::NONCE, &self.nonce);
-            self.way.send(&message.finish(Some((&self.key, IntegrityAlgorithm::Sha1))));
-            let answer = self.way.receive();
-            let code = attributes(&answer)
-                .find(|(kind, _)| *kind == attr::ERROR_CODE)
-                .map(|(_, value)| u16::from(value[2]) * 100 + u16::from(value[3]));
-            let nonce = attributes(&answer).find(|(kind, _)| *kind == attr::NONCE);
-            match (code, nonce) {
-                (Some(401 | 438), Some((_, nonce))) if nonce != self.nonce => self.nonce = nonce.to_vec(),
-                (Some(code), _) => return Err(code),
-                (None, _) => {
-                    assert!(self.key.signed(&answer), "the answer is signed");
-                    return Ok(answer);
-                }
-            }
-        }
+        let Self { way, user } = self;
+        user.request(method, fill, |message| {
+            way.send(message);
+            way.receive()
+        })
     }
 
     fn allocate(&mut self) -> SocketAddr {
@@ -161,25 +137,8 @@ impl Client {
     }
 
     fn bind(&mut self, channel: u16, peer: SocketAddr) -> Result<Vec<u8>, u16> {
-        let [high, low] = channel.to_be_bytes();
-        self.request(method::CHANNEL_BIND, |message| {
-            message.bytes(attr::CHANNEL_NUMBER, &[high, low, 0, 0]);
-            message.xor_address(attr::XOR_PEER_ADDRESS, peer);
-        })
+        self.request(method::CHANNEL_BIND, channel_bind(channel, peer))
     }
-}
-
-fn relayed_addresses(answer: &[u8]) -> Vec<SocketAddr> {
-    let mask = attr::xor_mask(answer).unwrap();
-    let found = attributes(answer).filter(|(kind, _)| *kind == attr::XOR_RELAYED_ADDRESS);
-    found.map(|(_, value)| attr::read_xor_address(value, &mask).unwrap()).collect()
-}
-
-fn channel_data(channel: u16, payload: &[u8]) -> Vec<u8> {
-    let mut message = channel.to_be_bytes().to_vec();
-    message.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
-    message.extend(payload);
-    message
 }
 
 fn peer() -> UdpSocket {
@@ -341,6 +300,39 @@ fn loopback_is_denied_by_default_but_for_relays() {
     }
     let mut other = Client::new(Way::udp(&server), "bob");
     assert!(client.bind(0x4000, other.allocate()).is_ok());
+}
+
+#[test]
+fn little_waits_for_a_client_that_does_not_read() {
+    let server = Running::start(open_loopback);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    socket.connect(&server.address(Transport::Tcp).into()).unwrap();
+    socket.set_read_timeout(Some(HANG)).unwrap();
+    let mut client = Client::new(Way::Tcp(socket.into(), Vec::new()), "alice");
+    let mut other = Client::new(Way::udp(&server), "bob");
+    let relay = client.allocate();
+    let peer = peer();
+    client.bind(0x4000, peer.local_addr().unwrap()).expect("a channel");
+    for _ in 0..400 {
+        for _ in 0..10 {
+            peer.send_to(&[7; 1000], relay).unwrap();
+        }
+        // The shard has taken them when it answers somebody else.
+        let _ = other.request(method::REFRESH, |_| ());
+    }
+    // From now on the client reads, up to the answer to what it asks for last.
+    let mut waited = 0;
+    let transaction = TransactionId([0xee; 12]);
+    client.way.send(&MessageBuilder::request(method::BINDING, transaction).finish(None));
+    loop {
+        let message = client.way.receive();
+        if message[..2] != [0x40, 0] {
+            break;
+        }
+        waited += message.len();
+    }
+    assert!((100_000..600_000).contains(&waited), "{waited} of 4,016,000 bytes");
 }
 
 #[test]

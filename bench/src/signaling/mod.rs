@@ -123,7 +123,7 @@ fn measure(arguments: &Arguments, visavis: &Path, part: Part, report: &mut Repor
                 let mut samples = Vec::new();
                 for _ in 0..repeat {
                     let server = Running::start(kind, visavis)?;
-                    let time = Duration::from_secs(6) / u32::try_from(scale)?;
+                    let time = Duration::from_secs(15) / u32::try_from(scale)?;
                     let plan = stalled::Plan { sessions: 1_000 / scale, stalled: 100 / scale, time };
                     samples.push(stalled::measure(&server, plan)?);
                 }

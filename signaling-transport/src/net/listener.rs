@@ -20,6 +20,9 @@ pub struct BindError {
 
 /// Connections the kernel keeps waiting for us.
 const BACKLOG: i32 = 1_024;
+/// Bytes of a connection that the kernel takes beyond what is under way to the client; otherwise those who don't read fill
+/// megabytes each.
+const UNSENT: u32 = 64 * 1024;
 
 /// Opens the socket. `[::]` takes IPv4 as well, and falls back to `0.0.0.0` on a machine without IPv6.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
@@ -40,6 +43,8 @@ fn open(address: SocketAddr) -> io::Result<StdListener> {
     // A restart must not wait for the last minute's connections to be forgotten.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Connections have it from their listener.
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -104,6 +109,24 @@ mod tests {
         let error = bind(address).unwrap_err();
         assert_eq!(error.address, address);
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn the_kernel_holds_little_for_a_client_that_does_not_read() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        client.set_recv_buffer_size(4 * 1024).unwrap();
+        client.connect(&listener.local_addr().unwrap().into()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut taken = 0;
+        // Full once nothing is taken for so long that a window would have opened.
+        while tokio::time::timeout(Duration::from_millis(200), stream.writable()).await.is_ok() {
+            match stream.try_write(&[0; 1024]) {
+                Ok(bytes) => taken += bytes,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        assert!((64 * 1024..128 * 1024).contains(&taken), "{taken} bytes");
     }
 
     #[tokio::test]

@@ -23,6 +23,9 @@ use crate::limits::Quotas;
 use crate::policy::PeerPolicy;
 use crate::settings::{RelayAddresses, Settings};
 
+/// Bytes of a client's stream that the kernel takes beyond what is under way: packets that wait longer are of no use to a call, and
+/// a client that does not read would fill megabytes.
+const UNSENT: u32 = 64 * 1024;
 /// Room for a burst towards clients, and from them.
 const SOCKET_BUFFER: usize = 4 << 20;
 
@@ -358,6 +361,8 @@ fn open_socket(
     socket.set_reuse_port(is_shared)?;
     if transport.is_stream() {
         socket.set_reuse_address(true)?;
+        // Connections have it from their listener.
+        socket.set_tcp_notsent_lowat(UNSENT)?;
         socket.bind(&address.into())?;
         socket.listen(1024)?;
         let socket = TcpListener::from(socket);
