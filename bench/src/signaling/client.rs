@@ -242,6 +242,10 @@ impl Client {
         if socketio && text == b"2" {
             return self.send_text("3");
         }
+        // The server lets a slow reader go; that the connection ends says the same.
+        if socketio && text == b"41" {
+            return Ok(());
+        }
         match self.stage {
             Stage::Joined => {}
             Stage::Opening => {
