@@ -6,98 +6,12 @@
     reason = "what fails in a test fails the test"
 )]
 
-use std::net::SocketAddr;
-
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::Visavis;
-use tests::client::{Credentials, Sse, Ws, credentials};
+use tests::client::{Ws, credentials};
+use tests::connection::Transport::{SocketIo, WebSocket};
+use tests::connection::{ALL, Connection};
 use tests::socketio::Sio;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
-    WebSocket,
-    EventStream,
-    SocketIo,
-}
-
-use Transport::{EventStream, SocketIo, WebSocket};
-
-const ALL: [Transport; 3] = [WebSocket, EventStream, SocketIo];
-
-/// A session over any of them.
-enum Connection {
-    Ws(Ws),
-    Sse(Sse),
-    Sio(Sio),
-}
-
-impl Connection {
-    fn join(transport: Transport, addr: SocketAddr, room: &str, name: &str) -> (Self, Value) {
-        match transport {
-            WebSocket => wrap(Ws::join(addr, room, name), Self::Ws),
-            EventStream => wrap(Sse::join(addr, room, name), Self::Sse),
-            SocketIo => wrap(Sio::join(addr, room, name), Self::Sio),
-        }
-    }
-
-    fn resume(transport: Transport, addr: SocketAddr, session: &Credentials, last_id: u64) -> (Self, Value) {
-        match transport {
-            WebSocket => wrap(Ws::resume(addr, session, last_id), Self::Ws),
-            EventStream => wrap(Sse::resume(addr, session, last_id), Self::Sse),
-            SocketIo => wrap(Sio::resume(addr, session, last_id), Self::Sio),
-        }
-    }
-
-    fn send(&mut self, message: &Value) {
-        match self {
-            Self::Ws(ws) => ws.send(message),
-            Self::Sse(sse) => drop(sse.send(message)),
-            Self::Sio(sio) => sio.send(message),
-        }
-    }
-
-    /// Sends a message that carries a `seq`, and gives its answer; the events before it must be none.
-    fn ask(&mut self, message: &Value) -> Value {
-        if let Self::Sio(sio) = self {
-            return sio.ask(message);
-        }
-        self.send(message);
-        self.next()
-    }
-
-    fn next_or_end(&mut self) -> Option<Value> {
-        match self {
-            Self::Ws(ws) => ws.next_or_close().ok(),
-            Self::Sse(sse) => sse.next_or_end(),
-            Self::Sio(sio) => sio.next_or_end(),
-        }
-    }
-
-    fn next(&mut self) -> Value {
-        self.next_or_end().unwrap_or_else(|| panic!("the server ended the connection"))
-    }
-
-    fn until(&mut self, kind: &str) -> Value {
-        loop {
-            let event = self.next();
-            if event["type"] == kind {
-                return event;
-            }
-        }
-    }
-
-    fn last_id(&self) -> u64 {
-        match self {
-            Self::Ws(ws) => ws.last_id,
-            Self::Sse(sse) => sse.last_id,
-            Self::Sio(sio) => sio.last_id,
-        }
-    }
-}
-
-fn wrap<T>((client, welcome): (T, Value), connection: fn(T) -> Connection) -> (Connection, Value) {
-    (connection(client), welcome)
-}
 
 #[test]
 fn the_same_steps_go_over_each_transport() {

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod client;
+pub mod connection;
 mod http;
 pub mod mime;
 pub mod postgres;
