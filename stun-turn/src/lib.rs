@@ -50,8 +50,7 @@ mod five_tuple;
 mod limits;
 mod policy;
 mod settings;
-#[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod wire;
 
 pub use auth::{

@@ -16,7 +16,7 @@ use stun_turn::{
 };
 
 mod common;
-use common::{HANG, User, channel_bind};
+use common::{HANG, channel_bind, user};
 
 struct Counting;
 
@@ -81,7 +81,7 @@ fn relayed_packets_allocate_nothing() {
         client: "192.0.2.1:5000".parse().unwrap(),
         server: "198.51.100.1:3478".parse().unwrap(),
     };
-    let mut user = User::new("alice", 1_800_003_600);
+    let mut user = user("alice", 1_800_003_600);
     let mut request = |method, fill: &dyn Fn(&mut MessageBuilder)| {
         let exchange = |message: &[u8]| {
             turn.handle_input(now, Input::Client { tuple, path: PathId(0), message });

@@ -15,11 +15,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, mpsc};
 
 use socket2::{Domain, Socket, Type};
+use stun_turn::testing::User;
 use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{Frame, MessageBuilder, TransactionId, message_type, method, next_frame};
 use stun_turn::{BindError, Config, Handle, Listener, RelayPeer, Server, Transport};
 
-use common::{HANG, User, channel_bind, channel_data, relayed_addresses};
+use common::{HANG, channel_bind, channel_data, relayed_addresses, user};
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -118,17 +119,18 @@ struct Client {
 }
 
 impl Client {
-    fn new(way: Way, user: &str) -> Self {
-        Self { way, user: User::new(user, 4_000_000_000) }
+    fn new(way: Way, name: &str) -> Self {
+        Self { way, user: user(name, 4_000_000_000) }
     }
 
     /// The error code, or the answer.
     fn request(&mut self, method: u16, fill: impl Fn(&mut MessageBuilder)) -> Result<Vec<u8>, u16> {
         let Self { way, user } = self;
-        user.request(method, fill, |message| {
+        let exchange = |message: &[u8]| {
             way.send(message);
             way.receive()
-        })
+        };
+        user.request(method, fill, exchange).map_err(|refused| refused.code)
     }
 
     fn allocate(&mut self) -> SocketAddr {

@@ -22,6 +22,7 @@ pub struct BindError {
 const BACKLOG: i32 = 1_024;
 /// Bytes of a connection that the kernel takes beyond what is under way to the client; otherwise those who don't read fill
 /// megabytes each.
+#[cfg(target_os = "linux")]
 const UNSENT: u32 = 64 * 1024;
 
 /// Opens the socket. `[::]` takes IPv4 as well, and falls back to `0.0.0.0` on a machine without IPv6.
@@ -44,6 +45,7 @@ fn open(address: SocketAddr) -> io::Result<StdListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     // Connections have it from their listener.
+    #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -111,6 +113,7 @@ mod tests {
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     }
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_kernel_holds_little_for_a_client_that_does_not_read() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,63 +1,22 @@
-//! A user of a server, and a client over UDP for tests over real sockets.
+//! A client over UDP, for tests over real sockets, and what other clients share with it.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
-#![allow(clippy::indexing_slicing, reason = "in a test, to fail is to tell")]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use stun_turn::credentials;
+use stun_turn::testing::User;
 use stun_turn::wire::attribute as attr;
-use stun_turn::wire::{MessageBuilder, TransactionId, attributes, method};
-use stun_turn::{IntegrityAlgorithm, Key, PasswordAlgorithm, credentials};
+use stun_turn::wire::{MessageBuilder, attributes, method};
 
 /// So long that only a hang reaches it.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
 
-/// A user whom every server with the secret "north" knows, and the nonce that it was last given.
-pub(crate) struct User {
-    name: String,
-    key: Key,
-    nonce: Vec<u8>,
-    transactions: u32,
-}
-
-impl User {
-    pub(crate) fn new(name: &str, expires_at: u64) -> Self {
-        let pair = credentials::ephemeral("north", name, expires_at);
-        let (name, password) = (pair.username, pair.password);
-        let key = Key::new(PasswordAlgorithm::Md5, name.as_bytes(), b"visavis", password.as_bytes());
-        Self { name, key, nonce: Vec::new(), transactions: 0 }
-    }
-
-    /// Sends a request by `exchange`, which gives the answer, and once more if there is a new nonce: the error code, or the answer.
-    pub(crate) fn request(
-        &mut self,
-        method: u16,
-        fill: impl Fn(&mut MessageBuilder),
-        mut exchange: impl FnMut(&[u8]) -> Vec<u8>,
-    ) -> Result<Vec<u8>, u16> {
-        loop {
-            self.transactions += 1;
-            let mut transaction = [0; 12];
-            transaction[..4].copy_from_slice(&self.transactions.to_be_bytes());
-            let mut message = MessageBuilder::request(method, TransactionId(transaction));
-            fill(&mut message);
-            message.bytes(attr::USERNAME, self.name.as_bytes());
-            message.bytes(attr::REALM, b"visavis");
-            message.bytes(attr::NONCE, &self.nonce);
-            let answer = exchange(&message.finish(Some((&self.key, IntegrityAlgorithm::Sha1))));
-            let found = |kind| attributes(&answer).find(|(found, _)| *found == kind).map(|(_, value)| value);
-            let code = found(attr::ERROR_CODE).map(|value| u16::from(value[2]) * 100 + u16::from(value[3]));
-            match (code, found(attr::NONCE)) {
-                (Some(401 | 438), Some(nonce)) if nonce != self.nonce => self.nonce = nonce.to_vec(),
-                (Some(code), _) => return Err(code),
-                (None, _) => {
-                    assert!(self.key.signed(&answer), "the answer is signed");
-                    return Ok(answer);
-                }
-            }
-        }
-    }
+/// A user whom every server with the secret "north" knows.
+pub(crate) fn user(name: &str, expires_at: u64) -> User {
+    let pair = credentials::ephemeral("north", name, expires_at);
+    User::new(&pair.username, &pair.password)
 }
 
 /// The addresses of the relays in an answer.
@@ -96,7 +55,7 @@ impl Client {
         let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(HANG)).unwrap();
-        let mut client = Self { socket, user: User::new("alice", 4_000_000_000), relay: server };
+        let mut client = Self { socket, user: user("alice", 4_000_000_000), relay: server };
         let answer = client.request(method::ALLOCATE, |message| {
             message.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
             if server.is_ipv6() {
@@ -117,7 +76,7 @@ impl Client {
             socket.send(message).unwrap();
             receive(socket)
         };
-        user.request(method, fill, exchange).unwrap_or_else(|code| panic!("refused: {code}"))
+        user.request(method, fill, exchange).expect("not refused")
     }
 
     pub(crate) fn bind(&mut self, channel: u16, peer: SocketAddr) {

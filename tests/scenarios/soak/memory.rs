@@ -65,3 +65,25 @@ fn median(seen: &[(usize, Gauges)]) -> (usize, u64) {
     sizes.sort_unstable();
     (seen[seen.len() / 2].0, sizes[sizes.len() / 2])
 }
+
+/// Rounds with so many KiB more after each, beside an allocator's ups and downs.
+fn seen(kib_a_round: u64) -> Memory {
+    let gauges = |round: u64| Gauges {
+        memory: 68_000 + kib_a_round * round + round % 7 * 100,
+        descriptors: 31,
+        threads: 9,
+        counts: std::collections::BTreeMap::new(),
+    };
+    Memory((0..1_300_u32).map(|round| (round as usize, gauges(round.into()))).collect())
+}
+
+#[test]
+fn steady_memory_is_no_leak() {
+    seen(0).judge();
+}
+
+#[test]
+#[should_panic(expected = "memory grows")]
+fn memory_that_grows_with_the_rounds_is_a_leak() {
+    seen(5).judge();
+}

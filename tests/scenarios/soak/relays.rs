@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use serde_json::{Value, json};
+use stun_turn::testing::User;
 use stun_turn::wire::attribute as attr;
-use stun_turn::wire::{Frame, MessageBuilder, TransactionId, attributes, method, next_frame};
-use stun_turn::{IntegrityAlgorithm, Key, PasswordAlgorithm};
+use stun_turn::wire::{Frame, MessageBuilder, attributes, method, next_frame};
 use tests::client::Ws;
 
 use crate::FAR_TOO_LONG;
@@ -18,13 +18,41 @@ enum Way {
     Tcp(TcpStream, Vec<u8>),
 }
 
+impl Way {
+    fn write(&mut self, message: &[u8]) {
+        match self {
+            Self::Udp(socket) => assert_eq!(socket.send(message).unwrap(), message.len()),
+            Self::Tcp(stream, _) => stream.write_all(message).unwrap(),
+        }
+    }
+
+    fn read(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 2_048];
+        let (stream, pending) = match self {
+            Self::Udp(socket) => {
+                let length = socket.recv(&mut buffer).unwrap();
+                buffer.truncate(length);
+                return buffer;
+            }
+            Self::Tcp(stream, pending) => (stream, pending),
+        };
+        loop {
+            if let Frame::Whole { message, consumed } = next_frame(pending).unwrap() {
+                let rest = pending.split_off(consumed);
+                pending.truncate(message);
+                return std::mem::replace(pending, rest);
+            }
+            let length = stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "the server hung up");
+            pending.extend(&buffer[..length]);
+        }
+    }
+}
+
 /// A client with a relay.
 pub(crate) struct Relay {
     way: Way,
-    username: String,
-    key: Key,
-    nonce: Vec<u8>,
-    transactions: u8,
+    user: User,
     address: SocketAddr,
 }
 
@@ -45,9 +73,7 @@ impl Relay {
 
     fn allocate(way: Way, address: SocketAddr, ice_server: &Value) -> Self {
         let text = |name: &str| ice_server[name].as_str().unwrap();
-        let (username, password) = (text("username").to_owned(), text("credential"));
-        let key = Key::new(PasswordAlgorithm::Md5, username.as_bytes(), b"visavis", password.as_bytes());
-        let mut relay = Self { way, username, key, nonce: Vec::new(), transactions: 0, address };
+        let mut relay = Self { way, user: User::new(text("username"), text("credential")), address };
         let answer = relay.request(method::ALLOCATE, |message| {
             message.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
         });
@@ -56,54 +82,17 @@ impl Relay {
         relay
     }
 
-    fn write(&mut self, message: &[u8]) {
-        match &mut self.way {
-            Way::Udp(socket) => assert_eq!(socket.send(message).unwrap(), message.len()),
-            Way::Tcp(stream, _) => stream.write_all(message).unwrap(),
-        }
-    }
-
     fn read(&mut self) -> Vec<u8> {
-        let mut buffer = vec![0; 2_048];
-        let (stream, pending) = match &mut self.way {
-            Way::Udp(socket) => {
-                let length = socket.recv(&mut buffer).unwrap();
-                buffer.truncate(length);
-                return buffer;
-            }
-            Way::Tcp(stream, pending) => (stream, pending),
-        };
-        loop {
-            if let Frame::Whole { message, consumed } = next_frame(pending).unwrap() {
-                let rest = pending.split_off(consumed);
-                pending.truncate(message);
-                return std::mem::replace(pending, rest);
-            }
-            let length = stream.read(&mut buffer).unwrap();
-            assert!(length > 0, "the server hung up");
-            pending.extend(&buffer[..length]);
-        }
+        self.way.read()
     }
 
     fn request(&mut self, method: u16, fill: impl Fn(&mut MessageBuilder)) -> Vec<u8> {
-        loop {
-            self.transactions += 1;
-            let mut message = MessageBuilder::request(method, TransactionId([self.transactions; 12]));
-            fill(&mut message);
-            message.bytes(attr::USERNAME, self.username.as_bytes());
-            message.bytes(attr::REALM, b"visavis");
-            message.bytes(attr::NONCE, &self.nonce);
-            let message = message.finish(Some((&self.key, IntegrityAlgorithm::Sha1)));
-            self.write(&message);
-            let answer = self.read();
-            let Some((_, error)) = attributes(&answer).find(|(kind, _)| *kind == attr::ERROR_CODE) else {
-                return answer;
-            };
-            let nonce = attributes(&answer).find(|(kind, _)| *kind == attr::NONCE);
-            let (_, nonce) = nonce.unwrap_or_else(|| panic!("refused: {}", String::from_utf8_lossy(error)));
-            assert_ne!(nonce, self.nonce, "refused twice");
-            self.nonce = nonce.to_vec();
-        }
+        let Self { way, user, .. } = self;
+        let exchange = |message: &[u8]| {
+            way.write(message);
+            way.read()
+        };
+        user.request(method, fill, exchange).unwrap()
     }
 
     fn bind(&mut self, channel: u16, peer: SocketAddr) {
@@ -117,7 +106,7 @@ impl Relay {
     /// Sends eight bytes over a channel.
     fn send(&mut self, channel: u16, payload: [u8; 8]) {
         let message = [&channel.to_be_bytes()[..], &[0, 8], &payload].concat();
-        self.write(&message);
+        self.way.write(&message);
     }
 
     fn give_back(mut self) {
