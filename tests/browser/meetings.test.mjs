@@ -133,6 +133,27 @@ test('a meeting is scheduled on the page, in the zone that was chosen, and calle
   await page.context().close();
 });
 
+test('what was entered before the page had its texts stays', async () => {
+  const page = await newPage(browser);
+  let release;
+  const released = new Promise((resolve) => { release = resolve; });
+  await page.route('**/locales/*.json', async (route) => {
+    await released;
+    await route.continue();
+  });
+  await page.goto(`${server.url}/meetings`);
+  const fields = { Title: 'Early', Date: '2027-03-28', Time: '10:17' };
+  for (const [label, value] of Object.entries(fields)) await page.getByLabel(label, { exact: true }).fill(value);
+  await page.getByLabel('Repeat', { exact: true }).selectOption('DAILY');
+  await page.getByLabel('How many times').waitFor();
+  const loaded = page.waitForResponse('**/locales/en.json');
+  release();
+  await loaded;
+  await page.getByText('None in this browser yet.').waitFor();
+  for (const [label, value] of Object.entries(fields)) assert.equal(await page.getByLabel(label, { exact: true }).inputValue(), value);
+  await page.context().close();
+});
+
 test('what a meeting may have is asked for, and people are invited where the server sends mail', async () => {
   // Nobody takes the letters: they wait.
   const posting = await Server.start('--smtp', 'smtp://127.0.0.1:1', '--mail-from', 'Calls <calls@example.org>');

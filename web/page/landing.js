@@ -26,11 +26,13 @@ create.addEventListener('click', async () => {
   }
 });
 
+const catalogue = loadCatalogue();
 const call = /** @type {HTMLButtonElement} */ (document.getElementById('call'));
 call.addEventListener('click', async () => {
   call.disabled = true;
   problem.textContent = '';
   try {
+    await catalogue;
     const made = await book({ title: t('landing.callTitle'), timeZone: ownZone(), durationMinutes: 60, capacity: 2 });
     rememberMeeting(made.meeting, made.hostUrl.split('#host=')[1] ?? '');
     location.assign(`/m/${made.meeting}`);
@@ -51,5 +53,5 @@ form.addEventListener('submit', (event) => {
   if (room) location.assign(`/r/${encodeURIComponent(room)}`);
 });
 
-await loadCatalogue();
+await catalogue;
 code.placeholder = t('landing.code');

@@ -7,6 +7,8 @@ import { forgetMeeting, ownMeetings, rememberMeeting } from './my-meetings.js';
 import { instantOf, ownZone, shownIn, zones } from './zoned-time.js';
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById('schedule'));
+/** Disabled until the script is there: by itself the browser would put the form, password and all, into an address. */
+const submit = /** @type {HTMLButtonElement} */ (form.querySelector('button[type=submit]'));
 const problem = /** @type {HTMLElement} */ (document.getElementById('problem'));
 const list = /** @type {HTMLElement} */ (document.getElementById('mine'));
 const none = /** @type {HTMLElement} */ (document.getElementById('none'));
@@ -26,8 +28,7 @@ function recurrence() {
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
   problem.textContent = '';
-  const button = /** @type {HTMLButtonElement} */ (form.querySelector('button[type=submit]'));
-  button.disabled = true;
+  submit.disabled = true;
   const zone = field('zone').value;
   try {
     const made = await book({
@@ -48,9 +49,14 @@ form.addEventListener('submit', async (event) => {
   } catch (error) {
     problem.textContent = error instanceof ApiError && error.message ? error.message : t('meeting.failed');
   } finally {
-    button.disabled = false;
+    submit.disabled = false;
   }
 });
+
+/** How many times, for what comes again. */
+function showCount() {
+  /** @type {HTMLElement} */ (document.getElementById('count-field')).hidden = field('repeat').value === '';
+}
 
 /** @param {{meeting: string, title: string, startsAt: string, state: string}} one */
 function item({ meeting, title, startsAt, state }) {
@@ -89,14 +95,17 @@ keyForm.addEventListener('submit', async (event) => {
   }
 });
 
-await loadCatalogue();
+field('repeat').addEventListener('change', showCount);
+
+// The form is there before the texts are, on a slow line long before: what somebody has entered by now stays.
 const nextHour = shownIn(new Date(Math.ceil((Date.now() + 60_000) / 3_600_000) * 3_600_000), ownZone());
-field('date').value = nextHour.date;
-field('time').value = nextHour.time;
+field('date').value ||= nextHour.date;
+field('time').value ||= nextHour.time;
 field('zone').append(...zones().map((zone) => h('option', { value: zone, selected: zone === ownZone() }, zone)));
-field('repeat').addEventListener('change', () => {
-  /** @type {HTMLElement} */ (document.getElementById('count-field')).hidden = field('repeat').value === '';
-});
+showCount();
+submit.disabled = false;
+
+await loadCatalogue();
 if (await sendsMail()) {
   invitees = new Invitees();
   problem.before(invitees.element);
