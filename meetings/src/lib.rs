@@ -11,6 +11,7 @@ mod calendar;
 mod keys;
 mod mail;
 pub mod meeting;
+mod over;
 mod payer;
 mod service;
 mod store;

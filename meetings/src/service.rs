@@ -1,6 +1,6 @@
 //! The meetings of a server: what the HTTP interface, the rooms and the clock do to them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::api::join_url;
 use crate::keys::{is_key, sha256_hex};
 use crate::mail::{self, Letter, Mailer};
 use crate::meeting::{Event, Meeting};
+use crate::over::Over;
 use crate::payer::Payer;
 use crate::store::{KeyRecord, Outgoing, Store, StoreError};
 use crate::webhook;
@@ -82,8 +83,7 @@ pub(crate) struct Inner {
     rooms: OnceLock<Arc<dyn Rooms>>,
     happenings: mpsc::Sender<Happening>,
     waiting: Mutex<Option<mpsc::Receiver<Happening>>>,
-    /// Rooms that are over, which the database does not know yet.
-    over: Mutex<HashSet<RoomId>>,
+    over: Over,
     pub(crate) buckets: Mutex<HashMap<Payer, TokenBucket>>,
     /// Something is in the outbox.
     pub(crate) outbox: Notify,
@@ -107,7 +107,7 @@ impl Meetings {
             rooms: OnceLock::new(),
             happenings,
             waiting: Mutex::new(Some(waiting)),
-            over: Mutex::default(),
+            over: Over::new(),
             buckets: Mutex::default(),
             outbox: Notify::new(),
             postbox: Notify::new(),
@@ -227,7 +227,7 @@ impl Meetings {
                 tokio::time::sleep(RETRY).await;
             }
             if matches!(happening.what, RoomHappening::Ended { .. }) {
-                self.over().remove(&happening.room);
+                self.inner.over.settle(&happening.room);
             }
         }
     }
@@ -238,10 +238,6 @@ impl Meetings {
         self.update(meeting.id, |meeting, _| Ok(((), meeting.happened(&happening.what, happening.at))))
             .await
             .map(drop)
-    }
-
-    fn over(&self) -> std::sync::MutexGuard<'_, HashSet<RoomId>> {
-        self.inner.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does what is due by itself, and looks whether rooms have ended without anybody saying so: a process that was
@@ -273,7 +269,7 @@ impl Meetings {
             for (id, room) in store.patiently(store.live()).await? {
                 if rooms.is_there(room.clone()).await == Some(false) {
                     self.update(id, |meeting, now| Ok(((), meeting.vanished(now)))).await?;
-                    self.over().remove(&room);
+                    self.inner.over.settle(&room);
                 }
             }
         }
@@ -289,9 +285,6 @@ impl Meetings {
     /// The room of a meeting as it is to be opened.
     fn opened(&self, meeting: Option<Meeting>) -> Result<Option<RoomRecord>, Refusal> {
         let Some(mut meeting) = meeting else { return Ok(None) };
-        if self.over().contains(&meeting.room) {
-            return Err(Refusal::new(Code::RoomEnded, "the meeting has ended"));
-        }
         meeting.handle_due(self.now());
         meeting.room_record().map(Some)
     }
@@ -318,14 +311,12 @@ impl Meetings {
 impl MeetingDirectory for Meetings {
     async fn by_code(&self, code: MeetingCode) -> Result<Option<RoomRecord>, Refusal> {
         let store = &self.inner.store;
-        let meeting = store.patiently(store.by_code(code)).await?;
-        self.opened(meeting)
+        self.opened(self.inner.over.current(|| store.patiently(store.by_code(code))).await?)
     }
 
     async fn by_room(&self, room: &RoomId) -> Result<Option<RoomRecord>, Refusal> {
         let store = &self.inner.store;
-        let meeting = store.patiently(store.by_room(room)).await?;
-        self.opened(meeting)
+        self.opened(self.inner.over.current(|| store.patiently(store.by_room(room))).await?)
     }
 }
 
@@ -347,7 +338,7 @@ struct Follower {
 impl RoomObserver for Follower {
     fn happened(&mut self, happening: Happening) {
         if matches!(happening.what, RoomHappening::Ended { .. }) {
-            self.inner.over.lock().unwrap_or_else(PoisonError::into_inner).insert(happening.room.clone());
+            self.inner.over.insert(happening.room.clone());
         }
         if let Err(error) = self.inner.happenings.try_send(happening) {
             let room = match &error {

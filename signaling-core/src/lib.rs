@@ -102,7 +102,7 @@ pub use session::{NewConnection, TransportKind};
 pub use shard::{Census, Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
 pub use time::Timestamp;
 pub use traits::{
-    ApiKeys, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,
+    ApiKeys, Arranged, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,
     MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore, Offer,
     OpenAuthenticator, Outbound, Placement, RequestId, RoomObserver, RoomStore, Scope, SingleNode, WallClock,
 };

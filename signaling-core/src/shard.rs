@@ -139,12 +139,22 @@ enum Origin {
 pub struct Shard {
     env: Environment,
     rooms: HashMap<RoomId, LiveRoom>,
-    /// When the names of ended rooms may be used anew.
-    resting: HashMap<RoomId, Timestamp>,
+    /// Ended rooms whose names are not to be used anew yet.
+    resting: HashMap<RoomId, Rest>,
     wakeups: BTreeSet<(Timestamp, RoomId)>,
     /// What stands in `wakeups` for each room.
     woken_at: HashMap<RoomId, Timestamp>,
     draining: bool,
+}
+
+/// As long as it may take from the look at a meeting to the join that follows.
+const LOOK_UP: Duration = Duration::from_secs(10);
+
+/// A while in which a room that has ended is not made again.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    since: Timestamp,
+    until: Timestamp,
 }
 
 impl Shard {
@@ -168,7 +178,7 @@ impl Shard {
         if let Some(ended_at) = record.ended_at {
             let until = ended_at + self.env.rules.limits.name_rest;
             if until > now {
-                self.resting.insert(record.room.clone(), until);
+                self.resting.insert(record.room.clone(), Rest { since: ended_at, until });
                 self.schedule(&record.room);
             } else {
                 self.env.store.forget(&record.room);
@@ -207,6 +217,7 @@ impl Shard {
         }
         let room = Room::new(record, now, Arc::clone(&self.env.rules));
         self.env.store.save(record);
+        self.resting.remove(&record.room);
         self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env));
         Ok(())
     }
@@ -247,9 +258,9 @@ impl Shard {
         if join.token.is_some() && host_token.is_none() && !grant.token_known {
             return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
         }
-        let arranged = grant.arranged.as_deref().filter(|record| record.room == *room);
+        let arranged = grant.arranged.as_ref().filter(|arranged| arranged.record.room == *room);
         let present = self.rooms.get(room).map(|live| live.room.life());
-        let present = present.or(arranged.map(|record| record.life));
+        let present = present.or(arranged.map(|arranged| arranged.record.life));
         let is_current = |claims: &HostClaims| present == Some(claims.life);
         if grant.hosts_only && !host_token.as_ref().is_some_and(is_current) {
             return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
@@ -300,12 +311,16 @@ impl Shard {
         if self.rooms.contains_key(room) {
             return Ok(Origin::Found);
         }
-        if let Some(arranged) = grant.arranged.as_deref().filter(|record| record.room == *room) {
-            self.open(now, &RoomRecord { created_at: now, ..arranged.clone() })?;
+        let ended = || Refusal::new(Code::RoomEnded, "the room is over");
+        let rest = self.resting.get(room);
+        if let Some(arranged) = grant.arranged.as_ref().filter(|arranged| arranged.record.room == *room) {
+            if rest.is_some_and(|rest| arranged.as_of <= rest.since) {
+                return Err(ended());
+            }
+            self.open(now, &RoomRecord { created_at: now, ..(*arranged.record).clone() })?;
             return Ok(Origin::Meeting);
         }
-        let ended = || Refusal::new(Code::RoomEnded, "the room is over");
-        if room.is_made_by(&self.env.rules.key) || self.resting.get(room).is_some_and(|until| *until > now) {
+        if room.is_made_by(&self.env.rules.key) || rest.is_some_and(|rest| rest.until > now) {
             return Err(ended());
         }
         if !join.create {
@@ -557,13 +572,22 @@ impl Shard {
 
     /// Whatever was done to a room: is it over, and when is it to be looked at next?
     fn after(&mut self, now: Timestamp, room: &RoomId) {
-        if self.rooms.get(room).is_some_and(|live| live.room.ended().is_some())
-            && self.rooms.remove(room).is_some()
-            && !room.is_made_by(&self.env.rules.key)
+        if let Some(live) = self.rooms.get(room)
+            && let Some(reason) = live.room.ended()
         {
-            self.resting.insert(room.clone(), now + self.env.rules.limits.name_rest);
+            let span = if !room.is_made_by(&self.env.rules.key) {
+                Some(self.env.rules.limits.name_rest)
+            } else if live.room.is_meeting() && reason == EndReason::HostEnded {
+                Some(LOOK_UP)
+            } else {
+                None
+            };
+            self.rooms.remove(room);
+            if let Some(span) = span {
+                self.resting.insert(room.clone(), Rest { since: now, until: now + span });
+            }
         }
-        if self.resting.get(room).is_some_and(|until| *until <= now) {
+        if self.resting.get(room).is_some_and(|rest| rest.until <= now) {
             self.resting.remove(room);
             self.env.store.forget(room);
         }
@@ -576,7 +600,7 @@ impl Shard {
                 live.wakes_at = live.poll_timeout();
                 live.wakes_at
             }
-            None => self.resting.get(room).copied(),
+            None => self.resting.get(room).map(|rest| rest.until),
         };
         self.wake(room, due);
     }

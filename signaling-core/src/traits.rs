@@ -109,9 +109,18 @@ pub struct Grant {
     /// Whether the join's token was one of the authenticator's. Any other must be a host token of the room.
     pub token_known: bool,
     /// The room of a meeting, to be opened when it is not there.
-    pub arranged: Option<Arc<RoomRecord>>,
+    pub arranged: Option<Arranged>,
     /// Good only if the join's token proves to be a host token of the room as it is now.
     pub hosts_only: bool,
+}
+
+/// The room of a meeting as a [`MeetingDirectory`] knew it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arranged {
+    /// As it is to be opened.
+    pub record: Arc<RoomRecord>,
+    /// When the directory was asked. A room that was ended since then is not opened.
+    pub as_of: Timestamp,
 }
 
 /// Decides who may come in at all, before the room is asked.

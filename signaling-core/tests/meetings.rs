@@ -146,6 +146,29 @@ fn a_meeting_that_opens_anew_takes_up_no_session_of_before() {
 }
 
 #[test]
+fn whoever_asked_for_it_before_its_end_does_not_open_it_anew() {
+    let (mut stage, guest, host) = call_for_two();
+    stage.join("ada", host.clone());
+    stage.pass(Duration::from_secs(1));
+    stage.looked_up_at = Some(stage.now);
+    stage.say("ada", end());
+    assert_eq!(stage.join("bob", guest.clone())["code"], "room-ended");
+    stage.pass(Duration::from_millis(900));
+    assert_eq!(stage.join("ada", host)["code"], "room-ended", "the host neither");
+    stage.looked_up_at = None;
+    assert_eq!(stage.join("bob", guest.clone())["state"], "joined", "the meeting has another occurrence");
+    // One that has only become empty was ended by nobody.
+    stage.say("bob", json!({"type": "leave"}));
+    stage.looked_up_at = Some(stage.now);
+    stage.pass(Duration::from_secs(600));
+    assert!(matches!(
+        stage.happenings().pop(),
+        Some(RoomHappening::Ended { reason: EndReason::Expired, .. })
+    ));
+    assert_eq!(stage.join("bob", guest)["state"], "joined");
+}
+
+#[test]
 fn a_meeting_outlives_the_process_with_what_it_goes_by() {
     let (mut stage, guest, host) = call_for_two();
     stage.join("ada", host);

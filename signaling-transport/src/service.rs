@@ -6,12 +6,11 @@ use std::time::Duration;
 use axum::Router;
 use signaling_core::meeting::MeetingCode;
 use signaling_core::message::{Join, Resume};
-use signaling_core::room::RoomRecord;
 use signaling_core::{
-    ApiKeys, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits, MediaPlane,
-    MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore,
-    OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomObserver, RoomStore, Rules, Scope,
-    ServerKey, SessionClaims, SingleNode, WallClock,
+    ApiKeys, Arranged, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits,
+    MediaPlane, MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver,
+    NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomObserver, RoomStore, Rules,
+    Scope, ServerKey, SessionClaims, SingleNode, WallClock,
 };
 use tokio::task::JoinSet;
 
@@ -270,26 +269,27 @@ impl Signaling {
         self.pass_gate(caller)?;
         join.reached_at = caller.reached_at();
         let arranged = self.arranged(caller, &join.room).await?;
-        if let Some(record) = &arranged {
-            join.room = record.room.clone();
+        if let Some(arranged) = &arranged {
+            join.room = arranged.record.room.clone();
             join.create = false;
         }
         let grant = self.grant(&join)?;
-        Ok((join, Grant { arranged: arranged.map(Arc::new), ..grant }))
+        Ok((join, Grant { arranged, ..grant }))
     }
 
     /// The room that was arranged for a meeting, if the name is its code or its own.
-    async fn arranged(&self, caller: &Caller, name: &RoomId) -> Result<Option<RoomRecord>, Refusal> {
+    async fn arranged(&self, caller: &Caller, name: &RoomId) -> Result<Option<Arranged>, Refusal> {
         let inner = &self.inner;
+        let as_of = inner.hub.clock().now();
+        let arranged = |record| Arranged { record: Arc::new(record), as_of };
         if let Some(code) = MeetingCode::parse(name.as_str()) {
-            let now = inner.hub.clock().now();
-            inner.guesses.begin(now, caller.ip)?;
+            inner.guesses.begin(as_of, caller.ip)?;
             let found = inner.meetings.by_code(code).await;
             if !matches!(found, Ok(None)) {
                 inner.guesses.forgive(caller.ip);
             }
             return match found? {
-                Some(record) => Ok(Some(record)),
+                Some(record) => Ok(Some(arranged(record))),
                 None => Err(Refusal::new(Code::NotFound, "there is no meeting with this code")),
             };
         }
@@ -297,7 +297,7 @@ impl Signaling {
         if !name.is_made_by(&inner.key) || inner.hub.summary(name.clone()).await?.is_some() {
             return Ok(None);
         }
-        inner.meetings.by_room(name).await
+        Ok(inner.meetings.by_room(name).await?.map(arranged))
     }
 
     /// Nothing when the bearer is an API key with the scope.

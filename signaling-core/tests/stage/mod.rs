@@ -11,10 +11,10 @@ use signaling_core::message::TopologyChoice;
 use signaling_core::room::{MediaTerms, MeetingTerms, RoomRecord};
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
-    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec, LifeId,
-    Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection, NoIceServers, Offer,
-    Outbound, RecordWhom, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat, ServerKey, SessionClaims,
-    Shard, Timestamp, TransportKind,
+    Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
+    LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection,
+    NoIceServers, Offer, Outbound, RecordWhom, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat,
+    ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
 };
 
 /// What one connection was told.
@@ -90,6 +90,8 @@ pub(crate) struct Stage {
     watcher: Watcher,
     /// The room of a meeting, handed in with every join.
     pub(crate) meeting: Option<Arc<RoomRecord>>,
+    /// When it was looked up; else at the moment of the join.
+    pub(crate) looked_up_at: Option<Timestamp>,
     people: BTreeMap<&'static str, Person>,
     connections: u64,
 }
@@ -99,8 +101,8 @@ impl Stage {
         let (now, key) = (Timestamp::from_millis(1_790_000_000_000), ServerKey::new([5; 32]));
         let (store, recorder, watcher) = (Kept::default(), Recorder::default(), Watcher::default());
         let shard = shard(&key, &store, &recorder, &watcher, now, Vec::new());
-        let (meeting, people) = (None, BTreeMap::new());
-        Self { now, shard, key, store, recorder, watcher, meeting, people, connections: 0 }
+        let (meeting, looked_up_at, people) = (None, None, BTreeMap::new());
+        Self { now, shard, key, store, recorder, watcher, meeting, looked_up_at, people, connections: 0 }
     }
 
     fn connection(&mut self) -> (NewConnection, ConnectionId, Screen) {
@@ -116,7 +118,11 @@ impl Stage {
             message[field] = value.clone();
         }
         let ClientMessage::Join(join) = decode(&message) else { unreachable!() };
-        let grant = Grant { may_create: true, arranged: self.meeting.clone(), ..Grant::default() };
+        let arranged = self
+            .meeting
+            .clone()
+            .map(|record| Arranged { record, as_of: self.looked_up_at.unwrap_or(self.now) });
+        let grant = Grant { may_create: true, arranged, ..Grant::default() };
         let (connection, id, screen) = self.connection();
         match self.shard.join(self.now, &join, &grant, Some((connection, None))) {
             Ok((seat, welcome)) => {
