@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { io } from 'socket.io-client';
-import { newRoom, PATIENCE_MS, Server } from './harness.mjs';
+import { newRoom, PATIENCE_MS, Server, until } from './harness.mjs';
 
 /** A client that keeps what it is told, in order. */
 class Client {
@@ -138,12 +138,19 @@ test('who is refused for good is let go', { timeout: PATIENCE_MS }, async () => 
   thief.close();
 });
 
-test('everybody hears that the server goes away', { timeout: PATIENCE_MS }, async () => {
-  const short = await Server.start();
-  const ada = new Client(short.url);
-  await ada.ask(join(newRoom(), 'Ada'));
-  const closed = short.close();
-  assert.ok((await ada.next('going-away')).reconnectAfterMs >= 0);
-  assert.equal(await ada.ended, 'io server disconnect');
-  await closed;
-});
+for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
+  test(`${transports.join(' and then ')}: everybody hears that the server goes away, and is back by themselves when it is`, { timeout: PATIENCE_MS }, async () => {
+    const short = await Server.start();
+    const ada = new Client(short.url, { transports, reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200 });
+    const session = await ada.ask(join(newRoom(), 'Ada'));
+    if (transports.length > 1) await until('the change', () => ada.socket.io.engine.transport.name === 'websocket');
+    await short.stop();
+    assert.ok((await ada.next('going-away')).reconnectAfterMs >= 0);
+    assert.match(await ada.ended, /^transport/);
+    await short.start();
+    await once(ada.socket, 'connect');
+    assert.equal((await ada.ask(resume(session, ada.lastId))).self.id, session.self.id);
+    ada.close();
+    await short.close();
+  });
+}

@@ -15,7 +15,8 @@ use crate::http::{Answer, ask};
 /// Long after everything that a scenario waits for: only a failure takes so long.
 pub(crate) const FAR_TOO_LONG: Duration = Duration::from_mins(1);
 
-pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
+/// A connection that waits far too long for each answer.
+pub fn connect(addr: SocketAddr) -> TcpStream {
     connect_for(addr, FAR_TOO_LONG)
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
         routes = routes.route("/api/v1/ws", get(crate::websocket::upgrade));
     }
     if signaling.transports().socketio {
-        routes = routes.merge(crate::socketio::routes(signaling));
+        routes = routes.merge(crate::socketio::routes());
     }
     guard(signaling, routes.with_state(signaling.clone()))
 }

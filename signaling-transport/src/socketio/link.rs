@@ -1,0 +1,222 @@
+//! A client's connection as Socket.IO's packets, whatever carries them.
+//!
+//! Every event goes out as a share of its one JSON text with a few bytes around it, many in one write.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use signaling_core::message::Reply;
+use signaling_core::{MessageCodec, Refusal, RequestId};
+use tokio::time::Instant;
+
+use super::event::Event;
+use super::transport::{Gone, Transport};
+use super::{ATTACHMENTS, End, PACKET_BYTES, end_after};
+use crate::websocket::Incoming;
+
+/// How often clients are told to expect a sign of life, and how much longer they wait for it. It goes out with the first
+/// event after [`PING_EVERY`]; there is one at least every heartbeat, which is 15 seconds.
+const PING_EVERY: Duration = Duration::from_secs(25);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a connection begins with: Engine.IO's open packet.
+pub(super) struct Greeting {
+    id: String,
+    /// Whether the client may change to a WebSocket.
+    may_upgrade: bool,
+}
+
+impl Greeting {
+    pub(super) fn new(may_upgrade: bool) -> Self {
+        Self { id: random_id(), may_upgrade }
+    }
+
+    /// What the client calls the connection by.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn packet(&self) -> String {
+        let upgrades: &[&str] = if self.may_upgrade { &["websocket"] } else { &[] };
+        let open = serde_json::json!({
+            "sid": self.id,
+            "upgrades": upgrades,
+            "pingInterval": PING_EVERY.as_millis(),
+            "pingTimeout": PING_PATIENCE.as_millis(),
+            "maxPayload": PACKET_BYTES,
+        });
+        format!("0{open}")
+    }
+}
+
+/// The connection, as packets.
+pub(super) struct Link {
+    transport: Transport,
+    /// Whether the client is in the namespace.
+    is_connected: bool,
+    /// Attachments of an event that are still to come.
+    attachments: usize,
+    ping_at: Instant,
+}
+
+impl Link {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport, is_connected: false, attachments: 0, ping_at: Instant::now() + PING_EVERY }
+    }
+
+    /// Says what the connection begins with.
+    pub(super) fn greet(&mut self, greeting: &Greeting) {
+        self.transport.push(greeting.packet());
+    }
+
+    fn send(&mut self, packet: impl Into<String>) {
+        self.transport.push(packet.into());
+    }
+
+    /// Lays out a frame: as the acknowledgement of a request if it answers one, else as an event.
+    pub(super) fn deliver(&mut self, json: Bytes, request: Option<RequestId>) {
+        match request {
+            None => self.transport.push_wrapped(r#"42["message","#, json, "]"),
+            Some(RequestId(id)) => self.transport.push_wrapped(&format!("43{id}["), json, "]"),
+        }
+    }
+
+    /// Writes everything that was laid out.
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
+        self.transport.flush().await.map_err(End::from)
+    }
+
+    /// Lays out that the client is to stay away.
+    pub(super) fn disconnect(&mut self) {
+        self.send("41");
+    }
+
+    /// Writes everything that was laid out, and closes what carries it.
+    pub(super) async fn close(&mut self) {
+        // Whoever is gone needs no farewell.
+        let _ = self.transport.close().await;
+    }
+
+    pub(super) fn ping_if_due(&mut self) {
+        let now = Instant::now();
+        if now >= self.ping_at {
+            self.ping_at = now + PING_EVERY;
+            self.send("2");
+        }
+    }
+
+    pub(super) fn say(
+        &mut self,
+        codec: &dyn MessageCodec,
+        refusal: &Refusal,
+        seq: Option<u64>,
+        request: Option<RequestId>,
+    ) {
+        self.deliver(codec.encode_reply(&Reply::error(refusal, seq)).json, request);
+    }
+
+    /// Answers with an error, and ends the connection if it is one of those that do.
+    pub(super) fn refuse(
+        &mut self,
+        codec: &dyn MessageCodec,
+        refusal: &Refusal,
+        seq: Option<u64>,
+        request: Option<RequestId>,
+    ) -> Result<(), End> {
+        self.say(codec, refusal, seq, request);
+        end_after(refusal.code).map_or(Ok(()), Err)
+    }
+
+    /// The next event. What was laid out is written while it is awaited.
+    pub(super) async fn next(&mut self) -> Result<Event, End> {
+        loop {
+            match self.transport.recv().await? {
+                Ok(Incoming::Text(packet)) => {
+                    if let Some(event) = self.read(packet)? {
+                        return Ok(event);
+                    }
+                }
+                Ok(Incoming::Binary) => {
+                    self.attachments = self.attachments.checked_sub(1).ok_or(End::Close)?;
+                }
+                Ok(Incoming::Ping(_) | Incoming::Pong) => {}
+                Ok(Incoming::Close(_)) => return Err(End::Gone),
+                Err(_) => return Err(End::Close),
+            }
+        }
+    }
+
+    /// Takes one packet; gives it if it is an event.
+    fn read(&mut self, text: String) -> Result<Option<Event>, End> {
+        let Some(message) = text.strip_prefix('4') else {
+            return match text.as_str() {
+                // Their answer to a ping, and a packet that says nothing.
+                "3" | "6" => Ok(None),
+                "2" => {
+                    self.send("3");
+                    Ok(None)
+                }
+                "1" => Err(End::Gone),
+                _ => Err(End::Close),
+            };
+        };
+        let Some((kind, rest)) = message.split_at_checked(1) else { return Err(End::Close) };
+        let (namespace, rest) = match rest.strip_prefix('/') {
+            Some(named) => named.split_once(',').unwrap_or((named, "")),
+            None => ("", rest),
+        };
+        match kind {
+            "0" if namespace.is_empty() => {
+                self.is_connected = true;
+                self.send(format!(r#"40{{"sid":"{}"}}"#, random_id()));
+                Ok(None)
+            }
+            "0" => {
+                let namespace: String =
+                    namespace.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
+                self.send(format!(r#"44/{namespace},{{"message":"Invalid namespace"}}"#));
+                Ok(None)
+            }
+            _ if !namespace.is_empty() => Ok(None),
+            _ if !self.is_connected => Err(End::Close),
+            "1" => Err(End::Gone),
+            "2" => {
+                let (request, content) = request(rest);
+                let start = text.len() - content.len();
+                Ok(Some(Event::text(text, start, request)))
+            }
+            "5" => {
+                let (attachments, rest) = rest.split_once('-').ok_or(End::Close)?;
+                let attachments = attachments.parse().ok().filter(|count| *count <= ATTACHMENTS);
+                self.attachments = attachments.ok_or(End::Close)?;
+                Ok(Some(Event::binary(request(rest).0)))
+            }
+            // Acknowledgements of what nobody asked for.
+            "3" => Ok(None),
+            _ => Err(End::Close),
+        }
+    }
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// The number under which an answer is awaited, and what follows it.
+fn request(text: &str) -> (Option<RequestId>, &str) {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, content) = text.split_at_checked(digits).unwrap_or(("", text));
+    (number.parse().ok().map(RequestId), content)
+}
+
+fn random_id() -> String {
+    let mut bytes = [0; 15];
+    // Names a connection and opens nothing; should there be no randomness, nothing else works either.
+    let _ = rand::fill(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,0 +1,313 @@
+//! Engine.IO over HTTP requests: the client's packets come in POSTs, the server's lie in the answer to a GET that waits for
+//! them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::transport::Gone;
+use crate::websocket::{Incoming, WebSocket};
+
+/// What stands between packets of one payload.
+const SEPARATOR: char = '\u{1e}';
+/// Requests of one client that are under way at a time; an honest one has two.
+const VISITS: usize = 4;
+/// Clients that may be polling at a time.
+const SESSIONS: usize = 65_536;
+/// A packet that says nothing.
+const NOOP: &str = "6";
+/// The packet that closes an Engine.IO connection.
+const CLOSE: &str = "1";
+
+/// A request on behalf of a client that is polling.
+pub(super) enum Visit {
+    /// Wants packets.
+    Poll(oneshot::Sender<String>),
+    /// Brings packets; it is answered once they are taken.
+    Post(String, oneshot::Sender<()>),
+    /// Whether the client is about to change to a WebSocket, and must not be kept waiting by a poll.
+    Probe(bool),
+    /// It has changed.
+    Upgrade(Box<WebSocket>),
+}
+
+/// The clients that are polling, by their ids.
+#[derive(Default)]
+pub(super) struct Sessions {
+    doors: Mutex<HashMap<String, mpsc::Sender<Visit>>>,
+}
+
+impl Sessions {
+    /// Begins a session, unless there are too many, or one by that id.
+    pub(super) fn open(self: &Arc<Self>, id: String) -> Option<Polling> {
+        let (door, visits) = mpsc::channel(VISITS);
+        let mut doors = self.lock();
+        if doors.len() >= SESSIONS {
+            return None;
+        }
+        let Entry::Vacant(place) = doors.entry(id.clone()) else { return None };
+        place.insert(door);
+        Some(Polling {
+            visits,
+            posted: None,
+            poll: None,
+            out: String::new(),
+            is_probing: false,
+            _place: Place { sessions: Arc::clone(self), id },
+        })
+    }
+
+    /// Where the requests of a client go.
+    pub(super) fn door(&self, id: &str) -> Option<mpsc::Sender<Visit>> {
+        self.lock().get(id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Visit>>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client's place among those that are polling.
+struct Place {
+    sessions: Arc<Sessions>,
+    id: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sessions.lock().remove(&self.id);
+    }
+}
+
+/// A client that is polling, for the task that serves it.
+pub(super) struct Polling {
+    visits: mpsc::Receiver<Visit>,
+    posted: Option<Posted>,
+    /// The GET that waits.
+    poll: Option<oneshot::Sender<String>>,
+    /// Packets that go out with the next one.
+    out: String,
+    is_probing: bool,
+    _place: Place,
+}
+
+/// The packets of a POST.
+struct Posted {
+    payload: String,
+    /// Bytes of them that were taken.
+    taken: usize,
+    answer: oneshot::Sender<()>,
+}
+
+/// How far it came.
+pub(super) enum Step<T> {
+    Done(T),
+    /// The client goes on over this, and so must we.
+    Upgrade(Box<WebSocket>),
+}
+
+impl Polling {
+    /// Lays out a packet, given in parts.
+    pub(super) fn push(&mut self, parts: &[&str]) {
+        if !self.out.is_empty() {
+            self.out.push(SEPARATOR);
+        }
+        self.out.extend(parts.iter().copied());
+    }
+
+    /// The next packet.
+    pub(super) async fn recv(&mut self) -> Result<Step<Incoming>, Gone> {
+        loop {
+            // A payload may be a million packets that ask for nothing.
+            tokio::task::coop::consume_budget().await;
+            if let Some(packet) = self.take_packet() {
+                return Ok(Step::Done(packet));
+            }
+            self.answer()?;
+            if let Some(socket) = self.visit().await? {
+                return Ok(Step::Upgrade(socket));
+            }
+        }
+    }
+
+    /// Waits until everything that was laid out has gone.
+    pub(super) async fn flush(&mut self) -> Result<Step<()>, Gone> {
+        loop {
+            self.answer()?;
+            if self.out.is_empty() {
+                return Ok(Step::Done(()));
+            }
+            if let Some(socket) = self.visit().await? {
+                return Ok(Step::Upgrade(socket));
+            }
+        }
+    }
+
+    /// The packets that have not gone, in order.
+    pub(super) fn left(&mut self) -> Vec<String> {
+        let out = std::mem::take(&mut self.out);
+        out.split(SEPARATOR).filter(|packet| !packet.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Closes, and answers the client until it has closed too.
+    pub(super) async fn close(&mut self) {
+        loop {
+            while let Some(packet) = self.take_packet() {
+                if packet == Incoming::Text(CLOSE.to_owned()) {
+                    return;
+                }
+            }
+            if let Some(poll) = self.poll.take() {
+                // Who is gone does not hear it.
+                let _ = poll.send(CLOSE.to_owned());
+            }
+            if !matches!(self.visit().await, Ok(None)) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next request of the client.
+    async fn visit(&mut self) -> Result<Option<Box<WebSocket>>, Gone> {
+        let visit = match &mut self.poll {
+            None => self.visits.recv().await,
+            Some(poll) => tokio::select! {
+                biased;
+                visit = self.visits.recv() => visit,
+                // The connection that waited is gone, and the client with it: it would have asked for what it missed.
+                () = poll.closed() => return Err(Gone),
+            },
+        };
+        match visit.ok_or(Gone)? {
+            Visit::Poll(poll) => {
+                if let Some(former) = self.poll.replace(poll) {
+                    let _ = former.send(NOOP.to_owned());
+                }
+            }
+            // One after the other, or their order is anybody's guess.
+            Visit::Post(..) if self.posted.is_some() => {}
+            Visit::Post(payload, answer) => self.posted = Some(Posted { payload, taken: 0, answer }),
+            Visit::Probe(is_probing) => self.is_probing = is_probing,
+            Visit::Upgrade(socket) => return Ok(Some(socket)),
+        }
+        Ok(None)
+    }
+
+    /// Gives the waiting request what there is for it.
+    fn answer(&mut self) -> Result<(), Gone> {
+        if self.out.is_empty() && !self.is_probing {
+            return Ok(());
+        }
+        let Some(poll) = self.poll.take() else { return Ok(()) };
+        let packets = std::mem::take(&mut self.out);
+        poll.send(if packets.is_empty() { NOOP.to_owned() } else { packets }).map_err(|_| Gone)
+    }
+
+    fn take_packet(&mut self) -> Option<Incoming> {
+        let posted = self.posted.as_mut()?;
+        let rest = posted.payload.get(posted.taken..).unwrap_or_default();
+        let (packet, rest) = rest.split_once(SEPARATOR).unwrap_or((rest, ""));
+        // Attachments come in base64, and nobody wants to know what they say.
+        let packet =
+            if packet.starts_with('b') { Incoming::Binary } else { Incoming::Text(packet.to_owned()) };
+        posted.taken = posted.payload.len() - rest.len();
+        if rest.is_empty()
+            && let Some(posted) = self.posted.take()
+        {
+            // Who is gone does not hear it.
+            let _ = posted.answer.send(());
+        }
+        Some(packet)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+mod tests {
+    use super::*;
+
+    fn text(packet: &str) -> Incoming {
+        Incoming::Text(packet.to_owned())
+    }
+
+    async fn recv(polling: &mut Polling) -> Incoming {
+        match polling.recv().await {
+            Ok(Step::Done(packet)) => packet,
+            _ => panic!("no packet"),
+        }
+    }
+
+    #[tokio::test]
+    async fn packets_come_one_by_one_and_their_request_is_answered_when_all_are_taken() {
+        let sessions = Arc::<Sessions>::default();
+        let mut polling = sessions.open("a".to_owned()).unwrap();
+        let door = sessions.door("a").unwrap();
+        let (answer, mut answered) = oneshot::channel();
+        door.try_send(Visit::Post("42[1]\u{1e}bAAAA\u{1e}3".to_owned(), answer)).ok().unwrap();
+        assert_eq!(recv(&mut polling).await, text("42[1]"));
+        // A second request in the meantime is refused.
+        let (answer, refused) = oneshot::channel();
+        door.try_send(Visit::Post("42[2]".to_owned(), answer)).ok().unwrap();
+        polling.push(&["0"]);
+        let (poll, packets) = oneshot::channel();
+        door.try_send(Visit::Poll(poll)).ok().unwrap();
+        assert!(matches!(polling.flush().await, Ok(Step::Done(()))));
+        assert_eq!(packets.await.unwrap(), "0");
+        assert!(refused.await.is_err());
+        assert_eq!(recv(&mut polling).await, Incoming::Binary);
+        assert!(answered.try_recv().is_err());
+        assert_eq!(recv(&mut polling).await, text("3"));
+        assert!(answered.try_recv().is_ok());
+        drop(polling);
+        assert!(sessions.door("a").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_laid_out_waits_for_a_request_and_goes_in_order() {
+        let sessions = Arc::<Sessions>::default();
+        let mut polling = sessions.open("a".to_owned()).unwrap();
+        assert!(sessions.open("a".to_owned()).is_none());
+        let door = sessions.door("a").unwrap();
+        polling.push(&["2"]);
+        polling.push(&["42", "[1]", ""]);
+        let (first, packets) = oneshot::channel();
+        let visiting = async {
+            tokio::task::yield_now().await;
+            door.send(Visit::Poll(first)).await.ok().unwrap();
+            packets.await.unwrap()
+        };
+        let (flushed, packets) = tokio::join!(polling.flush(), visiting);
+        assert!(matches!(flushed, Ok(Step::Done(()))));
+        assert_eq!(packets, "2\u{1e}42[1]");
+        // Of two that wait the former gets nothing, and the client that is about to change is not kept waiting.
+        let ((former, formers), (newer, newers)) = (oneshot::channel(), oneshot::channel());
+        for visit in [Visit::Poll(former), Visit::Poll(newer), Visit::Probe(true)] {
+            door.send(visit).await.ok().unwrap();
+        }
+        let (answer, _answered) = oneshot::channel();
+        door.send(Visit::Post("3".to_owned(), answer)).await.ok().unwrap();
+        assert_eq!(recv(&mut polling).await, text("3"));
+        assert_eq!((formers.await.unwrap(), newers.await.unwrap()), (NOOP.to_owned(), NOOP.to_owned()));
+        // What has not gone goes the other way.
+        polling.push(&["41"]);
+        polling.push(&["42[2]"]);
+        assert_eq!(polling.left(), ["41", "42[2]"]);
+        assert_eq!(polling.left(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn whoever_hangs_up_while_waiting_is_gone() {
+        let sessions = Arc::<Sessions>::default();
+        let mut polling = sessions.open("a".to_owned()).unwrap();
+        let (poll, packets) = oneshot::channel();
+        sessions.door("a").unwrap().send(Visit::Poll(poll)).await.ok().unwrap();
+        let hanging_up = async {
+            tokio::task::yield_now().await;
+            drop(packets);
+        };
+        let (received, ()) = tokio::join!(polling.recv(), hanging_up);
+        assert!(received.is_err());
+    }
+}

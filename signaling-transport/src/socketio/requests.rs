@@ -1,0 +1,197 @@
+//! The HTTP requests of Engine.IO protocol 4: what opens a connection, polls, posts, and changes to a WebSocket.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use signaling_core::{Code, Refusal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::PACKET_BYTES;
+use super::link::{Greeting, Link};
+use super::polling::{Sessions, Visit};
+use super::transport::Transport;
+use crate::caller::Caller;
+use crate::http::Problem;
+use crate::opening::FIRST_MESSAGE;
+use crate::service::Signaling;
+use crate::websocket::{Incoming, SUBPROTOCOL, Socket, WebSocket, handshake};
+
+/// The routes of the transport.
+pub(crate) fn routes() -> Router<Signaling> {
+    let sessions = Arc::<Sessions>::default();
+    let answer = move |State(signaling): State<Signaling>, request: Request| {
+        answer(signaling, Arc::clone(&sessions), request)
+    };
+    let methods = get(answer.clone()).post(answer);
+    // Clients ask for the path with the slash, unless they are told not to.
+    Router::new().route("/socket.io/", methods.clone()).route("/socket.io", methods)
+}
+
+/// What the protocol answers to a request that makes no sense, by the number it has there.
+#[derive(Clone, Copy)]
+enum Nonsense {
+    Transport = 0,
+    Session = 1,
+    Method = 2,
+    Request = 3,
+    Version = 5,
+}
+
+impl From<Nonsense> for Response {
+    fn from(nonsense: Nonsense) -> Self {
+        let message = match nonsense {
+            Nonsense::Transport => "Transport unknown",
+            Nonsense::Session => "Session ID unknown",
+            Nonsense::Method => "Bad handshake method",
+            Nonsense::Request => "Bad request",
+            Nonsense::Version => "Unsupported protocol version",
+        };
+        let body = serde_json::json!({"code": nonsense as u8, "message": message});
+        (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
+    }
+}
+
+async fn answer(signaling: Signaling, sessions: Arc<Sessions>, request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let parameter = |name: &str| {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|pair| pair.0 == name)
+            .map(|pair| pair.1)
+    };
+    if parameter("EIO") != Some("4") {
+        return Nonsense::Version.into();
+    }
+    let Some(transport @ ("polling" | "websocket")) = parameter("transport") else {
+        return Nonsense::Transport.into();
+    };
+    let is_polling = transport == "polling";
+    let Some(id) = parameter("sid") else {
+        return match (request.method(), is_polling) {
+            (&Method::GET, true) => open(signaling, &sessions, request),
+            (&Method::GET, false) => connect(signaling, request).await,
+            _ => Nonsense::Method.into(),
+        };
+    };
+    let Some(door) = sessions.door(id) else { return Nonsense::Session.into() };
+    match (request.method(), is_polling) {
+        (&Method::GET, true) => poll(&door).await,
+        (&Method::GET, false) => upgrade(door, request).await,
+        (&Method::POST, true) => post(&door, request.into_body()).await,
+        _ => Nonsense::Request.into(),
+    }
+}
+
+/// A WebSocket from the first byte on.
+async fn connect(signaling: Signaling, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let caller = Caller::of(&parts);
+    match handshake::accept(parts, SUBPROTOCOL).await {
+        Ok((response, upgrade)) => {
+            tokio::spawn(async move {
+                let Some(socket) = websocket(upgrade).await else { return };
+                let mut link = Link::new(Transport::WebSocket(socket));
+                link.greet(&Greeting::new(false));
+                super::serve(signaling, caller, link).await;
+            });
+            response
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// The first poll of a client; its answer is the greeting.
+fn open(signaling: Signaling, sessions: &Arc<Sessions>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let greeting = Greeting::new(true);
+    let Some(polling) = sessions.open(greeting.id().to_owned()) else {
+        return Problem::from(Refusal::new(Code::Overloaded, "too many clients are polling")).into_response();
+    };
+    let link = Link::new(Transport::Polling(Box::new(polling)));
+    tokio::spawn(super::serve(signaling, Caller::of(&parts), link));
+    payload(greeting.packet())
+}
+
+async fn poll(door: &mpsc::Sender<Visit>) -> Response {
+    let (poll, packets) = oneshot::channel();
+    if door.send(Visit::Poll(poll)).await.is_err() {
+        return Nonsense::Session.into();
+    }
+    match packets.await {
+        Ok(packets) => payload(packets),
+        Err(_) => Nonsense::Session.into(),
+    }
+}
+
+async fn post(door: &mpsc::Sender<Visit>, body: Body) -> Response {
+    let Ok(body) = timeout(FIRST_MESSAGE, to_bytes(body, PACKET_BYTES)).await else {
+        return StatusCode::REQUEST_TIMEOUT.into_response();
+    };
+    let Ok(body) = body else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let Ok(packets) = String::from_utf8(body.into()) else { return Nonsense::Request.into() };
+    let (answer, taken) = oneshot::channel();
+    if door.send(Visit::Post(packets, answer)).await.is_err() {
+        return Nonsense::Session.into();
+    }
+    match taken.await {
+        Ok(()) => payload("ok".to_owned()),
+        Err(_) => Nonsense::Request.into(),
+    }
+}
+
+fn payload(packets: String) -> Response {
+    let mut response = packets.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A client that has been polling wants to change.
+async fn upgrade(door: mpsc::Sender<Visit>, request: Request) -> Response {
+    match handshake::accept(request.into_parts().0, SUBPROTOCOL).await {
+        Ok((response, upgrade)) => {
+            tokio::spawn(async move {
+                let Some(socket) = websocket(upgrade).await else { return };
+                let socket = timeout(FIRST_MESSAGE, probe(&door, socket)).await.ok().flatten();
+                // Whoever is gone wants neither.
+                let _ = door
+                    .send(socket.map_or(Visit::Probe(false), |socket| Visit::Upgrade(Box::new(socket))))
+                    .await;
+            });
+            response
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// Lets the client try the WebSocket; gives it once the client has changed to it.
+async fn probe(door: &mpsc::Sender<Visit>, mut socket: WebSocket) -> Option<WebSocket> {
+    if text(&mut socket).await? != "2probe" {
+        return None;
+    }
+    door.send(Visit::Probe(true)).await.ok()?;
+    socket.push_text("3probe".into());
+    (text(&mut socket).await? == "5").then_some(socket)
+}
+
+async fn text(socket: &mut WebSocket) -> Option<String> {
+    match socket.recv().await {
+        Some(Ok(Incoming::Text(packet))) => Some(packet),
+        _ => None,
+    }
+}
+
+async fn websocket(upgrade: OnUpgrade) -> Option<WebSocket> {
+    Some(Socket::new(TokioIo::new(upgrade.await.ok()?), PACKET_BYTES))
+}

@@ -1,0 +1,139 @@
+//! Engine.IO as its requests are, one by one: polling, posting, and changing to a WebSocket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::{Value, json};
+use tests::Visavis;
+use tests::client::connect;
+use tests::{Answer, request};
+use tungstenite::{Message, WebSocket};
+
+/// A client that is polling.
+struct Poller {
+    addr: SocketAddr,
+    sid: String,
+}
+
+fn ask(addr: SocketAddr, method: &str, query: &str, body: Option<&[u8]>) -> Answer {
+    request(addr, method, &format!("/socket.io/?{query}"), &[], body)
+}
+
+impl Poller {
+    fn open(addr: SocketAddr) -> Self {
+        let answer = ask(addr, "GET", "EIO=4&transport=polling", None);
+        assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{}", answer.body);
+        let open: Value = serde_json::from_str(answer.body.strip_prefix('0').unwrap()).unwrap();
+        assert_eq!(open["upgrades"], json!(["websocket"]));
+        Self { addr, sid: open["sid"].as_str().unwrap().to_owned() }
+    }
+
+    fn query(&self, transport: &str) -> String {
+        format!("EIO=4&transport={transport}&sid={}", self.sid)
+    }
+
+    fn post(&self, payload: &str) -> Answer {
+        ask(self.addr, "POST", &self.query("polling"), Some(payload.as_bytes()))
+    }
+
+    /// What one poll gives.
+    fn poll(&self) -> Vec<String> {
+        let answer = ask(self.addr, "GET", &self.query("polling"), None);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body.split('\u{1e}').map(str::to_owned).collect()
+    }
+
+    /// Polls on until a packet begins like this.
+    fn until(&self, start: &str) -> String {
+        loop {
+            if let Some(packet) = self.poll().into_iter().find(|packet| packet.starts_with(start)) {
+                return packet;
+            }
+        }
+    }
+
+    fn websocket(&self) -> WebSocket<TcpStream> {
+        let url = format!("ws://{}/socket.io/?{}", self.addr, self.query("websocket"));
+        tungstenite::client(url, connect(self.addr)).unwrap().0
+    }
+
+    /// Connects to the namespace and joins.
+    fn join(&self, room: &str) {
+        let join = json!(["message", {"type": "join", "room": room, "name": "Ada", "topology": "mesh"}]);
+        assert_eq!(self.post(&format!("40\u{1e}420{join}")).body, "ok");
+        assert!(self.until("430[").contains("welcome"));
+    }
+}
+
+fn text(socket: &mut WebSocket<TcpStream>) -> String {
+    socket.read().unwrap().into_text().unwrap().to_string()
+}
+
+#[test]
+fn requests_that_make_no_sense_are_answered_as_the_protocol_has_it() {
+    let server = Visavis::start(&[]);
+    let code = |method: &str, query: &str, body: Option<&[u8]>| {
+        let answer = ask(server.addr, method, query, body);
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        answer.json()["code"].as_u64().unwrap()
+    };
+    assert_eq!(code("GET", "EIO=3&transport=polling", None), 5);
+    assert_eq!(code("GET", "EIO=4&transport=smoke", None), 0);
+    assert_eq!(code("POST", "EIO=4&transport=polling", Some(b"40")), 2);
+    assert_eq!(code("GET", "EIO=4&transport=polling&sid=AAAA", None), 1);
+    let poller = Poller::open(server.addr);
+    assert_eq!(code("POST", &poller.query("websocket"), Some(b"40")), 3);
+    assert_eq!(code("POST", &poller.query("polling"), Some(b"\xff")), 3);
+    assert_eq!(poller.post(&"a".repeat(1_100_000)).status, 413);
+    // It is none the worse for all of that.
+    assert_eq!(poller.post("40").body, "ok");
+    assert!(poller.until("40{").contains("sid"));
+    // Neither for packets that say nothing, and as many as fit.
+    assert_eq!(poller.post(&"6\u{1e}".repeat(500_000)).body, "ok");
+    poller.join("sense");
+    // What is no packet ends it.
+    poller.post("x");
+    assert_eq!(poller.poll(), ["41"]);
+    assert_eq!(poller.poll(), ["1"]);
+    poller.post("1");
+    assert_eq!(code("GET", &poller.query("polling"), None), 1);
+}
+
+#[test]
+fn a_client_changes_to_a_websocket_and_loses_nothing() {
+    let server = Visavis::start(&[]);
+    let poller = Poller::open(server.addr);
+    poller.join("change");
+    // A probe that comes to nothing changes nothing.
+    let mut tried = poller.websocket();
+    tried.send(Message::text("2probe")).unwrap();
+    assert_eq!(text(&mut tried), "3probe");
+    assert_eq!(poller.poll(), ["6"], "a client that is about to change is not kept waiting");
+    tried.close(None).unwrap();
+    assert!(matches!(tried.read(), Ok(Message::Close(_)) | Err(_)));
+    let mut early = poller.websocket();
+    early.send(Message::text("5")).unwrap();
+    assert!(early.read().is_err(), "not without a probe");
+    let ping = |n: u32| format!("42{n}{}", json!(["message", {"type": "ping", "t": n}]));
+    poller.post(&ping(1));
+    assert!(poller.until("431[").contains("pong"));
+
+    // What was laid out before it changes comes the new way.
+    let mut socket = poller.websocket();
+    socket.send(Message::text("2probe")).unwrap();
+    assert_eq!(text(&mut socket), "3probe");
+    assert_eq!(poller.post(&ping(2)).body, "ok");
+    socket.send(Message::text("5")).unwrap();
+    assert!(text(&mut socket).starts_with("432["));
+    socket.send(Message::text(ping(3))).unwrap();
+    assert!(text(&mut socket).starts_with("433["));
+    let answer = ask(server.addr, "GET", &poller.query("polling"), None);
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(1)), "it polls no more");
+    socket.send(Message::text(format!("42{}", json!(["message", {"type": "leave"}])))).unwrap();
+    while text(&mut socket) != "41" {}
+}
