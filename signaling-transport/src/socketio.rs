@@ -145,9 +145,7 @@ async fn write(
     batch: &mut Batch,
     next: Next,
 ) -> Result<(), End> {
-    for (frame, request) in batch.drain(..) {
-        link.deliver(frame.json.clone(), request);
-    }
+    deliver(link, batch);
     link.ping_if_due();
     let reason = match next {
         Next::Frames => tokio::select! {
@@ -159,10 +157,21 @@ async fn write(
                 }
                 return Ok(());
             }
-            reason = opened.inbox.closed() => reason,
+            reason = opened.inbox.closed() => {
+                // What came meanwhile: the answer to a `leave`, or why it is the end.
+                opened.inbox.next(batch).await;
+                deliver(link, batch);
+                reason
+            }
         },
         Next::Close(reason) => reason,
     };
     // What was laid out is still written before the last word.
     Err(reason.into())
+}
+
+fn deliver(link: &mut Link, batch: &mut Batch) {
+    for (frame, request) in batch.drain(..) {
+        link.deliver(frame.json.clone(), request);
+    }
 }

@@ -205,18 +205,19 @@ impl Connection<'_> {
     /// Writes a batch out. Whoever does not read holds it up; the shard's patience then ends the wait.
     async fn write(&mut self, batch: &mut Batch, next: Next) -> Result<(), End> {
         let socket = &mut *self.socket;
-        let writing = async {
-            for (frame, _) in batch.drain(..) {
-                socket.push_text(frame.json.clone());
-            }
-            socket.flush().await.map_err(|_| End::Gone)
-        };
+        lay_out(socket, batch);
+        let writing = async { socket.flush().await.map_err(|_| End::Gone) };
         match next {
             Next::Frames => {
                 tokio::select! {
                     biased;
                     written = writing => written?,
-                    reason = self.opened.inbox.closed() => return Err(closing(self.signaling, self.socket, reason)),
+                    reason = self.opened.inbox.closed() => {
+                        // What came meanwhile: the answer to a `leave`, or why it is the end.
+                        self.opened.inbox.next(batch).await;
+                        lay_out(self.socket, batch);
+                        return Err(closing(self.signaling, self.socket, reason));
+                    }
                 }
                 if self.opened.inbox.was_full() {
                     self.signaling.hub().writable(&self.opened.seat, self.opened.connection);
@@ -228,6 +229,12 @@ impl Connection<'_> {
                 Err(closing(self.signaling, self.socket, reason))
             }
         }
+    }
+}
+
+fn lay_out(socket: &mut WebSocket, batch: &mut Batch) {
+    for (frame, _) in batch.drain(..) {
+        socket.push_text(frame.json.clone());
     }
 }
 

@@ -137,3 +137,21 @@ fn a_client_changes_to_a_websocket_and_loses_nothing() {
     socket.send(Message::text(format!("42{}", json!(["message", {"type": "leave"}])))).unwrap();
     while text(&mut socket) != "41" {}
 }
+
+#[test]
+fn what_was_said_before_the_end_is_heard_however_late() {
+    let server = Visavis::start(&[]);
+    for room in 0..20 {
+        let poller = Poller::open(server.addr);
+        poller.join(&room.to_string());
+        let message = json!(["message", {"type": "leave", "seq": 1}]);
+        let mut heard = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(poller.post(&format!("421{message}")).body, "ok"));
+            while heard.last().is_none_or(|packet| packet != "41") {
+                heard.extend(poller.poll());
+            }
+        });
+        assert!(heard.iter().any(|packet| packet.starts_with(r#"431[{"type":"ack""#)), "{heard:?}");
+    }
+}

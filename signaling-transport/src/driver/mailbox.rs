@@ -132,7 +132,8 @@ impl Inbox {
         }
     }
 
-    /// Waits for the end alone, while a write is in the way.
+    /// Waits for the end alone, while a write is in the way. What the shard gave until then is still to be had by
+    /// [`Self::next`].
     pub(crate) async fn closed(&mut self) -> CloseReason {
         poll_fn(|cx| {
             let mut state = self.shared.lock();

@@ -210,3 +210,9 @@ proptest! {
         run(&steps);
     }
 }
+
+/// The credentials of the clients were good for an hour only, which some cases last longer than.
+#[test]
+fn an_allocation_after_an_hour_of_nothing() {
+    run(&[Step::Wait(3_600), Step::Allocate(0)]);
+}

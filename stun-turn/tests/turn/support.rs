@@ -201,6 +201,9 @@ fn owned(relays: &[(RelayId, SocketAddr)], relayed: &Relayed<'_>) -> Sent {
 }
 
 /// A client with credentials.
+/// When the credentials of clients end: long after what most tests do.
+pub(crate) const VALID_UNTIL: u64 = UNIX_START + 86_400;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) tuple: FiveTuple,
@@ -219,7 +222,7 @@ impl Client {
     }
 
     pub(crate) fn over(transport: Transport, address: &str, user: &str) -> Self {
-        let pair = credentials::ephemeral(SECRET, user, UNIX_START + 3_600);
+        let pair = credentials::ephemeral(SECRET, user, VALID_UNTIL);
         let tuple =
             FiveTuple { transport, client: address.parse().unwrap(), server: SERVER.parse().unwrap() };
         let key = Key::new(
