@@ -90,9 +90,9 @@ impl Client {
         let path = match (self.kind, &self.session) {
             (Kind::Floor, _) => format!("/ws?room={}", self.room),
             (Kind::Websocket, _) => "/api/v1/ws".to_owned(),
-            (Kind::Socketio | Kind::Node, _) => "/socket.io/?EIO=4&transport=websocket".to_owned(),
+            (kind, _) if kind.is_socketio() => "/socket.io/?EIO=4&transport=websocket".to_owned(),
             (Kind::Sse, Some(session)) => format!("/api/v1/sessions/{}/events", session.id),
-            (Kind::Sse, None) => bail!("no session"),
+            _ => bail!("no session"),
         };
         let headers = match &self.session {
             Some(session) if self.kind == Kind::Sse => {
@@ -159,7 +159,9 @@ impl Client {
     /// Sends a message, on transports that go both ways.
     pub(super) fn send(&mut self, message: &str) -> anyhow::Result<()> {
         match self.kind {
-            Kind::Socketio | Kind::Node => self.send_text(&format!(r#"42["message",{message}]"#)),
+            Kind::Socketio | Kind::Node | Kind::Bare => {
+                self.send_text(&format!(r#"42["message",{message}]"#))
+            }
             Kind::Floor | Kind::Websocket => self.send_text(message),
             Kind::Sse => bail!("an event stream goes one way"),
         }
@@ -227,7 +229,7 @@ impl Client {
         ensure!(head.starts_with(expected), "{}", String::from_utf8_lossy(head));
         self.stage = match self.kind {
             Kind::Floor | Kind::Sse => Stage::Joined,
-            Kind::Socketio | Kind::Node => Stage::Opening,
+            Kind::Socketio | Kind::Node | Kind::Bare => Stage::Opening,
             Kind::Websocket => {
                 let message = self.first_message();
                 self.send_text(&message)?;
@@ -238,7 +240,7 @@ impl Client {
     }
 
     fn text(&mut self, text: &[u8], each: &mut impl FnMut(Event)) -> anyhow::Result<()> {
-        let socketio = matches!(self.kind, Kind::Socketio | Kind::Node);
+        let socketio = self.kind.is_socketio();
         if socketio && text == b"2" {
             return self.send_text("3");
         }

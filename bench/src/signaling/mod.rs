@@ -4,6 +4,7 @@
 //!
 //! Each server is a process pinned to one processor, the load is on another. Every figure is a median over repetitions.
 
+mod bare;
 mod client;
 mod fleet;
 mod floor;
@@ -64,6 +65,9 @@ enum Role {
     /// Run the bare broadcast on a free port, which is printed.
     #[command(hide = true)]
     Floor,
+    /// Run the bare loop over Socket.IO on a free port, which is printed.
+    #[command(hide = true)]
+    Bare,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,8 +79,10 @@ enum Part {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if let Some(Role::Floor) = arguments.role {
-        return floor::serve();
+    match arguments.role {
+        Some(Role::Floor) => return floor::serve(),
+        Some(Role::Bare) => return bare::serve(),
+        None => {}
     }
     let visavis = server::build(arguments.visavis.as_deref())?;
     if arguments.servers.contains(&Kind::Node) {

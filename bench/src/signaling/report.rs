@@ -87,7 +87,7 @@ impl Report {
     fn of_peer(&self, kind: Kind, figures: &rooms::Figures) -> String {
         let peer = match kind {
             Kind::Websocket | Kind::Sse => Kind::Floor,
-            Kind::Socketio => Kind::Node,
+            Kind::Socketio | Kind::Bare => Kind::Node,
             Kind::Floor | Kind::Node => return String::new(),
         };
         let found =

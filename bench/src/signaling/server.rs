@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Socketio,
     /// The official Socket.IO server on Node.
     Node,
+    /// What Socket.IO costs the kernel.
+    Bare,
 }
 
 impl Kind {
@@ -36,7 +38,13 @@ impl Kind {
             Self::Sse => "visavis, SSE",
             Self::Socketio => "visavis, Socket.IO",
             Self::Node => "Node, Socket.IO",
+            Self::Bare => "bare loop, Socket.IO",
         }
+    }
+
+    /// Whether the clients speak Socket.IO.
+    pub(super) fn is_socketio(self) -> bool {
+        matches!(self, Self::Socketio | Self::Node | Self::Bare)
     }
 
     /// Whether the clients have sessions that outlive connections.
@@ -56,9 +64,10 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn start(kind: Kind, visavis: &Path) -> anyhow::Result<Self> {
         match kind {
-            Kind::Floor => {
+            Kind::Floor | Kind::Bare => {
                 let own = std::env::current_exe()?;
-                Self::start_that_says(kind, &own, &["signaling".as_ref(), "floor".as_ref()])
+                let role = if kind == Kind::Floor { "floor" } else { "bare" };
+                Self::start_that_says(kind, &own, &["signaling".as_ref(), role.as_ref()])
             }
             Kind::Node => Self::start_that_says(
                 kind,
