@@ -18,8 +18,14 @@ pub(crate) struct Log<T> {
     floor: u64,
     /// Bytes ever appended.
     written: u64,
+    /// `written` before the oldest kept entry. The entry knows it too, but lies far away in memory.
+    dropped: u64,
     max_bytes: u64,
     max_age: Duration,
+    /// What of the dropped entries newcomers are still given, the oldest first.
+    past: VecDeque<(u64, Arc<Frame>)>,
+    /// As many entries as newcomers are given.
+    history: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -28,24 +34,58 @@ pub(crate) struct Kept<T> {
     pub(crate) at: Timestamp,
     pub(crate) frame: Arc<Frame>,
     pub(crate) audience: T,
+    /// Whether newcomers are given it, as long as it is one of the latest.
+    is_history: bool,
     /// `written` before this entry.
     offset: u64,
 }
 
 impl<T> Log<T> {
     pub(crate) fn new(max_bytes: u64, max_age: Duration) -> Self {
-        Self { entries: VecDeque::new(), first: 0, floor: 0, written: 0, max_bytes, max_age }
+        Self {
+            entries: VecDeque::new(),
+            first: 0,
+            floor: 0,
+            written: 0,
+            dropped: 0,
+            max_bytes,
+            max_age,
+            past: VecDeque::new(),
+            history: 0,
+        }
+    }
+
+    /// Newcomers are given the latest so many of the entries that are meant for them.
+    pub(crate) fn with_history(self, history: usize) -> Self {
+        Self { history, ..self }
     }
 
     pub(crate) fn append(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T) {
+        self.push(id, at, frame, audience, false);
+    }
+
+    /// As [`Self::append`], for what newcomers are given as well.
+    pub(crate) fn append_history(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T) {
+        self.push(id, at, frame, audience, true);
+    }
+
+    fn push(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T, is_history: bool) {
         let offset = self.written;
         self.written += frame.json.len() as u64;
-        self.entries.push_back(Kept { id, at, frame, audience, offset });
-        while self.written - self.entries.front().map_or(self.written, |oldest| oldest.offset)
-            > self.max_bytes
-        {
+        self.entries.push_back(Kept { id, at, frame, audience, is_history, offset });
+        while self.written - self.dropped > self.max_bytes && !self.entries.is_empty() {
             self.drop_oldest();
         }
+    }
+
+    /// What newcomers are given, the oldest first: each with its id.
+    pub(crate) fn history(&self) -> Vec<(u64, Arc<Frame>)> {
+        let kept = self.entries.iter().rev().filter(|kept| kept.is_history);
+        let kept = kept.map(|kept| (kept.id, Arc::clone(&kept.frame)));
+        let past = self.past.iter().rev().map(|(id, frame)| (*id, Arc::clone(frame)));
+        let mut latest: Vec<_> = kept.chain(past).take(self.history).collect();
+        latest.reverse();
+        latest
     }
 
     /// Drops what is older than the log keeps.
@@ -60,9 +100,15 @@ impl<T> Log<T> {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.entries.pop_front() {
-            self.floor = oldest.id;
-            self.first += 1;
+        let Some(oldest) = self.entries.pop_front() else { return };
+        self.floor = oldest.id;
+        self.first += 1;
+        self.dropped = self.entries.front().map_or(self.written, |next| next.offset);
+        if oldest.is_history {
+            self.past.push_back((oldest.id, oldest.frame));
+            if self.past.len() > self.history {
+                self.past.pop_front();
+            }
         }
     }
 
@@ -117,6 +163,27 @@ mod tests {
         assert_eq!(log.at(log.after(25)).unwrap().id, 30);
         assert_eq!(log.after(40), log.end());
         assert_eq!(log.bytes_after(log.after(20)), 20);
+    }
+
+    #[test]
+    fn newcomers_are_given_the_latest_of_what_is_meant_for_them() {
+        let mut log = log().with_history(3);
+        let mut expected = Vec::new();
+        for id in 1..=20 {
+            let frame = Arc::new(Frame { id: Some(id), json: "0123456789".into() });
+            if id % 3 == 0 {
+                log.append(id, Timestamp::from_millis(id * 1000), frame, ());
+            } else {
+                log.append_history(id, Timestamp::from_millis(id * 1000), frame, ());
+                expected.push(id);
+            }
+            // Whether the log still has them or not.
+            let given: Vec<u64> = log.history().into_iter().map(|(id, _)| id).collect();
+            assert_eq!(given, expected[expected.len().saturating_sub(3)..]);
+        }
+        log.expire(Timestamp::from_millis(3_600_000));
+        assert_eq!(log.history().len(), 3);
+        assert_eq!(log.bytes_after(0), 0);
     }
 
     #[test]

@@ -172,6 +172,6 @@ async fn write(
 
 fn deliver(link: &mut Link, batch: &mut Batch) {
     for (frame, request) in batch.drain(..) {
-        link.deliver(frame.json.clone(), request);
+        link.deliver(frame, request);
     }
 }

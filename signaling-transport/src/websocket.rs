@@ -234,7 +234,7 @@ impl Connection<'_> {
 
 fn lay_out(socket: &mut WebSocket, batch: &mut Batch) {
     for (frame, _) in batch.drain(..) {
-        socket.push_text(frame.json.clone());
+        socket.push(b"", frame, b"");
     }
 }
 

@@ -62,7 +62,7 @@ impl LiveRoom {
             _ => {}
         }
         if let Some((audience, event)) = event {
-            self.publish(now, env, entry.id, audience, &event);
+            self.publish(now, env, &entry, audience, &event);
         }
         match entry.fact {
             // Who is host first may be somebody else; that this one has the powers stands in its own description.
@@ -107,10 +107,11 @@ impl LiveRoom {
         &mut self,
         now: Timestamp,
         env: &Environment,
-        id: u64,
+        entry: &Entry,
         audience: Audience,
         event: &ServerEvent,
     ) {
+        let id = entry.id;
         let frame = Arc::new(env.codec.encode_event(id, event));
         if let Audience::One(peer) = audience {
             if let Some(session) = self.sessions.get_mut(&peer) {
@@ -118,7 +119,10 @@ impl LiveRoom {
             }
             return self.deliver_to(now, env, peer);
         }
-        self.log.append(id, now, frame, audience);
+        match &entry.fact {
+            Fact::Chatted(line) if line.to.is_none() => self.log.append_history(id, now, frame, audience),
+            _ => self.log.append(id, now, frame, audience),
+        }
         let limits = &env.rules.limits;
         let mut soonest = self.next_check;
         for session in self.sessions.values_mut() {
@@ -141,7 +145,7 @@ impl LiveRoom {
     /// Out of the lobby: a welcome into the room, now or when the peer is back.
     fn admit(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
         self.synchronise(peer);
-        self.begin(now, env, peer);
+        self.begin(now, peer);
         let lobby = ServerEvent::Lobby { state: Some(LobbyVerdict::Admitted), peer: None, name: None };
         let id = self.room.last_id();
         let frame = Arc::new(env.codec.encode_event(id, &lobby));

@@ -35,7 +35,7 @@ impl LiveRoom {
         session.reached_at = reached_at.map(Into::into);
         self.sessions.insert(peer, session);
         self.commit(now, env, effects);
-        self.begin(now, env, peer);
+        self.begin(now, peer);
         let welcome = self.welcome(now, env, peer, made_it, None)?;
         if let Some(session) = self.sessions.get_mut(&peer)
             && let Some((connection, request)) = connection
@@ -65,15 +65,14 @@ impl LiveRoom {
     }
 
     /// A session begins at the present of the room, after the chat of before.
-    pub(super) fn begin(&mut self, now: Timestamp, env: &Environment, peer: PeerId) {
+    pub(super) fn begin(&mut self, now: Timestamp, peer: PeerId) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.begin_at(&self.log, self.room.last_id());
         if session.waiting {
             return;
         }
-        for line in self.room.chat() {
-            let frame = Arc::new(env.codec.encode_event(line.id, &line.event()));
-            session.lay_history(line.id, now, frame);
+        for (id, frame) in self.log.history() {
+            session.lay_history(id, now, frame);
         }
     }
 
@@ -195,7 +194,7 @@ impl LiveRoom {
         session.reached_at = claims.reached_at.as_deref().map(Into::into);
         self.sessions.insert(claims.peer, session);
         self.commit(now, env, effects);
-        self.begin(now, env, claims.peer);
+        self.begin(now, claims.peer);
         if let Some(session) = self.sessions.get_mut(&claims.peer) {
             session.snapshot_due = true;
         }

@@ -42,7 +42,7 @@ impl LiveRoom {
         let limits = &env.rules.limits;
         Self {
             room,
-            log: Log::new(limits.log_bytes, limits.log_age),
+            log: Log::new(limits.log_bytes, limits.log_age).with_history(limits.chat_history),
             sessions: BTreeMap::new(),
             guesses: TokenBucket::full(now, limits.password_guesses),
             served_since: now,

@@ -207,11 +207,6 @@ impl Room {
         self.state.last_id
     }
 
-    /// What was said to all of late, oldest first.
-    pub fn chat(&self) -> impl Iterator<Item = &ChatLine> {
-        self.state.chat.iter()
-    }
-
     /// What an input leads to, or why it leads to nothing.
     pub fn decide(
         &self,

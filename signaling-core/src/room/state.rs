@@ -1,13 +1,12 @@
 //! What a room is at one moment.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallRecord, ChatLine, Entry, Fact, MeetingTerms, Member, Room, RoomRecord, Rules, Settings, Standing,
-    Switching,
+    CallRecord, Entry, Fact, MeetingTerms, Member, Room, RoomRecord, Rules, Settings, Standing, Switching,
 };
 use crate::message::{EndReason, RecordingState, Role, Topology, TopologyChoice};
 use crate::{CallId, Digest, LifeId, PeerId, RoomId, SessionId, Timestamp};
@@ -39,7 +38,6 @@ pub struct RoomState {
     pub(super) members: BTreeMap<PeerId, Member>,
     pub(super) barred_sessions: BTreeSet<SessionId>,
     pub(super) barred_clients: BTreeSet<Digest>,
-    pub(super) chat: VecDeque<ChatLine>,
     pub(super) calls: BTreeMap<CallId, CallRecord>,
     /// Whether anybody has ever been in.
     pub(super) entered: bool,
@@ -78,7 +76,6 @@ impl RoomState {
             members: BTreeMap::new(),
             barred_sessions: record.barred_sessions.clone(),
             barred_clients: record.barred_clients.clone(),
-            chat: VecDeque::new(),
             calls: BTreeMap::new(),
             entered: record.entered,
             had_host: record.had_host,
@@ -136,12 +133,6 @@ impl Room {
             Fact::Updated { peer, change } => {
                 if let Some(member) = state.members.get_mut(peer) {
                     change.apply(member);
-                }
-            }
-            Fact::Chatted(line) if line.to.is_none() => {
-                state.chat.push_back(ChatLine { id: entry.id, ..line.clone() });
-                if state.chat.len() > self.rules.limits.chat_history {
-                    state.chat.pop_front();
                 }
             }
             Fact::HostGranted { peer } => {

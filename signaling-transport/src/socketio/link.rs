@@ -2,14 +2,14 @@
 //!
 //! Every event goes out as a share of its one JSON text with a few bytes around it, many in one write.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use signaling_core::message::Reply;
-use signaling_core::{MessageCodec, Refusal, RequestId};
+use signaling_core::{Frame, MessageCodec, Refusal, RequestId};
 use tokio::time::Instant;
 
 use super::event::Event;
@@ -77,10 +77,10 @@ impl Link {
     }
 
     /// Lays out a frame: as the acknowledgement of a request if it answers one, else as an event.
-    pub(super) fn deliver(&mut self, json: Bytes, request: Option<RequestId>) {
+    pub(super) fn deliver(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
         match request {
-            None => self.transport.push_wrapped(r#"42["message","#, json, "]"),
-            Some(RequestId(id)) => self.transport.push_wrapped(&format!("43{id}["), json, "]"),
+            None => self.transport.push_event(r#"42["message","#, frame, "]"),
+            Some(RequestId(id)) => self.transport.push_event(&format!("43{id}["), frame, "]"),
         }
     }
 
@@ -115,7 +115,7 @@ impl Link {
         seq: Option<u64>,
         request: Option<RequestId>,
     ) {
-        self.deliver(codec.encode_reply(&Reply::error(refusal, seq)).json, request);
+        self.deliver(Arc::new(codec.encode_reply(&Reply::error(refusal, seq))), request);
     }
 
     /// Answers with an error, and ends the connection if it is one of those that do.

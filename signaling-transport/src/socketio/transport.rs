@@ -1,6 +1,8 @@
 //! What carries a client's packets.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use signaling_core::Frame;
 
 use super::polling::{Polling, Step};
 use crate::websocket::{Fault, Incoming, WebSocket};
@@ -38,12 +40,12 @@ impl Transport {
         }
     }
 
-    /// Lays out a packet in three parts, the first of at most 30 bytes.
-    pub(super) fn push_wrapped(&mut self, before: &str, text: Bytes, after: &'static str) {
+    /// Lays out a packet with an event or an answer in it, behind at most 30 bytes.
+    pub(super) fn push_event(&mut self, before: &str, frame: Arc<Frame>, after: &'static str) {
         match self {
-            Self::WebSocket(socket) => socket.push_wrapped(before.as_bytes(), text, after.as_bytes()),
+            Self::WebSocket(socket) => socket.push(before.as_bytes(), frame, after.as_bytes()),
             // What the codec writes is UTF-8.
-            Self::Polling(polling) => polling.push(&[before, &String::from_utf8_lossy(&text), after]),
+            Self::Polling(polling) => polling.push(&[before, &String::from_utf8_lossy(&frame.json), after]),
         }
     }
 

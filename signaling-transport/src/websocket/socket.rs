@@ -7,7 +7,10 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use signaling_core::Frame as Text;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::{Fault, Incoming, Opcode, Reader, head};
@@ -23,7 +26,7 @@ const TOGETHER: usize = 4 * 1024;
 pub(crate) struct Socket<T> {
     io: T,
     reader: Reader,
-    /// What is to be written, the oldest first. The payloads are shared with everybody who gets them.
+    /// What is to be written, the oldest first.
     out: VecDeque<Frame>,
 }
 
@@ -31,7 +34,8 @@ struct Frame {
     /// The frame's head and what stands before the payload.
     head: [u8; HEAD],
     head_length: u8,
-    payload: Bytes,
+    /// Shared with everybody who gets it.
+    payload: Arc<Text>,
     after: &'static [u8],
     /// Bytes of all of it that are written.
     written: usize,
@@ -41,8 +45,8 @@ struct Frame {
 const HEAD: usize = 10 + 30;
 
 impl Frame {
-    fn new(opcode: Opcode, before: &[u8], payload: Bytes, after: &'static [u8]) -> Self {
-        let (bytes, length) = head(opcode, before.len() + payload.len() + after.len());
+    fn new(opcode: Opcode, before: &[u8], payload: Arc<Text>, after: &'static [u8]) -> Self {
+        let (bytes, length) = head(opcode, before.len() + payload.json.len() + after.len());
         let mut head = [0; HEAD];
         let parts = bytes.iter().take(usize::from(length)).chain(before);
         head.iter_mut().zip(parts).for_each(|(slot, byte)| *slot = *byte);
@@ -50,8 +54,13 @@ impl Frame {
         Self { head, head_length, payload, after, written: 0 }
     }
 
+    /// A frame of which nobody else has a share.
+    fn own(opcode: Opcode, payload: Bytes) -> Self {
+        Self::new(opcode, b"", Arc::new(Text { id: None, json: payload }), b"")
+    }
+
     fn length(&self) -> usize {
-        usize::from(self.head_length) + self.payload.len() + self.after.len()
+        usize::from(self.head_length) + self.payload.json.len() + self.after.len()
     }
 
     fn left(&self) -> usize {
@@ -62,7 +71,7 @@ impl Frame {
     fn rest(&self) -> [&[u8]; 3] {
         let mut written = self.written;
         let head = self.head.get(..usize::from(self.head_length)).unwrap_or_default();
-        [head, &self.payload, self.after].map(|part| {
+        [head, &self.payload.json, self.after].map(|part| {
             let rest = part.get(written.min(part.len())..).unwrap_or_default();
             written = written.saturating_sub(part.len());
             rest
@@ -81,7 +90,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         loop {
             match self.reader.next() {
                 Ok(Some(Incoming::Ping(payload))) => {
-                    self.out.push_back(Frame::new(Opcode::Pong, b"", payload.into(), b""));
+                    self.out.push_back(Frame::own(Opcode::Pong, payload.into()));
                 }
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(message)) => return Some(Ok(message)),
@@ -118,11 +127,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
 
     /// Lays a text out to be written.
     pub(crate) fn push_text(&mut self, text: Bytes) {
-        self.push_wrapped(b"", text, b"");
+        self.out.push_back(Frame::own(Opcode::Text, text));
     }
 
-    /// As [`Self::push_text`], with at most 30 bytes before the text and some behind it.
-    pub(crate) fn push_wrapped(&mut self, before: &[u8], text: Bytes, after: &'static [u8]) {
+    /// As [`Self::push_text`] for an event or an answer, with at most 30 bytes before the text and some behind it.
+    pub(crate) fn push(&mut self, before: &[u8], text: Arc<Text>, after: &'static [u8]) {
         self.out.push_back(Frame::new(Opcode::Text, before, text, after));
     }
 
@@ -130,7 +139,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     pub(crate) fn push_close(&mut self, code: Option<u16>, reason: &str) {
         let code = code.map(u16::to_be_bytes);
         let payload: Vec<u8> = code.iter().flatten().copied().chain(reason.bytes()).collect();
-        self.out.push_back(Frame::new(Opcode::Close, b"", payload.into(), b""));
+        self.out.push_back(Frame::own(Opcode::Close, payload.into()));
     }
 
     /// Writes everything that was laid out, many frames in one call of the system.
