@@ -130,6 +130,8 @@ struct Inner {
     allowed_origins: Vec<String>,
     public_url: Option<String>,
     gate: Gate,
+    /// As much again for clients that begin by polling: until they join they have no connection that would be counted.
+    polls: Gate,
     http_media: Option<Arc<dyn HttpMedia>>,
     features: Arc<[String]>,
     /// The shards end with the service.
@@ -187,6 +189,7 @@ impl Signaling {
             allowed_origins: config.allowed_origins,
             public_url: config.public_url,
             gate: Gate::new(config.gate),
+            polls: Gate::new(config.gate),
             http_media: config.http_media,
             features,
             _tasks: tasks,
@@ -262,6 +265,11 @@ impl Signaling {
     /// Counts an attempt to open a session.
     pub(crate) fn pass_gate(&self, caller: &Caller) -> Result<(), Refusal> {
         self.inner.gate.pass(self.inner.hub.clock().now(), caller.ip)
+    }
+
+    /// Counts a client that begins by polling.
+    pub(crate) fn pass_poll_gate(&self, caller: &Caller) -> Result<(), Refusal> {
+        self.inner.polls.pass(self.inner.hub.clock().now(), caller.ip)
     }
 
     /// What the hub is to be asked when somebody joins: a code has become the room that it stands for.

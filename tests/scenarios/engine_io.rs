@@ -6,6 +6,7 @@
     reason = "what fails in a test fails the test"
 )]
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
@@ -102,6 +103,44 @@ fn requests_that_make_no_sense_are_answered_as_the_protocol_has_it() {
     assert_eq!(poller.poll(), ["1"]);
     poller.post("1");
     assert_eq!(code("GET", &poller.query("polling"), None), 1);
+}
+
+#[test]
+fn nobody_begins_to_poll_without_end() {
+    let server = Visavis::start(&[]);
+    let mut stream = connect(server.addr);
+    let mut begun = 0;
+    // Over one connection: nothing else would stop it.
+    loop {
+        let request =
+            format!("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: {}\r\n\r\n", server.addr);
+        stream.write_all(request.as_bytes()).unwrap();
+        match answered(&mut stream) {
+            200 => begun += 1,
+            status => break assert_eq!(status, 429),
+        }
+    }
+    assert!(begun >= 500, "{begun}");
+}
+
+/// Reads one answer of several to its end; its status.
+fn answered(stream: &mut TcpStream) -> u16 {
+    let mut reader = BufReader::new(stream);
+    let (mut status, mut length) = (0, 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+            status = rest[..3].parse().unwrap();
+        } else if let Some(rest) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = rest.trim().parse().unwrap();
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).unwrap();
+    status
 }
 
 #[test]

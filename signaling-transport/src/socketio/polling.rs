@@ -16,6 +16,8 @@ const SEPARATOR: char = '\u{1e}';
 const VISITS: usize = 4;
 /// Clients that may be polling at a time.
 const SESSIONS: usize = 65_536;
+/// Bytes of answers from which on a client must fetch them before more of what it sends is taken.
+const UNFETCHED: usize = 64 * 1024;
 /// A packet that says nothing.
 const NOOP: &str = "6";
 /// The packet that closes an Engine.IO connection.
@@ -122,10 +124,13 @@ impl Polling {
         loop {
             // A payload may be a million packets that ask for nothing.
             tokio::task::coop::consume_budget().await;
-            if let Some(packet) = self.take_packet() {
+            self.answer()?;
+            // Nobody gets around fetching the answers by asking on and on.
+            if self.out.len() < UNFETCHED
+                && let Some(packet) = self.take_packet()
+            {
                 return Ok(Step::Done(packet));
             }
-            self.answer()?;
             if let Some(socket) = self.visit().await? {
                 return Ok(Step::Upgrade(socket));
             }
@@ -226,6 +231,8 @@ impl Polling {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     fn text(packet: &str) -> Incoming {
@@ -295,6 +302,39 @@ mod tests {
         polling.push(&["42[2]"]);
         assert_eq!(polling.left(), ["41", "42[2]"]);
         assert_eq!(polling.left(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn who_fetches_nothing_is_not_heard_any_more() {
+        let sessions = Arc::<Sessions>::default();
+        let mut polling = sessions.open("a".to_owned()).unwrap();
+        let door = sessions.door("a").unwrap();
+        let (answer, mut answered) = oneshot::channel();
+        door.send(Visit::Post("2\u{1e}".repeat(2 * UNFETCHED), answer)).await.ok().unwrap();
+        let mut heard = 0;
+        while let Some(Ok(Step::Done(_))) = poll_once(tokio::task::coop::unconstrained(polling.recv())).await
+        {
+            heard += 1;
+            polling.push(&["3"]);
+        }
+        assert_eq!(heard, UNFETCHED / 2 + 1);
+        assert!(answered.try_recv().is_err());
+        let (poll, packets) = oneshot::channel();
+        door.send(Visit::Poll(poll)).await.ok().unwrap();
+        assert_eq!(recv(&mut polling).await, text("2"));
+        assert_eq!(packets.await.unwrap().len(), 2 * heard - 1);
+    }
+
+    /// What a future gives without anything else happening.
+    async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| {
+            Poll::Ready(match future.as_mut().poll(cx) {
+                Poll::Ready(value) => Some(value),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     #[tokio::test]

@@ -113,12 +113,16 @@ async fn connect(signaling: Signaling, request: Request) -> Response {
 /// The first poll of a client; its answer is the greeting.
 fn open(signaling: Signaling, sessions: &Arc<Sessions>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
+    let caller = Caller::of(&parts);
+    if let Err(refusal) = signaling.pass_poll_gate(&caller) {
+        return Problem::from(refusal).into_response();
+    }
     let greeting = Greeting::new(true);
     let Some(polling) = sessions.open(greeting.id().to_owned()) else {
         return Problem::from(Refusal::new(Code::Overloaded, "too many clients are polling")).into_response();
     };
     let link = Link::new(Transport::Polling(Box::new(polling)));
-    tokio::spawn(super::serve(signaling, Caller::of(&parts), link));
+    tokio::spawn(super::serve(signaling, caller, link));
     payload(greeting.packet())
 }
 
