@@ -250,6 +250,41 @@ export async function mediaFlows(page, others) {
   });
 }
 
+/** What a page decodes of each other by the streams it shows: `{peer: {frames, energy}}`. */
+export function decoded(page) {
+  return page.evaluate(async () => {
+    const reports = [];
+    for (const connection of window.visavis.connections().values()) {
+      for (const report of (await connection.getStats()).values()) if (report.type === 'inbound-rtp') reports.push(report);
+    }
+    const of = (stream) => {
+      const tracks = stream?.getTracks().map(({ id }) => id) ?? [];
+      const theirs = reports.filter(({ trackIdentifier }) => tracks.includes(trackIdentifier));
+      const sum = (what) => theirs.reduce((total, report) => total + (report[what] ?? 0), 0);
+      return { frames: sum('framesDecoded'), energy: sum('totalAudioEnergy') };
+    };
+    return Object.fromEntries(window.visavis.peers.map(({ id }) => {
+      const streams = window.visavis.streams(id);
+      return [id, { ...of(streams?.main), screen: of(streams?.screen).frames }];
+    }));
+  });
+}
+
+/** Waits until picture and sound of that many others go on. */
+export async function flows(page, others) {
+  const before = await decoded(page);
+  return until(`picture and sound of ${others}`, async () => {
+    const now = await decoded(page);
+    const flowing = Object.entries(now).filter(([peer, { frames, energy }]) => {
+      // A connection in the place of another counts from zero.
+      if ((before[peer]?.frames ?? 0) > frames) before[peer] = { frames, energy };
+      const then = before[peer] ?? { frames: 0, energy: 0 };
+      return frames > then.frames + 5 && energy > then.energy;
+    });
+    return flowing.length === others && now;
+  });
+}
+
 /** A room's name that no other test uses. */
 let rooms = 0;
 export const newRoom = () => `test-${process.pid}-${++rooms}`;

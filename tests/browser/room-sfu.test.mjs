@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, newRoom, participant, selfId, Server, until } from './harness.mjs';
+import { decoded, flows, launch, newRoom, participant, selfId, Server, until } from './harness.mjs';
 
 const server = await Server.start();
 const { features } = await (await fetch(`${server.url}/version`)).json();
@@ -18,41 +18,6 @@ after(async () => {
 
 const closeAll = (...pages) => Promise.all(pages.map((page) => page.context().close()));
 const topology = (page) => page.evaluate(() => window.visavis.room.topology);
-
-/** What a page decodes of each other by the streams it shows: `{peer: {frames, energy}}`. */
-function decoded(page) {
-  return page.evaluate(async () => {
-    const reports = [];
-    for (const connection of window.visavis.connections().values()) {
-      for (const report of (await connection.getStats()).values()) if (report.type === 'inbound-rtp') reports.push(report);
-    }
-    const of = (stream) => {
-      const tracks = stream?.getTracks().map(({ id }) => id) ?? [];
-      const theirs = reports.filter(({ trackIdentifier }) => tracks.includes(trackIdentifier));
-      const sum = (what) => theirs.reduce((total, report) => total + (report[what] ?? 0), 0);
-      return { frames: sum('framesDecoded'), energy: sum('totalAudioEnergy') };
-    };
-    return Object.fromEntries(window.visavis.peers.map(({ id }) => {
-      const streams = window.visavis.streams(id);
-      return [id, { ...of(streams?.main), screen: of(streams?.screen).frames }];
-    }));
-  });
-}
-
-/** Waits until picture and sound of that many others go on. */
-async function flows(page, others) {
-  const before = await decoded(page);
-  return until(`picture and sound of ${others}`, async () => {
-    const now = await decoded(page);
-    const flowing = Object.entries(now).filter(([peer, { frames, energy }]) => {
-      // A connection in the place of another counts from zero.
-      if ((before[peer]?.frames ?? 0) > frames) before[peer] = { frames, energy };
-      const then = before[peer] ?? { frames: 0, energy: 0 };
-      return frames > then.frames + 5 && energy > then.energy;
-    });
-    return flowing.length === others && now;
-  });
-}
 
 for (const transport of ['websocket', 'sse']) {
   test(`three in a room of the media server decode each other over ${transport}`, { skip }, async () => {
