@@ -1,6 +1,6 @@
 //! The built-in media server: its sockets, its threads, and the way of its events into the rooms.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -40,7 +40,7 @@ impl Media {
         if settings.no_sfu {
             return Ok(None);
         }
-        let address = SocketAddr::new(http.ip(), settings.media_port);
+        let address = SocketAddr::new(address(settings, http.ip()), settings.media_port);
         match Self::bind(settings, address) {
             Ok(media) => Ok(Some(media)),
             Err(error) if *port_origin == Origin::Default => {
@@ -58,7 +58,7 @@ impl Media {
 
     fn bind(settings: &Settings, address: SocketAddr) -> anyhow::Result<Self> {
         // The sockets share their port with one another, and so without a word with another server's.
-        drop(std::net::UdpSocket::bind(address)?);
+        drop(UdpSocket::bind(address)?);
         let workers = match settings.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
             workers => workers.try_into().unwrap_or(usize::MAX),
@@ -116,6 +116,16 @@ impl Workers {
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
     }
+}
+
+/// Where media is served: where the page is. But a proxy in front of that passes no media on, and clients come past it.
+fn address(settings: &Settings, http: IpAddr) -> IpAddr {
+    if !http.is_loopback() || settings.trusted_proxy.is_empty() {
+        return http;
+    }
+    let every = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+    // There are machines without IPv6.
+    if UdpSocket::bind((every, 0)).is_ok() { every } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
 /// The addresses that clients are told, the outside ones first.

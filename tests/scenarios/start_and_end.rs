@@ -38,6 +38,13 @@ fn those_who_may_frame_the_page_stand_in_its_policy() {
 }
 
 #[test]
+fn a_proxy_in_front_of_the_page_is_none_in_front_of_media() {
+    let media = |arguments: &[&str]| Visavis::start(arguments).logged_addr("media server ready").ip();
+    assert!(media(&[]).is_loopback());
+    assert!(media(&["--trusted-proxy", "127.0.0.1/32"]).is_unspecified());
+}
+
+#[test]
 fn sigterm_ends_it_with_success() {
     let server = Visavis::start(&[]);
     // A connection between two requests does not hold it up.
