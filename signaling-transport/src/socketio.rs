@@ -30,6 +30,8 @@ const PACKET_BYTES: usize = 1024 * 1024;
 enum End {
     /// The other side is gone.
     Gone,
+    /// The other side takes leave.
+    Left,
     /// We let it go for good: the official client stays away until its program says otherwise.
     Close,
     /// We let it go, and it may come back: the official client does so by itself.
@@ -50,10 +52,12 @@ impl From<CloseReason> for End {
     }
 }
 
-/// The end that goes with a code, if it ends the connection.
-fn end_after(code: Code) -> Option<End> {
-    code.close_code()?;
-    Some(if code == Code::Overloaded { End::Drop } else { End::Close })
+impl End {
+    /// The end that goes with a code, if it ends the connection.
+    fn after(code: Code) -> Option<Self> {
+        code.close_code()?;
+        Some(if code == Code::Overloaded { Self::Drop } else { Self::Close })
+    }
 }
 
 async fn serve(signaling: Signaling, caller: Caller, mut link: Link) {
@@ -66,23 +70,24 @@ async fn serve(signaling: Signaling, caller: Caller, mut link: Link) {
             end
         }
         Ok(Err(end)) => end,
-        Err(_) => End::Close,
+        // As for whoever is silent later on.
+        Err(_) => End::Drop,
     };
     Box::pin(close(&signaling, &mut link, end)).await;
 }
 
 async fn close(signaling: &Signaling, link: &mut Link, end: End) {
-    let end = match end {
+    let is_final = match end {
+        End::Gone => return,
+        End::Left | End::Drop => false,
+        End::Close => true,
         End::Refuse(refusal) => {
             link.say(signaling.codec(), &refusal, None, None);
-            end_after(refusal.code).unwrap_or(End::Close)
+            !matches!(End::after(refusal.code), Some(End::Drop))
         }
-        other => other,
     };
-    match end {
-        End::Gone => return,
-        End::Drop => {}
-        End::Close | End::Refuse(_) => link.disconnect(),
+    if is_final {
+        link.disconnect();
     }
     // Whoever does not take the last word by then has none.
     let _ = tokio::time::timeout(FAREWELL, link.close()).await;

@@ -100,6 +100,37 @@ for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']])
   });
 }
 
+test('whoever speaks and is spoken to while it changes to a WebSocket loses nothing', { timeout: PATIENCE_MS }, async () => {
+  const room = newRoom();
+  const ada = new Client(server.url, { transports: ['websocket'] });
+  await ada.ask(join(room, 'Ada'));
+  for (let turn = 0; turn < 20; turn += 1) {
+    const bob = new Client(server.url);
+    await bob.ask(join(room, 'Bob'));
+    const texts = [0, 1, 2, 3, 4].map((n) => `${turn} ${n}`);
+    const said = texts.map(async (text, n) => {
+      await new Promise((resolve) => setTimeout(resolve, n * 2));
+      return Promise.all([bob.ask({ type: 'chat', text: `bob ${text}` }), ada.ask({ type: 'chat', text: `ada ${text}` })]);
+    });
+    for (const answers of await Promise.all(said)) assert.deepEqual(answers, [{ type: 'ack' }, { type: 'ack' }]);
+    await until('the change', () => bob.socket.io.engine.transport.name === 'websocket');
+    assert.equal((await bob.ask({ type: 'chat', text: `bob ${turn} last` })).type, 'ack');
+    for (const client of [ada, bob]) {
+      const heard = [];
+      while (heard.at(-1) !== `bob ${turn} last`) {
+        const { text } = await client.next('chat');
+        if (text.split(' ')[1] === String(turn)) heard.push(text);
+      }
+      for (const who of ['ada', 'bob']) {
+        const theirs = heard.filter((text) => text.startsWith(who) && !text.endsWith('last'));
+        assert.deepEqual(theirs, texts.map((text) => `${who} ${text}`));
+      }
+    }
+    bob.close();
+  }
+  ada.close();
+});
+
 test('a session goes from one transport of the client to the other', { timeout: PATIENCE_MS }, async () => {
   const room = newRoom();
   const ada = new Client(server.url, { transports: ['websocket'] });

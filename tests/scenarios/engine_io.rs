@@ -90,19 +90,29 @@ fn requests_that_make_no_sense_are_answered_as_the_protocol_has_it() {
     let poller = Poller::open(server.addr);
     assert_eq!(code("POST", &poller.query("websocket"), Some(b"40")), 3);
     assert_eq!(code("POST", &poller.query("polling"), Some(b"\xff")), 3);
-    assert_eq!(poller.post(&"a".repeat(1_100_000)).status, 413);
+    let path = format!("/socket.io/?{}", poller.query("polling"));
+    assert_eq!(request(server.addr, "POST", &path, &[("content-length", "1100000")], None).status, 413);
     // It is none the worse for all of that.
     assert_eq!(poller.post("40").body, "ok");
     assert!(poller.until("40{").contains("sid"));
     // Neither for packets that say nothing, and as many as fit.
     assert_eq!(poller.post(&"6\u{1e}".repeat(500_000)).body, "ok");
     poller.join("sense");
-    // What is no packet ends it.
+    // What is no packet ends it, and is told.
     poller.post("x");
-    assert_eq!(poller.poll(), ["41"]);
+    let heard = poller.poll();
+    let [.., error, disconnect] = &heard[..] else { panic!("{heard:?}") };
+    assert!(error.contains("bad-request"), "{error}");
+    assert_eq!(disconnect, "41");
     assert_eq!(poller.poll(), ["1"]);
-    poller.post("1");
-    assert_eq!(code("GET", &poller.query("polling"), None), 1);
+    assert_eq!(poller.post("1").body, "ok");
+    let gone = loop {
+        let answer = ask(server.addr, "GET", &poller.query("polling"), None);
+        if answer.body != "1" {
+            break answer;
+        }
+    };
+    assert_eq!((gone.status, &gone.json()["code"]), (400, &json!(1)));
 }
 
 #[test]
@@ -162,19 +172,37 @@ fn a_client_changes_to_a_websocket_and_loses_nothing() {
     poller.post(&ping(1));
     assert!(poller.until("431[").contains("pong"));
 
-    // What was laid out before it changes comes the new way.
+    // What was laid out before it changes comes the new way. The client fetches nothing more and finishes its requests first.
     let mut socket = poller.websocket();
     socket.send(Message::text("2probe")).unwrap();
     assert_eq!(text(&mut socket), "3probe");
-    assert_eq!(poller.post(&ping(2)).body, "ok");
+    for n in 2..6 {
+        assert_eq!(poller.post(&ping(n)).body, "ok");
+    }
     socket.send(Message::text("5")).unwrap();
-    assert!(text(&mut socket).starts_with("432["));
-    socket.send(Message::text(ping(3))).unwrap();
-    assert!(text(&mut socket).starts_with("433["));
+    socket.send(Message::text(ping(6))).unwrap();
+    for n in 2..7 {
+        assert!(text(&mut socket).starts_with(&format!("43{n}[")));
+    }
     let answer = ask(server.addr, "GET", &poller.query("polling"), None);
     assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(1)), "it polls no more");
     socket.send(Message::text(format!("42{}", json!(["message", {"type": "leave"}])))).unwrap();
     while text(&mut socket) != "41" {}
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_refused_by_its_name() {
+    let server = Visavis::start(&[]);
+    let poller = Poller::open(server.addr);
+    for name in ["/admin", "/my-app/1"] {
+        assert_eq!(poller.post(&format!("40{name}?token=1,")).body, "ok");
+        assert_eq!(poller.poll(), [format!(r#"44{name},{{"message":"Invalid namespace"}}"#)]);
+    }
+    poller.join("after-all");
+    // Leave is taken of a client that takes it: of what it still asks for everything is answered.
+    assert_eq!(poller.post("41").body, "ok");
+    assert_eq!(poller.poll(), ["1"]);
+    assert_eq!(poller.post("1").body, "ok");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! What a client's event says.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use signaling_core::{Envelope, MessageCodec, Refusal, RequestId, Unreadable};
 
-/// How an event begins whose name is the one that there is, as every client writes it.
+/// The one event there is.
+const EVENT: &str = "message";
+/// How it begins as every client writes it.
 const USUAL: &str = r#"["message","#;
 
 /// One event of the client's, still as text.
@@ -43,28 +47,40 @@ impl Event {
             return Err(bad(Refusal::bad_request("messages have no binary attachments")));
         };
         let text = packet.get(*start..).unwrap_or_default();
-        // Nearly always one argument follows the name, and is all that need be read. Were there more, it would not be JSON.
+        // Nearly always one argument follows the name, and is all that need be read. Were there more, it would be no JSON.
         let only = text.strip_prefix(USUAL).and_then(|rest| rest.strip_suffix(']'));
-        if let Some(message) = only
-            && let Ok(envelope) = codec.decode(message.as_bytes())
-        {
+        let read = only.map(|message| codec.decode(message.as_bytes()));
+        if let Some(Ok(envelope)) = read {
             return Ok(envelope);
         }
-        let Arguments(message) = serde_json::from_str(text)
+        let Arguments { name, message } = serde_json::from_str(text)
             .map_err(|error| bad(Refusal::bad_request(format!("not understood: {error}"))))?;
+        if name != EVENT {
+            return Err(bad(Refusal::bad_request("the event is called `message`")));
+        }
         let Some(message) = message else {
             return Err(bad(Refusal::bad_request("the event's argument is a message")));
         };
-        codec.decode(message.get().as_bytes())
+        match read {
+            // It has been read already.
+            Some(refused) if only == Some(message.get()) => refused,
+            _ => codec.decode(message.get().as_bytes()),
+        }
     }
 }
 
-/// Of an event's JSON array what follows its name, if anything does.
-struct Arguments<'a>(Option<&'a RawValue>);
+/// An event's name, and what follows it, if anything does.
+struct Arguments<'a> {
+    name: Cow<'a, str>,
+    message: Option<&'a RawValue>,
+}
 
 impl<'de> Deserialize<'de> for Arguments<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Items;
+
+        #[derive(Deserialize)]
+        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
         impl<'de> Visitor<'de> for Items {
             type Value = Arguments<'de>;
@@ -74,10 +90,10 @@ impl<'de> Deserialize<'de> for Arguments<'de> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                let _name: Option<IgnoredAny> = items.next_element()?;
+                let Name(name) = items.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
                 let message = items.next_element()?;
                 while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Arguments(message))
+                Ok(Arguments { name, message })
             }
         }
 

@@ -9,13 +9,13 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signaling_core::message::Reply;
-use signaling_core::{Frame, MessageCodec, Refusal, RequestId};
+use signaling_core::{Code, Frame, MessageCodec, Refusal, RequestId};
 use tokio::time::Instant;
 
 use super::event::Event;
 use super::transport::{Gone, Transport};
-use super::{ATTACHMENTS, End, PACKET_BYTES, end_after};
-use crate::websocket::Incoming;
+use super::{ATTACHMENTS, End, PACKET_BYTES};
+use crate::websocket::{Fault, Incoming};
 
 /// How often clients are told to expect a sign of life, and how much longer they wait for it. It goes out with the first
 /// event after [`PING_EVERY`]; there is one at least every heartbeat, which is 15 seconds.
@@ -30,11 +30,12 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    pub(super) fn new(may_upgrade: bool) -> Self {
-        Self { id: random_id(), may_upgrade }
+    /// A greeting with an id that nobody guesses; none where the system gives no random bytes.
+    pub(super) fn new(may_upgrade: bool) -> Option<Self> {
+        Some(Self { id: random_id()?, may_upgrade })
     }
 
-    /// What the client calls the connection by.
+    /// What the client calls the connection by, and what opens it while it polls.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -127,7 +128,7 @@ impl Link {
         request: Option<RequestId>,
     ) -> Result<(), End> {
         self.say(codec, refusal, seq, request);
-        end_after(refusal.code).map_or(Ok(()), Err)
+        End::after(refusal.code).map_or(Ok(()), Err)
     }
 
     /// The next event. What was laid out is written while it is awaited.
@@ -140,11 +141,15 @@ impl Link {
                     }
                 }
                 Ok(Incoming::Binary) => {
-                    self.attachments = self.attachments.checked_sub(1).ok_or(End::Close)?;
+                    self.attachments = self.attachments.checked_sub(1).ok_or_else(nonsense)?;
                 }
                 Ok(Incoming::Ping(_) | Incoming::Pong) => {}
-                Ok(Incoming::Close(_)) => return Err(End::Gone),
-                Err(_) => return Err(End::Close),
+                Ok(Incoming::Close(_)) => return Err(End::Left),
+                Err(Fault::TooLarge) => {
+                    let refusal = Refusal::new(Code::TooLarge, "a message has at most 64 KiB");
+                    return Err(End::Refuse(refusal));
+                }
+                Err(Fault::Encoding | Fault::Protocol) => return Err(nonsense()),
             }
         }
     }
@@ -159,11 +164,15 @@ impl Link {
                     self.send("3");
                     Ok(None)
                 }
-                "1" => Err(End::Gone),
-                _ => Err(End::Close),
+                "1" => Err(End::Left),
+                _ => Err(nonsense()),
             };
         };
-        let Some((kind, rest)) = message.split_at_checked(1) else { return Err(End::Close) };
+        let (kind, rest) = message.split_at_checked(1).ok_or_else(nonsense)?;
+        let (attachments, rest) = match kind {
+            "5" => rest.split_once('-').ok_or_else(nonsense)?,
+            _ => ("0", rest),
+        };
         let (namespace, rest) = match rest.strip_prefix('/') {
             Some(named) => named.split_once(',').unwrap_or((named, "")),
             None => ("", rest),
@@ -171,34 +180,40 @@ impl Link {
         match kind {
             "0" if namespace.is_empty() => {
                 self.is_connected = true;
-                self.send(format!(r#"40{{"sid":"{}"}}"#, random_id()));
+                let id = random_id().ok_or(End::Drop)?;
+                self.send(format!(r#"40{{"sid":"{id}"}}"#));
                 Ok(None)
             }
             "0" => {
-                let namespace: String =
-                    namespace.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
+                // The client knows it by its name without a query.
+                let name = namespace.split('?').next().unwrap_or_default();
+                let namespace: String = name.chars().filter(|char| !char.is_control()).take(256).collect();
                 self.send(format!(r#"44/{namespace},{{"message":"Invalid namespace"}}"#));
                 Ok(None)
             }
             _ if !namespace.is_empty() => Ok(None),
-            _ if !self.is_connected => Err(End::Close),
-            "1" => Err(End::Gone),
+            _ if !self.is_connected => Err(nonsense()),
+            "1" => Err(End::Left),
             "2" => {
                 let (request, content) = request(rest);
                 let start = text.len() - content.len();
                 Ok(Some(Event::text(text, start, request)))
             }
             "5" => {
-                let (attachments, rest) = rest.split_once('-').ok_or(End::Close)?;
                 let attachments = attachments.parse().ok().filter(|count| *count <= ATTACHMENTS);
-                self.attachments = attachments.ok_or(End::Close)?;
+                self.attachments = attachments.ok_or_else(nonsense)?;
                 Ok(Some(Event::binary(request(rest).0)))
             }
             // Acknowledgements of what nobody asked for.
             "3" => Ok(None),
-            _ => Err(End::Close),
+            _ => Err(nonsense()),
         }
     }
+}
+
+/// The end that goes with what is no packet.
+fn nonsense() -> End {
+    End::Refuse(Refusal::bad_request("not the Socket.IO protocol"))
 }
 
 impl From<Gone> for End {
@@ -214,9 +229,8 @@ fn request(text: &str) -> (Option<RequestId>, &str) {
     (number.parse().ok().map(RequestId), content)
 }
 
-fn random_id() -> String {
+fn random_id() -> Option<String> {
     let mut bytes = [0; 15];
-    // Names a connection and opens nothing; should there be no randomness, nothing else works either.
-    let _ = rand::fill(&mut bytes);
-    URL_SAFE_NO_PAD.encode(bytes)
+    rand::fill(&mut bytes).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes))
 }

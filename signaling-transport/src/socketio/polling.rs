@@ -4,9 +4,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
+use super::PACKET_BYTES;
 use super::transport::Gone;
 use crate::websocket::{Incoming, WebSocket};
 
@@ -18,6 +21,8 @@ const VISITS: usize = 4;
 const SESSIONS: usize = 65_536;
 /// Bytes of answers from which on a client must fetch them before more of what it sends is taken.
 const UNFETCHED: usize = 64 * 1024;
+/// How long a client that has heard the last word is still answered. Not all of them say theirs.
+const LINGER: Duration = Duration::from_secs(1);
 /// A packet that says nothing.
 const NOOP: &str = "6";
 /// The packet that closes an Engine.IO connection.
@@ -57,6 +62,8 @@ impl Sessions {
             poll: None,
             out: String::new(),
             is_probing: false,
+            has_fetched: false,
+            is_closed: false,
             _place: Place { sessions: Arc::clone(self), id },
         })
     }
@@ -91,7 +98,13 @@ pub(super) struct Polling {
     poll: Option<oneshot::Sender<String>>,
     /// Packets that go out with the next one.
     out: String,
+    /// Whether the client is about to change to a WebSocket. It fetches nothing then, and goes on only once its POST is
+    /// answered: what is laid out must hold nothing up.
     is_probing: bool,
+    /// Whether the client has ever fetched anything.
+    has_fetched: bool,
+    /// Whether the client has closed.
+    is_closed: bool,
     _place: Place,
 }
 
@@ -126,7 +139,8 @@ impl Polling {
             tokio::task::coop::consume_budget().await;
             self.answer()?;
             // Nobody gets around fetching the answers by asking on and on.
-            if self.out.len() < UNFETCHED
+            let most = if self.is_probing { PACKET_BYTES } else { UNFETCHED };
+            if self.out.len() < most
                 && let Some(packet) = self.take_packet()
             {
                 return Ok(Step::Done(packet));
@@ -137,11 +151,11 @@ impl Polling {
         }
     }
 
-    /// Waits until everything that was laid out has gone.
+    /// Waits until everything that was laid out has gone, or may go the new way.
     pub(super) async fn flush(&mut self) -> Result<Step<()>, Gone> {
         loop {
             self.answer()?;
-            if self.out.is_empty() {
+            if self.out.is_empty() || (self.is_probing && self.out.len() < PACKET_BYTES) {
                 return Ok(Step::Done(()));
             }
             if let Some(socket) = self.visit().await? {
@@ -156,20 +170,34 @@ impl Polling {
         out.split(SEPARATOR).filter(|packet| !packet.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Closes, and answers the client until it has closed too.
-    pub(super) async fn close(&mut self) {
+    /// Writes everything that was laid out, closes, and answers the client until it has closed too. What it says
+    /// meanwhile counts no more.
+    pub(super) async fn close(&mut self) -> Result<Step<()>, Gone> {
+        let mut until = None;
         loop {
-            while let Some(packet) = self.take_packet() {
-                if packet == Incoming::Text(CLOSE.to_owned()) {
-                    return;
-                }
-            }
-            if let Some(poll) = self.poll.take() {
-                // Who is gone does not hear it.
+            while self.take_packet().is_some() {}
+            self.answer()?;
+            // By itself: packets that come together with this one would not be heard any more.
+            if self.out.is_empty()
+                && let Some(poll) = self.poll.take()
+            {
+                // Whoever is gone does not hear it.
                 let _ = poll.send(CLOSE.to_owned());
+                until.get_or_insert_with(|| Instant::now() + LINGER);
             }
-            if !matches!(self.visit().await, Ok(None)) {
-                return;
+            if self.is_closed {
+                return Ok(Step::Done(()));
+            }
+            // A client that has never come for anything is not waited for.
+            if !self.has_fetched {
+                return Err(Gone);
+            }
+            let visit = match until {
+                Some(until) => timeout_at(until, self.visit()).await.map_err(|_| Gone)?,
+                None => self.visit().await,
+            };
+            if let Some(socket) = visit? {
+                return Ok(Step::Upgrade(socket));
             }
         }
     }
@@ -187,12 +215,13 @@ impl Polling {
         };
         match visit.ok_or(Gone)? {
             Visit::Poll(poll) => {
+                self.has_fetched = true;
                 if let Some(former) = self.poll.replace(poll) {
                     let _ = former.send(NOOP.to_owned());
                 }
             }
-            // One after the other, or their order is anybody's guess.
-            Visit::Post(..) if self.posted.is_some() => {}
+            // One after the other, or their order is anybody's guess; and none of which nobody hears that it came.
+            Visit::Post(_, answer) if self.posted.is_some() || answer.is_closed() => {}
             Visit::Post(payload, answer) => self.posted = Some(Posted { payload, taken: 0, answer }),
             Visit::Probe(is_probing) => self.is_probing = is_probing,
             Visit::Upgrade(socket) => return Ok(Some(socket)),
@@ -214,6 +243,7 @@ impl Polling {
         let posted = self.posted.as_mut()?;
         let rest = posted.payload.get(posted.taken..).unwrap_or_default();
         let (packet, rest) = rest.split_once(SEPARATOR).unwrap_or((rest, ""));
+        self.is_closed |= packet == CLOSE;
         // Attachments come in base64, and nobody wants to know what they say.
         let packet =
             if packet.starts_with('b') { Incoming::Binary } else { Incoming::Text(packet.to_owned()) };
@@ -297,9 +327,10 @@ mod tests {
         door.send(Visit::Post("3".to_owned(), answer)).await.ok().unwrap();
         assert_eq!(recv(&mut polling).await, text("3"));
         assert_eq!((formers.await.unwrap(), newers.await.unwrap()), (NOOP.to_owned(), NOOP.to_owned()));
-        // What has not gone goes the other way.
+        // What is laid out then waits for the change, and holds nothing up.
         polling.push(&["41"]);
         polling.push(&["42[2]"]);
+        assert!(matches!(polling.flush().await, Ok(Step::Done(()))));
         assert_eq!(polling.left(), ["41", "42[2]"]);
         assert_eq!(polling.left(), Vec::<String>::new());
     }

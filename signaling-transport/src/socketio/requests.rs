@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
+use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use signaling_core::{Code, Refusal};
@@ -100,8 +101,9 @@ async fn connect(signaling: Signaling, request: Request) -> Response {
         Ok((response, upgrade)) => {
             tokio::spawn(async move {
                 let Some(socket) = websocket(upgrade).await else { return };
+                let Some(greeting) = Greeting::new(false) else { return };
                 let mut link = Link::new(Transport::WebSocket(socket));
-                link.greet(&Greeting::new(false));
+                link.greet(&greeting);
                 super::serve(signaling, caller, link).await;
             });
             response
@@ -117,7 +119,10 @@ fn open(signaling: Signaling, sessions: &Arc<Sessions>, request: Request) -> Res
     if let Err(refusal) = signaling.pass_poll_gate(&caller) {
         return Problem::from(refusal).into_response();
     }
-    let greeting = Greeting::new(true);
+    let Some(greeting) = Greeting::new(true) else {
+        return Problem::from(Refusal::new(Code::Internal, "the system gives no random bytes"))
+            .into_response();
+    };
     let Some(polling) = sessions.open(greeting.id().to_owned()) else {
         return Problem::from(Refusal::new(Code::Overloaded, "too many clients are polling")).into_response();
     };
@@ -138,6 +143,10 @@ async fn poll(door: &mpsc::Sender<Visit>) -> Response {
 }
 
 async fn post(door: &mpsc::Sender<Visit>, body: Body) -> Response {
+    // Where the request says so, before any of it has come.
+    if body.size_hint().lower() > PACKET_BYTES as u64 {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
     let Ok(body) = timeout(FIRST_MESSAGE, to_bytes(body, PACKET_BYTES)).await else {
         return StatusCode::REQUEST_TIMEOUT.into_response();
     };

@@ -64,18 +64,23 @@ impl Transport {
 
     /// Writes everything that was laid out, closes, and waits for the other side to have done so too.
     pub(super) async fn close(&mut self) -> Result<(), Gone> {
-        self.flush().await?;
-        match self {
-            Self::WebSocket(socket) => {
-                socket.push_close(Some(1000), "");
-                socket.flush().await.map_err(|_| Gone)?;
-                socket.drain().await;
+        loop {
+            match self {
+                Self::WebSocket(socket) => {
+                    socket.push_close(Some(1000), "");
+                    socket.flush().await.map_err(|_| Gone)?;
+                    socket.drain().await;
+                    return Ok(());
+                }
+                Self::Polling(polling) => match polling.close().await? {
+                    Step::Done(()) => return Ok(()),
+                    Step::Upgrade(socket) => self.upgrade(*socket),
+                },
             }
-            Self::Polling(polling) => polling.close().await,
         }
-        Ok(())
     }
 
+    /// Goes on over a WebSocket. Everything that was posted has been taken: else the client would not have changed.
     fn upgrade(&mut self, mut socket: WebSocket) {
         if let Self::Polling(polling) = self {
             for packet in polling.left() {

@@ -187,7 +187,9 @@ impl Reader {
         };
         let Some(length) = length else { return Ok(None) };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length.saturating_add(self.message.len()) > self.largest {
+        // What came before of a message is none of a control frame's, which may come between.
+        let before = if opcode.is_control() { 0 } else { self.message.len() };
+        if length.saturating_add(before) > self.largest {
             return Err(Fault::TooLarge);
         }
         let mask = rest.get(extended..).and_then(<[u8]>::first_chunk::<4>);
