@@ -120,7 +120,8 @@ impl Workers {
 
 /// Where media is served: where the page is. But a proxy in front of that passes no media on, and clients come past it.
 fn address(settings: &Settings, http: IpAddr) -> IpAddr {
-    if !http.is_loopback() || settings.trusted_proxy.is_empty() {
+    let is_proxied = !settings.trusted_proxy.is_empty() || settings.public_url.is_some();
+    if !http.is_loopback() || !is_proxied {
         return http;
     }
     let every = IpAddr::from(Ipv6Addr::UNSPECIFIED);

@@ -42,6 +42,7 @@ fn a_proxy_in_front_of_the_page_is_none_in_front_of_media() {
     let media = |arguments: &[&str]| Visavis::start(arguments).logged_addr("media server ready").ip();
     assert!(media(&[]).is_loopback());
     assert!(media(&["--trusted-proxy", "127.0.0.1/32"]).is_unspecified());
+    assert!(media(&["--public-url", "https://calls.example"]).is_unspecified());
 }
 
 #[test]

@@ -117,8 +117,8 @@ settings! {
     ice_server: Vec<IceServer>, "SERVER", "";
     /// Run no media server: rooms are then peer to peer alone.
     no_sfu: bool, "BOOL", "false";
-    /// UDP port of the media server, on the address of --listen; on every address where that is loopback with a
-    /// --trusted-proxy in front. All media goes through it.
+    /// UDP port of the media server, on the address of --listen; on every address where that is loopback and a
+    /// --trusted-proxy or --public-url says that there is more in front. All media goes through it.
     media_port: u16, "PORT", "8080";
     /// Threads of the media server; 0 stands for one for each core.
     workers: u32, "NUMBER", "0";
