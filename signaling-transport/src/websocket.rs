@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use signaling_core::message::Reply;
 use signaling_core::{CLOSE_SLOW_READER, CloseReason, Code, Envelope, Refusal, RequestId, Unreadable};
 
@@ -13,6 +12,7 @@ pub(crate) use self::frame::{Fault, Incoming};
 pub(crate) use self::socket::Socket;
 use crate::caller::Caller;
 use crate::driver::{Batch, Next, Opened};
+use crate::net::{RawStream, take_over};
 use crate::opening::{FAREWELL, FIRST_MESSAGE, first_message};
 use crate::service::Signaling;
 
@@ -27,7 +27,14 @@ pub(crate) const SUBPROTOCOL: &str = "visavis.v1";
 const CLOSING_HANDSHAKE: Duration = Duration::from_millis(500);
 
 /// A WebSocket over a connection that was upgraded.
-pub(crate) type WebSocket = Socket<TokioIo<Upgraded>>;
+pub(crate) type WebSocket = Socket<RawStream>;
+
+/// The WebSocket of an upgrade, with messages of at most so many bytes; `None` when the client is gone already.
+pub(crate) async fn begin(upgrade: OnUpgrade, largest: usize) -> Option<WebSocket> {
+    // What was read early is a slice of HTTP's buffer, which must not live as long as the connection.
+    let (stream, early) = take_over(upgrade).await?;
+    Some(Socket::new(stream, &early, largest))
+}
 
 pub(crate) async fn upgrade(
     State(signaling): State<Signaling>,
@@ -46,8 +53,7 @@ pub(crate) async fn upgrade(
 async fn serve(signaling: Signaling, caller: Caller, upgrade: OnUpgrade) {
     // A message that is somewhat too large is read, so that it can be answered; the codec refuses it.
     let largest = signaling.limits().signal_bytes + 1024;
-    let Ok(upgraded) = upgrade.await else { return };
-    let mut socket = Socket::new(TokioIo::new(upgraded), largest);
+    let Some(mut socket) = begin(upgrade, largest).await else { return };
     // What opening and closing need is large and short-lived: it must not make every connection's task as large.
     let end = match Box::pin(open(&signaling, caller, &mut socket)).await {
         Ok(opened) => {

@@ -6,9 +6,11 @@
     reason = "what fails in a test fails the test"
 )]
 
+use std::io::{Read as _, Write as _};
+
 use serde_json::json;
 use tests::Visavis;
-use tests::client::{Ws, credentials};
+use tests::client::{Ws, connect, credentials};
 use tests::connection::Transport::{SocketIo, WebSocket};
 use tests::connection::{ALL, Connection};
 use tests::socketio::Sio;
@@ -151,6 +153,29 @@ fn socket_io_refuses_what_the_protocol_refuses() {
     heavy.send_text(r#"4511-["message",{}]"#);
     assert_eq!(heavy.next()["code"], "bad-request", "more than ten attachments");
     assert!(heavy.next_or_end().is_none());
+}
+
+#[test]
+fn what_comes_together_with_a_handshake_is_heard() {
+    let server = Visavis::start(&[]);
+    let mut stream = connect(server.addr);
+    let join = br#"{"type":"join","room":"early","name":"Ada"}"#;
+    let mut sent = format!(
+        "GET /api/v1/ws HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.addr
+    )
+    .into_bytes();
+    // A text frame, masked with zeros.
+    sent.extend([0x81, 0x80 | u8::try_from(join.len()).unwrap(), 0, 0, 0, 0]);
+    sent.extend(join);
+    stream.write_all(&sent).unwrap();
+    let (mut heard, mut buffer) = (String::new(), [0; 4_096]);
+    while !heard.contains(r#""type":"welcome""#) {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "{heard}");
+        heard.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
 }
 
 #[test]

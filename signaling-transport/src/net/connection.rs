@@ -123,7 +123,7 @@ fn give_up_after(_: &TcpStream, _: Duration) -> io::Result<()> {
 
 /// A connection's place in the counts; given back when the last byte stream over it is gone, also after an upgrade.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) _permit: Permit,
     pub(super) _tracked: TaskTrackerToken,
 }
@@ -250,7 +250,7 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
 
 /// A byte stream and its place in the counts. When a response takes the connection over, they are handed on instead of
 /// being dropped.
-struct Placed {
+pub(super) struct Placed {
     stream: Option<(Stream, Place)>,
     handover: Arc<Handover>,
 }
@@ -264,6 +264,11 @@ impl Drop for Placed {
 }
 
 impl Placed {
+    /// Both, unless they have been handed on.
+    pub(super) fn into_parts(mut self) -> Option<(Stream, Place)> {
+        self.stream.take()
+    }
+
     fn stream(self: Pin<&mut Self>) -> io::Result<&mut Stream> {
         let stream = self.get_mut().stream.as_mut().map(|(stream, _)| stream);
         stream.ok_or_else(|| io::ErrorKind::NotConnected.into())

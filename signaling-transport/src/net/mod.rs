@@ -42,6 +42,7 @@ pub mod self_signed;
 mod server;
 mod stream;
 mod timed_body;
+mod upgraded;
 
 pub use admission::{AddressLimits, Refusal};
 pub use certificates::{CertificateError, Certificates};
@@ -50,3 +51,4 @@ pub use endless::Endless;
 pub use forwarded::TrustedProxies;
 pub use listener::BindError;
 pub use server::{PlainHttp, Server, ServerConfig, Shutdown};
+pub(crate) use upgraded::{RawStream, take_over};

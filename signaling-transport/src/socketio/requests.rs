@@ -10,8 +10,6 @@ use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use http_body::Body as _;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use signaling_core::{Code, Refusal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -24,7 +22,7 @@ use crate::caller::Caller;
 use crate::http::Problem;
 use crate::opening::FIRST_MESSAGE;
 use crate::service::Signaling;
-use crate::websocket::{Incoming, SUBPROTOCOL, Socket, WebSocket, handshake};
+use crate::websocket::{self, Incoming, SUBPROTOCOL, WebSocket, handshake};
 
 /// The routes of the transport.
 pub(crate) fn routes() -> Router<Signaling> {
@@ -100,7 +98,7 @@ async fn connect(signaling: Signaling, request: Request) -> Response {
     match handshake::accept(parts, SUBPROTOCOL).await {
         Ok((response, upgrade)) => {
             tokio::spawn(async move {
-                let Some(socket) = websocket(upgrade).await else { return };
+                let Some(socket) = websocket::begin(upgrade, PACKET_BYTES).await else { return };
                 let Some(greeting) = Greeting::new(false) else { return };
                 let mut link = Link::new(Transport::WebSocket(socket));
                 link.greet(&greeting);
@@ -175,7 +173,7 @@ async fn upgrade(door: mpsc::Sender<Visit>, request: Request) -> Response {
     match handshake::accept(request.into_parts().0, SUBPROTOCOL).await {
         Ok((response, upgrade)) => {
             tokio::spawn(async move {
-                let Some(socket) = websocket(upgrade).await else { return };
+                let Some(socket) = websocket::begin(upgrade, PACKET_BYTES).await else { return };
                 let socket = timeout(FIRST_MESSAGE, probe(&door, socket)).await.ok().flatten();
                 // Whoever is gone wants neither.
                 let _ = door
@@ -203,8 +201,4 @@ async fn text(socket: &mut WebSocket) -> Option<String> {
         Some(Ok(Incoming::Text(packet))) => Some(packet),
         _ => None,
     }
-}
-
-async fn websocket(upgrade: OnUpgrade) -> Option<WebSocket> {
-    Some(Socket::new(TokioIo::new(upgrade.await.ok()?), PACKET_BYTES))
 }

@@ -79,9 +79,11 @@ impl Frame {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
-    /// A socket whose messages have at most `largest` bytes.
-    pub(crate) fn new(io: T, largest: usize) -> Self {
-        Self { io, reader: Reader::new(largest), out: VecDeque::new() }
+    /// A socket whose messages have at most `largest` bytes; `early` of the client's have been read already.
+    pub(crate) fn new(io: T, early: &[u8], largest: usize) -> Self {
+        let mut reader = Reader::new(largest);
+        reader.push(early);
+        Self { io, reader, out: VecDeque::new() }
     }
 
     /// The next message, pings answered; `None` when the other side is gone.
@@ -208,7 +210,7 @@ mod tests {
     async fn frames_arrive_whole_however_little_fits_at_once() {
         for room in [1, 3, 7, 100_000] {
             let (mut client, server) = duplex(room);
-            let mut socket = Socket::new(server, 1024);
+            let mut socket = Socket::new(server, b"", 1024);
             let texts: Vec<Bytes> = (0..70).map(|n| vec![b'a'; n * 3].into()).collect();
             for text in &texts {
                 socket.push_text(text.clone());
@@ -235,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn a_ping_is_answered_while_the_next_message_is_awaited() {
         let (mut client, server) = duplex(1024);
-        let mut socket = Socket::new(server, 1024);
+        let mut socket = Socket::new(server, b"", 1024);
         // Masked with zeros.
         client.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
         let mut answer = [0; 4];
