@@ -71,7 +71,7 @@ test('Firefox and Chromium decode each other without the media server', async ()
   assert.deepEqual([ada.problems, bob.problems], [[], []]);
 });
 
-test('two Firefoxes and a Chromium go over to the media server, and on after it was killed', async () => {
+test('two Firefoxes and a Chromium go over to the media server', async () => {
   const room = newRoom();
   const ada = await inFirefox(room, { name: 'Ada' });
   const bob = await inChromium(room, { name: 'Bob' });
@@ -79,9 +79,6 @@ test('two Firefoxes and a Chromium go over to the media server, and on after it 
   const eve = await inFirefox(room, { name: 'Eve' });
   const pages = [ada, bob, eve];
   for (const page of pages) await until('the media server', async () => (await topology(page)) === 'sfu');
-  for (const page of pages) await flows(page, 2);
-  await server.kill();
-  await server.start();
   for (const page of pages) await flows(page, 2);
   assert.deepEqual(pages.map(({ problems }) => problems), [[], [], []]);
 });

@@ -250,12 +250,18 @@ export async function mediaFlows(page, others) {
   });
 }
 
-/** What a page decodes of each other by the streams it shows: `{peer: {frames, energy}}`. */
+/**
+ * What a page decodes of each other by the streams it shows: `{peer: {frames, energy}}`. `null` when it cannot be said: Firefox
+ * owes an answer for ever when a connection is closed while it counts.
+ */
 export function decoded(page) {
   return page.evaluate(async () => {
     const reports = [];
     for (const connection of window.visavis.connections().values()) {
-      for (const report of (await connection.getStats()).values()) if (report.type === 'inbound-rtp') reports.push(report);
+      const late = new Promise((resolve) => setTimeout(() => resolve(null), 2000));
+      const stats = await Promise.race([connection.getStats(), late]);
+      if (!stats) return null;
+      for (const report of stats.values()) if (report.type === 'inbound-rtp') reports.push(report);
     }
     const of = (stream) => {
       const tracks = stream?.getTracks().map(({ id }) => id) ?? [];
@@ -272,9 +278,10 @@ export function decoded(page) {
 
 /** Waits until picture and sound of that many others go on. */
 export async function flows(page, others) {
-  const before = await decoded(page);
+  const before = await until('what is decoded', () => decoded(page));
   return until(`picture and sound of ${others}`, async () => {
     const now = await decoded(page);
+    if (!now) return false;
     const flowing = Object.entries(now).filter(([peer, { frames, energy }]) => {
       // A connection in the place of another counts from zero.
       if ((before[peer]?.frames ?? 0) > frames) before[peer] = { frames, energy };

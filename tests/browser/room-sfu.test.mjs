@@ -45,7 +45,7 @@ test('a room grows from two to three and goes over to the media server while eve
   // A screen, and a camera that goes and comes, through the server.
   await grace.getByRole('button', { name: 'Share screen' }).click();
   const id = await selfId(grace);
-  await until('the screen', async () => (await decoded(ada))[id].screen > 3);
+  await until('the screen', async () => (await decoded(ada))?.[id].screen > 3);
   await ada.locator(`[data-peer="${id}"][data-source="screen"] video`).waitFor();
   await grace.getByRole('button', { name: 'Stop sharing' }).click();
   await ada.locator(`[data-peer="${id}"][data-source="screen"]`).waitFor({ state: 'detached' });
