@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
 use tests::Visavis;
-use tests::client::connect;
+use tests::client::{Ws, connect};
 use tests::{Answer, request};
 use tungstenite::{Message, WebSocket};
 
@@ -208,17 +208,28 @@ fn a_namespace_that_is_not_there_is_refused_by_its_name() {
 #[test]
 fn what_was_said_before_the_end_is_heard_however_late() {
     let server = Visavis::start(&[]);
-    for room in 0..20 {
-        let poller = Poller::open(server.addr);
-        poller.join(&room.to_string());
-        let message = json!(["message", {"type": "leave", "seq": 1}]);
-        let mut heard = Vec::new();
-        std::thread::scope(|scope| {
-            scope.spawn(|| assert_eq!(poller.post(&format!("421{message}")).body, "ok"));
-            while heard.last().is_none_or(|packet| packet != "41") {
-                heard.extend(poller.poll());
-            }
-        });
-        assert!(heard.iter().any(|packet| packet.starts_with(r#"431[{"type":"ack""#)), "{heard:?}");
+    let (mut bob, _) = Ws::join(server.addr, "late", "Bob");
+    let poller = Poller::open(server.addr);
+    poller.join("late");
+    // She fetches nothing: the first of it waits to be fetched, and what follows waits behind that.
+    for (seq, message) in [
+        json!({"type": "chat", "text": "one"}),
+        json!({"type": "chat", "text": "two"}),
+        json!({"type": "host", "action": "end"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut message = message;
+        message["seq"] = (seq + 1).into();
+        bob.send(&message);
+        assert_eq!(bob.until("ack")["seq"], seq + 1);
+    }
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|packet| packet != "41") {
+        heard.extend(poller.poll());
+    }
+    for said in [r#""text":"one""#, r#""text":"two""#, "room-ended"] {
+        assert!(heard.iter().any(|packet| packet.contains(said)), "{said}: {heard:?}");
     }
 }
