@@ -44,6 +44,7 @@ pub(crate) fn start(
         (Some(media), Some(recordings)) => {
             config.recorder = true;
             config.record = recordings::whom(settings);
+            config.recording_consent = settings.recording_consent;
             config.media = Some(Box::new(move || Box::new(recordings.plane(media.clone()))));
         }
         (Some(media), None) => config.media = Some(Box::new(move || Box::new(media.clone()))),

@@ -56,6 +56,9 @@ pub struct SignalingConfig {
     pub recorder: bool,
     /// Whom it records in every room, without a host's asking.
     pub record: RecordWhom,
+    /// Whether nobody is to be recorded without having consented: clients are told the feature `recording-consent`, and WHIP takes a
+    /// publisher only with its consent. Counts where the media plane records.
+    pub recording_consent: bool,
     /// The store of each shard's rooms.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
     /// The rooms that were arranged for meetings.
@@ -94,6 +97,7 @@ impl SignalingConfig {
             http_media: None,
             recorder: false,
             record: RecordWhom::Nobody,
+            recording_consent: false,
             store: Box::new(|| Box::new(NoStore)),
             meetings: Arc::new(NoMeetings),
             observer: Box::new(|| Box::new(NoObserver)),
@@ -133,6 +137,7 @@ struct Inner {
     /// As much again for clients that begin by polling: until they join they have no connection that would be counted.
     polls: Gate,
     http_media: Option<Arc<dyn HttpMedia>>,
+    recording_consent: bool,
     features: Arc<[String]>,
     /// The shards end with the service.
     _tasks: JoinSet<()>,
@@ -143,12 +148,14 @@ impl Signaling {
     pub fn start(config: SignalingConfig) -> Self {
         let SignalingConfig { key, limits, transports, .. } = config;
         let sfu = config.media.is_some();
+        let recording_consent = config.recorder && config.recording_consent;
         let on = [
             ("websocket", transports.websocket),
             ("sse", transports.sse),
             ("socketio", transports.socketio),
             ("sfu", sfu),
             ("recording", config.recorder),
+            ("recording-consent", recording_consent),
         ];
         let on = on.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
         let features: Arc<[String]> = on.chain(config.features).collect();
@@ -191,6 +198,7 @@ impl Signaling {
             gate: Gate::new(config.gate),
             polls: Gate::new(config.gate),
             http_media: config.http_media,
+            recording_consent,
             features,
             _tasks: tasks,
         };
@@ -237,6 +245,11 @@ impl Signaling {
 
     pub(crate) fn http_media(&self) -> Option<Arc<dyn HttpMedia>> {
         self.inner.http_media.clone()
+    }
+
+    /// Whether publishers have to consent to being recorded.
+    pub(crate) fn recording_consent(&self) -> bool {
+        self.inner.recording_consent
     }
 
     pub(crate) fn transports(&self) -> Transports {

@@ -297,6 +297,36 @@ fn doors_are_as_closed_as_for_everybody() {
 }
 
 #[test]
+fn a_publisher_consents_to_being_recorded_where_the_operator_asks_for_it() {
+    let asking = Visavis::start(&["--recording-consent"]);
+    let features = |server: &Visavis| {
+        let (mut ws, welcome) = join(server.addr, json!({"room": "features"}));
+        ws.send(&json!({"type": "leave"}));
+        let version: Value = serde_json::from_str(&get(server.addr, "/version").body).unwrap();
+        [&welcome["features"], &version["features"]]
+            .map(|features| features.as_array().unwrap().iter().any(|feature| feature == "recording-consent"))
+    };
+    assert_eq!(features(&asking), [true, true]);
+    for path in ["/whip/stage", "/whip/stage?recording-consent=no", "/whip/stage?name=Bob"] {
+        let refused = offer(asking.addr, path, &[]);
+        assert_eq!((refused.status, &*code(&refused)), (403, "forbidden"), "{path}");
+        assert!(refused.body.contains("?recording-consent=yes"), "{}", refused.body);
+    }
+    assert_eq!(offer(asking.addr, "/whip/stage?recording-consent=maybe", &[]).status, 400);
+    let (_ada, welcome) = join(asking.addr, json!({}));
+    assert_eq!(welcome["peers"].as_array().unwrap().len(), 0, "who was refused has not joined");
+    assert_eq!(offer(asking.addr, "/whip/stage?recording-consent=yes&name=Bob", &[]).status, 201);
+    assert_eq!(offer(asking.addr, "/whep/stage", &[]).status, 201, "who only watches is not recorded");
+
+    // Without a recorder there is nothing to consent to.
+    for arguments in [&[][..], &["--recording-consent", "--no-recording"]] {
+        let server = Visavis::start(arguments);
+        assert_eq!(features(&server), [false, false]);
+        assert_eq!(offer(server.addr, "/whip/stage", &[]).status, 201);
+    }
+}
+
+#[test]
 fn two_who_talk_go_over_to_the_media_server_when_a_camera_comes() {
     let server = Visavis::start(&[]);
     let (mut ada, _) = join(server.addr, json!({}));

@@ -125,6 +125,9 @@ settings! {
     /// What is recorded without a host's asking: `all` that goes through the media server (rooms then do so from the
     /// first participant on), `broadcasters`, or `off`. Hosts may record their rooms in any case.
     record: RecordMode, "MODE", "off";
+    /// Nobody is recorded without having consented: the page asks before it publishes, and WHIP takes a publisher only with
+    /// `?recording-consent=yes`.
+    recording_consent: bool, "BOOL", "false";
     /// Folder for recordings, when it is not `recordings` in the data folder.
     recording_dir: Option<PathBuf>, "DIR", "";
     /// Wait for the disk with each second of a recording, so that it survives a power cut too.

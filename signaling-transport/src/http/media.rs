@@ -58,6 +58,8 @@ async fn options() -> StatusCode {
 struct Asked {
     name: Option<String>,
     publisher: Option<String>,
+    #[serde(rename = "recording-consent")]
+    recording_consent: Option<String>,
 }
 
 /// What an endpoint is asked with.
@@ -67,6 +69,8 @@ struct Post {
     room: RoomId,
     name: Option<String>,
     publisher: Option<String>,
+    /// The publisher consents to being recorded.
+    consents: bool,
     token: Option<String>,
     sdp: String,
 }
@@ -82,8 +86,9 @@ impl FromRequest<Signaling> for Post {
         let room =
             room.ok_or_else(|| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))?;
         let asked = Query::<Asked>::from_request_parts(&mut parts, signaling).await;
-        let Query(Asked { name, publisher }) =
+        let Query(Asked { name, publisher, recording_consent }) =
             asked.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+        let consents = consents(recording_consent.as_deref())?;
         if !accepts_sdp(&parts.headers) {
             let refusal = Refusal::bad_request("the answer is `application/sdp`");
             return Err(Problem::with_status(StatusCode::NOT_ACCEPTABLE, refusal));
@@ -91,12 +96,27 @@ impl FromRequest<Signaling> for Post {
         let token = bearer(&parts.headers).filter(|token| !token.is_empty()).map(str::to_owned);
         let sdp = text_body(Request::from_parts(parts, body), SDP).await?;
         let name = name.filter(|name| !name.trim().is_empty());
-        Ok(Self { signaling: signaling.clone(), caller, room, name, publisher, token, sdp })
+        Ok(Self { signaling: signaling.clone(), caller, room, name, publisher, consents, token, sdp })
+    }
+}
+
+/// What `?recording-consent=` says. A word that is neither yes nor no is refused rather than taken for one of them.
+fn consents(word: Option<&str>) -> Result<bool, Refusal> {
+    match word {
+        Some("yes" | "true" | "1") => Ok(true),
+        Some("no" | "false" | "0") | None => Ok(false),
+        Some(_) => Err(Refusal::bad_request("`recording-consent` is `yes` or `no`")),
     }
 }
 
 /// `POST /whip/{room}`.
 async fn publish(post: Post) -> Result<Response, Problem> {
+    // Whether or not the room is recorded now: a WHIP client can't be asked later.
+    if post.signaling.recording_consent() && !post.consents {
+        let detail =
+            "this server asks for consent to being recorded: add `?recording-consent=yes` to the URL";
+        return Err(Refusal::new(Code::Forbidden, detail).into());
+    }
     open(post, "whip", Role::Broadcaster, HttpSession::Publish).await
 }
 
