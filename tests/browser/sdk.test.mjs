@@ -92,8 +92,8 @@ test('somebody missing from a snapshot is awaited', (context) => {
 test('tiles fit into the stage, and no other arrangement of them is larger', () => {
   for (const [count, width, height] of [[1, 1200, 700], [2, 1200, 700], [2, 390, 700], [5, 1200, 700], [12, 390, 700]]) {
     const tile = fit(count, width, height);
-    const columns = Math.floor((width + 10) / (tile.width + 10 - 0.01));
-    const rows = Math.ceil(count / columns);
+    const rows = Math.ceil(count / tile.columns);
+    assert.ok(tile.columns * tile.width + (tile.columns - 1) * 10 <= width, `${count} in ${width}x${height}`);
     assert.ok(rows * tile.height + (rows - 1) * 10 <= height + 0.5, `${count} in ${width}x${height}`);
     assert.ok(tile.width * tile.height * count > 0.4 * width * height, `${count} in ${width}x${height} waste room`);
   }

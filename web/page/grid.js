@@ -1,44 +1,110 @@
-const RATIO = 16 / 9;
+/** A camera's picture. */
+const WIDE = 16 / 9;
+/** As narrow as a tile gets before it cuts off what is beside a face; a stage that stands upright has square ones. */
+const NARROW = 4 / 3;
+const SQUARE = 1;
+/** Somebody alone on the stage fills it, on a phone too. */
+const UPRIGHT = 9 / 16;
 const GAP = 10;
+/** What a name needs to be read. */
+const LEAST = { width: 100, height: 64 };
+/** More faces than these are a crowd: they have pages. */
+const MOST = 49;
 
 /**
- * Arranges equal tiles so that they are as large as possible, or the first one large and the rest in a strip.
- *
- * @param {HTMLElement} grid
- * @param {number} count of tiles in the grid
- * @param {boolean} emphasised whether the first tile is the main one
+ * @typedef {{x: number, y: number, width: number, height: number}} Rectangle in pixels, from the upper corner at which a line begins
+ * @typedef {{perPage: number, place: (count: number) => Rectangle[]}} Arrangement how many tiles a page has, and where
+ *   that many lie
  */
-export function arrange(grid, count, emphasised) {
-  const { clientWidth: width, clientHeight: height } = grid;
-  if (width === 0 || height === 0 || count === 0) return;
-  if (emphasised && count > 1) {
-    const beside = width > height * 1.2;
-    const strip = beside ? Math.min(260, width * 0.24) : Math.min(150, height * 0.26);
-    grid.style.setProperty('--strip', `${Math.floor(strip)}px`);
-    grid.dataset.strip = beside ? 'side' : 'below';
-    return;
-  }
-  delete grid.dataset.strip;
-  const best = fit(count, width, height);
-  grid.style.setProperty('--tile-width', `${Math.floor(best.width)}px`);
-  grid.style.setProperty('--tile-height', `${Math.floor(best.height)}px`);
+
+/**
+ * Equal tiles, as large as they fit.
+ *
+ * @param {number} width of the stage
+ * @param {number} height of the stage
+ * @returns {Arrangement}
+ */
+export function grid(width, height) {
+  const most = { columns: capacity(width, LEAST.width), rows: capacity(height, LEAST.height) };
+  return {
+    perPage: Math.max(1, Math.min(MOST, most.columns * most.rows)),
+    place: (count) => rows(fit(count, width, height, most), count, width, height),
+  };
 }
 
 /**
+ * One large tile, which is the first, and the others in a strip beside or below it.
+ *
+ * @param {number} width of the stage
+ * @param {number} height of the stage
+ * @returns {Arrangement}
+ */
+export function strip(width, height) {
+  const beside = width > height * 1.2;
+  const [length, across] = beside ? [height, width] : [width, height];
+  const least = beside ? LEAST.height : LEAST.width;
+  const breadth = Math.floor(beside ? clamp(across * 0.24, LEAST.width, 260) : clamp(across * 0.26, LEAST.height, 150));
+  const wanted = Math.max(least, Math.floor(beside ? breadth / WIDE : breadth * WIDE));
+  return {
+    perPage: 1 + Math.min(MOST, Math.max(1, capacity(length, least))),
+    place: (count) => {
+      const others = count - 1;
+      if (others < 1) return [{ x: 0, y: 0, width: Math.floor(width), height: Math.floor(height) }];
+      const room = Math.max(1, Math.floor(across) - breadth - GAP);
+      const extent = Math.min(wanted, Math.floor((length - GAP * (others - 1)) / others));
+      const begin = Math.floor((length - extent * others - GAP * (others - 1)) / 2);
+      const along = Array.from({ length: others }, (_, index) => begin + index * (extent + GAP));
+      const turned = (/** @type {Rectangle} */ { x, y, ...size }) => ({ x: y, y: x, width: size.height, height: size.width });
+      const all = [{ x: 0, y: 0, width: room, height: Math.floor(length) },
+        ...along.map((y) => ({ x: room + GAP, y, width: breadth, height: extent }))];
+      return beside ? all : all.map(turned);
+    },
+  };
+}
+
+/**
+ * Columns and size of so many equal tiles.
+ *
  * @param {number} count
  * @param {number} width
  * @param {number} height
- * @returns {{width: number, height: number}} of one tile, in pixels
+ * @param {{columns: number, rows: number}} [most] that are large enough to be read
+ * @returns {{columns: number, width: number, height: number}} of one tile, in whole pixels
  */
-export function fit(count, width, height) {
-  let best = { width: 0, height: 0 };
-  for (let columns = 1; columns <= count; columns += 1) {
-    const rows = Math.ceil(count / columns);
-    const cell = { width: (width - GAP * (columns - 1)) / columns, height: (height - GAP * (rows - 1)) / rows };
-    // A tile may be as narrow as a portrait and as wide as a picture: no strip of nothing around it.
-    const ratio = Math.min(RATIO, Math.max(count === 1 ? 0.4 : 0.75, cell.width / cell.height));
-    const tile = Math.min(cell.width, cell.height * ratio);
-    if (tile * (tile / ratio) > best.width * best.height) best = { width: tile, height: tile / ratio };
+export function fit(count, width, height, most = { columns: count, rows: count }) {
+  const narrow = count === 1 ? UPRIGHT : height > width ? SQUARE : NARROW;
+  let best = { columns: 1, width: 0, height: 0 };
+  for (let columns = 1; columns <= Math.min(count, most.columns); columns += 1) {
+    const lines = Math.ceil(count / columns);
+    if (lines > most.rows && columns < most.columns) continue;
+    const cell = { width: (width - GAP * (columns - 1)) / columns, height: (height - GAP * (lines - 1)) / lines };
+    const ratio = clamp(cell.width / cell.height, narrow, WIDE);
+    const tile = { width: Math.floor(Math.min(cell.width, cell.height * ratio)), height: Math.floor(Math.min(cell.height, cell.width / ratio)) };
+    if (tile.width * tile.height > best.width * best.height) best = { columns, ...tile };
   }
   return best;
 }
+
+/**
+ * @param {{columns: number, width: number, height: number}} tile
+ * @param {number} count
+ * @param {number} width
+ * @param {number} height
+ * @returns {Rectangle[]} in lines, of which a last one that is not full stands in the middle
+ */
+function rows({ columns, ...tile }, count, width, height) {
+  const lines = Math.ceil(count / columns);
+  const top = Math.floor((height - lines * tile.height - GAP * (lines - 1)) / 2);
+  return Array.from({ length: count }, (_, index) => {
+    const line = Math.floor(index / columns);
+    const inLine = line === lines - 1 ? count - line * columns : columns;
+    const start = Math.floor((width - inLine * tile.width - GAP * (inLine - 1)) / 2);
+    return { x: start + (index % columns) * (tile.width + GAP), y: top + line * (tile.height + GAP), ...tile };
+  });
+}
+
+/** How many things of that length stand in a row. @param {number} room @param {number} each */
+const capacity = (room, each) => Math.max(1, Math.floor((room + GAP) / (each + GAP)));
+
+/** @param {number} value @param {number} least @param {number} most */
+const clamp = (value, least, most) => Math.min(most, Math.max(least, value));

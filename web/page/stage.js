@@ -1,9 +1,12 @@
 import { ActiveSpeakers } from './active-speakers.js';
 import { AloneNote } from './alone-note.js';
+import { Crowd } from './crowd.js';
 import { h } from './dom.js';
-import { arrange } from './grid.js';
+import { grid, strip } from './grid.js';
 import { t } from './i18n.js';
+import { Pager } from './pager.js';
 import { preferences } from './preferences.js';
+import { Steady } from './steady.js';
 import { Tile } from './tile.js';
 
 /**
@@ -13,6 +16,8 @@ import { Tile } from './tile.js';
 
 const SELF = 'self';
 const SETTLED_MS = 400;
+/** What the row of buttons that turns pages takes from the stage, in pixels. */
+const PAGER_PX = 52;
 
 /** Everybody's picture, as large as there is room. */
 export class Stage {
@@ -20,6 +25,9 @@ export class Stage {
   #call;
   #output;
   #grid = h('div', { class: 'grid' });
+  #pager = new Pager(() => this.#layout());
+  #crowd = new Crowd(SELF);
+  #steady = new Steady(this.#grid);
   #self;
   /** @type {Map<string, Tile>} cameras by peer */
   #tiles = new Map();
@@ -45,7 +53,7 @@ export class Stage {
     this.#output = output;
     const flip = matchMedia('(pointer: coarse)').matches ? () => void call.media.flipCamera() : undefined;
     this.#self = new Tile({ id: SELF, self: true, flip });
-    this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#alone.element);
+    this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#pager.element, this.#alone.element);
     this.#resized = new ResizeObserver(() => this.#layout());
     this.#resized.observe(this.element);
     document.addEventListener('visibilitychange', this.#seen);
@@ -53,7 +61,7 @@ export class Stage {
     this.#speakers = new ActiveSpeakers(call);
     this.#speakers.onchange = (speaking, loudest) => {
       for (const [id, tile] of this.#tiles) tile.setSpeaking(speaking.has(id));
-      if (loudest === this.#loudest) return;
+      this.#crowd.heard(speaking);
       this.#loudest = loudest;
       this.#layout();
     };
@@ -145,9 +153,46 @@ export class Stage {
     });
     const emphasised = main !== undefined && !floating;
     for (const tile of all) tile.element.classList.toggle('main', emphasised && tile === main);
-    arrange(this.#grid, all.length - (floating ? 1 : 0), emphasised);
+    this.#place(floating ? all.filter((tile) => tile !== this.#self) : all, emphasised ? main : undefined);
+    if (floating) this.#self.place(null);
     clearTimeout(this.#attending);
     this.#attending = setTimeout(() => this.#attend(), SETTLED_MS);
+  }
+
+  /**
+   * @param {Tile[]} tiles that share the stage
+   * @param {Tile} [main] the large one
+   */
+  #place(tiles, main) {
+    const { width, height } = this.element.getBoundingClientRect();
+    if (width === 0 || height === 0) return;
+    const arrangement = main && tiles.length > 1 ? strip : grid;
+    const whole = arrangement(width, height);
+    const paged = tiles.length > whole.perPage;
+    const { perPage, place } = paged ? arrangement(width, height - PAGER_PX) : whole;
+    const fixed = main ? 1 : 0;
+    const places = perPage - fixed;
+    const paging = main ? tiles.filter((tile) => tile !== main) : tiles;
+    this.#pager.pages = Math.max(1, Math.ceil(paging.length / places));
+    const ordered = this.#ordered(paging, places);
+    const begin = this.#pager.page * places;
+    const shown = [...(main ? [main] : []), ...ordered.slice(begin, begin + places)];
+    const there = new Set(shown);
+    const rectangles = place(shown.length);
+    let moved = false;
+    shown.forEach((tile, index) => {
+      moved = tile.place(rectangles[index] ?? null) || moved;
+    });
+    for (const tile of tiles) tile.element.hidden = !there.has(tile);
+    if (moved) this.#steady.moved();
+  }
+
+  /** @param {Tile[]} tiles @param {number} perPage */
+  #ordered(tiles, perPage) {
+    const byKey = new Map(tiles.map((tile) => [tile.key, tile]));
+    const first = new Set(tiles.filter(({ comesFirst }) => comesFirst).map(({ key }) => key));
+    const held = this.#grid.querySelector('.tile-actions:hover') !== null;
+    return this.#crowd.arrange([...byKey.keys()], first, perPage, held).map((key) => /** @type {Tile} */ (byKey.get(key)));
   }
 
   /** Lets the media server know how large the pictures are. */

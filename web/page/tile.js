@@ -38,9 +38,15 @@ export class Tile {
   /** @type {HTMLButtonElement | null} */
   #pip = null;
   #label = '';
+  #place = '';
+  /** Which of all tiles it is. @type {string} */
+  key;
+  /** Whether it goes before others: a screen, or somebody whose hand is raised. */
+  comesFirst = false;
 
   /** @param {TileOptions} options */
   constructor({ id, self = false, screen = false, output, pin, flip }) {
+    this.key = screen ? `screen ${id}` : id;
     this.#self = self;
     this.#screen = screen;
     this.#output = self ? undefined : output;
@@ -64,10 +70,29 @@ export class Tile {
     attribute(this.element, 'aria-label', this.#label);
     setText(this.#avatar, initials(name));
     this.#muted.hidden = microphone || this.#screen;
+    this.comesFirst = hand || this.#screen;
     this.#hand.hidden = !hand || this.#screen;
     this.element.classList.toggle('no-picture', !camera && !this.#screen);
     if (this.#pip) this.#pip.hidden = !camera && !this.#screen;
     this.#nameButtons();
+  }
+
+  /**
+   * Puts it somewhere on the stage; `null`: where the style sheet says.
+   *
+   * @param {import('./grid.js').Rectangle | null} rectangle
+   * @returns {boolean} whether it was elsewhere before
+   */
+  place(rectangle) {
+    const place = rectangle ? `${rectangle.x} ${rectangle.y} ${rectangle.width} ${rectangle.height}` : '';
+    if (place === this.#place) return false;
+    this.#place = place;
+    const { style } = this.element;
+    for (const name of /** @type {const} */ (['x', 'y', 'width', 'height'])) {
+      if (rectangle) style.setProperty(`--${name}`, `${rectangle[name]}px`);
+      else style.removeProperty(`--${name}`);
+    }
+    return true;
   }
 
   /** @param {MediaStreamTrack[]} tracks */
@@ -122,7 +147,7 @@ export class Tile {
   #actions(pin, flip) {
     const look = 'round tiny';
     if (pin) this.#pin = iconButton('pin', 'tile.pinNamed', pin, look);
-    if (!this.#self && document.pictureInPictureEnabled) this.#pip = iconButton('pip', 'tile.pipNamed', () => void this.#pictureInPicture(), look);
+    if (!this.#self && document.pictureInPictureEnabled) this.#pip = iconButton('pip', 'tile.pipNamed', () => void this.#pictureInPicture(), `${look} pip`);
     const flipButton = flip ? iconButton('flip', 'tile.flip', flip, look) : null;
     return [flipButton, this.#pip, this.#pin].filter((button) => button !== null);
   }
