@@ -61,21 +61,26 @@ async function websocket(found) {
 /** @param {Found} found @returns {Promise<Outcome>} */
 async function events(found) {
   if (!found.features.includes('sse')) return 'absent';
-  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), PATIENCE_MS);
+  const { signal } = late;
   const headers = { 'Content-Type': 'application/json' };
-  const joined = await fetch('/api/v1/sessions', { method: 'POST', headers, body: JSON.stringify(joinOf(found)), signal });
-  if (!joined.ok) return joined.status < 500 ? 'works' : 'fails';
-  const welcome = await joined.json();
-  if (found.iceServers.length === 0) found.iceServers = welcome.iceServers ?? [];
-  const session = `/api/v1/sessions/${encodeURIComponent(welcome.session)}`;
-  const authorization = { Authorization: `Bearer ${welcome.secret}` };
+  let session = '';
+  let authorization = {};
   try {
+    const joined = await fetch('/api/v1/sessions', { method: 'POST', headers, body: JSON.stringify(joinOf(found)), signal });
+    if (!joined.ok) return joined.status < 500 ? 'works' : 'fails';
+    const welcome = await joined.json();
+    if (found.iceServers.length === 0) found.iceServers = welcome.iceServers ?? [];
+    session = `/api/v1/sessions/${encodeURIComponent(welcome.session)}`;
+    authorization = { Authorization: `Bearer ${welcome.secret}` };
     const stream = await fetch(`${session}/events`, { headers: authorization, signal });
     // A proxy that gathers answers keeps the first bytes back.
     const first = await stream.body?.getReader().read();
     return first?.value?.length ? 'works' : 'fails';
   } finally {
-    void fetch(session, { method: 'DELETE', headers: authorization, keepalive: true }).catch(() => {});
+    clearTimeout(timer);
+    if (session) void fetch(session, { method: 'DELETE', headers: authorization, keepalive: true }).catch(() => {});
   }
 }
 

@@ -35,10 +35,16 @@ export async function loadCatalogue() {
 export function t(key, values = {}) {
   let text = catalogue[key] ?? english[key] ?? key;
   if (typeof values.count === 'number') {
-    const form = `${key}.${new Intl.PluralRules(language).select(values.count)}`;
+    const form = `${key}.${pluralCategory(values.count)}`;
     text = catalogue[form] ?? catalogue[`${key}.other`] ?? english[form] ?? text;
   }
   return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
+
+/** @param {number} count */
+function pluralCategory(count) {
+  if (typeof Intl.PluralRules !== 'function') return count === 1 ? 'one' : 'other';
+  return new Intl.PluralRules(language).select(count);
 }
 
 /** The language in force as `Intl` has it: with the country whose ways of writing dates the user is used to. */

@@ -1,4 +1,5 @@
 import { DevicePicker } from './device-picker.js';
+import { closeDialog, openDialog } from './dialog.js';
 import { h } from './dom.js';
 import { LANGUAGES, t } from './i18n.js';
 import { iconButton } from './buttons.js';
@@ -24,7 +25,7 @@ export class SettingsDialog {
    */
   constructor(media, output) {
     this.#meter = new MeterBar(media);
-    const close = iconButton('close', 'settings.close', () => this.element.close(), 'plain');
+    const close = iconButton('close', 'settings.close', () => closeDialog(this.element), 'plain');
     this.element = h('dialog', { class: 'settings', 'aria-labelledby': 'settings-title', onclose: () => this.#meter.stop() },
       h('header', { class: 'panel-header' }, h('h2', { id: 'settings-title' }, t('settings.title')), close),
       h('div', { class: 'settings-body' },
@@ -39,7 +40,7 @@ export class SettingsDialog {
   }
 
   open() {
-    this.element.showModal();
+    openDialog(this.element);
     this.#meter.start();
   }
 

@@ -6,6 +6,7 @@ import { grid, strip } from './grid.js';
 import { t } from './i18n.js';
 import { Pager } from './pager.js';
 import { preferences } from './preferences.js';
+import { observeSize } from './size-observer.js';
 import { Steady } from './steady.js';
 import { Tile } from './tile.js';
 
@@ -38,7 +39,7 @@ export class Stage {
   /** @type {string | null} */
   #loudest = null;
   #speakers;
-  #resized;
+  #unobserve;
   #seen = () => this.#attend();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #attending;
@@ -54,8 +55,7 @@ export class Stage {
     const flip = matchMedia('(pointer: coarse)').matches ? () => void call.media.flipCamera() : undefined;
     this.#self = new Tile({ id: SELF, self: true, flip });
     this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#pager.element, this.#alone.element);
-    this.#resized = new ResizeObserver(() => this.#layout());
-    this.#resized.observe(this.element);
+    this.#unobserve = observeSize(this.element, () => this.#layout());
     document.addEventListener('visibilitychange', this.#seen);
     for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room'])) call.on(event, () => this.render());
     this.#speakers = new ActiveSpeakers(call);
@@ -112,7 +112,7 @@ export class Stage {
     clearTimeout(this.#attending);
     document.removeEventListener('visibilitychange', this.#seen);
     this.#speakers.close();
-    this.#resized.disconnect();
+    this.#unobserve();
   }
 
   #renderSelf() {

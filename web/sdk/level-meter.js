@@ -16,7 +16,7 @@ export class LevelMeter {
     if (track === this.#original) return;
     this.#release();
     this.#original = track;
-    if (!track) return;
+    if (!track || typeof AudioContext !== 'function') return;
     this.#context ??= new AudioContext();
     this.#copy = track.clone();
     this.#copy.enabled = true;

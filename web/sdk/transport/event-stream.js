@@ -6,7 +6,8 @@
  * @returns {Promise<void>} settles at the end of the stream
  */
 export async function readEventStream(body, onFrame) {
-  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
   let buffer = '';
   let id = '';
   /** @type {string[]} */
@@ -14,7 +15,7 @@ export async function readEventStream(body, onFrame) {
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
-    buffer += value;
+    buffer += decoder.decode(value, { stream: true });
     for (let end = buffer.indexOf('\n'); end >= 0; end = buffer.indexOf('\n')) {
       const line = buffer.slice(0, end).replace(/\r$/, '');
       buffer = buffer.slice(end + 1);
