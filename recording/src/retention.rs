@@ -44,11 +44,13 @@ impl Retention {
     /// Which of all recordings go: those that are too old, and then the oldest that can be had until the rest fits. What is in
     /// object storage alone takes nothing of the folder.
     ///
+    /// Nothing is too old while no clock is believed (`now` is `None`).
+    ///
     /// What is being written or finalised stays, though its bytes count, and so does what object storage has not confirmed.
-    pub fn leaving<'a>(&self, entries: &'a [Entry], now: Timestamp) -> Vec<(&'a Entry, Cause)> {
+    pub fn leaving<'a>(&self, entries: &'a [Entry], now: Option<Timestamp>) -> Vec<(&'a Entry, Cause)> {
         let is_too_old = |entry: &Entry| {
             let is_over = matches!(entry.state, RecordingState::Ready | RecordingState::Failed);
-            is_over && self.age.is_some_and(|age| now.since(ended_at(entry)) > age)
+            is_over && self.age.zip(now).is_some_and(|(age, now)| now.since(ended_at(entry)) > age)
         };
         let (old, mut rest): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| is_too_old(entry));
         let mut leaving: Vec<_> = old.into_iter().map(|entry| (entry, Cause::Age)).collect();
@@ -98,7 +100,19 @@ mod tests {
 
     fn leaving(retention: Retention, entries: &[Entry]) -> Vec<(u64, Cause)> {
         let hours = |entry: &Entry| NOW.since(entry.ended_at.unwrap()).as_secs() / 3_600;
-        retention.leaving(entries, NOW).into_iter().map(|(entry, cause)| (hours(entry), cause)).collect()
+        retention
+            .leaving(entries, Some(NOW))
+            .into_iter()
+            .map(|(entry, cause)| (hours(entry), cause))
+            .collect()
+    }
+
+    #[test]
+    fn nothing_is_old_by_a_clock_that_nobody_believes() {
+        let retention = Retention { age: Some(Duration::from_secs(1)), bytes: Some(1) };
+        let entries = [ended(9, RecordingState::Ready, 1), ended(8, RecordingState::Ready, 1)];
+        let leaving = retention.leaving(&entries, None);
+        assert_eq!(leaving.iter().map(|(_, cause)| *cause).collect::<Vec<_>>(), [Cause::Size]);
     }
 
     #[test]
@@ -161,7 +175,7 @@ mod tests {
         let entry =
             Entry { ended_at: Some(NOW + Duration::from_secs(60)), ..ended(1, RecordingState::Ready, 1) };
         let retention = Retention { age: Some(Duration::ZERO), bytes: None };
-        assert_eq!(retention.leaving(&[entry], NOW), []);
+        assert_eq!(retention.leaving(&[entry], Some(NOW)), []);
     }
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
@@ -186,7 +200,7 @@ mod tests {
         ) {
             let age = hours.map(|hours| Duration::from_secs(hours * 3_600));
             let retention = Retention { age, bytes };
-            let leaving = retention.leaving(&entries, NOW);
+            let leaving = retention.leaving(&entries, Some(NOW));
             let goes = |entry: &Entry| leaving.iter().any(|(gone, _)| gone.recording == entry.recording);
             let staying: Vec<_> = entries.iter().filter(|entry| !goes(entry)).collect();
             prop_assert_eq!(leaving.len() + staying.len(), entries.len(), "each once");

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use sfu::driver::{self, MediaSocket};
@@ -76,8 +75,7 @@ impl Media {
             workers: u16::try_from(sockets.len()).unwrap_or(1),
             ..sfu::Config::new(candidates.clone(), seed)
         };
-        #[allow(clippy::disallowed_methods, reason = "the workers' drivers count from here")]
-        let (handle, seats) = Sfu::new(config, Instant::now())?;
+        let (handle, seats) = Sfu::new(config, clock::now())?;
         let seats = seats.into_iter().zip(sockets).collect();
         Ok(Self { handle, address, candidates, seats })
     }

@@ -32,6 +32,7 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs until a signal ends it.
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
+    clock::watch();
     let settings = &config.settings;
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let data = DataDir::open(&settings.data_dir)?;

@@ -261,8 +261,7 @@ pub(crate) fn print_credentials(settings: &Settings, user: Option<&str>) -> anyh
     let mut random = [0; 4];
     rand::fill(&mut random).map_err(|_| anyhow!("the system gives no random bytes"))?;
     let user = user.map_or_else(|| format!("tool-{:08x}", u32::from_be_bytes(random)), str::to_owned);
-    let now = signaling_core::WallClock::now(&signaling_transport::SystemClock::new());
-    let expires = now.as_millis() / 1000 + CREDENTIALS_LIFETIME.as_secs();
+    let expires = clock::wall().as_secs() + CREDENTIALS_LIFETIME.as_secs();
     let pair = credentials::ephemeral(&secret(settings, &data)?, &user, expires);
     Ok(format!("username {}\npassword {}\n", pair.username, pair.password))
 }

@@ -81,6 +81,7 @@ impl Theatre {
             entropy: Box::new(SeededEntropy::new(seed)),
             ice: Arc::new(NoIceServers),
             features: Arc::new([]),
+            wall: signaling_core::Wall::default(),
         };
         let shard = Shard::new(environment, Timestamp::from_millis(START), Vec::new());
         let next_ping = world.now + 10 * SECOND;

@@ -40,6 +40,7 @@
 //!         entropy: Box::new(SeededEntropy::new(1)), // a driver takes the system's
 //!         ice: Arc::new(NoIceServers),
 //!         features: Arc::new([]),
+//!         wall: signaling_core::Wall::default(), // and how the wall clock stands to that
 //!     },
 //!     now,
 //!     Vec::new(),
@@ -100,7 +101,7 @@ pub use room::Rules;
 pub use sealed::{Digest, FileClaims, HostClaims, ServerKey, SessionClaims, shard_hash};
 pub use session::{NewConnection, TransportKind};
 pub use shard::{Census, Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
-pub use time::Timestamp;
+pub use time::{Timestamp, Wall};
 pub use traits::{
     ApiKeys, Arranged, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,
     MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore, Offer,

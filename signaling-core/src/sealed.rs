@@ -158,13 +158,22 @@ pub struct SessionClaims {
     /// The host name or address by which the client reached the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached_at: Option<String>,
-    /// When the secret was made, milliseconds since the epoch.
+    /// A number of the process that made the secret.
+    #[serde(default)]
+    pub run: u64,
+    /// When the secret was made, by the ticks of that process.
     pub issued_at_ms: u64,
     /// Not honoured after this, milliseconds since the epoch.
     pub expires_at_ms: u64,
 }
 
 impl SessionClaims {
+    /// When the secret was made, by the ticks of the process with this number: zero when another one made it, whose clock
+    /// may have been any.
+    pub(crate) fn issued_by(&self, run: u64) -> u64 {
+        if self.run == run { self.issued_at_ms } else { 0 }
+    }
+
     /// The secret that says this.
     pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
         key.seal(Purpose::Session, self, entropy)

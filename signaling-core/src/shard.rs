@@ -11,7 +11,7 @@ use crate::session::NewConnection;
 use crate::{
     Code, ConnectionId, Entropy, Envelope, Frame, Grant, HostClaims, IceProvider, LifeId, MediaEvent,
     MediaPlane, MessageCodec, PeerId, Refusal, RequestId, RoomId, RoomObserver, RoomStore, ServerKey,
-    SessionClaims, SessionId, Timestamp, Unreadable,
+    SessionClaims, SessionId, Timestamp, Unreadable, Wall,
 };
 
 /// What a shard works with.
@@ -32,6 +32,8 @@ pub struct Environment {
     pub ice: Arc<dyn IceProvider>,
     /// What the server tells clients that it can do.
     pub features: Arc<[String]>,
+    /// How the wall clock stands to the time that is handed in, until [`Shard::set_wall`] says otherwise.
+    pub wall: Wall,
 }
 
 /// Which peer of which room a connection speaks for, once it has a session.
@@ -145,6 +147,8 @@ pub struct Shard {
     /// What stands in `wakeups` for each room.
     woken_at: HashMap<RoomId, Timestamp>,
     draining: bool,
+    /// Tells secrets that this process has made from those of others.
+    run: u64,
 }
 
 /// As long as it may take from the look at a meeting to the join that follows.
@@ -159,7 +163,9 @@ struct Rest {
 
 impl Shard {
     /// A shard that serves the rooms of these records, as they were left.
-    pub fn new(env: Environment, now: Timestamp, records: Vec<RoomRecord>) -> Self {
+    pub fn new(mut env: Environment, now: Timestamp, records: Vec<RoomRecord>) -> Self {
+        let mut run = [0; 8];
+        env.entropy.fill(&mut run);
         let mut shard = Self {
             env,
             rooms: HashMap::new(),
@@ -167,6 +173,7 @@ impl Shard {
             wakeups: BTreeSet::new(),
             woken_at: HashMap::new(),
             draining: false,
+            run: u64::from_ne_bytes(run),
         };
         for record in records {
             shard.restore(now, &record);
@@ -174,19 +181,31 @@ impl Shard {
         shard
     }
 
+    /// How the wall clock stands to the time that is handed in.
+    pub fn wall(&self) -> Wall {
+        self.env.wall
+    }
+
+    /// How it does from now on.
+    pub fn set_wall(&mut self, wall: Wall) {
+        self.env.wall = wall;
+    }
+
     fn restore(&mut self, now: Timestamp, record: &RoomRecord) {
         if let Some(ended_at) = record.ended_at {
-            let until = ended_at + self.env.rules.limits.name_rest;
-            if until > now {
-                self.resting.insert(record.room.clone(), Rest { since: ended_at, until });
-                self.schedule(&record.room);
-            } else {
+            // By a clock that was wrong then, or is now, a room has ended in the future: its name rests no longer for it.
+            let rest = self.env.rules.limits.name_rest;
+            let left = (ended_at + rest).since(self.env.wall.at(now)).min(rest);
+            if left.is_zero() {
                 self.env.store.forget(&record.room);
+            } else {
+                self.resting.insert(record.room.clone(), Rest { since: now, until: now + left });
+                self.schedule(&record.room);
             }
             return;
         }
         let room = Room::new(record, now, Arc::clone(&self.env.rules));
-        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env));
+        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env, self.run));
         self.schedule(&record.room);
     }
 
@@ -198,7 +217,7 @@ impl Shard {
         topology: TopologyChoice,
     ) -> Result<MadeRoom, Refusal> {
         let life = LifeId::random(&mut *self.env.entropy);
-        self.open(now, &RoomRecord::new(room.clone(), life, now, topology))?;
+        self.open(now, &RoomRecord::new(room.clone(), life, self.env.wall.at(now), topology))?;
         let claims = HostClaims { room: room.clone(), life };
         let host_token = claims.seal(&self.env.rules.key, &mut *self.env.entropy);
         self.schedule(&room);
@@ -218,7 +237,7 @@ impl Shard {
         let room = Room::new(record, now, Arc::clone(&self.env.rules));
         self.env.store.save(record);
         self.resting.remove(&record.room);
-        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env));
+        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env, self.run));
         Ok(())
     }
 
@@ -280,6 +299,7 @@ impl Shard {
         let session = SessionId::random(&mut *self.env.entropy);
         let key = &self.env.rules.key;
         let admission = Admission {
+            at: self.env.wall.at(now),
             peer,
             session,
             name,
@@ -317,7 +337,8 @@ impl Shard {
             if rest.is_some_and(|rest| arranged.as_of <= rest.since) {
                 return Err(ended());
             }
-            self.open(now, &RoomRecord { created_at: now, ..(*arranged.record).clone() })?;
+            let created_at = self.env.wall.at(now);
+            self.open(now, &RoomRecord { created_at, ..(*arranged.record).clone() })?;
             return Ok(Origin::Meeting);
         }
         if room.is_made_by(&self.env.rules.key) || rest.is_some_and(|rest| rest.until > now) {
@@ -337,7 +358,8 @@ impl Shard {
             return Err(Refusal::bad_request("`metadata` is too large"));
         }
         let life = LifeId::random(&mut *self.env.entropy);
-        let mut record = RoomRecord::new(room.clone(), life, now, join.topology.unwrap_or_default());
+        let created_at = self.env.wall.at(now);
+        let mut record = RoomRecord::new(room.clone(), life, created_at, join.topology.unwrap_or_default());
         record.entered = true;
         record.had_host = true;
         self.open(now, &record)?;
@@ -352,7 +374,7 @@ impl Shard {
         last_id: u64,
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<(Seat, Arc<Frame>), Refusal> {
-        if claims.expires_at_ms <= now.as_millis() {
+        if self.env.wall.is_over(Timestamp::from_millis(claims.expires_at_ms), now) {
             return Err(Refusal::new(Code::Unauthorized, "the secret has expired"));
         }
         let room = &claims.room;
@@ -391,10 +413,11 @@ impl Shard {
         connection: impl FnOnce() -> NewConnection,
     ) -> Result<Seat, StreamRefusal> {
         let unknown = || StreamRefusal::Refused(Refusal::new(Code::SessionUnknown, "the session is over"));
+        let run = self.run;
         let live = self.rooms.get_mut(&claims.room).filter(|live| live.room.life() == claims.life);
         let live = live.ok_or_else(unknown)?;
         let session = live.session_of(claims).ok_or_else(unknown)?;
-        if session.refuses_stream(claims.issued_at_ms) {
+        if session.refuses_stream(claims.issued_by(run)) {
             return Err(StreamRefusal::Replaced);
         }
         live.attach(now, &mut self.env, claims, last_id, connection());

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time: whole milliseconds since the Unix epoch, UTC.
 ///
-/// The core never reads a clock. Drivers take `now` from a [`WallClock`](crate::WallClock) and hand it in; within one
-/// process it never goes backwards. On the wire it is an RFC 3339 string, in snapshots a number of milliseconds.
+/// The core never reads a clock. Drivers hand in `now`, the *ticks* of a [`WallClock`](crate::WallClock), which timers go
+/// by: they begin with the time of the process's start and never go backwards. What people and other processes see is
+/// told by the wall clock instead; see [`Wall`]. On the wire it is an RFC 3339 string, in snapshots a number of
+/// milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -34,6 +36,45 @@ impl std::ops::Add<Duration> for Timestamp {
 
     fn add(self, rhs: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(rhs.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// How the machine's wall clock stands to the ticks that a shard is driven by. The driver hands it in before the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wall {
+    /// Milliseconds by which it is ahead.
+    ahead: i64,
+    /// The same of the clock that is believed with what cannot be undone, if there is one.
+    settled: Option<i64>,
+}
+
+impl Default for Wall {
+    /// A clock that shows the ticks.
+    fn default() -> Self {
+        Self { ahead: 0, settled: Some(0) }
+    }
+}
+
+impl Wall {
+    /// Two readings at the same moment, and the time by the clock that is believed.
+    pub fn new(ticks: Timestamp, now: Timestamp, settled: Option<Timestamp>) -> Self {
+        let ahead = |at: Timestamp| at.0.cast_signed().wrapping_sub(ticks.0.cast_signed());
+        Self { ahead: ahead(now), settled: settled.map(ahead) }
+    }
+
+    /// What the wall clock shows at a tick.
+    pub fn at(self, ticks: Timestamp) -> Timestamp {
+        Timestamp(ticks.0.saturating_add_signed(self.ahead))
+    }
+
+    /// What the clock shows that is believed, if there is one.
+    pub fn settled(self, ticks: Timestamp) -> Option<Timestamp> {
+        self.settled.map(|ahead| Timestamp(ticks.0.saturating_add_signed(ahead)))
+    }
+
+    /// Whether a time is over by every clock that may be right, so that it is over for good.
+    pub fn is_over(self, until: Timestamp, ticks: Timestamp) -> bool {
+        until <= self.at(ticks) && self.settled(ticks).is_some_and(|settled| until <= settled)
     }
 }
 
@@ -69,6 +110,18 @@ mod tests {
         let text = serde_json::to_string(&at).unwrap();
         assert_eq!(text, r#""2026-09-21T14:13:20.123Z""#);
         assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), at);
+    }
+
+    #[test]
+    fn the_wall_clock_stands_beside_the_ticks() {
+        let at = Timestamp::from_millis;
+        let ahead = Wall::new(at(1_000), at(9_000), Some(at(1_500)));
+        assert_eq!((ahead.at(at(2_000)), ahead.settled(at(2_000))), (at(10_000), Some(at(2_500))));
+        assert!(!ahead.is_over(at(5_000), at(2_000)), "over by one of two clocks");
+        assert!(ahead.is_over(at(2_500), at(2_000)));
+        let behind = Wall::new(at(9_000), at(1_000), None);
+        assert_eq!((behind.at(at(9_500)), behind.at(at(10))), (at(1_500), at(0)));
+        assert!(!behind.is_over(at(0), at(9_500)), "no clock is believed yet");
     }
 
     #[test]

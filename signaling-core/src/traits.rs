@@ -9,10 +9,21 @@ use crate::message::{IceServers, Join, Reply, Role, ServerEvent};
 use crate::room::RoomRecord;
 use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, Timestamp, Unreadable};
 
-/// The wall clock. Its readings never go backwards within a process.
+/// The clocks of a driver.
 pub trait WallClock: Send + Sync {
-    /// The present.
+    /// The present, as the machine's wall clock has it. It goes back when that is set back.
     fn now(&self) -> Timestamp;
+
+    /// The present by a clock that has stood long enough to be believed with what cannot be undone; `None` when none has.
+    fn settled(&self) -> Option<Timestamp> {
+        Some(self.now())
+    }
+
+    /// What timers go by: begins with the time of the process's start, never goes back, and stands still while the
+    /// process does not run.
+    fn ticks(&self) -> Timestamp {
+        self.now()
+    }
 }
 
 /// A source of unguessable bytes.
@@ -119,7 +130,7 @@ pub struct Grant {
 pub struct Arranged {
     /// As it is to be opened.
     pub record: Arc<RoomRecord>,
-    /// When the directory was asked. A room that was ended since then is not opened.
+    /// When the directory was asked, by the ticks of the shards. A room that was ended since then is not opened.
     pub as_of: Timestamp,
 }
 

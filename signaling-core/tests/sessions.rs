@@ -56,6 +56,7 @@ impl Server {
             observer: Box::new(NoObserver),
             ice: Arc::new(NoIceServers),
             features: Arc::new([]),
+            wall: signaling_core::Wall::default(),
         };
         let now = Timestamp::from_millis(1_790_000_000_000);
         Self { shard: Shard::new(environment, now, Vec::new()), now }

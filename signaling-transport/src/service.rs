@@ -277,12 +277,12 @@ impl Signaling {
 
     /// Counts an attempt to open a session.
     pub(crate) fn pass_gate(&self, caller: &Caller) -> Result<(), Refusal> {
-        self.inner.gate.pass(self.inner.hub.clock().now(), caller.ip)
+        self.inner.gate.pass(self.inner.hub.clock().ticks(), caller.ip)
     }
 
     /// Counts a client that begins by polling.
     pub(crate) fn pass_poll_gate(&self, caller: &Caller) -> Result<(), Refusal> {
-        self.inner.polls.pass(self.inner.hub.clock().now(), caller.ip)
+        self.inner.polls.pass(self.inner.hub.clock().ticks(), caller.ip)
     }
 
     /// What the hub is to be asked when somebody joins: a code has become the room that it stands for.
@@ -301,7 +301,7 @@ impl Signaling {
     /// The room that was arranged for a meeting, if the name is its code or its own.
     async fn arranged(&self, caller: &Caller, name: &RoomId) -> Result<Option<Arranged>, Refusal> {
         let inner = &self.inner;
-        let as_of = inner.hub.clock().now();
+        let as_of = inner.hub.clock().ticks();
         let arranged = |record| Arranged { record: Arc::new(record), as_of };
         if let Some(code) = MeetingCode::parse(name.as_str()) {
             inner.guesses.begin(as_of, caller.ip)?;

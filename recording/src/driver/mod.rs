@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sfu::SfuHandle;
 use signaling_core::message::{Name, Role};
@@ -89,7 +89,7 @@ impl Recorder {
         recover(&index);
         mark(&index, stored.is_some());
         // Before anything is finalised or uploaded in vain.
-        sweep::sweep(&index, config.retention, wall_clock());
+        sweep::sweep(&index, config.retention, believed_clock());
         let uploader = config.store.as_ref().map(|store| Uploader::start(store, &index)).transpose()?;
         let ffmpeg = config.ffmpeg.clone();
         let finaliser =
@@ -170,6 +170,10 @@ fn mark(index: &Index, has_store: bool) {
 
 /// The present as people count it.
 fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    Timestamp::default() + clock::wall()
+}
+
+/// The same by a clock that may decide what is deleted, if there is one.
+fn believed_clock() -> Option<Timestamp> {
+    clock::settled().map(|settled| Timestamp::default() + settled)
 }

@@ -37,29 +37,29 @@ impl Sweeper {
     }
 
     /// Does what is due.
-    pub(super) fn turn(&mut self, index: &Index, now: Instant, wall_clock: Timestamp) {
+    pub(super) fn turn(&mut self, index: &Index, now: Instant, believed: Option<Timestamp>) {
         if let Some((entry, cause)) = self.leaving.pop_front() {
             delete(index, &entry, cause);
         } else if now >= self.next_look {
             self.next_look = now + LOOK;
-            self.leaving = leaving(index, self.retention, wall_clock).into();
+            self.leaving = leaving(index, self.retention, believed).into();
         }
     }
 }
 
 /// Deletes everything that is not to be kept, at once.
-pub(super) fn sweep(index: &Index, retention: Retention, wall_clock: Timestamp) {
-    for (entry, cause) in leaving(index, retention, wall_clock) {
+pub(super) fn sweep(index: &Index, retention: Retention, believed: Option<Timestamp>) {
+    for (entry, cause) in leaving(index, retention, believed) {
         delete(index, &entry, cause);
     }
 }
 
-fn leaving(index: &Index, retention: Retention, wall_clock: Timestamp) -> Vec<(Entry, Cause)> {
+fn leaving(index: &Index, retention: Retention, believed: Option<Timestamp>) -> Vec<(Entry, Cause)> {
     if retention.is_everything() {
         return Vec::new();
     }
     let owned = |(entry, cause): (&Entry, Cause)| (entry.clone(), cause);
-    retention.leaving(&index.all(), wall_clock).into_iter().map(owned).collect()
+    retention.leaving(&index.all(), believed).into_iter().map(owned).collect()
 }
 
 fn delete(index: &Index, entry: &Entry, cause: Cause) {
@@ -130,6 +130,7 @@ mod tests {
         let index = Index::open(folder.path()).unwrap();
         let [one, two, three] = three_days(&index);
         let later = Timestamp::default() + DAY * 4;
+        let later = Some(later);
         sweep(&index, Retention::default(), later);
         assert_eq!(names(&index), names_of(&[&one, &two, &three]));
         sweep(&index, Retention { age: Some(DAY * 2), bytes: None }, later);
@@ -147,7 +148,7 @@ mod tests {
         let [one, ..] = three_days(&index);
         let upload = Some(Upload::Stored { object: "s3://bucket/a".into() });
         index.save(&Entry { upload, ..one.clone() }).unwrap();
-        sweep(&index, Retention { age: None, bytes: Some(2) }, Timestamp::default() + DAY * 4);
+        sweep(&index, Retention { age: None, bytes: Some(2) }, Some(Timestamp::default() + DAY * 4));
         assert!(!index.path(&one).exists());
         assert!(!index.get(one.recording).unwrap().local, "it is still known");
     }
@@ -157,19 +158,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let index = Index::open(folder.path()).unwrap();
         let [one, two, three] = three_days(&index);
-        let (start, wall_clock) = (now(), Timestamp::default() + DAY * 4);
+        let (start, believed) = (now(), Some(Timestamp::default() + DAY * 4));
         let mut sweeper = Sweeper::new(Retention { age: Some(DAY), bytes: None }, start);
         assert_eq!(sweeper.rest(start), LOOK);
-        sweeper.turn(&index, start, wall_clock);
+        sweeper.turn(&index, start, believed);
         assert_eq!(names(&index), names_of(&[&one, &two, &three]));
 
         let due = start + LOOK;
-        sweeper.turn(&index, due, wall_clock); // looks
+        sweeper.turn(&index, due, believed); // looks
         assert_eq!(sweeper.rest(due), Duration::ZERO);
-        sweeper.turn(&index, due, wall_clock);
+        sweeper.turn(&index, due, believed);
         assert_eq!(names(&index), names_of(&[&two, &three]));
         index.delete(two.recording).unwrap(); // by somebody else
-        sweeper.turn(&index, due, wall_clock);
+        sweeper.turn(&index, due, believed);
         assert_eq!(names(&index), names_of(&[&three]), "a day old is not older than a day");
         assert_eq!(sweeper.rest(due), LOOK);
     }

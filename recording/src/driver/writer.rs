@@ -18,7 +18,7 @@ use super::feed::{Feed, Intake, Note, now};
 use super::room::{Group, RecordedRoom, Stream, StreamKey};
 use super::sweep::Sweeper;
 use super::uploader::Uploader;
-use super::{Hands, OnEvent, RecorderConfig, wall_clock};
+use super::{Hands, OnEvent, RecorderConfig, believed_clock, wall_clock};
 use crate::container::Container;
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::recording::{Output, Recording};
@@ -288,7 +288,7 @@ impl Writer {
         for (room, fault) in faults {
             self.fail(&room, &fault);
         }
-        self.sweeper.turn(&self.index, now, wall_clock());
+        self.sweeper.turn(&self.index, now, believed_clock());
         if now >= self.next_disk_check {
             self.next_disk_check = now + DISK_CHECK;
             if matches!(disk::is_nearly_full(self.index.folder()), Ok(true)) {

@@ -1,5 +1,4 @@
 //! The thread of a worker: its socket, its clock, and nothing that knows about media.
-#![allow(clippy::disallowed_methods, reason = "drivers read the clock")]
 
 mod pace;
 mod socket;
@@ -27,11 +26,11 @@ pub fn run(
     mut on_event: impl FnMut(RoomId, MediaEvent),
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
-    let mut pace = Pace::new(Instant::now());
+    let mut pace = Pace::new(clock::now());
     // After a short wait the socket is looked at without asking whether there is something.
     let mut has_waited = false;
     while !stop.load(Ordering::Acquire) {
-        let now = Instant::now();
+        let now = clock::now();
         seat.take_inputs(now);
         seat.handle_timeout(now);
         send(&mut seat, &mut socket, now);
@@ -43,7 +42,7 @@ pub fn run(
         if !has_waited && !wait(&mut seat, &socket, idle)? {
             continue;
         }
-        let now = Instant::now();
+        let now = clock::now();
         let datagrams = socket.receive(|path, datagram| seat.handle_datagram(now, path, datagram))?;
         has_waited = false;
         if datagrams > 0 {

@@ -33,7 +33,8 @@ impl LiveRoom {
     }
 
     /// Makes a fact so, and tells whom it concerns.
-    fn enact(&mut self, now: Timestamp, env: &mut Environment, fact: Fact) {
+    fn enact(&mut self, now: Timestamp, env: &mut Environment, mut fact: Fact) {
+        fact.tell_time(env.wall.at(now));
         let entry = Entry { id: self.room.last_id() + 1, at: now, fact };
         // Who leaves is described by the room as it was.
         let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
@@ -43,7 +44,7 @@ impl LiveRoom {
         self.room.replay(&entry);
         if let Some(what) = happening {
             let (room, life) = (self.room.id().clone(), self.room.life());
-            env.observer.happened(Happening { room, life, at: now, what });
+            env.observer.happened(Happening { room, life, at: env.wall.at(now), what });
         }
         let event = farewell.unwrap_or_else(|| entry.event(&self.room));
         for demand in entry.demands(&self.room) {
@@ -99,7 +100,7 @@ impl LiveRoom {
             // Its name says that it was made here; that it is gone says that it is dead.
             env.store.forget(room);
         } else {
-            env.store.save(&RoomRecord { ended_at: Some(now), ..self.room.record() });
+            env.store.save(&RoomRecord { ended_at: Some(env.wall.at(now)), ..self.room.record() });
         }
     }
 

@@ -109,13 +109,15 @@ impl LiveRoom {
             waiting: !member.is_joined(),
             client: member.client,
             reached_at: session.reached_at.as_deref().map(str::to_owned),
+            run: self.run,
             issued_at_ms: now.as_millis(),
-            expires_at_ms: (now + limits.secret_lifetime).as_millis(),
+            expires_at_ms: (env.wall.at(now) + limits.secret_lifetime).as_millis(),
         };
         let joined = member.is_joined();
         let host_claims = HostClaims { room: self.room.id().clone(), life: self.room.life() };
-        let ice: Option<IceServers> =
-            joined.then(|| env.ice.ice_servers(now, self.room.id(), peer, session.reached_at.as_deref()));
+        let ice: Option<IceServers> = joined.then(|| {
+            env.ice.ice_servers(env.wall.at(now), self.room.id(), peer, session.reached_at.as_deref())
+        });
         let welcome = Welcome {
             me: member.view(),
             session: session.id,
@@ -172,12 +174,13 @@ impl LiveRoom {
         claims: &SessionClaims,
     ) -> Result<(), Refusal> {
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
-        let known =
-            claims.issued_at_ms >= self.served_since.as_millis() || self.returned.contains(&claims.session);
+        let known = claims.issued_by(self.run) >= self.served_since.as_millis()
+            || self.returned.contains(&claims.session);
         if known || self.room.member(claims.peer).is_some() {
             return Err(unknown());
         }
         let admission = Admission {
+            at: env.wall.at(now),
             peer: claims.peer,
             session: claims.session,
             name: crate::message::Name::parse(&claims.name)?,

@@ -25,6 +25,8 @@ pub(crate) struct LiveRoom {
     guesses: TokenBucket,
     /// When this process began to serve the room. Secrets made before are honoured once; later ones are known.
     served_since: Timestamp,
+    /// Marks the secrets of this process.
+    run: u64,
     /// Sessions whose older secrets have been honoured.
     returned: BTreeSet<SessionId>,
     next_ping: Timestamp,
@@ -38,7 +40,7 @@ pub(crate) struct LiveRoom {
 const GUESS_EVERY: Duration = Duration::from_secs(6);
 
 impl LiveRoom {
-    pub(crate) fn new(room: Room, now: Timestamp, env: &Environment) -> Self {
+    pub(crate) fn new(room: Room, now: Timestamp, env: &Environment, run: u64) -> Self {
         let limits = &env.rules.limits;
         Self {
             room,
@@ -46,6 +48,7 @@ impl LiveRoom {
             sessions: BTreeMap::new(),
             guesses: TokenBucket::full(now, limits.password_guesses),
             served_since: now,
+            run,
             returned: BTreeSet::new(),
             next_ping: now + ping_every(limits.heartbeat),
             next_check: None,
@@ -77,7 +80,7 @@ impl LiveRoom {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let last_id = last_id.unwrap_or_else(|| session.stream_cursor());
         session.connect(now, connection);
-        session.note_stream(claims.issued_at_ms);
+        session.note_stream(claims.issued_by(self.run));
         self.catch_up(now, env, peer, last_id);
         self.look_after(now, env, peer);
     }
@@ -146,7 +149,7 @@ impl LiveRoom {
         });
         let (reply, effects) = match decided {
             Ok((Envelope { message: ClientMessage::Ping(t), .. }, _)) => {
-                (Some(Reply::Pong { t, server_time: now }), Vec::new())
+                (Some(Reply::Pong { t, server_time: env.wall.at(now) }), Vec::new())
             }
             Ok((_, effects)) => ((seq.is_some() || request.is_some()).then_some(Reply::Ack { seq }), effects),
             Err(refusal) => (Some(Reply::error(&refusal, seq)), Vec::new()),

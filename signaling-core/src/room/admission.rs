@@ -9,6 +9,8 @@ use crate::{Code, Digest, PeerId, Refusal, SessionId, Timestamp};
 /// Somebody at the door.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
+    /// When it came, by the wall clock.
+    pub at: Timestamp,
     /// Who it will be.
     pub peer: PeerId,
     /// The session behind it.
@@ -57,7 +59,7 @@ pub enum Pass {
 }
 
 impl Room {
-    pub(super) fn decide_join(&self, now: Timestamp, admission: Admission) -> Result<Vec<Fact>, Refusal> {
+    pub(super) fn decide_join(&self, admission: Admission) -> Result<Vec<Fact>, Refusal> {
         let state = &self.state;
         let is_barred = state.barred_sessions.contains(&admission.session)
             || admission.client.is_some_and(|client| state.barred_clients.contains(&client));
@@ -68,7 +70,7 @@ impl Room {
             member.id == admission.peer || (member.client.is_some() && member.client == admission.client)
         });
         let starts_at =
-            state.meeting.and_then(|meeting| meeting.starts_at).filter(|starts_at| *starts_at > now);
+            state.meeting.and_then(|meeting| meeting.starts_at).filter(|starts_at| *starts_at > admission.at);
         if let (Some(starts_at), Pass::None | Pass::Admitted) = (starts_at, admission.pass) {
             return Err(Refusal::not_started(starts_at));
         }
@@ -120,7 +122,7 @@ impl Room {
             standing,
             host,
             client: admission.client,
-            joined_at: now,
+            joined_at: admission.at,
             order: 0,
             microphone: false,
             camera: false,

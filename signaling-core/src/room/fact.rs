@@ -26,7 +26,7 @@ pub enum Fact {
     Updated { peer: PeerId, change: Box<Change> },
     Signalled { to: PeerId, from: PeerTarget, body: Arc<SignalBody> },
     Chatted(ChatLine),
-    AppSent { from: PeerId, topic: Arc<str>, data: Json, to: Option<PeerId> },
+    AppSent { from: PeerId, topic: Arc<str>, data: Json, to: Option<PeerId>, at: Timestamp },
     HostGranted { peer: PeerId },
     SettingsChanged(Settings),
     Arranged(Box<RoomRecord>),
@@ -46,12 +46,21 @@ pub enum Fact {
     Ended { reason: EndReason },
 }
 
+impl Fact {
+    /// What people are told of the time is told by the wall clock.
+    pub(crate) fn tell_time(&mut self, wall: Timestamp) {
+        if let Self::Chatted(ChatLine { at, .. }) | Self::AppSent { at, .. } = self {
+            *at = wall;
+        }
+    }
+}
+
 /// A fact with its place in the room's history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// From the room's one counter.
     pub id: u64,
-    /// When.
+    /// When, by the ticks.
     pub at: Timestamp,
     /// What.
     pub fact: Fact,
@@ -141,10 +150,10 @@ impl Entry {
                 let audience = line.to.map_or(Audience::Everyone, |to| Audience::Pair(line.from, to));
                 Some((audience, line.event()))
             }
-            Fact::AppSent { from, topic, data, to } => {
+            Fact::AppSent { from, topic, data, to, at } => {
                 let audience = to.map_or(Audience::EveryoneBut(*from), Audience::One);
                 let (topic, data) = (Arc::clone(topic), data.clone());
-                Some((audience, ServerEvent::App { from: *from, topic, data, to: *to, at: self.at }))
+                Some((audience, ServerEvent::App { from: *from, topic, data, to: *to, at: *at }))
             }
             Fact::HostGranted { .. }
             | Fact::SettingsChanged(_)

@@ -218,7 +218,7 @@ impl Room {
             return Err(Refusal::new(Code::RoomEnded, "the room is over"));
         }
         let facts = match input {
-            RoomInput::Join(admission) => self.decide_join(now, *admission)?,
+            RoomInput::Join(admission) => self.decide_join(*admission)?,
             RoomInput::Message(from, message) => return self.decide_message(now, from, message, entropy),
             RoomInput::Gone(peer, reason) => self.left(peer, reason),
             RoomInput::Media(event) => return Ok(self.decide_media(event)),
@@ -360,7 +360,13 @@ impl Room {
                     .map(|to| self.other_member(from, to))
                     .transpose()?
                     .map(|member| member.id);
-                one(Fact::AppSent { from, topic: app.topic.as_str().into(), data: app.data.clone(), to })
+                one(Fact::AppSent {
+                    from,
+                    topic: app.topic.as_str().into(),
+                    data: app.data.clone(),
+                    to,
+                    at: now,
+                })
             }
             ClientMessage::Update(update) => self.decide_update(from, update),
             ClientMessage::Call(call) => {

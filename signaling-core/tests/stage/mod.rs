@@ -14,7 +14,7 @@ use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
     LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection,
     NoIceServers, Offer, Outbound, RecordWhom, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat,
-    ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
+    ServerKey, SessionClaims, Shard, Timestamp, TransportKind, Wall,
 };
 
 /// What one connection was told.
@@ -258,6 +258,17 @@ impl Stage {
         }
     }
 
+    /// The machine's clock is set: to `wall`, while the time by the clock that is believed is `settled`.
+    pub(crate) fn set_clock(&mut self, wall: Timestamp, settled: Option<Timestamp>) {
+        self.shard.set_wall(Wall::new(self.now, wall, settled));
+    }
+
+    /// The process ends without a word, and a new one takes its place, by another clock.
+    pub(crate) fn restart_at(&mut self, now: Timestamp) {
+        self.now = now;
+        self.restart();
+    }
+
     /// The process ends without a word, and a new one takes its place.
     pub(crate) fn restart(&mut self) {
         self.now = self.now + Duration::from_secs(1);
@@ -293,6 +304,7 @@ fn shard(
         observer: Box::new(watcher.clone()),
         ice: Arc::new(NoIceServers),
         features: Arc::new([]),
+        wall: Wall::default(),
     };
     Shard::new(environment, now, records)
 }

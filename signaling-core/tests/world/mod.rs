@@ -543,6 +543,7 @@ fn shard(key: &ServerKey, store: &Kept, now: Timestamp, seed: u64, records: Vec<
         observer: Box::new(NoObserver),
         ice: Arc::new(NoIceServers),
         features: Arc::new([]),
+        wall: signaling_core::Wall::default(),
     };
     Shard::new(environment, now, records)
 }

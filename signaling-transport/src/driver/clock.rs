@@ -1,28 +1,31 @@
-//! The system's clock and randomness.
+//! The system's clocks and randomness.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use signaling_core::{Entropy, Timestamp, WallClock};
+use signaling_core::{Entropy, Timestamp, Wall, WallClock};
 
-/// The system's wall clock as it stood at the start, carried on by the monotonic one, so that it never goes back.
+/// The system's clocks: [`clock`] as the core has it.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
+    /// What the wall clock showed when the ticks began.
     started_at: Timestamp,
     started: Instant,
 }
 
 impl SystemClock {
-    /// A clock that agrees with the system's now.
-    #[allow(clippy::disallowed_methods, reason = "this is the driver's reading of the clock")]
+    /// Clocks whose ticks begin now.
     pub fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        Self { started_at: Timestamp::from_millis(millis), started: Instant::now() }
+        Self { started_at: timestamp(clock::wall()), started: clock::now() }
     }
 
-    /// The instant of the runtime's timers that corresponds to a time.
+    /// How the wall clock stands to a tick that was read just now.
+    pub(crate) fn wall(&self, ticks: Timestamp) -> Wall {
+        Wall::new(ticks, self.now(), self.settled())
+    }
+
+    /// The instant of the runtime's timers that corresponds to a tick.
     pub(crate) fn deadline(&self, at: Timestamp) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.started + at.since(self.started_at))
+        tokio::time::Instant::from_std(clock::deadline(self.started + at.since(self.started_at)))
     }
 }
 
@@ -34,8 +37,20 @@ impl Default for SystemClock {
 
 impl WallClock for SystemClock {
     fn now(&self) -> Timestamp {
-        self.started_at + self.started.elapsed()
+        timestamp(clock::wall())
     }
+
+    fn settled(&self) -> Option<Timestamp> {
+        clock::settled().map(timestamp)
+    }
+
+    fn ticks(&self) -> Timestamp {
+        self.started_at + clock::now().saturating_duration_since(self.started)
+    }
+}
+
+fn timestamp(since_epoch: Duration) -> Timestamp {
+    Timestamp::default() + since_epoch
 }
 
 /// The system's random numbers.

@@ -78,7 +78,7 @@ impl Hub {
     /// Starts the shards' tasks on the current runtime; they end when the last handle is dropped.
     pub fn start(config: HubConfig, tasks: &mut JoinSet<()>) -> Self {
         let clock = SystemClock::new();
-        let now = clock.now();
+        let now = clock.ticks();
         let count = config.shards.max(1);
         let records = (config.store)().load();
         let mut shards = Vec::with_capacity(count);
@@ -94,6 +94,7 @@ impl Hub {
                 entropy: Box::new(SystemEntropy),
                 ice: Arc::clone(&config.ice),
                 features: Arc::clone(&config.features),
+                wall: clock.wall(now),
             };
             let (sender, commands) = mpsc::channel(QUEUE);
             let shard = Shard::new(environment, now, records);

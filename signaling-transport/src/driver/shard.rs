@@ -128,7 +128,7 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<Command>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
-    let mut pace = Pace::new(clock.now());
+    let mut pace = Pace::new(clock.ticks());
     loop {
         let due = shard.poll_timeout();
         let timer = async {
@@ -144,7 +144,8 @@ pub(crate) async fn run(
         if pace.is_busy() {
             gather(&mut commands, &mut batch).await;
         }
-        let now = clock.now();
+        let now = clock.ticks();
+        shard.set_wall(clock.wall(now));
         pace.note(now, batch.len());
         for command in batch.drain(..) {
             carry_out(&mut shard, &*ice, now, command);
@@ -212,7 +213,7 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::Ice { seat, reached_at, reply } => {
             let servers = shard
                 .is_joined(&seat)
-                .then(|| ice.ice_servers(now, &seat.room, seat.peer, reached_at.as_deref()));
+                .then(|| ice.ice_servers(shard.wall().at(now), &seat.room, seat.peer, reached_at.as_deref()));
             answer(reply, servers);
         }
         Command::Census { reply } => answer(reply, shard.census()),

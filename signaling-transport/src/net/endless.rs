@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
 use bytes::{Buf as _, Bytes};
@@ -136,10 +135,8 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
 }
 
 /// The present, as HTTP writes it.
-#[allow(clippy::disallowed_methods, reason = "this is a driver's reading of the clock")]
 fn date() -> Option<HeaderValue> {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let now = jiff::Timestamp::from_second(since_epoch.as_secs().try_into().ok()?).ok()?;
+    let now = jiff::Timestamp::from_second(clock::wall().as_secs().try_into().ok()?).ok()?;
     let text = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()?;
     text.try_into().ok()
 }

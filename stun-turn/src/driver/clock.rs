@@ -1,16 +1,16 @@
 //! The only place where the time is read.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-#[allow(clippy::disallowed_methods, reason = "this is a driver")]
+/// What timers go by: it stands still while the process does not run.
 pub(super) fn now() -> Instant {
-    Instant::now()
+    clock::now()
 }
 
-/// Time since 1970.
-#[allow(clippy::disallowed_methods, reason = "this is a driver")]
+/// Time since 1970, by which credentials expire: not by a clock that was set ahead and has not stood yet.
 pub(super) fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    let wall = clock::wall();
+    clock::settled().map_or(wall, |settled| settled.min(wall))
 }
 
 pub(super) fn sleep(duration: Duration) {
