@@ -2,7 +2,7 @@ import { HostPowers, Ringing } from '../sdk/index.js';
 import { Banner } from './banner.js';
 import { ChatPanel } from './chat-panel.js';
 import { Dock } from './dock.js';
-import { deviceProblems } from './device-problems.js';
+import { deviceProblems, deviceSubstitutions } from './device-problems.js';
 import { attribute, h, setText } from './dom.js';
 import { t } from './i18n.js';
 import { icon, logo } from './icons.js';
@@ -15,6 +15,7 @@ import { Reactions } from './reactions.js';
 import { RingBar } from './ring-bar.js';
 import { SettingsDialog } from './settings-dialog.js';
 import { listenToShortcuts } from './shortcuts.js';
+import { SilencedNote } from './silenced-note.js';
 import { SidePanel } from './side-panel.js';
 import { SoundOutput } from './sound-output.js';
 import { SoundPrompt } from './sound-prompt.js';
@@ -49,6 +50,7 @@ export class CallScreen {
   constructor(call) {
     this.#call = call;
     const output = new SoundOutput();
+    output.onsubstituted = () => this.#toasts.show(t('devices.speaker.replaced'));
     this.#host = new HostPowers(call);
     this.#ringing = new Ringing(call);
     const prompt = new SoundPrompt(output);
@@ -63,7 +65,7 @@ export class CallScreen {
     chat.onunread = (unread) => this.#dock.setUnread(unread);
     this.element = h('div', { class: 'call' },
       this.#header(),
-      h('div', { class: 'notices' }, new Banner(call).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts).element),
+      h('div', { class: 'notices' }, new Banner(call).element, new SilencedNote(call.media).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts).element),
       h('main', { class: 'call-body' }, this.#stage.element, this.#panel.element, new Reactions(call).element, this.#stats.element),
       this.#dock.element,
       this.#toasts.element,
@@ -115,6 +117,7 @@ export class CallScreen {
       if (event.type === 'recording' && !event.peer) this.#recording(event.state);
     });
     call.on('room', () => this.#render());
+    call.media.on('substituted', () => deviceSubstitutions(call.media).forEach((text) => toasts.show(text)));
     call.media.on('problem', () => deviceProblems(call.media).forEach((text) => toasts.show(text)));
     this.#host.on('knock', ({ name }) => toasts.show(t('lobby.knock', { name })));
     this.#host.on('change', () => this.#dock.setWaiting(this.#host.waiting.size));
@@ -131,6 +134,7 @@ export class CallScreen {
       hint.close();
       this.#stage.close();
       this.#quality.close();
+      this.#settings.close();
     });
   }
 

@@ -26,7 +26,7 @@ export class DevicePicker {
     this.#media = media;
     this.#kind = kind;
     const id = `picker-${kind}-${++count}`;
-    this.#select = h('select', { id, class: 'input', onchange: () => this.#choose() });
+    this.#select = h('select', { id, class: 'input', onchange: () => void this.#choose() });
     this.element = h('div', { class: 'field' }, h('label', { for: id }, t(`devices.${kind}`)), this.#select);
     // Names of devices are told only after the user has allowed one.
     media.on('change', () => void this.#list());
@@ -51,8 +51,9 @@ export class DevicePicker {
     if (devices.some(({ deviceId }) => deviceId === current)) this.#select.value = current;
   }
 
-  #choose() {
-    remember({ [this.#kind]: this.#select.value });
-    void this.#media.choose(this.#kind, this.#select.value);
+  async #choose() {
+    await this.#media.choose(this.#kind, this.#select.value);
+    // What came of it: a device that could not be opened is not asked for again.
+    remember({ [this.#kind]: this.#media.chosen[this.#kind] });
   }
 }

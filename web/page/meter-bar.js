@@ -12,6 +12,8 @@ export class MeterBar {
   #media;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
+  /** @type {(() => void) | undefined} */
+  #changed;
 
   /** @param {import('../sdk/index.js').LocalMedia} media */
   constructor(media) {
@@ -19,15 +21,19 @@ export class MeterBar {
   }
 
   start() {
-    clearInterval(this.#timer);
+    this.stop();
+    const listen = () => this.#meter.listen(this.#media.microphone);
+    // The meter holds a copy of the track, and with it the device: both go together.
+    this.#changed = this.#media.on('change', listen);
+    listen();
     this.#timer = setInterval(() => {
-      this.#meter.listen(this.#media.microphone);
       this.#bar.style.transform = `scaleX(${this.#meter.level.toFixed(2)})`;
     }, EVERY_MS);
   }
 
   stop() {
     clearInterval(this.#timer);
+    this.#changed?.();
     this.#meter.close();
   }
 }

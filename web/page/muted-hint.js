@@ -11,6 +11,7 @@ const AGAIN_MS = 30_000;
 export class MutedHint {
   #meter = new LevelMeter();
   #timer;
+  #changed;
   #loud = 0;
   #said = -AGAIN_MS;
 
@@ -19,8 +20,11 @@ export class MutedHint {
    * @param {import('./toasts.js').Toasts} toasts
    */
   constructor(media, toasts) {
+    const listen = () => this.#meter.listen(media.microphoneOn ? null : media.microphone);
+    // The meter holds a copy of the track, and with it the device: both go together.
+    this.#changed = media.on('change', listen);
+    listen();
     this.#timer = setInterval(() => {
-      this.#meter.listen(media.microphoneOn ? null : media.microphone);
       this.#loud = this.#meter.level > LOUD ? this.#loud + 1 : 0;
       if (this.#loud < LOOKS || performance.now() - this.#said < AGAIN_MS) return;
       this.#said = performance.now();
@@ -30,6 +34,7 @@ export class MutedHint {
 
   close() {
     clearInterval(this.#timer);
+    this.#changed();
     this.#meter.close();
   }
 }

@@ -17,6 +17,7 @@ export class PrejoinScreen {
   /** @type {HTMLElement} */
   element;
   #media;
+  #changed;
   #join;
   #name = h('input', {
     id: 'name', class: 'input', name: 'name', autocomplete: 'name', required: true, maxlength: 64, placeholder: t('prejoin.namePlaceholder'),
@@ -65,7 +66,7 @@ export class PrejoinScreen {
         this.#passwordField,
         ...(sends ? this.#devices() : []),
         this.#notes, this.#problem, this.#button));
-    media.on('change', () => this.#render());
+    this.#changed = media.on('change', () => this.#render());
     this.#name.addEventListener('input', () => this.#render());
     this.#render();
     if (sends) void this.#open();
@@ -79,6 +80,7 @@ export class PrejoinScreen {
   /** It is off the screen. */
   close() {
     this.#meter.stop();
+    this.#changed();
   }
 
   #devices() {
@@ -88,10 +90,10 @@ export class PrejoinScreen {
   }
 
   async #open() {
+    // What the user closed last time stays closed.
     const { microphoneOn, cameraOn } = preferences;
-    // The microphone is opened also when it begins muted: then it is known to work.
-    await this.#media.open({ microphone: true, camera: cameraOn });
-    if (!microphoneOn) await this.#media.setMicrophone(false);
+    if (!microphoneOn) void this.#media.setMicrophone(false);
+    await this.#media.open({ microphone: microphoneOn, camera: cameraOn });
   }
 
   /** @param {boolean} on */

@@ -44,6 +44,11 @@ export class SettingsDialog {
     this.#meter.start();
   }
 
+  close() {
+    this.element.close();
+    this.#meter.stop();
+  }
+
   #language() {
     const options = Object.entries(LANGUAGES).map(([tag, name]) => h('option', { value: tag, lang: tag }, name));
     const select = h('select', { class: 'input', id: 'language', onchange: () => {

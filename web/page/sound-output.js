@@ -4,6 +4,8 @@ import { preferences, remember } from './preferences.js';
 export class SoundOutput {
   /** @type {() => void} the browser wants a click first */
   onblocked = () => {};
+  /** @type {() => void} the chosen loudspeaker is not to be had, and another one plays */
+  onsubstituted = () => {};
   #speaker = preferences.speaker;
   /** @type {Set<HTMLVideoElement>} */
   #videos = new Set();
@@ -12,6 +14,7 @@ export class SoundOutput {
     return 'setSinkId' in HTMLMediaElement.prototype;
   }
 
+  /** The loudspeaker in use; empty for the system's choice. */
   get speaker() {
     return this.#speaker;
   }
@@ -19,7 +22,11 @@ export class SoundOutput {
   /** @param {HTMLVideoElement} video */
   async add(video) {
     this.#videos.add(video);
-    await this.#route(video);
+    // The one that was remembered may be gone. The next visit asks for it again.
+    if (!(await this.#route(video)) && this.#speaker) {
+      this.#speaker = '';
+      this.onsubstituted();
+    }
     await this.#play(video);
   }
 
@@ -28,11 +35,25 @@ export class SoundOutput {
     this.#videos.delete(video);
   }
 
-  /** @param {string} deviceId empty for the system's choice */
+  /**
+   * Plays the others elsewhere, or where they played before when that loudspeaker is not to be had.
+   *
+   * @param {string} deviceId empty for the system's choice
+   */
   async choose(deviceId) {
+    const former = this.#speaker;
     this.#speaker = deviceId;
-    remember({ speaker: deviceId });
+    const routed = await Promise.all([...this.#videos].map((video) => this.#route(video)));
+    if (this.#speaker !== deviceId) return;
+    if (routed.every(Boolean)) return remember({ speaker: deviceId });
+    this.#speaker = former;
     await Promise.all([...this.#videos].map((video) => this.#route(video)));
+    this.onsubstituted();
+  }
+
+  /** Plays on what the system paused, as during a phone call. */
+  async resume() {
+    await Promise.all([...this.#videos].filter(({ paused }) => paused).map((video) => this.#play(video)));
   }
 
   /** After a click, everything may play. */
@@ -40,11 +61,10 @@ export class SoundOutput {
     await Promise.all([...this.#videos].map((video) => this.#play(video)));
   }
 
-  /** @param {HTMLVideoElement} video */
+  /** @param {HTMLVideoElement} video @returns {Promise<boolean>} whether it plays where it should */
   async #route(video) {
-    if (!SoundOutput.canChoose || video.sinkId === this.#speaker) return;
-    // A loudspeaker that is not there any more: the system's choice stays.
-    await video.setSinkId(this.#speaker).catch(() => {});
+    if (!SoundOutput.canChoose || video.sinkId === this.#speaker) return true;
+    return video.setSinkId(this.#speaker).then(() => true, () => false);
   }
 
   /** @param {HTMLVideoElement} video */

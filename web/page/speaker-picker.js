@@ -7,7 +7,7 @@ export class SpeakerPicker {
   element;
   #media;
   #output;
-  #select = h('select', { class: 'input', id: 'speaker', onchange: () => void this.#output.choose(this.#select.value) });
+  #select = h('select', { class: 'input', id: 'speaker', onchange: () => void this.#choose() });
 
   /**
    * @param {import('../sdk/index.js').LocalMedia} media
@@ -19,6 +19,11 @@ export class SpeakerPicker {
     this.element = h('div', { class: 'field', hidden: !SoundOutput.canChoose }, h('label', { for: 'speaker' }, t('devices.speaker')), this.#select);
     navigator.mediaDevices?.addEventListener('devicechange', () => void this.#list());
     void this.#list();
+  }
+
+  async #choose() {
+    await this.#output.choose(this.#select.value);
+    this.#select.value = this.#output.speaker;
   }
 
   async #list() {

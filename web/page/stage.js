@@ -40,7 +40,10 @@ export class Stage {
   #loudest = null;
   #speakers;
   #unobserve;
-  #seen = () => this.#attend();
+  #seen = () => {
+    this.#attend();
+    this.#resume();
+  };
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #attending;
   #alone = new AloneNote();
@@ -57,6 +60,8 @@ export class Stage {
     this.element = h('section', { class: 'stage', 'aria-label': t('call.stage') }, this.#grid, this.#pager.element, this.#alone.element);
     this.#unobserve = observeSize(this.element, () => this.#layout());
     document.addEventListener('visibilitychange', this.#seen);
+    // A microphone that the system gives back is often the only sign that the phone call is over.
+    call.media.on('change', () => this.#resume());
     for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room'])) call.on(event, () => this.render());
     this.#speakers = new ActiveSpeakers(call);
     this.#speakers.onchange = (speaking, loudest) => {
@@ -193,6 +198,12 @@ export class Stage {
     const first = new Set(tiles.filter(({ comesFirst }) => comesFirst).map(({ key }) => key));
     const held = this.#grid.querySelector('.tile-actions:hover') !== null;
     return this.#crowd.arrange([...byKey.keys()], first, perPage, held).map((key) => /** @type {Tile} */ (byKey.get(key)));
+  }
+
+  #resume() {
+    if (document.visibilityState !== 'visible') return;
+    void this.#output.resume();
+    this.#self.resume();
   }
 
   /** Lets the media server know how large the pictures are. */

@@ -104,6 +104,11 @@ export class Tile {
     void this.#output?.add(this.#video);
   }
 
+  /** Plays on what the system paused. Sound is for the output to care about. */
+  resume() {
+    if (this.#video.paused && this.#video.srcObject) void this.#video.play().catch(() => {});
+  }
+
   /** @param {0 | 1 | 2 | 3} level from hardly anything to all well */
   setQuality(level) {
     this.#quality.hidden = this.#screen;

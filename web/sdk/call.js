@@ -132,9 +132,10 @@ export class Call extends Emitter {
     return this.#path?.connections() ?? new Map();
   }
 
-  /** Leaves for good; the devices are given back. */
+  /** Leaves for good; the devices are given back, also where nobody has been let in yet. */
   leave() {
     this.session.leave();
+    this.media.close();
   }
 
   /** @param {Welcome} welcome */
@@ -302,8 +303,13 @@ export class Call extends Emitter {
   #announce() {
     this.emit('self', undefined);
     if (!this.self || this.waiting || this.session.state !== 'connected') return;
-    const { microphoneOn, cameraOn, screenOn } = this.media;
-    const state = { microphone: microphoneOn, camera: cameraOn, screen: screenOn, hand: this.hand };
+    const { microphoneOn, cameraOn, screenOn, silenced } = this.media;
+    const state = {
+      microphone: microphoneOn && !silenced.microphone,
+      camera: cameraOn && !silenced.camera,
+      screen: screenOn,
+      hand: this.hand,
+    };
     const known = /** @type {Record<string, any>} */ (this.self);
     if (Object.entries(state).every(([key, value]) => known[key] === value)) return;
     this.self = { ...this.self, ...state };

@@ -1,8 +1,12 @@
+import { DevicePrompt } from './device-prompt.js';
+import { Device } from './device.js';
 import { Emitter } from './emitter.js';
 
 /**
- * @typedef {'microphone' | 'camera'} DeviceKind
- * @typedef {'denied' | 'missing' | 'busy' | 'insecure'} DeviceProblem
+ * @typedef {import('./device-prompt.js').DeviceKind} DeviceKind
+ * @typedef {import('./device-prompt.js').DeviceProblem} DeviceProblem
+ * @typedef {import('./device.js').Choice} Choice
+ * @typedef {import('./device.js').Substitution} Substitution
  */
 
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
@@ -12,25 +16,37 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * What this side has to send: microphone, camera, screen. A muted microphone keeps its device, a camera that is off
  * gives it back, so that its light goes out.
  *
- * @extends {Emitter<{change: void, problem: {kind: DeviceKind, problem: DeviceProblem}}>}
+ * @extends {Emitter<{
+ *   change: void,
+ *   problem: {kind: DeviceKind, problem: DeviceProblem},
+ *   substituted: {kind: DeviceKind} & Substitution,
+ * }>}
  */
 export class LocalMedia extends Emitter {
-  /** @type {MediaStreamTrack | null} */
-  microphone = null;
-  /** @type {MediaStreamTrack | null} */
-  camera = null;
   /** @type {MediaStreamTrack | null} */
   screen = null;
   /** @type {MediaStreamTrack | null} */
   screenAudio = null;
-  /** Why a device is not there, when it was asked for. @type {Record<DeviceKind, DeviceProblem | null>} */
-  problems = { microphone: null, camera: null };
-  /** @type {{microphone: string, camera: string}} chosen devices; empty for the browser's choice */
-  chosen = { microphone: '', camera: '' };
-  /** @type {'user' | 'environment' | null} */
-  facing = null;
+  #prompt = new DevicePrompt();
+  /** @type {Record<DeviceKind, Device>} */
+  #devices = {
+    microphone: this.#device('microphone', (choice) => this.#prompt.ask('microphone', { ...MICROPHONE, ...exactly(choice) })),
+    camera: this.#device('camera', (choice) => this.#openCamera(choice)),
+  };
   #microphoneOn = true;
+  #screenWanted = false;
+  /** @type {Promise<boolean> | null} */
+  #sharing = null;
 
+  get microphone() {
+    return this.#devices.microphone.track;
+  }
+
+  get camera() {
+    return this.#devices.camera.track;
+  }
+
+  /** Not muted by the user. The system may still have silenced it. */
   get microphoneOn() {
     return this.microphone !== null && this.#microphoneOn;
   }
@@ -43,6 +59,41 @@ export class LocalMedia extends Emitter {
     return this.screen !== null;
   }
 
+  /** What is on, but lets nothing through because the system took the device. @returns {Record<DeviceKind, boolean>} */
+  get silenced() {
+    const { microphone, camera } = this.#devices;
+    return { microphone: this.microphoneOn && microphone.silenced, camera: camera.silenced };
+  }
+
+  /** Why a device is not there, when it was asked for. @returns {Record<DeviceKind, DeviceProblem | null>} */
+  get problems() {
+    const { microphone, camera } = this.#devices;
+    return { microphone: microphone.problem, camera: camera.problem };
+  }
+
+  /** Where another device than the chosen one is in use. @returns {Record<DeviceKind, Substitution | null>} */
+  get substitutions() {
+    const { microphone, camera } = this.#devices;
+    return { microphone: microphone.substitution, camera: camera.substitution };
+  }
+
+  /** Chosen devices; empty for the browser's choice. @returns {Readonly<Record<DeviceKind, string>>} */
+  get chosen() {
+    const { microphone, camera } = this.#devices;
+    return { microphone: microphone.choice.deviceId, camera: camera.choice.deviceId };
+  }
+
+  set chosen({ microphone, camera }) {
+    void this.choose('microphone', microphone);
+    void this.choose('camera', camera);
+  }
+
+  /** Where the camera looks, which an open one knows best. @returns {'user' | 'environment' | null} */
+  get facing() {
+    const mode = this.camera?.getSettings().facingMode;
+    return mode === 'user' || mode === 'environment' ? mode : this.#devices.camera.choice.facing;
+  }
+
   get canShareScreen() {
     return typeof navigator.mediaDevices?.getDisplayMedia === 'function';
   }
@@ -53,86 +104,64 @@ export class LocalMedia extends Emitter {
    * @param {{microphone: boolean, camera: boolean}} wanted
    */
   async open({ microphone, camera }) {
-    if (microphone && camera && navigator.mediaDevices) {
-      try {
-        const constraints = { audio: this.#constraints('microphone'), video: this.#constraints('camera') };
-        const stream = await navigator.mediaDevices.getUserMedia(constraints);
-        this.#take('microphone', stream.getAudioTracks()[0] ?? null);
-        this.#take('camera', stream.getVideoTracks()[0] ?? null);
-        return this.emit('change', undefined);
-      } catch {
-        // One of the two is not to be had. Which, the attempts one by one tell.
-      }
-    }
-    if (microphone) await this.#openOne('microphone');
-    if (camera) await this.#openOne('camera');
+    await Promise.all([microphone && this.#devices.microphone.open(), camera && this.#devices.camera.open()]);
     this.emit('change', undefined);
   }
 
   /** @param {boolean} on */
   async setMicrophone(on) {
+    const { microphone } = this.#devices;
     this.#microphoneOn = on;
-    if (on && !this.microphone) await this.#openOne('microphone');
-    if (this.microphone) this.microphone.enabled = on;
+    if (microphone.track) microphone.track.enabled = on;
+    else if (on) await microphone.open();
+    else microphone.close();
     this.emit('change', undefined);
   }
 
   /** @param {boolean} on */
   async setCamera(on) {
-    if (on && !this.camera) await this.#openOne('camera');
-    else if (!on) this.#take('camera', null);
+    if (on) await this.#devices.camera.open();
+    else this.#devices.camera.close();
     this.emit('change', undefined);
   }
 
   /**
+   * Takes another device. One that is closed stays closed.
+   *
    * @param {DeviceKind} kind
    * @param {string} deviceId
    */
   async choose(kind, deviceId) {
-    this.chosen[kind] = deviceId;
-    if (kind === 'camera') this.facing = null;
-    if (kind === 'camera' && !this.camera && this.problems.camera === null) return;
-    // Phones open no second camera while the first is in use.
-    this.#take(kind, null);
-    await this.#openOne(kind);
+    await this.#devices[kind].choose({ deviceId, facing: null });
     this.emit('change', undefined);
   }
 
-  /** From the camera that looks at the user to the one that looks away, and back. */
+  /** From the camera that looks at the user to the one that looks away, and back. One that is off stays off. */
   async flipCamera() {
-    this.facing = this.facing === 'environment' ? 'user' : 'environment';
-    this.chosen.camera = '';
-    this.#take('camera', null);
-    await this.#openOne('camera');
+    const facing = this.facing === 'environment' ? 'user' : 'environment';
+    await this.#devices.camera.choose({ deviceId: '', facing });
     this.emit('change', undefined);
   }
 
   /** Asks which screen, window or tab to show. @returns {Promise<boolean>} whether something is shown */
-  async shareScreen() {
-    try {
-      const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15 } }, audio: true });
-      this.screen = stream.getVideoTracks()[0] ?? null;
-      this.screenAudio = stream.getAudioTracks()[0] ?? null;
-    } catch {
-      return false;
-    }
-    if (this.screen) {
-      this.screen.contentHint = 'detail';
-      this.screen.onended = () => this.stopScreen();
-    }
-    this.emit('change', undefined);
-    return this.screen !== null;
+  shareScreen() {
+    this.#screenWanted = true;
+    this.#sharing ??= this.#share().finally(() => {
+      this.#sharing = null;
+    });
+    return this.#sharing;
   }
 
   stopScreen() {
-    for (const track of [this.screen, this.screenAudio]) stop(track);
-    this.screen = this.screenAudio = null;
+    this.#takeScreen(null);
     this.emit('change', undefined);
   }
 
+  /** Gives every device back, also those that a request under way still brings. */
   close() {
-    for (const track of [this.microphone, this.camera, this.screen, this.screenAudio]) stop(track);
-    this.microphone = this.camera = this.screen = this.screenAudio = null;
+    this.#takeScreen(null);
+    for (const device of Object.values(this.#devices)) device.close();
+    this.emit('change', undefined);
   }
 
   /** @returns {Promise<MediaDeviceInfo[]>} */
@@ -140,71 +169,72 @@ export class LocalMedia extends Emitter {
     return (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
   }
 
-  /** @param {DeviceKind} kind */
-  async #openOne(kind) {
-    if (!navigator.mediaDevices) return this.#fail(kind, 'insecure');
+  /**
+   * @param {DeviceKind} kind
+   * @param {(choice: Choice) => Promise<MediaStreamTrack>} open
+   */
+  #device(kind, open) {
+    const unplugged = async (/** @type {string} */ id) => !(await this.devices()).some(({ deviceId }) => deviceId === id);
+    return new Device({
+      open: async (choice) => {
+        const track = await open(choice);
+        if (kind === 'microphone') track.enabled = this.#microphoneOn;
+        return track;
+      },
+      changed: () => this.emit('change', undefined),
+      failed: (problem) => this.emit('problem', { kind, problem }),
+      substituted: (substitution) => this.emit('substituted', { kind, ...substitution }),
+      // Another camera may show what nobody meant to show.
+      ...(kind === 'microphone' ? { unplugged } : {}),
+    });
+  }
+
+  /** @param {Choice} choice */
+  async #openCamera(choice) {
+    const { facing } = choice;
+    if (!facing) return this.#prompt.ask('camera', { ...CAMERA, ...exactly(choice) });
     try {
-      const name = kind === 'camera' ? 'video' : 'audio';
-      const stream = await navigator.mediaDevices.getUserMedia({ [name]: this.#constraints(kind) });
-      this.#take(kind, stream.getTracks()[0] ?? null);
+      return await this.#prompt.ask('camera', { ...CAMERA, facingMode: { exact: facing } });
     } catch (error) {
-      this.#fail(kind, problemOf(error));
+      if (/** @type {any} */ (error)?.name !== 'OverconstrainedError') throw error;
     }
+    // Cameras of computers do not say where they look.
+    const current = this.camera?.getSettings().deviceId;
+    const other = (await this.devices()).find(({ kind, deviceId }) => kind === 'videoinput' && deviceId && deviceId !== current);
+    return this.#prompt.ask('camera', { ...CAMERA, ...(current && other ? { deviceId: { exact: other.deviceId } } : {}) });
   }
 
-  /**
-   * @param {DeviceKind} kind
-   * @returns {MediaTrackConstraints}
-   */
-  #constraints(kind) {
-    const deviceId = this.chosen[kind] ? { deviceId: { ideal: this.chosen[kind] } } : {};
-    if (kind === 'microphone') return { ...MICROPHONE, ...deviceId };
-    return { ...CAMERA, ...deviceId, ...(this.facing ? { facingMode: { ideal: this.facing } } : {}) };
+  async #share() {
+    /** @type {MediaStream} */
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15 } }, audio: true });
+    } catch {
+      return false;
+    }
+    if (this.#screenWanted) this.#takeScreen(stream);
+    else for (const track of stream.getTracks()) track.stop();
+    this.emit('change', undefined);
+    return this.screen !== null;
   }
 
-  /**
-   * @param {DeviceKind} kind
-   * @param {MediaStreamTrack | null} track
-   */
-  #take(kind, track) {
-    stop(this[kind]);
-    this[kind] = track;
-    if (!track) return;
-    this.problems[kind] = null;
-    if (kind === 'microphone') track.enabled = this.#microphoneOn;
-    track.onended = () => {
-      // Pulled out, or taken away by the system.
-      if (this[kind] !== track) return;
-      this[kind] = null;
-      this.#fail(kind, 'missing');
-      this.emit('change', undefined);
-    };
-  }
-
-  /**
-   * @param {DeviceKind} kind
-   * @param {DeviceProblem} problem
-   */
-  #fail(kind, problem) {
-    this.problems[kind] = problem;
-    this.emit('problem', { kind, problem });
+  /** @param {MediaStream | null} stream */
+  #takeScreen(stream) {
+    for (const track of [this.screen, this.screenAudio]) {
+      if (!track) continue;
+      track.onended = null;
+      track.stop();
+    }
+    this.#screenWanted = stream !== null;
+    this.screen = stream?.getVideoTracks()[0] ?? null;
+    this.screenAudio = stream?.getAudioTracks()[0] ?? null;
+    if (!this.screen) return;
+    this.screen.contentHint = 'detail';
+    this.screen.onended = () => this.stopScreen();
   }
 }
 
-/** @param {MediaStreamTrack | null} track */
-function stop(track) {
-  if (!track) return;
-  track.onended = null;
-  track.stop();
-}
-
-/**
- * @param {unknown} error
- * @returns {DeviceProblem}
- */
-function problemOf(error) {
-  const name = error instanceof DOMException ? error.name : '';
-  if (name === 'NotAllowedError' || name === 'SecurityError') return 'denied';
-  if (name === 'NotReadableError' || name === 'AbortError') return 'busy';
-  return 'missing';
+/** @param {Choice} choice @returns {MediaTrackConstraints} a wish alone is not obeyed by Chromium */
+function exactly({ deviceId }) {
+  return deviceId ? { deviceId: { exact: deviceId } } : {};
 }

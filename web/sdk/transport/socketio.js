@@ -46,6 +46,8 @@ export class SocketIoTransport {
 
   /** @param {ClientMessage} leave */
   leave(leave) {
+    // A socket that is not connected yet would still join.
+    if (!this.#connected) return this.close();
     this.send(leave);
     this.#done = true;
   }

@@ -17,6 +17,7 @@ export class SseTransport {
   /** @type {ClientMessage[]} */
   #queue = [];
   #posting = false;
+  #leaving = false;
 
   /**
    * @param {URL} base
@@ -35,6 +36,8 @@ export class SseTransport {
       const welcome = await response.json();
       const url = new URL(`/api/v1/sessions/${encodeURIComponent(welcome.session)}`, this.#base);
       this.#session = { url, secret: welcome.secret };
+      // Somebody left before the server let them in.
+      if (this.#leaving) return this.leave();
       this.#listener.event(welcome);
       void this.#flush();
       await this.#listen(first.type === 'resume' ? first.lastId : welcome.lastId);
@@ -52,8 +55,10 @@ export class SseTransport {
 
   leave() {
     const session = this.#session;
-    this.close();
+    this.#leaving = true;
+    // A join under way cannot be taken back before it is answered.
     if (!session) return;
+    this.close();
     const headers = { Authorization: `Bearer ${session.secret}` };
     fetch(session.url, { method: 'DELETE', headers, keepalive: true }).catch(() => {});
   }

@@ -46,6 +46,8 @@ export class WebSocketTransport {
 
   /** @param {ClientMessage} leave */
   leave(leave) {
+    // A socket that is not open yet would still join.
+    if (this.#socket?.readyState !== WebSocket.OPEN) return this.close();
     this.send(leave);
     this.#done = true;
   }

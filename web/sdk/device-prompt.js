@@ -1,0 +1,65 @@
+/**
+ * @typedef {'microphone' | 'camera'} DeviceKind
+ * @typedef {'denied' | 'missing' | 'busy' | 'insecure'} DeviceProblem
+ *
+ * @typedef {object} Question
+ * @property {MediaTrackConstraints} constraints
+ * @property {(track: MediaStreamTrack) => void} resolve
+ * @property {(error: unknown) => void} reject
+ */
+
+const NAMES = /** @type {const} */ ({ microphone: 'audio', camera: 'video' });
+
+/** Asks the browser for devices. A microphone and a camera asked for together are one question to the user. */
+export class DevicePrompt {
+  /** @type {Map<DeviceKind, Question>} */
+  #questions = new Map();
+
+  /**
+   * @param {DeviceKind} kind
+   * @param {MediaTrackConstraints} constraints
+   * @returns {Promise<MediaStreamTrack>}
+   */
+  ask(kind, constraints) {
+    if (this.#questions.size === 0) queueMicrotask(() => void this.#put());
+    return new Promise((resolve, reject) => this.#questions.set(kind, { constraints, resolve, reject }));
+  }
+
+  async #put() {
+    const questions = new Map(this.#questions);
+    this.#questions.clear();
+    if (questions.size > 1) {
+      try {
+        return await answer(questions);
+      } catch {
+        // One of them is not to be had. Each alone tells which.
+      }
+    }
+    for (const [kind, question] of questions) {
+      await answer(new Map([[kind, question]])).catch((error) => question.reject(error));
+    }
+  }
+}
+
+/** @param {Map<DeviceKind, Question>} questions */
+async function answer(questions) {
+  const constraints = Object.fromEntries([...questions].map(([kind, question]) => [NAMES[kind], question.constraints]));
+  const stream = await navigator.mediaDevices.getUserMedia(constraints);
+  for (const [kind, { resolve, reject }] of questions) {
+    const track = stream.getTracks().find((one) => one.kind === NAMES[kind]);
+    if (track) resolve(track);
+    else reject(new DOMException(`no ${kind} in the answer`, 'NotFoundError'));
+  }
+}
+
+/**
+ * @param {unknown} error of `getUserMedia`
+ * @returns {DeviceProblem}
+ */
+export function problemOf(error) {
+  if (!navigator.mediaDevices) return 'insecure';
+  const name = error instanceof Error || error instanceof DOMException ? error.name : '';
+  if (name === 'NotAllowedError' || name === 'SecurityError') return 'denied';
+  if (name === 'NotReadableError' || name === 'AbortError') return 'busy';
+  return 'missing';
+}
