@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use signaling_core::room::RoomRecord;
-use signaling_core::{RoomId, RoomStore};
+use signaling_core::{RoomId, RoomStore, SessionId};
 
 /// Lines beyond those that are needed, before the journal is written anew.
 const SLACK: usize = 10_000;
@@ -35,6 +35,7 @@ struct Journal {
 #[serde(rename_all = "camelCase")]
 enum Line {
     Saved(RoomRecord),
+    SessionEnded { room: RoomId, session: SessionId },
     Forgotten(RoomId),
 }
 
@@ -46,8 +47,7 @@ impl RoomJournal {
             Ok(text) => {
                 for line in text.lines() {
                     match serde_json::from_str(line) {
-                        Ok(Line::Saved(record)) => drop(rooms.insert(record.room.clone(), record)),
-                        Ok(Line::Forgotten(room)) => drop(rooms.remove(&room)),
+                        Ok(line) => apply(&mut rooms, &line),
                         // The last line may be cut short by a crash: the room is then as it was before it.
                         Err(error) => {
                             tracing::warn!(path = %path.display(), %error, "a line about a room is skipped");
@@ -73,16 +73,25 @@ impl RoomJournal {
 
 impl Journal {
     fn write(&mut self, line: &Line) -> io::Result<()> {
-        match line {
-            Line::Saved(record) => drop(self.rooms.insert(record.room.clone(), record.clone())),
-            Line::Forgotten(room) => drop(self.rooms.remove(room)),
-        }
+        apply(&mut self.rooms, line);
         if self.lines > self.rooms.len() * 2 + SLACK {
             (self.file, self.lines) = write_anew(&self.path, &self.rooms)?;
             return Ok(());
         }
         self.lines += 1;
         self.file.write_all(&json_line(line)?)
+    }
+}
+
+fn apply(rooms: &mut HashMap<RoomId, RoomRecord>, line: &Line) {
+    match line {
+        Line::Saved(record) => drop(rooms.insert(record.room.clone(), record.clone())),
+        Line::SessionEnded { room, session } => {
+            if let Some(record) = rooms.get_mut(room) {
+                record.end_session(*session);
+            }
+        }
+        Line::Forgotten(room) => drop(rooms.remove(room)),
     }
 }
 
@@ -113,6 +122,10 @@ impl RoomStore for RoomJournal {
 
     fn save(&mut self, record: &RoomRecord) {
         self.change(&Line::Saved(record.clone()));
+    }
+
+    fn end_session(&mut self, room: &RoomId, session: SessionId) {
+        self.change(&Line::SessionEnded { room: room.clone(), session });
     }
 
     fn forget(&mut self, room: &RoomId) {
@@ -157,6 +170,25 @@ mod tests {
         assert_eq!(rooms(&mut again), ["a", "c"]);
         assert!(again.load().contains(&locked));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2, "it was written anew");
+    }
+
+    #[test]
+    fn sessions_that_ended_stay_so_whether_their_line_or_the_record_says_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rooms.jsonl");
+        let mut entropy = SeededEntropy::new(2);
+        let [one, two] = [(); 2].map(|()| SessionId::random(&mut entropy));
+        let mut journal = RoomJournal::open(&path).unwrap();
+        journal.save(&record("a"));
+        journal.end_session(&"a".parse().unwrap(), one);
+        journal.end_session(&"gone".parse().unwrap(), one);
+        drop(journal);
+        let mut again = RoomJournal::open(&path).unwrap();
+        again.end_session(&"a".parse().unwrap(), two);
+        drop(again);
+        let rooms = RoomJournal::open(&path).unwrap().load();
+        assert!(rooms[0].ended_sessions.contains(one) && rooms[0].ended_sessions.contains(two));
+        assert_eq!(rooms.len(), 1);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use signaling_core::ServerKey;
-use signaling_transport::Signaling;
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
 };
+use signaling_transport::{Signaling, unsniffed};
 use tokio_util::sync::CancellationToken;
 
 use crate::banner::Banner;
@@ -88,7 +88,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
         let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys));
         router = router.merge(signaling.guard(api.router()));
     }
-    let router = router.fallback(strays::not_found);
+    let router = router.fallback(strays::not_found).layer(axum::middleware::map_response(unsniffed));
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
     if let Some(keeper) = keeper {

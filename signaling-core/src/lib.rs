@@ -80,12 +80,14 @@ mod log;
 mod media;
 pub mod meeting;
 pub mod message;
-mod postponed;
+mod numbers;
 pub mod room;
 mod sealed;
+mod sequence;
 mod session;
 mod shard;
 pub mod testing;
+mod text;
 mod time;
 mod traits;
 
@@ -98,12 +100,14 @@ pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordWhom};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
-pub use sealed::{Digest, FileClaims, HostClaims, ServerKey, SessionClaims, shard_hash};
+pub use sealed::{Digest, FileClaims, HostClaims, ServerKey, SessionClaims, TokenDigests, shard_hash};
 pub use session::{NewConnection, TransportKind};
 pub use shard::{Census, Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
+pub use text::is_blank;
 pub use time::{Timestamp, Wall};
 pub use traits::{
     ApiKeys, Arranged, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,
     MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore, Offer,
-    OpenAuthenticator, Outbound, Placement, RequestId, RoomObserver, RoomStore, Scope, SingleNode, WallClock,
+    OpenAuthenticator, Outbound, Placement, RequestId, RoomObserver, RoomStore, Scope, SingleNode,
+    TokenIdentity, WallClock,
 };

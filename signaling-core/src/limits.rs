@@ -36,6 +36,11 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// How long a peer without a transport stays in the room.
     pub resume_window: Duration,
+    /// How long a peer may be without a transport before the others are told that it is away: who changes from one
+    /// transport to another is not.
+    pub absence: Duration,
+    /// As `absence`, for who has joined or resumed over HTTP and has not opened the event stream yet.
+    pub stream_wait: Duration,
     /// How long a room without anybody lives.
     pub empty_room: Duration,
     /// How long a room lives that was made and never entered.
@@ -76,6 +81,8 @@ impl Default for Limits {
             stall: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
             resume_window: Duration::from_secs(30),
+            absence: Duration::from_millis(300),
+            stream_wait: Duration::from_secs(5),
             empty_room: Duration::from_mins(10),
             unentered_room: Duration::from_hours(24),
             name_rest: Duration::from_mins(1),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::id::base32;
 use crate::message::{Role, TopologyChoice};
-use crate::{Entropy, LifeId, PeerId, RoomId, SessionId};
+use crate::{Entropy, LifeId, PeerId, RoomId, SessionId, TokenIdentity};
 
 /// The key behind session secrets, host tokens and the marks of room ids: 32 random bytes that outlive the process.
 #[derive(Clone)]
@@ -128,6 +128,41 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// Digests of what a join token is known again by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDigests {
+    /// Of its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Digest>,
+    /// Of its subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
+    /// Of its text.
+    pub text: Digest,
+}
+
+impl TokenDigests {
+    /// Those of a token in one life of a room.
+    pub fn new(key: &ServerKey, life: LifeId, token: &TokenIdentity) -> Self {
+        let digest = |purpose, text: &str| key.digest(purpose, [life.as_str(), text]);
+        Self {
+            id: token.id.as_deref().map(|id| digest("token id", id)),
+            subject: token.subject.as_deref().map(|subject| digest("token subject", subject)),
+            text: digest("token text", &token.text),
+        }
+    }
+
+    /// Those that stand for one holder of a token.
+    pub(crate) fn of_holder(self) -> impl Iterator<Item = Digest> {
+        self.id.into_iter().chain(self.subject)
+    }
+
+    /// All of them.
+    pub(crate) fn all(self) -> impl Iterator<Item = Digest> {
+        self.of_holder().chain([self.text])
+    }
+}
+
 /// What a session's secret says. Whoever holds it is this peer in this room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -148,13 +183,22 @@ pub struct SessionClaims {
     pub name: String,
     /// The peer's role when it joined.
     pub role: Role,
-    /// Whether it joined with a host's power.
+    /// Whether it was an appointed host.
     pub host: bool,
+    /// When it joined, milliseconds since the epoch.
+    #[serde(default)]
+    pub joined_at_ms: u64,
+    /// The id of the entry that first brought it in.
+    #[serde(default)]
+    pub order: u64,
     /// Whether it was in the lobby.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waiting: bool,
     /// Digest of the client's own secret.
     pub client: Option<Digest>,
+    /// Digests of its join token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenDigests>,
     /// The host name or address by which the client reached the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached_at: Option<String>,

@@ -4,15 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::log::Log;
-use crate::postponed::Postponed;
 use crate::room::Audience;
+use crate::sequence::Sequence;
 use crate::{
     CloseReason, ConnectionId, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId, Timestamp,
     TokenBucket,
 };
-
-/// Answers that are kept for a repeated `seq`.
-const KEPT_ANSWERS: usize = 64;
 
 /// Everything the server keeps for a peer besides its place in the room.
 pub(crate) struct Session {
@@ -21,11 +18,15 @@ pub(crate) struct Session {
     /// Copies of what the room knows, so that delivery need not look it up.
     pub(crate) host: bool,
     pub(crate) waiting: bool,
+    /// Whether the others have been told that it is away.
+    pub(crate) away: bool,
     /// The host name or address by which the client reached the server.
     pub(crate) reached_at: Option<Box<str>>,
     connection: Option<Connection>,
     /// Since when it has no connection; of a WHIP or WHEP session, since when it has had no ICE consent.
     pub(crate) detached_since: Option<Timestamp>,
+    /// It has joined or resumed, and is about to open its first connection since.
+    awaits_stream: bool,
     /// A WHIP or WHEP session, which has no connection but that of its media.
     media_only: bool,
     /// An event stream was replaced by another transport, and its reconnection is not welcome.
@@ -46,9 +47,7 @@ pub(crate) struct Session {
     answer_bytes: u64,
     /// The newest of what only matters now, not taken yet.
     newest: Option<Arc<Frame>>,
-    last_seq: u64,
-    recorded: VecDeque<(u64, Arc<Frame>)>,
-    postponed: Postponed,
+    pub(crate) sequence: Sequence,
     /// The room changed for this peer while it had no connection: a snapshot is due.
     pub(crate) snapshot_due: bool,
     bucket: TokenBucket,
@@ -82,14 +81,6 @@ pub struct NewConnection {
     pub outbound: Box<dyn Outbound>,
 }
 
-/// What became of a `seq`.
-pub(crate) enum Sequence {
-    /// Not seen before.
-    New,
-    /// Has had its effect; this was the answer, if it is still known.
-    Repeated(Option<Arc<Frame>>),
-}
-
 impl Session {
     pub(crate) fn new(id: SessionId, peer: PeerId, now: Timestamp, limits: &Limits) -> Self {
         Self {
@@ -97,9 +88,11 @@ impl Session {
             peer,
             host: false,
             waiting: false,
+            away: false,
             reached_at: None,
             connection: None,
             detached_since: Some(now),
+            awaits_stream: true,
             media_only: false,
             stream_replaced: false,
             stream_issued_at_ms: 0,
@@ -112,9 +105,7 @@ impl Session {
             answers: VecDeque::new(),
             answer_bytes: 0,
             newest: None,
-            last_seq: 0,
-            recorded: VecDeque::new(),
-            postponed: Postponed::default(),
+            sequence: Sequence::default(),
             snapshot_due: false,
             bucket: TokenBucket::full(now, limits.message_burst),
         }
@@ -130,6 +121,7 @@ impl Session {
         if self.media_only {
             let lost_since = self.detached_since.unwrap_or(now);
             self.detached_since = (!connected).then_some(lost_since);
+            self.awaits_stream &= !connected;
         }
     }
 
@@ -194,6 +186,7 @@ impl Session {
     pub(crate) fn expect_stream(&mut self, last_id: u64) {
         self.stream_replaced = false;
         self.stream_cursor = last_id;
+        self.awaits_stream = true;
     }
 
     /// Where an event stream begins that names no event.
@@ -215,6 +208,7 @@ impl Session {
         self.answers.clear();
         self.answer_bytes = 0;
         self.detached_since = None;
+        self.awaits_stream = false;
         self.connection = Some(Connection { id, kind, outbound, last_heard: now, stalled_since: None });
     }
 
@@ -237,34 +231,6 @@ impl Session {
 
     pub(crate) fn take_token(&mut self, now: Timestamp, limits: &Limits) -> Result<(), u64> {
         self.bucket.take(now, limits.message_burst, limits.messages_per_second)
-    }
-
-    pub(crate) fn sequence(&self, seq: u64) -> Sequence {
-        if seq > self.last_seq || self.postponed.contains(seq) {
-            return Sequence::New;
-        }
-        let recorded = self.recorded.iter().find(|(of, _)| *of == seq);
-        Sequence::Repeated(recorded.map(|(_, frame)| Arc::clone(frame)))
-    }
-
-    /// Notes that a number was not used up.
-    pub(crate) fn postpone(&mut self, seq: u64) {
-        if seq > self.last_seq || self.postponed.contains(seq) {
-            self.postponed.insert(seq);
-        }
-    }
-
-    pub(crate) fn record(&mut self, seq: u64, answer: &Arc<Frame>) {
-        self.postponed.remove(seq);
-        self.last_seq = self.last_seq.max(seq);
-        self.recorded.push_back((seq, Arc::clone(answer)));
-        if self.recorded.len() > KEPT_ANSWERS {
-            self.recorded.pop_front();
-        }
-    }
-
-    pub(crate) fn last_seq(&self) -> u64 {
-        self.last_seq
     }
 
     /// Says something to the connection alone. Without a connection it is lost: answers are not replayed.
@@ -356,6 +322,23 @@ impl Session {
             return None;
         }
         Some(stalled_at.map_or(silent_at, |at| at.min(silent_at)))
+    }
+
+    /// When the others are to be told that it is away, unless they have been.
+    pub(crate) fn away_at(&self, limits: &Limits) -> Option<Timestamp> {
+        let patience = if self.awaits_stream { limits.stream_wait } else { limits.absence };
+        self.detached_since.filter(|_| !self.away).map(|since| since + patience)
+    }
+
+    /// When its place is given up, unless it gets a connection.
+    pub(crate) fn gone_at(&self, limits: &Limits) -> Option<Timestamp> {
+        self.detached_since.map(|since| since + limits.resume_window)
+    }
+
+    /// When something is due about its connection, or about its having none.
+    pub(crate) fn next_look(&self, limits: &Limits) -> Option<Timestamp> {
+        let gone = self.away_at(limits).or_else(|| self.gone_at(limits));
+        gone.or_else(|| self.stalls_at(limits))
     }
 
     /// When the connection is cut off unless it takes something.

@@ -11,7 +11,7 @@ use crate::session::NewConnection;
 use crate::{
     Code, ConnectionId, Entropy, Envelope, Frame, Grant, HostClaims, IceProvider, LifeId, MediaEvent,
     MediaPlane, MessageCodec, PeerId, Refusal, RequestId, RoomId, RoomObserver, RoomStore, ServerKey,
-    SessionClaims, SessionId, Timestamp, Unreadable, Wall,
+    SessionClaims, SessionId, Timestamp, TokenDigests, Unreadable, Wall,
 };
 
 /// What a shard works with.
@@ -121,17 +121,6 @@ pub enum StreamRefusal {
     Replaced,
     /// There is nothing to stream.
     Refused(Refusal),
-}
-
-/// Where the room of a join comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// It was there.
-    Found,
-    /// The join made it, and is its host.
-    Join,
-    /// It was arranged before, and is opened for this join.
-    Meeting,
 }
 
 /// The rooms of one shard, as one deterministic state machine.
@@ -280,18 +269,21 @@ impl Shard {
         let arranged = grant.arranged.as_ref().filter(|arranged| arranged.record.room == *room);
         let present = self.rooms.get(room).map(|live| live.room.life());
         let present = present.or(arranged.map(|arranged| arranged.record.life));
-        let is_current = |claims: &HostClaims| present == Some(claims.life);
-        if grant.hosts_only && !host_token.as_ref().is_some_and(is_current) {
+        // Of a room that is over it is said that it is, whatever is shown.
+        let may_be = present.is_some() || !self.is_over(now, room);
+        if may_be && host_token.as_ref().is_some_and(|claims| present != Some(claims.life)) {
             return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
         }
-        let origin = self.find_or_open(now, join, grant)?;
-        let made_it = origin == Origin::Join;
+        if grant.hosts_only && host_token.is_none() {
+            return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
+        }
+        let was_there = self.rooms.contains_key(room);
+        self.find_or_open(now, join, grant)?;
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(Refusal::new(Code::Internal, "the room is not there"));
         };
-        let is_host = host_token.is_some_and(|claims| claims.life == live.room.life());
         let pass = match () {
-            () if made_it || is_host || grant.host => Pass::Host,
+            () if host_token.is_some() || grant.host => Pass::Host,
             () if grant.admitted => Pass::Admitted,
             () => Pass::None,
         };
@@ -309,13 +301,13 @@ impl Shard {
                 .client_id
                 .as_deref()
                 .map(|client| key.digest("client", [live.room.life().as_str(), client])),
+            token: grant.token.as_ref().map(|token| TokenDigests::new(key, live.room.life(), token)),
             password: join.password.clone(),
             pass,
             media,
         };
-        let joined =
-            live.join(now, &mut self.env, admission, made_it, join.reached_at.as_deref(), connection);
-        if joined.is_err() && origin != Origin::Found {
+        let joined = live.join(now, &mut self.env, admission, join.reached_at.as_deref(), connection);
+        if joined.is_err() && !was_there {
             // A join that is refused makes no room either.
             self.rooms.remove(room);
             self.env.store.forget(room);
@@ -325,11 +317,17 @@ impl Shard {
         joined.map(|welcome| (seat, welcome))
     }
 
+    /// Whether a room that is not there is not to be made either.
+    fn is_over(&self, now: Timestamp, room: &RoomId) -> bool {
+        let rests = self.resting.get(room).is_some_and(|rest| rest.until > now);
+        rests || room.is_made_by(&self.env.rules.key)
+    }
+
     /// Sees to it that the room is there.
-    fn find_or_open(&mut self, now: Timestamp, join: &Join, grant: &Grant) -> Result<Origin, Refusal> {
+    fn find_or_open(&mut self, now: Timestamp, join: &Join, grant: &Grant) -> Result<(), Refusal> {
         let room = &join.room;
         if self.rooms.contains_key(room) {
-            return Ok(Origin::Found);
+            return Ok(());
         }
         let ended = || Refusal::new(Code::RoomEnded, "the room is over");
         let rest = self.resting.get(room);
@@ -338,10 +336,9 @@ impl Shard {
                 return Err(ended());
             }
             let created_at = self.env.wall.at(now);
-            self.open(now, &RoomRecord { created_at, ..(*arranged.record).clone() })?;
-            return Ok(Origin::Meeting);
+            return self.open(now, &RoomRecord { created_at, ..(*arranged.record).clone() });
         }
-        if room.is_made_by(&self.env.rules.key) || rest.is_some_and(|rest| rest.until > now) {
+        if self.is_over(now, room) {
             return Err(ended());
         }
         if !join.create {
@@ -360,10 +357,8 @@ impl Shard {
         let life = LifeId::random(&mut *self.env.entropy);
         let created_at = self.env.wall.at(now);
         let mut record = RoomRecord::new(room.clone(), life, created_at, join.topology.unwrap_or_default());
-        record.entered = true;
-        record.had_host = true;
-        self.open(now, &record)?;
-        Ok(Origin::Join)
+        (record.entered, record.first_is_host) = (true, true);
+        self.open(now, &record)
     }
 
     /// Takes a session up again, with its room if the server has forgotten both.
@@ -391,7 +386,7 @@ impl Shard {
             None => {
                 let created_at = Timestamp::from_millis(claims.created_at_ms);
                 let mut record = RoomRecord::new(room.clone(), claims.life, created_at, claims.topology);
-                (record.entered, record.had_host) = (true, claims.host);
+                (record.entered, record.had_host) = (true, true);
                 self.open(now, &record)?;
             }
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::meeting::{Happening, MeetingCode};
 use crate::message::{IceServers, Join, Reply, Role, ServerEvent};
 use crate::room::RoomRecord;
-use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, Timestamp, Unreadable};
+use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, SessionId, Timestamp, Unreadable};
 
 /// The clocks of a driver.
 pub trait WallClock: Send + Sync {
@@ -113,16 +113,29 @@ pub struct Grant {
     pub role: Option<Role>,
     /// A host's power.
     pub host: bool,
-    /// Passes lock, password, lobby and capacity, as a host does.
+    /// Passes lock, password and lobby. Only a host passes the capacity as well.
     pub admitted: bool,
     /// Whether this join may make the room.
     pub may_create: bool,
     /// Whether the join's token was one of the authenticator's. Any other must be a host token of the room.
     pub token_known: bool,
+    /// By what the join's token is known again, if it was one of the authenticator's.
+    pub token: Option<TokenIdentity>,
     /// The room of a meeting, to be opened when it is not there.
     pub arranged: Option<Arranged>,
     /// Good only if the join's token proves to be a host token of the room as it is now.
     pub hosts_only: bool,
+}
+
+/// By what a join token is known again when its holder has been removed from a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenIdentity {
+    /// The token's own id (`jti`).
+    pub id: Option<String>,
+    /// Whom it was made for (`sub`).
+    pub subject: Option<String>,
+    /// What of its text cannot be written in another way.
+    pub text: String,
 }
 
 /// The room of a meeting as a [`MeetingDirectory`] knew it.
@@ -166,6 +179,8 @@ pub trait RoomStore: Send {
     fn load(&mut self) -> Vec<RoomRecord>;
     /// Keeps the newest record of a room.
     fn save(&mut self, record: &RoomRecord);
+    /// Adds to a room's record that a session has ended: [`RoomRecord::end_session`].
+    fn end_session(&mut self, room: &RoomId, session: SessionId);
     /// Forgets a room.
     fn forget(&mut self, room: &RoomId);
 }
@@ -307,6 +322,8 @@ impl RoomStore for NoStore {
     }
 
     fn save(&mut self, _record: &RoomRecord) {}
+
+    fn end_session(&mut self, _room: &RoomId, _session: SessionId) {}
 
     fn forget(&mut self, _room: &RoomId) {}
 }

@@ -8,11 +8,13 @@
 
 mod stage;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use signaling_core::room::{MediaTerms, RoomRecord};
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{LifeId, RecordWhom};
+use signaling_core::{LifeId, RecordWhom, TokenIdentity};
 use stage::Stage;
 
 /// The room before somebody tries something.
@@ -190,6 +192,121 @@ fn whoever_was_kicked_stays_out() {
 }
 
 #[test]
+fn whose_session_is_over_stays_out_over_a_restart() {
+    for end in ["leave", "close", "timeout", "replaced", "kick"] {
+        let mut stage = room(Open);
+        let second = json!({"clientId": "the same page"});
+        assert_eq!(stage.join("guest", second.clone())["state"], "joined");
+        let peer = stage.peer("guest");
+        let former = stage.secret("guest");
+        match end {
+            "leave" => assert_eq!(stage.say("guest", json!({"type": "leave"})), "ack"),
+            "close" => assert_eq!(stage.say("guest", json!({"type": "leave", "mayReturn": true})), "ack"),
+            "timeout" => {
+                stage.lose("guest");
+                stage.pass(Duration::from_secs(31));
+            }
+            "replaced" => drop(stage.join("guest", second.clone())),
+            _ => {
+                assert_eq!(stage.say("host", json!({"type": "host", "action": "kick", "peer": peer})), "ack")
+            }
+        }
+        for (action, value) in [("lock", Value::Null), ("set-lobby", json!(true))] {
+            say(&mut stage, "host", action, value);
+        }
+        // However often the server is restarted, and with whatever it has written in between.
+        for restart in 0..3 {
+            stage.restart();
+            stage.resume("host");
+            let code = stage.resume_with("guest", &former)["code"].clone();
+            assert!(
+                code == "session-unknown" || (end == "kick" && code == "forbidden"),
+                "{end}, restart {restart}: {code}"
+            );
+            say(&mut stage, "host", "set-password", json!(restart.to_string()));
+        }
+    }
+}
+
+#[test]
+fn a_kick_bars_the_join_token_by_what_it_says_of_its_holder() {
+    let token = |id: Option<&str>, subject: Option<&str>, text: &str| TokenIdentity {
+        id: id.map(Into::into),
+        subject: subject.map(Into::into),
+        text: text.into(),
+    };
+    // Who is kicked with which token, how, and what becomes of another token.
+    let rows = [
+        (token(Some("1"), None, "a"), Value::Null, token(Some("1"), None, "a"), "forbidden"),
+        (token(Some("1"), None, "a"), Value::Null, token(Some("2"), None, "b"), "joined"),
+        (token(None, Some("eve"), "a"), Value::Null, token(Some("9"), Some("eve"), "b"), "forbidden"),
+        (token(Some("1"), Some("eve"), "a"), Value::Null, token(Some("2"), Some("eve"), "b"), "forbidden"),
+        (token(Some("1"), Some("eve"), "a"), Value::Null, token(Some("1"), Some("bob"), "b"), "forbidden"),
+        // One that says nothing of its holder may be shared by many.
+        (token(None, None, "a"), Value::Null, token(None, None, "a"), "joined"),
+        (token(None, None, "a"), json!("token"), token(None, None, "a"), "forbidden"),
+        (token(None, None, "a"), json!("token"), token(None, None, "b"), "joined"),
+        // A subject is no id.
+        (token(Some("1"), None, "a"), Value::Null, token(None, Some("1"), "b"), "joined"),
+    ];
+    for (kicked, value, other, expected) in rows {
+        for restart in [false, true] {
+            let mut stage = room(Open);
+            stage.token = Some(kicked.clone());
+            assert_eq!(newcomer(&mut stage, json!({"clientId": "one", "token": "jwt"})), "joined");
+            if restart {
+                // The session remembers its token, and the room who is barred.
+                stage.restart();
+                stage.resume("host");
+                stage.resume("newcomer");
+            }
+            let mut kick = json!({"type": "host", "action": "kick", "peer": stage.peer("newcomer")});
+            kick["value"] = value.clone();
+            assert_eq!(stage.say("host", kick), "ack");
+            if restart {
+                stage.restart();
+                stage.resume("host");
+            }
+            stage.token = Some(other.clone());
+            let again = newcomer(&mut stage, json!({"clientId": "two", "token": "jwt"}));
+            assert_eq!(again, expected, "{kicked:?} {value} {other:?} restart: {restart}");
+            let media = stage.join_media("Camera", "broadcaster", MediaTerms::default());
+            assert_eq!(media.is_err(), expected == "forbidden", "nor by WHIP: {media:?}");
+        }
+    }
+}
+
+#[test]
+fn a_kick_takes_no_other_value() {
+    let mut stage = room(Open);
+    let mut kick = json!({"type": "host", "action": "kick", "peer": stage.peer("participant")});
+    kick["value"] = json!("tokens");
+    assert_eq!(stage.say("host", kick), "bad-request");
+    assert_eq!(stage.say("participant", json!({"type": "chat", "text": "still here"})), "ack");
+}
+
+#[test]
+fn a_join_token_passes_lock_password_and_lobby_but_not_the_capacity() {
+    let mut stage = Stage::new();
+    let (record, host_token) = stage.arrange(None);
+    let record = RoomRecord { capacity: Some(2), ..record };
+    let guest = json!({"room": record.room, "token": "jwt"});
+    let host = json!({"room": record.room, "token": host_token});
+    stage.meeting = Some(Arc::new(record));
+    assert_eq!(stage.join("host", host.clone())["state"], "joined");
+    for (action, value) in
+        [("lock", Value::Null), ("set-password", json!("sesame")), ("set-lobby", json!(true))]
+    {
+        say(&mut stage, "host", action, value);
+    }
+    stage.token = Some(TokenIdentity { id: Some("1".into()), ..TokenIdentity::default() });
+    assert_eq!(newcomer(&mut stage, guest.clone()), "joined");
+    assert_eq!(stage.join("third", guest)["code"], "room-full");
+    stage.token = None;
+    assert_eq!(stage.join("cohost", host)["state"], "joined", "a host token passes");
+}
+
+#[test]
 fn the_powers_survive_a_reconnection_and_a_restart() {
     for restart in [false, true] {
         let mut stage = Stage::new();
@@ -269,6 +386,10 @@ fn a_restart_lets_nobody_out_of_the_lobby() {
     stage.restart();
     for who in ["host", "waiting", "denied"] {
         let welcome = stage.resume(who);
+        if who == "denied" {
+            assert_eq!(welcome["code"], "session-unknown", "who was turned away");
+            continue;
+        }
         assert_eq!(welcome["state"], if who == "host" { "joined" } else { "waiting" }, "{who}: {welcome}");
         assert_eq!(welcome.get("iceServers").is_some(), who == "host");
     }

@@ -225,3 +225,65 @@ fn the_stream_of_before_a_resume_stays_away_while_the_one_after_it_is_there() {
     server.shard.detach(server.now, &seat, ConnectionId(5));
     attach(&mut server, &before, 6).expect("nobody is there to be thrown out");
 }
+
+/// What became of each message: its answer's type or code.
+fn answers(screen: &Screen, seq: u64) -> Vec<String> {
+    let events = screen.take();
+    let of_it = events.iter().filter(|event| event["seq"] == seq);
+    of_it.map(|event| event["code"].as_str().or(event["type"].as_str()).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn nothing_is_acknowledged_that_had_no_effect() {
+    let mut server = Server::new();
+    let (seat, screen) = server.join(1);
+    server.say(&seat, r#"{"type":"chat","text":"nine","seq":9}"#);
+    screen.take();
+    // A number that was passed over has had no effect, and has one when it comes.
+    server.say(&seat, r#"{"type":"chat","text":"five","seq":5}"#);
+    let events = screen.take();
+    assert!(events.iter().any(|event| event["type"] == "chat" && event["text"] == "five"), "{events:?}");
+    // A refusal is remembered however many messages came after it.
+    server.say(&seat, r#"{"type":"chat","text":"","seq":10}"#);
+    for seq in 11..400 {
+        server.pass(Duration::from_millis(50));
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+    }
+    screen.take();
+    server.say(&seat, r#"{"type":"chat","text":"","seq":10}"#);
+    assert_eq!(answers(&screen, 10), ["bad-request"]);
+    server.say(&seat, r#"{"type":"chat","text":"11","seq":11}"#);
+    assert_eq!(answers(&screen, 11), ["ack"], "and an effect too");
+}
+
+#[test]
+fn more_holes_than_are_kept_lead_to_no_false_acknowledgement() {
+    let mut server = Server::new();
+    let (seat, screen) = server.join(1);
+    // Clients that number by the clock leave a hole before each message.
+    for seq in (1..=2_000).map(|n| n * 1_000) {
+        server.pass(Duration::from_millis(50));
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+    }
+    screen.take();
+    server.say(&seat, r#"{"type":"chat","text":"late","seq":1500}"#);
+    let events = screen.take();
+    let had_effect = events.iter().any(|event| event["type"] == "chat");
+    let acknowledged = events.iter().any(|event| event["type"] == "ack");
+    assert_eq!(had_effect, acknowledged, "{events:?}");
+    assert!(events.iter().any(|event| event["seq"] == 1500), "it is answered: {events:?}");
+}
+
+#[test]
+fn the_number_of_a_rate_limited_message_is_not_used_on_a_resume_either() {
+    let mut server = Server::new();
+    let (seat, screen) = server.join(1);
+    let secret = screen.take()[0]["secret"].as_str().unwrap().to_owned();
+    for seq in 1..=203 {
+        server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
+    }
+    let claims = SessionClaims::open(&ServerKey::new([1; 32]), &secret).unwrap();
+    let (_, welcome) = server.shard.resume(server.now, &claims, 0, None).unwrap();
+    let welcome: Value = serde_json::from_slice(&welcome.json).unwrap();
+    assert_eq!(welcome["lastSeq"], 200);
+}

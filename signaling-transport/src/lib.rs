@@ -33,6 +33,6 @@ mod websocket;
 
 pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
 pub use gate::GateLimits;
-pub use http::{JsonBody, OPENAPI, Problem};
+pub use http::{JsonBody, OPENAPI, Problem, unsniffed};
 pub use service::{Signaling, SignalingConfig, Transports};
 pub use tokens::{JoinTokens, KeyError, TokenKey, TokenMinter};

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use signaling_core::message::{Join, Role};
-use signaling_core::{Authenticator, Code, Grant, Refusal, RoomId, Timestamp};
+use signaling_core::{Authenticator, Code, Grant, Refusal, RoomId, Timestamp, TokenIdentity};
 
 pub use self::key::{KeyError, TokenKey};
 pub use self::minter::TokenMinter;
@@ -17,6 +18,8 @@ mod minter;
 
 /// How far another machine's clock may be ahead of this one's.
 const AHEAD_MS: f64 = 5_000.0;
+/// The first second of the year 10000.
+const LAST_SECOND: f64 = 253_402_300_800.0;
 
 /// Lets in who has a join token. Without keys it lets everybody in.
 #[derive(Debug)]
@@ -48,6 +51,17 @@ struct Claims {
     exp: f64,
     #[serde(default)]
     nbf: Option<f64>,
+    #[serde(default)]
+    jti: Option<Value>,
+    #[serde(default)]
+    sub: Option<Value>,
+}
+
+/// A token that is good now.
+struct Opened<'a> {
+    claims: Claims,
+    /// What of it was signed. The signature may be written in several ways.
+    signed: &'a str,
 }
 
 impl JoinTokens {
@@ -62,8 +76,8 @@ impl JoinTokens {
         Self { minter: Some(minter), ..self }
     }
 
-    /// The claims of a token that one of the keys has signed and that is good now.
-    fn open(&self, now: Timestamp, token: &str) -> Result<Claims, Refusal> {
+    /// A token that one of the keys has signed and that is good now.
+    fn open<'a>(&self, now: Timestamp, token: &'a str) -> Result<Opened<'a>, Refusal> {
         let refuse = |why: &str| Refusal::new(Code::Unauthorized, format!("the join token {why}"));
         let (signed, signature) = token.rsplit_once('.').ok_or_else(|| refuse("is no JWT"))?;
         let (header, claims) = signed.split_once('.').ok_or_else(|| refuse("is no JWT"))?;
@@ -83,6 +97,9 @@ impl JoinTokens {
         }
         let claims: Claims = serde_json::from_slice(&claims)
             .map_err(|error| refuse(&format!("does not say what it must: {error}")))?;
+        if ![Some(claims.exp), claims.nbf].into_iter().flatten().all(is_time) {
+            return Err(refuse("names a time that there is not"));
+        }
         #[allow(clippy::cast_precision_loss, reason = "milliseconds fit a double until the year 287396")]
         let now = now.as_millis() as f64;
         if claims.exp * 1_000.0 <= now {
@@ -91,7 +108,21 @@ impl JoinTokens {
         if claims.nbf.is_some_and(|nbf| nbf * 1_000.0 > now + AHEAD_MS) {
             return Err(refuse("is not valid yet"));
         }
-        Ok(claims)
+        Ok(Opened { claims, signed })
+    }
+}
+
+/// Whether these are the seconds of a time with a year of four digits, as RFC 3339 can write it.
+fn is_time(seconds: f64) -> bool {
+    (-LAST_SECOND..LAST_SECOND).contains(&seconds)
+}
+
+/// A claim by which a token, or its holder, is known again. Some issuers write numbers.
+fn identity(claim: Option<Value>) -> Option<String> {
+    match claim? {
+        Value::Null => None,
+        Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+        other => Some(other.to_string()),
     }
 }
 
@@ -104,7 +135,8 @@ impl Authenticator for JoinTokens {
         let token = join.token.as_deref();
         let token = token
             .ok_or_else(|| Refusal::new(Code::Unauthorized, "a join token is needed to come in here"))?;
-        let Claims { room, name, role, host, .. } = self.open(now, token)?;
+        let Opened { claims: Claims { room, name, role, host, jti, sub, .. }, signed } =
+            self.open(now, token)?;
         if room != join.room {
             return Err(Refusal::new(Code::Unauthorized, "the join token is for another room"));
         }
@@ -115,6 +147,7 @@ impl Authenticator for JoinTokens {
             admitted: true,
             may_create: true,
             token_known: true,
+            token: Some(TokenIdentity { id: identity(jti), subject: identity(sub), text: signed.to_owned() }),
             ..Grant::default()
         })
     }
@@ -125,7 +158,7 @@ impl Authenticator for JoinTokens {
         }
         let token =
             token.ok_or_else(|| Refusal::new(Code::Unauthorized, "a token is needed to make rooms"))?;
-        if self.open(now, token)?.host {
+        if self.open(now, token)?.claims.host {
             Ok(())
         } else {
             Err(Refusal::new(Code::Forbidden, "the join token gives no host's power"))
@@ -133,7 +166,7 @@ impl Authenticator for JoinTokens {
     }
 
     fn opens(&self, now: Timestamp, room: &RoomId, token: &str) -> bool {
-        self.open(now, token).is_ok_and(|claims| claims.room == *room)
+        self.open(now, token).is_ok_and(|opened| opened.claims.room == *room)
     }
 }
 

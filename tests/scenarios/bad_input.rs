@@ -148,6 +148,7 @@ fn requests_that_no_route_takes_are_answered_with_a_problem() {
     let ask = |method, path, headers: &[(&str, &str)], body: Option<&str>| {
         let answer = request(server.addr, method, path, headers, body.map(str::as_bytes));
         assert_eq!(answer.header("content-type"), "application/problem+json", "{method} {path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{method} {path}");
         let problem = answer.json();
         assert_eq!(problem["status"], answer.status, "{method} {path}");
         (answer.status, problem["code"].as_str().unwrap().to_owned(), answer.header("allow").to_owned())
@@ -169,6 +170,61 @@ fn requests_that_no_route_takes_are_answered_with_a_problem() {
     assert_eq!(ask("GET", "/api/v1/ws", &[], None).0, 400, "no WebSocket handshake");
     let form = [("content-type", "application/x-www-form-urlencoded")];
     assert_eq!(ask("POST", "/api/v1/rooms", &form, Some("topology=sfu")).0, 415);
+}
+
+#[test]
+fn nobody_guesses_what_an_answer_is() {
+    let server = Visavis::start(&[]);
+    let json = [("content-type", "application/json")];
+    let join = r#"{"type": "join", "room": "standup", "name": "<script>alert(1)</script>"}"#;
+    for (method, path, body) in [
+        ("GET", "/version", None),
+        ("GET", "/api/v1/rooms/standup", None),
+        ("GET", "/api/v1/openapi.json", None),
+        ("GET", "/api/v1/meetings", None),
+        ("GET", "/api/v1/recordings?room=standup", None),
+        ("GET", "/api/v1/ice-servers", None),
+        ("GET", "/api/v1/invitations/none", None),
+        ("POST", "/api/v1/rooms", Some("{}")),
+        ("POST", "/api/v1/sessions", Some(join)),
+        (
+            "POST",
+            "/api/v1/meetings",
+            Some(r#"{"title": "Standup", "timeZone": "UTC", "durationMinutes": 30}"#),
+        ),
+        ("POST", "/socket.io/", Some("{}")),
+        ("GET", "/nothing", None),
+    ] {
+        let answer = request(server.addr, method, path, &json, body.map(str::as_bytes));
+        assert!(answer.header("content-type").contains("json"), "{method} {path}: {}", answer.head);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{method} {path}");
+    }
+}
+
+#[test]
+fn a_name_of_which_nothing_can_be_seen_is_none() {
+    let server = Visavis::start(&[]);
+    for name in ["", " ", "\u{3164}", "\u{200b}", "\u{200b}\u{feff} \u{2800}", "\u{ad}", "\u{1160}"] {
+        let mut ws = Ws::connect(server.addr);
+        ws.send(&json!({"type": "join", "room": "standup", "name": name}));
+        assert_eq!(ws.next()["code"], "name-invalid", "{name:?}");
+        let path = format!(
+            "/whip/standup?name={}",
+            name.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>()
+        );
+        let answer =
+            request(server.addr, "POST", &path, &[("content-type", "application/sdp")], Some(b"v=0"));
+        assert!((400..500).contains(&answer.status), "{name:?}: {}", answer.head);
+    }
+    let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+    for (message, code) in [
+        (json!({"type": "update", "name": "\u{3164}"}), "name-invalid"),
+        (json!({"type": "chat", "text": "\u{200b}"}), "bad-request"),
+        (json!({"type": "reaction", "emoji": "\u{fe0f}"}), "bad-request"),
+    ] {
+        ada.send(&message);
+        assert_eq!(ada.until("error")["code"], code, "{message}");
+    }
 }
 
 #[test]

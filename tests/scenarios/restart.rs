@@ -7,8 +7,8 @@
 )]
 
 use serde_json::json;
-use tests::Visavis;
 use tests::client::{Sse, Ws, credentials, post};
+use tests::{Visavis, request};
 
 #[test]
 fn after_a_kill_everybody_is_the_same_peer_in_the_same_room() {
@@ -98,4 +98,55 @@ fn an_end_that_is_asked_for_tells_everybody_and_is_clean() {
     assert!(bob.next_or_end().is_none());
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0), "{log:?}");
+}
+
+#[test]
+fn the_host_is_the_host_after_twenty_restarts() {
+    let mut server = Visavis::start(&[]);
+    let lock = json!({"type": "host", "action": "lock", "seq": 1});
+    let (ada, adas) = Ws::join(server.addr, "standup", "Ada");
+    let (bob, bobs) = Ws::join(server.addr, "standup", "Bob");
+    let (mut ada_is, mut bob_is) = (credentials(&adas), credentials(&bobs));
+    drop((ada, bob));
+    for restart in 0..20 {
+        let folder = server.folder();
+        server.kill();
+        drop(server);
+        server = Visavis::start_in(folder, &[]);
+        let is_first = restart % 4 == 0;
+        let mut ada = is_first.then(|| Ws::resume(server.addr, &ada_is, 0));
+        // The guest is there first mostly, and has no power that he had not before.
+        let (mut bob, bobs) = Ws::resume(server.addr, &bob_is, 0);
+        bob.send(&lock);
+        assert_eq!(bob.until("error")["code"], "forbidden", "restart {restart}");
+        let (ada, adas) = ada.get_or_insert_with(|| Ws::resume(server.addr, &ada_is, 0));
+        ada.send(&lock);
+        assert_eq!(ada.until("ack")["seq"], 1, "restart {restart}");
+        (ada_is, bob_is) = (credentials(adas), credentials(&bobs));
+    }
+}
+
+#[test]
+fn whoever_has_left_stays_out_over_a_kill() {
+    let mut server = Visavis::start(&[]);
+    let (mut ada, adas) = Ws::join(server.addr, "standup", "Ada");
+    let (mut bob, bobs) = Ws::join(server.addr, "standup", "Bob");
+    let (cem, cems) = Sse::join(server.addr, "standup", "Cem");
+    bob.send(&json!({"type": "leave", "seq": 1}));
+    assert_eq!(bob.closed(), 1000);
+    let path = format!("/api/v1/sessions/{}", cem.credentials.session);
+    let bearer = format!("Bearer {}", cem.credentials.secret);
+    assert_eq!(request(server.addr, "DELETE", &path, &[("authorization", &bearer)], None).status, 204);
+    ada.send(&json!({"type": "host", "action": "lock", "seq": 1}));
+    ada.until("ack");
+    let folder = server.folder();
+    server.kill();
+    drop(server);
+    let server = Visavis::start_in(folder, &[]);
+    let (_ada, welcome) = Ws::resume(server.addr, &credentials(&adas), 0);
+    assert_eq!(welcome["room"]["locked"], true);
+    for gone in [bobs, cems] {
+        let (_, answer) = Ws::resume(server.addr, &credentials(&gone), 0);
+        assert_eq!(answer["code"], "session-unknown");
+    }
 }

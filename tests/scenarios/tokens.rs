@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tests::client::{Ws, post};
 use tests::socketio::Sio;
-use tests::{Visavis, ask};
+use tests::{Visavis, ask, request};
 
 const SECRET: &str = "thirty-two-bytes-and-some-more-of-it";
 
@@ -86,6 +86,43 @@ fn with_a_key_a_token_is_needed_and_says_who_comes_in() {
     );
     let shown: Value = serde_json::from_str(&shown.body).unwrap();
     assert_eq!((&shown["locked"], &shown["peers"]), (&json!(true), &json!(4)));
+}
+
+#[test]
+fn whoever_was_removed_does_not_come_back_by_the_same_token() {
+    let server = Visavis::start(&["--auth-key", SECRET]);
+    let mut host = Ws::connect(server.addr);
+    host.send(&join("standup", Some(&token("standup", json!({"host": true})))));
+    host.until("welcome");
+    let enter = |token: &str, client: &str| {
+        let mut message = join("standup", Some(token));
+        message["clientId"] = client.into();
+        let mut ws = Ws::connect(server.addr);
+        ws.send(&message);
+        let answer = ws.next();
+        (ws, answer)
+    };
+    let mut kick = |welcome: &Value, value: Value| {
+        host.send(&json!({"type": "host", "action": "kick", "peer": welcome["self"]["id"], "value": value, "seq": 0}));
+        host.until("peer-left");
+    };
+    let named = token("standup", json!({"jti": "17", "sub": "eve"}));
+    kick(&enter(&named, "one").1, Value::Null);
+    assert_eq!(enter(&named, "two").1["code"], "forbidden");
+    let anew = token("standup", json!({"jti": "18", "sub": "eve"}));
+    assert_eq!(enter(&anew, "three").1["code"], "forbidden", "it is still Eve's");
+    assert_eq!(enter(&token("standup", json!({"sub": "bob"})), "four").1["type"], "welcome");
+
+    let shared = token("standup", json!({}));
+    kick(&enter(&shared, "five").1, Value::Null);
+    let (_ws, welcome) = enter(&shared, "six");
+    assert_eq!(welcome["type"], "welcome", "others come by it as well");
+    kick(&welcome, "token".into());
+    assert_eq!(enter(&shared, "seven").1["code"], "forbidden");
+    let body = "v=0\r\n";
+    let bearer = format!("Bearer {named}");
+    let headers = [("content-type", "application/sdp"), ("authorization", &*bearer)];
+    assert_eq!(request(server.addr, "POST", "/whip/standup", &headers, Some(body.as_bytes())).status, 403);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use signaling_core::{Code, Refusal, Timestamp};
+use signaling_core::{Code, Refusal, Timestamp, is_blank};
 use utoipa::ToSchema;
 
 use super::{Meeting, Recurrence};
@@ -294,7 +294,7 @@ fn printable(name: &str, text: &str, most: usize) -> Result<String, Refusal> {
     let trimmed = text.trim_matches(' ');
     let is_fine = (1..=most).contains(&trimmed.chars().count())
         && !trimmed.chars().any(is_unprintable)
-        && trimmed.chars().any(|c| !c.is_whitespace());
+        && !is_blank(trimmed);
     if is_fine {
         Ok(trimmed.to_owned())
     } else {

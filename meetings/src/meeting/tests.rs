@@ -142,6 +142,8 @@ fn bad_drafts_are_refused_with_the_field_that_is_wrong() {
     for (more, field) in [
         (json!({"title": ""}), "title"),
         (json!({"title": "  "}), "title"),
+        (json!({"title": "\u{3164}"}), "title"),
+        (json!({"title": "\u{200b}\u{2800}"}), "title"),
         (json!({"title": "a\r\nBcc: everybody"}), "title"),
         (json!({"title": "x".repeat(201)}), "title"),
         (json!({"title": "a\u{202e}b"}), "title"),

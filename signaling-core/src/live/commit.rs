@@ -33,14 +33,15 @@ impl LiveRoom {
     }
 
     /// Makes a fact so, and tells whom it concerns.
-    fn enact(&mut self, now: Timestamp, env: &mut Environment, mut fact: Fact) {
+    pub(super) fn enact(&mut self, now: Timestamp, env: &mut Environment, mut fact: Fact) {
         fact.tell_time(env.wall.at(now));
         let entry = Entry { id: self.room.last_id() + 1, at: now, fact };
         // Who leaves is described by the room as it was.
         let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
+        self.keep_end_of_session(env, &entry);
         let happening =
             if self.room.is_meeting() { RoomHappening::of(&entry.fact, &self.room) } else { None };
-        let was_entered = self.room.was_entered();
+        let before = self.room.known_of();
         self.room.replay(&entry);
         if let Some(what) = happening {
             let (room, life) = (self.room.id().clone(), self.room.life());
@@ -53,12 +54,14 @@ impl LiveRoom {
         // What must last is kept before anybody hears of it.
         if matches!(entry.fact, Fact::Ended { .. }) {
             self.keep_end(now, env);
-        } else if entry.is_durable() || self.room.was_entered() != was_entered {
+        } else if entry.is_durable() || self.room.known_of() != before {
             env.store.save(&self.room.record());
         }
         match &entry.fact {
             Fact::Joined(member) => self.synchronise(member.id),
-            Fact::HostGranted { peer } => self.synchronise(*peer),
+            Fact::HostGranted { peer, .. } | Fact::HostWithdrawn { peer } | Fact::Presence { peer, .. } => {
+                self.synchronise(*peer);
+            }
             Fact::Admitted { peer } => self.admit(now, env, *peer),
             _ => {}
         }
@@ -67,9 +70,12 @@ impl LiveRoom {
         }
         match entry.fact {
             // Who is host first may be somebody else; that this one has the powers stands in its own description.
-            Fact::HostGranted { peer } => {
+            Fact::HostGranted { peer, .. } => {
                 self.enact(now, env, Fact::Updated { peer, change: Box::default() });
                 self.tell_who_waits(now, env, peer);
+            }
+            Fact::HostWithdrawn { peer } => {
+                self.enact(now, env, Fact::Updated { peer, change: Box::default() });
             }
             Fact::Left { peer, reason } => self.dismiss(now, env, peer, reason),
             Fact::Ended { .. } => {
@@ -84,13 +90,22 @@ impl LiveRoom {
 
     /// A host who was not there, or not a host, when they came learns who waits in the lobby.
     pub(super) fn tell_who_waits(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
-        if !self.room.member(peer).is_some_and(|member| member.host && member.is_joined()) {
+        if !self.room.member(peer).is_some_and(|member| member.is_host() && member.is_joined()) {
             return;
         }
         let waiting = self.room.members().filter(|member| !member.is_joined());
         let waiting: Vec<PeerId> = waiting.map(|member| member.id).collect();
         for awaiting in waiting {
             self.enact(now, env, Fact::Awaits { peer: awaiting, host: peer });
+        }
+    }
+
+    /// Whose session ends does not come back by its secret, not even to a process that has not seen it go.
+    fn keep_end_of_session(&self, env: &mut Environment, entry: &Entry) {
+        if let Fact::Left { peer, .. } = entry.fact
+            && let Some(member) = self.room.member(peer).filter(|member| !member.media_only)
+        {
+            env.store.end_session(self.room.id(), member.session);
         }
     }
 
@@ -128,8 +143,7 @@ impl LiveRoom {
         let mut soonest = self.next_check;
         for session in self.sessions.values_mut() {
             session.deliver(now, &self.log, limits);
-            let gone_at = || session.detached_since.map(|since| since + limits.resume_window);
-            if let Some(at) = session.stalls_at(limits).or_else(gone_at) {
+            if let Some(at) = session.next_look(limits) {
                 soonest = Some(soonest.map_or(at, |soonest| soonest.min(at)));
             }
         }
@@ -138,8 +152,9 @@ impl LiveRoom {
 
     fn synchronise(&mut self, peer: PeerId) {
         if let (Some(session), Some(member)) = (self.sessions.get_mut(&peer), self.room.member(peer)) {
-            session.host = member.host;
+            session.host = member.is_host();
             session.waiting = !member.is_joined();
+            session.away = member.away;
         }
     }
 

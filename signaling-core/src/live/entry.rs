@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{GUESS_EVERY, LiveRoom, millis};
 use crate::codec::Frame;
 use crate::message::{IceServers, PeerView, Reply, Welcome, WelcomeState};
-use crate::room::{Admission, Pass, RoomInput};
+use crate::room::{Admission, Pass, Power, RoomInput};
 use crate::session::{NewConnection, Session};
 use crate::shard::Environment;
 use crate::{CloseReason, Code, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp};
@@ -17,13 +17,13 @@ impl LiveRoom {
         now: Timestamp,
         env: &mut Environment,
         admission: Admission,
-        made_it: bool,
         reached_at: Option<&str>,
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<Arc<Frame>, Refusal> {
         let (peer, session, media_only) = (admission.peer, admission.session, admission.media.is_some());
         self.check_guesses(now, env, &admission)?;
         let guessed = admission.password.is_some();
+        let awaited_host = self.room.awaits_first_host();
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
         if guessed && effects.as_ref().is_err_and(|refusal| refusal.code == Code::WrongPassword) {
             let burst = env.rules.limits.password_guesses;
@@ -36,7 +36,8 @@ impl LiveRoom {
         self.sessions.insert(peer, session);
         self.commit(now, env, effects);
         self.begin(now, peer);
-        let welcome = self.welcome(now, env, peer, made_it, None)?;
+        let is_first_host = awaited_host && !self.room.awaits_first_host();
+        let welcome = self.welcome(now, env, peer, is_first_host, None)?;
         if let Some(session) = self.sessions.get_mut(&peer)
             && let Some((connection, request)) = connection
         {
@@ -77,7 +78,7 @@ impl LiveRoom {
     }
 
     pub(super) fn view_for(&self, peer: PeerId) -> Vec<PeerView> {
-        let host = self.room.member(peer).is_some_and(|member| member.host);
+        let host = self.room.member(peer).is_some_and(crate::room::Member::is_host);
         let mut others: Vec<_> =
             self.room.joined().filter(|other| other.id != peer && (host || other.is_listed())).collect();
         others.sort_by_key(|other| other.order);
@@ -89,7 +90,7 @@ impl LiveRoom {
         now: Timestamp,
         env: &mut Environment,
         peer: PeerId,
-        made_it: bool,
+        is_first_host: bool,
         resumed: Option<u64>,
     ) -> Result<Arc<Frame>, Refusal> {
         let internal = || Refusal::new(Code::Internal, "the peer is not in its room");
@@ -105,9 +106,12 @@ impl LiveRoom {
             peer,
             name: member.name.as_str().to_owned(),
             role: member.role,
-            host: member.host,
+            host: member.power == Power::Appointed,
+            joined_at_ms: member.joined_at.as_millis(),
+            order: member.order,
             waiting: !member.is_joined(),
             client: member.client,
+            token: member.token,
             reached_at: session.reached_at.as_deref().map(str::to_owned),
             run: self.run,
             issued_at_ms: now.as_millis(),
@@ -125,13 +129,13 @@ impl LiveRoom {
             state: if joined { WelcomeState::Joined } else { WelcomeState::Waiting },
             room: self.room.view(),
             peers: (joined && resumed.is_none()).then(|| self.view_for(peer)),
-            host_token: made_it.then(|| host_claims.seal(&env.rules.key, &mut *env.entropy)),
+            host_token: is_first_host.then(|| host_claims.seal(&env.rules.key, &mut *env.entropy)),
             ice,
             heartbeat_ms: millis(limits.heartbeat),
             resume_window_ms: millis(limits.resume_window),
             last_id: resumed.unwrap_or(session.start),
             resumed: resumed.is_some(),
-            last_seq: resumed.map(|_| session.last_seq()),
+            last_seq: resumed.map(|_| session.sequence.last()),
             features: Arc::clone(&env.features),
         };
         Ok(Arc::new(env.codec.encode_reply(&Reply::Welcome(Box::new(welcome)))))
@@ -149,6 +153,7 @@ impl LiveRoom {
         if self.session_of(claims).is_none() {
             self.bring_back(now, env, claims)?;
         }
+        self.note_return(now, env, claims.peer);
         let welcome = self.welcome(now, env, claims.peer, false, Some(last_id))?;
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
         let session = self.sessions.get_mut(&claims.peer).ok_or_else(unknown)?;
@@ -175,10 +180,15 @@ impl LiveRoom {
     ) -> Result<(), Refusal> {
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
         let known = claims.issued_by(self.run) >= self.served_since.as_millis()
-            || self.returned.contains(&claims.session);
+            || self.returned.contains(&claims.session)
+            || self.room.has_ended(claims.session);
         if known || self.room.member(claims.peer).is_some() {
             return Err(unknown());
         }
+        let sealed = if claims.host { Power::Appointed } else { Power::None };
+        let power = self.room.power_of(claims.session).unwrap_or(sealed);
+        // Secrets that older versions made do not say it.
+        let joined_at = Timestamp::from_millis(claims.joined_at_ms.max(claims.created_at_ms));
         let admission = Admission {
             at: env.wall.at(now),
             peer: claims.peer,
@@ -187,8 +197,9 @@ impl LiveRoom {
             role: claims.role,
             metadata: None,
             client: claims.client,
+            token: claims.token,
             password: None,
-            pass: Pass::Returning { host: claims.host, waiting: claims.waiting },
+            pass: Pass::Returning { power, waiting: claims.waiting, joined_at, order: claims.order },
             media: None,
         };
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;

@@ -11,10 +11,11 @@ use crate::codec::Frame;
 use crate::log::Log;
 use crate::message::{ClientMessage, LeaveReason, Reply, Role, Snapshot};
 use crate::room::{Audience, Effect, Fact, Room, RoomInput};
-use crate::session::{Gap, NewConnection, Sequence, Session};
+use crate::sequence::Fate;
+use crate::session::{Gap, NewConnection, Session};
 use crate::shard::Environment;
 use crate::{
-    CloseReason, ConnectionId, Envelope, Limits, MediaEvent, PeerId, Refusal, RequestId, SessionClaims,
+    CloseReason, Code, ConnectionId, Envelope, Limits, MediaEvent, PeerId, Refusal, RequestId, SessionClaims,
     SessionId, Timestamp, TokenBucket, Unreadable,
 };
 
@@ -79,6 +80,8 @@ impl LiveRoom {
         let peer = claims.peer;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let last_id = last_id.unwrap_or_else(|| session.stream_cursor());
+        self.note_return(now, env, peer);
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.connect(now, connection);
         session.note_stream(claims.issued_by(self.run));
         self.catch_up(now, env, peer, last_id);
@@ -126,22 +129,18 @@ impl LiveRoom {
             Err(unreadable) => unreadable.seq,
         };
         if let Err(wait_ms) = session.take_token(now, &env.rules.limits) {
-            // The number is not used up: the client may send the same again.
-            if let Some(seq) = seq {
-                session.postpone(seq);
-            }
+            // The number is not used: the client may send the same again.
             let refusal = Refusal::rate_limited(wait_ms);
             session.answer(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
             return self.deliver_to(now, env, peer);
         }
         if let Some(seq) = seq
-            && let Sequence::Repeated(answer) = session.sequence(seq)
+            && let Some(answer) = repeated(session.sequence.fate(seq), seq, env)
         {
-            let ack = || Arc::new(env.codec.encode_reply(&Reply::Ack { seq: Some(seq) }));
-            session.answer(answer.unwrap_or_else(ack), request);
+            session.answer(answer, request);
             return self.deliver_to(now, env, peer);
         }
-        let leaving = matches!(&message, Ok(Envelope { message: ClientMessage::Leave, .. }));
+        let leaving = matches!(&message, Ok(Envelope { message: ClientMessage::Leave(_), .. }));
         let decided = message.map_err(|unreadable| unreadable.refusal).and_then(|envelope| {
             let effects =
                 self.room.decide(now, RoomInput::Message(peer, &envelope.message), &mut *env.entropy)?;
@@ -154,7 +153,7 @@ impl LiveRoom {
             Ok((_, effects)) => ((seq.is_some() || request.is_some()).then_some(Reply::Ack { seq }), effects),
             Err(refusal) => (Some(Reply::error(&refusal, seq)), Vec::new()),
         };
-        let answer = reply.map(|reply| Arc::new(env.codec.encode_reply(&reply)));
+        let answer = reply.map(|reply| (Arc::new(env.codec.encode_reply(&reply)), reply));
         let is_end = |effect: &Effect| matches!(effect, Effect::Fact(Fact::Ended { .. }));
         // Who leaves, or ends the room, must hear that it worked before the connection goes.
         if leaving || effects.iter().any(is_end) {
@@ -173,14 +172,17 @@ impl LiveRoom {
         env: &Environment,
         peer: PeerId,
         seq: Option<u64>,
-        answer: Option<Arc<Frame>>,
+        answer: Option<(Arc<Frame>, Reply)>,
         request: Option<RequestId>,
     ) {
-        let (Some(session), Some(answer)) = (self.sessions.get_mut(&peer), answer) else { return };
-        if let Some(seq) = seq {
-            session.record(seq, &answer);
+        let (Some(session), Some((frame, reply))) = (self.sessions.get_mut(&peer), answer) else { return };
+        match (seq, reply) {
+            (None, _) => {}
+            (Some(seq), Reply::Ack { .. }) => session.sequence.accept(seq),
+            (Some(seq), Reply::Error { .. }) => session.sequence.refuse(seq, &frame),
+            (Some(seq), _) => session.sequence.answer(seq, &frame),
         }
-        session.answer(answer, request);
+        session.answer(frame, request);
         self.deliver_to(now, env, peer);
     }
 
@@ -224,6 +226,9 @@ impl LiveRoom {
             && let Some(session) = self.sessions.get_mut(&peer)
         {
             session.note_media(now, connected);
+            if session.detached_since.is_none() {
+                self.note_return(now, env, peer);
+            }
             self.look_after(now, env, peer);
         }
         // A room that is over has nothing to hear.
@@ -278,24 +283,35 @@ impl LiveRoom {
         [ping, self.next_check, self.room.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Cuts off who is silent or does not read, and lets go who stayed away too long.
+    /// Whoever was away is back.
+    pub(super) fn note_return(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
+        if self.sessions.get(&peer).is_some_and(|session| session.away) {
+            self.enact(now, env, Fact::Presence { peer, away: false });
+        }
+    }
+
+    /// Cuts off who is silent or does not read, tells who is away, and lets go who stayed away too long.
     fn check_sessions(&mut self, now: Timestamp, env: &mut Environment, limits: &Limits) {
         loop {
-            let (mut late, mut next) = (Vec::new(), None::<Timestamp>);
+            let (mut away, mut late, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
             for session in self.sessions.values_mut() {
                 let look = session.check_connection(now, limits);
-                let gone_at = session.detached_since.map(|since| since + limits.resume_window);
-                if gone_at.is_some_and(|at| at <= now) {
+                if session.gone_at(limits).is_some_and(|at| at <= now) {
                     late.push(session.peer);
-                    continue;
+                } else if session.away_at(limits).is_some_and(|at| at <= now) {
+                    session.away = true;
+                    away.push(session.peer);
                 }
-                next = [next, look, gone_at].into_iter().flatten().min();
+                next = [next, look, session.next_look(limits)].into_iter().flatten().min();
             }
-            if late.is_empty() {
+            if late.is_empty() && away.is_empty() {
                 self.next_check = next;
                 return;
             }
             // What the others hear of it may be the last that one of them failed to take: they are looked at again.
+            for peer in away {
+                self.enact(now, env, Fact::Presence { peer, away: true });
+            }
             for peer in late {
                 let _ = self.input(now, env, RoomInput::Gone(peer, LeaveReason::Timeout));
                 self.sessions.remove(&peer);
@@ -307,10 +323,7 @@ impl LiveRoom {
     fn look_after(&mut self, now: Timestamp, env: &Environment, peer: PeerId) {
         let limits = &env.rules.limits;
         let Some(session) = self.sessions.get(&peer) else { return };
-        let at = match session.detached_since {
-            Some(since) => since + limits.resume_window,
-            None => session.stalls_at(limits).unwrap_or(now + limits.heartbeat * 2),
-        };
+        let at = session.next_look(limits).unwrap_or(now + limits.heartbeat * 2);
         self.next_check = Some(self.next_check.map_or(at, |next| next.min(at)));
     }
 
@@ -327,6 +340,21 @@ impl LiveRoom {
         let viewers = self.room.viewers();
         (self.room.joined().filter(|member| member.role != Role::Viewer).count(), viewers)
     }
+}
+
+/// The answer to a number that was used before.
+fn repeated(fate: Fate, seq: u64, env: &Environment) -> Option<Arc<Frame>> {
+    let reply = match fate {
+        Fate::Unused => return None,
+        Fate::Answered(frame) => return Some(frame),
+        Fate::Accepted => Reply::Ack { seq: Some(seq) },
+        Fate::Lost => {
+            let lost =
+                "this number was used too long ago to say what for; its message may have had no effect";
+            Reply::error(&Refusal::new(Code::InvalidState, lost), Some(seq))
+        }
+    };
+    Some(Arc::new(env.codec.encode_reply(&reply)))
 }
 
 fn millis(duration: Duration) -> u64 {

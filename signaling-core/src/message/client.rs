@@ -13,8 +13,7 @@ use crate::{Code, Refusal, RoomId, SessionId};
 pub enum ClientMessage {
     Join(Box<Join>),
     Resume(Resume),
-    /// Leave for good.
-    Leave,
+    Leave(Leave),
     Signal(Box<Signal>),
     Publish(Publish),
     Subscribe(Subscribe),
@@ -100,6 +99,15 @@ pub struct Resume {
     /// The last event that was seen.
     #[serde(default)]
     pub last_id: u64,
+}
+
+/// Leave for good: the session is over at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leave {
+    /// A page that is closed or loaded again, whose person may come back: a host's powers wait for the resume window.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
+    pub may_return: bool,
 }
 
 /// To one peer, or to the media server.
@@ -272,7 +280,7 @@ impl ClientMessage {
         Ok(match kind {
             "join" => Self::Join(Box::new(parse(json)?)),
             "resume" => Self::Resume(parse_resume(json)?),
-            "leave" => Self::Leave,
+            "leave" => Self::Leave(parse(json)?),
             "signal" => Self::Signal(Box::new(Signal { to: parse::<To>(json)?.to, body: parse(json)? })),
             "publish" => Self::Publish(parse(json)?),
             "subscribe" => Self::Subscribe(parse(json)?),

@@ -5,8 +5,8 @@ mod server;
 mod vocabulary;
 
 pub use client::{
-    App, Call, CallAction, Chat, ClientMessage, Host, HostAction, Join, Publish, Reaction, Resume, Signal,
-    Subscribe, TopologyStep, Update,
+    App, Call, CallAction, Chat, ClientMessage, Host, HostAction, Join, Leave, Publish, Reaction, Resume,
+    Signal, Subscribe, TopologyStep, Update,
 };
 pub use server::{IceServers, PeerView, Reply, RoomView, ServerEvent, Snapshot, Welcome, WelcomeState};
 pub use vocabulary::{

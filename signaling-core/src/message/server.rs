@@ -25,6 +25,9 @@ pub struct PeerView {
     pub screen: bool,
     pub hand: bool,
     pub tracks: Arc<[Track]>,
+    /// Its connection is closed, and its session may still resume.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
     /// Of a broadcaster: its media is flowing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub live: bool,
@@ -113,7 +116,7 @@ pub struct Welcome {
     /// Whether this answers a `resume`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
-    /// With a resume: the greatest `seq` that took effect.
+    /// With a resume: the greatest `seq` that was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seq: Option<u64>,
     /// What the server can do.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Code, PeerId, Refusal};
+use crate::{Code, PeerId, Refusal, is_blank};
 
 /// JSON that the server carries and does not read. It stands on one line, since event streams are made of lines.
 #[derive(Clone, Debug, Serialize)]
@@ -127,7 +127,7 @@ pub enum RecordingState {
     Failed,
 }
 
-/// A display name: 1 to 64 characters after trimming, without control characters.
+/// A display name: 1 to 64 characters after trimming, at least one of them visible, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(Arc<str>);
@@ -137,10 +137,11 @@ impl Name {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let trimmed = text.trim();
         let chars = trimmed.chars().count();
-        if (1..=64).contains(&chars) && !trimmed.chars().any(is_unprintable) {
+        if chars <= 64 && !is_blank(trimmed) && !trimmed.chars().any(is_unprintable) {
             Ok(Self(trimmed.into()))
         } else {
-            Err(Refusal::new(Code::NameInvalid, "a name has 1 to 64 characters and no control characters"))
+            let rule = "a name has 1 to 64 characters, of which one can be seen, and no control characters";
+            Err(Refusal::new(Code::NameInvalid, rule))
         }
     }
 
@@ -365,7 +366,7 @@ mod tests {
         assert_eq!(Name::parse("  Ada  ").unwrap().as_str(), "Ada");
         assert_eq!(Name::parse("<b>x</b>").unwrap().as_str(), "<b>x</b>", "markup is text like any other");
         assert!(Name::parse(&"ä".repeat(64)).is_ok());
-        for bad in ["", "   ", "a\nb", "\u{0}", "a\u{202e}b", &"x".repeat(65)] {
+        for bad in ["", "   ", "a\nb", "\u{0}", "a\u{202e}b", "\u{3164}", "\u{200b}", &"x".repeat(65)] {
             assert_eq!(Name::parse(bad).unwrap_err().code, Code::NameInvalid, "{bad:?}");
         }
     }

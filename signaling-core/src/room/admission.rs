@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Fact, Member, Room, Standing, settings::checked_metadata};
+use super::power::may_be_host;
+use super::{Fact, Member, Power, Room, Standing, settings::checked_metadata};
 use crate::message::{Json, LeaveReason, Name, Role, TopologyChoice};
-use crate::{Code, Digest, PeerId, Refusal, SessionId, Timestamp};
+use crate::{Code, Digest, PeerId, Refusal, SessionId, Timestamp, TokenDigests};
 
 /// Somebody at the door.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Admission {
     pub metadata: Option<Json>,
     /// Digest of the client's own secret.
     pub client: Option<Digest>,
+    /// Digests of the join token.
+    pub token: Option<TokenDigests>,
     /// The password that was given.
     pub password: Option<String>,
     /// Why it may come in.
@@ -45,25 +48,27 @@ pub struct MediaTerms {
 pub enum Pass {
     /// Nothing.
     None,
-    /// A token that passes lock, password, lobby and capacity.
+    /// A token that passes lock, password and lobby.
     Admitted,
-    /// A host's power.
+    /// A host's power, which passes the capacity as well.
     Host,
     /// It was in already, before the server was restarted or another node took the room over.
     Returning {
-        /// Whether it had a host's power.
-        host: bool,
+        /// Which of a host's powers it had.
+        power: Power,
         /// Whether it was in the lobby only.
         waiting: bool,
+        /// When it joined, by the wall clock.
+        joined_at: Timestamp,
+        /// The id of the entry that first brought it in.
+        order: u64,
     },
 }
 
 impl Room {
     pub(super) fn decide_join(&self, admission: Admission) -> Result<Vec<Fact>, Refusal> {
         let state = &self.state;
-        let is_barred = state.barred_sessions.contains(&admission.session)
-            || admission.client.is_some_and(|client| state.barred_clients.contains(&client));
-        if is_barred {
+        if self.is_barred(&admission) {
             return Err(Refusal::new(Code::Forbidden, "a host has removed you from this room"));
         }
         let older = self.members().find(|member| {
@@ -84,9 +89,11 @@ impl Room {
             {
                 return Err(Refusal::new(Code::WrongPassword, "the room has another password"));
             }
-            if self.state.members.len() - usize::from(older.is_some()) >= state.capacity {
-                return Err(Refusal::new(Code::RoomFull, "the room is full"));
-            }
+        }
+        if let Pass::None | Pass::Admitted = admission.pass
+            && self.state.members.len() - usize::from(older.is_some()) >= state.capacity
+        {
+            return Err(Refusal::new(Code::RoomFull, "the room is full"));
         }
         if admission.role != Role::Participant && (state.choice == TopologyChoice::Mesh || !self.rules.sfu) {
             return Err(Refusal::new(
@@ -108,10 +115,16 @@ impl Room {
             Some(older) => self.left(older.id, LeaveReason::Replaced),
             None => Vec::new(),
         };
-        let host = match admission.pass {
-            Pass::Host => !media_only,
-            Pass::Returning { host, .. } => host,
-            Pass::None | Pass::Admitted => false,
+        let power = match admission.pass {
+            _ if !may_be_host(admission.role, media_only) => Power::None,
+            Pass::Host => Power::Appointed,
+            Pass::Returning { power, .. } => power,
+            Pass::None | Pass::Admitted if !waits && self.awaits_first_host() => Power::Appointed,
+            Pass::None | Pass::Admitted => Power::None,
+        };
+        let (joined_at, order) = match admission.pass {
+            Pass::Returning { joined_at, order, .. } => (joined_at, order),
+            _ => (admission.at, 0),
         };
         let standing = if waits { Standing::Waiting } else { Standing::Joined };
         facts.push(Fact::Joined(Box::new(Member {
@@ -120,10 +133,11 @@ impl Room {
             name: admission.name,
             role: admission.role,
             standing,
-            host,
+            power,
             client: admission.client,
-            joined_at: admission.at,
-            order: 0,
+            token: admission.token,
+            joined_at,
+            order,
             microphone: false,
             camera: false,
             screen: false,
@@ -132,15 +146,24 @@ impl Room {
             tracks: Arc::new([]),
             flowing: false,
             muted: false,
+            away: false,
             media_only,
         })));
         Ok(facts)
     }
 
+    fn is_barred(&self, admission: &Admission) -> bool {
+        let state = &self.state;
+        let mut tokens = admission.token.into_iter().flat_map(TokenDigests::all);
+        state.barred_sessions.contains(&admission.session)
+            || admission.client.is_some_and(|client| state.barred_clients.contains(&client))
+            || tokens.any(|token| state.barred_tokens.contains(&token))
+    }
+
     /// Whether newcomers wait for a host to come, who lets them in by coming.
     pub(super) fn waits_for_host(&self) -> bool {
         let waits = self.state.meeting.is_some_and(|meeting| meeting.wait_for_host);
-        waits && !self.joined().any(|member| member.host)
+        waits && !self.joined().any(Member::is_host)
     }
 
     fn check_terms(&self, terms: &MediaTerms, waits: bool) -> Result<(), Refusal> {

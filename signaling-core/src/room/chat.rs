@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fact, Room};
 use crate::message::{Chat, Name, ServerEvent};
-use crate::{PeerId, Refusal, Timestamp};
+use crate::{PeerId, Refusal, Timestamp, is_blank};
 
 /// Something that was said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl ChatLine {
 impl Room {
     pub(super) fn decide_chat(&self, now: Timestamp, from: PeerId, chat: &Chat) -> Result<Fact, Refusal> {
         let most = self.rules.limits.chat_chars;
-        if chat.text.trim().is_empty() || chat.text.chars().count() > most {
+        if is_blank(&chat.text) || chat.text.chars().count() > most {
             return Err(Refusal::bad_request(format!("a chat text has 1 to {most} characters")));
         }
         let to =

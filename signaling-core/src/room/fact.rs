@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallEnd, CallRecord, CallState, Change, ChatLine, LobbyVerdict, Member, Room, RoomRecord, Settings,
+    CallEnd, CallRecord, CallState, Change, ChatLine, LobbyVerdict, Member, Power, Room, RoomRecord, Settings,
 };
 use crate::message::{
     EndReason, Json, LeaveReason, PeerTarget, RecordingState, Role, ServerEvent, SignalBody, Switch,
@@ -27,10 +27,13 @@ pub enum Fact {
     Signalled { to: PeerId, from: PeerTarget, body: Arc<SignalBody> },
     Chatted(ChatLine),
     AppSent { from: PeerId, topic: Arc<str>, data: Json, to: Option<PeerId>, at: Timestamp },
-    HostGranted { peer: PeerId },
+    Presence { peer: PeerId, away: bool },
+    HostGranted { peer: PeerId, power: Power },
+    HostWithdrawn { peer: PeerId },
+    PowerKept { until: Timestamp },
     SettingsChanged(Settings),
     Arranged(Box<RoomRecord>),
-    Barred { session: SessionId, client: Option<Digest> },
+    Barred { session: SessionId, client: Option<Digest>, tokens: Vec<Digest> },
     Muted { peer: PeerId, by: PeerId },
     TopologySwitching { to: Topology, epoch: u64, until: Timestamp },
     TopologyReady { peer: PeerId },
@@ -107,8 +110,21 @@ impl Entry {
         let view = |peer: PeerId| room.member(peer).map(Member::view);
         let updated = |peer: PeerId| {
             let member = room.member(peer)?;
-            let audience =
-                if member.role == Role::Viewer { Audience::HostsBut(peer) } else { Audience::Everyone };
+            let audience = match member.role {
+                // Who waits in the lobby is nobody to the others yet.
+                _ if !member.is_joined() => Audience::One(peer),
+                Role::Viewer => Audience::HostsBut(peer),
+                _ => Audience::Everyone,
+            };
+            Some((audience, ServerEvent::PeerUpdated { peer: member.view() }))
+        };
+        // A peer knows itself whether it is there.
+        let moved = |peer: PeerId| {
+            let member = room.member(peer).filter(|member| member.is_joined())?;
+            let audience = match member.role {
+                Role::Viewer => Audience::HostsBut(peer),
+                _ => Audience::EveryoneBut(peer),
+            };
             Some((audience, ServerEvent::PeerUpdated { peer: member.view() }))
         };
         let room_updated = || Some((Audience::Everyone, ServerEvent::RoomUpdated { room: room.view() }));
@@ -143,6 +159,7 @@ impl Entry {
                 Some((audience, ServerEvent::PeerLeft { peer: *peer, reason: *reason }))
             }
             Fact::Updated { peer, .. } => updated(*peer),
+            Fact::Presence { peer, .. } => moved(*peer),
             Fact::Signalled { to, from, body } => {
                 Some((Audience::One(*to), ServerEvent::Signal { from: *from, body: Arc::clone(body) }))
             }
@@ -156,6 +173,7 @@ impl Entry {
                 Some((audience, ServerEvent::App { from: *from, topic, data, to: *to, at: *at }))
             }
             Fact::HostGranted { .. }
+            | Fact::HostWithdrawn { .. }
             | Fact::SettingsChanged(_)
             | Fact::Arranged(_)
             | Fact::ViewersCounted => room_updated(),
@@ -197,7 +215,10 @@ impl Entry {
                 Some((Audience::Everyone, ServerEvent::Recording { state: *state, peer: *peer, recording }))
             }
             Fact::Ended { reason } => Some((Audience::All, ServerEvent::RoomEnded { reason: *reason })),
-            Fact::Barred { .. } | Fact::TopologyReady { .. } | Fact::SfuAsked { .. } => None,
+            Fact::Barred { .. }
+            | Fact::PowerKept { .. }
+            | Fact::TopologyReady { .. }
+            | Fact::SfuAsked { .. } => None,
         }
     }
 
@@ -240,6 +261,7 @@ impl Entry {
                 | Fact::Arranged(_)
                 | Fact::Barred { .. }
                 | Fact::HostGranted { .. }
+                | Fact::HostWithdrawn { .. }
                 | Fact::Ended { .. }
         )
     }

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Change, Effect, Fact, Member, Room, Settings, Standing};
+use super::{Change, Effect, Fact, Member, Power, Room, Settings, Standing};
 use crate::message::{Host, HostAction, LeaveReason, Role, TopologyChoice};
-use crate::{Code, EndReason, MediaDemand, PeerId, RecordWhom, Refusal};
+use crate::{Code, Digest, EndReason, MediaDemand, PeerId, RecordWhom, Refusal};
 
 impl Room {
     pub(super) fn decide_host(&self, by: PeerId, host: &Host) -> Result<Vec<Effect>, Refusal> {
-        if !self.member(by).is_some_and(|member| member.host) {
+        let power = self.member(by).map_or(Power::None, |member| member.power);
+        if power == Power::None {
             return Err(Refusal::new(Code::Forbidden, "only a host may do that"));
         }
         let target = || self.host_target(host.peer.as_deref());
@@ -28,7 +29,8 @@ impl Room {
                     return Err(Refusal::new(Code::InvalidState, "to go yourself, leave"));
                 }
                 let (session, client) = (member.session, member.client);
-                let mut facts = vec![Fact::Barred { session, client }];
+                let tokens = barred_tokens(member, host.value.as_ref())?;
+                let mut facts = vec![Fact::Barred { session, client, tokens }];
                 facts.extend(self.left(member.id, LeaveReason::Kicked));
                 facts
             }
@@ -57,7 +59,7 @@ impl Room {
                 }
                 facts
             }
-            HostAction::Promote => vec![promotion(present(joined(target()?)?)?, host.value.as_ref())?],
+            HostAction::Promote => promotion(present(joined(target()?)?)?, host.value.as_ref(), power)?,
             HostAction::StartRecording | HostAction::StopRecording => {
                 return self.decide_recording(host.action == HostAction::StartRecording);
             }
@@ -72,7 +74,7 @@ impl Room {
         id.and_then(|id| self.member(id)).ok_or_else(super::nobody)
     }
 
-    fn password_digest(&self, value: Option<&Value>) -> Result<Option<crate::Digest>, Refusal> {
+    fn password_digest(&self, value: Option<&Value>) -> Result<Option<Digest>, Refusal> {
         match value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(password)) if password.is_empty() => Ok(None),
@@ -130,19 +132,40 @@ fn present(member: &Member) -> Result<&Member, Refusal> {
     Ok(member)
 }
 
-/// A viewer becomes a participant, everybody else a host, unless `value` names a role or `host`.
-fn promotion(member: &Member, value: Option<&Value>) -> Result<Fact, Refusal> {
+/// What of a join token nobody may come in with any more whose holder was removed. A token that does not say for whom it
+/// is may be shared by many, and is barred on request alone.
+fn barred_tokens(member: &Member, value: Option<&Value>) -> Result<Vec<Digest>, Refusal> {
+    let all = match value {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) if text == "token" => true,
+        Some(_) => {
+            return Err(Refusal::bad_request("`value` is `token`, to bar a token that others share too"));
+        }
+    };
+    let Some(token) = member.token else { return Ok(Vec::new()) };
+    Ok(if all { token.all().collect() } else { token.of_holder().collect() })
+}
+
+/// A viewer becomes a participant, everybody else a host like the one who says so, unless `value` names a role or `host`.
+fn promotion(member: &Member, value: Option<&Value>, power: Power) -> Result<Vec<Fact>, Refusal> {
     let peer = member.id;
     let role =
         |role| Fact::Updated { peer, change: Box::new(Change { role: Some(role), ..Change::default() }) };
+    // Who is host by more than this one's word stays so.
+    let granted = || match member.power {
+        Power::Appointed => Fact::HostGranted { peer, power: Power::Appointed },
+        _ => Fact::HostGranted { peer, power },
+    };
     match value {
-        None | Some(Value::Null) if member.role == Role::Viewer => Ok(role(Role::Participant)),
-        None | Some(Value::Null) => Ok(Fact::HostGranted { peer }),
+        None | Some(Value::Null) if member.role == Role::Viewer => Ok(vec![role(Role::Participant)]),
+        None | Some(Value::Null) => Ok(vec![granted()]),
         Some(Value::String(text)) => match text.as_str() {
-            "host" => Ok(Fact::HostGranted { peer }),
-            "participant" => Ok(role(Role::Participant)),
-            "broadcaster" => Ok(role(Role::Broadcaster)),
-            "viewer" => Ok(role(Role::Viewer)),
+            "host" => Ok(vec![granted()]),
+            "participant" => Ok(vec![role(Role::Participant)]),
+            "broadcaster" => Ok(vec![role(Role::Broadcaster)]),
+            // Who only watches is no host.
+            "viewer" if member.is_host() => Ok(vec![Fact::HostWithdrawn { peer }, role(Role::Viewer)]),
+            "viewer" => Ok(vec![role(Role::Viewer)]),
             _ => Err(Refusal::bad_request("`value` is a role, or `host`")),
         },
         Some(_) => Err(Refusal::bad_request("`value` is a role, or `host`")),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Power;
 use crate::message::{Json, Name, PeerView, Role, Track};
-use crate::sealed::Digest;
+use crate::sealed::{Digest, TokenDigests};
 use crate::{PeerId, SessionId, Timestamp};
 
 /// A peer of a room, or somebody in its lobby.
@@ -22,12 +23,15 @@ pub struct Member {
     /// In the room, or in the lobby.
     pub standing: Standing,
     /// Whether it has a host's powers.
-    pub host: bool,
+    pub power: Power,
     /// Digest of the client's own secret.
     pub client: Option<Digest>,
+    /// Digests of the join token that it came with.
+    #[serde(default)]
+    pub token: Option<TokenDigests>,
     /// When it joined.
     pub joined_at: Timestamp,
-    /// Seniority: the id of the entry that brought it in.
+    /// Seniority: the id of the entry that first brought it in, also when the server was restarted since.
     pub order: u64,
     /// The client's own state.
     pub microphone: bool,
@@ -45,6 +49,9 @@ pub struct Member {
     pub flowing: bool,
     /// Whether a host has silenced it in the SFU.
     pub muted: bool,
+    /// Its connection is closed, and the others have been told.
+    #[serde(default)]
+    pub away: bool,
     /// A WHIP or WHEP session: it hears nothing and says nothing, so that no host's power is of use to it.
     #[serde(default)]
     pub media_only: bool,
@@ -81,13 +88,14 @@ impl Member {
             id: self.id,
             name: self.name.clone(),
             role: self.role,
-            host: self.host,
+            host: self.is_host(),
             joined_at: self.joined_at,
             microphone: self.microphone,
             camera: self.camera,
             screen: self.screen,
             hand: self.hand,
             tracks: Arc::clone(&self.tracks),
+            away: self.away,
             live: self.flowing,
             metadata: self.metadata.clone(),
         }

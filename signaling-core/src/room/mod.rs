@@ -6,9 +6,11 @@
 mod admission;
 mod call;
 mod chat;
+mod ended_sessions;
 mod fact;
 mod host;
 mod member;
+mod power;
 mod record;
 mod settings;
 mod state;
@@ -19,8 +21,10 @@ use std::sync::Arc;
 pub use admission::{Admission, MediaTerms, Pass};
 pub use call::{CallEnd, CallRecord, CallState};
 pub use chat::ChatLine;
+pub use ended_sessions::EndedSessions;
 pub use fact::{Audience, Entry, Fact};
 pub use member::{Member, Standing};
+pub use power::Power;
 pub use record::{MeetingTerms, RoomRecord};
 pub use settings::{Change, LobbyVerdict, Rules, Settings};
 pub use state::RoomState;
@@ -32,6 +36,7 @@ use crate::message::{
 };
 use crate::{
     Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, RecordWhom, Refusal, RoomId, Timestamp,
+    is_blank,
 };
 
 /// A room as a deterministic state machine.
@@ -150,6 +155,11 @@ impl Room {
         self.state.entered
     }
 
+    /// Whether anybody, and whether a host, was ever in: what must last as soon as it is so.
+    pub(crate) fn known_of(&self) -> (bool, bool) {
+        (self.state.entered, self.state.had_host)
+    }
+
     /// When this life began.
     pub fn created_at(&self) -> Timestamp {
         self.state.created_at
@@ -185,8 +195,8 @@ impl Room {
             locked: state.settings.locked,
             host: self
                 .joined()
-                .filter(|member| member.host)
-                .min_by_key(|member| member.order)
+                .filter(|member| member.is_host())
+                .min_by_key(|member| (member.power != Power::Appointed, member.order))
                 .map(|host| host.id),
             lobby: state.settings.lobby,
             password: state.settings.password.is_some(),
@@ -200,6 +210,17 @@ impl Room {
     /// How many watch.
     pub fn viewers(&self) -> usize {
         self.joined().filter(|member| member.role == Role::Viewer).count()
+    }
+
+    /// Whether a session of the room is over.
+    pub(crate) fn has_ended(&self, session: crate::SessionId) -> bool {
+        self.state.ended_sessions.contains(session)
+    }
+
+    /// Which of a host's powers a session has that comes back after a restart, if those have changed since its secret was
+    /// made.
+    pub(crate) fn power_of(&self, session: crate::SessionId) -> Option<Power> {
+        self.state.powers.get(&session).copied()
     }
 
     /// The id of the newest entry.
@@ -236,12 +257,8 @@ impl Room {
         if state.ended.is_some() {
             return None;
         }
-        if state.had_host && state.meeting.is_none() && !self.joined().any(|member| member.host) {
-            let may_be_host = |member: &&Member| member.role != Role::Viewer && !member.media_only;
-            let eldest = self.joined().filter(may_be_host).min_by_key(|member| member.order);
-            if let Some(eldest) = eldest {
-                return Some(Fact::HostGranted { peer: eldest.id });
-            }
+        if let Some(step) = self.power_step(now) {
+            return Some(step);
         }
         // Those who waited for the host, or for a lobby that the meeting no longer has.
         if state.meeting.is_some() && !state.settings.lobby && !self.waits_for_host() {
@@ -269,7 +286,13 @@ impl Room {
     /// When [`Self::settle`] is to be asked again, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let viewers = (self.state.viewers_counted != self.viewers()).then(|| self.viewers_due_at());
-        let due = [self.empty_until(), viewers, self.next_topology_timeout(), self.next_call_timeout()];
+        let due = [
+            self.empty_until(),
+            viewers,
+            self.next_succession(),
+            self.next_topology_timeout(),
+            self.next_call_timeout(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -313,14 +336,16 @@ impl Room {
     ) -> Result<Vec<Effect>, Refusal> {
         let member = self.member(from).ok_or_else(nobody)?;
         let harmless =
-            matches!(message, ClientMessage::Leave | ClientMessage::Update(_) | ClientMessage::Ping(_));
+            matches!(message, ClientMessage::Leave(_) | ClientMessage::Update(_) | ClientMessage::Ping(_));
         if !member.is_joined() && !harmless {
             return Err(Refusal::new(Code::Forbidden, "you are still in the lobby"));
         }
         let one = |fact| Ok(vec![Effect::Fact(fact)]);
         match message {
-            ClientMessage::Leave => {
-                Ok(self.left(from, LeaveReason::Left).into_iter().map(Effect::Fact).collect())
+            ClientMessage::Leave(leave) => {
+                let kept = leave.may_return.then(|| self.power_kept(now, from)).flatten();
+                let left = self.left(from, LeaveReason::Left);
+                Ok(kept.into_iter().chain(left).map(Effect::Fact).collect())
             }
             ClientMessage::Signal(signal) => self.decide_signal(from, signal),
             ClientMessage::Publish(publish) => {
@@ -345,7 +370,7 @@ impl Room {
             ClientMessage::Chat(chat) => one(self.decide_chat(now, from, chat)?),
             ClientMessage::Reaction(reaction) => {
                 let emoji = reaction.emoji.trim();
-                if !(1..=32).contains(&emoji.len()) || emoji.chars().any(char::is_control) {
+                if is_blank(emoji) || emoji.len() > 32 || emoji.chars().any(char::is_control) {
                     return Err(Refusal::bad_request("an emoji has 1 to 32 bytes"));
                 }
                 Ok(vec![Effect::Fleeting(FleetingEvent::Reaction { from, emoji: emoji.into() })])

@@ -1,10 +1,10 @@
 //! What of a room outlives the process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{RoomState, Settings};
+use super::{EndedSessions, Power, RoomState, Settings};
 use crate::message::TopologyChoice;
 use crate::{Digest, LifeId, RoomId, ServerKey, SessionId, Timestamp};
 
@@ -38,12 +38,24 @@ pub struct RoomRecord {
     pub entered: bool,
     /// Whether a host has ever been in.
     pub had_host: bool,
+    /// Whether the first who can be host is, and gets the host token; else that power comes from a token alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_is_host: bool,
+    /// Powers of sessions that are others than when their secrets were made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub powers: BTreeMap<SessionId, Power>,
+    /// Sessions that are over.
+    #[serde(default, skip_serializing_if = "EndedSessions::is_empty")]
+    pub ended_sessions: EndedSessions,
     /// Sessions of those who were kicked.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub barred_sessions: BTreeSet<SessionId>,
     /// Clients of those who were kicked.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub barred_clients: BTreeSet<Digest>,
+    /// Join tokens of those who were kicked: their ids, subjects or texts.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub barred_tokens: BTreeSet<Digest>,
     /// When the room ended; its name rests from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -77,10 +89,19 @@ impl RoomRecord {
             settings: Settings::default(),
             entered: false,
             had_host: false,
+            first_is_host: false,
+            powers: BTreeMap::new(),
+            ended_sessions: EndedSessions::default(),
             barred_sessions: BTreeSet::new(),
             barred_clients: BTreeSet::new(),
+            barred_tokens: BTreeSet::new(),
             ended_at: None,
         }
+    }
+
+    /// Notes that a session is over, and its secret opens nothing any more.
+    pub fn end_session(&mut self, session: SessionId) {
+        self.ended_sessions.insert(session);
     }
 
     /// Sets the password that newcomers give, or that they need none.
@@ -102,8 +123,12 @@ impl RoomRecord {
             settings: state.settings.clone(),
             entered: state.entered,
             had_host: state.had_host,
+            first_is_host: state.first_is_host,
+            powers: state.powers.clone(),
+            ended_sessions: state.ended_sessions.clone(),
             barred_sessions: state.barred_sessions.clone(),
             barred_clients: state.barred_clients.clone(),
+            barred_tokens: state.barred_tokens.clone(),
             ended_at: None,
         }
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallRecord, Entry, Fact, MeetingTerms, Member, Room, RoomRecord, Rules, Settings, Standing, Switching,
+    CallRecord, EndedSessions, Entry, Fact, MeetingTerms, Member, Power, Room, RoomRecord, Rules, Settings,
+    Standing, Switching,
 };
 use crate::message::{EndReason, RecordingState, Role, Topology, TopologyChoice};
 use crate::{CallId, Digest, LifeId, PeerId, RoomId, SessionId, Timestamp};
@@ -38,11 +39,25 @@ pub struct RoomState {
     pub(super) members: BTreeMap<PeerId, Member>,
     pub(super) barred_sessions: BTreeSet<SessionId>,
     pub(super) barred_clients: BTreeSet<Digest>,
+    #[serde(default)]
+    pub(super) barred_tokens: BTreeSet<Digest>,
+    /// Sessions that are over.
+    #[serde(default)]
+    pub(super) ended_sessions: EndedSessions,
     pub(super) calls: BTreeMap<CallId, CallRecord>,
     /// Whether anybody has ever been in.
     pub(super) entered: bool,
     /// Whether a host has ever been in: only then somebody succeeds.
     pub(super) had_host: bool,
+    /// Whether the first who can be host is.
+    #[serde(default)]
+    pub(super) first_is_host: bool,
+    /// Nobody succeeds before: hosts whose connection was lost with the server, or whose page was closed, may come back.
+    #[serde(default)]
+    pub(super) succession_at: Timestamp,
+    /// Powers of sessions that are others than when their secrets were made.
+    #[serde(default)]
+    pub(super) powers: BTreeMap<SessionId, Power>,
     pub(super) empty_since: Option<Timestamp>,
     pub(super) viewers_counted: usize,
     pub(super) viewers_counted_at: Timestamp,
@@ -76,9 +91,14 @@ impl RoomState {
             members: BTreeMap::new(),
             barred_sessions: record.barred_sessions.clone(),
             barred_clients: record.barred_clients.clone(),
+            barred_tokens: record.barred_tokens.clone(),
+            ended_sessions: record.ended_sessions.clone(),
             calls: BTreeMap::new(),
             entered: record.entered,
             had_host: record.had_host,
+            first_is_host: record.first_is_host,
+            succession_at: if record.had_host { now + rules.limits.resume_window } else { now },
+            powers: record.powers.clone(),
             empty_since: Some(now),
             viewers_counted: 0,
             viewers_counted_at: Timestamp::default(),
@@ -97,8 +117,9 @@ impl Room {
         let state = &mut self.state;
         match &entry.fact {
             Fact::Joined(member) => {
-                let member = Member { order: entry.id, ..(**member).clone() };
-                state.had_host |= member.host;
+                let order = if member.order == 0 { entry.id } else { member.order };
+                let member = Member { order, ..(**member).clone() };
+                state.had_host |= member.is_host();
                 // Who waits for a meeting to let them in has not been in.
                 state.entered |= state.meeting.is_none() || member.is_joined();
                 state.empty_since = None;
@@ -117,7 +138,10 @@ impl Room {
                 }
             }
             Fact::Left { peer, .. } => {
-                state.members.remove(peer);
+                if let Some(member) = state.members.remove(peer).filter(|member| !member.media_only) {
+                    state.ended_sessions.insert(member.session);
+                    state.powers.remove(&member.session);
+                }
                 if let Some(switch) = &mut state.switching {
                     switch.waiting.remove(peer);
                 }
@@ -135,15 +159,28 @@ impl Room {
                     change.apply(member);
                 }
             }
-            Fact::HostGranted { peer } => {
+            Fact::Presence { peer, away } => {
                 if let Some(member) = state.members.get_mut(peer) {
-                    member.host = true;
+                    member.away = *away;
+                }
+            }
+            Fact::HostGranted { peer, power } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    member.power = *power;
+                    state.powers.insert(member.session, *power);
                     state.had_host = true;
                     if member.role == Role::Viewer {
                         member.role = Role::Participant;
                     }
                 }
             }
+            Fact::HostWithdrawn { peer } => {
+                if let Some(member) = state.members.get_mut(peer) {
+                    member.power = Power::None;
+                    state.powers.insert(member.session, Power::None);
+                }
+            }
+            Fact::PowerKept { until } => state.succession_at = state.succession_at.max(*until),
             Fact::SettingsChanged(settings) => state.settings = settings.clone(),
             Fact::Arranged(record) => {
                 state.capacity = record.capacity.unwrap_or(self.rules.limits.room_peers);
@@ -152,9 +189,10 @@ impl Room {
                 state.meeting = record.meeting;
                 state.settings = Settings { locked: state.settings.locked, ..record.settings.clone() };
             }
-            Fact::Barred { session, client } => {
+            Fact::Barred { session, client, tokens } => {
                 state.barred_sessions.insert(*session);
                 state.barred_clients.extend(client);
+                state.barred_tokens.extend(tokens.iter().copied());
             }
             Fact::Muted { peer, .. } => {
                 if let Some(member) = state.members.get_mut(peer) {

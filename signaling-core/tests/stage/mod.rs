@@ -14,7 +14,7 @@ use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
     LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection,
     NoIceServers, Offer, Outbound, RecordWhom, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat,
-    ServerKey, SessionClaims, Shard, Timestamp, TransportKind, Wall,
+    ServerKey, SessionClaims, SessionId, Shard, Timestamp, TokenIdentity, TransportKind, Wall,
 };
 
 /// What one connection was told.
@@ -44,6 +44,11 @@ impl RoomStore for Kept {
     }
     fn save(&mut self, record: &RoomRecord) {
         self.0.lock().unwrap().insert(record.room.clone(), record.clone());
+    }
+    fn end_session(&mut self, room: &RoomId, session: SessionId) {
+        if let Some(record) = self.0.lock().unwrap().get_mut(room) {
+            record.end_session(session);
+        }
     }
     fn forget(&mut self, room: &RoomId) {
         self.0.lock().unwrap().remove(room);
@@ -92,6 +97,8 @@ pub(crate) struct Stage {
     pub(crate) meeting: Option<Arc<RoomRecord>>,
     /// When it was looked up; else at the moment of the join.
     pub(crate) looked_up_at: Option<Timestamp>,
+    /// The join token that whoever joins shows, as the authenticator knows it.
+    pub(crate) token: Option<TokenIdentity>,
     people: BTreeMap<&'static str, Person>,
     connections: u64,
 }
@@ -101,14 +108,21 @@ impl Stage {
         let (now, key) = (Timestamp::from_millis(1_790_000_000_000), ServerKey::new([5; 32]));
         let (store, recorder, watcher) = (Kept::default(), Recorder::default(), Watcher::default());
         let shard = shard(&key, &store, &recorder, &watcher, now, Vec::new());
-        let (meeting, looked_up_at, people) = (None, None, BTreeMap::new());
-        Self { now, shard, key, store, recorder, watcher, meeting, looked_up_at, people, connections: 0 }
+        let (meeting, looked_up_at, token, people) = (None, None, None, BTreeMap::new());
+        let connections = 0;
+        Self { now, shard, key, store, recorder, watcher, meeting, looked_up_at, token, people, connections }
     }
 
     fn connection(&mut self) -> (NewConnection, ConnectionId, Screen) {
         self.connections += 1;
         let (id, screen) = (ConnectionId(self.connections), Screen::default());
         (NewConnection { id, kind: TransportKind::Duplex, outbound: Box::new(screen.clone()) }, id, screen)
+    }
+
+    fn grant(&self) -> Grant {
+        let known = self.token.is_some();
+        let token = self.token.clone();
+        Grant { may_create: true, admitted: known, token_known: known, token, ..Grant::default() }
     }
 
     /// Joins `room`, with more fields. The welcome, or the error.
@@ -122,7 +136,7 @@ impl Stage {
             .meeting
             .clone()
             .map(|record| Arranged { record, as_of: self.looked_up_at.unwrap_or(self.now) });
-        let grant = Grant { may_create: true, arranged, ..Grant::default() };
+        let grant = Grant { arranged, ..self.grant() };
         let (connection, id, screen) = self.connection();
         match self.shard.join(self.now, &join, &grant, Some((connection, None))) {
             Ok((seat, welcome)) => {
@@ -140,7 +154,7 @@ impl Stage {
     pub(crate) fn join_media(&mut self, name: &str, role: &str, terms: MediaTerms) -> Result<Seat, String> {
         let message = json!({"type": "join", "room": "room", "name": name, "role": role});
         let ClientMessage::Join(join) = decode(&message) else { unreachable!() };
-        let grant = Grant { may_create: true, ..Grant::default() };
+        let grant = self.grant();
         let asked = MediaJoin { join: *join, grant, terms };
         self.shard.join_media(self.now, &asked).map_err(|refusal| refusal.code.as_str().to_owned())
     }
@@ -160,11 +174,22 @@ impl Stage {
         self.shard.detach(self.now, &person.seat, person.connection);
     }
 
+    /// What opens the session.
+    pub(crate) fn secret(&self, who: &str) -> String {
+        self.people[who].secret.clone()
+    }
+
     /// Takes the session up again. The welcome, or the error.
     pub(crate) fn resume(&mut self, who: &str) -> Value {
+        let secret = self.secret(who);
+        self.resume_with(who, &secret)
+    }
+
+    /// As [`Self::resume`], with a secret of before.
+    pub(crate) fn resume_with(&mut self, who: &str, secret: &str) -> Value {
         let (connection, id, screen) = self.connection();
         let person = self.people.get_mut(who).unwrap();
-        let claims = SessionClaims::open(&self.key, &person.secret).unwrap();
+        let claims = SessionClaims::open(&self.key, secret).unwrap();
         match self.shard.resume(self.now, &claims, person.last_id, Some((connection, None))) {
             Ok((_, welcome)) => {
                 (person.connection, person.screen) = (id, screen);

@@ -17,7 +17,7 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, Code, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits,
     MessageCodec, NewConnection, NoIceServers, NoMedia, NoObserver, Offer, Outbound, RequestId, RoomId,
-    RoomStore, Rules, Seat, ServerKey, SessionClaims, Shard, Timestamp, TransportKind,
+    RoomStore, Rules, Seat, ServerKey, SessionClaims, SessionId, Shard, Timestamp, TransportKind,
 };
 
 /// What a connection has taken, and how the server let it go.
@@ -60,6 +60,11 @@ impl RoomStore for Kept {
     fn save(&mut self, record: &RoomRecord) {
         self.0.lock().unwrap().insert(record.room.clone(), record.clone());
     }
+    fn end_session(&mut self, room: &RoomId, session: SessionId) {
+        if let Some(record) = self.0.lock().unwrap().get_mut(room) {
+            record.end_session(session);
+        }
+    }
     fn forget(&mut self, room: &RoomId) {
         self.0.lock().unwrap().remove(room);
     }
@@ -74,6 +79,8 @@ pub(crate) struct Client {
     connection: Option<(ConnectionId, Arc<Mutex<Pipe>>)>,
     /// Others who are in the room, as far as the client knows.
     pub(crate) others: BTreeSet<String>,
+    /// Those of them who are away.
+    away: BTreeSet<String>,
     last_id: u64,
     next_seq: u64,
     unanswered: BTreeMap<u64, Sent>,
@@ -362,13 +369,13 @@ impl World {
                     assert_eq!(text(event, "/self/id"), session.peer, "the same peer as before");
                     session.secret = text(event, "/secret");
                 } else {
-                    client.others = peers(&event["peers"]);
+                    (client.others, client.away) = (peers(&event["peers"]), away(&event["peers"]));
                 }
             }
             "snapshot" => {
                 assert_eq!(event["gap"], true);
                 let client = &mut self.clients[index];
-                client.others = peers(&event["peers"]);
+                (client.others, client.away) = (peers(&event["peers"]), away(&event["peers"]));
                 client.last_id = event["lastId"].as_u64().unwrap();
                 client.start = client.last_id;
                 client.heard.clear();
@@ -379,10 +386,13 @@ impl World {
             }
             "peer-joined" => {
                 let peer = text(event, "/peer/id");
+                self.note_presence(index, &event["peer"]);
                 assert!(self.clients[index].others.insert(peer), "joined twice: {event}");
             }
+            "peer-updated" => self.note_presence(index, &event["peer"]),
             "peer-left" => {
                 let peer = text(event, "/peer");
+                self.clients[index].away.remove(&peer);
                 let own = self.clients[index].session.as_ref().is_some_and(|session| session.peer == peer);
                 assert!(own || self.clients[index].others.remove(&peer), "left without being there: {event}");
             }
@@ -422,6 +432,16 @@ impl World {
             "ping" | "room-updated" | "room-ended" => {}
             other => panic!("an event that nothing led to: {other}"),
         }
+    }
+
+    fn note_presence(&mut self, index: usize, peer: &Value) {
+        let id = text(peer, "/id");
+        let away = &mut self.clients[index].away;
+        if peer["away"] == true {
+            away.insert(id)
+        } else {
+            away.remove(&id)
+        };
     }
 
     /// Time goes on; clients that are connected and read say something every ten seconds.
@@ -499,6 +519,7 @@ impl World {
                 .filter(|peer| *peer != session.peer)
                 .collect();
             assert_eq!(client.others, others, "who {} sees in {}", client.name, client.room);
+            assert_eq!(client.away, BTreeSet::new(), "all are back, says {} in {}", client.name, client.room);
             assert!(client.unanswered.is_empty(), "{} has no answer to {:?}", client.name, client.unanswered);
         }
     }
@@ -554,6 +575,11 @@ fn text(value: &Value, pointer: &str) -> String {
         .and_then(Value::as_str)
         .unwrap_or_else(|| panic!("no {pointer} in {value}"))
         .to_owned()
+}
+
+fn away(list: &Value) -> BTreeSet<String> {
+    let away = list.as_array().unwrap().iter().filter(|peer| peer["away"] == true);
+    away.map(|peer| text(peer, "/id")).collect()
 }
 
 fn peers(list: &Value) -> BTreeSet<String> {

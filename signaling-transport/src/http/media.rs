@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
-use signaling_core::message::{IceServers, Join, Role};
+use signaling_core::message::{IceServers, Join, Leave, Role};
 use signaling_core::room::MediaTerms;
 use signaling_core::{
     ClientMessage, Code, Envelope, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession,
@@ -274,7 +274,7 @@ async fn end(
 }
 
 async fn leave(signaling: &Signaling, seat: Seat) -> Result<bool, Refusal> {
-    let leave = Ok(Envelope { seq: None, message: ClientMessage::Leave });
+    let leave = Ok(Envelope { seq: None, message: ClientMessage::Leave(Leave::default()) });
     Ok(signaling.hub().post(seat, vec![leave]).await?)
 }
 

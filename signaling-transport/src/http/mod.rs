@@ -10,7 +10,10 @@ mod stream;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::response::Response;
 use axum::routing::{get, post};
+use http::HeaderValue;
+use http::header::X_CONTENT_TYPE_OPTIONS;
 
 pub use problem::{JsonBody, Problem};
 
@@ -49,12 +52,20 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
     guard(signaling, routes.with_state(signaling.clone()))
 }
 
-/// What holds for all routes of the API: the size of a body, what is said to a wrong method, and who may ask.
+/// Has browsers take an answer for what its `Content-Type` says, whatever it looks like: a name in JSON may look like HTML.
+pub async fn unsniffed(mut response: Response) -> Response {
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// What holds for all routes of the API: the size of a body, what is said to a wrong method, who may ask, and that nobody
+/// guesses what the answer is.
 pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
     routes
         .layer(DefaultBodyLimit::max(signaling.limits().message_bytes))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
+        .layer(axum::middleware::map_response(unsniffed))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use signaling_core::message::Leave;
 use signaling_core::{ClientMessage, Code, Envelope, Frame, Refusal, Seat, Unreadable};
 
 use super::Problem;
@@ -115,7 +116,7 @@ pub(super) async fn leave(
     Path(session): Path<String>,
 ) -> Result<Response, Problem> {
     let claims = session_claims(&signaling, &headers, &session)?;
-    let leave = Ok(Envelope { seq: None, message: ClientMessage::Leave });
+    let leave = Ok(Envelope { seq: None, message: ClientMessage::Leave(Leave::default()) });
     if !signaling.hub().post(seat(&claims), vec![leave]).await? {
         return Err(Refusal::new(Code::SessionUnknown, "the session is over").into());
     }

@@ -75,6 +75,12 @@ fn what_a_token_must_say_it_must_say_rightly() {
     {
         refused(&with("exp", exp));
     }
+    // Numbers, but no times.
+    for never in [1e308, 1e300, 253_402_300_800.0, -1e308] {
+        refused(&with("exp", json!(never)));
+        refused(&with("nbf", json!(never)));
+    }
+    assert!(grant(&with("exp", json!(253_402_300_799_u64))).is_ok(), "the last second of the year 9999");
     refused(&token(&json!({"room": "standup"})));
     refused(&token(&json!({"exp": 1_800_000_060})));
     refused(&with("room", "elsewhere".into()));
@@ -87,6 +93,27 @@ fn what_a_token_must_say_it_must_say_rightly() {
         grant(&with("nbf", json!(1_800_000_003))).is_ok(),
         "another machine's clock may be ahead a little"
     );
+}
+
+#[test]
+fn a_token_says_by_what_it_and_its_holder_are_known_again() {
+    let identity = |claims: &Value| {
+        let token = grant(&token(claims)).unwrap().token.unwrap();
+        (token.id, token.subject)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(identity(&claims()), (None, None));
+    let row = |id: Value, subject: Value| {
+        let mut claims = claims();
+        (claims["jti"], claims["sub"]) = (id, subject);
+        claims
+    };
+    assert_eq!(identity(&row(json!("a"), json!("b"))), (text("a"), text("b")));
+    assert_eq!(identity(&row(Value::Null, json!(7))), (None, text("7")), "some issuers write numbers");
+    assert_eq!(identity(&row(json!(""), Value::Null)), (None, None));
+    let known = |token: &str| grant(token).unwrap().token.unwrap().text;
+    assert_eq!(known(&token(&claims())), known(&token(&claims())));
+    assert_ne!(known(&token(&claims())), known(&with("name", "Bob".into())));
 }
 
 #[test]
