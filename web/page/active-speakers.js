@@ -1,3 +1,5 @@
+import { Arrivals } from './arrivals.js';
+
 const EVERY_MS = 400;
 const AUDIBLE = 0.02;
 
@@ -6,6 +8,7 @@ export class ActiveSpeakers {
   /** @type {(speaking: Set<string>, loudest: string | null) => void} */
   onchange = () => {};
   #call;
+  #arrivals = new Arrivals();
   #timer;
   /** @type {Set<string>} */
   #speaking = new Set();
@@ -26,12 +29,12 @@ export class ActiveSpeakers {
     /** @type {[string, number][]} */
     const levels = [];
     const connections = this.#call.connections();
-    for (const { id, microphone } of this.#call.peers) {
+    for (const { id, microphone, away } of this.#call.peers) {
       const track = this.#call.streams(id)?.main.getAudioTracks()[0];
       const connection = connections.get(id) ?? connections.get('subscribe');
       const receiver = connection?.getReceivers().find((candidate) => candidate.track === track);
-      const level = receiver?.getSynchronizationSources()[0]?.audioLevel ?? 0;
-      if (microphone && level > AUDIBLE) levels.push([id, level]);
+      const level = this.#arrivals.level(receiver, performance.now());
+      if (microphone && !away && level > AUDIBLE) levels.push([id, level]);
     }
     levels.sort(([, a], [, b]) => b - a);
     const speaking = new Set(levels.map(([id]) => id));

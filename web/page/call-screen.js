@@ -55,7 +55,7 @@ export class CallScreen {
     this.#ringing = new Ringing(call);
     const prompt = new SoundPrompt(output);
     this.#stage = new Stage(call, output);
-    this.#quality = new QualityLoop(call);
+    this.#quality = new QualityLoop(call, (id) => this.#stage.shows(id));
     this.#stats = new StatsOverlay(call, this.#quality);
     this.#settings = new SettingsDialog(call.media, output);
     const chat = new ChatPanel(call, this.#toasts);

@@ -2,6 +2,7 @@ const KEY = 'visavis.client';
 
 /** @type {string | null} */
 let current = null;
+let forgotten = false;
 
 /**
  * A secret of this tab that survives a reload, so that the reloaded page takes the place of the one before. It is
@@ -30,9 +31,14 @@ function random() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/** The page that is loaded next is another client. */
+export function forgetClientId() {
+  forgotten = true;
+}
+
 addEventListener('pagehide', () => {
   try {
-    if (current) sessionStorage.setItem(KEY, current);
+    if (current && !forgotten) sessionStorage.setItem(KEY, current);
   } catch {
     // Then the reloaded page is a new client.
   }

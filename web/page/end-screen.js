@@ -9,17 +9,29 @@ const KNOWN = new Set([
 /** After the call. */
 export class EndScreen {
   element;
-  #again = h('button', { type: 'button', class: 'button primary', onclick: () => location.reload() }, t('end.again'));
+  /** Before the page is loaded again. */
+  onagain = () => {};
+  #again = h('button', { type: 'button', class: 'button primary', onclick: () => this.#rejoin() }, t('end.again'));
 
-  /** @param {string} reason */
-  constructor(reason) {
+  /**
+   * @param {string} reason
+   * @param {{recordings?: string | null}} [links] where what was recorded is, for hosts
+   */
+  constructor(reason, { recordings = null } = {}) {
     const key = KNOWN.has(reason) ? `end.${reason}` : 'end.other';
     this.element = h('main', { class: 'end' }, logo(),
       h('h1', {}, t(key)),
-      h('div', { class: 'actions' }, this.#again, h('a', { class: 'button', href: '/' }, t('end.home'))));
+      h('div', { class: 'actions' }, this.#again,
+        recordings && h('a', { class: 'button', href: recordings }, t('end.recordings')),
+        h('a', { class: 'button', href: '/' }, t('end.home'))));
   }
 
   focus() {
     this.#again.focus();
+  }
+
+  #rejoin() {
+    this.onagain();
+    location.reload();
   }
 }

@@ -1,7 +1,7 @@
 import { h, setText } from './dom.js';
-import { hostTokenOf } from './host-token.js';
 import { t } from './i18n.js';
 import { textButton } from './buttons.js';
+import { recordingsLink } from './recordings-link.js';
 
 /**
  * @typedef {import('../sdk/index.js').Call} Call
@@ -50,12 +50,12 @@ export class HostSection {
   }
 
   #render() {
-    const { room } = this.#call;
+    const { room, hostToken } = this.#call;
     this.element.hidden = !this.#host.isHost;
     const canRecord = this.#call.features.includes('recording');
     this.#record.hidden = this.#recordings.hidden = !canRecord;
     setText(this.#record, t(room?.recording ? 'host.stopRecording' : 'host.record'));
-    if (room) this.#recordings.href = recordingsLink(room.id);
+    if (room) this.#recordings.href = recordingsLink(room.id, hostToken);
     this.#locked.input.checked = room?.locked ?? false;
     this.#lobby.input.checked = room?.lobby ?? false;
     this.#password.placeholder = t(room?.password ? 'host.passwordSet' : 'host.noPassword');
@@ -84,17 +84,6 @@ export class HostSection {
   #use(action, value) {
     this.#attempt(this.#host.use(action, value === undefined ? {} : { value }));
   }
-}
-
-/**
- * The page of a room's recordings, with the token where no server sees it.
- *
- * @param {string} room
- */
-function recordingsLink(room) {
-  const token = hostTokenOf(room);
-  const fragment = token ? `#${new URLSearchParams({ host: token })}` : '';
-  return `/r/${encodeURIComponent(room)}/recordings${fragment}`;
 }
 
 /**

@@ -1,12 +1,12 @@
 import { Countdown } from './countdown.js';
 import { h } from './dom.js';
-import { takeHostToken } from './host-token.js';
+import { keptUntil, takeHostToken } from './host-token.js';
 import { loadCatalogue, t } from './i18n.js';
 import { logo } from './icons.js';
 import { MeetingHost } from './meeting-host.js';
 import { meetingTimes, repetition } from './meeting-times.js';
 import { ApiError, invitation } from './meetings-api.js';
-import { meetingToken } from './my-meetings.js';
+import { meetingToken, noteMeetingEnd } from './my-meetings.js';
 import { serverNow } from './server-clock.js';
 
 /** @typedef {import('./meetings-api.js').Invitation} Invitation */
@@ -18,8 +18,8 @@ const token = meetingToken(meeting);
 let countdown = null;
 
 /** To the call's own page, as host if one is. @param {Invitation} seen */
-function enter({ code }) {
-  if (token) takeHostToken(code, token);
+function enter({ code, endsAt }) {
+  if (token) takeHostToken(code, token, keptUntil(endsAt));
   location.assign(`/r/${encodeURIComponent(code)}`);
 }
 
@@ -57,6 +57,7 @@ async function show() {
   countdown?.stop();
   try {
     const seen = await invitation(meeting);
+    noteMeetingEnd(seen);
     document.title = `${seen.title} – Visavis`;
     app.replaceChildren(h('main', { class: 'meeting' }, h('h1', {}, h('bdi', {}, seen.title)), ...body(seen).filter((part) => !!part)));
   } catch (error) {

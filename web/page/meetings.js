@@ -3,7 +3,8 @@ import { loadCatalogue, t } from './i18n.js';
 import { Invitees } from './invitees.js';
 import { shortTime } from './meeting-times.js';
 import { ApiError, book, invitation, meetingsOf, sendsMail } from './meetings-api.js';
-import { forgetMeeting, ownMeetings, rememberMeeting } from './my-meetings.js';
+import { ForgetDevice } from './forget-device.js';
+import { forgetMeeting, noteMeetingEnd, ownMeetings, rememberMeeting } from './my-meetings.js';
 import { instantOf, ownZone, shownIn, zones } from './zoned-time.js';
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById('schedule'));
@@ -73,6 +74,7 @@ async function showMine() {
     }
   }));
   const there = seen.filter((one) => one !== null).sort((a, b) => Date.parse(a.startsAt) - Date.parse(b.startsAt));
+  there.forEach(noteMeetingEnd);
   list.replaceChildren(...there.map(item));
   none.hidden = there.length > 0;
 }
@@ -110,4 +112,5 @@ if (await sendsMail()) {
   invitees = new Invitees();
   problem.before(invitees.element);
 }
+none.after(new ForgetDevice(() => void showMine()).element);
 await showMine();

@@ -1,13 +1,16 @@
+import { keptUntil } from './host-token.js';
+
 const KEY = 'visavis.meetings';
 const MOST = 100;
 
-/** @typedef {{meeting: string, token: string}} Own */
+/** @typedef {{meeting: string, token: string, until?: number}} Own until when it is kept, in milliseconds since 1970 */
 
 /** The meetings that were made in this browser or opened by their host link, the newest first. @returns {Own[]} */
 export function ownMeetings() {
   try {
     const stored = JSON.parse(localStorage.getItem(KEY) ?? '[]');
-    return Array.isArray(stored) ? stored.filter((one) => typeof one?.meeting === 'string' && typeof one?.token === 'string') : [];
+    const isKept = (/** @type {any} */ one) => typeof one?.meeting === 'string' && typeof one?.token === 'string' && !(one.until < Date.now());
+    return Array.isArray(stored) ? stored.filter(isKept) : [];
   } catch {
     return [];
   }
@@ -25,6 +28,18 @@ function keep(own) {
 /** @param {string} meeting @param {string} token */
 export function rememberMeeting(meeting, token) {
   keep([{ meeting, token }, ...ownMeetings().filter((one) => one.meeting !== meeting)]);
+}
+
+/**
+ * A meeting is kept until a day after its end: that of the last occurrence, which is known once it is over.
+ *
+ * @param {{meeting: string, endsAt: string, state: string, recurrence: string | null}} seen
+ */
+export function noteMeetingEnd({ meeting, endsAt, state, recurrence }) {
+  const isOver = state !== 'scheduled' && state !== 'open';
+  // Nobody is thrown out at the end: what is still open is not over.
+  const until = recurrence !== null && !isOver ? undefined : keptUntil(endsAt, state === 'open');
+  keep(ownMeetings().map((one) => (one.meeting === meeting ? { ...one, until } : one)));
 }
 
 /** @param {string} meeting */

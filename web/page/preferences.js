@@ -27,6 +27,11 @@ export function remember(changes) {
   }
 }
 
+/** Everything as if nothing had ever been chosen. What was kept is the caller's to erase. */
+export function forgetPreferences() {
+  Object.assign(preferences, DEFAULTS);
+}
+
 /** @returns {Preferences} */
 function read() {
   /** @type {Record<string, unknown>} */

@@ -5,7 +5,7 @@ import { QualityWatch } from '../sdk/index.js';
  * @typedef {import('../sdk/quality.js').Quality} Quality
  */
 
-const EVERY_MS = 2000;
+const EVERY_MS = 1000;
 
 /** Looks at all connections every now and then. */
 export class QualityLoop {
@@ -13,11 +13,16 @@ export class QualityLoop {
   #listeners = [];
   #watch = new QualityWatch();
   #call;
+  #isShown;
   #timer;
 
-  /** @param {Call} call */
-  constructor(call) {
+  /**
+   * @param {Call} call
+   * @param {(peer: string) => boolean} isShown whether a peer's picture is to be seen, so that it should arrive
+   */
+  constructor(call, isShown) {
     this.#call = call;
+    this.#isShown = isShown;
     this.#timer = setInterval(() => void this.#look(), EVERY_MS);
   }
 
@@ -32,13 +37,14 @@ export class QualityLoop {
 
   async #look() {
     const connections = this.#call.connections();
-    for (const { id } of this.#call.peers) {
+    await Promise.all(this.#call.peers.map(async ({ id, microphone, camera }) => {
       const direct = connections.get(id);
       const connection = direct ?? connections.get('subscribe');
-      if (!connection) continue;
+      if (!connection) return;
       const tracks = direct ? undefined : this.#call.streams(id)?.main.getTracks() ?? [];
-      const quality = await this.#watch.look(id, connection, tracks).catch(() => null);
+      const isOn = microphone || (camera && this.#isShown(id));
+      const quality = await this.#watch.look(id, connection, tracks, isOn).catch(() => null);
       if (quality) for (const listener of this.#listeners) listener(id, quality);
-    }
+    }));
   }
 }

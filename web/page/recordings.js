@@ -2,7 +2,7 @@
 
 import { textButton } from './buttons.js';
 import { h, setText } from './dom.js';
-import { hostTokenOf } from './host-token.js';
+import { tabHostToken } from './host-token.js';
 import { dateAndTime, loadCatalogue, t } from './i18n.js';
 
 /**
@@ -24,7 +24,7 @@ import { dateAndTime, loadCatalogue, t } from './i18n.js';
 const REFRESH_MS = 5_000;
 
 const room = decodeURIComponent(location.pathname.split('/')[2] ?? '');
-const token = hostTokenOf(room);
+const token = tabHostToken(room);
 const note = /** @type {HTMLElement} */ (document.getElementById('note'));
 const list = /** @type {HTMLElement} */ (document.getElementById('list'));
 

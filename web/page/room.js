@@ -2,11 +2,12 @@ import { Call, LocalMedia, RefusedError } from '../sdk/index.js';
 import { CallScreen } from './call-screen.js';
 import { CountdownScreen } from './countdown-screen.js';
 import { EndScreen } from './end-screen.js';
-import { dropHostToken, hostTokenOf, takeHostToken } from './host-token.js';
+import { dropHostToken, hostTokenOf, keptUntil, lendHostToken, takeHostToken } from './host-token.js';
 import { loadCatalogue } from './i18n.js';
 import { clientId } from './client-id.js';
 import { preferences, remember } from './preferences.js';
 import { PrejoinScreen } from './prejoin-screen.js';
+import { recordingsLink } from './recordings-link.js';
 import { askServerTime, serverNow } from './server-clock.js';
 import { WaitingScreen } from './waiting-screen.js';
 
@@ -14,6 +15,9 @@ import { WaitingScreen } from './waiting-screen.js';
  * @typedef {import('../sdk/protocol.js').JoinOptions} JoinOptions
  * @typedef {import('../sdk/protocol.js').TransportName} TransportName
  */
+
+/** Reasons after which the room is no more. */
+const OVER = new Set(['host-ended', 'expired', 'empty', 'drained', 'room-ended', 'ended']);
 
 const app = /** @type {HTMLElement} */ (document.getElementById('app'));
 const room = decodeURIComponent(location.pathname.split('/')[2] ?? '');
@@ -49,8 +53,8 @@ async function join({ name, password }) {
   if (token) options.token = token;
   try {
     const welcome = await call.join(options);
-    if (welcome.hostToken) takeHostToken(room, welcome.hostToken);
-    call.hostToken ??= token;
+    call.hostToken = welcome.hostToken ?? token ?? null;
+    keepPowers();
   } catch (error) {
     if (error instanceof RefusedError && error.code === 'not-started' && error.startsAt) return wait({ name, password }, error.startsAt);
     // The token was of an earlier life of a room of this name.
@@ -59,6 +63,29 @@ async function join({ name, password }) {
     return join({ name, password });
   }
   show(call.waiting ? new WaitingScreen(call) : new CallScreen(call));
+}
+
+/** What this browser keeps of our powers. */
+function keepPowers() {
+  if (call.hostToken) takeHostToken(room, call.hostToken, keptUntil(call.room?.endsAt));
+}
+
+/**
+ * The call is over for us. Whoever leaves for good, or leaves a room that is over, keeps no power; the tab alone still
+ * has it, for the way back and to the recordings.
+ *
+ * @param {string} reason
+ */
+function ended(reason) {
+  if (reason === 'left' || OVER.has(reason)) dropHostToken(room);
+  if (shown instanceof PrejoinScreen || shown instanceof CountdownScreen) return;
+  const token = call.hostToken;
+  const recordings = token && call.room && call.features.includes('recording') ? recordingsLink(call.room.id, token) : null;
+  const screen = new EndScreen(denied ? 'denied' : reason, { recordings });
+  screen.onagain = () => {
+    if (token && reason === 'left') lendHostToken(room, token);
+  };
+  show(screen);
 }
 
 /**
@@ -96,6 +123,7 @@ await loadCatalogue();
 document.title = `${room} – Visavis`;
 media.chosen = { microphone: preferences.microphone, camera: preferences.camera };
 let denied = false;
+let closing = false;
 call.on('event', (event) => {
   if (event.type === 'lobby' && event.state === 'denied') denied = true;
 });
@@ -103,9 +131,12 @@ call.on('room', () => {
   if (shown instanceof WaitingScreen && !call.waiting) show(new CallScreen(call));
 });
 call.on('ended', ({ reason }) => {
-  if (!(shown instanceof PrejoinScreen || shown instanceof CountdownScreen)) show(new EndScreen(denied ? 'denied' : reason));
+  if (!closing) ended(reason);
 });
-addEventListener('pagehide', () => call.leave());
+addEventListener('pagehide', () => {
+  closing = true;
+  call.leave({ mayReturn: true });
+});
 addEventListener('online', () => call.session.hurry());
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') call.session.hurry();

@@ -1,6 +1,7 @@
 import { DevicePicker } from './device-picker.js';
 import { closeDialog, openDialog } from './dialog.js';
 import { h } from './dom.js';
+import { ForgetDevice } from './forget-device.js';
 import { LANGUAGES, t } from './i18n.js';
 import { iconButton } from './buttons.js';
 import { MeterBar } from './meter-bar.js';
@@ -36,7 +37,8 @@ export class SettingsDialog {
         this.#language(),
         toggle('shortcuts', 'settings.shortcuts', preferences.shortcuts, (on) => remember({ shortcuts: on })),
         h('p', { class: 'hint' }, t('settings.shortcutList')),
-        toggle('statistics', 'settings.statistics', false, (on) => this.onstatistics(on))));
+        toggle('statistics', 'settings.statistics', false, (on) => this.onstatistics(on)),
+        new ForgetDevice().element));
   }
 
   open() {

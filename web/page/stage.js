@@ -73,7 +73,12 @@ export class Stage {
     this.render();
   }
 
-  /** @param {string} id @param {0 | 1 | 2 | 3} level */
+  /** Whether the picture of a peer is to be seen. @param {string} id */
+  shows(id) {
+    return (this.#tiles.get(id)?.size.width ?? 0) > 0;
+  }
+
+  /** @param {string} id @param {import('../sdk/quality.js').Level} level */
   setQuality(id, level) {
     this.#tiles.get(id)?.setQuality(level);
   }

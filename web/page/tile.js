@@ -10,6 +10,7 @@ import { hueOf, initials } from './names.js';
  * @property {boolean} microphone
  * @property {boolean} camera
  * @property {boolean} hand
+ * @property {boolean} [away] the connection of the one who is shown is lost
  *
  * @typedef {object} TileOptions
  * @property {string} id the peer's
@@ -32,6 +33,10 @@ export class Tile {
   #name = h('span', { class: 'tile-name', dir: 'auto' });
   #muted = h('span', { class: 'tile-badge', role: 'img', 'aria-label': t('tile.muted') }, icon('mic-off'));
   #quality = h('span', { class: 'tile-quality', role: 'img', hidden: true }, h('i', {}), h('i', {}), h('i', {}));
+  #notice = h('span', { class: 'tile-notice', hidden: true });
+  #away = false;
+  /** @type {import('../sdk/quality.js').Level | null} */
+  #level = null;
   #hand = h('span', { class: 'tile-hand', role: 'img', 'aria-label': t('tile.hand') }, icon('hand'));
   /** @type {HTMLButtonElement | null} */
   #pin = null;
@@ -55,7 +60,7 @@ export class Tile {
     this.#video.classList.toggle('mirrored', self && !screen);
     this.#avatar.dataset.hue = String(hueOf(id));
     this.element = h('article', { class: `tile${self ? ' self' : ''}${screen ? ' screen' : ''}` },
-      this.#avatar, this.#video, this.#hand,
+      this.#avatar, this.#video, this.#notice, this.#hand,
       h('div', { class: 'tile-label' }, this.#muted, this.#name, this.#quality),
       h('div', { class: 'tile-actions' }, ...this.#actions(pin, flip)));
     if (!self) this.element.dataset.peer = id;
@@ -63,7 +68,7 @@ export class Tile {
   }
 
   /** @param {TileState} state */
-  update({ name, microphone, camera, hand }) {
+  update({ name, microphone, camera, hand, away = false }) {
     const key = this.#screen ? (this.#self ? 'tile.ownScreen' : 'tile.screen') : this.#self ? 'tile.self' : 'tile.name';
     this.#label = t(key, { name });
     setText(this.#name, this.#label);
@@ -74,6 +79,11 @@ export class Tile {
     this.#hand.hidden = !hand || this.#screen;
     this.element.classList.toggle('no-picture', !camera && !this.#screen);
     if (this.#pip) this.#pip.hidden = !camera && !this.#screen;
+    this.#away = away;
+    // How it was before says nothing of how it is once somebody is back.
+    if (away) this.#level = null;
+    if (away) this.setSpeaking(false);
+    this.#renderConnection();
     this.#nameButtons();
   }
 
@@ -109,11 +119,26 @@ export class Tile {
     if (this.#video.paused && this.#video.srcObject) void this.#video.play().catch(() => {});
   }
 
-  /** @param {0 | 1 | 2 | 3} level from hardly anything to all well */
+  /** @param {import('../sdk/quality.js').Level} level from nothing arrives to all well */
   setQuality(level) {
-    this.#quality.hidden = this.#screen;
-    this.#quality.dataset.level = String(level);
-    attribute(this.#quality, 'aria-label', t(`quality.${level}`));
+    if (this.#away) return;
+    this.#level = level;
+    this.#renderConnection();
+  }
+
+  /** Bars where there is a connection, and a word where there is none. */
+  #renderConnection() {
+    const level = this.#level;
+    const isLost = this.#away || level === 'none';
+    this.#quality.hidden = this.#screen || isLost || level === null;
+    if (level !== null) {
+      this.#quality.dataset.level = String(level);
+      attribute(this.#quality, 'aria-label', t(`quality.${level}`));
+    }
+    this.element.classList.toggle('away', this.#away);
+    this.element.classList.toggle('no-connection', isLost);
+    this.#notice.hidden = !isLost;
+    setText(this.#notice, isLost ? t(this.#away ? 'tile.away' : 'quality.none') : '');
   }
 
   /** @param {boolean} on */

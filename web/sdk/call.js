@@ -132,9 +132,13 @@ export class Call extends Emitter {
     return this.#path?.connections() ?? new Map();
   }
 
-  /** Leaves for good; the devices are given back, also where nobody has been let in yet. */
-  leave() {
-    this.session.leave();
+  /**
+   * Leaves for good; the devices are given back, also where nobody has been let in yet.
+   *
+   * @param {{mayReturn?: boolean}} [options] `mayReturn`: the page is closed or loaded again, and a host's powers are to wait
+   */
+  leave(options) {
+    this.session.leave(options);
     this.media.close();
   }
 

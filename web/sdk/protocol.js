@@ -24,6 +24,7 @@
  * @property {boolean} hand
  * @property {Track[]} tracks what it publishes through the media server
  * @property {any} metadata
+ * @property {boolean} [away] its connection is closed, and its session may still resume
  * @property {boolean} [live] a broadcaster whose media flows
  *
  * @typedef {object} Room

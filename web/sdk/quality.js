@@ -10,33 +10,59 @@
  * @property {number} jitterMs
  * @property {string} codec
  *
- * @typedef {Figures & {level: 0 | 1 | 2 | 3, bitrate: number, fps: number, loss: number}} Quality
+ * @typedef {'none' | 0 | 1 | 2 | 3} Level from nothing arrives to all well
+ * @typedef {Figures & {level: Level, bitrate: number, fps: number, loss: number}} Quality
  */
+
+/** So long nothing arrives of somebody who has something on before that is no connection. */
+const SILENT_MS = 2_000;
+/** Peers behind one connection are looked at together: one report does for all of them. */
+const FRESH_MS = 100;
 
 /** Watches what arrives over peer connections and says how well it does. */
 export class QualityWatch {
-  /** @type {Map<string, {at: number, figures: Figures}>} */
+  /** @type {Map<string, {at: number, figures: Figures, heardAt: number | null, onSince: number | null}>} */
   #before = new Map();
+  /** @type {WeakMap<RTCPeerConnection, {at: number, reports: Promise<RTCStatsReport>}>} */
+  #reports = new WeakMap();
 
   /**
    * @param {string} name of what is looked at
    * @param {RTCPeerConnection} connection
    * @param {MediaStreamTrack[]} [tracks] only these, of a connection that carries several peers'
-   * @returns {Promise<Quality | null>} null at the first look, and while nothing is connected
+   * @param {boolean} [isOn] whether something should arrive
+   * @returns {Promise<Quality | null>} null at the first look, and before anything is connected
    */
-  async look(name, connection, tracks) {
+  async look(name, connection, tracks, isOn = false) {
+    const figures = count(await this.#report(connection), tracks?.map(({ id }) => id));
     const at = performance.now();
-    const figures = await count(connection, tracks?.map(({ id }) => id));
     const before = this.#before.get(name);
-    this.#before.set(name, { at, figures });
-    if (!before || !['connected', 'completed'].includes(connection.iceConnectionState)) return null;
+    // What a track brought that is no longer there does not count, so that the sum may fall.
+    const heard = figures.packets > 0 && figures.packets !== before?.figures.packets;
+    const heardAt = heard ? at : (before?.heardAt ?? null);
+    const onSince = isOn ? (before?.onSince ?? at) : null;
+    this.#before.set(name, { at, figures, heardAt, onSince });
+    if (!before) return null;
+    const isSilent = heardAt !== null && onSince !== null && at - Math.max(heardAt, onSince) >= SILENT_MS;
+    if (!isSilent && !['connected', 'completed'].includes(connection.iceConnectionState)) return null;
     const seconds = (at - before.at) / 1000;
     const packets = Math.max(0, figures.packets - before.figures.packets);
     const lost = Math.max(0, figures.lost - before.figures.lost);
     const loss = packets + lost === 0 ? 0 : lost / (packets + lost);
     const bitrate = Math.max(0, figures.bits - before.figures.bits) / seconds;
     const fps = Math.max(0, figures.frames - before.figures.frames) / seconds;
-    return { ...figures, loss, bitrate, fps, level: levelOf(loss, figures.roundTripMs, figures.jitterMs) };
+    const level = isSilent ? 'none' : levelOf(loss, figures.roundTripMs, figures.jitterMs);
+    return { ...figures, loss, bitrate, fps, level };
+  }
+
+  /** @param {RTCPeerConnection} connection */
+  #report(connection) {
+    const at = performance.now();
+    const known = this.#reports.get(connection);
+    if (known && at - known.at < FRESH_MS) return known.reports;
+    const reports = connection.getStats();
+    this.#reports.set(connection, { at, reports });
+    return reports;
   }
 
   /** @param {string} name */
@@ -49,6 +75,7 @@ export class QualityWatch {
  * @param {number} loss share of packets
  * @param {number} roundTripMs
  * @param {number} jitterMs
+ * @returns {Level}
  */
 function levelOf(loss, roundTripMs, jitterMs) {
   if (loss > 0.12 || roundTripMs > 800) return 0;
@@ -58,14 +85,13 @@ function levelOf(loss, roundTripMs, jitterMs) {
 }
 
 /**
- * @param {RTCPeerConnection} connection
+ * @param {RTCStatsReport} reports
  * @param {string[]} [trackIds]
- * @returns {Promise<Figures>}
+ * @returns {Figures}
  */
-async function count(connection, trackIds) {
+function count(reports, trackIds) {
   /** @type {Figures} */
   const figures = { packets: 0, lost: 0, bits: 0, frames: 0, width: 0, height: 0, roundTripMs: 0, jitterMs: 0, codec: '' };
-  const reports = await connection.getStats();
   for (const report of reports.values()) {
     if (report.type === 'candidate-pair' && report.nominated && report.state === 'succeeded') {
       figures.roundTripMs = (report.currentRoundTripTime ?? 0) * 1000;

@@ -118,9 +118,13 @@ export class Session extends Emitter {
     else if (this.state === 'connected') this.#heartbeat.probe();
   }
 
-  /** Leaves for good. */
-  leave() {
-    this.#transport?.leave({ type: 'leave' });
+  /**
+   * Leaves for good.
+   *
+   * @param {{mayReturn?: boolean}} [options] `mayReturn`: a host's powers wait for the resume window
+   */
+  leave({ mayReturn = false } = {}) {
+    this.#transport?.leave({ type: 'leave', ...(mayReturn ? { mayReturn } : {}) });
     this.#transport = null;
     this.#end('left');
   }

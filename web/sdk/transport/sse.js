@@ -17,7 +17,8 @@ export class SseTransport {
   /** @type {ClientMessage[]} */
   #queue = [];
   #posting = false;
-  #leaving = false;
+  /** @type {ClientMessage | null} */
+  #leaving = null;
 
   /**
    * @param {URL} base
@@ -37,7 +38,7 @@ export class SseTransport {
       const url = new URL(`/api/v1/sessions/${encodeURIComponent(welcome.session)}`, this.#base);
       this.#session = { url, secret: welcome.secret };
       // Somebody left before the server let them in.
-      if (this.#leaving) return this.leave();
+      if (this.#leaving) return this.leave(this.#leaving);
       this.#listener.event(welcome);
       void this.#flush();
       await this.#listen(first.type === 'resume' ? first.lastId : welcome.lastId);
@@ -53,14 +54,16 @@ export class SseTransport {
     void this.#flush();
   }
 
-  leave() {
+  /** @param {ClientMessage} leave */
+  leave(leave) {
     const session = this.#session;
-    this.#leaving = true;
+    this.#leaving = leave;
     // A join under way cannot be taken back before it is answered.
     if (!session) return;
     this.close();
-    const headers = { Authorization: `Bearer ${session.secret}` };
-    fetch(session.url, { method: 'DELETE', headers, keepalive: true }).catch(() => {});
+    const url = new URL(`${session.url.pathname}/messages`, this.#base);
+    const headers = { Authorization: `Bearer ${session.secret}`, 'Content-Type': 'application/json' };
+    fetch(url, { method: 'POST', headers, body: JSON.stringify(leave), keepalive: true }).catch(() => {});
   }
 
   close() {
