@@ -42,15 +42,17 @@ fn clocks() -> &'static Clocks {
     })
 }
 
-/// Notices, from now on, when the wall clock is set and when the process has not run. Called once or more often.
-pub fn watch() {
+/// Notices, from now on, when the wall clock is set and when the process has not run. Called once or more often; the first
+/// call's `on_beat` is called with every look, several times a second.
+pub fn watch(on_beat: impl Fn() + Send + 'static) {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
         let watched = clocks();
         watched.running.watch(watched.base.elapsed());
-        let started = thread::Builder::new().name("clock".to_owned()).spawn(|| {
+        let started = thread::Builder::new().name("clock".to_owned()).spawn(move || {
             loop {
                 thread::sleep(BEAT);
+                on_beat();
                 now();
                 drop(read_steps());
             }
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_clocks_of_an_ordinary_moment() {
-        watch();
+        watch(|| ());
         let (system, running) = (Instant::now(), now());
         assert!(running <= Instant::now() && now() >= running);
         assert!(deadline(running + Duration::from_hours(1)) >= system + Duration::from_mins(59));

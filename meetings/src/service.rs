@@ -10,7 +10,7 @@ use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
 use signaling_core::{
     ApiKeys, Code, Entropy, MeetingDirectory, MeetingId, Refusal, RoomId, RoomObserver, Scope, ServerKey,
-    Timestamp, TokenBucket, WallClock,
+    Timestamp, TokenBucket, WallClock, Watch,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -115,19 +115,20 @@ impl Meetings {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Begins to follow the rooms and the clock, on the current runtime. Called once, when there are rooms.
-    pub fn start(&self, rooms: Arc<dyn Rooms>) {
+    /// Begins to follow the rooms and the clock, on the current runtime. Called once, when there are rooms. The watch is told
+    /// when one of the tasks ends.
+    pub fn start(&self, rooms: Arc<dyn Rooms>, watch: &Watch) {
         let waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if self.inner.rooms.set(rooms).is_err() {
             return;
         }
         if let Some(waiting) = waiting {
-            tokio::spawn(self.clone().follow(waiting));
+            tokio::spawn(watch.engine("meetings' rooms").run(self.clone().follow(waiting)));
         }
-        tokio::spawn(self.clone().look());
-        tokio::spawn(webhook::dispatch(self.clone()));
+        tokio::spawn(watch.engine("meetings' timer").run(self.clone().look()));
+        tokio::spawn(watch.engine("webhooks").run(webhook::dispatch(self.clone())));
         if let Some(mailer) = self.inner.mailer.clone() {
-            tokio::spawn(mail::dispatch(self.clone(), mailer));
+            tokio::spawn(watch.engine("mail").run(mail::dispatch(self.clone(), mailer)));
         }
     }
 

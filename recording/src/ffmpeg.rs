@@ -3,9 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 use rustix::process::{Pid, setpriority_process};
 
@@ -16,11 +17,26 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const PATIENCE_FACTOR: u32 = 6;
 /// How much of what ffmpeg says is kept.
 const MAX_WORDS: u64 = 4_096;
+/// With which status a launcher ends that does not find the program, as shells do.
+const MISSING: i32 = 127;
 
 /// ffmpeg, as found on the PATH or named by the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Ffmpeg {
     program: PathBuf,
+    /// The program that starts it, with its arguments, if there is one.
+    launcher: Vec<OsString>,
+    on_wait: Option<OnWait>,
+}
+
+/// Asked again and again while ffmpeg works; `false` ends it.
+#[derive(Clone)]
+struct OnWait(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for OnWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnWait")
+    }
 }
 
 /// Why a job was not done.
@@ -39,6 +55,9 @@ pub enum FfmpegError {
     /// It took far too long, and was ended.
     #[error("ffmpeg took too long")]
     Hung,
+    /// It was ended with the process that needed it.
+    #[error("ffmpeg was ended with the server")]
+    Stopped,
 }
 
 /// One recording in a picture of many.
@@ -57,7 +76,20 @@ pub struct Tile {
 impl Ffmpeg {
     /// The program of this name or path.
     pub fn new(program: PathBuf) -> Self {
-        Self { program }
+        Self { program, launcher: Vec::new(), on_wait: None }
+    }
+
+    /// Has another program start it: one that gets ffmpeg and its arguments behind these, and ends with status 127 where
+    /// ffmpeg is missing. By it ffmpeg can be made to end with this process, however that ends.
+    #[must_use]
+    pub fn with_launcher(self, launcher: Vec<OsString>) -> Self {
+        Self { launcher, ..self }
+    }
+
+    /// Asks this several times a second while ffmpeg works; at `false` ffmpeg is ended.
+    #[must_use]
+    pub fn while_waiting(self, go_on: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { on_wait: Some(OnWait(Arc::new(go_on))), ..self }
     }
 
     /// Whether it is there and runs.
@@ -103,7 +135,15 @@ impl Ffmpeg {
 
     fn run(&self, arguments: &[OsString], length: Duration) -> Result<(), FfmpegError> {
         // Words in a row, no shell: what stands in a name stays a name.
-        let mut child = Command::new(&self.program)
+        let mut command = match self.launcher.split_first() {
+            Some((launcher, arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
+        let mut child = command
             .args(["-nostdin", "-hide_banner", "-v", "error"])
             .args(arguments)
             .stdin(Stdio::null())
@@ -129,28 +169,32 @@ impl Ffmpeg {
                 if kept.is_err() || drained.is_err() { String::new() } else { words }
             })
         });
-        let status = wait(&mut child, PATIENCE + length * PATIENCE_FACTOR)?;
+        let status = self.wait(&mut child, PATIENCE + length * PATIENCE_FACTOR)?;
         let words = words.and_then(|words| words.join().ok()).unwrap_or_default();
         if status.success() {
             Ok(())
+        } else if !self.launcher.is_empty() && status.code() == Some(MISSING) {
+            Err(FfmpegError::Missing(self.program.clone()))
         } else {
             Err(FfmpegError::Failed(format!("{status}: {}", words.trim())))
         }
     }
-}
 
-#[allow(clippy::disallowed_methods, reason = "the limit of a job is one of the clock on the wall")]
-fn wait(child: &mut Child, patience: Duration) -> Result<std::process::ExitStatus, FfmpegError> {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().map_err(FfmpegError::Run)? {
-            return Ok(status);
+    #[allow(clippy::disallowed_methods, reason = "the limit of a job is one of the clock on the wall")]
+    fn wait(&self, child: &mut Child, patience: Duration) -> Result<ExitStatus, FfmpegError> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().map_err(FfmpegError::Run)? {
+                return Ok(status);
+            }
+            let may_go_on = self.on_wait.as_ref().is_none_or(|OnWait(go_on)| go_on());
+            let is_late = begun.elapsed() > patience;
+            if is_late || !may_go_on {
+                child.kill().and_then(|()| child.wait()).map_err(FfmpegError::Run)?;
+                return Err(if is_late { FfmpegError::Hung } else { FfmpegError::Stopped });
+            }
+            thread::sleep(Duration::from_millis(50));
         }
-        if begun.elapsed() > patience {
-            child.kill().and_then(|()| child.wait()).map_err(FfmpegError::Run)?;
-            return Err(FfmpegError::Hung);
-        }
-        thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -13,6 +13,11 @@ use crate::ffmpeg::{Ffmpeg, FfmpegError, Tile};
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::upload::Upload;
 
+/// What files are called that ffmpeg is still writing.
+const FINALISE: &str = ".finalise-";
+const COMPOSITE: &str = ".composite-";
+pub(crate) const PARTS: [&str; 2] = [FINALISE, COMPOSITE];
+pub(crate) const PART: &str = ".part";
 /// Pictures in one grid at most.
 const MAX_TILES: usize = 49;
 
@@ -46,7 +51,7 @@ pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, 
         state: RecordingState::Ready,
         ..entry.clone()
     };
-    let part = tempfile::Builder::new().prefix(".finalise-").suffix(".part").tempfile_in(index.folder())?;
+    let part = tempfile::Builder::new().prefix(FINALISE).suffix(PART).tempfile_in(index.folder())?;
     match entry.container {
         Container::Mp4 => ffmpeg.faststart(&from, part.path(), length)?,
         Container::WebM => {
@@ -106,7 +111,7 @@ pub fn composite(
         parts.iter().map(|entry| entry.started_at.since(began) + Duration::from_millis(entry.duration_ms));
     let length = ends.max().unwrap_or_default();
     let recording = RecordingId::random(entropy);
-    let part = tempfile::Builder::new().prefix(".composite-").suffix(".part").tempfile_in(index.folder())?;
+    let part = tempfile::Builder::new().prefix(COMPOSITE).suffix(PART).tempfile_in(index.folder())?;
     ffmpeg.composite(&tiles, part.path(), length)?;
     let has = |wanted: fn(&Tile) -> bool, codec: &str| tiles.iter().any(wanted).then(|| codec.to_owned());
     let entry = Entry {

@@ -318,7 +318,7 @@ impl Index {
     }
 
     fn write_note(&self, path: &Path, note: &impl Serialize) -> io::Result<()> {
-        let mut new = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut new = tempfile::NamedTempFile::with_prefix_in(NOTE, &self.folder)?;
         serde_json::to_writer(&mut new, note)?;
         new.flush()?;
         if self.fsync {
@@ -340,6 +340,8 @@ impl Index {
     }
 }
 
+/// What notes are called while they are written.
+pub(crate) const NOTE: &str = ".tmp";
 /// What the notes of forgotten objects are called, behind the names of their files.
 const FORGOTTEN: &str = "forget";
 

@@ -82,9 +82,14 @@ impl Banner {
     }
 
     /// Tells it: to a person on the standard output, to a program as log events.
-    pub(crate) fn tell(&self, format: LogFormat) -> io::Result<()> {
+    pub(crate) fn tell(&self, format: LogFormat) {
         match format {
-            LogFormat::Text => self.print(&mut io::stdout().lock()),
+            LogFormat::Text => {
+                // A server whose standard output nobody reads serves all the same.
+                if let Err(error) = self.print(&mut io::stdout().lock()) {
+                    tracing::debug!(%error, "nobody reads the standard output");
+                }
+            }
             LogFormat::Json => {
                 for url in &self.urls {
                     tracing::info!(url, "open");
@@ -92,7 +97,6 @@ impl Banner {
                 for note in &self.notes {
                     tracing::warn!(note, "note");
                 }
-                Ok(())
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::Context as _;
 use signaling_transport::net::{Certificates, self_signed};
 use stun_turn::{Certificate, CertificateError, Handle};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Settings, TlsMode};
@@ -31,15 +31,13 @@ pub(crate) struct CertificateKeeper {
     source: Source,
     current: Pem,
     certificates: Certificates,
-    /// Caught from the start: until somebody does, this signal ends a process.
-    hangup: Signal,
 }
 
 /// How often the keeper looks.
 const INTERVAL: Duration = Duration::from_mins(1);
 
 impl CertificateKeeper {
-    /// The certificate that the settings ask for, if they ask for one. Must be called within a tokio runtime.
+    /// The certificate that the settings ask for, if they ask for one.
     pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Option<Self>> {
         let source = match (settings.tls, &settings.tls_cert, &settings.tls_key) {
             (TlsMode::Files, Some(chain), Some(key)) => {
@@ -53,33 +51,36 @@ impl CertificateKeeper {
             Source::Files { .. } => "the files of --tls-cert and --tls-key",
             Source::SelfMade { .. } => "the self-made certificate",
         })?;
-        Ok(Some(Self { source, current, certificates, hangup: signal(SignalKind::hangup())? }))
+        Ok(Some(Self { source, current, certificates }))
     }
 
     pub(crate) fn certificates(&self) -> Certificates {
         self.certificates.clone()
     }
 
-    /// Looks every minute, and at once on SIGHUP, until `shutdown`. TURN has the certificate too, when it is the operator's.
+    /// Looks every minute, and at once when `reload` changes, until `shutdown`. TURN has the certificate too, when it is the operator's.
     pub(crate) async fn keep(
         mut self,
         shutdown: CancellationToken,
+        mut reload: watch::Receiver<()>,
         turn: Option<Handle>,
-    ) -> anyhow::Result<()> {
+    ) {
         let turn = turn.filter(|_| matches!(self.source, Source::Files { .. }));
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(INTERVAL) => {}
-                _ = self.hangup.recv() => {}
+                // Whoever could change it is there until the shutdown.
+                Ok(()) = reload.changed() => {}
             }
             let source = self.source.clone();
-            match tokio::task::spawn_blocking(move || source.read()).await? {
+            let found = tokio::task::spawn_blocking(move || source.read()).await;
+            match found.unwrap_or_else(|error| Err(error.into())) {
                 Ok(found) if found != self.current => {
                     match self.certificates.replace(&found.chain, &found.key) {
                         Ok(()) => {
                             if let Some(turn) = &turn
-                                && let Err(error) = reload(turn, &found)
+                                && let Err(error) = exchange(turn, &found)
                             {
                                 tracing::warn!(%error, "certificate of TURN not exchanged");
                             }
@@ -97,7 +98,7 @@ impl CertificateKeeper {
     }
 }
 
-fn reload(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
+fn exchange(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
     turn.reload_certificate(&Certificate::from_pem(&pem.chain, &pem.key)?)
 }
 

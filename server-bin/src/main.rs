@@ -3,15 +3,21 @@
 
 mod banner;
 mod certificate;
+mod children;
 mod cli;
 mod config;
 mod data_dir;
+#[cfg(feature = "planted-faults")]
+mod faults;
 mod hand_over;
+mod health;
 mod logging;
 mod media;
 mod meetings;
 mod metrics;
+mod overseer;
 mod recordings;
+mod reload;
 mod room_store;
 mod serve;
 mod shutdown;
@@ -20,19 +26,30 @@ mod status;
 mod strays;
 mod turn;
 
-use std::env;
 use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::time::Duration;
+use std::{env, thread};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use cli::{Ask, Refusal};
 
+/// How long a panic of the main thread waits for the overseer, which there may be none of yet.
+const UNWATCHED: Duration = Duration::from_secs(10);
 /// Something of the operator's needs another value (as clap has it).
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let config = match cli::parse(env::args_os().collect(), &env::vars_os().collect()) {
+    let arguments: Vec<_> = env::args_os().collect();
+    if let Some(code) = children::become_asked(&arguments) {
+        return code;
+    }
+    // Whatever is made from here on is its owner's alone.
+    umask(Mode::RWXG | Mode::RWXO);
+    let config = match cli::parse(arguments, &env::vars_os().collect()) {
         Ok(Ask::Run(config)) => config,
         Ok(Ask::ShowConfig(config)) => {
             let shown = io::stdout().write_all(config.to_toml().as_bytes());
@@ -54,14 +71,21 @@ fn main() -> ExitCode {
         Err(Refusal::Config(error)) => return fail(&error.into(), USAGE),
     };
     logging::start(config.settings.log_format, &config.settings.log_level);
+    overseer::log_panics();
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into(), 1),
     };
-    let ended = runtime.block_on(serve::serve(&config));
+    let serving = AssertUnwindSafe(|| runtime.block_on(serve::serve(&config)));
+    let Ok(ended) = panic::catch_unwind(serving) else {
+        // The overseer says why, and ends the process.
+        thread::sleep(UNWATCHED);
+        return ExitCode::FAILURE;
+    };
     // What still runs in the background must not hold up the end.
     runtime.shutdown_background();
+    logging::flush();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
@@ -89,7 +113,6 @@ fn tell(text: anyhow::Result<String>) -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    // Nothing is left to tell when the standard error is closed.
-    let _ = writeln!(io::stderr(), "visavis: {error:#}");
+    logging::last_line(&format!("visavis: {error:#}"));
     ExitCode::from(code)
 }

@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::Context as _;
 use sfu::driver::{self, MediaSocket};
 use sfu::{Seat, Sfu, SfuHandle};
+use signaling_core::Watch;
 use signaling_transport::Hub;
 use signaling_transport::net::self_signed;
 use stun_turn::Handle;
@@ -92,13 +93,14 @@ impl Media {
 
     /// Starts a thread for each worker. What they report goes to the rooms of the hub; what they send to clients behind the
     /// relay goes to that.
-    pub(crate) fn start(self, hub: &Hub, relay: Option<&Handle>) -> anyhow::Result<Workers> {
+    pub(crate) fn start(self, hub: &Hub, relay: Option<&Handle>, watch: &Watch) -> anyhow::Result<Workers> {
         tracing::info!(addr = %self.address, workers = self.seats.len(), "media server ready");
         let stop = Arc::new(AtomicBool::new(false));
         let relay = relay.map(|handle| -> Arc<dyn sfu::Relay> { Arc::new(RelayBeforeMedia(handle.clone())) });
         for (index, (seat, socket)) in self.seats.into_iter().enumerate() {
             let (stop, hub) = (Arc::clone(&stop), hub.clone());
             let socket = socket.with_relay(relay.clone());
+            let seat = seat.watched(watch.engine(format!("media worker {index}")));
             thread::Builder::new().name(format!("media-{index}")).spawn(move || {
                 if let Err(error) = driver::run(seat, socket, |room, event| hub.media(&room, event), &stop) {
                     tracing::error!(%error, "a media worker failed");

@@ -15,7 +15,7 @@ use axum::middleware::{self, Next};
 use meetings::{Client, Config, Mailer, Meetings, Rooms, Store};
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
-use signaling_core::{RoomId, ServerKey, WallClock as _};
+use signaling_core::{RoomId, ServerKey, WallClock as _, Watch};
 use signaling_transport::net::ClientAddr;
 use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
 
@@ -66,8 +66,8 @@ pub(crate) async fn look_for_database(meetings: &Meetings) {
 }
 
 /// Follows the rooms from now on.
-pub(crate) fn start(meetings: &Meetings, signaling: &Signaling) {
-    meetings.start(Arc::new(HubRooms(signaling.hub().clone())));
+pub(crate) fn start(meetings: &Meetings, signaling: &Signaling, watch: &Watch) {
+    meetings.start(Arc::new(HubRooms(signaling.hub().clone())), watch);
 }
 
 /// The HTTP interface, under the same rules about origins as the wire protocol's.

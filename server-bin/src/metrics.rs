@@ -13,9 +13,12 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header;
 use sfu::SfuHandle;
+use signaling_core::Watch;
 use signaling_transport::Hub;
 use signaling_transport::net::{Server, ServerConfig};
 use tokio_util::sync::CancellationToken;
+
+use crate::logging;
 
 /// What is asked for numbers.
 #[derive(Clone)]
@@ -28,12 +31,17 @@ pub(crate) struct Sources {
 }
 
 /// Serves `/metrics` on `address` until `ending`.
-pub(crate) fn serve(address: SocketAddr, sources: Sources, ending: CancellationToken) -> anyhow::Result<()> {
+pub(crate) fn serve(
+    address: SocketAddr,
+    sources: Sources,
+    ending: CancellationToken,
+    watch: &Watch,
+) -> anyhow::Result<()> {
     let server = Server::bind(address, ServerConfig::default())
         .with_context(|| format!("cannot serve metrics on {address}: look at --metrics-listen"))?;
     tracing::info!(addr = %server.local_addr(), "metrics ready");
     let router = Router::new().route("/metrics", get(metrics)).with_state(sources);
-    tokio::spawn(server.serve(router, ending, Duration::ZERO));
+    tokio::spawn(watch.engine("metrics").run(server.serve(router, ending, Duration::ZERO)));
     Ok(())
 }
 
@@ -44,6 +52,11 @@ async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
         "visavis_draining",
         "1 while the server is about to end.",
         sources.draining.is_cancelled().into(),
+    );
+    page.counter(
+        "visavis_log_lines_lost_total",
+        "Log lines that the standard error did not take.",
+        logging::lines_lost(),
     );
     signaling(&mut page, &sources.hub).await;
     if let Some(media) = &sources.media {

@@ -17,10 +17,13 @@ use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
+use crate::health::Health;
 use crate::media::Media;
 use crate::meetings;
 use crate::metrics::{self, Sources};
+use crate::overseer::Overseer;
 use crate::recordings::{Api, Recordings};
+use crate::reload;
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
@@ -30,11 +33,27 @@ use crate::turn::{Servers, Turn};
 /// When clients of a server that ends are to look for it again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it, or an engine that it relies on does.
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
-    clock::watch();
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let health = Arc::new(Health::default());
+    let overseer = Overseer::start(Arc::clone(&health)).context("cannot start a thread")?;
+    #[cfg(feature = "planted-faults")]
+    let signals = signals.with_faults(overseer.watch().clone());
+    let engine = overseer.watch().engine("main");
+    engine.run(run(config, signals, health, &overseer)).await
+}
+
+async fn run(
+    config: &Config,
+    mut signals: Signals,
+    health: Arc<Health>,
+    overseer: &Overseer,
+) -> anyhow::Result<()> {
     let settings = &config.settings;
-    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let watch = overseer.watch();
+    let clocks = watch.engine("clock");
+    clock::watch(move || clocks.sign());
     let data = DataDir::open(&settings.data_dir)?;
     let _claim = data.claim();
     let keeper = CertificateKeeper::open(settings, &data)?;
@@ -46,29 +65,30 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let server = Server::bind(address, server_config(settings, certificates)).map_err(explain)?;
     let listening = server.local_addr();
 
-    let draining = CancellationToken::new();
     let ending = CancellationToken::new();
     let media = Media::open(settings, config.origin("media_port"), listening)?;
     let behind_relay = media.as_ref().map(Media::behind_relay);
-    let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening, behind_relay)?;
+    let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening, behind_relay, watch)?;
     let servers = Servers::new(settings, turn.as_ref());
     let handle = media.as_ref().map(Media::handle);
     let recordings = match handle.clone() {
-        Some(handle) => Recordings::start(settings, &data, handle)?,
+        Some(handle) => Recordings::start(settings, &data, handle, watch)?,
         None => None,
     };
     let meetings = meetings::open(settings, &data)?;
     meetings::look_for_database(&meetings).await;
     let secret = data.secret("session.key")?;
     let key = ServerKey::new(secret);
+    let recorded = recordings.as_ref();
     let signaling =
-        signaling::start(settings, secret, &data, servers, handle.clone(), recordings.as_ref(), &meetings)?;
-    meetings::start(&meetings, &signaling);
+        signaling::start(settings, secret, &data, servers, handle.clone(), recorded, &meetings, watch)?;
+    meetings::start(&meetings, &signaling, watch);
     if let Some(recordings) = &recordings {
         recordings.connect(signaling.hub(), &meetings);
+        overseer.save(recordings.recorder().clone());
     }
-    let media =
-        media.map(|media| media.start(signaling.hub(), turn.as_ref().map(Turn::handle))).transpose()?;
+    let relay = turn.as_ref().map(Turn::handle);
+    let media = media.map(|media| media.start(signaling.hub(), relay, watch)).transpose()?;
     if let Some(listen) = &settings.metrics_listen {
         let address = listen
             .resolve()
@@ -77,32 +97,34 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
             hub: signaling.hub().clone(),
             media: handle,
             turn: turn.as_ref().map(|turn| turn.handle().clone()),
-            draining: draining.clone(),
+            draining: health.draining.clone(),
             version: version(settings),
         };
-        metrics::serve(address, sources, ending.clone())?;
+        metrics::serve(address, sources, ending.clone(), watch)?;
     }
     let api_keys = meetings.clone();
-    let mut router = router(settings, &signaling, meetings, recordings.is_some(), draining.clone());
+    let mut router = router(settings, &signaling, meetings, recordings.is_some(), Arc::clone(&health));
     if let Some(recordings) = &recordings {
         let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys));
         router = router.merge(signaling.guard(api.router()));
     }
     let router = router.fallback(strays::not_found).layer(axum::middleware::map_response(unsniffed));
     let drain = Duration::from_secs(settings.drain_timeout.into());
-    let serving = tokio::spawn(server.serve(router, ending.clone(), drain));
+    let accepting = watch.engine("listener").run(server.serve(router, ending.clone(), drain));
+    let serving = tokio::spawn(accepting);
+    tokio::spawn(watch.engine("settings").run(reload::keep(config.clone(), signals.reload())));
     if let Some(keeper) = keeper {
         let turn = turn.as_ref().map(|turn| turn.handle().clone());
-        tokio::spawn(keeper.keep(ending.clone(), turn));
+        let keeping = keeper.keep(ending.clone(), signals.reload(), turn);
+        tokio::spawn(watch.engine("certificates").run(keeping));
     }
     tracing::info!(addr = %listening, "listening");
-    Banner::new(settings, listening)
-        .tell(settings.log_format)
-        .context("cannot write to the standard output")?;
+    Banner::new(settings, listening).tell(settings.log_format);
+    overseer.stand_up();
 
     let signal = signals.next().await;
     tracing::info!(signal, "draining");
-    draining.cancel();
+    health.draining.cancel();
     if let Some(turn) = &turn {
         turn.drain(&settings.turn_alternate);
     }
@@ -110,16 +132,19 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let ended = async {
         tokio::time::sleep(delay).await;
         signaling.go_away(RECONNECT_AFTER).await;
+        overseer.stand_down();
         ending.cancel();
         serving.await
     };
     tokio::select! {
-        ended = ended => match ended.context("the server failed")? {
-            Shutdown::Finished => tracing::info!("ended"),
-            Shutdown::Cut(connections) => tracing::warn!(connections, "ended, connections cut"),
+        ended = ended => match ended {
+            Ok(Shutdown::Finished) => tracing::info!("ended"),
+            Ok(Shutdown::Cut(connections)) => tracing::warn!(connections, "ended, connections cut"),
+            Err(error) => tracing::error!(%error, "the listener failed while it ended"),
         },
         signal = signals.next() => tracing::warn!(signal, "ended at once"),
     }
+    overseer.stand_down();
     if let Some(recordings) = recordings {
         // While the media server still answers, and without holding up the runtime.
         let closed = tokio::task::spawn_blocking(move || recordings.recorder().shut_down()).await;
@@ -139,12 +164,12 @@ fn router(
     signaling: &Signaling,
     meetings: ::meetings::Meetings,
     has_recordings: bool,
-    draining: CancellationToken,
+    health: Arc<Health>,
 ) -> Router {
     let mut features = signaling.features().to_vec();
     features.extend(settings.smtp.is_some().then(|| "mail".to_owned()));
     let about = About { name: "visavis", version: version(settings), features };
-    status::router(Status { draining, about })
+    status::router(Status { health, about })
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings, has_recordings))
         .merge(web::router(&frame_ancestors(settings)))

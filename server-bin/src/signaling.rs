@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use meetings::Meetings;
 use sfu::SfuHandle;
-use signaling_core::ServerKey;
+use signaling_core::{ServerKey, Watch};
 use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenKey, TokenMinter, Transports};
 
 use crate::config::{OnOff, Settings, Transport};
@@ -23,6 +23,7 @@ pub(crate) fn start(
     media: Option<SfuHandle>,
     recordings: Option<&Recordings>,
     meetings: &Meetings,
+    watch: &Watch,
 ) -> anyhow::Result<Signaling> {
     let minter = Arc::new(TokenMinter::new(secret));
     let path = data.file("rooms.jsonl");
@@ -36,6 +37,7 @@ pub(crate) fn start(
         socketio: on(Transport::SocketIo),
     };
     config.store = Box::new(move || Box::new(journal.clone()));
+    config.watch = watch.clone();
     config.ice = Arc::new(servers);
     if let Some(media) = &media {
         config.http_media = Some(Arc::new(media.clone()));

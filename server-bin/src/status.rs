@@ -1,5 +1,7 @@
 //! `/livez`, `/readyz` and `/version`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -8,13 +10,13 @@ use http::{StatusCode, header};
 use serde::Serialize;
 use signaling_core::{Code, Refusal};
 use signaling_transport::Problem;
-use tokio_util::sync::CancellationToken;
+
+use crate::health::Health;
 
 /// What the three tell.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
-    /// Cancelled when the process is about to end.
-    pub(crate) draining: CancellationToken,
+    pub(crate) health: Arc<Health>,
     pub(crate) about: About,
 }
 
@@ -30,17 +32,24 @@ pub(crate) struct About {
 /// Routes for orchestrators, load balancers and people.
 pub(crate) fn router(status: Status) -> Router {
     Router::new()
-        .route("/livez", get(|| async { plain(StatusCode::OK, "ok\n") }))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/version", get(version))
         .with_state(status)
 }
 
+async fn livez(State(status): State<Status>) -> Response {
+    answer(status.health.dead())
+}
+
 async fn readyz(State(status): State<Status>) -> Response {
-    if status.draining.is_cancelled() {
-        Problem::from(Refusal::new(Code::Overloaded, "draining: the server is about to end")).into_response()
-    } else {
-        plain(StatusCode::OK, "ok\n")
+    answer(status.health.unready())
+}
+
+fn answer(trouble: Option<String>) -> Response {
+    match trouble {
+        Some(trouble) => Problem::from(Refusal::new(Code::Overloaded, trouble)).into_response(),
+        None => plain(StatusCode::OK, "ok\n"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -10,9 +10,9 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use signaling_core::message::{IceServer, IceServers};
-use signaling_core::{IceProvider, PeerId, RoomId, Timestamp};
+use signaling_core::{Engine, IceProvider, PeerId, RoomId, Timestamp, Watch};
 use stun_turn::{
-    BehaviourDiscovery, Certificate, Config, ExternalAddress, Features, Handle, Listener, PeerPolicy,
+    BehaviourDiscovery, Certificate, Config, ExternalAddress, Features, Handle, Listener, OnTurn, PeerPolicy,
     RelayPeer, Server, Transport, credentials,
 };
 
@@ -47,6 +47,7 @@ impl Turn {
         data: &DataDir,
         http: SocketAddr,
         media: Option<MediaBehindRelay>,
+        watch: &Watch,
     ) -> anyhow::Result<Option<Self>> {
         if settings.no_turn {
             return Ok(None);
@@ -55,9 +56,11 @@ impl Turn {
         let address = settings.turn_listen.resolve();
         let address = address
             .with_context(|| format!("cannot listen on {}: look at --turn-listen", settings.turn_listen))?;
+        let shards = Shards::default();
         let bound = is_free(address).map_err(anyhow::Error::new).and_then(|()| {
             let mut config = config(settings, address, &secret, http)?;
             config.media = media.map(|media| -> Arc<dyn RelayPeer> { Arc::new(media) });
+            config.on_turn = Some(shards.on_turn());
             Server::bind(&config).map_err(anyhow::Error::new)
         });
         let server = match bound {
@@ -77,10 +80,14 @@ impl Turn {
         for listener in handle.listeners() {
             tracing::info!(addr = %listener.address, transport = ?listener.transport, "STUN and TURN ready");
         }
+        let engine = Arc::new(watch.engine("relay"));
+        shards.watch(watch, server.shards(), Arc::clone(&engine));
         tokio::spawn(async move {
-            if let Err(error) = server.run().await {
-                tracing::error!(%error, "the TURN server failed");
+            match server.run().await {
+                Ok(()) => engine.finish(),
+                Err(error) => engine.fail(&error.to_string()),
             }
+            shards.finish();
         });
         Ok(Some(Self { handle, secret }))
     }
@@ -99,6 +106,34 @@ impl Turn {
     /// Ends it.
     pub(crate) fn stop(&self) {
         self.handle.stop();
+    }
+}
+
+/// The shards of the relay, which are engines. How many they are is known a moment later than what they call.
+#[derive(Clone, Default)]
+struct Shards(Arc<OnceLock<(Arc<Engine>, Vec<Engine>)>>);
+
+impl Shards {
+    fn on_turn(&self) -> OnTurn {
+        let shards = Arc::clone(&self.0);
+        OnTurn::new(move |shard| {
+            let Some((relay, engines)) = shards.get() else { return };
+            relay.sign();
+            if let Some(engine) = engines.get(usize::from(shard)) {
+                engine.sign();
+            }
+        })
+    }
+
+    fn watch(&self, watch: &Watch, count: usize, relay: Arc<Engine>) {
+        let engines = (0..count).map(|shard| watch.engine(format!("relay shard {shard}"))).collect();
+        // It is started once.
+        let _ = self.0.set((relay, engines));
+    }
+
+    /// Their end is told as that of the relay.
+    fn finish(&self) {
+        self.0.get().into_iter().flat_map(|(_, engines)| engines).for_each(Engine::finish);
     }
 }
 

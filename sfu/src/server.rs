@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
-use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId};
+use signaling_core::{Engine, MediaDemand, MediaPlane, PeerId, RoomId};
 
 use crate::config::Config;
 use crate::dtls::Identity;
@@ -65,6 +65,7 @@ impl Sfu {
                 published,
                 wake,
                 wake_pipe,
+                engine: None,
             });
         }
         Ok((SfuHandle { mailboxes: mailboxes.into() }, seats))
@@ -85,9 +86,16 @@ pub struct Seat {
     published: Published,
     pub(crate) wake: Arc<Wake>,
     pub(crate) wake_pipe: PipeReader,
+    pub(crate) engine: Option<Engine>,
 }
 
 impl Seat {
+    /// Has the driver tell a watch that this worker lives, and when it ends.
+    #[must_use]
+    pub fn watched(self, engine: Engine) -> Self {
+        Self { engine: Some(engine), ..self }
+    }
+
     /// Takes a datagram from this seat's socket, for this worker or for another one. It is opened in place.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         self.counted.datagrams_received += 1;

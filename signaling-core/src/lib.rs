@@ -71,6 +71,7 @@
 
 mod bucket;
 mod codec;
+mod engine;
 mod error;
 mod http_media;
 mod id;
@@ -93,6 +94,7 @@ mod traits;
 
 pub use bucket::TokenBucket;
 pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
+pub use engine::{End, Engine, Running, Sign, Watch, Witness};
 pub use error::{CLOSE_SLOW_READER, Code, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};

@@ -10,7 +10,7 @@ use signaling_core::{
     ApiKeys, Arranged, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits,
     MediaPlane, MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver,
     NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomObserver, RoomStore, Rules,
-    Scope, ServerKey, SessionClaims, SingleNode, WallClock,
+    Scope, ServerKey, SessionClaims, SingleNode, WallClock, Watch,
 };
 use tokio::task::JoinSet;
 
@@ -83,6 +83,8 @@ pub struct SignalingConfig {
     pub shards: usize,
     /// More that clients are told the server can do.
     pub features: Vec<String>,
+    /// Is told when a shard ends.
+    pub watch: Watch,
 }
 
 impl SignalingConfig {
@@ -110,6 +112,7 @@ impl SignalingConfig {
             gate: GateLimits::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             features: Vec::new(),
+            watch: Watch::default(),
         }
     }
 }
@@ -179,6 +182,7 @@ impl Signaling {
                 media: config.media.unwrap_or_else(|| Box::new(|| Box::new(NoMedia))),
                 store: config.store,
                 observer: config.observer,
+                watch: config.watch,
             },
             &mut tasks,
         );

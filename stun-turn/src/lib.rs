@@ -68,7 +68,7 @@ pub mod net {
 }
 
 pub use driver::{
-    BindError, Certificate, CertificateError, Config, Handle, Listener, Metrics, Server, Worker,
+    BindError, Certificate, CertificateError, Config, Handle, Listener, Metrics, OnTurn, Server, Worker,
 };
 pub use five_tuple::{FiveTuple, PathId, RelayId, Transport};
 pub use limits::{Limits, Quotas, RateTable, TokenBucket, limit_key};

@@ -19,7 +19,7 @@ use sfu::driver::{self, MediaSocket};
 use sfu::{Config, Sfu, SfuHandle};
 use signaling_core::message::{PeerConnection, Role, SignalBody};
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{LifeId, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
+use signaling_core::{LifeId, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId, Watch};
 
 use super::shape::Member;
 use super::signaling::{Said, Signaling};
@@ -79,7 +79,7 @@ pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
 fn recorder(folder: &Path, sfu: SfuHandle) -> anyhow::Result<Recorder> {
     let (folder, retention) = (folder.to_owned(), Retention::default());
     let config = RecorderConfig { folder, fsync: false, ffmpeg: None, retention, store: None };
-    Ok(Recorder::start(config, sfu, Box::new(|_, _| ()))?)
+    Ok(Recorder::start(config, sfu, &Watch::default(), Box::new(|_, _| ()))?)
 }
 
 fn tell(event: MediaEvent) {

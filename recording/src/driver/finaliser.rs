@@ -1,12 +1,17 @@
 //! The thread that has ffmpeg make recordings handier, one after the other.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use signaling_core::{Engine, Watch};
+
 use super::uploader::Uploader;
-use crate::ffmpeg::Ffmpeg;
-use crate::finalise::finalise;
+use super::{DISK, SIGN};
+use crate::ffmpeg::{Ffmpeg, FfmpegError};
+use crate::finalise::{FinaliseError, finalise};
 use crate::index::{Entry, Index, RecordingId, RecordingState};
 
 /// Recordings that may wait. Those that find no place are taken at the next start.
@@ -16,16 +21,42 @@ const QUEUE: usize = 4_096;
 #[derive(Clone, Debug)]
 pub(super) struct Finaliser {
     jobs: SyncSender<RecordingId>,
+    life: Arc<Life>,
+}
+
+/// How far the thread's life is.
+#[derive(Debug, Default)]
+struct Life {
+    /// It is to end, and ffmpeg with it.
+    is_ending: AtomicBool,
+    /// It has.
+    has_ended: AtomicBool,
 }
 
 impl Finaliser {
     /// Starts the thread, and gives it what is there. What is done goes on to the uploader.
-    pub(super) fn start(ffmpeg: Ffmpeg, index: &Arc<Index>, uploader: Option<Uploader>) -> io::Result<Self> {
+    pub(super) fn start(
+        ffmpeg: Ffmpeg,
+        index: &Arc<Index>,
+        uploader: Option<Uploader>,
+        watch: &Watch,
+    ) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
-        let finaliser = Self { jobs };
-        let shared = Arc::clone(index);
+        let life = Arc::new(Life::default());
+        let engine = Arc::new(watch.patient_engine("finaliser", DISK));
+        let ffmpeg = {
+            let (life, engine) = (Arc::clone(&life), Arc::clone(&engine));
+            ffmpeg.while_waiting(move || {
+                engine.sign();
+                !life.is_ending.load(Ordering::Acquire)
+            })
+        };
+        let finaliser = Self { jobs, life };
+        let (shared, life) = (Arc::clone(index), Arc::clone(&finaliser.life));
         thread::Builder::new().name("finaliser".into()).spawn(move || {
-            run(&shared, &ffmpeg, &queue, uploader.as_ref());
+            let ending = Ending { engine, life };
+            run(&shared, &ffmpeg, &queue, uploader.as_ref(), &ending);
+            ending.engine.finish();
         })?;
         let is_due = |entry: &Entry| entry.state == RecordingState::Ready && !entry.finalised && entry.local;
         for entry in index.all().into_iter().filter(is_due) {
@@ -41,6 +72,34 @@ impl Finaliser {
             give_back(index, recording, "too many recordings wait to be finalised".to_owned());
         }
     }
+
+    /// Ends the thread and ffmpeg, without waiting for it.
+    pub(super) fn stop(&self) {
+        self.life.is_ending.store(true, Ordering::Release);
+    }
+
+    /// Waits until the thread has ended, at most until then.
+    pub(super) fn wait(&self, until: Instant) {
+        while !self.life.has_ended.load(Ordering::Acquire) && clock::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// What the thread is left with at its end, however that comes.
+struct Ending {
+    engine: Arc<Engine>,
+    life: Arc<Life>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.life.has_ended.store(true, Ordering::Release);
+        if thread::panicking() {
+            // Others hold the engine, too: it would not be told by itself.
+            self.engine.panicked();
+        }
+    }
 }
 
 /// It plays as it was written, and the next start tries again.
@@ -54,28 +113,40 @@ fn give_back(index: &Index, recording: RecordingId, error: String) {
     }
 }
 
-fn run(index: &Index, ffmpeg: &Ffmpeg, queue: &Receiver<RecordingId>, uploader: Option<&Uploader>) {
-    let wake = || uploader.into_iter().for_each(Uploader::wake);
+fn run(
+    index: &Index,
+    ffmpeg: &Ffmpeg,
+    queue: &Receiver<RecordingId>,
+    uploader: Option<&Uploader>,
+    ending: &Ending,
+) {
     // Here and not before: to load ffmpeg takes longer than the server's whole start.
-    if let Err(error) = ffmpeg.check() {
+    let missing = ffmpeg.check().err();
+    if let Some(error) = &missing {
         tracing::warn!(%error, "recordings stay as they are written");
-        while let Ok(recording) = queue.recv() {
-            give_back(index, recording, error.to_string());
-            wake();
-        }
-        return;
     }
-    while let Ok(recording) = queue.recv() {
+    while !ending.life.is_ending.load(Ordering::Acquire) {
+        ending.engine.sign();
+        let recording = match queue.recv_timeout(SIGN) {
+            Ok(recording) => recording,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         // It may have been deleted meanwhile.
         let Some(entry) = index.get(recording) else { continue };
-        match finalise(index, ffmpeg, &entry) {
-            Ok(_) => tracing::info!(%recording, "a recording is finalised"),
-            Err(error) => {
-                tracing::warn!(%recording, %error, "a recording stays as it was written");
-                give_back(index, recording, error.to_string());
-            }
+        match &missing {
+            Some(error) => give_back(index, recording, error.to_string()),
+            None => match finalise(index, ffmpeg, &entry) {
+                Ok(_) => tracing::info!(%recording, "a recording is finalised"),
+                // The next start finds it as it was written.
+                Err(FinaliseError::Ffmpeg(FfmpegError::Stopped)) => return,
+                Err(error) => {
+                    tracing::warn!(%recording, %error, "a recording stays as it was written");
+                    give_back(index, recording, error.to_string());
+                }
+            },
         }
-        wake();
+        uploader.into_iter().for_each(Uploader::wake);
     }
 }
 
@@ -91,9 +162,11 @@ mod tests {
         let recording = entry(1).recording;
         index.save(&entry(1)).unwrap();
         let (jobs, queue) = sync_channel(QUEUE);
-        Finaliser { jobs }.take(&index, recording);
+        let life = Arc::new(Life::default());
+        Finaliser { jobs, life: Arc::clone(&life) }.take(&index, recording);
         assert_eq!(index.get(recording).unwrap().state, RecordingState::Finalising);
-        run(&index, &Ffmpeg::new("no-such-ffmpeg".into()), &queue, None);
+        let ending = Ending { engine: Arc::new(Watch::default().engine("finaliser")), life };
+        run(&index, &Ffmpeg::new("no-such-ffmpeg".into()), &queue, None, &ending);
         let given_back = index.get(recording).unwrap();
         assert_eq!(given_back.state, RecordingState::Ready);
         assert!(given_back.finalise_error.unwrap().contains("no-such-ffmpeg"));

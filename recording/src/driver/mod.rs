@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use sfu::SfuHandle;
 use signaling_core::message::{Name, Role};
-use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp};
+use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp, Watch};
 
 use crate::ffmpeg::Ffmpeg;
 use crate::index::{Index, RecordingId, RecordingState};
@@ -34,9 +34,13 @@ use writer::Writer;
 
 /// How long the end of a process waits for files to be closed.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long a disk may take over one step of a thread before something is wrong.
+const DISK: Duration = Duration::from_mins(1);
+/// The longest time a thread is silent that has nothing to do.
+const SIGN: Duration = Duration::from_secs(1);
 
 /// What a [`Recorder`] is made with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RecorderConfig {
     /// Where recordings lie.
     pub folder: PathBuf,
@@ -72,6 +76,7 @@ pub struct Recorder {
     index: Arc<Index>,
     stored: Option<Store>,
     uploader: Option<Uploader>,
+    finaliser: Option<Finaliser>,
 }
 
 /// Who takes a recording that is over.
@@ -82,25 +87,36 @@ struct Hands {
 }
 
 impl Recorder {
-    /// Reads the folder, repairs what a crash left behind, deletes what is not to be kept, and starts the threads.
-    pub fn start(config: RecorderConfig, sfu: SfuHandle, on_event: OnEvent) -> Result<Self, StartError> {
+    /// Reads the folder, repairs what a crash left behind, deletes what is not to be kept, and starts the threads. The watch is
+    /// told when one of them ends.
+    pub fn start(
+        config: RecorderConfig,
+        sfu: SfuHandle,
+        watch: &Watch,
+        on_event: OnEvent,
+    ) -> Result<Self, StartError> {
         let stored = config.store.as_ref().map(Store::open_for_reading).transpose()?;
         let index = Arc::new(Index::open(&config.folder)?.with_fsync(config.fsync));
         recover(&index);
         mark(&index, stored.is_some());
         // Before anything is finalised or uploaded in vain.
         sweep::sweep(&index, config.retention, believed_clock());
-        let uploader = config.store.as_ref().map(|store| Uploader::start(store, &index)).transpose()?;
+        let uploader =
+            config.store.as_ref().map(|store| Uploader::start(store, &index, watch)).transpose()?;
         let ffmpeg = config.ffmpeg.clone();
         let finaliser =
-            ffmpeg.map(|ffmpeg| Finaliser::start(ffmpeg, &index, uploader.clone())).transpose()?;
+            ffmpeg.map(|ffmpeg| Finaliser::start(ffmpeg, &index, uploader.clone(), watch)).transpose()?;
         // It sees what is left for it.
         uploader.iter().for_each(Uploader::wake);
         let (feed, intake) = feed::feed();
-        let hands = Hands { finaliser, uploader: uploader.clone() };
+        let hands = Hands { finaliser: finaliser.clone(), uploader: uploader.clone() };
         let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), hands, on_event);
-        thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&intake))?;
-        Ok(Self { feed, index, stored, uploader })
+        let engine = watch.patient_engine("recorder", DISK);
+        thread::Builder::new().name("recorder".into()).spawn(move || {
+            writer.run(&intake, &engine);
+            engine.finish();
+        })?;
+        Ok(Self { feed, index, stored, uploader, finaliser })
     }
 
     /// What there is.
@@ -145,12 +161,19 @@ impl Recorder {
         self.stored.as_ref()
     }
 
-    /// Closes all files, and waits a little until that is done.
+    /// Closes all files, ends ffmpeg, and waits a little until that is done.
     pub fn shut_down(&self) {
+        let until = clock::now() + SHUTDOWN;
+        if let Some(finaliser) = &self.finaliser {
+            finaliser.stop();
+        }
         let (done, closed) = sync_channel(0);
         if self.feed.tell(Note::Shutdown { done }) {
             // Either way the sender is gone: the files are closed, or never will be.
             let _ = closed.recv_timeout(SHUTDOWN);
+        }
+        if let Some(finaliser) = &self.finaliser {
+            finaliser.wait(until);
         }
     }
 }

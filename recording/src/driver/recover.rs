@@ -1,16 +1,19 @@
 //! Recordings that a crash left open.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::container::HEAD_LEN;
 use crate::container::measure::{Measured, measure};
-use crate::index::{Entry, Index, RecordingState};
+use crate::finalise::{PART, PARTS};
+use crate::index::{Entry, Index, NOTE, RecordingState};
 
 /// Closes what is still said to be recording: measures what is there, and cuts off half a fragment at its end. What is said
-/// to be in finalising is ready for it once more.
+/// to be in finalising is ready for it once more. Files that were only half made are taken away.
 pub fn recover(index: &Index) {
+    clear(index.folder());
     for mut entry in index.all() {
         match entry.state {
             RecordingState::Recording => {}
@@ -45,6 +48,33 @@ pub fn recover(index: &Index) {
     }
 }
 
+/// Takes away what a process left behind that ended in the middle of its work.
+fn clear(folder: &Path) {
+    let (mut files, mut bytes) = (0_u64, 0_u64);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(is_leftover) {
+            continue;
+        }
+        let len = entry.metadata().map_or(0, |metadata| metadata.len());
+        match fs::remove_file(entry.path()) {
+            Ok(()) => (files, bytes) = (files + 1, bytes + len),
+            Err(error) => {
+                tracing::warn!(path = %entry.path().display(), %error, "a file that was half made stays");
+            }
+        }
+    }
+    if files > 0 {
+        tracing::info!(folder = %folder.display(), files, bytes, "files that were half made are taken away");
+    }
+}
+
+/// Whether a file is a step on the way to another one: of ffmpeg's, or a note that was being written.
+fn is_leftover(name: &str) -> bool {
+    let is_part = PARTS.iter().any(|prefix| name.starts_with(prefix)) && name.ends_with(PART);
+    is_part || name.starts_with(NOTE) && name.len() == NOTE.len() + 6
+}
+
 fn close(index: &Index, entry: &Entry) -> io::Result<Measured> {
     let mut file = OpenOptions::new().read(true).write(true).open(index.path(entry))?;
     let measured = measure(entry.container, &mut file)?;
@@ -59,6 +89,23 @@ fn close(index: &Index, entry: &Entry) -> io::Result<Measured> {
 mod tests {
     use super::*;
     use crate::index::testing::entry;
+
+    #[test]
+    fn what_was_half_made_is_taken_away_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let [kept, gone] = [
+            &["2026-11-21_04-00-00_a.mp4", "a.json", "notes.part", ".finalise-notes", ".tmp"][..],
+            &[".finalise-Ab12.part", ".composite-Ab12.part", ".tmpAb12Cd"],
+        ];
+        for name in kept.iter().chain(gone) {
+            fs::write(folder.path().join(name), "half").unwrap();
+        }
+        clear(folder.path());
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = left.map(|name| name.into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, [".finalise-notes", ".tmp", "2026-11-21_04-00-00_a.mp4", "a.json", "notes.part"]);
+    }
 
     #[test]
     fn what_was_being_finalised_can_be_had_again() {

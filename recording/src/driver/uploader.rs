@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
+use signaling_core::Watch;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
+use super::DISK;
 use super::sweep::release;
 use crate::index::{Entry, Index, RecordingId, RecordingState};
 use crate::store::{Store, StoreConfig};
@@ -38,11 +40,16 @@ pub(super) struct Uploader {
 
 impl Uploader {
     /// Starts the thread, which sleeps until it is woken.
-    pub(super) fn start(config: &StoreConfig, index: &Arc<Index>) -> Result<Self, super::StartError> {
+    pub(super) fn start(
+        config: &StoreConfig,
+        index: &Arc<Index>,
+        watch: &Watch,
+    ) -> Result<Self, super::StartError> {
         let work = Work::new(Store::open(config)?, config.keeps_local, Arc::clone(index));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (wake, woken) = channel(1);
-        thread::Builder::new().name("uploader".into()).spawn(move || runtime.block_on(run(work, woken)))?;
+        let uploading = watch.patient_engine("uploader", DISK).run(run(work, woken));
+        thread::Builder::new().name("uploader".into()).spawn(move || runtime.block_on(uploading))?;
         Ok(Self { wake })
     }
 

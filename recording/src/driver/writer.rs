@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand;
 use sfu::{SfuHandle, TapTrack};
 use signaling_core::message::{self, Name, Role};
-use signaling_core::{Entropy, LifeId, MediaEvent, PeerId, RoomId, Timestamp};
+use signaling_core::{Engine, Entropy, LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 
 use super::disk::{self, MediaFile};
 use super::feed::{Feed, Intake, Note, now};
 use super::room::{Group, RecordedRoom, Stream, StreamKey};
 use super::sweep::Sweeper;
 use super::uploader::Uploader;
-use super::{Hands, OnEvent, RecorderConfig, believed_clock, wall_clock};
+use super::{Hands, OnEvent, RecorderConfig, SIGN, believed_clock, wall_clock};
 use crate::container::Container;
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::recording::{Output, Recording};
@@ -74,10 +74,11 @@ impl Writer {
     }
 
     /// Runs until it is told to end, or nobody is left to tell it anything.
-    pub(super) fn run(mut self, intake: &Intake) {
+    pub(super) fn run(mut self, intake: &Intake, engine: &Engine) {
         loop {
+            engine.sign();
             if self.rooms.is_empty() {
-                match intake.wait(self.sweeper.rest(now())) {
+                match intake.wait(self.sweeper.rest(now()).min(SIGN)) {
                     Ok(note) => {
                         if self.handle(note) {
                             return;

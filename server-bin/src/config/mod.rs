@@ -263,6 +263,12 @@ impl Config {
         self.layers.origin(field)
     }
 
+    /// The names of the settings that are not as in `other`. Of secrets it is not told whether they have changed.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let both = self.settings.shown().into_iter().zip(other.settings.shown());
+        both.filter(|(one, other)| one != other).map(|((field, _), _)| field.replace('_', "-")).collect()
+    }
+
     /// The merged settings as TOML, each with where it came from, secrets hidden.
     pub(crate) fn to_toml(&self) -> String {
         shown::toml(self.settings.shown(), &self.layers)

@@ -3,13 +3,12 @@
 use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
-use recording::ffmpeg::Ffmpeg;
 use recording::finalise;
 use recording::index::{Index, RecordingState};
 use signaling_core::RoomId;
 use signaling_transport::SystemEntropy;
 
-use super::folder;
+use super::{ffmpeg, folder};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 
@@ -29,7 +28,7 @@ pub(crate) fn finalize(settings: &Settings, what: &Finalize) -> anyhow::Result<(
     let index =
         Index::open(&folder).with_context(|| format!("cannot use the recordings in {}", folder.display()))?;
     recording::driver::recover(&index);
-    let ffmpeg = Ffmpeg::new(settings.ffmpeg.clone());
+    let ffmpeg = ffmpeg(settings);
     ffmpeg.check()?;
     let mut out = io::stdout().lock();
     let mut failed = 0;

@@ -19,12 +19,13 @@ use recording::ffmpeg::Ffmpeg;
 use recording::store::StoreConfig;
 use sfu::SfuHandle;
 use signaling_core::message::RecordingState;
-use signaling_core::{MediaDemand, MediaEvent, MediaPlane, RecordWhom, RoomId};
+use signaling_core::{MediaDemand, MediaEvent, MediaPlane, RecordWhom, RoomId, Watch};
 use signaling_transport::Hub;
 
 pub(crate) use api::Api;
 pub(crate) use finalize::{Finalize, finalize};
 
+use crate::children;
 use crate::config::{OnOff, RecordMode, Settings};
 use crate::data_dir::DataDir;
 
@@ -65,7 +66,12 @@ impl Listeners {
 impl Recordings {
     /// Starts the recorder, unless it is switched off. A folder that can't be had is a reason not to record, and none not
     /// to serve calls, unless the operator named it.
-    pub(crate) fn start(settings: &Settings, data: &DataDir, sfu: SfuHandle) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn start(
+        settings: &Settings,
+        data: &DataDir,
+        sfu: SfuHandle,
+        watch: &Watch,
+    ) -> anyhow::Result<Option<Self>> {
         if settings.no_recording {
             return Ok(None);
         }
@@ -77,7 +83,7 @@ impl Recordings {
                 listeners.tell(room, event);
             }
         });
-        let ffmpeg = (settings.recording_finalize == OnOff::On).then(|| Ffmpeg::new(settings.ffmpeg.clone()));
+        let ffmpeg = (settings.recording_finalize == OnOff::On).then(|| ffmpeg(settings));
         let config = RecorderConfig {
             folder: folder.clone(),
             fsync: settings.recording_fsync,
@@ -85,7 +91,7 @@ impl Recordings {
             retention: retention(settings),
             store: store(settings),
         };
-        match Recorder::start(config, sfu, on_event) {
+        match Recorder::start(config, sfu, watch, on_event) {
             Ok(recorder) => Ok(Some(Self { recorder, listeners })),
             Err(error @ StartError::Folder(_))
                 if settings.recording_dir.is_none() && settings.record == RecordMode::Off =>
@@ -118,6 +124,11 @@ impl Recordings {
     pub(crate) fn plane(&self, sfu: SfuHandle) -> RecordedMedia {
         RecordedMedia { sfu, recorder: self.recorder.clone() }
     }
+}
+
+/// ffmpeg, which ends with this process.
+fn ffmpeg(settings: &Settings) -> Ffmpeg {
+    Ffmpeg::new(settings.ffmpeg.clone()).with_launcher(children::launcher())
 }
 
 /// Where recordings lie.

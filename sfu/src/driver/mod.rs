@@ -30,6 +30,9 @@ pub fn run(
     // After a short wait the socket is looked at without asking whether there is something.
     let mut has_waited = false;
     while !stop.load(Ordering::Acquire) {
+        if let Some(engine) = &seat.engine {
+            engine.sign();
+        }
         let now = clock::now();
         seat.take_inputs(now);
         seat.handle_timeout(now);
@@ -53,6 +56,9 @@ pub fn run(
                 has_waited = true;
             }
         }
+    }
+    if let Some(engine) = &seat.engine {
+        engine.finish();
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use signaling_core::{
     Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
     MediaJoin, MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomObserver,
     RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind,
-    WallClock,
+    WallClock, Watch,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -41,6 +41,8 @@ pub struct HubConfig {
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
     /// Is told what happens in the rooms of meetings.
     pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
+    /// Is told when a shard ends.
+    pub watch: Watch,
 }
 
 /// A handle to the rooms of a server. Cheap to clone.
@@ -98,7 +100,8 @@ impl Hub {
             };
             let (sender, commands) = mpsc::channel(QUEUE);
             let shard = Shard::new(environment, now, records);
-            tasks.spawn(shard::run(shard, Arc::clone(&config.ice), clock, commands));
+            let engine = config.watch.engine(format!("shard {index}"));
+            tasks.spawn(engine.run(shard::run(shard, Arc::clone(&config.ice), clock, commands)));
             shards.push(sender);
         }
         Self {

@@ -87,6 +87,28 @@ impl Certificate {
     }
 }
 
+/// Called by each shard, with its number, once a turn, which is once a second at least: whoever watches over the server sees
+/// by it that the shard lives.
+#[derive(Clone)]
+pub struct OnTurn(Arc<dyn Fn(u8) + Send + Sync>);
+
+impl OnTurn {
+    /// Calls this.
+    pub fn new(call: impl Fn(u8) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
+    }
+
+    pub(super) fn call(&self, shard: u8) {
+        (self.0)(shard);
+    }
+}
+
+impl std::fmt::Debug for OnTurn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnTurn")
+    }
+}
+
 /// Configuration of a [`Server`](super::Server).
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -120,6 +142,8 @@ pub struct Config {
     pub media: Option<Arc<dyn RelayPeer>>,
     /// How long a busy shard waits for more packets before it wakes. Zero: not at all.
     pub max_wait: Duration,
+    /// Hears that shards live.
+    pub on_turn: Option<OnTurn>,
 }
 
 impl Default for Config {
@@ -141,6 +165,7 @@ impl Default for Config {
             certificate: None,
             media: None,
             max_wait: Duration::from_micros(300),
+            on_turn: None,
         }
     }
 }

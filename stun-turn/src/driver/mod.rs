@@ -25,7 +25,7 @@ mod worker_flows;
 mod worker_relays;
 mod worker_streams;
 
-pub use config::{Certificate, CertificateError, Config, Listener};
+pub use config::{Certificate, CertificateError, Config, Listener, OnTurn};
 pub use egress::Egress;
 pub use pace::Pace;
 pub use server::{BindError, Handle, Metrics, Server};

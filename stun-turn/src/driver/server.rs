@@ -222,6 +222,11 @@ impl Server {
         self.handle.clone()
     }
 
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.workers.len()
+    }
+
     /// The shards, each to be run on a thread of its own.
     pub fn into_workers(self) -> Vec<Worker> {
         self.workers
@@ -394,6 +399,7 @@ fn hub(config: &Config, shards: u8, directory: Arc<RelayDirectory>) -> io::Resul
         max_wait: config.max_wait,
         // Most of what the process may open is for relays and connections.
         flows: FlowBudget::new(sys::descriptor_limit() / 4),
+        on_turn: config.on_turn.clone(),
     }))
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::clock;
-use super::config::Listener;
+use super::config::{Listener, OnTurn};
 use super::connections::Connections;
 use super::dtls::Associations;
 use super::egress::Egress;
@@ -65,6 +65,7 @@ pub(super) struct Hub {
     pub(super) connections: Connections,
     pub(super) max_wait: Duration,
     pub(super) flows: FlowBudget,
+    pub(super) on_turn: Option<OnTurn>,
 }
 
 /// One shard of a running server.
@@ -163,6 +164,9 @@ impl Worker {
         let mut next_sweep = clock::now();
         let mut pace = Pace::new(clock::now(), self.hub.max_wait);
         loop {
+            if let Some(on_turn) = &self.hub.on_turn {
+                on_turn.call(self.index);
+            }
             let now = clock::now();
             let timeout = if self.unfinished.is_empty() {
                 let due = self.turn.poll_timeout().map_or(next_sweep, |at| at.min(next_sweep));

@@ -1,0 +1,169 @@
+//! Engines that end: the process says which and why, saves what it can, and ends with an error; probes tell of those that
+//! hang. The faults are planted, in a program built with `planted-faults` (as `--all-features` does).
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+#[path = "../soak/media.rs"]
+#[allow(dead_code, reason = "it ends no broadcast here")]
+mod media;
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use sfu::dtls::Identity;
+use tempfile::TempDir;
+use tests::api::until;
+use tests::{Visavis, get};
+
+use media::Broadcast;
+
+/// Long after everything that a client waits for: only a failure takes so long.
+const FAR_TOO_LONG: Duration = Duration::from_mins(1);
+/// Settings with which every engine there is runs.
+const EVERYTHING: [&str; 10] = [
+    "--metrics-listen",
+    "127.0.0.1:0",
+    "--smtp",
+    "smtp://127.0.0.1:1",
+    "--mail-from",
+    "calls@example.org",
+    "--public-url",
+    "https://calls.example",
+    "--recording-store-option",
+    "allow_http=true",
+];
+const STORE: [&str; 8] = [
+    "--recording-store",
+    "s3://nowhere",
+    "--recording-store-option",
+    "endpoint=http://127.0.0.1:1",
+    "--recording-store-option",
+    "access_key_id=a",
+    "--recording-store-option",
+    "secret_access_key=b",
+];
+
+fn plant(server: &Visavis, fault: &str) {
+    fs::write(server.folder().path().join("planted-fault"), fault).unwrap();
+    server.signal(Signal::USR2);
+}
+
+fn words(log: &[Value]) -> String {
+    log.iter().map(|event| event["message"].as_str().unwrap_or_default().to_owned() + "\n").collect()
+}
+
+/// Starts a server with everything, has an engine panic, and reads what is said about it.
+fn panic_in(engine: &str) {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let server = Visavis::start_in(folder, &[&EVERYTHING[..], &STORE].concat());
+    plant(&server, &format!("panic {engine}"));
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(1), "{engine}: {log:?}");
+    let said = words(&log);
+    // A shard's end is that of the relay.
+    let engine = if engine.starts_with("relay") { "relay failed" } else { engine };
+    let told = said.lines().find(|line| line.starts_with("an engine has ended")).unwrap();
+    assert!(told.contains(engine) && told.contains("a planted fault"), "{engine}: {told}");
+}
+
+#[test]
+fn a_panic_in_any_engine_ends_the_process_which_says_so() {
+    for engine in [
+        "main",
+        "shard 0",
+        "media worker 0",
+        "relay shard 0",
+        "listener",
+        "metrics",
+        "settings",
+        "clock",
+        "certificates",
+        "recorder",
+        "finaliser",
+        "uploader",
+        "meetings' rooms",
+        "meetings' timer",
+        "webhooks",
+        "mail",
+    ] {
+        panic_in(engine);
+    }
+}
+
+#[test]
+fn every_engine_is_among_those_that_the_test_above_plants_a_panic_in() {
+    // What runs is what gives signs of life: a fault without an engine shows all of them in the log.
+    let server = Visavis::start(&[&EVERYTHING[..], &STORE].concat());
+    plant(&server, "list engines");
+    server.logged("engines");
+    server.terminate();
+    let (_, log) = server.wait();
+    let listed = log.iter().find(|event| event["message"] == "engines").unwrap();
+    let mut engines: Vec<String> = serde_json::from_str(listed["names"].as_str().unwrap()).unwrap();
+    engines.retain(|name| !name.ends_with(|digit: char| digit.is_ascii_digit() && digit != '0'));
+    engines.sort();
+    let mut expected = [
+        "main",
+        "shard 0",
+        "media worker 0",
+        "relay",
+        "relay shard 0",
+        "listener",
+        "metrics",
+        "settings",
+        "clock",
+        "certificates",
+        "recorder",
+        "finaliser",
+        "uploader",
+        "meetings' rooms",
+        "meetings' timer",
+        "webhooks",
+        "mail",
+    ];
+    expected.sort_unstable();
+    assert_eq!(engines, expected);
+}
+
+#[test]
+fn what_is_being_recorded_is_closed_when_an_engine_ends() {
+    let server = Visavis::start(&["--record", "all"]);
+    let folder = server.folder();
+    let broadcast = Broadcast::begin(server.addr, "stage", &Identity::generate().unwrap());
+    let notes = || -> Vec<Value> {
+        let files = fs::read_dir(folder.path().join("visavis-data/recordings")).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        let notes = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        notes.map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
+    };
+    until("a recording", || notes().iter().any(|note| note["state"] == "recording"));
+    plant(&server, "panic shard 0");
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(1), "{log:?}");
+    let notes = notes();
+    assert!(!notes.is_empty() && notes.iter().all(|note| note["state"] != "recording"), "{notes:?}");
+    drop(broadcast);
+}
+
+#[test]
+fn an_engine_that_hangs_is_named_by_the_probes() {
+    for engine in ["media worker 0", "relay shard 0"] {
+        let server = Visavis::start(&[]);
+        assert_eq!((get(server.addr, "/livez").status, get(server.addr, "/readyz").status), (200, 200));
+        plant(&server, &format!("hang {engine}"));
+        until("a probe that says so", || get(server.addr, "/livez").status == 503);
+        server.logged("an engine gives no sign of life");
+        for probe in ["/livez", "/readyz"] {
+            let answer = get(server.addr, probe);
+            assert_eq!(answer.status, 503, "{engine}");
+            assert!(answer.body.contains(engine), "{}", answer.body);
+        }
+    }
+}
