@@ -62,14 +62,25 @@ fn check(session: HttpSession, sdp: &str) -> Result<(), SdpError> {
         return Err(SdpError::Malformed);
     }
     let offer = RemoteDescription::parse(sdp)?;
-    let fits = offer.sections.iter().any(|section| {
-        let direction = match session {
+    if !offer.is_bundled {
+        return Err(SdpError::Unbundled);
+    }
+    let asked: Vec<_> = offer
+        .sections
+        .iter()
+        .filter(|section| match session {
             HttpSession::Publish => section.direction.sends(),
             HttpSession::Play { .. } => section.direction.receives(),
-        };
-        direction && !section.rejected && section.kind.is_some() && !section.codecs.is_empty()
-    });
-    if fits { Ok(()) } else { Err(SdpError::NothingInCommon) }
+        })
+        .filter(|section| !section.rejected)
+        .filter_map(|section| Some((section.kind?, !section.codecs.is_empty())))
+        .collect();
+    if asked.iter().all(|(_, is_served)| !is_served) {
+        return Err(SdpError::NothingInCommon);
+    }
+    // A player takes what there is. A publisher would believe that its picture is sent.
+    let unserved = asked.iter().find(|(_, is_served)| session == HttpSession::Publish && !is_served);
+    unserved.map_or(Ok(()), |(kind, _)| Err(SdpError::Unserved(*kind)))
 }
 
 impl From<NegotiationError> for Refusal {

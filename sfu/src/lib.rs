@@ -67,6 +67,7 @@ mod error;
 mod handover;
 mod http;
 pub mod ice;
+mod keyframe;
 mod metrics;
 mod path;
 mod publication;

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use signaling_core::message::{Track, TrackKind, TrackSource};
 
 use crate::codec::{Codec, MediaKind};
+use crate::keyframe::{Entry, KeyframeRequest};
 use crate::rate::RateMeter;
 use crate::receive::Receiver;
-use crate::ring::{Ring, RingSize};
+use crate::ring::{PacketInfo, Ring, RingSize};
 use crate::rtcp::NtpTime;
 use crate::sdp::{ExtensionMap, WrittenCodec};
 use crate::tap::Tap;
 use crate::worker::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
-
-/// A key frame is asked for at most this often, however many want one.
-const KEYFRAME_INTERVAL_MICROS: u64 = 300_000;
 
 /// A published track: where its packets come from, what is kept of them, and who gets them.
 pub(crate) struct Publication {
@@ -41,6 +39,8 @@ pub(crate) struct Publication {
     /// Workers that mirror the track, and how many of the pending packets they have.
     pub(crate) annexes: Vec<u16>,
     pub(crate) handed_on: usize,
+    /// Where a newcomer can start.
+    pub(crate) entry: Option<Entry>,
     pub(crate) keyframe: KeyframeRequest,
     pub(crate) last_packet: Option<u64>,
     pub(crate) loudness: Loudness,
@@ -82,35 +82,6 @@ pub(crate) struct SenderClock {
     pub(crate) rtp_timestamp: u32,
     pub(crate) at_micros: u64,
     pub(crate) generation: u32,
-}
-
-/// Merges everybody's wish for a key frame.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct KeyframeRequest {
-    wanted: bool,
-    last_sent: Option<u64>,
-}
-
-impl KeyframeRequest {
-    /// Somebody needs one.
-    pub(crate) fn want(&mut self) {
-        self.wanted = true;
-    }
-
-    /// One came.
-    pub(crate) fn satisfied(&mut self) {
-        self.wanted = false;
-    }
-
-    /// When to ask the publisher, in microseconds.
-    pub(crate) fn due_at(&self) -> Option<u64> {
-        self.wanted.then(|| self.last_sent.map_or(0, |at| at + KEYFRAME_INTERVAL_MICROS))
-    }
-
-    /// Notes that the publisher was asked. The wish stays until a key frame comes: the request may get lost.
-    pub(crate) fn sent(&mut self, now_micros: u64) {
-        self.last_sent = Some(now_micros);
-    }
 }
 
 /// A smoothed audio level.
@@ -155,12 +126,29 @@ impl Publication {
             pending: Vec::new(),
             annexes: Vec::new(),
             handed_on: 0,
+            entry: None,
             keyframe: KeyframeRequest::default(),
             last_packet: None,
             loudness: Loudness::default(),
             rate: RateMeter::default(),
             tap: None,
         }
+    }
+
+    /// The place to start for somebody who can receive now, unless it is better to ask for another.
+    pub(crate) fn fresh_entry(&self, now_micros: u64) -> Option<Entry> {
+        self.entry.filter(|entry| entry.generation == self.generation && entry.is_fresh(now_micros))
+    }
+
+    /// Notes a packet where a decoder can start, which arrived then.
+    pub(crate) fn on_entry(&mut self, info: &PacketInfo, at_micros: u64) {
+        self.entry = Some(Entry::after(self.entry, info, at_micros));
+        self.keyframe.satisfied(at_micros);
+    }
+
+    /// When to ask for a key frame.
+    pub(crate) fn keyframe_due(&self) -> Option<u64> {
+        self.keyframe.due_at(self.receiver.as_ref().map_or(0, Receiver::rtt_micros))
     }
 
     /// How an annex is to know it.

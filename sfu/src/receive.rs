@@ -56,8 +56,8 @@ pub(crate) enum Gap {
 }
 
 impl Receiver {
-    /// A stream whose positions begin at `base`, plus the index it has itself.
-    pub(crate) fn new(ssrc: u32, clock_rate: u32, base: u64) -> Self {
+    /// A stream whose positions begin at `base`, plus the index it has itself, from a sender that is so far away.
+    pub(crate) fn new(ssrc: u32, clock_rate: u32, base: u64, rtt_micros: Option<u64>) -> Self {
         Self {
             ssrc,
             clock_rate,
@@ -68,7 +68,7 @@ impl Receiver {
             reported: (0, 0),
             jitter: Jitter::default(),
             missing: Vec::new(),
-            rtt_micros: INITIAL_RTT_MICROS,
+            rtt_micros: rtt_micros.unwrap_or(INITIAL_RTT_MICROS),
         }
     }
 
@@ -129,6 +129,11 @@ impl Receiver {
         let next_at = now_micros + REORDER_MICROS;
         self.missing.extend(gap.map(|position| Missing { position, next_at, last_at: 0, tries: 0 }));
         Gap::None
+    }
+
+    /// The time from a request to its answer.
+    pub(crate) fn rtt_micros(&self) -> u64 {
+        self.rtt_micros
     }
 
     /// Whether this packet is being asked for.
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn asks_for_what_is_missing_until_it_comes() {
-        let mut receiver = Receiver::new(1, 90_000, 1 << 20);
+        let mut receiver = Receiver::new(1, 90_000, 1 << 20, None);
         let base = 1 << 20;
         receiver.on_packet(base + 65_534, 0, 0, false, true);
         receiver.on_packet(base + 65_537, 0, 0, false, true);
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_long_gap_is_an_interruption() {
-        let mut receiver = Receiver::new(1, 90_000, 0);
+        let mut receiver = Receiver::new(1, 90_000, 0, None);
         assert_eq!(receiver.on_packet(10, 0, 0, false, true), Gap::None);
         assert_eq!(receiver.on_packet(400, 0, 0, false, true), Gap::Interrupted);
         assert_eq!(receiver.next_request(), None);
@@ -237,7 +242,7 @@ mod tests {
 
     #[test]
     fn reports_count_what_was_expected() {
-        let mut receiver = Receiver::new(1, 90_000, 1 << 20);
+        let mut receiver = Receiver::new(1, 90_000, 1 << 20, None);
         for position in (0..100).filter(|position| position % 4 != 3) {
             receiver.on_packet((1 << 20) + position, 0, position * 1000, false, false);
         }

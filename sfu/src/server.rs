@@ -120,7 +120,7 @@ impl Seat {
     /// is full: see [`Worker::fan_out`].
     #[must_use = "when the slab is full there is more to send"]
     pub fn end_batch(&mut self, now: Instant) -> bool {
-        self.worker.hand_on();
+        self.worker.hand_on(now);
         self.hand_over.flush(now, &mut self.worker);
         let is_done = self.worker.fan_out(now);
         if is_done {

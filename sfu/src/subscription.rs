@@ -11,6 +11,9 @@ use crate::worker::{PublicationKey, TransportKey};
 
 /// A stream names its section in its first packets, for clients who were not told SSRCs.
 const MID_PACKETS: u32 = 100;
+/// What an element of the one-byte form holds (RFC 8285 section 4.2). The other form may not be mixed in unless both sides say so, and
+/// the descriptions name the SSRC as well.
+const MAX_MID: usize = 16;
 /// Bytes of a packet that only measures.
 const PADDING: usize = 250;
 
@@ -114,6 +117,11 @@ impl Subscription {
                 Some(written.payload_type)
             }
         }
+    }
+
+    /// Whether the subscriber has agreed to this codec.
+    pub(crate) fn takes(&mut self, codec: Codec) -> bool {
+        self.payload_type(codec).is_some()
     }
 
     /// Decides whether and how a packet that just came is sent.
@@ -249,6 +257,7 @@ impl Subscription {
                     elements.push(id, &send_time);
                 }
                 if self.packets < MID_PACKETS
+                    && self.mid.len() <= MAX_MID
                     && let Some(id) = ids.id(Extension::Mid)
                 {
                     elements.push(id, self.mid.as_bytes());

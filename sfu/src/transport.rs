@@ -44,6 +44,10 @@ pub(crate) struct Transport {
     /// When DTLS wants to be called, in microseconds.
     pub(crate) handshake_due: Option<u64>,
     pub(crate) keys: Option<Keys>,
+    /// When the last flight of the handshake left that has not been answered.
+    pub(crate) flight_left: Option<u64>,
+    /// How far away the client is, by the handshake: the time from a flight to the next one of the client's, at least.
+    pub(crate) rtt_micros: Option<u64>,
     pub(crate) last_check: u64,
     pub(crate) sections: Vec<Section>,
     /// `o=` line.
@@ -141,6 +145,14 @@ impl Transport {
     /// Where to send now: the nominated pair, before nomination any valid one.
     pub(crate) fn destination(&self) -> Option<Path> {
         self.remote.or_else(|| self.addresses.last().copied())
+    }
+
+    /// A flight of the client's handshake has come.
+    pub(crate) fn on_flight(&mut self, now_micros: u64) {
+        if let Some(left) = self.flight_left.take() {
+            let sample = now_micros.saturating_sub(left);
+            self.rtt_micros = Some(self.rtt_micros.map_or(sample, |known| known.min(sample)));
+        }
     }
 
     /// Whether media can flow.

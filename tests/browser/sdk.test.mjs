@@ -7,6 +7,7 @@ import { Backoff } from '../../web/sdk/backoff.js';
 import { Outbox } from '../../web/sdk/outbox.js';
 import { Roster } from '../../web/sdk/roster.js';
 import { withSoundAgain } from '../../web/sdk/sound-again.js';
+import { withStereo } from '../../web/sdk/stereo.js';
 import { readEventStream } from '../../web/sdk/transport/event-stream.js';
 import { fit } from '../../web/page/grid.js';
 import { initials } from '../../web/page/names.js';
@@ -150,4 +151,16 @@ test('sound is offered to be sent again, once and in its own section', () => {
   const complete = offer('a=rtcp-fb:111 nack\r\n');
   assert.equal(withSoundAgain(offer('')), complete);
   assert.equal(withSoundAgain(complete), complete);
+});
+
+test('an answer takes both channels of the sections whose offer has them', () => {
+  const section = (mid, fmtp) => `m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:${mid}\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 ${fmtp}\r\n`;
+  const [mono, stereo] = ['minptime=10;useinbandfec=1', 'minptime=10;useinbandfec=1;stereo=1'];
+  const video = 'm=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:9\r\na=rtpmap:97 VP8/90000\r\n';
+  const offer = ['v=0\r\n', section(0, mono), section(1, 'stereo=1;sprop-stereo=1'), section(2, 'minptime=10; sprop-stereo=1'), video].join('');
+  const answer = (...fmtps) => ['v=0\r\n', ...fmtps.map((fmtp, mid) => section(mid, fmtp)), video].join('');
+  const expected = answer(mono, stereo, stereo);
+  assert.equal(withStereo(answer(mono, mono, mono), offer), expected);
+  assert.equal(withStereo(expected, offer), expected);
+  assert.equal(withStereo('v=0\r\n', offer), 'v=0\r\n');
 });

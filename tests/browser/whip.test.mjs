@@ -194,3 +194,53 @@ test('a camera over WHIP is seen by people, and its end too', async () => {
   assert.deepEqual(ada.problems, []);
   await close(camera, ada);
 });
+
+/** The loudness of each channel of what a page hears of somebody. */
+function channels(page, peer) {
+  return page.evaluate(async (peer) => {
+    const context = new AudioContext();
+    const splitter = context.createChannelSplitter(2);
+    const analysers = [0, 1].map((channel) => {
+      const analyser = context.createAnalyser();
+      splitter.connect(analyser, channel);
+      return analyser;
+    });
+    context.createMediaStreamSource(window.visavis.streams(peer).main).connect(splitter);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const loudness = analysers.map((analyser) => {
+      const samples = new Float32Array(analyser.fftSize);
+      analyser.getFloatTimeDomainData(samples);
+      return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+    });
+    await context.close();
+    return loudness;
+  }, peer);
+}
+
+test('stereo stays stereo on the page', async () => {
+  const room = newRoom();
+  const ada = await participant(browser, server.url, room, { name: 'Ada' });
+  const camera = await client();
+  await camera.evaluate(async (room) => {
+    const context = new AudioContext();
+    const [tone, merger, out] = [context.createOscillator(), context.createChannelMerger(2), context.createMediaStreamDestination()];
+    // On the right alone: of one channel made of two, the left would have it.
+    tone.connect(merger, 0, 1);
+    merger.connect(out);
+    tone.start();
+    window.pc.addTransceiver(out.stream.getAudioTracks()[0], { direction: 'sendonly' });
+    const { sdp } = await window.pc.createOffer();
+    await window.pc.setLocalDescription({ type: 'offer', sdp: sdp.replace('useinbandfec=1', 'useinbandfec=1;stereo=1;sprop-stereo=1') });
+    const headers = { 'Content-Type': 'application/sdp' };
+    const response = await fetch(`/whip/${room}?name=Band`, { method: 'POST', headers, body: window.pc.localDescription.sdp });
+    await window.pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
+  }, room);
+  const peer = await until('the band', () => ada.evaluate(() => window.visavis.peers.find(({ name }) => name === 'Band')?.id));
+  await until('its sound, on the right', async () => {
+    const [left, right] = await ada.evaluate((peer) => Boolean(window.visavis.streams(peer)?.main.getAudioTracks().length), peer)
+      ? await channels(ada, peer) : [0, 0];
+    return right > 0.05 && left < right / 10;
+  });
+  assert.deepEqual(ada.problems, []);
+  await close(camera, ada);
+});

@@ -296,6 +296,110 @@ fn doors_are_as_closed_as_for_everybody() {
     assert_eq!(refused.header("www-authenticate"), "Bearer");
 }
 
+/// The offer with each video codec but some taken for one that nobody knows here.
+fn with_video(keeps: impl Fn(&str) -> bool) -> String {
+    PUBLISH
+        .lines()
+        .map(|line| match line.split_once(' ') {
+            Some((name, codec))
+                if name.starts_with("a=rtpmap:") && codec.ends_with("/90000") && !keeps(codec) =>
+            {
+                format!("{name} H265/90000\r\n")
+            }
+            _ => format!("{line}\r\n"),
+        })
+        .collect()
+}
+
+#[test]
+fn pictures_that_nobody_could_see_are_refused() {
+    let server = Visavis::start(&[]);
+    let whip = |sdp: &str| request(server.addr, "POST", "/whip/stage", &[SDP], Some(sdp.as_bytes()));
+    let h265 = with_video(|_| false);
+    let h264 = with_video(|codec| codec.starts_with("H264"));
+    let unpacketized = h264.replace("packetization-mode=1", "packetization-mode=0");
+    let silent = PUBLISH.replace("opus/48000/2", "l16/8000").replace("red/48000/2", "l16/8000");
+    for (sdp, kind) in [(&h265, "video"), (&unpacketized, "video"), (&silent, "audio")] {
+        let answer = whip(sdp);
+        assert_eq!((answer.status, &*code(&answer)), (422, "unsupported-media"), "{}", answer.body);
+        assert!(answer.body.contains(kind), "{}", answer.body);
+    }
+    assert_eq!(whip(&h264).status, 201);
+    // A player takes what there is.
+    let play = PLAY.replace("VP8/90000", "H265/90000").replace("VP9/90000", "H265/90000");
+    let play = play.replace("AV1/90000", "H265/90000").replace("H264/90000", "H265/90000");
+    let answer = request(server.addr, "POST", "/whep/stage", &[SDP], Some(play.as_bytes()));
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    // A section that sends nothing needs no codec.
+    let (sound, pictures) = h265.split_once("m=video").unwrap();
+    let listening = format!("{sound}m=video{}", pictures.replace("a=sendonly", "a=inactive"));
+    assert_eq!(whip(&listening).status, 201);
+}
+
+#[test]
+fn sections_share_one_transport() {
+    let server = Visavis::start(&[]);
+    let group = "a=group:BUNDLE 0 1\r\n";
+    let publish = PUBLISH.lines().fold(String::new(), |sdp, line| sdp + line + "\r\n");
+    assert!(publish.contains(group));
+    let play = PLAY.lines().fold(String::new(), |sdp, line| sdp + line + "\r\n");
+    for (path, offer) in [("/whip/stage", &publish), ("/whep/stage", &play)] {
+        let post = |sdp: &str| request(server.addr, "POST", path, &[SDP], Some(sdp.as_bytes()));
+        for part in ["", "a=group:BUNDLE 0\r\n", "a=group:LS 0 1\r\n"] {
+            let answer = post(&offer.replace(group, part));
+            assert_eq!((answer.status, &*code(&answer)), (422, "unsupported-media"), "{path} {part}");
+            assert!(answer.body.contains("a=group:BUNDLE"), "{}", answer.body);
+        }
+        // One section has nothing to be bundled with.
+        let (first, _) = offer.split_once("m=video").unwrap();
+        let answer = post(&first.replace(group, ""));
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+}
+
+#[test]
+fn sections_may_be_named_by_uuids() {
+    let server = Visavis::start(&[]);
+    let mids = ["9b2f7a1e-6d0c-4f5b-8e3a-1c2d3e4f5a6b", "0d9c8b7a-6f5e-4d3c-2b1a-0f9e8d7c6b5a"];
+    for (path, offer) in [("/whip/stage", PUBLISH), ("/whep/stage", PLAY)] {
+        let named = offer
+            .replace("a=group:BUNDLE 0 1", &format!("a=group:BUNDLE {} {}", mids[0], mids[1]))
+            .replace("a=mid:0", &format!("a=mid:{}", mids[0]))
+            .replace("a=mid:1", &format!("a=mid:{}", mids[1]));
+        let answer = request(server.addr, "POST", path, &[SDP], Some(named.as_bytes()));
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        for mid in mids {
+            assert!(answer.body.contains(&format!("a=mid:{mid}\r\n")), "{}", answer.body);
+        }
+        assert!(answer.body.contains(&format!("a=group:BUNDLE {} {}\r\n", mids[0], mids[1])));
+    }
+}
+
+#[test]
+fn stereo_is_taken_over_and_passed_on() {
+    let server = Visavis::start(&[]);
+    let stereo = |offer: &str| {
+        offer.replace("a=fmtp:111 minptime=10", "a=fmtp:111 stereo=1;sprop-stereo=1;minptime=10")
+    };
+    let of_opus = |sdp: &str| {
+        let types: Vec<_> = sdp
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=rtpmap:")?.strip_suffix(" opus/48000/2"))
+            .collect();
+        let [opus] = types[..] else { panic!("one Opus in {sdp}") };
+        let parameters = sdp.lines().find_map(|line| line.strip_prefix(&format!("a=fmtp:{opus} ")));
+        parameters.unwrap().split(';').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (mut viewer, _) = join(server.addr, json!({"role": "viewer"}));
+    for (path, offer) in [("/whip/stage", PUBLISH), ("/whep/stage", PLAY)] {
+        let answer = request(server.addr, "POST", path, &[SDP], Some(stereo(offer).as_bytes()));
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        assert!(of_opus(&answer.body).contains(&"stereo=1".to_owned()), "{}", answer.body);
+    }
+    let offer = viewer.until("signal");
+    assert!(of_opus(offer["description"]["sdp"].as_str().unwrap()).contains(&"stereo=1".to_owned()));
+}
+
 #[test]
 fn a_publisher_consents_to_being_recorded_where_the_operator_asks_for_it() {
     let asking = Visavis::start(&["--recording-consent"]);

@@ -116,7 +116,10 @@ function show(screen) {
   shown?.close?.();
   shown = screen;
   app.replaceChildren(screen.element);
-  screen.focus();
+  // With the next frame, which lays the screen out anyway: at once it would hold up the first offer.
+  requestAnimationFrame(() => {
+    if (shown === screen) screen.focus();
+  });
 }
 
 await loadCatalogue();

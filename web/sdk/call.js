@@ -167,6 +167,7 @@ export class Call extends Emitter {
     return new MediaPath(topology, epoch, {
       self,
       media: this.media,
+      layers: this.features.includes('simulcast'),
       iceServers: () => this.#iceServers.list,
       peer: (id) => this.#roster.peer(id),
       peers: () => this.#roster.peers,

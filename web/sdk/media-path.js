@@ -17,6 +17,7 @@ import { SfuCall } from './sfu-call.js';
  * @typedef {object} MediaPathOptions
  * @property {Peer} self
  * @property {LocalMedia} media
+ * @property {boolean} layers the media server takes several sizes of a camera's picture
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer
  * @property {() => Peer[]} peers the others
@@ -190,7 +191,7 @@ export class MediaPath {
    * @returns {Path}
    */
   #open(topology, epoch) {
-    const { self, media, iceServers, peer, peers, send } = this.#options;
+    const { self, media, layers, iceServers, peer, peers, send } = this.#options;
     const changed = (/** @type {string} */ id) => {
       if (id && path?.call === this.#current?.call) this.#options.changed(id);
       this.#report();
@@ -198,7 +199,7 @@ export class MediaPath {
     /** @type {Path | undefined} */
     let path;
     const call = topology === 'sfu'
-      ? new SfuCall({ media, publishes: self.role !== 'viewer', iceServers, peer, peers, send, changed })
+      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, iceServers, peer, peers, send, changed })
       : new MeshCall({
         self: self.id,
         media,

@@ -57,7 +57,10 @@ export class MeshPeer {
   constructor(options) {
     this.#options = options;
     this.connection = this.#connect();
-    if (options.offers) this.#openLines();
+    if (!options.offers) return;
+    this.#openLines();
+    // Before anything else, and without waiting for the browser to say that it is needed: nobody sees anything before it.
+    this.#enqueue(() => this.#offer());
   }
 
   get isConnected() {

@@ -12,6 +12,7 @@ import { fill } from './transceivers.js';
  * @typedef {object} SfuCallOptions
  * @property {LocalMedia} media
  * @property {boolean} publishes a viewer sends nothing
+ * @property {boolean} layers the server takes several sizes of a camera's picture
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer
  * @property {() => Peer[]} peers the others
@@ -45,9 +46,9 @@ export class SfuCall {
   /** Whether we send, while we go on receiving. @param {boolean} on */
   setPublishing(on) {
     if (on === (this.#publisher !== null)) return;
-    const { media, iceServers, send } = this.#options;
+    const { media, layers, iceServers, send } = this.#options;
     this.#publisher?.close();
-    this.#publisher = on ? new SfuPublisher({ media, iceServers, send, changed: () => this.#changed() }) : null;
+    this.#publisher = on ? new SfuPublisher({ media, layers, iceServers, send, changed: () => this.#changed() }) : null;
   }
 
   /** The server introduces everybody by its offers; there is nothing to do. @param {string} id */

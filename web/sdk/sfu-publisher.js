@@ -31,7 +31,7 @@ export class SfuPublisher {
   #lines = new Map();
   #tail = Promise.resolve();
   #negotiation = 0;
-  #layered = true;
+  #layered;
   #closed = false;
   #iceServers;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -40,12 +40,15 @@ export class SfuPublisher {
   /**
    * @param {object} options
    * @param {LocalMedia} options.media
+   * @param {boolean} options.layers the server takes several sizes of the camera's picture
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(message: ClientMessage) => void} options.send
    * @param {() => void} options.changed
    */
-  constructor({ media, iceServers, send, changed }) {
+  constructor({ media, layers, iceServers, send, changed }) {
     this.#media = media;
+    // Offered in vain, they cost another connection: Chromium can make no other offer on the first one.
+    this.#layered = layers;
     this.#iceServers = iceServers;
     this.#send = send;
     this.#changed = changed;

@@ -1,3 +1,4 @@
+import { withStereo } from './stereo.js';
 import { originOf } from './transceivers.js';
 
 /**
@@ -74,7 +75,7 @@ export class SfuSubscriber {
     const connection = (this.connection ??= this.#connect());
     this.#negotiation = negotiation ?? 0;
     await connection.setRemoteDescription(description);
-    await connection.setLocalDescription();
+    await this.#answer(connection, description.sdp ?? '');
     this.#send({ type: 'signal', to: 'sfu', pc: 'subscribe', description: connection.localDescription, negotiation });
     const receivers = new Map(connection.getTransceivers().map(({ mid, receiver }) => [mid, receiver.track]));
     this.subscriptions = (tracks ?? []).flatMap(({ mid, track, peer }) => {
@@ -82,6 +83,15 @@ export class SfuSubscriber {
       return receiver ? [{ track, peer, receiver }] : [];
     });
     this.#changed();
+  }
+
+  /** @param {RTCPeerConnection} connection @param {string} offer */
+  async #answer(connection, offer) {
+    if (!/[ ;](sprop-)?stereo=1/.test(offer)) return connection.setLocalDescription();
+    const { sdp = '' } = await connection.createAnswer();
+    // A browser that wants its own words is given none of ours.
+    await connection.setLocalDescription({ type: 'answer', sdp: withStereo(sdp, offer) })
+      .catch(() => connection.setLocalDescription());
   }
 
   #connect() {

@@ -11,6 +11,8 @@ pub(crate) use local::candidate_lines;
 pub use local::{Direction, LocalDescription, LocalSection, Msid, SectionState, WrittenCodec};
 pub use remote::{Feedback, OfferedCodec, RemoteDescription, RemoteFragment, RemoteSection, Setup};
 
+use crate::codec::MediaKind;
+
 /// Longest description that is read.
 pub const MAX_LEN: usize = 64 * 1024;
 /// Most media sections in a description.
@@ -32,7 +34,21 @@ pub enum SdpError {
     /// Nothing in it can be sent or received here.
     #[error("no media in common")]
     NothingInCommon,
+    /// The client would send pictures or sound beside others, in no codec that is known here.
+    #[error("none of the offered {} codecs can be served: {} are", .0.as_str(), served(*.0))]
+    Unserved(MediaKind),
+    /// Several sections that do not share one transport (RFC 9143).
+    #[error("a description with more than one m-line needs `a=group:BUNDLE` with all of them")]
+    Unbundled,
     /// An answer that does not fit the offer, or one where none is expected.
     #[error("the answer does not fit the offer")]
     Mismatch,
+}
+
+/// The codecs of a kind, for people.
+fn served(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Audio => "Opus and RED over Opus",
+        MediaKind::Video => "VP8, VP9, AV1 and H.264 with packetization-mode=1",
+    }
 }

@@ -8,6 +8,9 @@ use super::{Direction, Extension, ExtensionMap, MAX_LEN, MAX_SECTIONS, SdpError}
 use crate::codec::{Codec, MediaKind, parameter};
 use crate::dtls::Fingerprint;
 
+/// Longest `a=mid`: UUIDs are usual.
+const MAX_MID: usize = 64;
+
 /// `a=setup` (RFC 4145).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
@@ -30,6 +33,8 @@ pub struct RemoteDescription {
     pub setup: Setup,
     /// Media sections in order.
     pub sections: Vec<RemoteSection>,
+    /// Whether all sections of media that are not off share one transport.
+    pub is_bundled: bool,
 }
 
 /// One m-line with its attributes.
@@ -178,20 +183,33 @@ impl RemoteDescription {
             .collect::<Vec<_>>();
         // What stands in our descriptions as it came must be one word (RFC 5888 section 4).
         let is_token =
-            |mid: &str| !mid.is_empty() && mid.len() <= 32 && mid.bytes().all(|b| b.is_ascii_graphic());
+            |mid: &str| !mid.is_empty() && mid.len() <= MAX_MID && mid.bytes().all(|b| b.is_ascii_graphic());
         if !sections.iter().all(|section| is_token(&section.mid)) {
             return Err(SdpError::Malformed);
         }
         if sections.iter().enumerate().any(|(at, s)| sections.iter().skip(at + 1).any(|t| t.mid == s.mid)) {
             return Err(SdpError::Malformed);
         }
+        let is_bundled = is_bundled(&session, &sections);
         Ok(Self {
             ufrag: ufrag.ok_or(SdpError::Missing("ice-ufrag"))?.to_owned(),
             fingerprint,
             setup,
             sections,
+            is_bundled,
         })
     }
+}
+
+/// Whether one group has every section of media that is not off; a section alone needs none.
+fn is_bundled(session: &SessionDescription, sections: &[RemoteSection]) -> bool {
+    let on = || sections.iter().filter(|section| !section.rejected && section.kind.is_some());
+    let mut groups = session.attributes.iter().filter(|attribute| attribute.key == "group");
+    on().count() < 2
+        || groups.any(|group| {
+            let mut words = group.value.as_deref().unwrap_or_default().split_ascii_whitespace();
+            words.next() == Some("BUNDLE") && on().all(|section| words.clone().any(|mid| mid == section.mid))
+        })
 }
 
 fn fingerprints(session: &SessionDescription) -> impl Iterator<Item = &str> {

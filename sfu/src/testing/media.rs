@@ -61,6 +61,8 @@ pub struct Playback {
     last: Option<u32>,
     /// Pictures played.
     pub played: u32,
+    /// When the first was played.
+    pub first_played_micros: Option<u64>,
     /// When the last was played.
     pub last_played_micros: Option<u64>,
     /// The longest time between two of them.
@@ -106,6 +108,7 @@ impl Playback {
             if let Some(before) = self.last_played_micros {
                 self.longest_stall_micros = self.longest_stall_micros.max(now_micros - before);
             }
+            self.first_played_micros.get_or_insert(now_micros);
             self.last_played_micros = Some(now_micros);
         }
     }

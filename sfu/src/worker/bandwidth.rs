@@ -154,10 +154,8 @@ impl Worker {
     fn resume(&mut self, now_micros: u64, key: TransportKey, section: SubscriptionKey) {
         let Some(subscription) = self.subscriptions.get_mut(section) else { return };
         subscription.flow.starved = false;
-        let publication = subscription.publication;
-        if let Some(publication) = publication {
-            self.want_keyframe(now_micros, publication);
-        }
+        subscription.rewrite.leave();
+        self.start(section);
         // The wait stays what it was: a path that is full again soon is left alone for longer.
         let more = self.next_to_resume(now_micros, key).is_some();
         if let Some(transport) = self.transports.get_mut(key) {

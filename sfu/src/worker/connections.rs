@@ -7,6 +7,7 @@ use std::time::Instant;
 use signaling_core::{MediaEvent, PeerId};
 
 use super::{PeerKey, TransportKey, Worker};
+use crate::codec::MediaKind;
 use crate::ice::Credentials;
 use crate::transport::{Negotiation, Purpose, Section, Transport};
 
@@ -41,6 +42,8 @@ impl Worker {
             version: 0,
             local_ssrc,
             routes: HashMap::default(),
+            flight_left: None,
+            rtt_micros: None,
             arrivals: crate::arrivals::Arrivals::default(),
             sender: crate::sender::Sender::default(),
             negotiation: Negotiation::default(),
@@ -150,18 +153,15 @@ impl Worker {
     pub(super) fn on_connected(&mut self, now: Instant, key: TransportKey) {
         let now_micros = self.micros(now);
         self.tell_http(key, |peer| MediaEvent::Connected { peer });
-        let Some(transport) = self.transports.get(key) else { return };
-        let wanted: Vec<_> = transport
-            .sections
-            .iter()
-            .filter_map(|section| match section {
-                Section::Send { subscription, .. } => self.subscriptions.get(*subscription)?.publication,
-                _ => None,
-            })
-            .collect();
-        for publication in wanted {
-            self.want_keyframe(now_micros, publication);
+        for section in self.sections_to_send(key) {
+            // A client that comes back to its transport has missed what its decoder needs.
+            if let Some(subscription) = self.subscriptions.get_mut(section)
+                && subscription.kind == MediaKind::Video
+            {
+                subscription.rewrite.leave();
+            }
         }
+        self.start_all(key);
         self.schedule(key, now_micros);
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Served {
 
 /// The slab is sent when it holds so much: it stays in the processor's cache between sealing and sending, and the first
 /// subscriber does not wait for the last.
-const SLAB_BYTES: usize = 256 * 1024;
+pub(super) const SLAB_BYTES: usize = 256 * 1024;
 /// Packets that are taken from a ring at a time, and so the longest run of one track.
 const CHUNK: usize = 32;
 
@@ -37,13 +37,14 @@ impl Worker {
             self.dirty.pop();
             self.served = Served::default();
         }
-        true
+        self.start_pending(now_micros)
     }
 
     /// The same for one publication.
     fn fan_out_one(&mut self, now_micros: u64, key: PublicationKey) -> bool {
         let Some(publication) = self.publications.get_mut(key) else { return true };
         let muted = self.peers.get(publication.peer).is_some_and(|peer| peer.silences(publication.kind));
+        let fresh = publication.fresh_entry(now_micros);
         while self.served.packets < publication.pending.len() {
             let positions = publication.pending.get(self.served.packets..).unwrap_or_default();
             let mut packets: [Option<(StoredPacket<'_>, Codec)>; CHUNK] = [None; CHUNK];
@@ -78,8 +79,14 @@ impl Worker {
                         transport.sender.sent(now_micros, len);
                     }
                 }
-                if subscription.rewrite.waits(publication.generation) {
-                    publication.keyframe.want();
+                // What has not been negotiated yet could not use one.
+                if subscription.rewrite.waits(publication.generation) && subscription.takes(publication.codec)
+                {
+                    if fresh.is_some() {
+                        self.starting.push(*key);
+                    } else {
+                        publication.keyframe.want();
+                    }
                 }
             }
             self.served.packets += CHUNK;

@@ -118,7 +118,10 @@ impl Worker {
         else {
             return;
         };
-        let Some(publication) = subscription.publication else { return };
+        // Who is sent nothing misses pictures, too, and could not use a key frame either.
+        let Some(publication) = subscription.publication.filter(|_| subscription.flow.is_open()) else {
+            return;
+        };
         self.want_keyframe(now_micros, publication);
     }
 
@@ -214,7 +217,7 @@ impl Worker {
             let has_fir_only = publication.codecs.iter().any(|c| c.feedback.fir && !c.feedback.pli);
             let generation = publication.generation;
             let Some(receiver) = publication.receiver.as_mut() else { continue };
-            let ssrc = receiver.ssrc;
+            let (ssrc, rtt_micros) = (receiver.ssrc, receiver.rtt_micros());
             media_ssrc = ssrc;
             self.sequence_buf.clear();
             receiver.requests(now_micros, &mut self.sequence_buf);
@@ -226,7 +229,7 @@ impl Worker {
             if let Some(at) = receiver.next_request() {
                 next = next.min(at);
             }
-            if publication.keyframe.due_at().is_some_and(|due| due <= now_micros) {
+            if publication.keyframe.due_at(rtt_micros).is_some_and(|due| due <= now_micros) {
                 publication.keyframe.sent(now_micros);
                 let sequence = ((now_micros / 1_000) & 0xff) as u8;
                 send_rtcp(&mut self.egress, transport, |writer| {
@@ -237,7 +240,7 @@ impl Worker {
                     }
                 });
             }
-            if let Some(at) = publication.keyframe.due_at() {
+            if let Some(at) = publication.keyframe.due_at(rtt_micros) {
                 next = next.min(at);
             }
             if report_due {

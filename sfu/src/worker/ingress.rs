@@ -98,7 +98,9 @@ impl Worker {
     }
 
     fn on_dtls(&mut self, now: Instant, key: TransportKey, datagram: &[u8]) {
+        let now_micros = self.micros(now);
         let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.on_flight(now_micros);
         let Some(handshake) = transport.handshake.as_mut() else { return };
         let result = handshake.handle_packet(now, datagram);
         self.drive_dtls(now, key, result);
@@ -113,6 +115,7 @@ impl Worker {
 
     /// Carries out what the association has to say.
     fn drive_dtls(&mut self, now: Instant, key: TransportKey, mut result: Result<(), DtlsError>) {
+        let now_micros = self.micros(now);
         let mut wait = None;
         while result.is_ok() && wait.is_none() {
             let Some(transport) = self.transports.get_mut(key) else { return };
@@ -120,6 +123,7 @@ impl Worker {
             let Some(handshake) = transport.handshake.as_mut() else { return };
             match handshake.poll(&mut self.dtls_buf) {
                 Ok(DtlsEvent::Transmit(len)) => {
+                    transport.flight_left = Some(now_micros);
                     if let (Some(destination), Some(packet)) = (destination, self.dtls_buf.get(..len)) {
                         self.egress.push_copy(destination, packet);
                     }
@@ -263,6 +267,7 @@ impl Worker {
         packet: &[u8],
         index: u64,
     ) {
+        let rtt_micros = self.transports.get(key).and_then(|transport| transport.rtt_micros);
         let Some(publication_state) = self.publications.get_mut(publication) else { return };
         let Some(codec) = publication_state.codec_of(header.payload_type) else { return };
         let is_same =
@@ -273,7 +278,8 @@ impl Worker {
             if publication_state.receiver.is_some() {
                 publication_state.generation = publication_state.generation.wrapping_add(1);
             }
-            publication_state.receiver = Some(Receiver::new(header.ssrc, codec.clock_rate(), base));
+            publication_state.receiver =
+                Some(Receiver::new(header.ssrc, codec.clock_rate(), base, rtt_micros));
         }
         let Some(receiver) = publication_state.receiver.as_ref() else { return };
         let position = receiver.position_of_index(index);
@@ -364,7 +370,7 @@ impl Worker {
                 publication.pending.push(position);
                 publication.rate.add(now_micros, packet.len() as u64);
                 if starts_picture {
-                    publication.keyframe.satisfied();
+                    publication.on_entry(&info, now_micros);
                 }
             }
         }
@@ -372,7 +378,7 @@ impl Worker {
         publication.last_packet = Some(now_micros);
         let changed = publication.codec != codec;
         publication.codec = codec;
-        let due = [next_request, publication.keyframe.due_at()].into_iter().flatten().min();
+        let due = [next_request, publication.keyframe_due()].into_iter().flatten().min();
         if let Some(due) = due {
             self.schedule(key, due.max(now_micros));
         }

@@ -13,6 +13,7 @@ mod rooms;
 mod sections;
 mod speakers;
 mod spread;
+mod start;
 mod tracks;
 
 use std::cmp::Reverse;
@@ -146,6 +147,8 @@ pub struct Worker {
     /// Publications with packets to fan out.
     dirty: Vec<PublicationKey>,
     served: fanout::Served,
+    /// Sections that can send since the last fan-out.
+    starting: Vec<SubscriptionKey>,
     /// Mirrors of tracks of rooms whose home is another worker, by what that one knows them by.
     mirrors: FastMap<(u16, PublicationKey), PublicationKey>,
     /// What other workers are to be told.
@@ -184,6 +187,7 @@ impl Worker {
             by_ufrag: FastMap::default(),
             dirty: Vec::new(),
             served: fanout::Served::default(),
+            starting: Vec::new(),
             mirrors: FastMap::default(),
             notes: Vec::new(),
             batches: std::iter::repeat_with(MediaBatch::default).take(workers).collect(),

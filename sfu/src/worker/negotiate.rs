@@ -73,6 +73,9 @@ impl Worker {
         via: Option<IpAddr>,
     ) -> Result<Answer, NegotiationError> {
         let offer = RemoteDescription::parse(sdp)?;
+        if !offer.is_bundled {
+            return Err(SdpError::Unbundled.into());
+        }
         let usable = |section: &RemoteSection| section.direction.sends() && is_usable(section);
         if !offer.sections.iter().any(|section| section.kind.is_some() && !section.rejected) {
             return Err(SdpError::NothingInCommon.into());
@@ -95,7 +98,7 @@ impl Worker {
             self.on_published(now_micros, *publication);
         }
         for publication in self.peers.get(peer).map(|peer| peer.publications.clone()).unwrap_or_default() {
-            self.announce(publication);
+            self.announce(now_micros, publication);
         }
         if self.peers.get(peer).is_some_and(|peer| peer.publications != before) {
             self.tell_tracks(peer);
@@ -210,6 +213,9 @@ impl Worker {
         via: Option<IpAddr>,
     ) -> Result<Answer, NegotiationError> {
         let offer = RemoteDescription::parse(sdp)?;
+        if !offer.is_bundled {
+            return Err(SdpError::Unbundled.into());
+        }
         if !offer.sections.iter().any(|section| section.direction.receives() && is_usable(section)) {
             return Err(SdpError::NothingInCommon.into());
         }

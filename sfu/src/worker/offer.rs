@@ -337,7 +337,6 @@ impl Worker {
                 _ => None,
             })
             .collect();
-        let mut opened = Vec::new();
         for (subscription, local) in sends {
             let Some(answered) = answer.sections.iter().find(|section| section.mid == local.mid) else {
                 // Added to the sections after the offer that this answers.
@@ -371,18 +370,13 @@ impl Worker {
                 && direction.sends()
                 && answered.direction.receives()
                 && !accepted.is_empty();
-            if negotiated && !state.flow.negotiated {
-                opened.extend(state.publication);
-            }
             state.set_codecs(accepted, agreed);
             state.flow.negotiated = negotiated;
         }
         let role = if answer.setup == Setup::Passive { Role::Client } else { Role::Server };
         self.begin_dtls(now, key, role);
-        let now_micros = self.micros(now);
-        for publication in opened {
-            self.want_keyframe(now_micros, publication);
-        }
+        // Before the path is open they do nothing; it starts them again.
+        self.start_all(key);
         Ok(())
     }
 }

@@ -26,7 +26,9 @@ impl Worker {
             .collect();
         for track in tracks {
             self.tap_publication(track);
-            self.want_keyframe(now_micros, track);
+            if !is_over && !self.start_tap(now_micros, track) {
+                self.want_keyframe(now_micros, track);
+            }
         }
     }
 

@@ -87,9 +87,10 @@ impl Worker {
     }
 
     fn on_demand(&mut self, now: Instant, room: &RoomId, demand: MediaDemand) {
+        let now_micros = self.micros(now);
         let Some(demand) = self.pass_on(room, demand) else { return };
         match demand {
-            MediaDemand::Join { peer, role } => self.join(room, peer, role),
+            MediaDemand::Join { peer, role } => self.join(now_micros, room, peer, role),
             MediaDemand::Leave { peer } => {
                 if let Some(key) = self.peer_key(room, peer) {
                     self.remove_peer(key);
@@ -112,7 +113,7 @@ impl Worker {
             }
             MediaDemand::Subscribe { peer, track, attention } => {
                 if let Some(key) = self.peer_key(room, peer) {
-                    self.on_attention(now, key, track, attention);
+                    self.on_attention(key, track, attention);
                 }
             }
             MediaDemand::Mute { peer, muted } => {
@@ -134,7 +135,7 @@ impl Worker {
         }
     }
 
-    fn join(&mut self, room: &RoomId, id: PeerId, role: Role) {
+    fn join(&mut self, now_micros: u64, room: &RoomId, id: PeerId, role: Role) {
         let (limit, is_home) = (self.shared.config.max_peers_per_room, self.is_home(room));
         let state = self.rooms.entry(room.clone()).or_default();
         if let Some(key) = state.peers.get(&id) {
@@ -153,7 +154,7 @@ impl Worker {
             return;
         }
         let key = self.add_peer(room, id, role, self.index);
-        self.place(room, key);
+        self.place(now_micros, room, key);
         self.renegotiate.push(key);
     }
 

@@ -1,7 +1,6 @@
 //! Sections that send: whose track stands in which.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use signaling_core::HttpSession;
 use signaling_core::message::Attention;
@@ -76,7 +75,8 @@ impl Worker {
         if let Some(publication) = self.publications.get_mut(publication) {
             publication.subscriptions.push(key);
         }
-        self.want_keyframe(now_micros, publication);
+        self.ask_early(now_micros, publication);
+        self.start(key);
     }
 
     /// Sends nothing in this section any more, and forgets it for good when `forget` says so.
@@ -92,8 +92,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn on_attention(&mut self, now: Instant, key: PeerKey, track: Arc<str>, attention: Attention) {
-        let now_micros = self.micros(now);
+    pub(super) fn on_attention(&mut self, key: PeerKey, track: Arc<str>, attention: Attention) {
         let known =
             self.publications.iter().find(|(_, publication)| publication.id == track).map(|(key, _)| key);
         let (Some(publication), Some(peer)) = (known, self.peers.get_mut(key)) else { return };
@@ -106,7 +105,9 @@ impl Worker {
             if state.publication == Some(publication) && state.flow.wanted != wanted {
                 state.flow.wanted = wanted;
                 state.rewrite.leave();
-                self.want_keyframe(now_micros, publication);
+                if wanted {
+                    self.start(subscription);
+                }
             }
         }
     }

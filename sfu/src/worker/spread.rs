@@ -121,7 +121,7 @@ impl Worker {
     }
 
     /// Chooses the worker that serves a peer who has just joined, and tells it.
-    pub(super) fn place(&mut self, room: &RoomId, key: PeerKey) {
+    pub(super) fn place(&mut self, now_micros: u64, room: &RoomId, key: PeerKey) {
         if self.shared.config.workers < 2 || !self.is_home(room) {
             return;
         }
@@ -151,35 +151,36 @@ impl Worker {
         }
         self.note_demand(chosen, room, MediaDemand::Join { peer: id, role });
         if is_new {
-            self.open_annex(room, chosen);
+            self.open_annex(now_micros, room, chosen);
         }
     }
 
     /// Tells a worker that is new to a room what is published there.
-    fn open_annex(&mut self, room: &RoomId, annex: u16) {
+    fn open_annex(&mut self, now_micros: u64, room: &RoomId, annex: u16) {
         for key in self.rooms.get(room).map(|room| room.order.clone()).unwrap_or_default() {
             for key in self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default() {
-                self.announce_to(key, annex);
+                self.announce_to(now_micros, key, annex);
             }
         }
     }
 
     /// Tells all annexes of its room how a track is described now.
-    pub(super) fn announce(&mut self, key: PublicationKey) {
+    pub(super) fn announce(&mut self, now_micros: u64, key: PublicationKey) {
         let Some(publication) = self.publications.get(key) else { return };
         let Some(peer) = self.peers.get(publication.peer) else { return };
         let room = peer.room.clone();
         if self.is_home(&room) {
             for annex in self.annexes(&room) {
-                self.announce_to(key, annex);
+                self.announce_to(now_micros, key, annex);
             }
         }
     }
 
-    fn announce_to(&mut self, key: PublicationKey, annex: u16) {
+    fn announce_to(&mut self, now_micros: u64, key: PublicationKey, annex: u16) {
         let Some(publication) = self.publications.get_mut(key) else { return };
         let Some(peer) = self.peers.get(publication.peer) else { return };
-        if !publication.annexes.contains(&annex) {
+        let is_new = !publication.annexes.contains(&annex);
+        if is_new {
             publication.annexes.push(annex);
         }
         let described = publication.described();
@@ -191,6 +192,9 @@ impl Worker {
         }
         if let Some(clock) = clock {
             self.note(annex, Note::Clock(key, clock));
+        }
+        if is_new {
+            self.hand_on_entry(now_micros, key, annex);
         }
     }
 

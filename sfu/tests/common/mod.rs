@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use sfu::demux::{Protocol, classify};
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind, Link, Network, Playback};
 use sfu::{Answer, Carrier, Config, HttpSession, NegotiationError, Path, Seat, Sfu, SfuHandle};
@@ -50,6 +51,8 @@ pub struct World {
     /// Whether the server's offers are answered.
     pub answers: bool,
     pub events: Vec<(RoomId, MediaEvent)>,
+    /// Numbers of each stream to each client that were sealed lately.
+    sealed: HashMap<(SocketAddr, u32), HashSet<u16>>,
     next_picture: Instant,
     next_sound: Instant,
     next_report: Instant,
@@ -88,6 +91,7 @@ impl World {
             http_peers: HashSet::new(),
             answers: true,
             events: Vec::new(),
+            sealed: HashMap::new(),
             next_picture: epoch,
             next_sound: epoch,
             next_report: epoch,
@@ -294,6 +298,7 @@ impl World {
                         if self.relayed {
                             assert_eq!(path.local, self.server.ip());
                         }
+                        sealed_once(&mut self.sealed, path.remote, datagram);
                         self.network.send(micros, self.server, path.remote, datagram.to_vec());
                     }
                     egress.clear();
@@ -360,6 +365,21 @@ impl World {
         let playbacks = self.clients[client].playback.values();
         playbacks.filter(|playback| playback.last_played_micros.is_some_and(|at| at >= since)).count()
     }
+}
+
+/// A number of a stream that is sealed twice gives away the key (RFC 3711 section 9.1).
+fn sealed_once(sealed: &mut HashMap<(SocketAddr, u32), HashSet<u16>>, to: SocketAddr, datagram: &[u8]) {
+    if classify(datagram) != Some(Protocol::Rtp) {
+        return;
+    }
+    let number = |at: usize| u16::from_be_bytes([datagram[at], datagram[at + 1]]);
+    let ssrc = u32::from(number(8)) << 16 | u32::from(number(10));
+    let numbers = sealed.entry((to, ssrc)).or_default();
+    // Before they come round again.
+    if numbers.len() > 30_000 {
+        numbers.clear();
+    }
+    assert!(numbers.insert(number(2)), "packet {} of stream {ssrc:08x} to {to} is sealed twice", number(2));
 }
 
 pub fn description(kind: &str, sdp: &str) -> signaling_core::message::Json {

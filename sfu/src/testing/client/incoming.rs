@@ -49,7 +49,7 @@ impl Client {
             ssrc
         } else {
             let stream = self.streams.entry(header.ssrc).or_insert_with(|| Incoming {
-                receiver: Receiver::new(header.ssrc, 90_000, 1 << 20),
+                receiver: Receiver::new(header.ssrc, 90_000, 1 << 20, None),
                 last_pli: 0,
             });
             let position = stream.receiver.position_of_index(index);
@@ -75,12 +75,12 @@ impl Client {
         let Some((_, opener)) = &mut self.keys else { return };
         let Ok(len) = opener.open_rtcp(datagram) else { return };
         let Some(compound) = datagram.get(..len) else { return };
-        let _ = now_micros;
         for packet in Compound::new(compound) {
             match packet {
                 Rtcp::Pli(_) | Rtcp::Fir(_) => {
-                    self.key_wanted = true;
-                    self.keyframe_requests += 1;
+                    let rested = self.last_key_micros.is_none_or(|at| now_micros > at + self.key_rest_micros);
+                    self.key_wanted |= rested;
+                    self.keyframe_requests.push(now_micros);
                 }
                 Rtcp::Nack(nack) => {
                     let lost: Vec<_> = nack.sequences().collect();

@@ -91,8 +91,13 @@ pub struct Client {
     pub check_interval: Duration,
     /// What the server reported of its clocks, by SSRC.
     pub sender_reports: HashMap<u32, SenderInfo>,
-    /// Key pictures that the server asked for.
-    pub keyframe_requests: u64,
+    /// When the server asked for key pictures, in microseconds.
+    pub keyframe_requests: Vec<u64>,
+    /// Requests that come so soon after a key picture are ignored, as Chromium does.
+    pub key_rest_micros: u64,
+    last_key_micros: Option<u64>,
+    /// When media could flow, in microseconds.
+    pub connected_micros: Option<u64>,
 }
 
 struct Server {
@@ -151,7 +156,10 @@ impl Client {
             media_packets: 0,
             check_interval: Duration::from_millis(500),
             sender_reports: HashMap::new(),
-            keyframe_requests: 0,
+            keyframe_requests: Vec::new(),
+            key_rest_micros: 0,
+            last_key_micros: None,
+            connected_micros: None,
         }
     }
 
@@ -357,6 +365,7 @@ impl Client {
     }
 
     fn drive(&mut self, now: Instant, datagram: Option<&[u8]>) {
+        let now_micros = self.micros(now);
         let Some(handshake) = &mut self.handshake else { return };
         let result = match datagram {
             Some(datagram) => handshake.handle_packet(now, datagram),
@@ -368,6 +377,7 @@ impl Client {
                 Ok(DtlsEvent::Transmit(len)) => self.outbox.extend(self.buf.get(..len).map(<[u8]>::to_vec)),
                 Ok(DtlsEvent::Keys(material, profile)) => {
                     self.keys = srtp::keys(&material, profile, handshake.role() == Role::Client).ok();
+                    self.connected_micros.get_or_insert(now_micros);
                 }
                 Ok(DtlsEvent::Wait(at)) => {
                     // Rounded up: a call before the time would be answered with the same time again.
@@ -386,6 +396,9 @@ impl Client {
     pub fn send_picture(&mut self, now: Instant, packets: u16) {
         let now_micros = self.micros(now);
         let is_key = std::mem::replace(&mut self.key_wanted, false);
+        if is_key {
+            self.last_key_micros = Some(now_micros);
+        }
         let number = self.frames;
         self.frames += 1;
         let timestamp = number.wrapping_mul(3_000);
