@@ -24,7 +24,7 @@ impl Meetings {
     pub(crate) fn count(&self, payer: Payer, burst: u32, every: Duration) -> Result<(), Refusal> {
         /// Payers that are remembered before those are forgotten who have paid back.
         const REMEMBERED: usize = 10_000;
-        let now = self.now();
+        let now = self.ticks();
         let payer = match payer {
             Payer::Address(ip) => Payer::Address(prefix(ip)),
             Payer::Maker(ip) => Payer::Maker(prefix(ip)),

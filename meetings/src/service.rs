@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a letter waits for a mail server at most: longer than it is tried.
 const LETTERS: Duration = Duration::from_hours(4 * 24);
+/// From this many milliseconds on the clock was set back.
+const SET_BACK: i64 = 2_000;
 /// How long a reply is given again.
 const REPLIES: Duration = Duration::from_hours(24);
 
@@ -146,6 +148,11 @@ impl Meetings {
         self.inner.clock.now()
     }
 
+    /// What rates and waits go by.
+    pub(crate) fn ticks(&self) -> Timestamp {
+        self.inner.clock.ticks()
+    }
+
     pub(crate) fn with_entropy<T>(&self, take: impl FnOnce(&mut dyn Entropy) -> T) -> T {
         let mut entropy = self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner);
         take(&mut **entropy)
@@ -176,6 +183,7 @@ impl Meetings {
             .inner
             .store
             .patiently(self.inner.store.update(id, now, |meeting| {
+                meeting.take_back(now);
                 let before = meeting.clone();
                 let (result, events) = change(meeting, now)?;
                 let messages = self.with_entropy(|entropy| webhook::messages(meeting, &events, now, entropy));
@@ -218,8 +226,10 @@ impl Meetings {
     async fn follow(self, mut waiting: mpsc::Receiver<Happening>) {
         while let Some(happening) = waiting.recv().await {
             while let Err(error) = self.note(&happening).await {
-                if !matches!(error, StoreError::Unreachable(_)) {
+                // What a full disk or a database that is away takes nothing of waits here.
+                if !error.is_of_its_place() {
                     tracing::error!(
+                        room = %happening.room,
                         error = crate::store::explain(&error),
                         "what happened in a room is not kept"
                     );
@@ -245,7 +255,13 @@ impl Meetings {
     /// killed, a queue that was full.
     async fn look(self) {
         let mut missed = 0_u32;
+        let mut ahead = self.ahead();
         loop {
+            self.inner.store.look_after().await;
+            let before = std::mem::replace(&mut ahead, self.ahead());
+            if ahead + SET_BACK < before {
+                self.hurry().await;
+            }
             // The first look comes at once: it finds what a former process has left behind.
             let looked = self.look_once(missed.is_multiple_of(30)).await;
             match looked {
@@ -260,8 +276,12 @@ impl Meetings {
 
     async fn look_once(&self, thoroughly: bool) -> Result<(), StoreError> {
         let store = &self.inner.store;
-        for id in store.patiently(store.due(self.now(), 100)).await? {
-            self.update(id, |meeting, now| Ok(((), meeting.handle_due(now)))).await?;
+        // A clock that has not stood decides nothing.
+        let settled = self.inner.clock.settled();
+        if let Some(settled) = settled {
+            for id in store.patiently(store.due(settled, 100)).await? {
+                self.update_alone(id, |meeting| meeting.handle_due(settled)).await?;
+            }
         }
         if !thoroughly {
             return Ok(());
@@ -269,25 +289,71 @@ impl Meetings {
         if let Some(rooms) = self.rooms() {
             for (id, room) in store.patiently(store.live()).await? {
                 if rooms.is_there(room.clone()).await == Some(false) {
-                    self.update(id, |meeting, now| Ok(((), meeting.vanished(now)))).await?;
+                    let at = settled.unwrap_or_else(|| self.now());
+                    self.update_alone(id, |meeting| meeting.vanished(at)).await?;
                     self.inner.over.settle(&room);
                 }
             }
         }
-        let now = self.now().as_millis();
+        let Some(settled) = settled else { return Ok(()) };
         let ago = |span: Duration| {
-            Timestamp::from_millis(now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+            let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            Timestamp::from_millis(settled.as_millis().saturating_sub(span))
         };
         store.forget_replies(ago(REPLIES)).await?;
         store.forget_letters(ago(LETTERS)).await?;
         store.forget_deliveries(ago(webhook::KEPT)).await
     }
 
+    /// Changes one meeting of many: one that cannot be read is named, and set aside so that it is in nobody's way.
+    async fn update_alone(
+        &self,
+        id: MeetingId,
+        change: impl FnOnce(&mut Meeting) -> Vec<Event>,
+    ) -> Result<(), StoreError> {
+        match self.update(id, |meeting, _| Ok(((), change(meeting)))).await {
+            Err(error @ StoreError::Broken { .. }) => {
+                tracing::error!(meeting = %id, error = crate::store::explain(&error), "a meeting is broken, and left alone");
+                let store = &self.inner.store;
+                store.patiently(store.set_aside(id)).await
+            }
+            done => done.map(drop),
+        }
+    }
+
+    /// By how many milliseconds the wall clock is ahead of the ticks.
+    fn ahead(&self) -> i64 {
+        let millis = |at: Timestamp| i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+        millis(self.now()).saturating_sub(millis(self.ticks()))
+    }
+
+    /// The clock was set back: what waits for a time of the clock of before would wait for that much longer.
+    async fn hurry(&self) {
+        let (store, now) = (&self.inner.store, self.now());
+        let hurried =
+            store.patiently(store.hurry(now)).await.and(store.patiently(store.hurry_letters(now)).await);
+        if let Err(error) = hurried {
+            tracing::warn!(
+                error = crate::store::explain(&error),
+                "what waits to be sent may wait for longer"
+            );
+        }
+        self.told();
+    }
+
+    /// A meeting as it is now: what the clock decided ahead of its time is taken back, and what is due is done, as far as
+    /// the clock is believed.
+    pub(crate) fn present(&self, mut meeting: Meeting) -> Meeting {
+        meeting.take_back(self.now());
+        if let Some(settled) = self.inner.clock.settled() {
+            meeting.handle_due(settled);
+        }
+        meeting
+    }
+
     /// The room of a meeting as it is to be opened.
     fn opened(&self, meeting: Option<Meeting>) -> Result<Option<RoomRecord>, Refusal> {
-        let Some(mut meeting) = meeting else { return Ok(None) };
-        meeting.handle_due(self.now());
-        meeting.room_record().map(Some)
+        meeting.map(|meeting| self.present(meeting).room_record()).transpose()
     }
 
     /// A key that is good for the scope.

@@ -56,7 +56,7 @@ fn store(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
 
 /// Looks whether the database is there, so that requests need not be the first to; a server without it starts all the same.
 pub(crate) async fn look_for_database(meetings: &Meetings) {
-    let found = tokio::time::timeout(PATIENCE, meetings.store().check()).await;
+    let found = tokio::time::timeout(PATIENCE, meetings.store().prepare()).await;
     let why = match found {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("{:#}", anyhow::Error::new(error)),
@@ -144,10 +144,15 @@ pub(crate) fn backup(settings: &Settings, file: &Path) -> anyhow::Result<String>
     // Made beforehand, so that what is secret in it is its owner's alone from the first moment.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     drop(made.with_context(|| format!("cannot make the file {}", file.display()))?);
-    with_store(settings, async |store: Store| {
+    let copied = with_store(settings, async |store: Store| {
         store.backup(file).await?;
         Ok(String::new())
-    })
+    });
+    if copied.is_err() {
+        // Nobody is to take for a backup what is none. That it could not be made is the error to tell of.
+        let _ = std::fs::remove_file(file);
+    }
+    copied
 }
 
 fn with_store<T>(
@@ -156,5 +161,9 @@ fn with_store<T>(
 ) -> anyhow::Result<T> {
     let data = DataDir::open(&settings.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { run(store(settings, &data)?).await })
+    runtime.block_on(async {
+        let store = store(settings, &data)?;
+        store.prepare().await?;
+        run(store).await
+    })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use signaling_core::message::EndReason;
 use signaling_core::{Code, HostClaims, MeetingId, Refusal, Scope};
 
 use super::problem::Problem;
@@ -11,7 +12,7 @@ use crate::keys::is_key;
 use crate::meeting::Meeting;
 use crate::payer::Payer;
 use crate::service::Meetings;
-use crate::store::KeyRecord;
+use crate::store::{KeyRecord, StoreError};
 
 /// Whoever sent a request, as far as it shows.
 #[derive(Clone, Debug)]
@@ -102,6 +103,26 @@ impl Principal {
         }
         let meeting = find(meetings, id).await?;
         if self.may_see(&meeting) { Ok(meeting) } else { Err(Problem::not_found()) }
+    }
+
+    /// Takes a meeting out that cannot be read, if it is one and this one's; whether it was.
+    pub(super) async fn removes_broken(&self, meetings: &Meetings, id: &str) -> Result<bool, Problem> {
+        let (Self::Key(_), Ok(id)) = (self, id.parse::<MeetingId>()) else { return Ok(false) };
+        let store = &meetings.inner.store;
+        if !matches!(store.patiently(store.meeting(id)).await, Err(StoreError::Broken { .. })) {
+            return Ok(false);
+        }
+        let Some((owner, room)) = store.patiently(store.place_of(id)).await? else { return Ok(false) };
+        let is_own = self.sees_all() || (owner.is_some() && owner == self.owner());
+        if !is_own {
+            return Err(Problem::not_found());
+        }
+        store.patiently(store.remove(id)).await?;
+        tracing::warn!(meeting = %id, "a meeting that could not be read is deleted");
+        if let (Some(rooms), Ok(room)) = (meetings.rooms(), room.parse()) {
+            rooms.end(room, EndReason::HostEnded).await;
+        }
+        Ok(true)
     }
 
     /// Whether it may have the host's link.

@@ -23,9 +23,8 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     meetings.count_reader(&client)?;
-    let mut meeting = find(&meetings, &id).await?;
+    let meeting = meetings.present(find(&meetings, &id).await?);
     let now = meetings.now();
-    meeting.handle_due(now);
     let view = InvitationView::new(&meeting, &meetings.origin(&client), now);
     Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
 }

@@ -121,6 +121,7 @@ fn may_change(headers: &HeaderMap, meeting: &Meeting) -> Result<(), StoreError> 
 impl Meetings {
     fn shown(&self, principal: &Principal, client: &Client, meeting: &Meeting) -> MeetingView {
         let (origin, now) = (self.origin(client), self.now());
+        let meeting = &self.present(meeting.clone());
         if principal.is_organiser() {
             let key = self.inner.key.clone();
             self.with_entropy(|entropy| MeetingView::new(meeting, &origin, now, Some((&key, entropy))))
@@ -148,6 +149,10 @@ pub(super) struct PageWanted {
 #[schema(as = MeetingPage)]
 pub(super) struct PageView {
     meetings: Vec<MeetingView>,
+    /// Ids of meetings of this page that cannot be read, if there are any: all that can be done with them is to delete them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    broken: Vec<String>,
     /// `after` of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -177,6 +182,7 @@ pub(super) async fn list(
     let page = store.patiently(store.page(owner.as_deref(), after, limit)).await?;
     let view = PageView {
         meetings: page.meetings.iter().map(|meeting| meetings.shown(&principal, &client, meeting)).collect(),
+        broken: page.broken,
         next: page.next.map(|next| next.to_string()),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
@@ -251,6 +257,9 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
+    if principal.removes_broken(&meetings, &id).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let known = principal.meeting(&meetings, &id).await?;
     let origin = meetings.origin(&client);
     let cancelled = meetings

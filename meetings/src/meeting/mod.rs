@@ -18,6 +18,8 @@ pub(crate) use draft::Patch;
 pub use draft::{Attendee, Change, Draft, Wanted};
 pub use recurrence::{Recurrence, RuleError};
 
+/// By so much the clock may be set back without anything being taken back.
+const STEP: Duration = Duration::from_secs(2);
 /// How long a meeting that nobody has come to stays open beyond its end.
 const UNVISITED: Duration = Duration::from_hours(24);
 
@@ -78,6 +80,13 @@ pub struct Meeting {
     /// When an occurrence was last ended; what its room reports of before is history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+    /// The occurrence that was ended last, when another one followed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ended: Option<Timestamp>,
+    /// When the clock by itself last decided how it stands: that nobody comes any more, or that it is another
+    /// occurrence's turn. By a clock that is before that, the decision does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocked_at: Option<Timestamp>,
     /// Grows with every change of anything.
     pub version: u64,
     /// Grows with every change that calendars must know of (RFC 5545 section 3.8.7.4).
@@ -180,6 +189,8 @@ impl Meeting {
             webhook_url: draft.webhook_url.clone(),
             status: Status::Planned,
             ended_at: None,
+            last_ended: None,
+            clocked_at: None,
             version: 1,
             sequence: 0,
             created_at: now,
@@ -269,6 +280,7 @@ impl Meeting {
         }
         if self.first_starts_at != before.first_starts_at || self.recurrence != before.recurrence {
             self.starts_at = self.first_starts_at;
+            (self.last_ended, self.clocked_at) = (None, None);
             self.catch_up(now);
         }
         if *self == before {
@@ -291,7 +303,9 @@ impl Meeting {
         }
         self.status = if reason == EndReason::Expired { Status::Expired } else { Status::Ended };
         self.ended_at = Some(now);
+        self.clocked_at = (reason == EndReason::Expired).then_some(now);
         if let Some(next) = self.occurrence_after(self.starts_at.max(now)) {
+            self.last_ended = Some(self.starts_at);
             (self.starts_at, self.status) = (next, Status::Planned);
         }
         Ok(vec![Event::Ended { reason }])
@@ -379,10 +393,32 @@ impl Meeting {
             return Vec::new();
         }
         self.catch_up(now);
+        self.clocked_at = Some(now);
         if self.due_at().is_some_and(|due| due <= now) {
             return self.end(EndReason::Expired, now).unwrap_or_default();
         }
         Vec::new()
+    }
+
+    /// Takes back what was decided by a clock that was ahead of this one: that it has expired, and which occurrence it is.
+    pub fn take_back(&mut self, now: Timestamp) {
+        let is_ahead = |at: Option<Timestamp>| at.is_some_and(|at| at > now + STEP);
+        if self.status == Status::Live || !(is_ahead(self.clocked_at) || is_ahead(self.ended_at)) {
+            return;
+        }
+        if is_ahead(self.ended_at) {
+            self.ended_at = Some(now);
+        }
+        let had_expired = self.status == Status::Expired && is_ahead(self.clocked_at);
+        if had_expired || self.status == Status::Planned {
+            self.status = Status::Planned;
+            self.starts_at = match self.last_ended {
+                Some(ended) => self.occurrence_after(ended.max(now)).unwrap_or(self.starts_at),
+                None => self.first_starts_at,
+            };
+            self.catch_up(now);
+        }
+        self.clocked_at = self.clocked_at.map(|at| at.min(now));
     }
 
     /// Makes the latest occurrence that has begun the present one; the first one stays if none has.

@@ -118,6 +118,57 @@ fn what_the_room_reports_of_an_occurrence_that_was_ended_from_outside_is_history
 }
 
 #[test]
+fn what_a_clock_decided_ahead_of_its_time_is_taken_back() {
+    let (right, ahead) = (at("2026-11-23T10:00:00Z"), at("2026-11-26T10:00:00Z"));
+    let mut planned = meeting(&json!({"startsAt": "2026-11-24T09:00:00Z"}));
+    assert_eq!(planned.handle_due(ahead), [Event::Ended { reason: EndReason::Expired }]);
+    planned.take_back(ahead);
+    assert_eq!(planned.state(ahead), State::Expired, "by the same clock it stays so");
+    planned.take_back(right);
+    assert_eq!((planned.state(right), planned.room_record().is_ok()), (State::Scheduled, true));
+    assert_eq!(planned.due_at(), Some(at("2026-11-25T09:30:00Z")), "and expires when it is time");
+    assert_eq!(planned.handle_due(at("2026-11-25T09:30:00Z")).len(), 1);
+
+    let mut series =
+        meeting(&json!({"startsAt": "2026-11-23T11:00:00Z", "recurrence": "FREQ=DAILY;COUNT=9"}));
+    assert_eq!(series.handle_due(ahead), []);
+    assert_eq!(series.starts_at, at("2026-11-26T11:00:00Z"));
+    series.take_back(right);
+    assert_eq!(series.starts_at, at("2026-11-23T11:00:00Z"), "no occurrence is skipped");
+}
+
+#[test]
+fn what_people_did_by_a_wrong_clock_is_not_taken_back() {
+    let (right, ahead) = (at("2026-11-23T11:30:00Z"), at("2026-11-26T11:30:00Z"));
+    let mut series =
+        meeting(&json!({"startsAt": "2026-11-23T11:00:00Z", "recurrence": "FREQ=DAILY;COUNT=9"}));
+    series.happened(&joined(), right);
+    series.end(EndReason::HostEnded, ahead).unwrap();
+    assert_eq!(series.starts_at, at("2026-11-27T11:00:00Z"));
+    series.take_back(right);
+    assert_eq!(
+        series.starts_at,
+        at("2026-11-24T11:00:00Z"),
+        "the occurrence is over, the next one is tomorrow's"
+    );
+    let tomorrow = at("2026-11-24T11:01:00Z");
+    assert_eq!(series.happened(&joined(), tomorrow)[0], Event::Started, "and begins when somebody comes");
+
+    for end in [EndReason::HostEnded, EndReason::Expired] {
+        let mut call = meeting(&json!({}));
+        call.happened(&joined(), at(NOW));
+        call.happened(&RoomHappening::Ended { reason: end, visited: true }, ahead);
+        call.take_back(right);
+        let expected = if end == EndReason::HostEnded { State::Ended } else { State::Open };
+        assert_eq!(call.state(right), expected);
+    }
+    let mut live = meeting(&json!({"startsAt": "2026-11-23T11:00:00Z"}));
+    live.happened(&joined(), ahead);
+    live.take_back(right);
+    assert_eq!(live.status, Status::Live, "somebody is there");
+}
+
+#[test]
 fn calendars_hear_of_what_concerns_them() {
     let mut planned = meeting(&json!({"startsAt": "2026-11-21T10:00:00Z"}));
     let change = |json: Value| serde_json::from_value::<Change>(json).unwrap();

@@ -86,7 +86,7 @@ impl Store {
 
     /// Lets a message wait until then.
     pub(crate) async fn postpone(&self, id: &str, until: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query("UPDATE deliveries SET due_at = $2 WHERE id = $1")
                 .bind(id)
@@ -100,7 +100,7 @@ impl Store {
 
     /// Makes everything that waits due: a process that begins knows nothing of the attempts of the one before.
     pub(crate) async fn hurry(&self, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query("UPDATE deliveries SET due_at = $1 WHERE due_at > $1")
                 .bind(int(now.as_millis()))
@@ -113,7 +113,7 @@ impl Store {
 
     /// Notes what came of an attempt.
     pub(crate) async fn note(&self, id: &str, outcome: &Outcome, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query(
                 "UPDATE deliveries SET attempts = attempts + 1, due_at = $2, delivered_at = $3, last_status = $4, \
@@ -149,7 +149,7 @@ impl Store {
 
     /// Sends a message about a meeting once more; whether there is such a one.
     pub async fn replay(&self, meeting: &str, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             let done =
                 sqlx::query("UPDATE deliveries SET due_at = $3, attempts = 0 WHERE meeting = $1 AND id = $2")
@@ -164,7 +164,7 @@ impl Store {
 
     /// Forgets messages that were dealt with and are older.
     pub(crate) async fn forget_deliveries(&self, before: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query("DELETE FROM deliveries WHERE due_at IS NULL AND created_at < $1")
                 .bind(int(before.as_millis()))

@@ -41,7 +41,7 @@ macro_rules! endpoint_of {
 impl Store {
     /// The endpoint of this owner and URL: the one that is there, or else `new`. One that was switched off is on again.
     pub(crate) async fn endpoint_for(&self, new: &Endpoint, now: Timestamp) -> Result<Endpoint, StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             let row = sqlx::query(
                 "INSERT INTO endpoints (id, owner, url, secret, created_at) VALUES ($1, $2, $3, $4, $5) \
@@ -76,7 +76,7 @@ impl Store {
 
     /// Gives an endpoint a new secret; the present one signs as well until `until`.
     pub async fn rotate_secret(&self, id: &str, secret: &str, until: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query(
                 "UPDATE endpoints SET previous_secret = secret, previous_until = $3, secret = $2 WHERE id = $1",
@@ -93,7 +93,7 @@ impl Store {
 
     /// Sends an endpoint nothing any more; what waits for it is given up.
     pub(crate) async fn disable_endpoint(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;
             sqlx::query("UPDATE endpoints SET disabled_at = $2 WHERE id = $1")

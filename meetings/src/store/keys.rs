@@ -48,7 +48,7 @@ impl Store {
     /// Keeps a new key.
     pub async fn add_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
         let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query(
                 "INSERT INTO api_keys (id, hash, customer, scopes, note, created_at) \
@@ -96,7 +96,7 @@ impl Store {
 
     /// Makes a key open nothing any more; whether it did before.
     pub async fn revoke_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             let done =
                 sqlx::query("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")

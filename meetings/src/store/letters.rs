@@ -82,7 +82,7 @@ impl Store {
     }
 
     async fn delay(&self, query: &'static str, id: &str, until: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query(query).bind(id).bind(int(until.as_millis())).execute(pool).await.map(drop)?;
         });
@@ -91,7 +91,7 @@ impl Store {
 
     /// Makes every letter due.
     pub(crate) async fn hurry_letters(&self, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query("UPDATE letters SET due_at = $1 WHERE due_at > $1")
                 .bind(int(now.as_millis()))
@@ -104,7 +104,7 @@ impl Store {
 
     /// Takes a letter out that was sent, or is given up. What was sent is nobody's business any more.
     pub(crate) async fn forget_letter(&self, id: &str) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query("DELETE FROM letters WHERE id = $1").bind(id).execute(pool).await.map(drop)?;
         });
@@ -113,7 +113,7 @@ impl Store {
 
     /// Takes letters out that are older, whatever became of them: a server without a mail server keeps none for ever.
     pub(crate) async fn forget_letters(&self, before: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query("DELETE FROM letters WHERE created_at < $1")
                 .bind(int(before.as_millis()))

@@ -16,6 +16,8 @@ use crate::webhook::Message;
 pub struct Page {
     /// In the order of their making.
     pub meetings: Vec<Meeting>,
+    /// Those among them whose documents cannot be read.
+    pub broken: Vec<String>,
     /// Where the next page begins, if there is one.
     pub next: Option<MeetingId>,
 }
@@ -50,6 +52,13 @@ macro_rules! enqueue {
     };
 }
 
+/// The meeting of a document.
+fn read(meeting: &str, document: Result<String, sqlx::Error>) -> Result<Meeting, StoreError> {
+    let broken = |why: String| StoreError::Broken { meeting: meeting.to_owned(), why };
+    serde_json::from_str(&document.map_err(|error| broken(error.to_string()))?)
+        .map_err(|error| broken(error.to_string()))
+}
+
 impl Store {
     /// Keeps a new meeting and what is to be told of it. With an idempotency key also the reply, to be given again; if the key
     /// was used before, nothing is kept, and the former reply is the result.
@@ -61,7 +70,7 @@ impl Store {
         reply: &Reply,
     ) -> Result<Option<Reply>, StoreError> {
         let document = serde_json::to_string(meeting)?;
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;
             if let Some(request) = request {
@@ -119,10 +128,11 @@ impl Store {
 
     async fn one(&self, query: &'static str, value: &str) -> Result<Option<Meeting>, StoreError> {
         let turn = self.turn().await?;
-        let document: Option<String> = on_pool!(turn, |pool, begin| {
-            sqlx::query_scalar(query).bind(value).fetch_optional(pool).await?
+        let document = on_pool!(turn, |pool, begin| {
+            let row = sqlx::query(query).bind(value).fetch_optional(pool).await?;
+            row.map(|row| row.try_get(0))
         });
-        document.map(|document| serde_json::from_str(&document).map_err(StoreError::from)).transpose()
+        document.map(|document| read(value, document)).transpose()
     }
 
     /// A page of the meetings that `owner` has made, or of all.
@@ -133,36 +143,102 @@ impl Store {
         limit: u32,
     ) -> Result<Page, StoreError> {
         let last = match after {
-            Some(id) => match self.meeting(id).await? {
-                Some(meeting) => (int(meeting.created_at.as_millis()), meeting.id.to_string()),
+            Some(id) => match self.made_at(id).await? {
+                Some(made_at) => (made_at, id.to_string()),
                 None => return Ok(Page::default()),
             },
             None => (-1, String::new()),
         };
         let query = match owner {
             Some(_) => {
-                "SELECT document FROM meetings WHERE (created_at, id) > ($1, $2) AND owner = $4 \
+                "SELECT id, document FROM meetings WHERE (created_at, id) > ($1, $2) AND owner = $4 \
                  ORDER BY created_at, id LIMIT $3"
             }
             None => {
-                "SELECT document FROM meetings WHERE (created_at, id) > ($1, $2) \
+                "SELECT id, document FROM meetings WHERE (created_at, id) > ($1, $2) \
                  ORDER BY created_at, id LIMIT $3"
             }
         };
         let turn = self.turn().await?;
-        let documents: Vec<String> = on_pool!(turn, |pool, begin| {
-            let asked = sqlx::query_scalar(query).bind(last.0).bind(last.1).bind(i64::from(limit) + 1);
-            match owner {
+        let documents: Vec<(String, Result<String, sqlx::Error>)> = on_pool!(turn, |pool, begin| {
+            let asked = sqlx::query(query).bind(last.0).bind(last.1).bind(i64::from(limit) + 1);
+            let rows = match owner {
                 Some(owner) => asked.bind(owner).fetch_all(pool).await?,
                 None => asked.fetch_all(pool).await?,
-            }
+            };
+            rows.iter().map(|row| (row.get(0), row.try_get(1))).collect()
         });
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = documents.len() > limit;
-        let read = |document: &String| serde_json::from_str::<Meeting>(document);
-        let meetings: Vec<Meeting> = documents.iter().take(limit).map(read).collect::<Result<_, _>>()?;
-        let next = meetings.last().filter(|_| has_more).map(|meeting| meeting.id);
-        Ok(Page { meetings, next })
+        let mut page = Page::default();
+        for (id, document) in documents.into_iter().take(limit) {
+            page.next = id.parse().ok();
+            match read(&id, document) {
+                Ok(meeting) => page.meetings.push(meeting),
+                Err(error) => {
+                    tracing::error!(error = super::explain(&error), "a meeting is broken");
+                    page.broken.push(id);
+                }
+            }
+        }
+        page.next.take_if(|_| !has_more);
+        Ok(page)
+    }
+
+    /// When a meeting was made.
+    async fn made_at(&self, id: MeetingId) -> Result<Option<i64>, StoreError> {
+        let turn = self.turn().await?;
+        Ok(on_pool!(turn, |pool, begin| {
+            sqlx::query_scalar("SELECT created_at FROM meetings WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(pool)
+                .await?
+        }))
+    }
+
+    /// Whose a meeting is and where it takes place, as far as that stands outside of its document.
+    pub(crate) async fn place_of(
+        &self,
+        id: MeetingId,
+    ) -> Result<Option<(Option<String>, String)>, StoreError> {
+        let turn = self.turn().await?;
+        Ok(on_pool!(turn, |pool, begin| {
+            let row = sqlx::query("SELECT owner, room FROM meetings WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(pool)
+                .await?;
+            row.map(|row| (row.get(0), row.get(1)))
+        }))
+    }
+
+    /// Sees to it that a meeting that cannot be read is looked at no more.
+    pub(crate) async fn set_aside(&self, id: MeetingId) -> Result<(), StoreError> {
+        let turn = self.turn_to_write().await?;
+        on_pool!(turn, |pool, begin| {
+            sqlx::query("UPDATE meetings SET live = 0, due_at = NULL WHERE id = $1")
+                .bind(id.as_str())
+                .execute(pool)
+                .await
+                .map(drop)?;
+        });
+        Ok(())
+    }
+
+    /// Takes a meeting out with what waits to be sent about it.
+    pub(crate) async fn remove(&self, id: MeetingId) -> Result<(), StoreError> {
+        let turn = self.turn_to_write().await?;
+        on_pool!(turn, |pool, begin| {
+            let mut tx = pool.begin_with(begin).await?;
+            for query in [
+                "DELETE FROM deliveries WHERE meeting = $1",
+                "DELETE FROM letters WHERE meeting = $1",
+                "DELETE FROM meetings WHERE id = $1",
+            ] {
+                sqlx::query(query).bind(id.as_str()).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        });
+        Ok(())
     }
 
     /// Changes a meeting as `change` says, and keeps what is then to be told; `None` when there is none of this id.
@@ -179,13 +255,12 @@ impl Store {
         } else {
             "SELECT document FROM meetings WHERE id = $1"
         };
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;
-            let document: Option<String> =
-                sqlx::query_scalar(query).bind(id.as_str()).fetch_optional(&mut *tx).await?;
-            let Some(document) = document else { return Ok(None) };
-            let before: Meeting = serde_json::from_str(&document)?;
+            let row = sqlx::query(query).bind(id.as_str()).fetch_optional(&mut *tx).await?;
+            let Some(row) = row else { return Ok(None) };
+            let before = read(id.as_str(), row.try_get(0))?;
             let mut meeting = before.clone();
             let (result, outgoing) = change(&mut meeting)?;
             if meeting != before {

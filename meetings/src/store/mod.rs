@@ -8,17 +8,19 @@ mod endpoints;
 mod keys;
 mod letters;
 mod meetings;
+mod queue;
 mod replies;
+mod tables;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use signaling_core::{Code, Refusal};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use sqlx::{Connection, PgPool, SqlitePool};
 
 pub(crate) use deliveries::{Delivery, Outcome};
 pub(crate) use endpoints::Endpoint;
@@ -26,30 +28,35 @@ pub use keys::KeyRecord;
 pub(crate) use meetings::Outgoing;
 pub(crate) use replies::{Reply, Request};
 
+use queue::{Place, Queue};
+use tables::Tables;
+
 /// Connections at once.
 const CONNECTIONS: u32 = 8;
 /// How long a connection may take to be had: a database that is gone is to be noticed within a second.
 const CONNECT: Duration = Duration::from_millis(800);
-/// How long one writer waits for another.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a writer waits for another program that writes to the file.
+const BUSY: Duration = Duration::from_millis(700);
 
 /// How long a question may take to be answered by a server that may be gone.
 const ANSWER: Duration = Duration::from_millis(900);
-/// How often the tables of a file are brought up to date before that is a failure.
-const MIGRATIONS: usize = 5;
 
 /// The database, connected to when it is first needed.
 #[derive(Debug)]
 pub struct Store {
     pool: Pool,
     /// Who asks waits here for a connection, so that the pool's own time is for connecting alone.
-    turns: Semaphore,
-    migrated: OnceCell<()>,
+    turns: Queue,
+    /// Who writes waits here before, where there is one writer at a time, and lets those pass who read.
+    writing: Queue,
+    tables: Tables,
+    /// Why it could not be used when it was last tried, if so.
+    trouble: Mutex<Option<String>>,
     /// The file, for `SQLite`.
     file: Option<PathBuf>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
@@ -62,15 +69,26 @@ pub enum StoreError {
     /// It cannot be reached; later it may be.
     #[error("the database cannot be reached")]
     Unreachable(#[source] Option<sqlx::Error>),
-    /// It refuses, or holds what cannot be read.
+    /// It refuses what it was asked.
     #[error("the database failed")]
     Failed(#[source] sqlx::Error),
+    /// Its tables are not this version's yet, because of this.
+    #[error(transparent)]
+    Unprepared(Arc<StoreError>),
     /// Its tables could not be brought to this version's.
     #[error("the tables cannot be brought up to date")]
     Migration(#[source] MigrateError),
-    /// A document in it is not one.
-    #[error("a document in the database cannot be read")]
+    /// Something cannot be written as a document.
+    #[error("a document cannot be written")]
     Document(#[source] serde_json::Error),
+    /// A meeting in it cannot be read. The others can.
+    #[error("the document of meeting {meeting} cannot be read: {why}")]
+    Broken {
+        /// Its id, or what it was looked for by.
+        meeting: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The version that was to be changed is no longer the newest.
     #[error("another version is the newest")]
     Stale,
@@ -94,14 +112,26 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::Protocol(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::WorkerCrashed => true,
-            // Connection exceptions and shutdowns of PostgreSQL; a SQLite file that others keep busy.
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") || code == "5"
-            }),
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_of_its_place(&code)),
             _ => false,
         };
         if is_gone { Self::Unreachable(Some(error)) } else { Self::Failed(error) }
     }
+}
+
+/// Whether an error is one of the place where the database is, not of what it was asked: it goes away with its cause.
+fn is_of_its_place(code: &str) -> bool {
+    // Five letters are a state of PostgreSQL: connections, authorisation, databases that are not there, resources, locks,
+    // operators' interventions, the system, corruption; a standby, rights, tables that are not there.
+    const CLASSES: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "58", "XX"];
+    const STATES: [&str; 3] = ["25006", "42501", "42P01"];
+    // Else it is one of SQLite's, its kind in the lowest byte: tables that are not there, rights, busy, locked, memory,
+    // read-only, the disk, corruption, full, a file that cannot be opened, locks again, a file that is none.
+    const KINDS: [u32; 14] = [1, 3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 22, 23, 26];
+    if code.len() == 5 {
+        return CLASSES.iter().any(|class| code.starts_with(class)) || STATES.contains(&code);
+    }
+    code.parse().is_ok_and(|code: u32| KINDS.contains(&(code & 0xff)))
 }
 
 impl From<serde_json::Error> for StoreError {
@@ -114,14 +144,30 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(refusal) => refusal,
-            StoreError::Unreachable(_) => {
-                tracing::warn!(error = explain(&error), "the database of meetings cannot be reached");
-                Self::new(Code::Overloaded, "meetings cannot be looked up at present")
+            _ if error.is_of_its_place() => {
+                tracing::warn!(error = explain(&error), "the database of meetings cannot be used");
+                Self::new(Code::Overloaded, "meetings cannot be looked up or kept at present")
+            }
+            StoreError::Broken { .. } => {
+                tracing::error!(error = explain(&error), "a meeting is broken");
+                Self::new(Code::Internal, error.to_string())
             }
             _ => {
                 tracing::error!(error = explain(&error), "the database of meetings failed");
                 Self::new(Code::Internal, "the database of meetings failed")
             }
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether the database cannot be used at present, whatever it is asked: it is gone, full, locked, broken, another's,
+    /// of another version.
+    pub fn is_of_its_place(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Migration(_) => true,
+            Self::Unprepared(error) => error.is_of_its_place(),
+            _ => false,
         }
     }
 }
@@ -159,7 +205,9 @@ pub(crate) use on_pool;
 /// The right to use a connection.
 pub(crate) struct Turn<'a> {
     pub(crate) pool: &'a Pool,
-    _permit: SemaphorePermit<'a>,
+    /// In this order they are given back.
+    _connection: Place<'a>,
+    _writing: Option<Place<'a>>,
 }
 
 impl Store {
@@ -175,7 +223,8 @@ impl Store {
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
-            .acquire_timeout(BUSY)
+            .acquire_timeout(CONNECT)
+            .after_release(|connection, _| Box::pin(is_whole(connection)))
             .connect_lazy_with(options);
         Self::new(Pool::Sqlite(pool), Some(path.to_owned()))
     }
@@ -190,13 +239,22 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(CONNECT)
+            .after_release(|connection, _| Box::pin(is_whole(connection)))
             .connect_lazy_with(options);
         Ok(Self::new(Pool::Postgres(pool), None))
     }
 
     fn new(pool: Pool, file: Option<PathBuf>) -> Self {
-        let turns = Semaphore::new(usize::try_from(CONNECTIONS).unwrap_or(1));
-        Self { pool, turns, migrated: OnceCell::new(), file }
+        let connections = usize::try_from(CONNECTIONS).unwrap_or(1);
+        let writers = if matches!(pool, Pool::Sqlite(_)) { 1 } else { connections };
+        Self {
+            tables: Tables::of(pool.clone()),
+            pool,
+            turns: Queue::new(connections),
+            writing: Queue::new(writers),
+            trouble: Mutex::default(),
+            file,
+        }
     }
 
     /// Where the database is, without what is secret of it.
@@ -207,27 +265,22 @@ impl Store {
         }
     }
 
-    /// Waits until it is one's turn; brings the tables up to date before the first.
+    /// Waits until it is one's turn to read; brings the tables up to date before the first.
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
-        let permit = self.turns.acquire().await.map_err(|_| StoreError::Unreachable(None))?;
-        self.migrated.get_or_try_init(|| self.migrate()).await?;
-        Ok(Turn { pool: &self.pool, _permit: permit })
+        let connection = self.turns.place().await?;
+        self.tables.ready(ANSWER).await?;
+        Ok(Turn { pool: &self.pool, _connection: connection, _writing: None })
     }
 
-    async fn migrate(&self) -> Result<(), StoreError> {
-        // Where nobody answers there is nothing to migrate, and that is to be known soon.
-        match &self.pool {
-            Pool::Sqlite(pool) => drop(pool.acquire().await?),
-            Pool::Postgres(pool) => drop(pool.acquire().await?),
-        }
-        let done = match &self.pool {
-            Pool::Sqlite(pool) => migrate_file(pool).await,
-            Pool::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
-        };
-        done.map_err(|error| match error {
-            MigrateError::Execute(error) => error.into(),
-            other => StoreError::Migration(other),
-        })
+    /// The same to write.
+    pub(crate) async fn turn_to_write(&self) -> Result<Turn<'_>, StoreError> {
+        let writing = self.writing.place().await?;
+        Ok(Turn { _writing: Some(writing), ..self.turn().await? })
+    }
+
+    /// Brings the tables up to date, however long that takes.
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        self.tables.ready(Duration::MAX).await
     }
 
     /// Whether rows must be locked by name.
@@ -240,16 +293,70 @@ impl Store {
         &self,
         asking: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        if !self.locks_rows() {
-            return asking.await;
+        let answer = if self.locks_rows() {
+            tokio::time::timeout(ANSWER, asking).await.unwrap_or(Err(StoreError::Unreachable(None)))
+        } else {
+            asking.await
+        };
+        if let Err(error) = &answer
+            && error.is_of_its_place()
+        {
+            self.note_trouble(Some(explain(error)));
         }
-        tokio::time::timeout(ANSWER, asking).await.unwrap_or(Err(StoreError::Unreachable(None)))
+        answer
+    }
+
+    /// Why it cannot be used, as far as is known.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_trouble(&self, trouble: Option<String>) {
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &trouble) {
+            (None, Some(error)) => {
+                tracing::warn!(error, "the database of meetings cannot be used: calls go on without it");
+            }
+            (Some(_), None) => tracing::info!("the database of meetings can be used again"),
+            _ => {}
+        }
+        *known = trouble;
+    }
+
+    /// Looks whether it can be used, also for writing where that failed.
+    pub(crate) async fn look_after(&self) {
+        let has_failed = self.trouble().is_some();
+        let looked = self.patiently(async {
+            self.check().await?;
+            if has_failed { self.check_writing().await } else { Ok(()) }
+        });
+        if looked.await.is_ok() && has_failed {
+            self.note_trouble(None);
+        }
     }
 
     /// Whether it can be asked something.
     pub async fn check(&self) -> Result<(), StoreError> {
         let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| sqlx::query("SELECT 1").execute(pool).await.map(drop)?);
+        on_pool!(turn, |pool, begin| sqlx::query("SELECT id FROM meetings LIMIT 1")
+            .execute(pool)
+            .await
+            .map(drop)?);
+        Ok(())
+    }
+
+    /// Whether it takes something.
+    async fn check_writing(&self) -> Result<(), StoreError> {
+        let turn = self.turn_to_write().await?;
+        match turn.pool {
+            // A number that nothing reads, written as it is.
+            Pool::Sqlite(pool) => {
+                sqlx::query("PRAGMA user_version = 0").execute(pool).await.map(drop)?;
+            }
+            Pool::Postgres(pool) => {
+                sqlx::query("SELECT id FROM meetings LIMIT 1 FOR UPDATE").execute(pool).await.map(drop)?;
+            }
+        }
         Ok(())
     }
 
@@ -265,17 +372,12 @@ impl Store {
     }
 }
 
-/// Brings the tables of a file up to date. Unlike a server's they are not locked meanwhile: another process that begins at
-/// the same time may be first with a step, which then fails here, and is done.
-async fn migrate_file(pool: &SqlitePool) -> Result<(), MigrateError> {
-    let migrator = sqlx::migrate!("migrations/sqlite");
-    for _ in 1..MIGRATIONS {
-        match migrator.run(pool).await {
-            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => {}
-            done => return done,
-        }
-    }
-    migrator.run(pool).await
+/// Whether a connection is fit for the next who needs one: after an error of the disk its rollback may fail, and it stays
+/// in a transaction that nothing more can be begun in.
+async fn is_whole<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
+    // A rollback that is still to come is done before the answer.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Times and counts as the database has them.

@@ -61,7 +61,7 @@ impl Store {
 
     /// Forgets replies that are older.
     pub(crate) async fn forget_replies(&self, before: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn().await?;
+        let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
             sqlx::query("DELETE FROM replies WHERE created_at < $1")
                 .bind(int(before.as_millis()))

@@ -80,8 +80,8 @@ async fn take_up(
             store.patiently(store.postpone(&delivery.id, now + TURN)).await?;
             continue;
         }
-        *at_work += 1;
         store.patiently(store.postpone(&delivery.id, now + LEASE)).await?;
+        *at_work += 1;
         let (meetings, sender) = (meetings.clone(), sender.clone());
         attempts.spawn(async move {
             if let Err(error) = attempt(&meetings, &sender, &delivery).await {

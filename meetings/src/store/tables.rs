@@ -1,0 +1,89 @@
+//! The tables, brought to this version's before anything is asked of them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::migrate::MigrateError;
+use tokio::sync::watch;
+
+use super::{Pool, StoreError};
+
+/// How often the tables of a file are brought up to date before that is a failure.
+const MIGRATIONS: usize = 5;
+
+/// What has come of an attempt, once something has.
+type Done = Option<Result<(), Arc<StoreError>>>;
+
+/// Whether the tables are this version's, and who sees to it.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pool: Pool,
+    /// The latest attempt.
+    attempt: Mutex<Option<watch::Receiver<Done>>>,
+}
+
+impl Tables {
+    pub(super) fn of(pool: Pool) -> Self {
+        Self { pool, attempt: Mutex::default() }
+    }
+
+    /// Waits so long until they are. The work goes on when nobody waits any more: large tables take their time.
+    pub(super) async fn ready(&self, patience: Duration) -> Result<(), StoreError> {
+        let mut attempt = self.attempt();
+        let done = tokio::time::timeout(patience, attempt.wait_for(Option::is_some));
+        match done.await {
+            Ok(Ok(done)) => done.clone().unwrap_or(Ok(())).map_err(StoreError::Unprepared),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Unreachable(None)),
+        }
+    }
+
+    /// The attempt that is under way or has succeeded, or a new one.
+    fn attempt(&self) -> watch::Receiver<Done> {
+        let mut latest = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(attempt) = &*latest {
+            let is_lost = attempt.borrow().is_none() && attempt.has_changed().is_err();
+            let has_failed = matches!(&*attempt.borrow(), Some(Err(_)));
+            if !is_lost && !has_failed {
+                return attempt.clone();
+            }
+        }
+        let (done, attempt) = watch::channel(None);
+        *latest = Some(attempt.clone());
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            let result = migrate(&pool).await.map_err(Arc::new);
+            done.send_replace(Some(result));
+        });
+        attempt
+    }
+}
+
+async fn migrate(pool: &Pool) -> Result<(), StoreError> {
+    // Where nobody answers there is nothing to migrate, and that is to be known soon.
+    match pool {
+        Pool::Sqlite(pool) => drop(pool.acquire().await?),
+        Pool::Postgres(pool) => drop(pool.acquire().await?),
+    }
+    let done = match pool {
+        Pool::Sqlite(pool) => migrate_file(pool).await,
+        Pool::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await,
+    };
+    done.map_err(|error| match error {
+        MigrateError::Execute(error) => error.into(),
+        other => StoreError::Migration(other),
+    })
+}
+
+/// Brings the tables of a file up to date. Unlike a server's they are not locked meanwhile: another process that begins at
+/// the same time may be first with a step, which then fails here, and is done.
+async fn migrate_file(pool: &SqlitePool) -> Result<(), MigrateError> {
+    let migrator = sqlx::migrate!("migrations/sqlite");
+    for _ in 1..MIGRATIONS {
+        match migrator.run(pool).await {
+            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => {}
+            done => return done,
+        }
+    }
+    migrator.run(pool).await
+}
