@@ -181,7 +181,7 @@ fn command() -> Command {
                             Arg::new("room")
                                 .long("room")
                                 .value_name("ROOM")
-                                .value_parser(value_parser!(RoomId))
+                                .value_parser(|text: &str| RoomId::of(text))
                                 .help("This room alone"),
                         ),
                 ),

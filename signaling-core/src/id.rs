@@ -117,7 +117,8 @@ ascii_id!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// The name of a room: `[A-Za-z0-9_-]{1,64}`, chosen by people or made by [`RoomId::made_by_server`].
+/// The id of a room: `[A-Za-z0-9_-]{1,64}`, chosen by people, made of a [`RoomName`](crate::RoomName), or made by
+/// [`RoomId::made_by_server`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(Arc<str>);
 

@@ -169,6 +169,9 @@ impl TokenDigests {
 pub struct SessionClaims {
     /// The room, and which life of it.
     pub room: RoomId,
+    /// The room's name, where its id does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_name: Option<String>,
     /// The life of the room that the session belongs to.
     pub life: LifeId,
     /// When that life began, milliseconds since the epoch.

@@ -260,7 +260,7 @@ impl Shard {
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<(Seat, Arc<Frame>), Refusal> {
         let name = Name::parse(grant.name.as_deref().unwrap_or(&join.name))?;
-        let room = &join.room;
+        let room = join.room.id();
         let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.env.rules.key, token));
         let host_token = host_token.filter(|claims| claims.room == *room);
         if join.token.is_some() && host_token.is_none() && !grant.token_known {
@@ -325,7 +325,7 @@ impl Shard {
 
     /// Sees to it that the room is there.
     fn find_or_open(&mut self, now: Timestamp, join: &Join, grant: &Grant) -> Result<(), Refusal> {
-        let room = &join.room;
+        let room = join.room.id();
         if self.rooms.contains_key(room) {
             return Ok(());
         }
@@ -357,6 +357,7 @@ impl Shard {
         let life = LifeId::random(&mut *self.env.entropy);
         let created_at = self.env.wall.at(now);
         let mut record = RoomRecord::new(room.clone(), life, created_at, join.topology.unwrap_or_default());
+        record.name = join.room.beyond_id();
         (record.entered, record.first_is_host) = (true, true);
         self.open(now, &record)
     }
@@ -386,6 +387,7 @@ impl Shard {
             None => {
                 let created_at = Timestamp::from_millis(claims.created_at_ms);
                 let mut record = RoomRecord::new(room.clone(), claims.life, created_at, claims.topology);
+                record.name = claims.room_name.as_deref().map(Into::into);
                 (record.entered, record.had_host) = (true, true);
                 self.open(now, &record)?;
             }

@@ -9,8 +9,8 @@ use signaling_core::message::{Join, Resume};
 use signaling_core::{
     ApiKeys, Arranged, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits,
     MediaPlane, MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver,
-    NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomObserver, RoomStore, Rules,
-    Scope, ServerKey, SessionClaims, SingleNode, WallClock, Watch,
+    NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomName, RoomObserver, RoomStore,
+    Rules, Scope, ServerKey, SessionClaims, SingleNode, WallClock, Watch,
 };
 use tokio::task::JoinSet;
 
@@ -295,7 +295,7 @@ impl Signaling {
         join.reached_at = caller.reached_at();
         let arranged = self.arranged(caller, &join.room).await?;
         if let Some(arranged) = &arranged {
-            join.room = arranged.record.room.clone();
+            join.room = arranged.record.room.clone().into();
             join.create = false;
         }
         let grant = self.grant(&join)?;
@@ -303,26 +303,31 @@ impl Signaling {
     }
 
     /// The room that was arranged for a meeting, if the name is its code or its own.
-    async fn arranged(&self, caller: &Caller, name: &RoomId) -> Result<Option<Arranged>, Refusal> {
+    async fn arranged(&self, caller: &Caller, name: &RoomName) -> Result<Option<Arranged>, Refusal> {
         let inner = &self.inner;
         let as_of = inner.hub.clock().ticks();
         let arranged = |record| Arranged { record: Arc::new(record), as_of };
-        if let Some(code) = MeetingCode::parse(name.as_str()) {
-            inner.guesses.begin(as_of, caller.ip)?;
-            let found = inner.meetings.by_code(code).await;
-            if !matches!(found, Ok(None)) {
-                inner.guesses.forgive(caller.ip);
-            }
-            return match found? {
-                Some(record) => Ok(Some(arranged(record))),
-                None => Err(Refusal::new(Code::NotFound, "there is no meeting with this code")),
-            };
-        }
-        // A room that is open needs no look-up: it goes on whatever happens to the store of meetings.
-        if !name.is_made_by(&inner.key) || inner.hub.summary(name.clone()).await?.is_some() {
+        let id = name.id();
+        let code = MeetingCode::parse(name.text());
+        let is_code = code.is_some() && MeetingCode::is_shape(name.text());
+        if code.is_none() && !id.is_made_by(&inner.key) {
             return Ok(None);
         }
-        Ok(inner.meetings.by_room(name).await?.map(arranged))
+        // A room that is open needs no look-up: it goes on whatever happens to the store of meetings.
+        if !is_code && inner.hub.summary(id.clone()).await?.is_some() {
+            return Ok(None);
+        }
+        let Some(code) = code else { return Ok(inner.meetings.by_room(id).await?.map(arranged)) };
+        inner.guesses.begin(as_of, caller.ip)?;
+        let found = inner.meetings.by_code(code).await;
+        if !matches!(found, Ok(None)) {
+            inner.guesses.forgive(caller.ip);
+        }
+        match found? {
+            Some(record) => Ok(Some(arranged(record))),
+            None if is_code => Err(Refusal::new(Code::NotFound, "there is no meeting with this code")),
+            None => Ok(None),
+        }
     }
 
     /// Nothing when the bearer is an API key with the scope.
@@ -346,7 +351,7 @@ impl Signaling {
     pub(crate) fn grant(&self, join: &Join) -> Result<Grant, Refusal> {
         let now = self.inner.hub.clock().now();
         let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.inner.key, token));
-        if host_token.is_some_and(|claims| claims.room == join.room) {
+        if host_token.is_some_and(|claims| claims.room == *join.room.id()) {
             let without = Join { token: None, ..join.clone() };
             let grant = self.inner.authenticator.authenticate(now, &without);
             return Ok(grant.unwrap_or(Grant { hosts_only: true, ..Grant::default() }));

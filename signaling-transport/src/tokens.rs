@@ -40,6 +40,8 @@ struct Header<'a> {
 
 #[derive(Debug, Deserialize)]
 struct Claims {
+    /// By its name or its id.
+    #[serde(deserialize_with = "RoomId::deserialize_of")]
     room: RoomId,
     #[serde(default)]
     name: Option<String>,
@@ -137,7 +139,7 @@ impl Authenticator for JoinTokens {
             .ok_or_else(|| Refusal::new(Code::Unauthorized, "a join token is needed to come in here"))?;
         let Opened { claims: Claims { room, name, role, host, jti, sub, .. }, signed } =
             self.open(now, token)?;
-        if room != join.room {
+        if room != *join.room.id() {
             return Err(Refusal::new(Code::Unauthorized, "the join token is for another room"));
         }
         Ok(Grant {

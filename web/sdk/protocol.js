@@ -29,6 +29,7 @@
  *
  * @typedef {object} Room
  * @property {string} id
+ * @property {string} name as it was first written
  * @property {Topology} topology
  * @property {number} epoch
  * @property {boolean} locked

@@ -202,9 +202,9 @@ async fn list(
     let Query(wanted) = wanted.map_err(|error| Refusal::bad_request(error.body_text()))?;
     let room: Option<RoomId> = wanted
         .room
-        .map(|room| room.parse())
+        .map(|room| RoomId::of(&room))
         .transpose()
-        .map_err(|_| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))?;
+        .map_err(|malformed| Refusal::bad_request(malformed.to_string()))?;
     if let (Some(room), Reach::Room(own, _)) = (&room, &reach)
         && room != own
     {

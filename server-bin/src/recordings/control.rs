@@ -14,6 +14,7 @@ use super::api::{Api, bearer};
 
 #[derive(Deserialize)]
 struct Which {
+    #[serde(deserialize_with = "RoomId::deserialize_of")]
     room: RoomId,
 }
 

@@ -99,6 +99,7 @@ impl LiveRoom {
         let limits = &env.rules.limits;
         let claims = SessionClaims {
             room: self.room.id().clone(),
+            room_name: self.room.beyond_id().map(str::to_owned),
             life: self.room.life(),
             created_at_ms: self.room.created_at().as_millis(),
             topology: self.room.choice(),

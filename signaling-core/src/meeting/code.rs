@@ -8,7 +8,7 @@ use crate::{Entropy, MalformedId};
 /// No vowels, so that no code is a word and hardly a name chosen by people is a code; and of each group that looks alike
 /// (0 o, 1 i l, 2 z, 5 s, 6 g, 8 b, 9 q, u v) one at most.
 const ALPHABET: &[u8; 23] = b"23456789cdfhjkmnprtvwxy";
-/// 9 characters of log2(23) bits: 40.7.
+/// 9 characters of log2(23) bits: 40.7, and one bit in thirty less since each code has a digit.
 const LENGTH: usize = 9;
 /// Characters between two dashes.
 const GROUP: usize = 3;
@@ -18,17 +18,35 @@ const GROUP: usize = 3;
 pub struct MeetingCode([u8; LENGTH]);
 
 impl MeetingCode {
-    /// A new code.
+    /// A new code. It has a digit, which few names that people choose have in such a place.
     pub fn random(entropy: &mut dyn Entropy) -> Self {
         let mut code = [0; LENGTH];
-        for place in &mut code {
-            *place = letter(entropy);
+        loop {
+            for place in &mut code {
+                *place = letter(entropy);
+            }
+            if code.iter().any(u8::is_ascii_digit) {
+                return Self(code);
+            }
         }
-        Self(code)
     }
 
-    /// The code that somebody means who wrote this: in any case, with dashes and spaces anywhere or nowhere.
+    /// Whether text is written exactly as codes are, in any case: three groups of three with dashes between them. Such
+    /// text is never the name of a room.
+    pub fn is_shape(text: &str) -> bool {
+        let is_group = |group: &str| {
+            group.len() == GROUP && group.bytes().all(|b| ALPHABET.contains(&b.to_ascii_lowercase()))
+        };
+        text.split('-').count() == LENGTH / GROUP && text.split('-').all(is_group)
+    }
+
+    /// The code that somebody means who wrote this: in any case, with dashes and spaces anywhere or nowhere. What has
+    /// neither the [shape](Self::is_shape) nor a digit is a name.
     pub fn parse(text: &str) -> Option<Self> {
+        let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+        if !has_digit && !Self::is_shape(text) {
+            return None;
+        }
         let mut letters = text.chars().filter(|c| !matches!(c, '-' | ' ' | '\u{2013}' | '\u{a0}'));
         let mut code = [0; LENGTH];
         for place in &mut code {
@@ -109,11 +127,29 @@ mod tests {
             "k7m-2xr-9d",
             "k7m-2xr-9dnn",
             "k7m_2xr_9dn",
+            "cdfhjkmnp",
+            "cdf hjk mnp",
             "",
         ] {
             assert_eq!(MeetingCode::parse(name), None, "{name}");
+            assert!(!MeetingCode::is_shape(name), "{name}");
         }
-        assert!(MeetingCode::parse("k7m-2xr-9dn").is_some());
+        // Codes of before may be without a digit.
+        for code in ["k7m-2xr-9dn", "K7M-2XR-9DN", "cdf-hjk-mnp"] {
+            assert!(MeetingCode::is_shape(code) && MeetingCode::parse(code).is_some(), "{code}");
+        }
+        for close in ["k7m2xr9dn", "k7m 2xr 9dn", "k7-m2x-r9dn"] {
+            assert!(!MeetingCode::is_shape(close) && MeetingCode::parse(close).is_some(), "{close}");
+        }
+    }
+
+    #[test]
+    fn every_new_code_has_a_digit_and_the_shape() {
+        let mut entropy = SeededEntropy::new(11);
+        for _ in 0..2_000 {
+            let code = MeetingCode::random(&mut entropy).to_string();
+            assert!(code.bytes().any(|byte| byte.is_ascii_digit()) && MeetingCode::is_shape(&code), "{code}");
+        }
     }
 
     #[test]

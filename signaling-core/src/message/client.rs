@@ -3,8 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Attention, Json, PublishTrack, Role, SignalBody, Topology, TopologyChoice};
-use crate::meeting::MeetingCode;
-use crate::{Code, Refusal, RoomId, SessionId};
+use crate::{Code, Refusal, RoomName, SessionId};
 
 /// A message of a client, without its `seq`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +32,7 @@ pub enum ClientMessage {
 #[serde(rename_all = "camelCase")]
 pub struct Join {
     /// The room, or the code of a meeting.
-    #[serde(deserialize_with = "room_or_code")]
-    pub room: RoomId,
+    pub room: RoomName,
     /// The display name, checked by [`Name::parse`](super::Name::parse).
     pub name: String,
     /// What for.
@@ -64,13 +62,6 @@ pub struct Join {
     /// The host name or address by which the client reached the server: the transport's knowledge, not the client's word.
     #[serde(skip)]
     pub reached_at: Option<String>,
-}
-
-/// A code is also understood with spaces in it, which no room's name has.
-fn room_or_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RoomId, D::Error> {
-    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-    let code = || MeetingCode::parse(&text)?.to_string().parse().ok();
-    text.parse().or_else(|error| code().ok_or(error)).map_err(serde::de::Error::custom)
 }
 
 fn yes() -> bool {

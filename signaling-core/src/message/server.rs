@@ -38,8 +38,10 @@ pub struct PeerView {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomView {
-    /// The room's name.
+    /// The room's id.
     pub id: RoomId,
+    /// The room's name, as it was first written.
+    pub name: String,
     /// Which way media flows.
     pub topology: Topology,
     /// Grows with every change of topology.

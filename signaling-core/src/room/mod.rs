@@ -130,9 +130,14 @@ impl Room {
         RoomRecord::of(&self.state)
     }
 
-    /// The room's name.
+    /// The room's id.
     pub fn id(&self) -> &RoomId {
         &self.state.id
+    }
+
+    /// The room's name, where its id does not say it.
+    pub(crate) fn beyond_id(&self) -> Option<&str> {
+        self.state.name.as_deref()
     }
 
     /// Which life of the room.
@@ -190,6 +195,7 @@ impl Room {
         let state = &self.state;
         RoomView {
             id: state.id.clone(),
+            name: self.beyond_id().unwrap_or(state.id.as_str()).to_owned(),
             topology: state.topology,
             epoch: state.epoch,
             locked: state.settings.locked,

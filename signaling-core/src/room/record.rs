@@ -1,6 +1,7 @@
 //! What of a room outlives the process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,11 @@ use crate::{Digest, LifeId, RoomId, ServerKey, SessionId, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomRecord {
-    /// The room's name.
+    /// The room's id.
     pub room: RoomId,
+    /// Its name, where the id does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
     /// Which life of it.
     pub life: LifeId,
     /// When that life began.
@@ -79,6 +83,7 @@ impl RoomRecord {
     pub fn new(room: RoomId, life: LifeId, created_at: Timestamp, topology: TopologyChoice) -> Self {
         Self {
             room,
+            name: None,
             life,
             created_at,
             ends_at: None,
@@ -113,6 +118,7 @@ impl RoomRecord {
     pub(super) fn of(state: &RoomState) -> Self {
         Self {
             room: state.id.clone(),
+            name: state.name.clone(),
             life: state.life,
             created_at: state.created_at,
             ends_at: state.ends_at,

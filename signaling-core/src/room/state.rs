@@ -1,6 +1,7 @@
 //! What a room is at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,9 @@ use crate::{CallId, Digest, LifeId, PeerId, RoomId, SessionId, Timestamp};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomState {
     pub(super) id: RoomId,
+    /// Where the id does not say it.
+    #[serde(default)]
+    pub(super) name: Option<Arc<str>>,
     pub(super) life: LifeId,
     pub(super) created_at: Timestamp,
     pub(super) ends_at: Option<Timestamp>,
@@ -73,6 +77,7 @@ impl RoomState {
         };
         Self {
             id: record.room.clone(),
+            name: record.name.clone(),
             life: record.life,
             created_at: record.created_at,
             ends_at: record.ends_at,

@@ -164,7 +164,7 @@ impl Hub {
     ) -> Result<Opened, Refusal> {
         let (connection, inbox) = self.connection(TransportKind::Duplex);
         let id = connection.id;
-        let room = join.room.clone();
+        let room = join.room.id().clone();
         let command = |reply| Command::Join {
             join: Box::new(join),
             grant,
@@ -193,14 +193,14 @@ impl Hub {
 
     /// Joins ahead of a connection.
     pub(crate) async fn join_detached(&self, join: Join, grant: Grant) -> Seated {
-        let room = join.room.clone();
+        let room = join.room.id().clone();
         self.ask(&room, |reply| Command::Join { join: Box::new(join), grant, connection: None, reply })
             .await?
     }
 
     /// Takes in a client of WHIP or WHEP.
     pub(crate) async fn join_media(&self, asked: MediaJoin) -> Result<Seat, Refusal> {
-        let room = asked.join.room.clone();
+        let room = asked.join.room.id().clone();
         let asked = Box::new(asked);
         self.ask(&room, |reply| Command::JoinMedia { asked, reply }).await?
     }

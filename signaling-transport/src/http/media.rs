@@ -16,7 +16,7 @@ use signaling_core::message::{IceServers, Join, Leave, Role};
 use signaling_core::room::MediaTerms;
 use signaling_core::{
     ClientMessage, Code, Envelope, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession,
-    MediaJoin, Patched, PeerId, Refusal, RoomId, Seat,
+    MalformedRoomName, MediaJoin, Patched, PeerId, Refusal, RoomId, RoomName, Seat,
 };
 use tokio::sync::oneshot;
 
@@ -32,10 +32,15 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// The routes, and what every answer of theirs says.
 pub(super) fn routes() -> Router<Signaling> {
+    // Some clients end every URL with a slash.
+    let publisher = || post(publish).options(options);
+    let player = || post(play).options(options);
     let sessions = || patch(change).delete(end).options(options);
     Router::new()
-        .route("/whip/{room}", post(publish).options(options))
-        .route("/whep/{room}", post(play).options(options))
+        .route("/whip/{room}", publisher())
+        .route("/whip/{room}/", publisher())
+        .route("/whep/{room}", player())
+        .route("/whep/{room}/", player())
         .route("/whip/{room}/{session}", sessions())
         .route("/whep/{room}/{session}", sessions())
         .layer(from_fn(describe))
@@ -66,7 +71,7 @@ struct Asked {
 struct Post {
     signaling: Signaling,
     caller: Caller,
-    room: RoomId,
+    room: RoomName,
     name: Option<String>,
     publisher: Option<String>,
     /// The publisher consents to being recorded.
@@ -82,9 +87,8 @@ impl FromRequest<Signaling> for Post {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::of(&parts);
         let path = Path::<String>::from_request_parts(&mut parts, signaling).await;
-        let room = path.ok().and_then(|Path(room)| room.parse().ok());
-        let room =
-            room.ok_or_else(|| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))?;
+        let room = path.map_err(|_| MalformedRoomName).and_then(|Path(room)| RoomName::parse(&room));
+        let room = room.map_err(|malformed| Refusal::bad_request(malformed.to_string()))?;
         let asked = Query::<Asked>::from_request_parts(&mut parts, signaling).await;
         let Query(Asked { name, publisher, recording_consent }) =
             asked.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
@@ -146,7 +150,7 @@ async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> R
     };
     let (join, mut grant) = signaling.admit(&caller, join).await?;
     // What stood in the path may have been a meeting's code.
-    let room = join.room.clone();
+    let room = join.room.id().clone();
     // A token may give less than the endpoint needs; more, the endpoint doesn't take.
     if grant.role.take() == Some(Role::Viewer) && role != Role::Viewer {
         return Err(Refusal::new(Code::Forbidden, "a viewer publishes nothing").into());

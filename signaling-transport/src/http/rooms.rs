@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
 use signaling_core::message::{Name, PeerView, Role, Topology, TopologyChoice};
-use signaling_core::{Code, EndReason, HostClaims, Refusal, RoomId, RoomSummary, Scope, WallClock as _};
+use signaling_core::{
+    Code, EndReason, HostClaims, MalformedRoomName, Refusal, RoomId, RoomSummary, Scope, WallClock as _,
+};
 
 use super::Problem;
 use super::credentials::bearer;
@@ -61,7 +64,20 @@ pub(super) async fn make(
 }
 
 fn room_id(text: &str) -> Result<RoomId, Refusal> {
-    text.parse().map_err(|_| Refusal::bad_request("a room id has 1 to 64 letters, digits, `_` and `-`"))
+    RoomId::of(text).map_err(|malformed| Refusal::bad_request(malformed.to_string()))
+}
+
+/// The room that a path names, by its name or its id.
+pub(super) struct RoomPath(RoomId);
+
+impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(room) = path.map_err(|_| Refusal::bad_request(MalformedRoomName.to_string()))?;
+        Ok(Self(room_id(&room)?))
+    }
 }
 
 #[derive(Serialize)]
@@ -73,6 +89,7 @@ struct Shown {
 
 #[derive(Serialize)]
 struct More {
+    name: String,
     topology: Topology,
     epoch: u64,
     locked: bool,
@@ -83,6 +100,7 @@ struct More {
 impl From<RoomSummary> for More {
     fn from(summary: RoomSummary) -> Self {
         Self {
+            name: summary.room.name,
             topology: summary.room.topology,
             epoch: summary.room.epoch,
             locked: summary.room.locked,
@@ -135,9 +153,8 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
-    Path(room): Path<String>,
+    RoomPath(room): RoomPath,
 ) -> Result<Response, Problem> {
-    let room = room_id(&room)?;
     let bearer = bearer(&headers);
     let claims = bearer.and_then(|token| HostClaims::open(signaling.key(), token));
     let claims = claims.filter(|claims| claims.room == room);
@@ -169,10 +186,10 @@ struct Participants {
 pub(super) async fn participants(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
-    Path(room): Path<String>,
+    RoomPath(room): RoomPath,
 ) -> Result<Response, Problem> {
     signaling.check_key(bearer(&headers), Scope::Rooms).await?;
-    let participants = signaling.hub().people(room_id(&room)?).await?.ok_or_else(no_room)?;
+    let participants = signaling.hub().people(room).await?.ok_or_else(no_room)?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(Participants { participants })).into_response())
 }
 
@@ -180,10 +197,10 @@ pub(super) async fn participants(
 pub(super) async fn end(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
-    Path(room): Path<String>,
+    RoomPath(room): RoomPath,
 ) -> Result<StatusCode, Problem> {
     signaling.check_key(bearer(&headers), Scope::Rooms).await?;
-    if signaling.hub().end_room(room_id(&room)?, EndReason::HostEnded).await? {
+    if signaling.hub().end_room(room, EndReason::HostEnded).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(no_room().into())
@@ -228,11 +245,10 @@ struct Minted {
 pub(super) async fn mint(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
-    Path(room): Path<String>,
+    RoomPath(room): RoomPath,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     signaling.check_key(bearer(&headers), Scope::Rooms).await?;
-    let room = room_id(&room)?;
     let wanted: TokenWanted = object(&body)?;
     let name = wanted.name.as_deref().map(Name::parse).transpose()?;
     if !(1..=LONGEST_TOKEN).contains(&wanted.ttl_seconds) {
