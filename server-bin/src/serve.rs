@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use signaling_core::ServerKey;
+use axum::extract::Request;
+use signaling_core::{RoomName, ServerKey};
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
 };
 use signaling_transport::{Signaling, unsniffed};
 use tokio_util::sync::CancellationToken;
+use web::Web;
 
 use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
@@ -103,12 +105,15 @@ async fn run(
         metrics::serve(address, sources, ending.clone(), watch)?;
     }
     let api_keys = meetings.clone();
-    let mut router = router(settings, &signaling, meetings, recordings.is_some(), Arc::clone(&health));
+    let web = Web::new(&frame_ancestors(settings), |name| RoomName::parse(name).is_ok());
+    let mut router = router(settings, &signaling, meetings, recordings.is_some(), Arc::clone(&health), &web);
     if let Some(recordings) = &recordings {
         let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys));
         router = router.merge(signaling.guard(api.router()));
     }
-    let router = router.fallback(strays::not_found).layer(axum::middleware::map_response(unsniffed));
+    let router = router
+        .fallback(async move |request: Request| strays::not_found(&web, &request))
+        .layer(axum::middleware::map_response(unsniffed));
     let drain = Duration::from_secs(settings.drain_timeout.into());
     let accepting = watch.engine("listener").run(server.serve(router, ending.clone(), drain));
     let serving = tokio::spawn(accepting);
@@ -165,6 +170,7 @@ fn router(
     meetings: ::meetings::Meetings,
     has_recordings: bool,
     health: Arc<Health>,
+    web: &Web,
 ) -> Router {
     let mut features = signaling.features().to_vec();
     features.extend(settings.smtp.is_some().then(|| "mail".to_owned()));
@@ -172,7 +178,7 @@ fn router(
     status::router(Status { health, about })
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings, has_recordings))
-        .merge(web::router(&frame_ancestors(settings)))
+        .merge(web.router())
         .method_not_allowed_fallback(strays::method_not_allowed)
 }
 

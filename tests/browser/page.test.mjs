@@ -24,7 +24,7 @@ test('the landing page opens a room, and takes names and links', async () => {
   await page.goto(server.url);
   await page.getByRole('textbox', { name: 'Room name, code or link' }).fill('no/such name!');
   await page.getByRole('button', { name: 'Join' }).click();
-  await page.getByRole('alert').filter({ hasText: 'letters, digits' }).waitFor();
+  await page.getByRole('alert').filter({ hasText: '1 to 64 characters' }).waitFor();
   await page.getByRole('textbox', { name: 'Room name, code or link' }).fill(link);
   await page.getByRole('button', { name: 'Join' }).click();
   await page.waitForURL(link);

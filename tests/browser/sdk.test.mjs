@@ -11,7 +11,7 @@ import { withStereo } from '../../web/sdk/stereo.js';
 import { readEventStream } from '../../web/sdk/transport/event-stream.js';
 import { fit } from '../../web/page/grid.js';
 import { initials } from '../../web/page/names.js';
-import { roomOf } from '../../web/page/room-link.js';
+import { mayBeCode, roomOf } from '../../web/page/room-link.js';
 
 const PAGE = new URL('../../web/page/', import.meta.url);
 
@@ -105,8 +105,12 @@ test('names and links', () => {
   assert.equal(initials(' 😀 smile '), '😀S');
   assert.equal(initials(''), '');
   assert.equal(roomOf('https://calls.example/r/abc_1?x=1#host=2'), 'abc_1');
-  assert.equal(roomOf(' team standup '), 'team-standup');
-  assert.equal(roomOf('a/b'), null);
+  assert.equal(roomOf('https://calls.example/visavis/r/%D0%BA%D1%83%D1%85%D0%BD%D1%8F/'), 'кухня');
+  assert.equal(roomOf(' team standup '), 'team standup');
+  for (const code of ['K7M 2XR 9DN', 'k7m2xr9dn', 'k7m\u20132xr-9dn']) assert.equal(roomOf(code), 'k7m-2xr-9dn');
+  for (const bad of ['', '..', '/r/%E0%A4%A', '\ud800']) assert.equal(roomOf(bad), null, bad);
+  for (const slip of ['k7m-2xr-9dn', 'k7m-2xr-9do', 'k7m-2xr-9d', 'k7m-2xrr-9dn']) assert.ok(mayBeCode(slip), slip);
+  for (const name of ['abc-def-ghi', 'team-2024-b', 'k7m2xr9dn', 'standup', 'a-1-b']) assert.ok(!mayBeCode(name), name);
 });
 
 const catalogue = (name) => JSON.parse(readFileSync(new URL(`locales/${name}`, PAGE), 'utf8'));

@@ -176,7 +176,7 @@ fn what_is_no_request_for_this_is_refused_as_http_says() {
         ("/whip/stage", &[strange], PUBLISH, 415, "bad-request"),
         ("/whip/stage", &[], PUBLISH, 415, "bad-request"),
         ("/whip/stage", &[SDP, ("accept", "text/html")], PUBLISH, 406, "bad-request"),
-        ("/whip/a%20room", &[SDP], PUBLISH, 400, "bad-request"),
+        ("/whip/a%2Froom", &[SDP], PUBLISH, 400, "bad-request"),
         ("/whip/flat", &[SDP], PUBLISH, 409, "invalid-state"),
         ("/whep/flat", &[SDP], PLAY, 409, "invalid-state"),
         ("/whip/stage", &[SDP, ("authorization", "Bearer made-up")], PUBLISH, 401, "unauthorized"),

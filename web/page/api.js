@@ -1,13 +1,14 @@
 import { h, setText } from './dom.js';
 import { loadCatalogue, t } from './i18n.js';
 import { anchorOf, commandFor, groupsOf, keyOf, referenceOf, resolved, resolvedAnswer } from './openapi.js';
+import { at } from './root.js';
 
 /** @typedef {import('./openapi.js').OpenApi} OpenApi */
 /** @typedef {import('./openapi.js').Operation} Operation */
 /** @typedef {import('./openapi.js').Schema} Schema */
 /** @typedef {import('./openapi.js').Content} Content */
 
-const DOCUMENT = '/api/v1/openapi.json';
+const DOCUMENT = at('api/v1/openapi.json');
 const KEYS = { none: 'api.keyNone', optional: 'api.keyOptional', needed: 'api.keyNeeded' };
 /** So many values of an enumeration are told at once; more are folded away. */
 const FEW = 8;

@@ -12,6 +12,7 @@ import { MutedHint } from './muted-hint.js';
 import { PeoplePanel } from './people-panel.js';
 import { QualityLoop } from './quality-loop.js';
 import { Reactions } from './reactions.js';
+import { at } from './root.js';
 import { RingBar } from './ring-bar.js';
 import { SettingsDialog } from './settings-dialog.js';
 import { listenToShortcuts } from './shortcuts.js';
@@ -80,7 +81,7 @@ export class CallScreen {
   }
 
   #header() {
-    const brand = h('a', { class: 'brand', href: '/', target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
+    const brand = h('a', { class: 'brand', href: at(), target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
     return h('header', { class: 'call-header' }, brand,
       h('div', { class: 'call-title' }, h('h1', { class: 'room-name', dir: 'auto' }, this.#call.room?.id ?? ''), this.#count),
       this.#live, this.#watched,

@@ -1,4 +1,5 @@
 import { SUBPROTOCOL } from '../sdk/protocol.js';
+import { at } from './root.js';
 
 /**
  * What came of a probe. `absent`: the server does not offer it, or it could not be tried.
@@ -25,7 +26,7 @@ export const PROBES = /** @type {Probe[]} */ ([
 
 /** @returns {Promise<Found>} */
 export async function prepare() {
-  const { features } = await (await fetch('/version')).json();
+  const { features } = await (await fetch(at('version'))).json();
   const room = `check-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
   return { room, features, iceServers: [], line: null };
 }
@@ -44,7 +45,7 @@ function joinOf({ room, features }) {
 /** @param {Found} found @returns {Promise<Outcome>} */
 async function websocket(found) {
   if (!found.features.includes('websocket')) return 'absent';
-  const url = new URL('/api/v1/ws', location.href);
+  const url = new URL(at('api/v1/ws'), location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   const line = lineOf(new WebSocket(url, [SUBPROTOCOL]), joinOf(found));
   const first = await line.next((event) => event.type === 'welcome' || event.type === 'error');
@@ -68,11 +69,11 @@ async function events(found) {
   let session = '';
   let authorization = {};
   try {
-    const joined = await fetch('/api/v1/sessions', { method: 'POST', headers, body: JSON.stringify(joinOf(found)), signal });
+    const joined = await fetch(at('api/v1/sessions'), { method: 'POST', headers, body: JSON.stringify(joinOf(found)), signal });
     if (!joined.ok) return joined.status < 500 ? 'works' : 'fails';
     const welcome = await joined.json();
     if (found.iceServers.length === 0) found.iceServers = welcome.iceServers ?? [];
-    session = `/api/v1/sessions/${encodeURIComponent(welcome.session)}`;
+    session = at(`api/v1/sessions/${encodeURIComponent(welcome.session)}`);
     authorization = { Authorization: `Bearer ${welcome.secret}` };
     const stream = await fetch(`${session}/events`, { headers: authorization, signal });
     // A proxy that gathers answers keeps the first bytes back.

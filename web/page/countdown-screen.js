@@ -2,12 +2,13 @@ import { Countdown } from './countdown.js';
 import { h } from './dom.js';
 import { t } from './i18n.js';
 import { logo } from './icons.js';
+import { at } from './root.js';
 
 /** Before a meeting that begins later: who is here is let in when it does. */
 export class CountdownScreen {
   element;
   #countdown;
-  #leave = h('a', { class: 'button', href: '/' }, t('end.home'));
+  #leave = h('a', { class: 'button', href: at() }, t('end.home'));
 
   /**
    * @param {Date} startsAt

@@ -1,6 +1,7 @@
 import { h } from './dom.js';
 import { t } from './i18n.js';
 import { logo } from './icons.js';
+import { at } from './root.js';
 
 const KNOWN = new Set([
   'left', 'kicked', 'replaced', 'session-replaced', 'host-ended', 'expired', 'drained', 'room-ended', 'timeout', 'denied',
@@ -23,7 +24,7 @@ export class EndScreen {
       h('h1', {}, t(key)),
       h('div', { class: 'actions' }, this.#again,
         recordings && h('a', { class: 'button', href: recordings }, t('end.recordings')),
-        h('a', { class: 'button', href: '/' }, t('end.home'))));
+        h('a', { class: 'button', href: at() }, t('end.home'))));
   }
 
   focus() {

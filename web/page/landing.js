@@ -1,8 +1,10 @@
 import { loadCatalogue, t } from './i18n.js';
 import { takeHostToken } from './host-token.js';
-import { book } from './meetings-api.js';
+import { ApiError, book } from './meetings-api.js';
 import { rememberMeeting } from './my-meetings.js';
+import { refusalText } from './refusals.js';
 import { meetingOf, roomOf } from './room-link.js';
+import { at, roomPath } from './root.js';
 import { ownZone } from './zoned-time.js';
 
 const problem = /** @type {HTMLElement} */ (document.getElementById('problem'));
@@ -14,13 +16,13 @@ create.addEventListener('click', async () => {
   create.disabled = true;
   problem.textContent = '';
   try {
-    const response = await fetch('/api/v1/rooms', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' });
-    if (!response.ok) throw new Error(String(response.status));
+    const response = await fetch(at('api/v1/rooms'), { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' });
+    if (!response.ok) throw new ApiError(response.status, await response.json().catch(() => null));
     const { room, hostToken } = await response.json();
     takeHostToken(room, hostToken);
-    location.assign(`/r/${encodeURIComponent(room)}`);
-  } catch {
-    problem.textContent = t('landing.failed');
+    location.assign(roomPath(room));
+  } catch (error) {
+    problem.textContent = failure(error);
   } finally {
     create.disabled = false;
   }
@@ -35,23 +37,39 @@ call.addEventListener('click', async () => {
     await catalogue;
     const made = await book({ title: t('landing.callTitle'), timeZone: ownZone(), durationMinutes: 60, capacity: 2 });
     rememberMeeting(made.meeting, made.hostUrl.split('#host=')[1] ?? '');
-    location.assign(`/m/${made.meeting}`);
-  } catch {
-    problem.textContent = t('landing.failed');
+    location.assign(at(`m/${made.meeting}`));
+  } catch (error) {
+    problem.textContent = failure(error);
   } finally {
     call.disabled = false;
   }
 });
 
-form.addEventListener('submit', (event) => {
+form.addEventListener('submit', async (event) => {
   event.preventDefault();
   const meeting = meetingOf(code.value);
-  if (meeting) return location.assign(`/m/${meeting}`);
+  if (meeting) return location.assign(at(`m/${meeting}`));
   const room = roomOf(code.value);
-  problem.textContent = room ? '' : t('landing.badCode');
-  code.setAttribute('aria-invalid', String(!room));
-  if (room) location.assign(`/r/${encodeURIComponent(room)}`);
+  const fits = room !== null && await isName(room);
+  problem.textContent = fits ? '' : t('landing.badCode');
+  code.setAttribute('aria-invalid', String(!fits));
+  if (fits) location.assign(roomPath(room));
 });
+
+/** @param {unknown} error */
+function failure(error) {
+  return error instanceof ApiError && error.ownOrigin ? refusalText('forbidden', error) : t('landing.failed');
+}
+
+/** Whether a room can have this name, by the server's own rule. @param {string} room */
+async function isName(room) {
+  try {
+    return (await fetch(roomPath(room), { method: 'HEAD', cache: 'no-store' })).status !== 400;
+  } catch {
+    // Nobody answers; the room's own page says what is wrong.
+    return true;
+  }
+}
 
 await catalogue;
 code.placeholder = t('landing.code');

@@ -7,12 +7,13 @@ import { MeetingHost } from './meeting-host.js';
 import { meetingTimes, repetition } from './meeting-times.js';
 import { ApiError, invitation } from './meetings-api.js';
 import { meetingToken, noteMeetingEnd } from './my-meetings.js';
+import { at, nameInAddress, roomPath } from './root.js';
 import { serverNow } from './server-clock.js';
 
 /** @typedef {import('./meetings-api.js').Invitation} Invitation */
 
 const app = /** @type {HTMLElement} */ (document.getElementById('app'));
-const meeting = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const meeting = nameInAddress();
 const token = meetingToken(meeting);
 /** @type {Countdown | null} */
 let countdown = null;
@@ -20,7 +21,7 @@ let countdown = null;
 /** To the call's own page, as host if one is. @param {Invitation} seen */
 function enter({ code, endsAt }) {
   if (token) takeHostToken(code, token, keptUntil(endsAt));
-  location.assign(`/r/${encodeURIComponent(code)}`);
+  location.assign(roomPath(code));
 }
 
 /** @param {Invitation} seen */
@@ -35,9 +36,9 @@ function body(seen) {
     countdown?.element,
     h('div', { class: 'actions' },
       h('button', { type: 'button', class: 'button primary large', onclick: () => enter(seen) }, t('meeting.join')),
-      seen.hasTime && h('a', { class: 'button large', href: `/api/v1/meetings/${meeting}/calendar.ics`, download: 'meeting.ics' }, t('meeting.calendar'))),
+      seen.hasTime && h('a', { class: 'button large', href: at(`api/v1/meetings/${meeting}/calendar.ics`), download: 'meeting.ics' }, t('meeting.calendar'))),
     h('section', { class: 'share', 'aria-label': t('meeting.share') },
-      h('img', { src: `/api/v1/invitations/${meeting}/qr.svg`, alt: t('meeting.qr'), width: 200, height: 200 }),
+      h('img', { src: at(`api/v1/invitations/${meeting}/qr.svg`), alt: t('meeting.qr'), width: 200, height: 200 }),
       h('dl', {},
         h('dt', {}, t('meeting.code')), h('dd', { class: 'code' }, seen.code),
         h('dt', {}, t('meeting.link')), h('dd', {}, h('a', { href: seen.joinUrl }, seen.joinUrl)))),
@@ -64,7 +65,7 @@ async function show() {
     const isUnknown = error instanceof ApiError && error.status === 404;
     const key = isUnknown ? 'meeting.unknown' : 'meeting.failed';
     if (!isUnknown) setTimeout(() => void show(), 3000);
-    app.replaceChildren(h('main', { class: 'end' }, logo(), h('h1', {}, t(key)), h('a', { class: 'button', href: '/' }, t('end.home'))));
+    app.replaceChildren(h('main', { class: 'end' }, logo(), h('h1', {}, t(key)), h('a', { class: 'button', href: at() }, t('end.home'))));
   }
 }
 

@@ -1,3 +1,4 @@
+import { at } from './root.js';
 import { noteServerTime } from './server-clock.js';
 
 /**
@@ -23,11 +24,13 @@ import { noteServerTime } from './server-clock.js';
 export class ApiError extends Error {
   /**
    * @param {number} status
-   * @param {string} detail
+   * @param {{detail?: string, ownOrigin?: string} | null} problem
    */
-  constructor(status, detail) {
-    super(detail);
+  constructor(status, problem) {
+    super(problem?.detail ?? '');
     this.status = status;
+    /** What the server takes for its own address, where it refused this page's. */
+    this.ownOrigin = problem?.ownOrigin;
   }
 }
 
@@ -38,10 +41,10 @@ export class ApiError extends Error {
  */
 async function ask(path, { method = 'GET', body, token, headers = {} } = {}) {
   const all = { ...headers, ...(token ? { Authorization: `Bearer ${token}` } : {}), ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) };
-  const response = await fetch(path, { method, headers: all, body: body === undefined ? null : JSON.stringify(body), cache: 'no-store' });
+  const response = await fetch(at(path), { method, headers: all, body: body === undefined ? null : JSON.stringify(body), cache: 'no-store' });
   const text = await response.text();
   const json = text ? JSON.parse(text) : null;
-  if (!response.ok) throw new ApiError(response.status, json?.detail ?? '');
+  if (!response.ok) throw new ApiError(response.status, json);
   return json;
 }
 
@@ -56,10 +59,10 @@ export async function book(wanted, key) {
   const headers = { 'Idempotency-Key': [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('') };
   const request = { method: 'POST', body: wanted, token: key ?? null, headers };
   try {
-    return await ask('/api/v1/meetings', request);
+    return await ask('api/v1/meetings', request);
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    return ask('/api/v1/meetings', request);
+    return ask('api/v1/meetings', request);
   }
 }
 
@@ -71,7 +74,7 @@ export async function book(wanted, key) {
  */
 export async function invitation(meeting) {
   const askedAt = Date.now();
-  const seen = await ask(`/api/v1/invitations/${encodeURIComponent(meeting)}`);
+  const seen = await ask(`api/v1/invitations/${encodeURIComponent(meeting)}`);
   noteServerTime(Date.parse(seen.now), askedAt);
   return seen;
 }
@@ -79,7 +82,7 @@ export async function invitation(meeting) {
 /** Whether the server sends invitations by mail. @returns {Promise<boolean>} */
 export async function sendsMail() {
   try {
-    const { features } = await ask('/version');
+    const { features } = await ask('version');
     return features.includes('mail');
   } catch {
     return false;
@@ -87,13 +90,13 @@ export async function sendsMail() {
 }
 
 /** @param {string} key @returns {Promise<{meetings: Meeting[]}>} */
-export const meetingsOf = (key) => ask('/api/v1/meetings?limit=100', { token: key });
+export const meetingsOf = (key) => ask('api/v1/meetings?limit=100', { token: key });
 
 /** @param {string} meeting @param {string} token */
-export const end = (meeting, token) => ask(`/api/v1/meetings/${meeting}/end`, { method: 'POST', token });
+export const end = (meeting, token) => ask(`api/v1/meetings/${meeting}/end`, { method: 'POST', token });
 
 /** @param {string} meeting @param {string} token */
-export const cancel = (meeting, token) => ask(`/api/v1/meetings/${meeting}`, { method: 'DELETE', token });
+export const cancel = (meeting, token) => ask(`api/v1/meetings/${meeting}`, { method: 'DELETE', token });
 
 /**
  * @param {string} meeting
@@ -101,4 +104,4 @@ export const cancel = (meeting, token) => ask(`/api/v1/meetings/${meeting}`, { m
  * @param {Record<string, unknown>} change
  */
 export const change = (meeting, token, change) =>
-  ask(`/api/v1/meetings/${meeting}`, { method: 'PATCH', token, body: change, headers: { 'If-Match': '*' } });
+  ask(`api/v1/meetings/${meeting}`, { method: 'PATCH', token, body: change, headers: { 'If-Match': '*' } });

@@ -5,6 +5,7 @@ import { shortTime } from './meeting-times.js';
 import { ApiError, book, invitation, meetingsOf, sendsMail } from './meetings-api.js';
 import { ForgetDevice } from './forget-device.js';
 import { forgetMeeting, noteMeetingEnd, ownMeetings, rememberMeeting } from './my-meetings.js';
+import { at } from './root.js';
 import { instantOf, ownZone, shownIn, zones } from './zoned-time.js';
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById('schedule'));
@@ -46,7 +47,7 @@ form.addEventListener('submit', async (event) => {
     }, invitees?.key);
     const token = made.hostUrl.split('#host=')[1] ?? '';
     rememberMeeting(made.meeting, token);
-    location.assign(`/m/${made.meeting}`);
+    location.assign(at(`m/${made.meeting}`));
   } catch (error) {
     problem.textContent = error instanceof ApiError && error.message ? error.message : t('meeting.failed');
   } finally {
@@ -61,7 +62,7 @@ function showCount() {
 
 /** @param {{meeting: string, title: string, startsAt: string, state: string}} one */
 function item({ meeting, title, startsAt, state }) {
-  return h('li', {}, h('a', { href: `/m/${meeting}` }, h('bdi', {}, title)), h('span', { class: 'soft' }, `${shortTime(startsAt)} · ${t(`state.${state}`)}`));
+  return h('li', {}, h('a', { href: at(`m/${meeting}`) }, h('bdi', {}, title)), h('span', { class: 'soft' }, `${shortTime(startsAt)} · ${t(`state.${state}`)}`));
 }
 
 async function showMine() {

@@ -8,6 +8,7 @@ import { logo } from './icons.js';
 import { initials } from './names.js';
 import { preferences, remember } from './preferences.js';
 import { refusalText } from './refusals.js';
+import { at } from './root.js';
 import { ToggleButton } from './toggle-button.js';
 
 /** @typedef {import('../sdk/local-media.js').LocalMedia} LocalMedia */
@@ -16,6 +17,7 @@ import { ToggleButton } from './toggle-button.js';
 export class PrejoinScreen {
   /** @type {HTMLElement} */
   element;
+  #room;
   #media;
   #changed;
   #join;
@@ -47,6 +49,7 @@ export class PrejoinScreen {
    * @param {(answers: {name: string, password?: string}) => Promise<void>} options.join
    */
   constructor({ room, role, media, name, join }) {
+    this.#room = room;
     this.#media = media;
     this.#join = join;
     this.#name.value = name;
@@ -55,7 +58,7 @@ export class PrejoinScreen {
     setText(this.#button, t('prejoin.join'));
     const sends = role !== 'viewer';
     this.element = h('main', { class: `prejoin${sends ? '' : ' watching'}` },
-      h('header', { class: 'prejoin-header' }, h('a', { href: '/', class: 'brand' }, logo(), 'Visavis')),
+      h('header', { class: 'prejoin-header' }, h('a', { href: at(), class: 'brand' }, logo(), 'Visavis')),
       sends && h('section', { class: 'preview', 'aria-label': t('prejoin.preview') },
         this.#avatar, this.#video,
         h('div', { class: 'preview-controls' }, this.#microphone.element, this.#camera.element)),
@@ -133,8 +136,8 @@ export class PrejoinScreen {
     try {
       await this.#join({ name, password: this.#password.value });
     } catch (error) {
-      const code = error instanceof RefusedError ? error.code : 'internal';
-      this.#problem.textContent = refusalText(code, this.#password.value !== '');
+      const { code, ownOrigin } = error instanceof RefusedError ? error : { code: 'internal', ownOrigin: undefined };
+      this.#problem.textContent = refusalText(code, { guessed: this.#password.value !== '', room: this.#room, ownOrigin });
       if (code === 'wrong-password') {
         this.#passwordField.hidden = false;
         this.#password.focus();

@@ -1,3 +1,5 @@
+import { roomPath } from './root.js';
+
 /**
  * The page of a room's recordings, with the token where no server sees it.
  *
@@ -6,5 +8,5 @@
  */
 export function recordingsLink(room, token) {
   const fragment = token ? `#${new URLSearchParams({ host: token })}` : '';
-  return `/r/${encodeURIComponent(room)}/recordings${fragment}`;
+  return `${roomPath(room)}/recordings${fragment}`;
 }

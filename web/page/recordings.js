@@ -4,6 +4,7 @@ import { textButton } from './buttons.js';
 import { h, setText } from './dom.js';
 import { tabHostToken } from './host-token.js';
 import { dateAndTime, loadCatalogue, t } from './i18n.js';
+import { at, nameInAddress } from './root.js';
 
 /**
  * @typedef {object} Recording
@@ -23,7 +24,7 @@ import { dateAndTime, loadCatalogue, t } from './i18n.js';
 /** While something is being recorded the list is looked at again. */
 const REFRESH_MS = 5_000;
 
-const room = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const room = nameInAddress();
 const token = tabHostToken(room);
 const note = /** @type {HTMLElement} */ (document.getElementById('note'));
 const list = /** @type {HTMLElement} */ (document.getElementById('list'));
@@ -35,7 +36,7 @@ const shown = new Map();
  * @param {string} path
  * @param {RequestInit} [init]
  */
-const ask = (path, init = {}) => fetch(`/api/v1/recordings${path}`, { ...init, headers: { Authorization: `Bearer ${token}` } });
+const ask = (path, init = {}) => fetch(at(`api/v1/recordings${path}`), { ...init, headers: { Authorization: `Bearer ${token}` } });
 
 async function refresh() {
   if (!token) return setText(note, t('recordings.hostsOnly'));

@@ -1,4 +1,5 @@
 import { t } from './i18n.js';
+import { mayBeCode } from './room-link.js';
 
 const KNOWN = new Set([
   'name-invalid', 'unauthorized', 'forbidden', 'room-locked', 'wrong-password', 'not-started', 'not-found', 'room-full',
@@ -9,10 +10,13 @@ const KNOWN = new Set([
  * Why the server did not let somebody in, in words for people.
  *
  * @param {string} code
- * @param {boolean} [guessed] a password was given
+ * @param {{guessed?: boolean, room?: string, ownOrigin?: string | undefined}} [about] whether a password was given, what
+ *   room was asked for, and what the server takes for its own address where it refused this page's
  * @returns {string}
  */
-export function refusalText(code, guessed = false) {
+export function refusalText(code, { guessed = false, room = '', ownOrigin } = {}) {
+  if (ownOrigin) return t('refused.wrong-origin', { own: ownOrigin, here: location.origin });
   if (code === 'wrong-password' && !guessed) return t('refused.password-needed');
+  if (code === 'not-found' && mayBeCode(room)) return t('refused.no-code');
   return t(KNOWN.has(code) ? `refused.${code}` : 'refused.other');
 }

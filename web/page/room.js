@@ -8,6 +8,8 @@ import { clientId } from './client-id.js';
 import { preferences, remember } from './preferences.js';
 import { PrejoinScreen } from './prejoin-screen.js';
 import { recordingsLink } from './recordings-link.js';
+import { mayBeCode } from './room-link.js';
+import { nameInAddress } from './root.js';
 import { askServerTime, serverNow } from './server-clock.js';
 import { WaitingScreen } from './waiting-screen.js';
 
@@ -20,7 +22,7 @@ import { WaitingScreen } from './waiting-screen.js';
 const OVER = new Set(['host-ended', 'expired', 'empty', 'drained', 'room-ended', 'ended']);
 
 const app = /** @type {HTMLElement} */ (document.getElementById('app'));
-const room = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const room = nameInAddress();
 const query = new URLSearchParams(location.search);
 const role = roleOf(query.get('role'));
 const media = new LocalMedia();
@@ -48,6 +50,8 @@ async function join({ name, password }) {
   const token = hostTokenOf(room);
   /** @type {JoinOptions} */
   const options = { room, name, role, clientId: clientId() };
+  // A code with a slip in it is no name for a new room.
+  if (mayBeCode(room)) options.create = false;
   if (topology === 'mesh' || topology === 'sfu' || topology === 'auto') options.topology = topology;
   if (password) options.password = password;
   if (token) options.token = token;

@@ -1,3 +1,5 @@
+import { at } from './root.js';
+
 /** How far the server's clock is ahead of this device's, milliseconds. */
 let ahead = 0;
 
@@ -15,7 +17,7 @@ export function noteServerTime(shown, askedAt) {
 export async function askServerTime() {
   const askedAt = Date.now();
   try {
-    const response = await fetch('/livez', { cache: 'no-store' });
+    const response = await fetch(at('livez'), { cache: 'no-store' });
     const shown = Date.parse(response.headers.get('Date') ?? '');
     // The header leaves out what is less than a second.
     if (!Number.isNaN(shown)) noteServerTime(shown + 500, askedAt);

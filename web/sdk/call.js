@@ -48,11 +48,11 @@ export class Call extends Emitter {
 
   /**
    * @param {object} [options]
-   * @param {URL} [options.base] the server's origin
+   * @param {URL} [options.base] the server's address; by default where this SDK was loaded from
    * @param {TransportName[]} [options.transports] in order of preference
    * @param {LocalMedia} [options.media] what to send
    */
-  constructor({ base = new URL(location.origin), transports = ['websocket', 'sse'], media = new LocalMedia() } = {}) {
+  constructor({ base = new URL('../', import.meta.url), transports = ['websocket', 'sse'], media = new LocalMedia() } = {}) {
     super();
     this.media = media;
     this.session = new Session({ base, transports });

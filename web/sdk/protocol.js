@@ -86,6 +86,7 @@
  * @property {number} [seq]
  * @property {number} [retryAfterMs]
  * @property {string} [startsAt]
+ * @property {string} [ownOrigin] what the server takes for its own address, where it refused this page's
  *
  * @typedef {{type: string, id?: number, [field: string]: any}} ServerEvent
  * @typedef {{type: string, seq?: number, [field: string]: any}} ClientMessage
@@ -123,5 +124,6 @@ export class RefusedError extends Error {
     this.code = refusal.code;
     this.retryAfterMs = refusal.retryAfterMs;
     this.startsAt = refusal.startsAt;
+    this.ownOrigin = refusal.ownOrigin;
   }
 }

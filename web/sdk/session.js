@@ -53,12 +53,12 @@ export class Session extends Emitter {
 
   /**
    * @param {object} options
-   * @param {URL} options.base the server's origin
+   * @param {URL} options.base the server's address, with the path that it is below, if any
    * @param {TransportName[]} options.transports in order of preference; the next is tried when one fails
    */
   constructor({ base, transports }) {
     super();
-    this.#base = base;
+    this.#base = asFolder(base);
     this.#transports = [...transports];
   }
 
@@ -108,7 +108,7 @@ export class Session extends Emitter {
   async iceServers() {
     if (!this.#credentials) return null;
     const headers = { Authorization: `Bearer ${this.#credentials.secret}` };
-    const response = await fetch(new URL('/api/v1/ice-servers', this.#base), { headers });
+    const response = await fetch(new URL('api/v1/ice-servers', this.#base), { headers });
     return response.ok ? response.json() : null;
   }
 
@@ -273,4 +273,11 @@ export class Session extends Emitter {
   close(reason) {
     this.#end(reason);
   }
+}
+
+/** What comes after the last slash of a URL would give way to what is looked for below it. @param {URL} base */
+function asFolder(base) {
+  const folder = new URL(base);
+  if (!folder.pathname.endsWith('/')) folder.pathname += '/';
+  return folder;
 }

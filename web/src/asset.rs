@@ -14,6 +14,9 @@ struct Page;
 #[folder = "sdk"]
 struct Sdk;
 
+/// Folders above a document whose links are still led up.
+const DEEPEST: usize = 16;
+
 /// Where a file lies.
 #[derive(Clone, Copy)]
 pub(crate) enum Folder {
@@ -55,6 +58,15 @@ impl Asset {
             headers.insert(ETAG, etag);
         }
         response
+    }
+
+    /// The document for an address so many folders below the first: its links, which begin with `./`, lead up from there.
+    pub(crate) fn respond_at(self, status: StatusCode, depth: usize) -> Response {
+        // Nobody's page lies deeper; what a stranger asks for must not be answered with much more.
+        let up = if depth == 0 { "./".to_owned() } else { "../".repeat(depth.min(DEEPEST)) };
+        let text = String::from_utf8_lossy(&self.file.data).replace("\"./", &format!("\"{up}"));
+        let headers = [(CONTENT_TYPE, self.content_type), (CACHE_CONTROL, "no-store")];
+        (status, headers, text).into_response()
     }
 
     fn etag(&self) -> String {

@@ -1,8 +1,9 @@
 //! The page and the JavaScript SDK of Visavis, embedded.
 //!
-//! The files are native ES modules and go out as they lie in the repository: there is no build step. [`router`] serves
+//! The files are native ES modules and go out as they lie in the repository: there is no build step. [`Web`] serves
 //! them with a content security policy that allows this origin and nothing else, and with `ETag`s, so that a browser
-//! keeps what it has until a new version of the server changes it.
+//! keeps what it has until a new version of the server changes it. Documents and modules name one another relatively, so
+//! that they work below any path.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -10,7 +11,7 @@
 //! use axum::{body::Body, http::Request};
 //! use tower::ServiceExt;
 //!
-//! let page = web::router("'none'");
+//! let page = web::Web::new("'none'", |name| !name.contains('/')).router();
 //! let answer = page.oneshot(Request::get("/r/standup").body(Body::empty()).unwrap()).await.unwrap();
 //! assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
 //! # }
@@ -22,51 +23,116 @@ mod policy;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodRouter, get};
+use http::header::ACCEPT;
+use http::{HeaderMap, Method, StatusCode, Uri};
 
 use asset::{Asset, Folder};
 use policy::Policy;
 
 /// The landing page, the room page, the connection check, the page of the HTTP interface, the SDK and everything they
 /// load.
-///
-/// `frame_ancestors` are the origins that may show the page inside theirs, as the content security policy's directive of
-/// that name wants them: `'none'`, `'self'`, or origins separated by spaces. What is not a legal header value counts
-/// as `'none'`.
-pub fn router(frame_ancestors: &str) -> Router {
-    let policy = Arc::new(Policy::new(frame_ancestors));
-    let served = |folder: Folder| {
-        let policy = Arc::clone(&policy);
-        get(move |Path(path): Path<String>, request: Request| async move {
-            serve(folder, &path, &policy, &request)
-        })
-    };
-    let document = |name: &'static str| {
-        let policy = Arc::clone(&policy);
-        get(move |request: Request| async move { serve(Folder::Page, name, &policy, &request) })
-    };
-    Router::new()
-        .route("/", document("index.html"))
-        .route("/api", document("api.html"))
-        .route("/check", document("check.html"))
-        .route("/r/{room}", document("room.html"))
-        .route("/r/{room}/recordings", document("recordings.html"))
-        .route("/m/{meeting}", document("meeting.html"))
-        .route("/meetings", document("meetings.html"))
-        .route("/page/{*path}", served(Folder::Page))
-        .route("/sdk/{*path}", served(Folder::Sdk))
+#[derive(Clone, Debug)]
+pub struct Web {
+    policy: Arc<Policy>,
+    is_room: fn(&str) -> bool,
 }
 
-fn serve(folder: Folder, path: &str, policy: &Policy, request: &Request) -> Response {
-    let mut response = match Asset::find(folder, path) {
-        Some(asset) => asset.respond(request.headers()),
-        None => StatusCode::NOT_FOUND.into_response(),
-    };
-    policy.apply(request.headers(), response.headers_mut());
-    response
+/// Documents whose address is fixed.
+const DOCUMENTS: [(&str, &str); 3] =
+    [("/api", "api.html"), ("/check", "check.html"), ("/meetings", "meetings.html")];
+
+impl Web {
+    /// `frame_ancestors` are the origins that may show the page inside theirs, as the content security policy's
+    /// directive of that name wants them: `'none'`, `'self'`, or origins separated by spaces. What is not a legal header
+    /// value counts as `'none'`. `is_room` says whether a room can go by a name; the others get a document that says so.
+    pub fn new(frame_ancestors: &str, is_room: fn(&str) -> bool) -> Self {
+        Self { policy: Arc::new(Policy::new(frame_ancestors)), is_room }
+    }
+
+    /// The routes. A slash at the end of a document's address is redirected away.
+    pub fn router(&self) -> Router {
+        let mut routes = Router::new()
+            .route("/", self.document("index.html"))
+            .route("/r/{room}", self.room("room.html"))
+            .route("/r/{room}/", get(without_slash))
+            .route("/r/{room}/recordings", self.room("recordings.html"))
+            .route("/r/{room}/recordings/", get(without_slash))
+            .route("/m/{meeting}", self.document("meeting.html"))
+            .route("/m/{meeting}/", get(without_slash))
+            .route("/page/{*path}", self.files(Folder::Page))
+            .route("/sdk/{*path}", self.files(Folder::Sdk));
+        for (path, name) in DOCUMENTS {
+            routes = routes.route(path, self.document(name)).route(&format!("{path}/"), get(without_slash));
+        }
+        routes
+    }
+
+    /// The document that says to a browser that there is no page at its address; `None` for a request that asks for
+    /// something else than a document.
+    pub fn no_page(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+        let takes_html = headers
+            .get_all(ACCEPT)
+            .iter()
+            .any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
+        let asks = takes_html && matches!(*method, Method::GET | Method::HEAD);
+        asks.then(|| self.stray(StatusCode::NOT_FOUND, "no-page.html", uri, headers))
+    }
+
+    fn files(&self, folder: Folder) -> MethodRouter {
+        let web = self.clone();
+        get(move |Path(path): Path<String>, request: Request| async move {
+            web.serve(folder, &path, request.headers())
+        })
+    }
+
+    fn document(&self, name: &'static str) -> MethodRouter {
+        let web = self.clone();
+        get(move |request: Request| async move { web.serve(Folder::Page, name, request.headers()) })
+    }
+
+    /// A document about the room that the path names.
+    fn room(&self, name: &'static str) -> MethodRouter {
+        let web = self.clone();
+        get(move |room: Result<Path<String>, PathRejection>, request: Request| async move {
+            match room {
+                Ok(Path(room)) if (web.is_room)(&room) => web.serve(Folder::Page, name, request.headers()),
+                _ => web.stray(StatusCode::BAD_REQUEST, "no-room.html", request.uri(), request.headers()),
+            }
+        })
+    }
+
+    fn serve(&self, folder: Folder, path: &str, headers: &HeaderMap) -> Response {
+        let response = match Asset::find(folder, path) {
+            Some(asset) => asset.respond(headers),
+            None => StatusCode::NOT_FOUND.into_response(),
+        };
+        self.under_policy(headers, response)
+    }
+
+    /// A document that stands at any depth.
+    fn stray(&self, status: StatusCode, name: &str, uri: &Uri, headers: &HeaderMap) -> Response {
+        let depth = uri.path().bytes().filter(|byte| *byte == b'/').count().saturating_sub(1);
+        let response = match Asset::find(Folder::Page, name) {
+            Some(asset) => asset.respond_at(status, depth),
+            None => status.into_response(),
+        };
+        self.under_policy(headers, response)
+    }
+
+    fn under_policy(&self, headers: &HeaderMap, mut response: Response) -> Response {
+        self.policy.apply(headers, response.headers_mut());
+        response
+    }
+}
+
+/// The same address without the slash at its end.
+async fn without_slash(uri: Uri) -> Redirect {
+    let path = uri.path().trim_end_matches('/');
+    Redirect::permanent(&uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(se
      geolocation=(), usb=(), payment=(), serial=(), hid=(), midi=()";
 
 /// Allows this origin and nothing else; no page of ours loads anything of a third party.
+#[derive(Debug)]
 pub(crate) struct Policy {
     frame_ancestors: String,
 }

@@ -4,12 +4,16 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+fn web(frame_ancestors: &str) -> crate::Web {
+    crate::Web::new(frame_ancestors, |name| name.len() < 20)
+}
+
 async fn get(path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    crate::router("'none'").oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    web("'none'").router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
 async fn text(response: Response) -> String {
@@ -95,7 +99,7 @@ async fn frames_are_allowed_where_asked_for_and_only_as_a_directive() {
         ("", "frame-ancestors 'none';"),
     ] {
         let request = Request::get("/").body(Body::empty()).unwrap();
-        let response = crate::router(asked).oneshot(request).await.unwrap();
+        let response = web(asked).router().oneshot(request).await.unwrap();
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.contains(said), "{asked:?} gave {policy}");
     }
@@ -105,12 +109,91 @@ async fn frames_are_allowed_where_asked_for_and_only_as_a_directive() {
 async fn the_documents_have_nothing_inline_and_nothing_from_elsewhere() {
     for path in ["/", "/r/a", "/m/a", "/meetings", "/api"] {
         let document = text(get(path, &[]).await).await;
-        for forbidden in ["style=", "<style", "onclick", "http://", "https://"] {
+        let absolute = ["href=\"/", "src=\"/"];
+        for forbidden in ["style=", "<style", "onclick", "http://", "https://"].into_iter().chain(absolute) {
             assert!(!document.contains(forbidden), "{path} has {forbidden}");
         }
         assert_eq!(
             document.matches("<script").count(),
-            document.matches("<script type=\"module\" src=\"/").count()
+            document.matches("<script type=\"module\" src=\".").count()
+                + document.matches("<script src=\".").count()
         );
+    }
+}
+
+/// What a document loads, as a browser at this path finds it.
+fn loaded(path: &str, document: &str) -> Vec<String> {
+    let folders: Vec<_> = path.split('/').collect();
+    let links = document.split([' ', '>']).filter_map(|part| {
+        part.strip_prefix("href=\"").or_else(|| part.strip_prefix("src=\""))?.strip_suffix('"')
+    });
+    links
+        .map(|link| {
+            let mut found = folders[..folders.len() - 1].to_vec();
+            for step in link.split('/') {
+                match step {
+                    ".." => drop(found.pop()),
+                    "." => {}
+                    step => found.push(step),
+                }
+            }
+            found.join("/")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn documents_find_what_they_load_at_any_depth() {
+    let nowhere = http::Uri::from_static("/a/b/c");
+    let accept = [(http::header::ACCEPT, "text/html".parse().unwrap())].into_iter().collect();
+    let stray = web("'none'").no_page(&http::Method::GET, &nowhere, &accept).unwrap();
+    assert_eq!(stray.status(), StatusCode::NOT_FOUND);
+    let mut documents = vec![("/a/b/c", text(stray).await)];
+    for path in [
+        "/",
+        "/api",
+        "/check",
+        "/meetings",
+        "/m/a",
+        "/r/a",
+        "/r/a/recordings",
+        "/r/%E0%A4%A",
+        "/r/%zz/recordings",
+    ] {
+        documents.push((path, text(get(path, &[]).await).await));
+    }
+    for (path, document) in documents {
+        let loaded = loaded(path, &document);
+        assert!(loaded.iter().any(|file| file.contains(".js")), "{path} {loaded:?}");
+        for file in loaded {
+            assert_eq!(get(&file, &[]).await.status(), StatusCode::OK, "{path} leads to {file}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_name_of_a_room_gets_a_page_that_says_so() {
+    for path in ["/r/%E0%A4%A", "/r/%FF", "/r/a-name-that-is-too-long", "/r/%E0%A4%A/recordings"] {
+        let response = get(path, &[]).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path}");
+        assert!(response.headers().contains_key("content-security-policy"), "{path}");
+        assert!(text(response).await.contains("No room can have this name"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_is_redirected_away() {
+    for (path, place) in [
+        ("/r/standup/", "/r/standup"),
+        ("/r/%D0%BA/?role=viewer", "/r/%D0%BA?role=viewer"),
+        ("/r/standup/recordings/", "/r/standup/recordings"),
+        ("/m/0123456789abcdef/", "/m/0123456789abcdef"),
+        ("/meetings/", "/meetings"),
+        ("/check/", "/check"),
+        ("/api/", "/api"),
+    ] {
+        let response = get(path, &[]).await;
+        assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT, "{path}");
+        assert_eq!(response.headers()["location"], place);
     }
 }

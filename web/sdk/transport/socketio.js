@@ -24,7 +24,7 @@ export class SocketIoTransport {
    * @param {Listener} listener
    */
   constructor(base, listener) {
-    this.#url = new URL('/socket.io/?EIO=4&transport=websocket', base);
+    this.#url = new URL('socket.io/?EIO=4&transport=websocket', base);
     this.#url.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:';
     this.#listener = listener;
   }

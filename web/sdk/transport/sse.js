@@ -32,10 +32,10 @@ export class SseTransport {
   /** @param {ClientMessage} first */
   async open(first) {
     try {
-      const response = await this.#request(new URL('/api/v1/sessions', this.#base), 'POST', first);
+      const response = await this.#request(new URL('api/v1/sessions', this.#base), 'POST', first);
       if (!response.ok) return await this.#refused(response);
       const welcome = await response.json();
-      const url = new URL(`/api/v1/sessions/${encodeURIComponent(welcome.session)}`, this.#base);
+      const url = new URL(`api/v1/sessions/${encodeURIComponent(welcome.session)}`, this.#base);
       this.#session = { url, secret: welcome.secret };
       // Somebody left before the server let them in.
       if (this.#leaving) return this.leave(this.#leaving);
@@ -129,8 +129,8 @@ export class SseTransport {
     const problem = await response.json().catch(() => null);
     const retryAfterMs = Number(response.headers.get('Retry-After')) * 1000 || undefined;
     if (problem?.code) {
-      const { code, detail, title, startsAt } = problem;
-      this.#listener.event({ type: 'error', code, message: detail ?? title ?? code, retryAfterMs, startsAt });
+      const { code, detail, title, startsAt, ownOrigin } = problem;
+      this.#listener.event({ type: 'error', code, message: detail ?? title ?? code, retryAfterMs, startsAt, ownOrigin });
     }
     this.#ended({ replaced: false, retryAfterMs });
   }

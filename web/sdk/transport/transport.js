@@ -28,7 +28,7 @@ const TRANSPORTS = { websocket: WebSocketTransport, sse: SseTransport, socketio:
 
 /**
  * @param {import('../protocol.js').TransportName} name
- * @param {URL} base the server's origin
+ * @param {URL} base the server's address, ending in a slash
  * @param {Listener} listener
  * @returns {Transport}
  */

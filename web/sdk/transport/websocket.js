@@ -23,7 +23,7 @@ export class WebSocketTransport {
    * @param {Listener} listener
    */
   constructor(base, listener) {
-    this.#url = new URL('/api/v1/ws', base);
+    this.#url = new URL('api/v1/ws', base);
     this.#url.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:';
     this.#listener = listener;
   }
