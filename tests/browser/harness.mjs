@@ -206,6 +206,9 @@ export async function participant(browser, url, room, query) {
   return page;
 }
 
+/** Says yes to what a page asks before it does something. */
+export const confirmed = (page, action) => page.getByRole('alertdialog').getByRole('button', { name: action, exact: true }).click();
+
 export const selfId = (page) => page.evaluate(() => window.visavis.self.id);
 
 /** What each connection of a page has received: `{peer: {ice, frames, samples, energy}}`. */

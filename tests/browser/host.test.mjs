@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, mediaFlows, newPage, newRoom, participant, Server, until, visit } from './harness.mjs';
+import { confirmed, launch, mediaFlows, newPage, newRoom, participant, Server, until, visit } from './harness.mjs';
 
 let server;
 let browser;
@@ -22,7 +22,7 @@ const openPeople = (page) => page.getByRole('button', { name: 'People', exact: t
 async function host(room) {
   const page = await participant(browser, server.url, room, { name: 'Host', topology: 'mesh' });
   await openPeople(page);
-  await page.getByText('Doors of the room').click();
+  await page.getByText('Host controls').click();
   return page;
 }
 
@@ -42,7 +42,7 @@ test('the lobby: one is let in, one is turned away', async () => {
   const ada = await knock(room, 'Ada');
   await ada.getByRole('heading', { name: 'You are in the lobby' }).waitFor();
   const eve = await knock(room, 'Eve');
-  await boss.getByRole('button', { name: 'Turn Eve away' }).click();
+  await boss.getByRole('button', { name: 'Deny Eve' }).click();
   await eve.getByRole('heading', { name: 'The host has not let you in' }).waitFor();
   assert.equal(await boss.locator('[data-peer]').count(), 0);
   await boss.getByRole('button', { name: 'Admit Ada' }).click();
@@ -87,12 +87,13 @@ test('mute, make host, remove, end', async () => {
   await ada.getByText('The host has muted you').waitFor();
   await ada.getByRole('button', { name: 'Unmute microphone' }).waitFor();
   await boss.getByRole('button', { name: 'Remove Eve' }).click();
+  await confirmed(boss, 'Remove');
   await eve.getByRole('heading', { name: 'The host has removed you from the call' }).waitFor();
   await eve.getByRole('button', { name: 'Rejoin' }).click();
   await eve.getByRole('button', { name: 'Join', exact: true }).click();
   await eve.getByRole('alert').filter({ hasText: 'You may not enter this room' }).waitFor();
-  boss.on('dialog', (dialog) => dialog.accept());
   await boss.getByRole('button', { name: 'End the call for all' }).click();
+  await confirmed(boss, 'End for all');
   for (const page of [boss, ada]) await page.getByRole('heading', { name: 'The host has ended the call' }).waitFor();
   await closeAll(boss, ada, eve);
 });
@@ -105,12 +106,14 @@ test('who is made host sees it at once, and so do the others', async () => {
   for (const page of [ada, eve]) await openPeople(page);
   const noted = (page) => page.getByRole('listitem').filter({ hasText: 'Ada' }).getByText('Host', { exact: true });
   assert.equal(await noted(eve).count(), 0);
-  await boss.getByRole('button', { name: 'Make Ada host' }).click();
+  await boss.getByRole('button', { name: 'Make host: Ada' }).click();
+  await confirmed(boss, 'Make host');
   for (const page of [boss, ada, eve]) await noted(page).waitFor();
-  await ada.getByText('Doors of the room').click();
+  await ada.getByText('Host controls').click();
   await ada.getByText('Lock the room').click();
   await until('the lock', () => eve.evaluate(() => window.visavis.room.locked));
   await ada.getByRole('button', { name: 'Remove Eve' }).click();
+  await confirmed(ada, 'Remove');
   await eve.getByRole('heading', { name: 'The host has removed you from the call' }).waitFor();
   assert.deepEqual([...boss.problems, ...ada.problems], []);
   await closeAll(boss, ada, eve);
@@ -124,6 +127,7 @@ test('powers come back with a reload of the page', async () => {
   await boss.getByRole('button', { name: 'Join', exact: true }).click();
   await openPeople(boss);
   await boss.getByRole('button', { name: 'Remove Ada' }).click();
+  await confirmed(boss, 'Remove');
   await ada.getByRole('heading', { name: 'The host has removed you from the call' }).waitFor();
   await closeAll(boss, ada);
 });

@@ -98,7 +98,7 @@ try {
   const alan = await person(2, { viewport: DESKTOP, colorScheme: 'dark' });
   await join(alan, server.url, ROOM, { name: 'Alan' });
   await ada.getByRole('button', { name: 'People', exact: true }).click();
-  await ada.getByText('Doors of the room').click();
+  await ada.getByText('Host controls').click();
   await ada.getByText('Let newcomers wait in the lobby').click();
   const katherine = await person(3, { viewport: PHONE });
   await visit(katherine, server.url, ROOM, { name: 'Katherine' });
@@ -112,7 +112,7 @@ try {
   await ada.getByRole('button', { name: 'Admit Katherine' }).click();
   await pictures(ada, 3);
   await alan.getByRole('button', { name: 'Raise hand' }).click();
-  await ada.getByText('Doors of the room').click();
+  await ada.getByText('Host controls').click();
   await quiet(ada);
   await shoot(ada, 'people-desktop');
   await grace.getByRole('button', { name: 'People', exact: true }).click();

@@ -103,6 +103,7 @@ test('tiles fit into the stage, and no other arrangement of them is larger', () 
 test('names and links', () => {
   assert.equal(initials('Ada Lovelace'), 'AL');
   assert.equal(initials(' 😀 smile '), '😀S');
+  assert.equal(initials('Ada (UK)'), 'AU');
   assert.equal(initials(''), '');
   assert.equal(roomOf('https://calls.example/r/abc_1?x=1#host=2'), 'abc_1');
   assert.equal(roomOf('https://calls.example/visavis/r/%D0%BA%D1%83%D1%85%D0%BD%D1%8F/'), 'кухня');
@@ -115,6 +116,17 @@ test('names and links', () => {
 
 const catalogue = (name) => JSON.parse(readFileSync(new URL(`locales/${name}`, PAGE), 'utf8'));
 const locales = readdirSync(new URL('locales/', PAGE));
+
+test('what a button is called begins with, or contains, what stands on it', () => {
+  for (const locale of locales) {
+    const texts = catalogue(locale);
+    const lower = (text) => text.toLocaleLowerCase();
+    for (const key of Object.keys(texts).filter((one) => one.endsWith('Named'))) {
+      const shown = texts[key.slice(0, -'Named'.length)];
+      if (shown !== undefined) assert.ok(lower(texts[key]).includes(lower(shown)), `${key} in ${locale}: ${texts[key]} without ${shown}`);
+    }
+  }
+});
 
 test('every catalogue says everything, with the same values', () => {
   const english = catalogue('en.json');

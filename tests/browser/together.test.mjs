@@ -43,7 +43,7 @@ test('a raised hand and a reaction are seen', async () => {
 test('a one-to-one call is rung, accepted, connected and hung up', async () => {
   const [ada, grace] = await pair();
   await openPeople(ada);
-  await ada.getByRole('button', { name: 'Call Grace' }).click();
+  await ada.getByRole('button', { name: 'Ring Grace' }).click();
   await ada.getByText('Calling Grace…').waitFor();
   await grace.getByRole('group', { name: 'One-to-one call' }).getByText('Ada is calling you').waitFor();
   await grace.getByRole('button', { name: 'Accept' }).click();
@@ -51,10 +51,10 @@ test('a one-to-one call is rung, accepted, connected and hung up', async () => {
   await grace.getByText('In a call with Ada').waitFor();
   await grace.getByRole('button', { name: 'Hang up' }).click();
   await ada.getByRole('status').getByText('The call with Grace is over').waitFor();
-  await ada.getByRole('button', { name: 'Call Grace' }).click();
+  await ada.getByRole('button', { name: 'Ring Grace' }).click();
   await grace.getByRole('button', { name: 'Decline' }).click();
   await ada.getByRole('status').getByText('Grace has declined').waitFor();
-  await ada.getByRole('button', { name: 'Call Grace' }).click();
+  await ada.getByRole('button', { name: 'Ring Grace' }).click();
   await grace.getByRole('button', { name: 'Decline' }).waitFor();
   await ada.getByRole('button', { name: 'Cancel' }).click();
   await grace.getByRole('button', { name: 'Decline' }).waitFor({ state: 'detached' });

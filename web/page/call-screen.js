@@ -1,17 +1,21 @@
 import { HostPowers, Ringing } from '../sdk/index.js';
 import { Banner } from './banner.js';
 import { ChatPanel } from './chat-panel.js';
+import { ConfirmDialog } from './confirm-dialog.js';
 import { Dock } from './dock.js';
 import { deviceProblems, deviceSubstitutions } from './device-problems.js';
 import { attribute, h, setText } from './dom.js';
 import { t } from './i18n.js';
 import { icon, logo } from './icons.js';
+import { Knocks } from './knocks.js';
 import { LayoutButton } from './layout-button.js';
 import { LinkButton } from './link-button.js';
 import { MutedHint } from './muted-hint.js';
+import { Notices } from './notices.js';
 import { PeoplePanel } from './people-panel.js';
 import { QualityLoop } from './quality-loop.js';
 import { Reactions } from './reactions.js';
+import { refusalText } from './refusals.js';
 import { at } from './root.js';
 import { RingBar } from './ring-bar.js';
 import { SettingsDialog } from './settings-dialog.js';
@@ -61,16 +65,22 @@ export class CallScreen {
     this.#settings = new SettingsDialog(call.media, output);
     const chat = new ChatPanel(call, this.#toasts);
     this.#panel.add('chat', chat);
-    this.#panel.add('people', new PeoplePanel(call, this.#host, this.#ringing, this.#toasts));
+    const confirm = new ConfirmDialog();
+    const attempt = (/** @type {Promise<void>} */ action) => void this.#attempt(action);
+    this.#panel.add('people', new PeoplePanel(call, this.#host, this.#ringing, { attempt, confirm }));
     this.#dock = new Dock(call, this.#panel);
+    const moved = () => notices.moved();
+    const knocks = new Knocks(this.#host, { attempt, more: () => this.#panel.open('people'), moved });
+    this.#panel.onopen = (open) => (knocks.shown = open !== 'people');
+    const notices = new Notices(knocks.element, this.#toasts);
+    notices.add(new Banner(call).element, new SilencedNote(call.media).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts, moved).element);
     chat.onunread = (unread) => this.#dock.setUnread(unread);
     this.element = h('div', { class: 'call' },
       this.#header(),
-      h('div', { class: 'notices' }, new Banner(call).element, new SilencedNote(call.media).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts).element),
-      h('main', { class: 'call-body' }, this.#stage.element, this.#panel.element, new Reactions(call).element, this.#stats.element),
+      h('main', { class: 'call-body' },
+        h('div', { class: 'stage-column' }, this.#stage.element, notices.element), this.#panel.element, new Reactions(call).element, this.#stats.element),
       this.#dock.element,
-      this.#toasts.element,
-      this.#settings.element);
+      this.#settings.element, confirm.element);
     this.#listen();
     this.#render();
     for (const text of deviceProblems(call.media)) this.#toasts.show(text);
@@ -104,8 +114,10 @@ export class CallScreen {
     const hint = new MutedHint(call.media, toasts);
     /** @type {Set<string>} */
     const hands = new Set();
-    call.on('joined', (peer) => this.#say('call.joined', peer));
-    call.on('left', ({ peer }) => this.#say('call.left', peer));
+    for (const event of /** @type {const} */ (['joined', 'left'])) call.on(event, () => this.#render());
+    call.on('left', ({ peer, reason }) => {
+      if (reason !== 'missed') this.#say('call.left', peer);
+    });
     call.on('self', () => this.#render());
     call.on('updated', ({ id, name, hand }) => {
       this.#render();
@@ -114,13 +126,14 @@ export class CallScreen {
       else hands.delete(id);
     });
     call.on('event', (event) => {
+      // Who was there before is told by other events: they are no news.
+      if (event.type === 'peer-joined' && !call.peer(event.peer.id)) this.#say('call.joined', event.peer);
       if (event.type === 'muted') toasts.show(t('call.mutedByHost'));
       if (event.type === 'recording' && !event.peer) this.#recording(event.state);
     });
     call.on('room', () => this.#render());
     call.media.on('substituted', () => deviceSubstitutions(call.media).forEach((text) => toasts.show(text)));
     call.media.on('problem', () => deviceProblems(call.media).forEach((text) => toasts.show(text)));
-    this.#host.on('knock', ({ name }) => toasts.show(t('lobby.knock', { name })));
     this.#host.on('change', () => this.#dock.setWaiting(this.#host.waiting.size));
     this.#ringing.on('change', ({ state, peer }) => {
       if (state === 'connected') this.#stage.pin(peer);
@@ -146,7 +159,15 @@ export class CallScreen {
   #say(key, { name, role }) {
     // Those who watch come and go without a word: they may be many.
     if (role !== 'viewer') this.#toasts.show(t(key, { name }));
-    this.#render();
+  }
+
+  /** @param {Promise<void>} action */
+  async #attempt(action) {
+    try {
+      await action;
+    } catch (error) {
+      this.#toasts.show(refusalText(/** @type {any} */ (error).code ?? ''));
+    }
   }
 
   /** @param {string} state */

@@ -2,6 +2,7 @@ import { RefusedError } from '../sdk/index.js';
 import { h } from './dom.js';
 import { t, timeOfDay } from './i18n.js';
 import { icon } from './icons.js';
+import { withLinks } from './rich-text.js';
 
 /**
  * @typedef {import('../sdk/index.js').Call} Call
@@ -18,6 +19,10 @@ export class ChatPanel {
   #toasts;
   #open = false;
   #unread = 0;
+  /** Lines that are shown. @type {Set<number>} */
+  #seen = new Set();
+  /** When this page came in for the first time; what was written before is no news. */
+  #since;
   /** @type {Map<string, string>} names of those who wrote, who may have left since */
   #names = new Map();
   #empty = h('p', { class: 'empty' }, t('chat.empty'));
@@ -34,6 +39,7 @@ export class ChatPanel {
   constructor(call, toasts) {
     this.#call = call;
     this.#toasts = toasts;
+    this.#since = Date.parse(call.self?.joinedAt ?? '') || 0;
     const send = h('button', { type: 'submit', class: 'round small primary', 'aria-label': t('chat.send'), title: t('chat.send') }, icon('send'));
     const submit = (/** @type {Event} */ event) => (event.preventDefault(), void this.#send());
     this.element = h('div', { class: 'chat' }, this.#log, h('form', { class: 'chat-form', onsubmit: submit }, this.#text, send));
@@ -57,18 +63,29 @@ export class ChatPanel {
 
   /** @param {ChatLine} line */
   #add(line) {
+    // Whoever comes in again is told the last lines again.
+    if (line.id !== undefined && this.#seen.has(line.id)) return;
+    if (line.id !== undefined) this.#seen.add(line.id);
     const own = line.from === this.#call.self?.id;
     const name = own ? t('chat.you') : (line.name ?? this.#names.get(line.from) ?? t('chat.somebody'));
     const atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 40;
     this.#empty.remove();
     this.#log.append(
-      h('article', { class: `line${own ? ' own' : ''}` },
-        h('p', { class: 'line-head' }, h('b', { dir: 'auto' }, name), h('time', { datetime: line.at }, timeOfDay(new Date(line.at)))),
-        h('p', { class: 'line-text', dir: 'auto' }, line.text)));
+      h('article', { class: `line${own ? ' own' : ''}${line.to ? ' private' : ''}` },
+        h('p', { class: 'line-head' }, h('b', { dir: 'auto' }, name), line.to ? h('span', { class: 'line-private' }, this.#privacy(line, own)) : null,
+          h('time', { datetime: line.at }, timeOfDay(new Date(line.at)))),
+        h('p', { class: 'line-text', dir: 'auto' }, ...withLinks(line.text))));
     if (atEnd || own) this.#log.scrollTop = this.#log.scrollHeight;
-    if (this.#open || own) return;
+    const at = Date.parse(line.at);
+    if (this.#open || own || at < this.#since) return;
     this.onunread(++this.#unread);
-    this.#toasts.show(t('chat.from', { name, text: line.text.slice(0, 120) }));
+    if (at < Date.parse(this.#call.self?.joinedAt ?? '')) return;
+    this.#toasts.show(t(line.to ? 'chat.fromPrivately' : 'chat.from', { name, text: line.text.slice(0, 120) }));
+  }
+
+  /** For whose eyes a line is. @param {ChatLine} line @param {boolean} own */
+  #privacy({ to = '' }, own) {
+    return own ? t('chat.privateTo', { name: this.#names.get(to) ?? t('chat.somebody') }) : t('chat.private');
   }
 
   /** @param {KeyboardEvent} event */

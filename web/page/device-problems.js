@@ -5,17 +5,18 @@ import { t } from './i18n.js';
 const KINDS = /** @type {const} */ (['camera', 'microphone']);
 
 /**
- * What is wrong with the devices, a sentence each.
+ * What is wrong with the devices, a sentence or two each.
  *
  * @param {LocalMedia} media
+ * @param {{joining?: boolean}} [where] before the call it also says that one can do without them
  * @returns {string[]}
  */
-export function deviceProblems(media) {
+export function deviceProblems(media, { joining = false } = {}) {
   const { microphone, camera } = media.problems;
-  if (microphone && microphone === camera) return [t(`devices.both.${microphone}`)];
-  return [camera && t(`devices.camera.${camera}`), microphone && t(`devices.microphone.${microphone}`), ...deviceSubstitutions(media)].filter(
-    (text) => text !== null,
-  );
+  const said = (/** @type {string} */ which, /** @type {string} */ problem) =>
+    [t(`devices.${which}.${problem}`), joining && t(which === 'both' ? 'devices.withoutBoth' : 'devices.withoutOne')].filter(Boolean).join(' ');
+  if (microphone && microphone === camera) return [said('both', microphone)];
+  return [camera && said('camera', camera), microphone && said('microphone', microphone), ...deviceSubstitutions(media)].filter((text) => text !== null);
 }
 
 /**

@@ -43,6 +43,7 @@ export class Dock {
       this.#chat.setAttribute('aria-expanded', String(open === 'chat'));
     };
     panel.onchange(null);
+    panel.onreturn = (closed) => (closed === 'chat' ? this.#chat : this.#people).focus();
     this.element = h('nav', { class: 'dock', 'aria-label': t('dock.label') },
       this.#microphone.element, this.#camera.element, this.#screen, this.#hand, new ReactionButton(call).element,
       h('span', { class: 'with-badge' }, this.#people, this.#waiting),

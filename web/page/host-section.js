@@ -1,5 +1,6 @@
 import { h, setText } from './dom.js';
 import { t } from './i18n.js';
+import { knock } from './knocks.js';
 import { textButton } from './buttons.js';
 import { recordingsLink } from './recordings-link.js';
 
@@ -8,26 +9,33 @@ import { recordingsLink } from './recordings-link.js';
  * @typedef {import('../sdk/index.js').HostPowers} HostPowers
  */
 
-/** What a host sees above the list of people: who waits, and the room's doors. */
+/** What a host sees beside the list of people: who waits, who may come in, the recording, and the end. */
 export class HostSection {
   element;
+  /** To end the call for everybody: it stands below the list. */
+  end;
   #call;
   #host;
   #attempt;
   #waiting = h('ul', { class: 'people-list', 'aria-label': t('lobby.waiting') });
-  #waitingSection;
+  #waitingSection = h('section', { class: 'waiting', hidden: true }, h('h3', {}, t('lobby.waiting')), this.#waiting);
   #locked = checkbox('host-lock', 'host.lock', (on) => this.#use(on ? 'lock' : 'unlock'));
   #lobby = checkbox('host-lobby', 'host.lobby', (on) => this.#use('set-lobby', on));
   #record = textButton(t('host.record'), () => this.#use(this.#call.room?.recording ? 'stop-recording' : 'start-recording'));
-  #recordings = h('a', { class: 'button', target: '_blank', rel: 'noopener' }, t('host.recordings'));
+  #recordings = h('a', { class: 'button small', target: '_blank', rel: 'noopener' }, t('host.recordings'));
+  #recording = h('section', { class: 'group' }, h('h3', {}, t('host.recording')), h('div', { class: 'actions' }, this.#record, this.#recordings));
   #password = h('input', { class: 'input', id: 'host-password', type: 'text', autocomplete: 'off', maxlength: 64 });
+  /** Who is shown to wait. */
+  #listed = '';
 
   /**
    * @param {Call} call
    * @param {HostPowers} host
-   * @param {(action: Promise<void>) => void} attempt tells the user when it fails
+   * @param {object} options
+   * @param {(action: Promise<void>) => void} options.attempt tells the user when it fails
+   * @param {import('./confirm-dialog.js').ConfirmDialog} options.confirm
    */
-  constructor(call, host, attempt) {
+  constructor(call, host, { attempt, confirm }) {
     this.#call = call;
     this.#host = host;
     this.#attempt = attempt;
@@ -36,45 +44,46 @@ export class HostSection {
       this.#use('set-password', this.#password.value);
       this.#password.value = '';
     };
-    const end = textButton(t('host.end'), () => this.#end(), 'danger');
-    this.#waitingSection = h('section', { class: 'waiting' }, h('h3', {}, t('lobby.waiting')), this.#waiting);
     this.element = h('div', { class: 'host' }, this.#waitingSection,
-      h('details', { class: 'doors' }, h('summary', {}, t('host.title')),
-        this.#locked.element, this.#lobby.element,
-        h('form', { class: 'field', onsubmit: setPassword }, h('label', { for: 'host-password' }, t('host.password')),
-          h('div', { class: 'with-button' }, this.#password, h('button', { type: 'submit', class: 'button small' }, t('host.setPassword')))),
-        this.#record, this.#recordings, end));
+      h('details', { class: 'controls' }, h('summary', {}, t('host.title')),
+        h('section', { class: 'group' }, h('h3', {}, t('host.access')), this.#locked.element, this.#lobby.element,
+          h('form', { class: 'field', onsubmit: setPassword }, h('label', { for: 'host-password' }, t('host.password')),
+            h('div', { class: 'with-button' }, this.#password, h('button', { type: 'submit', class: 'button small' }, t('host.setPassword'))))),
+        this.#recording));
+    const sure = { title: t('host.endSure'), text: t('host.endMeans'), action: t('host.endYes') };
+    const end = async () => {
+      if (await confirm.ask(sure)) this.#use('end');
+    };
+    this.end = h('div', { class: 'end-for-all' }, textButton(t('host.end'), () => void end(), 'danger'));
     host.on('change', () => this.#render());
     call.on('self', () => this.#render());
     this.#render();
   }
 
+  /**
+   * Shows who waits now, which moves what is below.
+   *
+   * @returns {boolean} whether it did
+   */
+  settle() {
+    const { waiting, isHost } = this.#host;
+    const listed = JSON.stringify(isHost ? [...waiting] : null);
+    if (listed === this.#listed) return false;
+    this.#listed = listed;
+    this.element.hidden = this.end.hidden = !isHost;
+    this.#waitingSection.hidden = waiting.size === 0;
+    this.#waiting.replaceChildren(...[...waiting].map(([id, name]) => knock(this.#host, this.#attempt, id, name, name)));
+    return true;
+  }
+
   #render() {
     const { room, hostToken } = this.#call;
-    this.element.hidden = !this.#host.isHost;
-    const canRecord = this.#call.features.includes('recording');
-    this.#record.hidden = this.#recordings.hidden = !canRecord;
+    this.#recording.hidden = !this.#call.features.includes('recording');
     setText(this.#record, t(room?.recording ? 'host.stopRecording' : 'host.record'));
     if (room) this.#recordings.href = recordingsLink(room.id, hostToken);
     this.#locked.input.checked = room?.locked ?? false;
     this.#lobby.input.checked = room?.lobby ?? false;
     this.#password.placeholder = t(room?.password ? 'host.passwordSet' : 'host.noPassword');
-    this.#waitingSection.hidden = this.#host.waiting.size === 0;
-    this.#waiting.replaceChildren(...[...this.#host.waiting].map(([id, name]) => this.#person(id, name)));
-  }
-
-  /** @param {string} id @param {string} name */
-  #person(id, name) {
-    const admit = textButton(t('lobby.admit'), () => this.#attempt(this.#host.use('admit', { peer: id })), 'primary');
-    const deny = textButton(t('lobby.deny'), () => this.#attempt(this.#host.use('deny', { peer: id })));
-    admit.setAttribute('aria-label', t('lobby.admitNamed', { name }));
-    deny.setAttribute('aria-label', t('lobby.denyNamed', { name }));
-    return h('li', { class: 'person' }, h('div', { class: 'person-name' }, h('span', { dir: 'auto' }, name)),
-      h('div', { class: 'person-actions' }, admit, deny));
-  }
-
-  #end() {
-    if (confirm(t('host.endSure'))) this.#use('end');
   }
 
   /**

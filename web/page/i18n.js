@@ -38,7 +38,17 @@ export function t(key, values = {}) {
     const form = `${key}.${pluralCategory(values.count)}`;
     text = catalogue[form] ?? catalogue[`${key}.other`] ?? english[form] ?? text;
   }
-  return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? isolated(String(values[name])) : whole));
+}
+
+/**
+ * A name that is written in the other direction keeps it, and leaves that of the sentence around it alone.
+ *
+ * @param {string} value
+ */
+function isolated(value) {
+  const foreign = RIGHT_TO_LEFT.has(language) ? /\p{Script=Latin}|\p{Script=Cyrillic}|\p{Script=Greek}|\p{Script=Han}/u : /\p{Script=Arabic}|\p{Script=Hebrew}/u;
+  return foreign.test(value) ? `\u2068${value}\u2069` : value;
 }
 
 /** @param {number} count */
@@ -52,12 +62,12 @@ export const languageTag = () => navigator.languages.find((tag) => tag.split('-'
 
 /** @param {Date} date */
 export function timeOfDay(date) {
-  return new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit' }).format(date);
+  return new Intl.DateTimeFormat(languageTag(), { timeStyle: 'short' }).format(date);
 }
 
 /** @param {Date} date */
 export function dateAndTime(date) {
-  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(date);
+  return new Intl.DateTimeFormat(languageTag(), { dateStyle: 'medium', timeStyle: 'short' }).format(date);
 }
 
 /** @returns {string} */

@@ -1,18 +1,20 @@
-import { h } from './dom.js';
+import { h, setText } from './dom.js';
 import { HostSection } from './host-section.js';
 import { t } from './i18n.js';
-import { icon } from './icons.js';
-import { hueOf, initials } from './names.js';
-import { textButton } from './buttons.js';
-import { refusalText } from './refusals.js';
+import { PersonRow } from './person-row.js';
+import { Steady } from './steady.js';
 
 /**
  * @typedef {import('../sdk/index.js').Call} Call
  * @typedef {import('../sdk/index.js').HostPowers} HostPowers
  * @typedef {import('../sdk/index.js').Ringing} Ringing
  * @typedef {import('../sdk/protocol.js').Peer} Peer
- * @typedef {import('./toasts.js').Toasts} Toasts
+ * @typedef {import('./person-row.js').PersonAction} PersonAction
+ * @typedef {import('./confirm-dialog.js').ConfirmDialog} ConfirmDialog
  */
+
+/** A pointer that has rested for so long is not about to press anything. */
+const RESTS_MS = 2000;
 
 /** Who is there, who waits, and what one can do about it. */
 export class PeoplePanel {
@@ -21,93 +23,111 @@ export class PeoplePanel {
   #call;
   #host;
   #ringing;
-  #toasts;
+  #confirm;
+  #attempt;
   #list = h('ul', { class: 'people-list', 'aria-label': t('people.inCall') });
-  #viewers = h('p', { class: 'viewers' });
+  #viewers = h('p', { class: 'viewers', hidden: true });
+  /** @type {Map<string, PersonRow>} */
+  #rows = new Map();
+  /** Rows of those who have left, which are taken away once no pointer is near. @type {Set<PersonRow>} */
+  #gone = new Set();
+  #section;
+  #steady;
+  #pointedAt = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #settling;
 
   /**
    * @param {Call} call
    * @param {HostPowers} host
    * @param {Ringing} ringing
-   * @param {Toasts} toasts
+   * @param {object} options
+   * @param {(action: Promise<void>) => void} options.attempt tells the user when it fails
+   * @param {ConfirmDialog} options.confirm
    */
-  constructor(call, host, ringing, toasts) {
+  constructor(call, host, ringing, { attempt, confirm }) {
     this.#call = call;
     this.#host = host;
     this.#ringing = ringing;
-    this.#toasts = toasts;
-    const attempt = (/** @type {Promise<void>} */ action) => this.#attempt(action);
-    this.element = h('div', { class: 'people' }, new HostSection(call, host, attempt).element, this.#list, this.#viewers);
+    this.#confirm = confirm;
+    this.#attempt = attempt;
+    this.#section = new HostSection(call, host, { attempt, confirm });
+    this.element = h('div', { class: 'people' }, this.#section.element, this.#list, this.#viewers, this.#section.end);
+    this.#steady = new Steady(this.element);
+    this.element.addEventListener('pointermove', () => (this.#pointedAt = performance.now()), { passive: true });
+    this.element.addEventListener('pointerleave', () => {
+      this.#pointedAt = -Infinity;
+      this.#settle();
+    });
     for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'self', 'room'])) call.on(event, () => this.#render());
     host.on('change', () => this.#render());
     ringing.on('change', () => this.#render());
     this.#render();
   }
 
-  opened() {
-    this.element.querySelector('button')?.focus();
-  }
-
   #render() {
     const { self, peers, room } = this.#call;
-    const focused = document.activeElement?.getAttribute('data-action');
     const everybody = [...(self ? [self] : []), ...peers];
-    this.#list.replaceChildren(...everybody.map((peer) => this.#person(peer, peer.id === self?.id)));
+    const there = new Set(everybody.map(({ id }) => id));
+    for (const [id, row] of this.#rows) {
+      if (there.has(id)) continue;
+      this.#rows.delete(id);
+      this.#gone.add(row);
+      row.leave();
+    }
+    let moved = false;
+    for (const peer of everybody) moved = this.#row(peer).update(peer, this.#powers(peer)) || moved;
+    if (moved) this.#steady.moved();
     const viewers = room?.viewers ?? 0;
     this.#viewers.hidden = viewers === 0;
-    this.#viewers.textContent = t('people.viewers', { count: viewers });
-    // The list was made anew under the focus.
-    if (focused) /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-action="${CSS.escape(focused)}"]`))?.focus();
+    setText(this.#viewers, t('people.viewers', { count: viewers }));
+    this.#settle();
   }
 
-  /**
-   * @param {Peer} peer
-   * @param {boolean} own
-   */
-  #person(peer, own) {
-    const avatar = h('span', { class: 'avatar small', 'aria-hidden': 'true', 'data-hue': hueOf(peer.id) }, initials(peer.name));
-    const notes = [
-      peer.host && t('people.host'),
-      peer.role !== 'participant' && t(`people.${peer.role}`),
-      peer.hand && t('tile.hand'),
-    ].filter((note) => note !== false);
-    const state = peer.role === 'viewer' ? [] : [
-      h('span', { class: 'state', role: 'img', 'aria-label': t(peer.microphone ? 'people.micOn' : 'tile.muted') }, icon(peer.microphone ? 'mic' : 'mic-off')),
-    ];
-    return h('li', { class: 'person' }, avatar,
-      h('div', { class: 'person-name' }, h('span', { dir: 'auto' }, own ? t('tile.self', { name: peer.name }) : peer.name),
-        h('small', {}, notes.join(' · '))),
-      ...state,
-      own ? null : h('div', { class: 'person-actions' }, ...this.#actions(peer)));
+  /** What makes others move waits until nobody is about to press something. */
+  #settle() {
+    clearTimeout(this.#settling);
+    const resting = performance.now() - this.#pointedAt;
+    if (resting < RESTS_MS) return void (this.#settling = setTimeout(() => this.#settle(), RESTS_MS - resting));
+    const moved = this.#section.settle() || this.#gone.size > 0;
+    for (const row of this.#gone) row.element.remove();
+    this.#gone.clear();
+    if (moved) this.#steady.moved();
   }
 
   /** @param {Peer} peer */
-  #actions(peer) {
-    const { name, id } = peer;
-    /** @type {HTMLButtonElement[]} */
-    const actions = [];
-    const add = (/** @type {string} */ key, /** @type {() => Promise<void>} */ act, look = '') => {
-      const button = textButton(t(`people.${key}`), () => void this.#attempt(act()), look);
-      button.setAttribute('aria-label', t(`people.${key}Named`, { name }));
-      button.dataset.action = `${key} ${id}`;
-      actions.push(button);
-    };
-    if (peer.role === 'participant' && !this.#ringing.current) add('ring', () => this.#ringing.ring(id));
-    if (!this.#host.isHost) return actions;
-    if (peer.microphone) add('mute', () => this.#host.use('mute', { peer: id }));
-    if (!peer.host) {
-      add(peer.role === 'viewer' ? 'invite' : 'promote', () => this.#host.use('promote', { peer: id }));
-    }
-    add('kick', () => this.#host.use('kick', { peer: id }), 'warning');
-    return actions;
+  #powers(peer) {
+    return { own: peer.id === this.#call.self?.id, host: this.#host.isHost, ringing: this.#ringing.current !== null };
   }
 
-  /** @param {Promise<void>} action */
-  async #attempt(action) {
-    try {
-      await action;
-    } catch (error) {
-      this.#toasts.show(refusalText(/** @type {any} */ (error).code ?? ''));
-    }
+  /** The row of somebody; a new one stands last, one's own first. @param {Peer} peer */
+  #row({ id }) {
+    const known = this.#rows.get(id);
+    if (known) return known;
+    const row = new PersonRow((action) => this.#act(action, id));
+    this.#rows.set(id, row);
+    if (id === this.#call.self?.id) this.#list.prepend(row.element);
+    else this.#list.append(row.element);
+    return row;
+  }
+
+  /** @param {PersonAction} action @param {string} id */
+  #act(action, id) {
+    const name = this.#call.peer(id)?.name ?? '';
+    const use = (/** @type {import('../sdk/host-powers.js').HostAction} */ power) => this.#host.use(power, { peer: id });
+    if (action === 'ring') this.#attempt(this.#ringing.ring(id));
+    else if (action === 'mute') this.#attempt(use('mute'));
+    else if (action === 'invite') this.#attempt(use('promote'));
+    else void this.#sure(action, name, () => use(action));
+  }
+
+  /**
+   * @param {'promote' | 'kick'} action
+   * @param {string} name
+   * @param {() => Promise<void>} act
+   */
+  async #sure(action, name, act) {
+    const question = { title: t(`people.${action}Sure`, { name }), text: t(`people.${action}Means`, { name }), action: t(`people.${action}`) };
+    if (await this.#confirm.ask(question)) this.#attempt(act());
   }
 }

@@ -122,7 +122,7 @@ export class PrejoinScreen {
     this.#microphone.set(microphoneOn);
     this.#camera.set(cameraOn);
     this.#muted.checked = !microphoneOn;
-    const notes = deviceProblems(this.#media);
+    const notes = deviceProblems(this.#media, { joining: true });
     if (this.#notes.textContent !== notes.join('')) this.#notes.replaceChildren(...notes.map((note) => h('p', {}, note)));
   }
 

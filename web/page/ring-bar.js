@@ -1,6 +1,7 @@
 import { h } from './dom.js';
 import { t } from './i18n.js';
 import { textButton } from './buttons.js';
+import { chime } from './chime.js';
 
 /**
  * @typedef {import('../sdk/index.js').Call} Call
@@ -10,22 +11,25 @@ import { textButton } from './buttons.js';
 
 /** A one-to-one call that rings or goes on, above the stage. */
 export class RingBar {
-  element = h('div', { class: 'ring-bar', role: 'group', 'aria-label': t('ring.label'), hidden: true });
+  element = h('div', { class: 'ring-bar notice', role: 'group', 'aria-label': t('ring.label'), hidden: true });
   #call;
   #ringing;
+  #shifted;
 
   /**
    * @param {Call} call
    * @param {Ringing} ringing
    * @param {import('./toasts.js').Toasts} toasts
+   * @param {() => void} shifted what is on the screen is elsewhere now
    */
-  constructor(call, ringing, toasts) {
+  constructor(call, ringing, toasts, shifted) {
     this.#call = call;
     this.#ringing = ringing;
+    this.#shifted = shifted;
     ringing.on('change', (moved) => {
       const name = this.#nameOf(moved);
       if (moved.state === 'ended') toasts.show(t(`ring.${moved.reason ?? 'hung-up'}`, { name }));
-      if (moved.state === 'ringing' && moved.incoming) toasts.show(t('ring.incoming', { name }));
+      if (moved.state === 'ringing' && moved.incoming) chime('ring');
       this.#render();
     });
     call.on('left', () => this.#render());
@@ -34,17 +38,18 @@ export class RingBar {
   #render() {
     const { current } = this.#ringing;
     this.element.hidden = current === null;
+    this.#shifted();
     if (!current) return this.element.replaceChildren();
     const name = this.#nameOf(current);
     const ringingIn = current.state === 'ringing' && current.incoming;
     const text = current.state !== 'ringing' ? t(`ring.${current.state}`, { name }) : t(ringingIn ? 'ring.incoming' : 'ring.outgoing', { name });
-    const buttons = ringingIn
+    const actions = ringingIn
       ? [
         textButton(t('ring.accept'), () => void this.#ringing.accept().catch(() => {}), 'primary'),
         textButton(t('ring.decline'), () => void this.#ringing.decline().catch(() => {}), 'danger'),
       ]
       : [textButton(t(current.state === 'ringing' ? 'ring.cancel' : 'ring.hangUp'), () => void this.#ringing.hangUp().catch(() => {}), 'danger')];
-    this.element.replaceChildren(h('span', { dir: 'auto' }, text), ...buttons);
+    this.element.replaceChildren(h('span', { class: 'notice-text', role: 'status' }, text), h('div', { class: 'notice-actions' }, ...actions));
   }
 
   /** @param {OneToOne} record */

@@ -15,7 +15,11 @@ export class SidePanel {
   element;
   /** @type {(open: string | null) => void} */
   onchange = () => {};
-  #title = h('h2', {});
+  /** @type {(open: string | null) => void} */
+  onopen = () => {};
+  /** @type {(closed: string) => void} the focus is to go to what opens it */
+  onreturn = () => {};
+  #title = h('h2', { tabindex: -1 });
   #body = h('div', { class: 'panel-body' });
   /** @type {Map<string, Panel>} */
   #panels = new Map();
@@ -54,16 +58,22 @@ export class SidePanel {
     this.element.setAttribute('aria-label', panel.title);
     this.#body.replaceChildren(panel.element);
     this.element.hidden = false;
-    panel.opened?.();
+    // Whoever opened it by a key is in it now.
+    if (panel.opened) panel.opened();
+    else this.#title.focus();
     this.onchange(name);
+    this.onopen(name);
   }
 
   close() {
     if (this.#open === null) return;
-    this.#panels.get(this.#open)?.closed?.();
+    const name = this.#open;
+    this.#panels.get(name)?.closed?.();
     this.#open = null;
     this.element.hidden = true;
-    if (this.#before instanceof HTMLElement) this.#before.focus();
     this.onchange(null);
+    this.onopen(null);
+    if (this.#before instanceof HTMLElement && this.#before !== document.body) this.#before.focus();
+    else this.onreturn(name);
   }
 }

@@ -128,6 +128,7 @@ export class Stage {
   #renderSelf() {
     const { media, self, hand } = this.#call;
     this.#self.update({ name: self?.name ?? '', microphone: media.microphoneOn, camera: media.cameraOn, hand });
+    if (self) this.#self.setHue(self.id);
     this.#self.setFacingAway(media.facing === 'environment');
     this.#self.show(media.camera ? [media.camera] : []);
   }

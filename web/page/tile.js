@@ -13,7 +13,7 @@ import { hueOf, initials } from './names.js';
  * @property {boolean} [away] the connection of the one who is shown is lost
  *
  * @typedef {object} TileOptions
- * @property {string} id the peer's
+ * @property {string} id the peer's, or another name for one's own
  * @property {boolean} [self] our own picture
  * @property {boolean} [screen] a screen, not a camera
  * @property {import('./sound-output.js').SoundOutput} [output] where its sound goes
@@ -30,7 +30,7 @@ export class Tile {
   #output;
   #video = h('video', { autoplay: true, playsinline: true });
   #avatar = h('div', { class: 'avatar', 'aria-hidden': 'true' });
-  #name = h('span', { class: 'tile-name', dir: 'auto' });
+  #name = h('span', { class: 'tile-name' });
   #muted = h('span', { class: 'tile-badge', role: 'img', 'aria-label': t('tile.muted') }, icon('mic-off'));
   #quality = h('span', { class: 'tile-quality', role: 'img', hidden: true }, h('i', {}), h('i', {}), h('i', {}));
   #notice = h('span', { class: 'tile-notice', hidden: true });
@@ -58,7 +58,7 @@ export class Tile {
     // Our own voice must not come back to us.
     this.#video.muted = self;
     this.#video.classList.toggle('mirrored', self && !screen);
-    this.#avatar.dataset.hue = String(hueOf(id));
+    this.setHue(id);
     this.element = h('article', { class: `tile${self ? ' self' : ''}${screen ? ' screen' : ''}` },
       this.#avatar, this.#video, this.#notice, this.#hand,
       h('div', { class: 'tile-label' }, this.#muted, this.#name, this.#quality),
@@ -72,6 +72,8 @@ export class Tile {
     const key = this.#screen ? (this.#self ? 'tile.ownScreen' : 'tile.screen') : this.#self ? 'tile.self' : 'tile.name';
     this.#label = t(key, { name });
     setText(this.#name, this.#label);
+    // A bare name is written its own way, a sentence with a name in it as the page is.
+    attribute(this.#name, 'dir', key === 'tile.name' ? 'auto' : null);
     attribute(this.element, 'aria-label', this.#label);
     setText(this.#avatar, initials(name));
     this.#muted.hidden = microphone || this.#screen;
@@ -85,6 +87,11 @@ export class Tile {
     if (away) this.setSpeaking(false);
     this.#renderConnection();
     this.#nameButtons();
+  }
+
+  /** The colour of its avatar goes by the peer's id. @param {string} id */
+  setHue(id) {
+    attribute(this.#avatar, 'data-hue', hueOf(id));
   }
 
   /**

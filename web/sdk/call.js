@@ -153,7 +153,7 @@ export class Call extends Emitter {
     if (welcome.iceServers) this.#iceServers.set(welcome.iceServers, welcome.ttlSeconds);
     this.#resumeWindowMs = welcome.resumeWindowMs;
     if (this.waiting) return this.emit('room', welcome.room);
-    if (!same) this.#tearDown();
+    if (!same) this.#startAnew(welcome.peers ?? []);
     const { topology, epoch } = welcome.room;
     this.#path?.settle(topology, epoch);
     this.#path ??= this.#openPath(welcome.self, welcome.room);
@@ -321,12 +321,27 @@ export class Call extends Emitter {
     void this.session.send({ type: 'update', ...state }).catch(() => {});
   }
 
+  /** As somebody new in the room: only those are gone who are not there any more. @param {Peer[]} peers */
+  #startAnew(peers) {
+    const there = new Set(peers.map(({ id }) => id));
+    this.#closePath();
+    for (const peer of this.#roster.peers) {
+      if (there.has(peer.id)) continue;
+      this.#roster.remove(peer.id);
+      this.emit('left', { peer, reason: 'missed' });
+    }
+  }
+
   #tearDown() {
-    this.#path?.close();
-    this.#path = null;
+    this.#closePath();
     const peers = this.#roster.peers;
     this.#roster.clear();
-    for (const peer of peers) this.emit('left', { peer, reason: 'left' });
+    for (const peer of peers) this.emit('left', { peer, reason: 'missed' });
+  }
+
+  #closePath() {
+    this.#path?.close();
+    this.#path = null;
   }
 
   /** @param {string} reason */

@@ -92,6 +92,7 @@
  * @typedef {{type: string, seq?: number, [field: string]: any}} ClientMessage
  *
  * @typedef {object} ChatLine
+ * @property {number} [id] of the event, the same each time the line is told
  * @property {string} from a peer's id
  * @property {string} text
  * @property {string} at RFC 3339
@@ -102,7 +103,7 @@
  * @property {import('./session.js').SessionState} state of the session
  * @property {Room} room
  * @property {Peer} joined
- * @property {{peer: Peer, reason: string}} left
+ * @property {{peer: Peer, reason: string}} left `missed`: while this client was not in the room itself
  * @property {Peer} updated
  * @property {string} media a peer's streams or connection changed
  * @property {ChatLine} chat

@@ -1,0 +1,38 @@
+import { h } from './dom.js';
+import { Steady } from './steady.js';
+
+/**
+ * What is said below the stage: who knocks, what stays until it is over, and what goes by. Nothing is covered by it, and what is
+ * there stays where it is when more comes.
+ */
+export class Notices {
+  #list = h('div', { class: 'notices' });
+  element;
+  #steady;
+  #sized;
+
+  /**
+   * @param {HTMLElement} knocks
+   * @param {import('./toasts.js').Toasts} toasts
+   */
+  constructor(knocks, toasts) {
+    this.element = h('div', { class: 'below-stage' }, knocks, this.#list, toasts.element);
+    this.#steady = new Steady(this.element);
+    // On a narrow window a panel lies over the stage, and must end above this.
+    this.#sized = new ResizeObserver(([entry]) => {
+      const height = entry?.borderBoxSize[0]?.blockSize ?? 0;
+      this.element.closest('main')?.style.setProperty('--below-stage', `${height}px`);
+    });
+    this.#sized.observe(this.element);
+  }
+
+  /** @param {...HTMLElement} notices from the top */
+  add(...notices) {
+    this.#list.append(...notices);
+  }
+
+  /** One has come, gone, or changed. */
+  moved() {
+    this.#steady.moved();
+  }
+}
