@@ -1,4 +1,5 @@
 import { textButton } from './buttons.js';
+import { closeDialog, openDialog } from './dialog.js';
 import { h, setText } from './dom.js';
 import { t } from './i18n.js';
 import { Steady } from './steady.js';
@@ -26,7 +27,7 @@ export class ConfirmDialog {
     setText(this.#yes, action);
     // It opens under the pointer that asked for it.
     this.#steady.moved();
-    this.element.showModal();
+    openDialog(this.element);
     this.#no.focus();
     return new Promise((resolve) => (this.#answer = resolve));
   }
@@ -35,6 +36,6 @@ export class ConfirmDialog {
   #close(yes) {
     this.#answer(yes);
     this.#answer = () => {};
-    this.element.close();
+    closeDialog(this.element);
   }
 }

@@ -1,4 +1,5 @@
 import { h } from './dom.js';
+import { observeSize } from './size-observer.js';
 import { Steady } from './steady.js';
 
 /**
@@ -9,7 +10,6 @@ export class Notices {
   #list = h('div', { class: 'notices' });
   element;
   #steady;
-  #sized;
 
   /**
    * @param {HTMLElement} knocks
@@ -19,11 +19,9 @@ export class Notices {
     this.element = h('div', { class: 'below-stage' }, knocks, this.#list, toasts.element);
     this.#steady = new Steady(this.element);
     // On a narrow window a panel lies over the stage, and must end above this.
-    this.#sized = new ResizeObserver(([entry]) => {
-      const height = entry?.borderBoxSize[0]?.blockSize ?? 0;
-      this.element.closest('main')?.style.setProperty('--below-stage', `${height}px`);
+    observeSize(this.element, () => {
+      this.element.closest('main')?.style.setProperty('--below-stage', `${this.element.offsetHeight}px`);
     });
-    this.#sized.observe(this.element);
   }
 
   /** @param {...HTMLElement} notices from the top */

@@ -17,8 +17,9 @@ export function withLinks(text) {
   let end = 0;
   for (const { 0: found, index } of text.matchAll(LINK)) {
     const address = trimmed(found);
-    if (!URL.canParse(address)) continue;
-    parts.push(text.slice(end, index), h('a', { href: new URL(address).href, target: '_blank', rel: 'noopener noreferrer nofollow', dir: 'ltr' }, address));
+    const href = hrefOf(address);
+    if (!href) continue;
+    parts.push(text.slice(end, index), h('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow', dir: 'ltr' }, address));
     end = index + address.length;
   }
   return [...parts, text.slice(end)].filter((part) => part !== '');
@@ -29,4 +30,13 @@ function trimmed(found) {
   const short = found.replace(TRAILING, '');
   // An address of an encyclopedia ends with a bracket of its own.
   return short.split('(').length > short.split(')').length && found[short.length] === ')' ? `${short})` : short;
+}
+
+/** @param {string} address */
+function hrefOf(address) {
+  try {
+    return new URL(address).href;
+  } catch {
+    return null;
+  }
 }
