@@ -15,38 +15,148 @@ import { mayBeCode, roomOf } from '../../web/page/room-link.js';
 
 const PAGE = new URL('../../web/page/', import.meta.url);
 
-test('the outbox sends again what the server has not taken, and nothing else', async () => {
+/** An outbox whose clock and timers are the test's, at a server that refuses what comes too fast. */
+function outboxAt(context, { burst, perSecond }) {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const now = () => Date.now();
+  const outbox = new Outbox({ now });
+  const server = { tokens: burst, at: now(), taken: [], answers: new Map(), numbers: 0, refusals: 0 };
+  /** Does what the server does with a message; `answer` says whether the answer arrives. */
+  server.receive = (message, answer = true) => {
+    server.tokens = Math.min(burst, server.tokens + ((now() - server.at) / 1000) * perSecond);
+    server.at = now();
+    server.numbers = Math.max(server.numbers, message.seq);
+    if (server.tokens < 1) {
+      server.refusals += 1;
+      const retryAfterMs = Math.ceil(((1 - server.tokens) / perSecond) * 1000);
+      if (answer) outbox.refuse({ seq: message.seq, code: 'rate-limited', message: '', retryAfterMs });
+      return;
+    }
+    server.tokens -= 1;
+    if (!server.answers.has(message.seq)) {
+      server.answers.set(message.seq, message.text);
+      server.taken.push(message.text);
+    }
+    if (answer) outbox.acknowledge(message.seq);
+  };
+  return { outbox, server };
+}
+
+const lines = (count) => Array.from({ length: count }, (_, index) => String(index));
+
+test('the outbox numbers what it sends, and sends again what was not answered, under the same number', async () => {
   const outbox = new Outbox();
   const first = outbox.add({ type: 'chat', text: '1' });
   const second = outbox.add({ type: 'chat', text: '2' });
-  const third = outbox.add({ type: 'chat', text: '3' });
-  assert.deepEqual([first, second, third].map(({ message }) => message.seq), [1, 2, 3]);
+  const sent = [];
+  outbox.open((message) => sent.push(message));
+  assert.deepEqual(sent.map(({ seq, text }) => [seq, text]), [[1, '1'], [2, '2']]);
   outbox.acknowledge(1);
-  assert.deepEqual(outbox.resume(2).map(({ seq }) => seq), [3]);
-  await first.done;
-  await second.done;
-  outbox.refuse({ seq: 3, code: 'too-large', message: '' });
-  await assert.rejects(third.done, { code: 'too-large' });
-  assert.deepEqual(outbox.resume(0), []);
+  await first;
+  outbox.pause();
+  const third = outbox.add({ type: 'chat', text: '3' });
+  const again = [];
+  outbox.open((message) => again.push(message));
+  assert.deepEqual(again.map(({ seq, text }) => [seq, text]), [[2, '2'], [3, '3']]);
+  // The server refused it before the cut, and says so again.
+  outbox.refuse({ seq: 2, code: 'too-large', message: '' });
+  await assert.rejects(second, { code: 'too-large' });
+  outbox.end('left');
+  await assert.rejects(third, { code: 'left' });
 });
 
-test('what came too fast gets a new number behind all others', () => {
+for (const [what, limit] of [['the limit of the server', { burst: 200, perSecond: 50 }], ['a narrower one', { burst: 20, perSecond: 10 }]]) {
+  test(`a thousand lines get through ${what}, each once and in order, and no promise settles before`, async (context) => {
+    const { outbox, server } = outboxAt(context, limit);
+    const settled = [];
+    const all = lines(1000).map((text) => outbox.add({ type: 'chat', text }).then(() => settled.push(text)));
+    outbox.open((message) => server.receive(message));
+    for (let step = 0; settled.length < 1000 && step < 20_000; step += 1) {
+      context.mock.timers.tick(25);
+      await null;
+    }
+    await Promise.all(all);
+    assert.deepEqual(server.taken, lines(1000));
+    assert.deepEqual(settled, lines(1000));
+    assert.ok(server.numbers <= 2000, `${server.numbers} numbers for 1000 lines`);
+  });
+}
+
+test('the limits of the server are hardly ever touched', async (context) => {
+  const { outbox, server } = outboxAt(context, { burst: 200, perSecond: 50 });
+  const all = lines(500).map((text) => outbox.add({ type: 'chat', text }));
+  outbox.open((message) => server.receive(message));
+  for (let step = 0; server.taken.length < 500 && step < 20_000; step += 1) context.mock.timers.tick(25);
+  await Promise.all(all);
+  assert.equal(server.refusals, 0);
+});
+
+test('a refused message is overtaken by none that was on its way, and waits once', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const outbox = new Outbox({ now: () => Date.now() });
+  const sent = [];
+  outbox.open((message) => sent.push(message));
+  for (const text of ['a', 'b', 'c']) void outbox.add({ type: 'chat', text });
+  const limited = (seq) => outbox.refuse({ seq, code: 'rate-limited', message: '', retryAfterMs: 100 });
+  outbox.acknowledge(1);
+  limited(2);
+  limited(3);
+  void outbox.add({ type: 'chat', text: 'd' });
+  context.mock.timers.tick(99);
+  assert.equal(sent.length, 3, 'nothing before its time');
+  context.mock.timers.tick(1);
+  for (const seq of [4, 5, 6]) outbox.acknowledge(seq);
+  assert.deepEqual(sent.map(({ seq, text }) => [seq, text]), [[1, 'a'], [2, 'b'], [3, 'c'], [4, 'b'], [5, 'c'], [6, 'd']]);
+});
+
+test('a thousand lines get through cuts, whatever of them the server had taken, each once and in order', async (context) => {
+  const { outbox, server } = outboxAt(context, { burst: 200, perSecond: 50 });
+  let seed = 7;
+  const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+  const settled = [];
+  const all = lines(1000).map((text) => outbox.add({ type: 'chat', text }).then(() => settled.push(text)));
+  for (let step = 0; settled.length < 1000 && step < 20_000; step += 1) {
+    // What is on its way at a cut arrives or does not, and its answers too.
+    const wire = [];
+    let arriving = Infinity;
+    let answered = Infinity;
+    if (step % 10 === 0) [arriving, answered] = [Math.floor(random() * 40), Math.floor(random() * 20)];
+    let count = 0;
+    outbox.pause();
+    outbox.open((message) => wire.push(message));
+    for (let message = wire.shift(); message && count < arriving; message = wire.shift()) {
+      count += 1;
+      server.receive(message, count <= answered);
+    }
+    context.mock.timers.tick(200);
+    await null;
+  }
+  await Promise.all(all);
+  assert.deepEqual(server.taken, lines(1000), `seed 7, ${server.refusals} refusals`);
+  assert.deepEqual(settled, lines(1000));
+});
+
+test('more than fits waits for no connection', async () => {
   const outbox = new Outbox();
-  outbox.add({ type: 'chat', text: 'a' });
-  outbox.add({ type: 'chat', text: 'b' });
-  assert.deepEqual(outbox.renumber(1), { type: 'chat', text: 'a', seq: 3 });
-  assert.equal(outbox.renumber(1), null);
-  assert.deepEqual(outbox.resume(0).map(({ text }) => text), ['b', 'a']);
+  const kept = lines(4096).map((text) => outbox.add({ type: 'chat', text }));
+  await assert.rejects(outbox.add({ type: 'chat', text: 'one more' }), { code: 'overloaded' });
+  outbox.end('left');
+  await assert.rejects(kept[0]);
 });
 
 test('a new session keeps chat and gives up what was for peers of the old one', async () => {
   const outbox = new Outbox();
+  outbox.open(() => {});
   const signal = outbox.add({ type: 'signal', to: 'p' });
-  outbox.add({ type: 'chat', text: 'all' });
+  void outbox.add({ type: 'chat', text: 'all' });
   const whisper = outbox.add({ type: 'chat', text: 'one', to: 'p' });
-  assert.deepEqual(outbox.restart().map(({ text }) => text), ['all']);
-  await assert.rejects(signal.done, { code: 'session-unknown' });
-  await assert.rejects(whisper.done);
+  outbox.pause();
+  outbox.restart();
+  const sent = [];
+  outbox.open(({ text }) => sent.push(text));
+  assert.deepEqual(sent, ['all']);
+  await assert.rejects(signal, { code: 'session-unknown' });
+  await assert.rejects(whisper);
 });
 
 test('waits grow to their limit and no further', () => {

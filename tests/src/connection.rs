@@ -1,6 +1,8 @@
 //! A session over any of the transports.
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -73,6 +75,25 @@ impl Connection {
         }
         self.send(message);
         self.next()
+    }
+
+    /// Sends a numbered message until it has taken effect, and gives the events before its `ack`. What is refused for its rate
+    /// waits for as long as the server says, and nothing is sent in the meantime.
+    pub fn deliver(&mut self, message: &Value) -> Vec<Value> {
+        let mut events = Vec::new();
+        self.send(message);
+        loop {
+            let event = self.next();
+            match event["type"].as_str() {
+                Some("ack") if event["seq"] == message["seq"] => return events,
+                Some("error") if event["seq"] == message["seq"] => {
+                    assert_eq!(event["code"], "rate-limited", "{event}");
+                    thread::sleep(Duration::from_millis(event["retryAfterMs"].as_u64().unwrap()));
+                    self.send(message);
+                }
+                _ => events.push(event),
+            }
+        }
     }
 
     /// The next event, or `None` when the server ends the connection.

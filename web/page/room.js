@@ -137,6 +137,7 @@ call.on('event', (event) => {
 call.on('room', () => {
   if (shown instanceof WaitingScreen && !call.waiting) show(new CallScreen(call));
 });
+call.session.on('tokenrefused', () => dropHostToken(room));
 call.on('ended', ({ reason }) => {
   if (!closing) ended(reason);
 });

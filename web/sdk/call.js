@@ -59,6 +59,9 @@ export class Call extends Emitter {
     this.session.on('state', (state) => this.emit('state', state));
     this.session.on('welcome', (welcome) => this.#welcome(welcome));
     this.session.on('event', (event) => this.#event(event));
+    this.session.on('tokenrefused', () => {
+      this.hostToken = null;
+    });
     this.session.on('ended', ({ reason }) => this.#ended(reason));
     media.on('change', () => this.#announce());
   }

@@ -1,3 +1,6 @@
+/** For so long the answer to a probe is waited for. */
+const PROBE_MS = 1000;
+
 /** Says something as often as the server wants, and notices when the server has gone silent. */
 export class Heartbeat {
   #say;
@@ -31,18 +34,23 @@ export class Heartbeat {
 
   heard() {
     this.#heardAt = performance.now();
-    clearTimeout(this.#probe);
+    this.#settle();
   }
 
-  /** Asks whether the connection still stands, and does not wait long for the answer. */
+  /** Asks whether the connection still stands, and does not wait long for the answer. One question at a time. */
   probe() {
+    if (this.#probe !== undefined) return;
     this.#say();
-    clearTimeout(this.#probe);
-    this.#probe = setTimeout(() => this.#silent(), Math.min(5000, this.#everyMs));
+    this.#probe = setTimeout(() => this.#silent(), PROBE_MS);
   }
 
   stop() {
     clearInterval(this.#interval);
+    this.#settle();
+  }
+
+  #settle() {
     clearTimeout(this.#probe);
+    this.#probe = undefined;
   }
 }

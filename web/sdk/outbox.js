@@ -1,3 +1,4 @@
+import { Pace } from './pace.js';
 import { RefusedError } from './protocol.js';
 
 /**
@@ -10,74 +11,161 @@ import { RefusedError } from './protocol.js';
  * @property {(error: Error) => void} reject
  */
 
-/** Messages that the server has not answered yet, by their `seq`. A new transport gets them again. */
+/** Messages on their way at once. The server keeps 64 answers for those that are sent again after a cut. */
+const WINDOW = 32;
+/** The server takes 200 at once and 50 a second of a session, pings and repetitions included. */
+const PACE = { burst: 150, perSecond: 45 };
+/** Messages that wait for a connection. */
+const AT_MOST = 4096;
+
+/**
+ * Messages on their way to the server, one after the other. Each gets its number when it is sent, and keeps it until the
+ * server has answered: a new transport gets it again, and the server answers again what it answered before. When the
+ * server refuses one for its rate, nothing overtakes it: the outbox waits, and goes on with that message.
+ */
 export class Outbox {
   #seq = 0;
-  /** @type {Map<number, Entry>} in order of `seq` */
-  #waiting = new Map();
+  /** @type {Entry[]} not sent, in order */
+  #queue = [];
+  /** @type {Map<number, Entry>} sent and not answered, by number and in order */
+  #sent = new Map();
+  /** @type {((message: ClientMessage) => void) | null} */
+  #write = null;
+  /** Refused for their rate, with the numbers they had. @type {Map<number, Entry>} */
+  #refused = new Map();
+  /** The server's limit is narrower than ours: one message at a time, until all are through. */
+  #careful = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #pausedUntil = 0;
+  #now;
+  #pace;
+
+  /** @param {{now?: () => number}} [options] a clock in milliseconds that only goes forward */
+  constructor({ now = () => performance.now() } = {}) {
+    this.#now = now;
+    this.#pace = new Pace({ ...PACE, now });
+  }
+
+  /** Whether messages are sent at present. */
+  get isOpen() {
+    return this.#write !== null;
+  }
 
   /**
-   * Numbers a message and keeps it.
+   * Takes a message, and sends it as soon as its turn has come.
    *
    * @param {ClientMessage} message
-   * @returns {{message: ClientMessage, done: Promise<void>}} what to send, and the server's answer
+   * @returns {Promise<void>} settles with the server's answer to this very message
    */
   add(message) {
-    const numbered = { ...message, seq: ++this.#seq };
+    if (this.#queue.length >= AT_MOST) return Promise.reject(new RefusedError({ code: 'overloaded', message: 'too many messages wait' }));
     /** @type {Promise<void>} */
-    const done = new Promise((resolve, reject) => this.#waiting.set(numbered.seq, { message: numbered, resolve, reject }));
+    const done = new Promise((resolve, reject) => this.#queue.push({ message, resolve, reject }));
     // Whoever does not look at the answer must not be told of an unhandled rejection.
     done.catch(() => {});
-    return { message: numbered, done };
+    this.#advance();
+    return done;
+  }
+
+  /**
+   * There is a transport: what was sent and not answered is sent again under the same numbers, then the rest.
+   *
+   * @param {(message: ClientMessage) => void} write
+   */
+  open(write) {
+    this.#write = write;
+    for (const { message } of this.#sent.values()) this.#put(message);
+    this.#advance();
+  }
+
+  /** The transport is gone. */
+  pause() {
+    this.#write = null;
+    clearTimeout(this.#timer);
+  }
+
+  /**
+   * A new session, which knows no numbers of the former: what was meant for the peers of that one is given up, chat is not.
+   */
+  restart() {
+    const entries = [...this.#refused.values(), ...this.#sent.values(), ...this.#queue];
+    this.#refused.clear();
+    this.#sent.clear();
+    this.#careful = false;
+    this.#pausedUntil = 0;
+    this.#pace.fill();
+    const kept = (/** @type {Entry} */ { message }) => message.type === 'chat' && message.to === undefined;
+    this.#queue = entries.filter(kept);
+    for (const entry of entries) if (!kept(entry)) entry.reject(new RefusedError({ code: 'session-unknown', message: 'the session is over' }));
+  }
+
+  /** Nothing is sent any more. @param {string} code why */
+  end(code) {
+    this.pause();
+    const entries = [...this.#refused.values(), ...this.#sent.values(), ...this.#queue];
+    this.#refused.clear();
+    this.#sent.clear();
+    this.#queue = [];
+    for (const { reject } of entries) reject(new RefusedError({ code, message: 'the session is over' }));
   }
 
   /** @param {number} seq */
   acknowledge(seq) {
-    this.#waiting.get(seq)?.resolve();
-    this.#waiting.delete(seq);
+    this.#answered(seq)?.resolve();
+    this.#advance();
   }
 
   /** @param {Refusal & {seq: number}} refusal */
   refuse(refusal) {
-    this.#waiting.get(refusal.seq)?.reject(new RefusedError(refusal));
-    this.#waiting.delete(refusal.seq);
-  }
-
-  /**
-   * Gives a message that came too fast a new number.
-   *
-   * @param {number} seq
-   * @returns {ClientMessage | null} what to send later
-   */
-  renumber(seq) {
-    const entry = this.#waiting.get(seq);
-    if (!entry) return null;
-    this.#waiting.delete(seq);
-    entry.message = { ...entry.message, seq: ++this.#seq };
-    this.#waiting.set(this.#seq, entry);
-    return entry.message;
-  }
-
-  /**
-   * @param {number} lastSeq the greatest that took effect, says the server
-   * @returns {ClientMessage[]} what has to be sent again, in order
-   */
-  resume(lastSeq) {
-    for (const seq of [...this.#waiting.keys()]) if (seq <= lastSeq) this.acknowledge(seq);
-    return [...this.#waiting.values()].map((entry) => entry.message);
-  }
-
-  /**
-   * A new session: what was meant for the peers of the old one is given up, chat is not.
-   *
-   * @returns {ClientMessage[]} what has to be sent again, in order
-   */
-  restart() {
-    for (const [seq, { message, reject }] of [...this.#waiting]) {
-      if (message.type === 'chat' && message.to === undefined) continue;
-      this.#waiting.delete(seq);
-      reject(new RefusedError({ code: 'session-unknown', message: 'the session is over' }));
+    const entry = this.#answered(refusal.seq);
+    if (entry && refusal.code === 'rate-limited') {
+      this.#refused.set(refusal.seq, entry);
+      this.#careful = true;
+      this.#pausedUntil = Math.max(this.#pausedUntil, this.#now() + (refusal.retryAfterMs ?? 1000));
+    } else {
+      entry?.reject(new RefusedError(refusal));
     }
-    return this.resume(0);
+    this.#advance();
+  }
+
+  /** @param {number} seq */
+  #answered(seq) {
+    const entry = this.#sent.get(seq);
+    this.#sent.delete(seq);
+    return entry;
+  }
+
+  #advance() {
+    clearTimeout(this.#timer);
+    if (!this.#write) return;
+    if (this.#refused.size > 0) {
+      // What was sent behind the refused one is awaited: it is refused too, and goes behind it again.
+      if (this.#sent.size > 0) return;
+      const inOrder = [...this.#refused].sort(([one], [other]) => one - other).map(([, entry]) => entry);
+      this.#queue.unshift(...inOrder);
+      this.#refused.clear();
+    }
+    while (this.#queue.length > 0 && this.#sent.size < (this.#careful ? 1 : WINDOW)) {
+      const waitMs = Math.max(this.#pausedUntil - this.#now(), this.#careful ? 0 : this.#pace.waitMs);
+      if (waitMs > 0) return void (this.#timer = setTimeout(() => this.#advance(), Math.ceil(waitMs)));
+      this.#next();
+    }
+    if (this.#queue.length === 0 && this.#sent.size === 0) this.#careful = false;
+  }
+
+  #next() {
+    const entry = this.#queue.shift();
+    if (!entry) return;
+    const seq = ++this.#seq;
+    const message = { ...entry.message, seq };
+    this.#sent.set(seq, { ...entry, message });
+    this.#put(message);
+  }
+
+  /** @param {ClientMessage} message */
+  #put(message) {
+    this.#pace.take();
+    this.#write?.(message);
   }
 }

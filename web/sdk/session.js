@@ -3,7 +3,7 @@ import { Emitter } from './emitter.js';
 import { Heartbeat } from './heartbeat.js';
 import { Outbox } from './outbox.js';
 import { RefusedError } from './protocol.js';
-import { createTransport } from './transport/transport.js';
+import { Race } from './transport/race.js';
 
 /**
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
@@ -11,22 +11,32 @@ import { createTransport } from './transport/transport.js';
  * @typedef {import('./protocol.js').ServerEvent} ServerEvent
  * @typedef {import('./protocol.js').TransportName} TransportName
  * @typedef {import('./protocol.js').Welcome} Welcome
- * @typedef {import('./transport/transport.js').Transport} Transport
  *
  * @typedef {'idle' | 'connecting' | 'connected' | 'reconnecting' | 'ended'} SessionState
  */
 
 /** Answers to a `resume` after which only a new `join` helps. */
 const FORGOTTEN = new Set(['session-unknown', 'unauthorized']);
+/** Answers to a `join` that may mean a token of a server that has another key now. */
+const DEAD_TOKEN = new Set(['unauthorized', 'forbidden']);
 /** Answers to a `join` after which the same may succeed later. */
 const PASSING = new Set(['rate-limited', 'overloaded', 'internal']);
+/** An attempt to connect that is older is begun anew when the network has changed. */
+const HURRY_MS = 1000;
 /** A connection that has brought no welcome by then is given up. */
 const WELCOME_TIMEOUT_MS = 10_000;
 
 /**
  * One session with the server, over whatever transport works: joins, resumes where it was, and says every event once.
  *
- * @extends {Emitter<{state: SessionState, welcome: Welcome, event: ServerEvent, ended: {reason: string}}>}
+ * @extends {Emitter<{
+ *   state: SessionState,
+ *   welcome: Welcome,
+ *   event: ServerEvent,
+ *   unreachable: void,
+ *   tokenrefused: string,
+ *   ended: {reason: string},
+ * }>}
  */
 export class Session extends Emitter {
   /** The id of the last event that was seen. */
@@ -37,24 +47,29 @@ export class Session extends Emitter {
   #transports;
   #outbox = new Outbox();
   #backoff = new Backoff();
-  #heartbeat = new Heartbeat(() => this.#transport?.send({ type: 'ping' }), () => this.#lost());
+  #heartbeat = new Heartbeat(() => this.#transport?.send({ type: 'ping' }), () => this.#silent());
   /** @type {JoinOptions | null} */
   #join = null;
   /** @type {{session: string, secret: string} | null} */
   #credentials = null;
-  /** @type {Transport | null} */
+  /** @type {Race | null} */
   #transport = null;
+  #connectingSince = 0;
   #welcomed = false;
+  /** There was a session before, whose messages may be on their way. */
+  #former = false;
   /** @type {{resolve: (welcome: Welcome) => void, reject: (error: Error) => void} | null} */
   #starting = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #waitMs = 0;
+  /** The server went silent: whatever else goes over this network is likely dead too. */
+  #moved = false;
 
   /**
    * @param {object} options
    * @param {URL} options.base the server's address, with the path that it is below, if any
-   * @param {TransportName[]} options.transports in order of preference; the next is tried when one fails
+   * @param {TransportName[]} options.transports in order of preference; the next is tried when one fails or hangs
    */
   constructor({ base, transports }) {
     super();
@@ -74,7 +89,8 @@ export class Session extends Emitter {
    * @returns {Promise<Welcome>} rejected with a `RefusedError` when the server says no
    */
   start(join) {
-    this.#join = join;
+    // A join whose answer was lost is made again, and must not leave somebody behind.
+    this.#join = { clientId: randomId(), ...join };
     this.state = 'idle';
     return new Promise((resolve, reject) => {
       this.#starting = { resolve, reject };
@@ -89,9 +105,7 @@ export class Session extends Emitter {
    * @returns {Promise<void>} settles when the server has acted on it or refused it
    */
   send(message) {
-    const { message: numbered, done } = this.#outbox.add(message);
-    if (this.#welcomed) this.#transport?.send(numbered);
-    return done;
+    return this.#outbox.add(message);
   }
 
   /**
@@ -100,7 +114,7 @@ export class Session extends Emitter {
    * @param {TransportName} name
    */
   switchTransport(name) {
-    this.#transports = [name, ...this.#transports.filter((other) => other !== name)];
+    this.#prefer(name);
     if (this.#credentials && this.state !== 'ended') this.#connect();
   }
 
@@ -112,10 +126,12 @@ export class Session extends Emitter {
     return response.ok ? response.json() : null;
   }
 
-  /** Tries at once to reconnect, when that is due at all: the network came back. */
+  /** Looks at once whether the server can be reached: the network may be another one now, or the page was asleep. */
   hurry() {
-    if (this.state === 'reconnecting' && !this.#transport) this.#connect();
-    else if (this.state === 'connected') this.#heartbeat.probe();
+    if (this.state === 'connected') return this.#heartbeat.probe();
+    if (this.state !== 'connecting' && this.state !== 'reconnecting') return;
+    const hangs = this.#transport !== null && performance.now() - this.#connectingSince > HURRY_MS;
+    if (!this.#transport || hangs) this.#connect();
   }
 
   /**
@@ -133,9 +149,10 @@ export class Session extends Emitter {
     clearTimeout(this.#timer);
     this.#transport?.close();
     this.#welcomed = false;
+    this.#outbox.pause();
+    this.#connectingSince = performance.now();
     this.#setState(this.#credentials || this.state === 'reconnecting' ? 'reconnecting' : 'connecting');
-    /** @type {Transport} */
-    const transport = createTransport(this.transportName, this.#base, {
+    const transport = new Race(this.#transports, this.#base, {
       event: (event) => {
         if (transport === this.#transport) this.#receive(event);
       },
@@ -152,6 +169,14 @@ export class Session extends Emitter {
     transport.open(resume ?? { type: 'join', ...this.#join });
   }
 
+  /** No answer: the network is another one, or gone. Nobody else has the same reason to come at this moment. */
+  #silent() {
+    if (this.state !== 'connected') return;
+    this.#moved = true;
+    this.#lost();
+    this.#connect();
+  }
+
   /** The transport is gone: the session is not. */
   #lost() {
     if (this.state === 'ended') return;
@@ -159,11 +184,11 @@ export class Session extends Emitter {
     this.#transport?.close();
     this.#transport = null;
     this.#welcomed = false;
+    this.#outbox.pause();
     this.#heartbeat.stop();
     clearTimeout(this.#timer);
     if (this.#credentials) this.#setState('reconnecting');
-    // What never worked here may be blocked on the way; the next transport has its turn.
-    if (!worked) this.#transports.push(.../** @type {TransportName[]} */ (this.#transports.splice(0, 1)));
+    if (!worked) this.emit('unreachable', undefined);
     const waitMs = Math.max(this.#waitMs, this.#backoff.next());
     this.#waitMs = 0;
     this.#timer = setTimeout(() => this.#connect(), waitMs);
@@ -180,7 +205,8 @@ export class Session extends Emitter {
       case 'welcome':
         return this.#welcome(/** @type {any} */ (event));
       case 'ack':
-        return event.seq === undefined ? undefined : this.#outbox.acknowledge(event.seq);
+        // A provisional one is followed by another.
+        return event.seq === undefined || event.provisional ? undefined : this.#outbox.acknowledge(event.seq);
       case 'error':
         return this.#error(/** @type {any} */ (event));
       case 'going-away':
@@ -201,19 +227,19 @@ export class Session extends Emitter {
   #welcome(welcome) {
     clearTimeout(this.#timer);
     const admitted = this.#welcomed;
-    const anew = !welcome.resumed && !admitted;
-    this.#welcomed = true;
+    const anew = !welcome.resumed && !admitted && this.#former;
+    this.#welcomed = this.#former = true;
     this.#backoff.reset();
+    this.#prefer(this.#transport?.winner ?? this.transportName);
     this.#credentials = { session: welcome.session, secret: welcome.secret };
     if (!welcome.resumed) this.lastId = welcome.lastId;
     if (welcome.hostToken && this.#join) this.#join = { ...this.#join, token: welcome.hostToken };
     this.#heartbeat.start(welcome.heartbeatMs);
+    if (anew) this.#outbox.restart();
+    // In the lobby everything but leaving waits.
+    if (welcome.state === 'joined' && !this.#outbox.isOpen) this.#outbox.open((message) => this.#transport?.send(message));
     this.#setState('connected');
     this.emit('welcome', welcome);
-    if (!admitted) {
-      const again = anew ? this.#outbox.restart() : this.#outbox.resume(welcome.lastSeq ?? 0);
-      for (const message of again) this.#transport?.send(message);
-    }
     this.#starting?.resolve(welcome);
     this.#starting = null;
   }
@@ -221,7 +247,7 @@ export class Session extends Emitter {
   /** @param {import('./protocol.js').Refusal} refusal */
   #error(refusal) {
     if (refusal.code === 'session-replaced') return this.#end(refusal.code);
-    if (refusal.seq !== undefined) return this.#refuse(/** @type {any} */ (refusal));
+    if (refusal.seq !== undefined) return this.#outbox.refuse(/** @type {any} */ (refusal));
     if (this.#credentials && FORGOTTEN.has(refusal.code)) {
       this.#credentials = null;
       this.state = 'reconnecting';
@@ -232,17 +258,27 @@ export class Session extends Emitter {
       this.#waitMs = refusal.retryAfterMs ?? 0;
       return this.#lost();
     }
+    if (!this.#starting && this.#join?.token && DEAD_TOKEN.has(refusal.code)) return this.#joinWithoutToken(refusal.code);
     this.#starting?.reject(new RefusedError(refusal));
     this.#starting = null;
     this.#end(refusal.code);
   }
 
-  /** @param {import('./protocol.js').Refusal & {seq: number}} refusal */
-  #refuse(refusal) {
-    if (refusal.code !== 'rate-limited') return this.#outbox.refuse(refusal);
-    const message = this.#outbox.renumber(refusal.seq);
-    const again = () => message && this.#welcomed && this.#transport?.send(message);
-    setTimeout(again, refusal.retryAfterMs ?? 1000);
+  /**
+   * The server does not know its own token any more: it was set up anew. We come back as somebody new.
+   *
+   * @param {string} code
+   */
+  #joinWithoutToken(code) {
+    const { token: _dead, ...join } = /** @type {JoinOptions} */ (this.#join);
+    this.#join = join;
+    this.emit('tokenrefused', code);
+    this.#connect();
+  }
+
+  /** What works is tried first the next time. @param {TransportName} name */
+  #prefer(name) {
+    this.#transports = [name, ...this.#transports.filter((other) => other !== name)];
   }
 
   /** @param {string} reason */
@@ -254,6 +290,8 @@ export class Session extends Emitter {
     this.#transport = null;
     this.#welcomed = false;
     this.#credentials = null;
+    this.#former = false;
+    this.#outbox.end(reason);
     this.#setState('ended');
     this.emit('ended', { reason });
   }
@@ -280,4 +318,8 @@ function asFolder(base) {
   const folder = new URL(base);
   if (!folder.pathname.endsWith('/')) folder.pathname += '/';
   return folder;
+}
+
+function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

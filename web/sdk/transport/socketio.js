@@ -17,6 +17,9 @@ export class SocketIoTransport {
   /** @type {WebSocket | null} */
   #socket = null;
   #connected = false;
+  #held = false;
+  /** Sent when the namespace is connected. @type {ClientMessage | null} */
+  #first = null;
   #done = false;
 
   /**
@@ -33,10 +36,18 @@ export class SocketIoTransport {
   open(first) {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
+    this.#first = first;
     socket.onmessage = (message) => {
-      if (!this.#done) this.#packet(String(message.data), first);
+      if (!this.#done) this.#packet(String(message.data));
     };
     socket.onclose = () => this.#ended(false);
+  }
+
+  /** @param {boolean} held */
+  hold(held) {
+    this.#held = held;
+    if (!held) this.#begin();
+    return this.#first !== null;
   }
 
   /** @param {ClientMessage} message */
@@ -57,11 +68,14 @@ export class SocketIoTransport {
     this.#socket?.close();
   }
 
-  /**
-   * @param {string} packet
-   * @param {ClientMessage} first
-   */
-  #packet(packet, first) {
+  #begin() {
+    if (this.#held || !this.#first || !this.#connected) return;
+    this.send(this.#first);
+    this.#first = null;
+  }
+
+  /** @param {string} packet */
+  #packet(packet) {
     const body = packet.slice(1);
     switch (packet[0]) {
       case ENGINE.open:
@@ -71,19 +85,18 @@ export class SocketIoTransport {
       case ENGINE.close:
         return this.#socket?.close();
       case ENGINE.message:
-        return this.#socketPacket(body[0], body.slice(1), first);
+        return this.#socketPacket(body[0], body.slice(1));
     }
   }
 
   /**
    * @param {string | undefined} type
    * @param {string} body
-   * @param {ClientMessage} first
    */
-  #socketPacket(type, body, first) {
+  #socketPacket(type, body) {
     if (type === SOCKET.connect) {
       this.#connected = true;
-      this.send(first);
+      this.#begin();
     } else if (type === SOCKET.event) {
       const start = body.indexOf('[');
       const [name, event] = JSON.parse(body.slice(start));

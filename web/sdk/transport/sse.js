@@ -19,6 +19,8 @@ export class SseTransport {
   #posting = false;
   /** @type {ClientMessage | null} */
   #leaving = null;
+  /** The stream is there: what the server answers to a message arrives. */
+  #streaming = false;
 
   /**
    * @param {URL} base
@@ -40,12 +42,16 @@ export class SseTransport {
       // Somebody left before the server let them in.
       if (this.#leaving) return this.leave(this.#leaving);
       this.#listener.event(welcome);
-      void this.#flush();
       await this.#listen(first.type === 'resume' ? first.lastId : welcome.lastId);
     } catch {
       // The network went away, or this end closed; what comes next is the session's to say.
     }
     this.#ended({ replaced: false });
+  }
+
+  /** The first message goes with the request. */
+  hold() {
+    return false;
   }
 
   /** @param {ClientMessage} message */
@@ -82,6 +88,8 @@ export class SseTransport {
     const response = await fetch(url, { headers, cache: 'no-store', signal: this.#abort.signal });
     if (response.status === 204) return this.#ended({ replaced: true });
     if (!response.ok || !response.body) return this.#refused(response);
+    this.#streaming = true;
+    void this.#flush();
     await readEventStream(response.body, ({ id, data }) => {
       if (this.#abort.signal.aborted) return;
       const event = JSON.parse(data);
@@ -92,7 +100,7 @@ export class SseTransport {
 
   /** Posts what waits, all of it at once, and never two posts side by side: the order would be lost. */
   async #flush() {
-    if (this.#posting || !this.#session) return;
+    if (this.#posting || !this.#session || !this.#streaming) return;
     this.#posting = true;
     const url = new URL(`${this.#session.url.pathname}/messages`, this.#base);
     try {

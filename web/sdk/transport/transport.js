@@ -15,6 +15,7 @@
  * @typedef {object} Transport
  * @property {(first: ClientMessage) => void} open connects and sends `join` or `resume` first
  * @property {(message: ClientMessage) => void} send
+ * @property {(held: boolean) => boolean} hold keeps the first message back, or lets it go; whether that was still possible
  * @property {() => void} close closes it without leaving the room; `closed` is not called
  * @property {(leave: ClientMessage) => void} leave leaves the room as the page goes away
  */

@@ -17,6 +17,9 @@ export class WebSocketTransport {
   /** @type {WebSocket | null} */
   #socket = null;
   #done = false;
+  #held = false;
+  /** Sent when the socket opens. @type {ClientMessage | null} */
+  #first = null;
 
   /**
    * @param {URL} base
@@ -32,11 +35,19 @@ export class WebSocketTransport {
   open(first) {
     const socket = new WebSocket(this.#url, [SUBPROTOCOL]);
     this.#socket = socket;
-    socket.onopen = () => socket.send(JSON.stringify(first));
+    this.#first = first;
+    socket.onopen = () => this.#begin();
     socket.onmessage = (message) => {
       if (!this.#done) this.#listener.event(JSON.parse(message.data));
     };
     socket.onclose = (close) => this.#ended(close.code === REPLACED);
+  }
+
+  /** @param {boolean} held */
+  hold(held) {
+    this.#held = held;
+    if (!held) this.#begin();
+    return this.#first !== null;
   }
 
   /** @param {ClientMessage} message */
@@ -55,6 +66,12 @@ export class WebSocketTransport {
   close() {
     this.#done = true;
     this.#socket?.close();
+  }
+
+  #begin() {
+    if (this.#held || !this.#first || this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.send(this.#first);
+    this.#first = null;
   }
 
   /** @param {boolean} replaced */
