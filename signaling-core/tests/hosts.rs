@@ -146,6 +146,30 @@ fn a_closed_page_is_gone_at_once_and_its_power_waits_for_it() {
 }
 
 #[test]
+fn everybody_is_told_who_is_host_whenever_that_changes() {
+    let mut stage = Stage::new();
+    let token = stage.join("ada", json!({}))["hostToken"].clone();
+    stage.join("bob", json!({}));
+    stage.join("cem", json!({}));
+    let named = |stage: &mut Stage| -> Vec<Value> {
+        let heard = stage.heard("cem");
+        let rooms = heard.iter().filter(|event| event["type"] == "room-updated");
+        rooms.map(|event| event["room"]["host"].clone()).collect()
+    };
+    assert_eq!(named(&mut stage), Vec::<Value>::new(), "the welcome says it");
+    closes(&mut stage, "ada");
+    assert_eq!(named(&mut stage), [Value::Null]);
+    stage.join("ada", json!({"token": token}));
+    let ada = json!(stage.peer("ada"));
+    assert_eq!(named(&mut stage), [ada]);
+    stage.say("ada", json!({"type": "leave"}));
+    assert_eq!(named(&mut stage), [json!(stage.peer("bob"))]);
+    stage.lose("bob");
+    stage.pass(WINDOW + Duration::from_secs(1));
+    assert_eq!(named(&mut stage), [json!(stage.peer("cem"))]);
+}
+
+#[test]
 fn whom_a_host_made_host_stays_so_and_whom_a_successor_made_host_does_not() {
     let mut stage = Stage::new();
     let token = stage.join("ada", json!({}))["hostToken"].clone();

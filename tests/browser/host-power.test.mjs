@@ -116,3 +116,37 @@ test('a meeting is kept until a day after its end', async () => {
   await page.getByText('None in this browser yet.').waitFor();
   await page.context().close();
 });
+
+test('the recordings are found from the browser\'s own power, and from the end screen', async (context) => {
+  const recorder = await Server.start('--record', 'all');
+  const { features } = await (await fetch(`${recorder.url}/version`)).json();
+  if (!features.includes('recording')) {
+    await recorder.close();
+    return context.skip('this server was built without a recorder');
+  }
+  const room = newRoom();
+  const host = await participant(browser, recorder.url, room, { name: 'Host', topology: 'sfu' });
+  const guest = await participant(browser, recorder.url, room, { name: 'Guest' });
+  await until('a recording', () => host.evaluate(() => window.visavis.room.recording));
+  // In another tab, by the bare address.
+  const there = await host.context().newPage();
+  await there.goto(`${recorder.url}/r/${room}/recordings`);
+  await until('a list', async () => {
+    await there.reload();
+    return (await there.locator('.recording').count()) > 0;
+  });
+  const stranger = await guest.context().newPage();
+  await stranger.goto(`${recorder.url}/r/${room}/recordings`);
+  await stranger.getByText('Only hosts of the room see its recordings').waitFor();
+  // What Leave erases is still in the link of the end screen.
+  await leave(guest);
+  assert.equal(await guest.getByRole('link', { name: 'Recordings of this call' }).count(), 0);
+  await leave(host);
+  await host.getByRole('link', { name: 'Recordings of this call' }).click();
+  await host.locator('.recording').first().waitFor();
+  assert.equal(new URL(host.url()).hash, '', 'the token is not in the address');
+  await host.reload();
+  await host.locator('.recording').first().waitFor();
+  for (const page of [host, guest]) await page.context().close();
+  await recorder.close();
+});

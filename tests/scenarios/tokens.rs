@@ -103,7 +103,7 @@ fn whoever_was_removed_does_not_come_back_by_the_same_token() {
         (ws, answer)
     };
     let mut kick = |welcome: &Value, value: Value| {
-        host.send(&json!({"type": "host", "action": "kick", "peer": welcome["self"]["id"], "value": value, "seq": 0}));
+        host.send(&json!({"type": "host", "action": "kick", "peer": welcome["self"]["id"], "value": value}));
         host.until("peer-left");
     };
     let named = token("standup", json!({"jti": "17", "sub": "eve"}));

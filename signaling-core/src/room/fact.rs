@@ -30,6 +30,7 @@ pub enum Fact {
     Presence { peer: PeerId, away: bool },
     HostGranted { peer: PeerId, power: Power },
     HostWithdrawn { peer: PeerId },
+    HostAnnounced,
     PowerKept { until: Timestamp },
     SettingsChanged(Settings),
     Arranged(Box<RoomRecord>),
@@ -174,6 +175,7 @@ impl Entry {
             }
             Fact::HostGranted { .. }
             | Fact::HostWithdrawn { .. }
+            | Fact::HostAnnounced
             | Fact::SettingsChanged(_)
             | Fact::Arranged(_)
             | Fact::ViewersCounted => room_updated(),

@@ -199,11 +199,7 @@ impl Room {
             topology: state.topology,
             epoch: state.epoch,
             locked: state.settings.locked,
-            host: self
-                .joined()
-                .filter(|member| member.is_host())
-                .min_by_key(|member| (member.power != Power::Appointed, member.order))
-                .map(|host| host.id),
+            host: self.host(),
             lobby: state.settings.lobby,
             password: state.settings.password.is_some(),
             recording: state.recording,
@@ -265,6 +261,9 @@ impl Room {
         }
         if let Some(step) = self.power_step(now) {
             return Some(step);
+        }
+        if state.announced_host != self.host() {
+            return Some(Fact::HostAnnounced);
         }
         // Those who waited for the host, or for a lobby that the meeting no longer has.
         if state.meeting.is_some() && !state.settings.lobby && !self.waits_for_host() {

@@ -37,9 +37,29 @@ pub(super) fn may_be_host(role: Role, media_only: bool) -> bool {
 }
 
 impl Room {
+    /// The host who is named to all: an appointed one before an acting one, and of several the eldest.
+    pub(super) fn host(&self) -> Option<PeerId> {
+        let hosts = self.joined().filter(|member| member.is_host());
+        hosts.min_by_key(|member| (member.power != Power::Appointed, member.order)).map(|host| host.id)
+    }
+
     /// Whether the next who may be host becomes it by coming in.
     pub(crate) fn awaits_first_host(&self) -> bool {
         self.state.first_is_host && !self.state.had_host
+    }
+
+    /// Notes whom everybody has been told of: those who are there by an event about the room, whoever comes alone by the
+    /// welcome.
+    pub(super) fn note_announced_host(&mut self, fact: &Fact) {
+        let tells = match fact {
+            Fact::HostGranted { .. } | Fact::HostWithdrawn { .. } | Fact::HostAnnounced => true,
+            Fact::SettingsChanged(_) | Fact::Arranged(_) | Fact::ViewersCounted => true,
+            Fact::Joined(_) | Fact::Left { .. } => self.joined().count() <= 1,
+            _ => false,
+        };
+        if tells {
+            self.state.announced_host = self.host();
+        }
     }
 
     fn has_host(&self, power: Power) -> bool {
@@ -63,7 +83,7 @@ impl Room {
             return None;
         }
         let eldest = self.joined().filter(|member| member.may_be_host()).min_by_key(|member| member.order)?;
-        Some((state.succession_at, eldest.id))
+        Some((state.resumed_until.max(state.power_kept_until), eldest.id))
     }
 
     /// When somebody succeeds, if nobody comes before.

@@ -56,9 +56,15 @@ pub struct RoomState {
     /// Whether the first who can be host is.
     #[serde(default)]
     pub(super) first_is_host: bool,
-    /// Nobody succeeds before: hosts whose connection was lost with the server, or whose page was closed, may come back.
+    /// Nobody succeeds before: hosts whose connection was lost with the server may come back.
     #[serde(default)]
-    pub(super) succession_at: Timestamp,
+    pub(super) resumed_until: Timestamp,
+    /// Nor before then: a host's page was closed, and may be opened again.
+    #[serde(default)]
+    pub(super) power_kept_until: Timestamp,
+    /// The host that everybody has been told of.
+    #[serde(default)]
+    pub(super) announced_host: Option<PeerId>,
     /// Powers of sessions that are others than when their secrets were made.
     #[serde(default)]
     pub(super) powers: BTreeMap<SessionId, Power>,
@@ -102,7 +108,9 @@ impl RoomState {
             entered: record.entered,
             had_host: record.had_host,
             first_is_host: record.first_is_host,
-            succession_at: if record.had_host { now + rules.limits.resume_window } else { now },
+            resumed_until: if record.had_host { now + rules.limits.resume_window } else { now },
+            power_kept_until: now,
+            announced_host: None,
             powers: record.powers.clone(),
             empty_since: Some(now),
             viewers_counted: 0,
@@ -125,6 +133,9 @@ impl Room {
                 let order = if member.order == 0 { entry.id } else { member.order };
                 let member = Member { order, ..(**member).clone() };
                 state.had_host |= member.is_host();
+                if member.power == Power::Appointed {
+                    state.power_kept_until = entry.at;
+                }
                 // Who waits for a meeting to let them in has not been in.
                 state.entered |= state.meeting.is_none() || member.is_joined();
                 state.empty_since = None;
@@ -185,7 +196,7 @@ impl Room {
                     state.powers.insert(member.session, Power::None);
                 }
             }
-            Fact::PowerKept { until } => state.succession_at = state.succession_at.max(*until),
+            Fact::PowerKept { until } => state.power_kept_until = *until,
             Fact::SettingsChanged(settings) => state.settings = settings.clone(),
             Fact::Arranged(record) => {
                 state.capacity = record.capacity.unwrap_or(self.rules.limits.room_peers);
@@ -254,8 +265,10 @@ impl Room {
             | Fact::Signalled { .. }
             | Fact::AppSent { .. }
             | Fact::Recording { .. }
+            | Fact::HostAnnounced
             | Fact::CallRefused { .. } => {}
         }
+        self.note_announced_host(&entry.fact);
         self.note_size(entry.at);
     }
 }
