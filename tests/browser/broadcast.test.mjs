@@ -91,7 +91,7 @@ test('who watches and is asked in has a camera from then on', async () => {
   const bob = await watch(room, 'Bob');
   await sees(bob, [await selfId(ada)]);
   await ada.getByRole('button', { name: 'People', exact: true }).click();
-  await ada.getByRole('button', { name: 'Let Bob speak' }).click();
+  await ada.getByRole('button', { name: 'Let speak: Bob' }).click();
   await bob.getByRole('button', { name: 'Turn camera on' }).click();
   await sees(ada, [await selfId(bob)]);
   await sees(bob, [await selfId(ada)]);
