@@ -1,10 +1,10 @@
 //! Where the certificate comes from, and how it is kept fresh.
 
 use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use signaling_transport::net::{Certificates, self_signed};
+use signaling_transport::net::{self, Certificates, self_signed};
 use stun_turn::{Certificate, CertificateError, Handle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,10 @@ pub(crate) struct CertificateKeeper {
     source: Source,
     current: Pem,
     certificates: Certificates,
+    /// What was found and is not used, since the present one is better.
+    passed_over: Option<Pem>,
+    /// It is said that the present one holds no more.
+    is_told: bool,
 }
 
 /// How often the keeper looks.
@@ -47,11 +51,12 @@ impl CertificateKeeper {
             _ => return Ok(None),
         };
         let current = source.read()?;
-        let certificates = Certificates::from_pem(&current.chain, &current.key).context(match source {
-            Source::Files { .. } => "the files of --tls-cert and --tls-key",
-            Source::SelfMade { .. } => "the self-made certificate",
-        })?;
-        Ok(Some(Self { source, current, certificates }))
+        let certificates =
+            Certificates::from_pem(&current.chain, &current.key).map_err(|error| source.explain(error))?;
+        if let Some(trouble) = current.trouble(now()) {
+            tracing::warn!("the certificate {trouble}: browsers refuse it");
+        }
+        Ok(Some(Self { source, current, certificates, passed_over: None, is_told: false }))
     }
 
     pub(crate) fn certificates(&self) -> Certificates {
@@ -76,7 +81,13 @@ impl CertificateKeeper {
             let source = self.source.clone();
             let found = tokio::task::spawn_blocking(move || source.read()).await;
             match found.unwrap_or_else(|error| Err(error.into())) {
-                Ok(found) if found != self.current => {
+                Ok(found) if found == self.current => {}
+                // One that holds is better than one that does not.
+                Ok(found) if found.trouble(now()).is_some() && self.current.trouble(now()).is_none() => {
+                    self.pass_over(found);
+                }
+                Ok(found) => {
+                    let trouble = found.trouble(now());
                     match self.certificates.replace(&found.chain, &found.key) {
                         Ok(()) => {
                             if let Some(turn) = &turn
@@ -84,18 +95,61 @@ impl CertificateKeeper {
                             {
                                 tracing::warn!(%error, "certificate of TURN not exchanged");
                             }
-                            self.current = found;
+                            (self.current, self.passed_over, self.is_told) = (found, None, false);
                             tracing::info!("certificate exchanged");
+                            if let Some(trouble) = trouble {
+                                self.is_told = true;
+                                tracing::warn!("the certificate {trouble}: browsers refuse it");
+                            }
                         }
                         // Chain and key may be written one after the other: the next look finds both.
                         Err(error) => tracing::warn!(%error, "certificate not exchanged"),
                     }
                 }
-                Ok(_unchanged) => {}
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "certificate not read"),
             }
+            self.look_at_present();
         }
     }
+
+    /// Says once that a certificate was found and is not taken.
+    fn pass_over(&mut self, found: Pem) {
+        if self.passed_over.as_ref() != Some(&found) {
+            let trouble = found.trouble(now()).unwrap_or_default();
+            tracing::warn!("certificate not exchanged: the new one {trouble}, and the present one holds");
+            self.passed_over = Some(found);
+        }
+    }
+
+    /// Says once that the present certificate has come to its end.
+    fn look_at_present(&mut self) {
+        match self.current.trouble(now()) {
+            Some(trouble) if !std::mem::replace(&mut self.is_told, true) => {
+                tracing::warn!("the certificate {trouble}: browsers refuse it");
+            }
+            Some(_) => {}
+            None => self.is_told = false,
+        }
+    }
+}
+
+impl Pem {
+    /// Why browsers refuse the certificate at this moment, if its times are the reason.
+    fn trouble(&self, now: SystemTime) -> Option<String> {
+        let validity = Certificates::validity(&self.chain)?;
+        let days = |span: Duration| span.as_secs() / 86_400;
+        if let Ok(ago) = now.duration_since(validity.until)
+            && !ago.is_zero()
+        {
+            return Some(format!("has expired, {} days ago", days(ago)));
+        }
+        let ahead = validity.from.duration_since(now).ok().filter(|ahead| !ahead.is_zero())?;
+        Some(format!("is not yet valid, for {} days; look at the machine's clock", days(ahead)))
+    }
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + clock::wall()
 }
 
 fn exchange(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
@@ -103,6 +157,23 @@ fn exchange(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
 }
 
 impl Source {
+    /// Says which file is of no use.
+    fn explain(&self, error: net::CertificateError) -> anyhow::Error {
+        use net::CertificateError::{Empty, Pem};
+        let place = match (self, &error) {
+            (Self::SelfMade { kept }, _) => kept.display().to_string(),
+            (Self::Files { chain, .. }, Empty) => format!("{} (--tls-cert)", chain.display()),
+            (Self::Files { chain, .. }, Pem { what, .. }) if what.contains("chain") => {
+                format!("{} (--tls-cert)", chain.display())
+            }
+            (Self::Files { key, .. }, Pem { .. }) => format!("{} (--tls-key)", key.display()),
+            (Self::Files { chain, key }, _) => {
+                format!("{} and {} (--tls-cert and --tls-key)", chain.display(), key.display())
+            }
+        };
+        anyhow::Error::new(error).context(place)
+    }
+
     fn read(&self) -> anyhow::Result<Pem> {
         match self {
             Self::Files { chain, key } => {
@@ -112,11 +183,7 @@ impl Source {
                 Ok(Pem { chain: read(chain)?, key: read(key)? })
             }
             Self::SelfMade { kept } => {
-                let made = self_signed::load_or_make(
-                    kept,
-                    &self_signed::machine_names(),
-                    UNIX_EPOCH + clock::wall(),
-                )?;
+                let made = self_signed::load_or_make(kept, &self_signed::machine_names(), now())?;
                 Ok(Pem { chain: made.pem.clone().into_bytes(), key: made.pem.into_bytes() })
             }
         }

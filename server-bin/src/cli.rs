@@ -19,14 +19,17 @@ pub(crate) enum Ask {
     /// Print the merged settings.
     ShowConfig(Config),
     /// Make, list or revoke API keys.
-    ApiKey(Config, KeyAsk),
+    ApiKey(Config, KeyAsk, Init),
     /// Copy the database into a file.
     Backup(Config, PathBuf),
     /// Print a pair of TURN credentials, for this user if one is named.
-    TurnCredentials(Config, Option<String>),
+    TurnCredentials(Config, Option<String>, Init),
     /// Make recordings handier.
     Finalize(Config, Finalize),
 }
+
+/// Whether a command may make the data folder.
+pub(crate) type Init = bool;
 
 /// What is to be done with API keys.
 #[derive(Debug)]
@@ -53,12 +56,13 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
     let config = config(&matches, environment).map_err(Refusal::Config)?;
     Ok(match matches.subcommand() {
         Some(("config", _)) => Ask::ShowConfig(config),
-        Some(("api-key", matches)) => Ask::ApiKey(config, key_ask(matches)),
+        Some(("api-key", matches)) => Ask::ApiKey(config, key_ask(matches), matches.get_flag("init")),
         Some(("backup", matches)) => {
             Ask::Backup(config, matches.get_one::<PathBuf>("file").cloned().unwrap_or_default())
         }
         Some(("turn-credentials", matches)) => {
-            Ask::TurnCredentials(config, matches.get_one::<String>("user").cloned())
+            let user = matches.get_one::<String>("user").cloned();
+            Ask::TurnCredentials(config, user, matches.get_flag("init"))
         }
         Some(("recordings", matches)) => match matches.subcommand() {
             Some((_, matches)) => {
@@ -82,6 +86,14 @@ fn key_ask(matches: &ArgMatches) -> KeyAsk {
         Some(("revoke", matches)) => KeyAsk::Revoke(matches.get_one("id").cloned().unwrap_or_default()),
         _ => KeyAsk::List,
     }
+}
+
+fn init() -> Arg {
+    Arg::new("init")
+        .long("init")
+        .action(ArgAction::SetTrue)
+        .global(true)
+        .help("Make the data folder and what is in it where no server has run yet")
 }
 
 fn api_key() -> Command {
@@ -110,6 +122,7 @@ fn api_key() -> Command {
     Command::new("api-key")
         .about("Keys for other applications, for /api/v1")
         .subcommand_required(true)
+        .arg(init())
         .subcommand(create)
         .subcommand(Command::new("list").about("Print what is known of all keys"))
         .subcommand(
@@ -130,6 +143,8 @@ fn command() -> Command {
             .long(setting.key())
             .value_name(setting.value_name)
             .help(format!("{} [{}]", setting.help.trim(), notes.join("; ")))
+            // `-1` is a wrong number, not an unknown flag.
+            .allow_negative_numbers(true)
             .global(true);
         match setting.shape {
             Shape::One => arg.action(ArgAction::Set).overrides_with(setting.field),
@@ -161,7 +176,8 @@ fn command() -> Command {
         .subcommand(
             Command::new("turn-credentials")
                 .about("Print a user name and password for the TURN server, good for 12 hours, for tools")
-                .arg(Arg::new("user").long("user").value_name("NAME").help("Name that quotas count by")),
+                .arg(Arg::new("user").long("user").value_name("NAME").help("Name that quotas count by"))
+                .arg(init()),
         )
         .subcommand(
             Command::new("recordings")
@@ -221,7 +237,7 @@ mod tests {
             let Ok(Ask::ShowConfig(config)) = parse(line.map(Into::into).to_vec(), &Vec::new()) else {
                 panic!("{line:?} was not understood")
             };
-            assert_eq!(config.settings.drain_delay, 3);
+            assert_eq!(config.settings.drain_delay.get(), 3);
         }
     }
 

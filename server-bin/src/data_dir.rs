@@ -1,16 +1,62 @@
 //! The folder of what outlives the process.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use aws_lc_rs::rand;
+
+use crate::folders::Place;
 
 /// The folder, known to exist.
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
+}
+
+/// The file by which a server claims the folder; it says which process that is.
+const CLAIM: &str = "in-use";
+/// Files with secrets, or with what people have said about themselves.
+const SECRETS: [&str; 8] = [
+    "session.key",
+    "turn.key",
+    "self-made-certificate.pem",
+    "rooms.jsonl",
+    "visavis.db",
+    "visavis.db-wal",
+    "visavis.db-shm",
+    CLAIM,
+];
+
+/// A folder that is this server's, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _file: File,
+}
+
+impl Claim {
+    fn new(mut file: File) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        // On a full disk the claim holds without its words.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "process {} on {host}", process::id()));
+        Self { _file: file }
+    }
+}
+
+/// The mode of a file or folder that others than its owner can do something with.
+fn open_mode(path: &Path) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// Says when others can look into a folder.
+pub(crate) fn tell_if_open(folder: &Path) {
+    if let Some(mode) = open_mode(folder) {
+        let mode = format!("{:o}", mode & 0o7777);
+        tracing::warn!(folder = %folder.display(), mode, "others on this machine can look into a folder: chmod 700");
+    }
 }
 
 /// A key of the server's own making.
@@ -35,6 +81,10 @@ pub(crate) enum DataDirError {
     Broken { path: PathBuf },
     #[error("the system gives no random bytes")]
     Random,
+    #[error("{path} is used by {by}; end that one, or give this one a folder of its own with --data-dir")]
+    InUse { path: PathBuf, by: String },
+    #[error("there is no data folder {path}: --data-dir names the one of a server, and --init makes one")]
+    Missing { path: PathBuf },
 }
 
 impl DataDir {
@@ -50,28 +100,93 @@ impl DataDir {
         self.path.join(name)
     }
 
-    /// Says when another server uses the folder: what one keeps of rooms, the other does not know of, and whoever starts
-    /// last takes the recordings of both in hand. The claim ends with the process, however that ends.
-    pub(crate) fn claim(&self) -> Option<File> {
-        let path = self.file("in-use");
-        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    /// The folder, which must be there: for commands that look at what a server has made.
+    pub(crate) fn existing(path: &Path) -> Result<Self, DataDirError> {
+        if !path.is_dir() {
+            return Err(DataDirError::Missing { path: path.to_owned() });
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The folder, as far as its path goes.
+    pub(crate) fn unmade(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// The folder, and what is in it that a running server keeps open.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let names = [CLAIM, "rooms.jsonl", "visavis.db"].map(|name| self.file(name));
+        // What is not there is nothing that could go.
+        std::iter::once(&self.path).chain(&names).filter_map(|path| Place::new(path).ok()).collect()
+    }
+
+    /// Whether there is a file of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.file(name).exists()
+    }
+
+    /// Keeps other servers out of the folder: what one keeps of rooms, the other does not know of, and whoever starts last takes
+    /// the recordings of both in hand. The claim ends with the process, however that ends.
+    pub(crate) fn claim(&self) -> Result<Option<Claim>, DataDirError> {
+        let path = self.file(CLAIM);
+        let opened =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
         let claimed = opened.and_then(|file| match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
+            Ok(()) => Ok(Ok(file)),
+            Err(TryLockError::WouldBlock) => Ok(Err(file)),
             Err(TryLockError::Error(error)) => Err(error),
         });
         match claimed {
-            Ok(Some(file)) => return Some(file),
-            Ok(None) => tracing::warn!(
-                folder = %self.path.display(),
-                "another server uses the data folder: give each its own with --data-dir, or rooms and recordings get lost"
-            ),
-            // Some network file systems know no locks.
+            Ok(Ok(file)) => {
+                self.clear_leftovers();
+                Ok(Some(Claim::new(file)))
+            }
+            Ok(Err(mut file)) => {
+                let mut by = String::new();
+                // Whoever holds it says so a moment later, unless its disk is full.
+                let _ = file.read_to_string(&mut by);
+                let by =
+                    if by.trim().is_empty() { "another server".to_owned() } else { by.trim().to_owned() };
+                Err(DataDirError::InUse { path: self.path.clone(), by })
+            }
+            // A full disk, or a file system without locks.
             Err(error) => {
-                tracing::debug!(path = %path.display(), %error, "the data folder cannot be claimed");
+                tracing::warn!(path = %path.display(), %error, "nothing keeps a second server out of the data folder");
+                Ok(None)
             }
         }
-        None
+    }
+
+    /// Takes away what a process left behind that ended while it wrote.
+    fn clear_leftovers(&self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_leftover = name.to_str().is_some_and(|name| {
+                name.starts_with(".tmp") && name.len() == 10 || name.starts_with("self-made-certificate.new-")
+            });
+            if is_leftover && fs::remove_file(entry.path()).is_ok() {
+                tracing::info!(path = %entry.path().display(), "a file that was half made is taken away");
+            }
+        }
+    }
+
+    /// Makes what is secret its owner's alone, where earlier versions or somebody else did not, and says when others can look
+    /// into the folder.
+    pub(crate) fn close_to_others(&self) {
+        for name in SECRETS {
+            let path = self.file(name);
+            let Some(mode) = open_mode(&path) else { continue };
+            let closed = fs::set_permissions(&path, Permissions::from_mode(mode & 0o700));
+            match closed {
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), "a file that others could read is closed to them")
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "others can read a file with secrets")
+                }
+            }
+        }
+        tell_if_open(&self.path);
     }
 
     /// The secret of this name: the one that is kept, or a new one, kept from now on.
@@ -110,8 +225,6 @@ impl DataDir {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -22,7 +22,6 @@ impl Health {
         *hold(&self.silent) = engines;
     }
 
-    #[allow(dead_code, reason = "its first user comes with the folders")]
     /// Says what is out of order with a part of the server, or that nothing is.
     pub(crate) fn set_trouble(&self, part: &'static str, trouble: Option<String>) {
         let mut troubles = hold(&self.troubles);

@@ -9,6 +9,7 @@ mod config;
 mod data_dir;
 #[cfg(feature = "planted-faults")]
 mod faults;
+mod folders;
 mod hand_over;
 mod health;
 mod logging;
@@ -55,10 +56,10 @@ fn main() -> ExitCode {
             let shown = io::stdout().write_all(config.to_toml().as_bytes());
             return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
-        Ok(Ask::ApiKey(config, ask)) => return tell(meetings::keys(&config.settings, &ask)),
+        Ok(Ask::ApiKey(config, ask, init)) => return tell(meetings::keys(&config.settings, &ask, init)),
         Ok(Ask::Backup(config, file)) => return tell(meetings::backup(&config.settings, &file)),
-        Ok(Ask::TurnCredentials(config, user)) => {
-            return tell(turn::print_credentials(&config.settings, user.as_deref()));
+        Ok(Ask::TurnCredentials(config, user, init)) => {
+            return tell(turn::print_credentials(&config.settings, user.as_deref(), init));
         }
         Ok(Ask::Finalize(config, what)) => {
             logging::start(config.settings.log_format, &config.settings.log_level);

@@ -13,7 +13,7 @@ use signaling_transport::Hub;
 use signaling_transport::net::self_signed;
 use stun_turn::Handle;
 
-use crate::config::{Origin, Settings};
+use crate::config::Settings;
 use crate::hand_over::{MediaBehindRelay, RelayBeforeMedia};
 
 /// The media server, its sockets open.
@@ -30,36 +30,25 @@ pub(crate) struct Workers {
 }
 
 impl Media {
-    /// Opens the sockets, unless it is switched off. A default port that is taken is no reason not to start: two people
-    /// need no media server.
-    pub(crate) fn open(
-        settings: &Settings,
-        port_origin: &Origin,
-        http: SocketAddr,
-    ) -> anyhow::Result<Option<Self>> {
+    /// Opens the sockets, unless it is switched off. A port that somebody else has is a reason not to start: without the media
+    /// server calls of three would fail one by one.
+    pub(crate) fn open(settings: &Settings, http: SocketAddr) -> anyhow::Result<Option<Self>> {
         if settings.no_sfu {
             return Ok(None);
         }
         let address = SocketAddr::new(address(settings, http.ip()), settings.media_port);
-        match Self::bind(settings, address) {
-            Ok(media) => Ok(Some(media)),
-            Err(error) if *port_origin == Origin::Default => {
-                tracing::warn!(
-                    %address, error = format!("{error:#}"),
-                    "no media server: rooms are peer to peer alone. Choose another UDP port with --media-port, or say --no-sfu"
-                );
-                Ok(None)
-            }
-            Err(error) => {
-                Err(error.context(format!("cannot serve media on {address}: look at --media-port")))
-            }
-        }
+        let media = Self::bind(settings, address).with_context(|| {
+            format!(
+                "cannot serve media on UDP {address}: choose another port with --media-port, or say --no-sfu"
+            )
+        })?;
+        Ok(Some(media))
     }
 
     fn bind(settings: &Settings, address: SocketAddr) -> anyhow::Result<Self> {
         // The sockets share their port with one another, and so without a word with another server's.
         drop(UdpSocket::bind(address)?);
-        let workers = match settings.workers {
+        let workers = match settings.workers.get() {
             0 => thread::available_parallelism().map_or(1, usize::from),
             workers => workers.try_into().unwrap_or(usize::MAX),
         };

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use meetings::{Client, Config, Mailer, Meetings, Rooms, Store};
+use meetings::{Client, Config, Mailer, Meetings, Rooms, Store, StoreError};
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
 use signaling_core::{RoomId, ServerKey, WallClock as _, Watch};
@@ -24,8 +24,13 @@ use crate::config::{OnOff, Settings};
 use crate::data_dir::DataDir;
 use crate::recordings;
 
-/// How long a start is held up by a database that hangs.
+/// The database in the data folder.
+const DATABASE: &str = "visavis.db";
+/// How long a database has for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start waits for a database server that is not up yet, and how often it asks.
+const START: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The meetings of the configured database, which is connected to when it is first needed: calls go on without it.
 pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetings> {
@@ -50,19 +55,57 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
 fn store(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
     match &settings.database_url {
         Some(url) => Store::postgres(&url.0).context("look at --database-url"),
-        None => Ok(Store::sqlite(&data.file("visavis.db"))),
+        None => Ok(Store::sqlite(&data.file(DATABASE))),
     }
 }
 
-/// Looks whether the database is there, so that requests need not be the first to; a server without it starts all the same.
-pub(crate) async fn look_for_database(meetings: &Meetings) {
-    let found = tokio::time::timeout(PATIENCE, meetings.store().prepare()).await;
-    let why = match found {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => format!("{:#}", anyhow::Error::new(error)),
-        Err(_) => "no answer".to_owned(),
-    };
-    tracing::warn!(error = why, "the database of meetings cannot be used: calls go on without it");
+/// Looks whether the database is there, before anybody needs it. A server of the operator's that is not up is waited for, and then
+/// a reason not to start. A file that is of no use is none: calls go on without it.
+pub(crate) async fn look_for_database(settings: &Settings, meetings: &Meetings) -> anyhow::Result<()> {
+    let begun = clock::now();
+    let mut is_told = false;
+    loop {
+        let found = tokio::time::timeout(PATIENCE, meetings.store().prepare()).await;
+        let (why, is_away) = match found {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => {
+                let is_away = match &error {
+                    StoreError::Unreachable(_) => true,
+                    StoreError::Unprepared(error) => matches!(**error, StoreError::Unreachable(_)),
+                    _ => false,
+                };
+                (format!("{:#}", anyhow::Error::new(error)), is_away)
+            }
+            Err(_) => ("no answer".to_owned(), true),
+        };
+        if settings.database_url.is_none() {
+            tracing::warn!(error = why, "the database of meetings cannot be used: calls go on without it");
+            return Ok(());
+        }
+        if !is_away || clock::now().saturating_duration_since(begun) >= START {
+            anyhow::bail!("the database of meetings cannot be used: {why}; look at --database-url");
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::warn!(
+                error = why,
+                seconds = START.as_secs(),
+                "the database of meetings is not up: waiting for it"
+            );
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Says what a new key of sessions costs, where there is something that the old one had sealed.
+pub(crate) async fn tell_of_new_key(meetings: &Meetings, data: &DataDir) {
+    let has_meetings = matches!(meetings.store().has_meetings().await, Ok(true));
+    if has_meetings || data.has("rooms.jsonl") {
+        tracing::warn!(
+            path = %data.file("session.key").display(),
+            "the key of sessions was missing and is made anew: host links of meetings and sessions from before do not \
+             open any more; restore the file from a backup and restart to have them back"
+        );
+    }
 }
 
 /// Follows the rooms from now on.
@@ -108,8 +151,8 @@ impl Rooms for HubRooms {
 }
 
 /// Does what was asked with API keys; what there is to print.
-pub(crate) fn keys(settings: &Settings, ask: &KeyAsk) -> anyhow::Result<String> {
-    with_store(settings, async |store: Store| match ask {
+pub(crate) fn keys(settings: &Settings, ask: &KeyAsk, init: bool) -> anyhow::Result<String> {
+    with_store(settings, init, async |store: Store| match ask {
         KeyAsk::Create { scopes, customer, note } => {
             let now = SystemClock::new().now();
             let (key, record) =
@@ -144,7 +187,7 @@ pub(crate) fn backup(settings: &Settings, file: &Path) -> anyhow::Result<String>
     // Made beforehand, so that what is secret in it is its owner's alone from the first moment.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     drop(made.with_context(|| format!("cannot make the file {}", file.display()))?);
-    let copied = with_store(settings, async |store: Store| {
+    let copied = with_store(settings, false, async |store: Store| {
         store.backup(file).await?;
         Ok(String::new())
     });
@@ -155,11 +198,23 @@ pub(crate) fn backup(settings: &Settings, file: &Path) -> anyhow::Result<String>
     copied
 }
 
+/// Opens the database of a server that has run here, or with `init` of one that is to.
 fn with_store<T>(
     settings: &Settings,
+    init: bool,
     run: impl AsyncFnOnce(Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let data = DataDir::open(&settings.data_dir)?;
+    let data = match settings.database_url {
+        // The folder has no part in it.
+        Some(_) => DataDir::unmade(&settings.data_dir),
+        None if init => DataDir::open(&settings.data_dir)?,
+        None => {
+            let data = DataDir::existing(&settings.data_dir)?;
+            let path = data.file(DATABASE);
+            anyhow::ensure!(path.exists(), "there is no {}: no server has run here", path.display());
+            data
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = store(settings, &data)?;

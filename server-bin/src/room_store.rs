@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,8 +78,18 @@ impl Journal {
             (self.file, self.lines) = write_anew(&self.path, &self.rooms)?;
             return Ok(());
         }
+        self.check_file()?;
         self.lines += 1;
         self.file.write_all(&json_line(line)?)
+    }
+
+    /// Whether the file is the one that was opened: what is written to one that was deleted or replaced is lost.
+    fn check_file(&self) -> io::Result<()> {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        if identity(fs::metadata(&self.path)?) == identity(self.file.metadata()?) {
+            return Ok(());
+        }
+        Err(io::Error::other("the file was replaced by another"))
     }
 }
 
@@ -189,6 +199,20 @@ mod tests {
         let rooms = RoomJournal::open(&path).unwrap().load();
         assert!(rooms[0].ended_sessions.contains(one) && rooms[0].ended_sessions.contains(two));
         assert_eq!(rooms.len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_file_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rooms.jsonl");
+        let journal = RoomJournal::open(&path).unwrap();
+        let write = || journal.journal.lock().unwrap().write(&Line::Saved(record("a")));
+        write().unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(write().is_err());
+        fs::write(&path, "").unwrap();
+        assert!(write().is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"");
     }
 
     #[test]

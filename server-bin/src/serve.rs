@@ -19,6 +19,7 @@ use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, Settings};
 use crate::data_dir::DataDir;
+use crate::folders;
 use crate::health::Health;
 use crate::media::Media;
 use crate::meetings;
@@ -57,10 +58,23 @@ async fn run(
     let clocks = watch.engine("clock");
     clock::watch(move || clocks.sign());
     let data = DataDir::open(&settings.data_dir)?;
-    let _claim = data.claim();
+    let _claim = data.claim()?;
+    data.close_to_others();
+    let has_session_key = data.has("session.key");
     let keeper = CertificateKeeper::open(settings, &data)?;
     let certificates = keeper.as_ref().map(CertificateKeeper::certificates);
 
+    let meetings = meetings::open(settings, &data)?;
+    tokio::select! {
+        found = meetings::look_for_database(settings, &meetings) => found?,
+        signal = signals.next() => {
+            tracing::info!(signal, "ended before it began");
+            return Ok(());
+        }
+    }
+    if !has_session_key {
+        meetings::tell_of_new_key(&meetings, &data).await;
+    }
     let address = settings.listen.resolve();
     let address =
         address.with_context(|| format!("cannot listen on {}: look at --listen", settings.listen))?;
@@ -68,17 +82,15 @@ async fn run(
     let listening = server.local_addr();
 
     let ending = CancellationToken::new();
-    let media = Media::open(settings, config.origin("media_port"), listening)?;
+    let media = Media::open(settings, listening)?;
     let behind_relay = media.as_ref().map(Media::behind_relay);
-    let turn = Turn::start(settings, config.origin("turn_listen"), &data, listening, behind_relay, watch)?;
+    let turn = Turn::start(settings, &data, listening, behind_relay, watch)?;
     let servers = Servers::new(settings, turn.as_ref());
     let handle = media.as_ref().map(Media::handle);
     let recordings = match handle.clone() {
         Some(handle) => Recordings::start(settings, &data, handle, watch)?,
         None => None,
     };
-    let meetings = meetings::open(settings, &data)?;
-    meetings::look_for_database(&meetings).await;
     let secret = data.secret("session.key")?;
     let key = ServerKey::new(secret);
     let recorded = recordings.as_ref();
@@ -114,7 +126,7 @@ async fn run(
     let router = router
         .fallback(async move |request: Request| strays::not_found(&web, &request))
         .layer(axum::middleware::map_response(unsniffed));
-    let drain = Duration::from_secs(settings.drain_timeout.into());
+    let drain = Duration::from_secs(settings.drain_timeout.get().into());
     let accepting = watch.engine("listener").run(server.serve(router, ending.clone(), drain));
     let serving = tokio::spawn(accepting);
     tokio::spawn(watch.engine("settings").run(reload::keep(config.clone(), signals.reload())));
@@ -124,6 +136,11 @@ async fn run(
         tokio::spawn(watch.engine("certificates").run(keeping));
     }
     tracing::info!(addr = %listening, "listening");
+    let mut places = vec![("data folder", data.places())];
+    if let Some(recordings) = &recordings {
+        places.push(("folder of recordings", recordings.places()));
+    }
+    folders::watch(places, Arc::clone(&health), watch)?;
     Banner::new(settings, listening).tell(settings.log_format);
     overseer.stand_up();
 
@@ -133,7 +150,7 @@ async fn run(
     if let Some(turn) = &turn {
         turn.drain(&settings.turn_alternate);
     }
-    let delay = Duration::from_secs(settings.drain_delay.into());
+    let delay = Duration::from_secs(settings.drain_delay.get().into());
     let ended = async {
         tokio::time::sleep(delay).await;
         signaling.go_away(RECONNECT_AFTER).await;
@@ -201,9 +218,9 @@ fn server_config(settings: &Settings, certificates: Option<Certificates>) -> Ser
         trusted_proxies: TrustedProxies::new(settings.trusted_proxy.clone()),
         plain_http: if settings.redirect_to_https { PlainHttp::RedirectOthers } else { PlainHttp::Serve },
         address_limits: AddressLimits {
-            at_once: settings.connections_per_address,
-            per_second: settings.new_connections_per_second,
-            burst: settings.new_connections_per_second.saturating_mul(5),
+            at_once: settings.connections_per_address.get(),
+            per_second: settings.new_connections_per_second.get(),
+            burst: settings.new_connections_per_second.get().saturating_mul(5),
         },
         ..ServerConfig::default()
     }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meetings::Meetings;
 use sfu::SfuHandle;
 use signaling_core::{ServerKey, Watch};
-use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenKey, TokenMinter, Transports};
+use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenMinter, Transports};
 
 use crate::config::{OnOff, Settings, Transport};
 use crate::data_dir::DataDir;
@@ -53,9 +53,6 @@ pub(crate) fn start(
         (None, _) => {}
     }
     let keys: Vec<_> = settings.auth_key.iter().map(|key| key.0.clone()).collect();
-    if keys.iter().any(TokenKey::is_short) {
-        tracing::warn!("a secret of --auth-key is shorter than 32 bytes: whoever has a token may guess it");
-    }
     let tokens = JoinTokens::new(keys, settings.anonymous_rooms == OnOff::On);
     config.authenticator = Arc::new(tokens.with_minter(Arc::clone(&minter)));
     config.minter = Some(minter);

@@ -16,7 +16,7 @@ use stun_turn::{
     RelayPeer, Server, Transport, credentials,
 };
 
-use crate::config::{Origin, Settings, TlsMode};
+use crate::config::{Settings, TlsMode};
 use crate::data_dir::{DataDir, Secret};
 use crate::hand_over::MediaBehindRelay;
 
@@ -26,10 +26,24 @@ pub(crate) const CREDENTIALS_LIFETIME: Duration = Duration::from_hours(12);
 /// The shared secret: the operator's, or one of our own making.
 pub(crate) fn secret(settings: &Settings, data: &DataDir) -> anyhow::Result<String> {
     if let Some(secret) = &settings.turn_secret {
-        return Ok(secret.0.clone());
+        return Ok(secret.0.0.clone());
     }
     let made: Secret = data.secret("turn.key")?;
     Ok(STANDARD.encode(made))
+}
+
+/// The secret of a server that has run here, or with `init` of one that is to.
+fn existing_secret(settings: &Settings, init: bool) -> anyhow::Result<String> {
+    if let Some(secret) = &settings.turn_secret {
+        return Ok(secret.0.0.clone());
+    }
+    if init {
+        return secret(settings, &DataDir::open(&settings.data_dir)?);
+    }
+    let data = DataDir::existing(&settings.data_dir)?;
+    let path = data.file("turn.key");
+    anyhow::ensure!(path.exists(), "there is no {}: no relay has run here; --init makes it", path.display());
+    secret(settings, &data)
 }
 
 /// The server, running on the current runtime.
@@ -39,11 +53,10 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Starts it, unless it is switched off. A default port that is taken is no reason not to start: calls that need no
-    /// relay work without it.
+    /// Starts it, unless it is switched off. A port that somebody else has is a reason not to start: without a relay calls
+    /// between some networks would fail one by one.
     pub(crate) fn start(
         settings: &Settings,
-        listen_origin: &Origin,
         data: &DataDir,
         http: SocketAddr,
         media: Option<MediaBehindRelay>,
@@ -63,19 +76,11 @@ impl Turn {
             config.on_turn = Some(shards.on_turn());
             Server::bind(&config).map_err(anyhow::Error::new)
         });
-        let server = match bound {
-            Ok(server) => server,
-            Err(error) if *listen_origin == Origin::Default => {
-                tracing::warn!(
-                    %address, error = format!("{error:#}"),
-                    "no STUN and TURN: calls between networks may fail. Choose another port with --turn-listen, or say --no-turn"
-                );
-                return Ok(None);
-            }
-            Err(error) => {
-                return Err(error.context(format!("cannot serve TURN on {address}: look at --turn-listen")));
-            }
-        };
+        let server = bound.with_context(|| {
+            format!(
+                "cannot serve STUN and TURN on {address}: choose another port with --turn-listen, or say --no-turn"
+            )
+        })?;
         let handle = server.handle();
         for listener in handle.listeners() {
             tracing::info!(addr = %listener.address, transport = ?listener.transport, "STUN and TURN ready");
@@ -291,12 +296,15 @@ impl IceProvider for Servers {
 }
 
 /// A pair for tools, as `visavis turn-credentials` prints it.
-pub(crate) fn print_credentials(settings: &Settings, user: Option<&str>) -> anyhow::Result<String> {
-    let data = DataDir::open(&settings.data_dir)?;
+pub(crate) fn print_credentials(
+    settings: &Settings,
+    user: Option<&str>,
+    init: bool,
+) -> anyhow::Result<String> {
     let mut random = [0; 4];
     rand::fill(&mut random).map_err(|_| anyhow!("the system gives no random bytes"))?;
     let user = user.map_or_else(|| format!("tool-{:08x}", u32::from_be_bytes(random)), str::to_owned);
     let expires = clock::wall().as_secs() + CREDENTIALS_LIFETIME.as_secs();
-    let pair = credentials::ephemeral(&secret(settings, &data)?, &user, expires);
+    let pair = credentials::ephemeral(&existing_secret(settings, init)?, &user, expires);
     Ok(format!("username {}\npassword {}\n", pair.username, pair.password))
 }

@@ -15,9 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tests::api::{Api, until};
+use tests::api::{Api, until, wanted};
 use tests::client::Ws;
-use tests::{Visavis, command, get};
+use tests::postgres::Postgres;
+use tests::{Visavis, command, get, run};
 
 /// A server whose log goes where the test wants it. Its address is read from the standard output.
 struct Server {
@@ -232,4 +233,103 @@ fn ffmpeg_ends_with_the_server_and_leaves_nothing() {
             assert_eq!(parts(folder.path()), Vec::<String>::new());
         }
     }
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (unread, gone) = std::io::pipe().unwrap();
+    drop(unread);
+    let addr = free_address();
+    let mut command =
+        command(folder.path(), &["--listen", &addr.to_string(), "--turn-listen", "127.0.0.1:0"]);
+    let child = command.args(["--media-port", "0"]).stdout(gone).stderr(Stdio::null()).spawn().unwrap();
+    let server = Server { child, addr };
+    until("the server", || TcpStream::connect(addr).is_ok());
+    server.works();
+    server.ends_well();
+}
+
+#[test]
+fn a_data_folder_that_goes_away_is_told_and_takes_nothing() {
+    let server = Visavis::start(&[]);
+    let folder = server.folder();
+    let (data, aside) = (folder.path().join("visavis-data"), folder.path().join("aside"));
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let book = || api.post("/api/v1/meetings", &wanted(&serde_json::json!({}))).status;
+    let ready = || get(server.addr, "/readyz");
+    assert_eq!((book(), ready().status), (201, 200));
+    fs::rename(&data, &aside).unwrap();
+    assert_eq!(book(), 503);
+    until("a probe that says so", || ready().status == 503);
+    assert!(ready().body.contains("visavis-data was deleted"), "{}", ready().body);
+    server.logged_with(&["the data folder is not what it was", "was deleted"]);
+    // Calls go on.
+    let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+    ada.settle();
+    // Another folder in its place is none of this server's.
+    fs::create_dir(&data).unwrap();
+    for name in ["visavis.db", "rooms.jsonl", "in-use"] {
+        fs::copy(aside.join(name), data.join(name)).unwrap();
+    }
+    until("a probe that says so", || ready().body.contains("was replaced by another"));
+    assert_eq!(book(), 503);
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&aside, &data).unwrap();
+    server.logged("the data folder is as it was");
+    until("a probe that says so", || ready().status == 200);
+    assert_eq!(book(), 201);
+    assert_eq!(get(server.addr, "/livez").status, 200);
+}
+
+/// The lines of a server's log, for one that may not get as far as listening.
+fn log_of(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap)
+}
+
+#[test]
+fn a_database_that_is_not_up_is_waited_for_before_anything_listens() {
+    let postgres = Postgres::start();
+    postgres.down();
+    let folder = tempfile::tempdir().unwrap();
+    let addr = free_address();
+    let mut child = command(folder.path(), &["--listen", &addr.to_string(), "--turn-listen", "127.0.0.1:0"])
+        .args(["--media-port", "0", "--database-url", &postgres.url()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut log = log_of(&mut child);
+    let mut server = Server { child, addr };
+    assert!(log.any(|line| line.contains("is not up: waiting for it")));
+    assert!(TcpStream::connect(addr).is_err(), "nothing listens yet");
+    postgres.up();
+    assert!(log.any(|line| line.contains("listening")));
+    drop(log);
+    server.works();
+    // While it waits, a signal ends it.
+    postgres.down();
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let mut child =
+        command(folder.path(), &["--listen", &addr.to_string(), "--database-url", &postgres.url()])
+            .spawn()
+            .unwrap();
+    assert!(log_of(&mut child).any(|line| line.contains("is not up: waiting for it")));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+#[ignore = "long: a database is waited for half a minute"]
+fn a_database_that_does_not_come_up_is_a_reason_not_to_start() {
+    let postgres = Postgres::start();
+    postgres.down();
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["--listen", "127.0.0.1:0", "--database-url", &postgres.url()], &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("the database of meetings cannot be used") && told.contains("--database-url"),
+        "{told}"
+    );
 }

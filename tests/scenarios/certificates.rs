@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -70,10 +70,85 @@ fn files_that_are_missing_or_broken_are_named_at_the_start() {
     }
 }
 
+#[test]
+fn a_file_without_a_certificate_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = made();
+    let key = &pem[..pem.find("-----BEGIN CERT").unwrap()];
+    fs::write(folder.path().join("no-chain.pem"), key).unwrap();
+    fs::write(folder.path().join("key.pem"), key).unwrap();
+    let files = ["--listen", "127.0.0.1:0", "--tls-cert", "no-chain.pem", "--tls-key", "key.pem"];
+    let output = run(folder.path(), &files, &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("no-chain.pem") && told.contains("no certificate"), "{told}");
+}
+
+#[test]
+fn certificates_out_of_their_time_are_told_of_and_do_not_replace_better_ones() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let write = |pem: &str| {
+        for name in ["chain.pem", "key.pem"] {
+            fs::write(folder.path().join(name), pem).unwrap();
+        }
+    };
+    let years = Duration::from_hours(24 * 366 * 2);
+    let [expired, early] = [made_at(now() - years), made_at(now() + years)];
+    let files = ["--tls-cert", "chain.pem", "--tls-key", "key.pem"];
+    for (pem, words) in [(&expired, "has expired"), (&early, "is not yet valid")] {
+        write(pem);
+        let server = Visavis::start_in(Arc::clone(&folder), &files);
+        server.terminate();
+        let (_, log) = server.wait();
+        let said = |event: &serde_json::Value| event["message"].as_str().unwrap().contains(words);
+        assert!(log.iter().any(said), "{log:?}");
+    }
+    let good = made();
+    write(&good);
+    let server = Visavis::start_in(Arc::clone(&folder), &files);
+    for pem in [&expired, &early] {
+        write(pem);
+        server.signal(Signal::HUP);
+        let words = if *pem == expired { "has expired" } else { "is not yet valid" };
+        server.logged_with(&["certificate not exchanged", words]);
+        assert_eq!(https(&server, good.as_bytes(), "localhost"), 200);
+    }
+    let other = made();
+    write(&other);
+    server.signal(Signal::HUP);
+    server.logged("certificate exchanged");
+    assert_eq!(https(&server, other.as_bytes(), "localhost"), 200);
+}
+
+#[test]
+fn a_half_written_certificate_is_made_anew_with_its_key() {
+    let folder = Visavis::start(&[]).folder();
+    let path = folder.path().join("visavis-data/self-made-certificate.pem");
+    let first = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &first[..first.len() - 100]).unwrap();
+    let server = Visavis::start_in(Arc::clone(&folder), &[]);
+    server.logged("the self-made certificate is broken: it is made anew");
+    let again = fs::read_to_string(&path).unwrap();
+    let key = |pem: &str| {
+        pem[pem.find("-----BEGIN PRIV").unwrap()..pem.find("-----BEGIN CERT").unwrap()].to_owned()
+    };
+    assert_eq!(key(&again), key(&first));
+    assert_eq!(https(&server, again.as_bytes(), "localhost"), 200);
+}
+
 /// A certificate for localhost and its key, as an operator might bring them.
-#[allow(clippy::disallowed_methods, reason = "the client checks it against the real clock")]
 fn made() -> String {
-    self_signed::make(&["localhost".to_owned()], SystemTime::now()).unwrap().pem
+    made_at(now())
+}
+
+/// The same, as made at another time.
+fn made_at(at: SystemTime) -> String {
+    self_signed::make(&["localhost".to_owned()], at).unwrap().pem
+}
+
+#[allow(clippy::disallowed_methods, reason = "the client checks certificates against the real clock")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// The status of `GET /livez`, by a client that trusts this certificate alone.

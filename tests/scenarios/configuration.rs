@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::process::Output;
+use std::sync::Arc;
 
-use tests::run;
+use tests::{Visavis, run};
 
 fn config(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -68,4 +69,53 @@ fn credentials_are_shown_nowhere() {
     assert!(!String::from_utf8(shown.stdout).unwrap().contains("hush"));
     let refused = config(&[], &[("VISAVIS_ICE_SERVER", "turm:relay.example,user,hush")]);
     assert!(!refusal(&refused).contains("hush"));
+}
+
+#[test]
+fn commands_about_a_server_make_none() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        &["api-key", "list"][..],
+        &["api-key", "create", "--scope", "admin"],
+        &["api-key", "revoke", "some-id"],
+        &["turn-credentials"],
+        &["backup", "copy.db"],
+        &["recordings", "finalize"],
+    ] {
+        let refused = run(folder.path(), command, &[]);
+        assert_eq!(refused.status.code(), Some(1), "{command:?}: {refused:?}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains("visavis-data") && told.contains("--data-dir"), "{command:?}: {told}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{command:?}");
+    }
+    for command in [&["api-key", "create", "--scope", "admin", "--init"][..], &["turn-credentials", "--init"]]
+    {
+        let made = run(folder.path(), command, &[]);
+        assert!(made.status.success() && !made.stdout.is_empty(), "{made:?}");
+    }
+    // What was made is what the server goes by.
+    let key = String::from_utf8(run(folder.path(), &["api-key", "create", "--scope", "rooms"], &[]).stdout)
+        .unwrap();
+    let server = Visavis::start_in(Arc::new(folder), &[]);
+    let keyed = tests::api::Api::with_bearer(server.addr, key.trim());
+    assert_eq!(keyed.get("/api/v1/rooms").status, 200);
+}
+
+#[test]
+fn a_number_below_nothing_gets_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    for setting in ["--recording-keep-days", "--workers", "--connections-per-address"] {
+        let refused = run(folder.path(), &[setting, "-1"], &[]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains("expected a whole number from 0 to"), "{told}");
+    }
+}
+
+#[test]
+fn no_bound_is_what_zero_means_for_connections() {
+    let server = Visavis::start(&["--connections-per-address", "0", "--new-connections-per-second", "0"]);
+    for _ in 0..400 {
+        assert_eq!(tests::get(server.addr, "/livez").status, 200);
+    }
 }

@@ -169,7 +169,7 @@ fn processes_that_begin_at_the_same_time_agree_on_the_tables() {
     let folder = folder.path();
     thread::scope(|scope| {
         let made: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| run(folder, &["api-key", "create", "--scope", "admin"], &[])))
+            .map(|_| scope.spawn(|| run(folder, &["api-key", "--init", "create", "--scope", "admin"], &[])))
             .collect();
         for one in made {
             let one = one.join().unwrap();

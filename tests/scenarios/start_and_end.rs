@@ -1,12 +1,15 @@
 //! The life of the process.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
+use tests::api::Api;
 use tests::{Visavis, get, run};
 
 fn has(log: &[Value], message: &str) -> bool {
@@ -97,17 +100,105 @@ fn a_data_folder_that_cannot_be_is_named_with_its_flag() {
 }
 
 #[test]
-fn a_data_folder_that_is_in_use_is_said_so() {
-    let warned = |log: &[Value]| {
-        log.iter().any(|line| line["message"].as_str().unwrap_or_default().starts_with("another server uses"))
-    };
-    let end = |server: Visavis| {
-        server.terminate();
-        server.wait().1
-    };
+fn a_second_server_on_one_data_folder_is_refused_and_told_whose_it_is() {
     let first = Visavis::start(&[]);
     let folder = first.folder();
-    assert!(warned(&end(Visavis::start_in(Arc::clone(&folder), &[]))));
-    assert!(!warned(&end(first)));
-    assert!(!warned(&end(Visavis::start_in(folder, &[]))), "the claim ended with the server");
+    let second = run(folder.path(), &FREE, &[]);
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    let told = String::from_utf8(second.stderr).unwrap();
+    let process = format!("process {} on ", first.pid().as_raw_nonzero());
+    assert!(told.contains(&process) && told.contains("--data-dir"), "{told}");
+    assert_eq!(get(first.addr, "/readyz").status, 200);
+    first.terminate();
+    first.wait();
+    // The claim ended with the server.
+    drop(Visavis::start_in(folder, &[]));
+}
+
+/// Ports that are free, each.
+const FREE: [&str; 6] = ["--listen", "127.0.0.1:0", "--turn-listen", "127.0.0.1:0", "--media-port", "0"];
+
+#[test]
+fn a_port_that_somebody_else_has_is_refused_unless_it_is_not_wanted() {
+    let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = udp.local_addr().unwrap().port().to_string();
+    let address = tcp.local_addr().unwrap().to_string();
+    for (setting, value, way_out) in
+        [("--media-port", &port, "--no-sfu"), ("--turn-listen", &address, "--no-turn")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = run(folder.path(), &[&FREE[..], &[setting, value]].concat(), &[]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            [setting, value.rsplit(':').next().unwrap(), way_out].iter().all(|word| told.contains(word)),
+            "{told}"
+        );
+        drop(Visavis::start(&[setting, value, way_out]));
+    }
+}
+
+fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        found.push((path.clone(), mode));
+        if path.is_dir() {
+            modes(&path, found);
+        }
+    }
+}
+
+#[test]
+fn everything_that_the_server_makes_is_its_owners_alone() {
+    let server = Visavis::start(&[]);
+    let folder = server.folder();
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    api.book(&serde_json::json!({}));
+    let backup = run(folder.path(), &["backup", "copy.db"], &[]);
+    assert!(backup.status.success(), "{backup:?}");
+    let mut found = Vec::new();
+    modes(folder.path(), &mut found);
+    let names: Vec<_> = found.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
+    for name in
+        ["visavis.db", "visavis.db-wal", "session.key", "in-use", "rooms.jsonl", "recordings", "copy.db"]
+    {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    let open: Vec<_> = found.iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn a_folder_that_others_can_read_is_told_of_and_its_secrets_are_closed() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let data = folder.path().join("visavis-data");
+    fs::create_dir(&data).unwrap();
+    drop(Visavis::start_in(Arc::clone(&folder), &[]));
+    let database = data.join("visavis.db");
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&database, Permissions::from_mode(0o644)).unwrap();
+    let server = Visavis::start_in(folder, &[]);
+    server.logged("others on this machine can look into a folder: chmod 700");
+    server.logged("a file that others could read is closed to them");
+    assert_eq!(fs::metadata(&database).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_lost_key_of_sessions_is_told_of_where_something_hung_on_it() {
+    let server = Visavis::start(&[]);
+    let folder = server.folder();
+    let told = |log: &[Value]| {
+        let begins =
+            |event: &Value| event["message"].as_str().unwrap().starts_with("the key of sessions was missing");
+        log.iter().any(begins)
+    };
+    Api::with_key(&server, &["meetings:write"], &[]).book(&serde_json::json!({}));
+    server.terminate();
+    assert!(!told(&server.wait().1));
+    fs::remove_file(folder.path().join("visavis-data/session.key")).unwrap();
+    fs::remove_file(folder.path().join("visavis-data/rooms.jsonl")).unwrap();
+    let server = Visavis::start_in(folder, &[]);
+    server.terminate();
+    assert!(told(&server.wait().1));
 }

@@ -140,6 +140,16 @@ impl Visavis {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// Waits until the log has a message with all of these words.
+    pub fn logged_with(&self, words: &[&str]) {
+        let events = self.log.events.lock().unwrap();
+        let has = |event: &Value| {
+            event["message"].as_str().is_some_and(|message| words.iter().all(|word| message.contains(word)))
+        };
+        let lacks = |events: &mut Vec<Value>| !events.iter().any(has);
+        drop(self.log.more.wait_while(events, lacks).unwrap());
+    }
+
     /// Waits until the log has this message.
     pub fn logged(&self, message: &str) {
         let events = self.log.events.lock().unwrap();

@@ -12,8 +12,10 @@ mod queue;
 mod replies;
 mod tables;
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use signaling_core::{Code, Refusal};
@@ -54,6 +56,8 @@ pub struct Store {
     trouble: Mutex<Option<String>>,
     /// The file, for `SQLite`.
     file: Option<PathBuf>,
+    /// Which file that is.
+    opened: OnceLock<(u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -254,6 +258,7 @@ impl Store {
             writing: Queue::new(writers),
             trouble: Mutex::default(),
             file,
+            opened: OnceLock::new(),
         }
     }
 
@@ -269,7 +274,20 @@ impl Store {
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
         let connection = self.turns.place().await?;
         self.tables.ready(ANSWER).await?;
+        self.check_file()?;
         Ok(Turn { pool: &self.pool, _connection: connection, _writing: None })
+    }
+
+    /// Whether the file is the one that was opened: what is written to one that was deleted or replaced is lost.
+    fn check_file(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let found = std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+        let found = found.map_err(|error| StoreError::Unreachable(Some(sqlx::Error::Io(error))))?;
+        if *self.opened.get_or_init(|| found) == found {
+            return Ok(());
+        }
+        let replaced = io::Error::other("the database was replaced by another file");
+        Err(StoreError::Unreachable(Some(sqlx::Error::Io(replaced))))
     }
 
     /// The same to write.
@@ -358,6 +376,16 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Whether any meeting was ever booked.
+    pub async fn has_meetings(&self) -> Result<bool, StoreError> {
+        let turn = self.turn().await?;
+        let found = on_pool!(turn, |pool, begin| sqlx::query("SELECT 1 FROM meetings LIMIT 1")
+            .fetch_optional(pool)
+            .await?
+            .is_some());
+        Ok(found)
     }
 
     /// Writes a copy of the database into a file that is not there yet; of `SQLite` alone.

@@ -1,8 +1,8 @@
 //! Files of recordings, and how much room is left for them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,6 +53,15 @@ impl MediaFile {
     pub(super) fn create(path: &Path, head: &[u8], fsync: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         Self::begin(file, head, fsync)
+    }
+
+    /// Whether the file is still at this path: what is written to one that was deleted or replaced is lost.
+    pub(super) fn check_path(&self, path: &Path) -> io::Result<()> {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        if identity(fs::metadata(path)?) == identity(self.file.metadata()?) {
+            return Ok(());
+        }
+        Err(io::Error::other("it was replaced by another file"))
     }
 }
 

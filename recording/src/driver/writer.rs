@@ -55,6 +55,8 @@ enum Fault {
     DiskFull,
     #[error("the folder of recordings cannot be written to")]
     Folder(#[source] io::Error),
+    #[error("a file of a recording was deleted or replaced while it was written")]
+    Gone(#[source] io::Error),
     #[error("a file of a recording cannot be written")]
     Write(#[source] io::Error),
 }
@@ -297,6 +299,7 @@ impl Writer {
                     self.fail(&room, &Fault::DiskFull);
                 }
             }
+            self.look_for_files();
         }
     }
 
@@ -399,7 +402,27 @@ impl Writer {
         }
     }
 
-    fn close_entry(&mut self, mut entry: Entry, file: &MediaFile, duration: Duration) {
+    /// Ends the recordings of rooms whose files are gone.
+    fn look_for_files(&mut self) {
+        let mut faults = Vec::new();
+        for (room, recorded) in &self.rooms {
+            let mut open = recorded.streams.values().filter_map(|stream| stream.open.as_ref());
+            let missing = open.find_map(|(entry, file)| file.check_path(&self.index.path(entry)).err());
+            faults.extend(missing.map(|error| (room.clone(), Fault::Gone(error))));
+        }
+        for (room, fault) in faults {
+            self.fail(&room, &fault);
+        }
+    }
+
+    fn close_entry(&mut self, mut entry: Entry, file: &MediaFile, mut duration: Duration) {
+        if let Err(error) = file.check_path(&self.index.path(&entry)) {
+            let fault = describe(&Fault::Gone(error));
+            tracing::error!(recording = %entry.recording, error = fault, "a recording is lost");
+            entry.error = Some(fault);
+            entry.duration_ms = 0;
+            duration = Duration::ZERO;
+        }
         entry.bytes = file.bytes;
         entry.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(entry.duration_ms);
         entry.ended_at = Some(entry.started_at + Duration::from_millis(entry.duration_ms));

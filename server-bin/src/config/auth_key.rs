@@ -1,14 +1,9 @@
 //! Keys that join tokens are verified with.
 
-use std::fs;
-use std::path::Path;
-
 use signaling_transport::TokenKey;
 
+use super::secret::value_or_file;
 use super::value::{Value, word};
-
-/// No file with a key is larger.
-const LARGEST_FILE: u64 = 64 * 1024;
 
 /// A key, given as it is or by the name of a file that holds it.
 #[derive(Clone, Debug)]
@@ -16,22 +11,11 @@ pub(crate) struct AuthKey(pub(crate) TokenKey);
 
 impl AuthKey {
     fn from_word(text: &str) -> Result<Self, String> {
-        // Whoever names a file means what is in it. Its name would be a poor secret.
-        let path = Path::new(text);
-        let is_file = !text.contains('\n') && path.is_file();
-        if !is_file && (path.is_absolute() || text.starts_with("./") || text.starts_with("../")) {
-            return Err("there is no such file".to_owned());
+        let key = TokenKey::parse(&value_or_file(text)?).map_err(|error| error.to_string())?;
+        if key.is_short() {
+            return Err("a secret has 32 bytes at least (`openssl rand -hex 32` makes one)".to_owned());
         }
-        let key = if is_file {
-            if fs::metadata(path).is_ok_and(|file| file.len() > LARGEST_FILE) {
-                return Err("the file is too large for a key".to_owned());
-            }
-            let text = fs::read_to_string(path).map_err(|error| format!("cannot read the file: {error}"))?;
-            TokenKey::parse(&text)
-        } else {
-            TokenKey::parse(text)
-        };
-        key.map(Self).map_err(|error| error.to_string())
+        Ok(Self(key))
     }
 }
 
@@ -49,6 +33,8 @@ impl Value for AuthKey {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -62,7 +48,10 @@ mod tests {
         let algorithm = |text: &str| AuthKey::from_word(text).map(|key| key.0.algorithm());
         assert_eq!(algorithm(path.to_str().unwrap()), Ok("EdDSA"));
         assert_eq!(algorithm(pem), Ok("EdDSA"));
-        assert_eq!(algorithm("a secret"), Ok("HS256"));
+        assert_eq!(algorithm("a secret that is as long as the hash"), Ok("HS256"));
+        assert!(algorithm("a secret").unwrap_err().contains("32 bytes"));
+        assert!(algorithm(r#"{"kty":"oct","k":"c2hvcnQ"}"#).unwrap_err().contains("32 bytes"));
+        assert!(algorithm("public.pem").unwrap_err().contains("no such file"));
         assert!(algorithm("/no/such/file").unwrap_err().contains("no such file"));
         assert!(algorithm("").is_err());
     }

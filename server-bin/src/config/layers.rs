@@ -109,7 +109,12 @@ impl Layers {
     pub(super) fn parse<T: Value>(&self, field: &'static str) -> Result<T, ConfigError> {
         let unset = (toml::Value::String(String::new()), Origin::Default);
         let (value, origin) = self.values.get(field).unwrap_or(&unset);
-        T::read(value).map_err(|reason| ConfigError::Value {
+        let is_forgotten = T::SECRET
+            && *origin != Origin::Default
+            && value.as_str().is_some_and(|text| text.trim().is_empty());
+        let read =
+            if is_forgotten { Err("expected a secret, not nothing".to_owned()) } else { T::read(value) };
+        read.map_err(|reason| ConfigError::Value {
             key: field.replace('_', "-"),
             value: if T::SECRET { "what was given".to_owned() } else { value.to_string() },
             origin: origin.clone(),

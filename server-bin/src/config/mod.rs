@@ -9,7 +9,9 @@ mod error;
 mod ice_server;
 mod layers;
 mod listen;
+mod number;
 mod origin;
+mod secret;
 mod shown;
 mod store_option;
 mod turn;
@@ -27,7 +29,9 @@ pub(crate) use error::ConfigError;
 pub(crate) use ice_server::IceServer;
 pub(crate) use layers::{Environment, Layers};
 pub(crate) use listen::Listen;
+pub(crate) use number::Number;
 pub(crate) use origin::Origin;
+pub(crate) use secret::SharedSecret;
 pub(crate) use store_option::StoreOption;
 pub(crate) use turn::{DiscoveryAddresses, ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
@@ -120,8 +124,8 @@ settings! {
     /// UDP port of the media server, on the address of --listen; on every address where that is loopback and a
     /// --trusted-proxy or --public-url says that there is more in front. All media goes through it.
     media_port: u16, "PORT", "8080";
-    /// Threads of the media server; 0 stands for one for each core.
-    workers: u32, "NUMBER", "0";
+    /// Threads of the media server, 256 at most; 0 stands for one for each core.
+    workers: Number<0, 256>, "NUMBER", "0";
     /// What is recorded without a host's asking: `all` that goes through the media server (rooms then do so from the
     /// first participant on), `broadcasters`, or `off`. Hosts may record their rooms in any case.
     record: RecordMode, "MODE", "off";
@@ -136,9 +140,9 @@ settings! {
     /// MP4 comes to its beginning.
     recording_finalize: OnOff, "on|off", "on";
     /// Days after which a recording that is over is deleted; 0 stands for never.
-    recording_keep_days: u32, "NUMBER", "0";
+    recording_keep_days: Number<0, 36_500>, "NUMBER", "0";
     /// GiB that recordings may take together: beyond it the oldest are deleted. 0 stands for no bound.
-    recording_keep_gib: u32, "NUMBER", "0";
+    recording_keep_gib: Number<0, 1_048_576>, "NUMBER", "0";
     /// Object storage that recordings are uploaded to when they are over: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
     /// `az://CONTAINER/PREFIX`. Without it they lie in their folder alone.
     recording_store: Option<String>, "URL", "";
@@ -155,14 +159,14 @@ settings! {
     no_turn: bool, "BOOL", "false";
     /// Address and port of the built-in STUN and TURN server, UDP and TCP.
     turn_listen: Listen, "HOST:PORT", "[::]:3478";
-    /// Secret that TURN credentials are made from. One is made on the first start; give the same one to an outside coturn
+    /// Secret that TURN credentials are made from, of 16 bytes at least, or the name of a file with it. One is made on the first start; give the same one to an outside coturn
     /// (use-auth-secret) or to another node, and the credentials fit there too.
-    turn_secret: Option<SecretText>, "SECRET", "";
+    turn_secret: Option<SharedSecret>, "SECRET", "";
     /// Address to open relays on, instead of the one the client reached; of each family one. Repeatable.
     turn_relay_ip: Vec<IpAddr>, "IP", "";
     /// Ports of relays.
     turn_relay_ports: PortRange, "LOW-HIGH", "49152-65535";
-    /// Network that relays may reach though it is not public, as in 192.168.1.0/24. Repeatable.
+    /// Network or address that relays may reach though it is not public, as in 192.168.1.0/24. Repeatable.
     turn_allow_peer: Vec<IpNet>, "CIDR", "";
     /// Answer behaviour discovery (RFC 5780) on two addresses of this machine, on the port of --turn-listen and the next one, so that
     /// clients can tell what kind of NAT is in front of them.
@@ -173,7 +177,7 @@ settings! {
     external_ip: Vec<ExternalIp>, "IP", "";
     /// Address and port for Prometheus, which asks for /metrics there. Nothing listens by default; keep it from strangers.
     metrics_listen: Option<Listen>, "HOST:PORT", "";
-    /// Key that join tokens (JWT) are signed with: a secret (HS256), an Ed25519 public key as PEM, base64 or JWK, or the name
+    /// Key that join tokens (JWT) are signed with: a secret of 32 bytes at least (HS256), an Ed25519 public key as PEM, base64 or JWK, or the name
     /// of a file with one. With a key, nobody comes in without a join token or host token. Repeatable.
     auth_key: Vec<AuthKey>, "KEY", "";
     /// Whether somebody without a token may make rooms: on or off. With --auth-key the default is off.
@@ -191,20 +195,20 @@ settings! {
     webhook_allow_private: bool, "BOOL", "false";
     /// The address people open, when it is not this machine's own, as in `https://calls.example`.
     public_url: Option<WebOrigin>, "URL", "";
-    /// Network of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
+    /// Network or address of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
     trusted_proxy: Vec<IpNet>, "CIDR", "";
     /// Another site whose pages may use this server, as in `https://www.example`. Repeatable.
     allowed_origin: Vec<WebOrigin>, "ORIGIN", "";
     /// Site that may show the page in a frame: an origin, or `self`. Nobody may by default. Repeatable.
     frame_ancestors: Vec<FrameAncestor>, "ORIGIN", "";
-    /// Connections that one address may have open (IPv6: one /64).
-    connections_per_address: u32, "NUMBER", "1000";
-    /// New connections a second from one address, lasting; five times as many at one time.
-    new_connections_per_second: u32, "NUMBER", "50";
-    /// Seconds between the signal to end and the end of listening, for load balancers that watch /readyz.
-    drain_delay: u32, "SECONDS", "0";
-    /// Seconds that requests in progress have at the end.
-    drain_timeout: u32, "SECONDS", "5";
+    /// Connections that one address may have open (IPv6: one /64). 0 stands for no bound.
+    connections_per_address: Number<0, 1_000_000>, "NUMBER", "1000";
+    /// New connections a second from one address, lasting; five times as many at one time. 0 stands for no bound.
+    new_connections_per_second: Number<0, 1_000_000>, "NUMBER", "50";
+    /// Seconds between the signal to end and the end of listening, for load balancers that watch /readyz; a day at most.
+    drain_delay: Number<0, 86_400>, "SECONDS", "0";
+    /// Seconds that requests in progress have at the end; a day at most.
+    drain_timeout: Number<0, 86_400>, "SECONDS", "5";
     /// How log lines are written: text or json. They go to the standard error.
     log_format: LogFormat, "FORMAT", "text";
     /// Least level that is logged: error, warn, info, debug or trace; a crate's own level after a comma, as in
@@ -240,6 +244,9 @@ impl Config {
         if settings.smtp.is_some() && settings.mail_from.is_none() {
             return Err(ConfigError::Clash("--smtp needs --mail-from"));
         }
+        if settings.smtp.is_none() && settings.mail_from.is_some() {
+            return Err(ConfigError::Clash("--mail-from needs --smtp: without it nobody is sent mail"));
+        }
         if settings.recording_store.is_none() && !settings.recording_store_option.is_empty() {
             return Err(ConfigError::Clash("--recording-store-option needs --recording-store"));
         }
@@ -256,11 +263,6 @@ impl Config {
             settings.log_level = LogFilter::debug();
         }
         Ok(Self { settings, layers })
-    }
-
-    /// Where a setting came from.
-    pub(crate) fn origin(&self, field: &str) -> &Origin {
-        self.layers.origin(field)
     }
 
     /// The names of the settings that are not as in `other`. Of secrets it is not told whether they have changed.

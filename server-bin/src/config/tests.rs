@@ -126,12 +126,69 @@ fn bad_values_are_told_with_where_they_came_from() {
     assert!(error("tls = 'acme'", &[], &[]).contains("expected one of: auto, off, files"));
     assert!(error("transports = ''", &[], &[]).contains("expected one of: websocket, sse, socketio"));
     assert!(error("transports = ['sse', 'pigeon']", &[], &[]).contains("expected one of: websocket"));
-    assert!(error("drain-delay = -1", &[], &[]).contains("expected a number"));
+    for (setting, most) in [
+        ("workers", 256),
+        ("recording-keep-days", 36_500),
+        ("recording-keep-gib", 1_048_576),
+        ("connections-per-address", 1_000_000),
+        ("new-connections-per-second", 1_000_000),
+        ("drain-delay", 86_400),
+        ("drain-timeout", 86_400),
+        ("media-port", 65_535),
+    ] {
+        for good in [0, most] {
+            merged(&format!("{setting} = {good}"), &[], &[]).unwrap();
+        }
+        for bad in ["-1".to_owned(), "1.5".to_owned(), (most + 1).to_string(), "4294967296".to_owned()] {
+            let told = error(&format!("{setting} = '{bad}'"), &[], &[]);
+            assert!(told.contains(&format!("number from 0 to {most}")), "{told}");
+        }
+    }
     assert!(error("", &[("HTTP_PORT", "http")], &[]).contains("HTTP_PORT cannot be http"));
     assert!(error("log-level = 'verbose'", &[], &[]).contains("expected first one of: off, error"));
     for bad in ["[::]", "::1:80", "a b:1", "http://a:80", "a:65536"] {
         assert!(error("", &[], &[("listen", &[bad])]).starts_with("listen cannot be"), "{bad}");
     }
+}
+
+#[test]
+fn a_plain_address_is_a_network_of_its_own() {
+    for field in ["turn-allow-peer", "trusted-proxy"] {
+        let read = |text: &str| {
+            let config = merged(&format!("{field} = '{text}'"), &[], &[])?;
+            let Settings { turn_allow_peer, trusted_proxy, .. } = config.settings;
+            Ok::<_, ConfigError>([turn_allow_peer, trusted_proxy].concat()[0].to_string())
+        };
+        assert_eq!(read("127.0.0.1").unwrap(), "127.0.0.1/32");
+        assert_eq!(read("2001:db8::1").unwrap(), "2001:db8::1/128");
+        assert_eq!(read("::ffff:10.0.0.1").unwrap(), "10.0.0.1/32");
+        assert_eq!(read("10.0.0.0/8").unwrap(), "10.0.0.0/8");
+        for bad in ["10.0.0.0/33", "10.0.0", "host", "10.0.0.1-10.0.0.9"] {
+            assert!(read(bad).unwrap_err().to_string().contains("expected a network"), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn secrets_that_are_none_are_refused() {
+    for field in ["turn_secret", "smtp", "database_url"] {
+        assert!(error("", &[], &[(field, &[""])]).contains("expected a secret, not nothing"), "{field}");
+    }
+    assert!(error("turn-secret = ''", &[], &[]).contains("expected a secret, not nothing"));
+    for bad in ["a", "fifteen letters"] {
+        assert!(error("", &[], &[("turn_secret", &[bad])]).contains("16 bytes"), "{bad}");
+    }
+    for bad in ["/run/secrets/turn-that-is-not-there", "turn.key"] {
+        assert!(error("", &[], &[("turn_secret", &[bad])]).contains("no such file"), "{bad}");
+    }
+    merged("", &[("VISAVIS_TURN_SECRET", "")], &[("turn_secret", &["0123456789abcdef"])]).unwrap();
+    assert!(error("auth-key = 'public.pem'", &[], &[]).contains("no such file"));
+    assert!(error("auth-key = 'short'", &[], &[]).contains("32 bytes"));
+}
+
+#[test]
+fn a_sender_without_a_mail_server_is_told() {
+    assert!(error("mail-from = 'calls@example.org'", &[], &[]).contains("--mail-from needs --smtp"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How a setting's value is read and shown.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -52,15 +53,17 @@ macro_rules! word_value {
 }
 pub(super) use word_value;
 
-word_value!(IpNet);
-
-impl Value for u32 {
+/// A network, or an address that is meant alone.
+impl Value for IpNet {
     fn read(value: &toml::Value) -> Result<Self, String> {
-        word(value)?.parse().map_err(|_| format!("expected a number from 0 to {}", u32::MAX))
+        let text = word(value)?;
+        let alone = || text.parse().map(|ip: IpAddr| Self::from(ip.to_canonical()));
+        let network = text.parse().or_else(|_| alone());
+        network.map_err(|_| "expected a network, as in 192.168.1.0/24, or an address".to_owned())
     }
 
     fn shown(&self) -> Option<toml::Value> {
-        Some(toml::Value::Integer((*self).into()))
+        Some(toml::Value::String(self.to_string()))
     }
 }
 

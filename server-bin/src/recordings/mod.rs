@@ -27,7 +27,8 @@ pub(crate) use finalize::{Finalize, finalize};
 
 use crate::children;
 use crate::config::{OnOff, RecordMode, Settings};
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
+use crate::folders::Place;
 
 /// What the routes do, as `OpenAPI` has it.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
@@ -92,7 +93,10 @@ impl Recordings {
             store: store(settings),
         };
         match Recorder::start(config, sfu, watch, on_event) {
-            Ok(recorder) => Ok(Some(Self { recorder, listeners })),
+            Ok(recorder) => {
+                data_dir::tell_if_open(&folder);
+                Ok(Some(Self { recorder, listeners }))
+            }
             Err(error @ StartError::Folder(_))
                 if settings.recording_dir.is_none() && settings.record == RecordMode::Off =>
             {
@@ -114,6 +118,11 @@ impl Recordings {
         let runtime = tokio::runtime::Handle::current();
         // It is connected once.
         let _ = self.listeners.set(Listeners { hub: hub.clone(), meetings: meetings.clone(), runtime });
+    }
+
+    /// Where they lie.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        Place::new(self.recorder.index().folder()).into_iter().collect()
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {
@@ -139,8 +148,8 @@ pub(crate) fn folder(settings: &Settings, data: &DataDir) -> PathBuf {
 /// What is kept of them; 0 bounds nothing.
 fn retention(settings: &Settings) -> Retention {
     let bound = |number: u32| (number > 0).then_some(u64::from(number));
-    let age = bound(settings.recording_keep_days).map(|days| Duration::from_secs(days * 86_400));
-    Retention { age, bytes: bound(settings.recording_keep_gib).map(|gib| gib << 30) }
+    let age = bound(settings.recording_keep_days.get()).map(|days| Duration::from_secs(days * 86_400));
+    Retention { age, bytes: bound(settings.recording_keep_gib.get()).map(|gib| gib << 30) }
 }
 
 /// Where they go when they are over.

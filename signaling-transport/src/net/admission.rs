@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-/// Limits on the connections of one address; an IPv6 address stands for its /64.
+/// Limits on the connections of one address; an IPv6 address stands for its /64. 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressLimits {
     /// Connections open at once.
     pub at_once: u32,
     /// New connections a second, lasting.
     pub per_second: u32,
-    /// New connections at one time, before `per_second` holds.
+    /// New connections at one time, before `per_second` holds; of no meaning without that.
     pub burst: u32,
 }
 
@@ -110,10 +110,10 @@ impl Table {
         });
         entry.tokens = entry.available(now, limits);
         entry.refilled = now;
-        if entry.tokens < 1.0 {
+        if limits.per_second > 0 && entry.tokens < 1.0 {
             return Err(Refusal::TooFast);
         }
-        if entry.open >= limits.at_once {
+        if limits.at_once > 0 && entry.open >= limits.at_once {
             return Err(Refusal::TooManyAtOnce);
         }
         entry.tokens -= 1.0;
@@ -166,6 +166,17 @@ mod tests {
         assert_eq!(admission.admit(now, ip("192.0.2.1")).unwrap_err(), Refusal::TooManyAtOnce);
         drop(first);
         admission.admit(now, ip("192.0.2.1")).unwrap();
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let (admission, now) = limited(0, 0, 0);
+        let held: Vec<_> = (0..5_000).map(|_| admission.admit(now, ip("192.0.2.1")).unwrap()).collect();
+        assert_eq!(admission.lock().entries.len(), 1);
+        drop(held);
+        let (admission, now) = limited(1, 0, 0);
+        let _held = admission.admit(now, ip("192.0.2.1")).unwrap();
+        assert_eq!(admission.admit(now, ip("192.0.2.1")).unwrap_err(), Refusal::TooManyAtOnce);
     }
 
     #[test]

@@ -2,17 +2,36 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 /// The TLS settings of a server. Clones share them: after [`replace`](Self::replace), new connections get the new
 /// certificate and those that live keep theirs.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     current: Arc<RwLock<Arc<ServerConfig>>>,
+}
+
+/// When a certificate holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Its first moment.
+    pub from: SystemTime,
+    /// Its last.
+    pub until: SystemTime,
+}
+
+impl Validity {
+    /// Whether it holds at this moment.
+    pub fn holds(&self, now: SystemTime) -> bool {
+        (self.from..=self.until).contains(&now)
+    }
 }
 
 /// Why a certificate can't be used.
@@ -54,6 +73,17 @@ impl Certificates {
     /// As [`from_pem`](Self::from_pem), from files.
     pub fn from_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
         Self::from_pem(&read(chain)?, &read(key)?)
+    }
+
+    /// From when until when the leaf is valid; `None` where that cannot be read.
+    pub fn validity(chain: &[u8]) -> Option<Validity> {
+        let leaf = CertificateDer::from_pem_slice(chain).ok()?;
+        let leaf = Certificate::from_der(leaf.as_ref()).ok()?;
+        let validity = leaf.tbs_certificate().validity();
+        Some(Validity {
+            from: UNIX_EPOCH + validity.not_before.to_unix_duration(),
+            until: UNIX_EPOCH + validity.not_after.to_unix_duration(),
+        })
     }
 
     /// Exchanges the certificate. On an error the present one stays.
@@ -98,6 +128,17 @@ fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, Certific
 mod tests {
     use super::*;
     use crate::net::self_signed;
+
+    #[test]
+    fn a_certificate_says_when_it_holds() {
+        let now = std::time::UNIX_EPOCH + std::time::Duration::from_hours(1_000);
+        let made = self_signed::make(&["localhost".to_owned()], now).unwrap();
+        let validity = Certificates::validity(made.pem.as_bytes()).unwrap();
+        assert_eq!(validity.until, made.until);
+        assert!(validity.holds(now) && validity.from < now);
+        assert!(!validity.holds(made.until + std::time::Duration::from_secs(1)));
+        assert_eq!(Certificates::validity(b"nonsense"), None);
+    }
 
     #[test]
     fn a_bad_replacement_leaves_the_present_certificate() {

@@ -37,6 +37,7 @@ mod client_addr;
 mod connection;
 mod endless;
 mod forwarded;
+mod interfaces;
 mod listener;
 pub mod self_signed;
 mod server;
@@ -45,7 +46,7 @@ mod timed_body;
 mod upgraded;
 
 pub use admission::{AddressLimits, Refusal};
-pub use certificates::{CertificateError, Certificates};
+pub use certificates::{CertificateError, Certificates, Validity};
 pub use client_addr::ClientAddr;
 pub use endless::Endless;
 pub use forwarded::TrustedProxies;

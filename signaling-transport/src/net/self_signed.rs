@@ -16,6 +16,8 @@ use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
 };
 
+use super::{Certificates, interfaces};
+
 /// How long a certificate holds. Apple's systems refuse more than 398 days.
 const LIFETIME: Duration = Duration::from_hours(390 * 24);
 /// It is remade when less than this is left.
@@ -52,23 +54,35 @@ pub enum SelfSignedError {
     },
 }
 
-/// The certificate kept in the file `path` when it still covers all of `names` for some weeks; else a new one, kept
-/// there.
+/// The certificate kept in the file `path` when it still covers all of `names` for some weeks; else a new one with the same
+/// key, kept there. A file that is broken is made anew.
 pub fn load_or_make(path: &Path, names: &[String], now: SystemTime) -> Result<SelfSigned, SelfSignedError> {
     let wanted: BTreeSet<String> = names.iter().cloned().collect();
-    if let Some(kept) = fs::read_to_string(path).ok().and_then(SelfSigned::parse)
+    let found = fs::read_to_string(path).ok();
+    let kept = found.clone().and_then(SelfSigned::parse).filter(SelfSigned::is_whole);
+    if let Some(kept) = &kept
         && kept.names.is_superset(&wanted)
         && kept.until >= now + RENEWAL
+        && kept.since() <= now
     {
-        return Ok(kept);
+        return Ok(kept.clone());
     }
-    let made = make(names, now)?;
+    if found.is_some() && kept.is_none() {
+        tracing::warn!(path = %path.display(), "the self-made certificate is broken: it is made anew");
+    }
+    // The key stays, in whatever else has changed, and as long as it can be read.
+    let key = found.as_deref().and_then(|pem| KeyPair::from_pem(pem).ok());
+    let made = make_with(names, now, key)?;
     keep(path, &made.pem).map_err(|source| SelfSignedError::Keep { path: path.to_owned(), source })?;
     Ok(made)
 }
 
 /// Makes a certificate for these DNS names and addresses.
 pub fn make(names: &[String], now: SystemTime) -> Result<SelfSigned, SelfSignedError> {
+    make_with(names, now, None)
+}
+
+fn make_with(names: &[String], now: SystemTime, key: Option<KeyPair>) -> Result<SelfSigned, SelfSignedError> {
     let names: BTreeSet<String> = names.iter().cloned().collect();
     let until = now + LIFETIME;
     let mut params = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
@@ -78,7 +92,10 @@ pub fn make(names: &[String], now: SystemTime) -> Result<SelfSigned, SelfSignedE
     params.not_after = until.into();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let key = KeyPair::generate()?;
+    let key = match key {
+        Some(key) => key,
+        None => KeyPair::generate()?,
+    };
     let certificate = params.self_signed(&key)?;
     let pem = format!(
         "{NAMES}{}\n{UNTIL}{}\n{}{}",
@@ -90,35 +107,49 @@ pub fn make(names: &[String], now: SystemTime) -> Result<SelfSigned, SelfSignedE
     Ok(SelfSigned { pem, names, until })
 }
 
-/// The names this machine is reached by: localhost, its host name, and the addresses of its interfaces.
+/// The names this machine is reached by: localhost, its host name, and those addresses of its interfaces that last.
 pub fn machine_names() -> Vec<String> {
     let mut names: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     if is_dns_name(&host) {
         names.insert(host);
     }
-    names.extend(machine_addresses().iter().map(IpAddr::to_string));
+    names.extend(interfaces::lasting(&addresses()).iter().map(IpAddr::to_string));
     names.into_iter().collect()
 }
 
 /// The addresses of this machine's interfaces that another device could use: neither loopback nor link-local IPv6,
 /// whose zone no URL can carry. IPv4 comes first.
 pub fn machine_addresses() -> Vec<IpAddr> {
-    let mut addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|interface| interface.ip())
-        .filter(|ip| !ip.is_loopback() && !matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()))
-        .collect();
+    let mut addresses: Vec<IpAddr> = addresses().into_iter().map(|(_, ip)| ip).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
+}
+
+/// The same, with the names of the interfaces.
+fn addresses() -> Vec<(String, IpAddr)> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
+    interfaces
+        .map(|interface| (interface.name.clone(), interface.ip()))
+        .filter(|(_, ip)| !ip.is_loopback() && !matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()))
+        .collect()
 }
 
 const NAMES: &str = "Names: ";
 const UNTIL: &str = "Until: ";
 
 impl SelfSigned {
+    /// Its first moment, of which its file says nothing.
+    fn since(&self) -> SystemTime {
+        self.until.checked_sub(LIFETIME + BACKDATED).unwrap_or(UNIX_EPOCH)
+    }
+
+    /// Whether a server can show it.
+    fn is_whole(&self) -> bool {
+        Certificates::from_pem(self.pem.as_bytes(), self.pem.as_bytes()).is_ok()
+    }
+
     fn parse(pem: String) -> Option<Self> {
         let mut lines = pem.lines();
         let names = lines.next()?.strip_prefix(NAMES)?.split(' ').map(str::to_owned).collect();
@@ -158,7 +189,6 @@ fn keep(path: &Path, pem: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Certificates;
 
     const NOW: SystemTime = UNIX_EPOCH;
 
@@ -179,6 +209,8 @@ mod tests {
         assert_ne!(renewed.pem, first.pem);
         let moved = load_or_make(&path, &names(&["localhost", "2001:db8::1"]), nearly).unwrap();
         assert!(moved.names.contains("2001:db8::1"));
+        let key = |made: &SelfSigned| KeyPair::from_pem(&made.pem).unwrap().serialize_pem();
+        assert!(key(&first) == key(&renewed) && key(&first) == key(&moved), "the key stays");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left behind");
     }
 
@@ -196,9 +228,17 @@ mod tests {
     fn a_broken_file_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("self-made.pem");
-        fs::write(&path, "nonsense").unwrap();
-        let made = load_or_make(&path, &names(&["localhost"]), NOW).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), made.pem);
+        let first = load_or_make(&path, &names(&["localhost"]), NOW).unwrap().pem;
+        let key = first.find("-----BEGIN CERT").unwrap();
+        // Nonsense, nothing, and the file as a full disk or a crash may have cut it.
+        let mut broken = vec!["nonsense", ""];
+        broken.extend([10, 60, key - 40, key, key + 100, first.len() - 40].map(|length| &first[..length]));
+        for text in broken {
+            fs::write(&path, text).unwrap();
+            let made = load_or_make(&path, &names(&["localhost"]), NOW).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), made.pem);
+            Certificates::from_files(&path, &path).unwrap();
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use sfu::dtls::Identity;
 use tempfile::TempDir;
-use tests::api::until;
+use tests::api::{Api, until};
 use tests::{Visavis, get};
 
 use media::Broadcast;
@@ -84,6 +84,7 @@ fn a_panic_in_any_engine_ends_the_process_which_says_so() {
         "metrics",
         "settings",
         "clock",
+        "folders",
         "certificates",
         "recorder",
         "finaliser",
@@ -119,6 +120,7 @@ fn every_engine_is_among_those_that_the_test_above_plants_a_panic_in() {
         "metrics",
         "settings",
         "clock",
+        "folders",
         "certificates",
         "recorder",
         "finaliser",
@@ -150,6 +152,30 @@ fn what_is_being_recorded_is_closed_when_an_engine_ends() {
     let notes = notes();
     assert!(!notes.is_empty() && notes.iter().all(|note| note["state"] != "recording"), "{notes:?}");
     drop(broadcast);
+}
+
+#[test]
+fn a_recording_whose_folder_is_deleted_is_not_said_to_be_ready() {
+    let server = Visavis::start(&["--record", "all"]);
+    let recordings = server.folder().path().join("visavis-data/recordings");
+    let mut broadcast = Broadcast::begin(server.addr, "stage", &Identity::generate().unwrap());
+    let media = || -> usize {
+        let names = fs::read_dir(&recordings).unwrap().map(|file| file.unwrap().file_name());
+        names
+            .filter(|name| {
+                name.to_str().unwrap().ends_with(".webm") || name.to_str().unwrap().ends_with(".mp4")
+            })
+            .count()
+    };
+    until("a recording", || media() > 0);
+    fs::remove_dir_all(&recordings).unwrap();
+    while broadcast.host.until("recording")["state"] != "failed" {}
+    until("a probe that says so", || get(server.addr, "/readyz").body.contains("recordings was deleted"));
+    let keyed = Api::with_key(&server, &["recordings"], &[]);
+    let listed = keyed.get("/api/v1/recordings?room=stage").json();
+    let states: Vec<_> =
+        listed["recordings"].as_array().unwrap().iter().map(|entry| &entry["state"]).collect();
+    assert!(!states.is_empty() && states.iter().all(|state| *state == "failed"), "{listed}");
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! Looks whether the folders that the server writes into are still those that it began with.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use std::{fs, io};
+
+use signaling_core::Watch;
+
+use crate::health::Health;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A folder or file, known again by its number on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Place {
+    /// What is there now.
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(&fs::metadata(path)?) })
+    }
+
+    /// What has become of it, if that is anything: what is written from then on would be lost.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let path = self.path.display();
+        match fs::metadata(&self.path) {
+            Ok(metadata) if identity(&metadata) == self.identity => None,
+            Ok(_) => Some(format!("{path} was replaced by another")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(format!("{path} was deleted")),
+            Err(error) => Some(format!("{path} cannot be looked at: {error}")),
+        }
+    }
+}
+
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Tells `health` and the log of what becomes of places, on a thread of its own: a disk that is gone may hold it up for ever.
+pub(crate) fn watch(
+    places: Vec<(&'static str, Vec<Place>)>,
+    health: Arc<Health>,
+    watch: &Watch,
+) -> io::Result<()> {
+    let engine = watch.patient_engine("folders", Duration::MAX);
+    thread::Builder::new().name("folders".into()).spawn(move || {
+        let mut told = vec![None; places.len()];
+        loop {
+            engine.sign();
+            for ((name, places), told) in places.iter().zip(&mut told) {
+                let trouble = places.iter().find_map(Place::trouble);
+                if *told != trouble {
+                    match &trouble {
+                        Some(trouble) => tracing::error!(
+                            "the {name} is not what it was, and what is written is lost: {trouble}; restart the server"
+                        ),
+                        None => tracing::info!("the {name} is as it was"),
+                    }
+                }
+                health.set_trouble(name, trouble.clone());
+                *told = trouble;
+            }
+            thread::sleep(LOOK);
+        }
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_known_again_and_missed() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        fs::create_dir(&path).unwrap();
+        let place = Place::new(&path).unwrap();
+        assert_eq!(place.trouble(), None);
+        let aside = parent.path().join("aside");
+        fs::rename(&path, &aside).unwrap();
+        assert!(place.trouble().unwrap().ends_with("was deleted"));
+        fs::create_dir(&path).unwrap();
+        assert!(place.trouble().unwrap().contains("replaced"));
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&aside, &path).unwrap();
+        assert_eq!(place.trouble(), None, "it is back");
+    }
+}
