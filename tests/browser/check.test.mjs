@@ -59,3 +59,37 @@ test('a relay that does not answer is told as one that does not work', async () 
   assert.equal(states.media, 'works');
   assert.match(summary, /no relay does/);
 });
+
+for (const [devices, camera, microphone, summary] of [
+  ['granted', 'works', 'works', /^Calls work from here/],
+  ['denied', 'fails', 'fails', /a camera or microphone does not work/],
+  ['none', 'absent', 'absent', /a camera or microphone does not work/],
+]) {
+  test(`camera and microphone are tried too, and given back: ${devices}`, async () => {
+    const other = await launch({ devices });
+    const server = await Server.start();
+    const page = await newPage(other);
+    await page.addInitScript(() => {
+      window.tracks = [];
+      const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (wanted) => {
+        const stream = await get(wanted);
+        window.tracks.push(...stream.getTracks());
+        return stream;
+      };
+    });
+    await page.goto(server.url);
+    await page.getByRole('link', { name: 'Check this browser' }).click();
+    await page.getByRole('button', { name: 'Check again' }).and(page.locator(':enabled')).waitFor();
+    const states = await page.locator('[data-device]').evaluateAll((rows) => rows.map((row) => row.dataset.state));
+    assert.deepEqual(states, [camera, microphone]);
+    assert.match(await page.getByRole('status').textContent(), summary);
+    assert.equal(await page.getByRole('img', { name: 'Picture of the camera' }).count(), camera === 'works' ? 1 : 0);
+    assert.deepEqual(await page.evaluate(() => window.tracks.map(({ readyState }) => readyState)), devices === 'granted' ? ['ended', 'ended'] : []);
+    if (devices !== 'granted') assert.match(await page.locator('[data-device="camera"] .hint').textContent(), /\w/);
+    assert.deepEqual(page.problems, []);
+    await other.close();
+    await server.close();
+  });
+}
+

@@ -3,7 +3,7 @@
 
 /**
  * Opens it in a page. `window.madeUp` then has `call`, `people(count)` with oneself among them, `person(index, changes)`, `hand(index, up)`,
- * `speak(indices)` and `event(event)`, as if the server had said it.
+ * `speak(indices)`, `arrive(index, figures)` of a picture that is not decoded, and `event(event)`, as if the server had said it.
  */
 export async function openStage(page, url, { layout = 'grid', features = [], room = {}, host = false } = {}) {
   await page.goto(url);
@@ -56,9 +56,17 @@ export async function openStage(page, url, { layout = 'grid', features = [], roo
         connections.set(id, { getReceivers: () => [sound(id).receiver], getStats: async () => new Map(), iceConnectionState: 'connected' });
       }
     };
+    const arrive = (index, figures) => {
+      const id = `peer-${index}`;
+      const { track } = new RTCPeerConnection().addTransceiver('video').receiver;
+      const report = new Map([['in', { type: 'inbound-rtp', kind: 'video', trackIdentifier: track.id, ...figures }]]);
+      connections.set(id, { getReceivers: () => [sound(id).receiver], getStats: async () => report, iceConnectionState: 'connected' });
+      sound(id).stream.addTrack(track);
+      call.emit('media', id);
+    };
     call.streams = (id) => (sounds.has(id) || speaking.has(id) ? { main: sound(id).stream, screen: null } : undefined);
     const screen = new CallScreen(call);
     document.getElementById('app').replaceChildren(screen.element);
-    window.madeUp = { call, screen, people, person, hand, speak, event, peer };
+    window.madeUp = { call, screen, people, person, hand, speak, arrive, event, peer };
   }, { features, room, host });
 }

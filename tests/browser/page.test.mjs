@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { join, launch, mediaFlows, newPage, newRoom, participant, received, Server, until, visit } from './harness.mjs';
+import { confirmed, join, launch, mediaFlows, newPage, newRoom, participant, received, Server, until, visit } from './harness.mjs';
 
 let server;
 let browser;
@@ -130,3 +130,65 @@ test('a reloaded page takes the place of the one before', async () => {
   await mediaFlows(ada, 1);
   for (const page of [ada, grace]) await page.context().close();
 });
+
+test('a call that a button started has a name of three words, the same for everybody', async () => {
+  const page = await newPage(browser);
+  await page.goto(server.url);
+  await page.getByRole('button', { name: 'Start a call' }).click();
+  await page.waitForURL(/\/r\//);
+  const id = new URL(page.url()).pathname.split('/')[2];
+  const shown = (await page.locator('.room-name bdi').textContent()).trim();
+  assert.match(shown, /^[A-Z][a-z]+ [a-z]+ [a-z]+$/);
+  assert.equal(await page.title(), `${shown} – Visavis`);
+  await page.getByRole('textbox', { name: 'Your name' }).fill('Ada');
+  await page.getByRole('button', { name: 'Join', exact: true }).click();
+  await page.getByRole('heading', { name: shown }).waitFor();
+  assert.ok((await page.locator('.link-text').textContent()).endsWith(`/r/${id}`), 'the link stays what it is');
+  const other = await participant(browser, server.url, id, { name: 'Grace' });
+  await other.getByRole('heading', { name: shown }).waitFor();
+  const chosen = await participant(browser, server.url, newRoom(), { name: 'Ada' });
+  assert.match(await chosen.locator('h1').textContent(), /^test-/, 'a name that somebody chose stays');
+  for (const closing of [page, other, chosen]) await closing.context().close();
+});
+
+test('after the end and after a removal the first button leads somewhere', async () => {
+  const host = await newPage(browser);
+  await host.goto(server.url);
+  await host.getByRole('button', { name: 'Start a call' }).click();
+  await host.getByRole('textbox', { name: 'Your name' }).fill('Host');
+  await host.getByRole('button', { name: 'Join', exact: true }).click();
+  await host.getByRole('button', { name: 'People', exact: true }).click();
+  const room = await host.evaluate(() => window.visavis.room.id);
+  const [eve, ada] = [await participant(browser, server.url, room, { name: 'Eve' }), await participant(browser, server.url, room, { name: 'Ada' })];
+  const first = (page) => page.locator('.end .actions > :first-child');
+  await host.getByRole('button', { name: 'Remove Eve' }).click();
+  await confirmed(host, 'Remove');
+  await eve.getByRole('heading', { name: 'The host has removed you' }).waitFor();
+  assert.equal(await first(eve).textContent(), 'Home');
+  assert.equal(await eve.getByRole('button', { name: 'Rejoin' }).count(), 0);
+  await ada.getByRole('button', { name: 'Leave' }).click();
+  assert.equal(await first(ada).textContent(), 'Rejoin');
+  await host.getByRole('button', { name: 'End the call for all' }).click();
+  await confirmed(host, 'End for all');
+  await host.getByRole('heading', { name: 'The host has ended the call' }).waitFor();
+  assert.equal(await first(host).textContent(), 'Home');
+  assert.equal(await host.evaluate(() => document.activeElement.textContent), 'Home');
+  for (const closing of [host, eve, ada]) await closing.context().close();
+});
+
+test('each way to start says what it is', async () => {
+  for (const locale of ['en', 'de', 'es', 'ar']) {
+    const page = await newPage(browser, { locale });
+    await page.goto(server.url);
+    await until('the texts', () => page.evaluate((tag) => document.documentElement.lang === tag, locale));
+    const hints = await page.locator('#create, #call, #enter button, a.button').evaluateAll((ways) =>
+      ways.map((way) => document.getElementById(way.getAttribute('aria-describedby'))?.textContent ?? ''));
+    assert.equal(hints.length, 4);
+    assert.ok(hints.every((hint) => hint.length > 20), `${locale}: ${hints}`);
+    assert.equal(new Set(hints).size, 4);
+    if (locale === 'en') assert.match(await page.locator('#call-hint').textContent(), /two people/);
+    if (locale === 'en') assert.match(await page.locator('footer').textContent(), /third on, picture and sound go through this server/);
+    await page.context().close();
+  }
+});
+

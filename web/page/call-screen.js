@@ -15,7 +15,9 @@ import { Notices } from './notices.js';
 import { PeoplePanel } from './people-panel.js';
 import { QualityLoop } from './quality-loop.js';
 import { Reactions } from './reactions.js';
+import { RecordingNotice } from './recording-notice.js';
 import { refusalText } from './refusals.js';
+import { titleOf } from './room-title.js';
 import { at } from './root.js';
 import { RingBar } from './ring-bar.js';
 import { SettingsDialog } from './settings-dialog.js';
@@ -38,10 +40,12 @@ export class CallScreen {
   element;
   #call;
   #toasts = new Toasts();
+  #title = h('h1', { class: 'room-name', dir: 'auto' });
   #count = h('span', { class: 'count' });
   #viewers = h('span', {});
   #watched = h('span', { class: 'watched', role: 'img', hidden: true }, icon('eye'), this.#viewers);
   #live = h('span', { class: 'live-badge', role: 'status', hidden: true }, t('broadcast.live'));
+  #recording;
   #panel = new SidePanel();
   #host;
   #ringing;
@@ -54,6 +58,7 @@ export class CallScreen {
   /** @param {Call} call */
   constructor(call) {
     this.#call = call;
+    this.#recording = new RecordingNotice(call, this.#toasts);
     const output = new SoundOutput();
     output.onsubstituted = () => this.#toasts.show(t('devices.speaker.replaced'));
     this.#host = new HostPowers(call);
@@ -73,7 +78,7 @@ export class CallScreen {
     const knocks = new Knocks(this.#host, { attempt, more: () => this.#panel.open('people'), moved });
     this.#panel.onopen = (open) => (knocks.shown = open !== 'people');
     const notices = new Notices(knocks.element, this.#toasts);
-    notices.add(new Banner(call).element, new SilencedNote(call.media).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts, moved).element);
+    notices.add(this.#recording.question, new Banner(call).element, new SilencedNote(call.media).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts, moved).element);
     chat.onunread = (unread) => this.#dock.setUnread(unread);
     this.element = h('div', { class: 'call' },
       this.#header(),
@@ -93,8 +98,8 @@ export class CallScreen {
   #header() {
     const brand = h('a', { class: 'brand', href: at(), target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
     return h('header', { class: 'call-header' }, brand,
-      h('div', { class: 'call-title' }, h('h1', { class: 'room-name', dir: 'auto' }, this.#call.room?.id ?? ''), this.#count),
-      this.#live, this.#watched,
+      h('div', { class: 'call-title' }, this.#title, this.#count),
+      this.#recording.mark, this.#live, this.#watched,
       new LayoutButton(() => this.#stage.render()).element,
       iconButton('settings', 'dock.settings', () => this.#settings.open(), 'plain'),
       new LinkButton(this.#toasts, this.#call.self?.role ?? 'participant').element);
@@ -129,7 +134,6 @@ export class CallScreen {
       // Who was there before is told by other events: they are no news.
       if (event.type === 'peer-joined' && !call.peer(event.peer.id)) this.#say('call.joined', event.peer);
       if (event.type === 'muted') toasts.show(t('call.mutedByHost'));
-      if (event.type === 'recording' && !event.peer) this.#recording(event.state);
     });
     call.on('room', () => this.#render());
     call.media.on('substituted', () => deviceSubstitutions(call.media).forEach((text) => toasts.show(text)));
@@ -170,14 +174,9 @@ export class CallScreen {
     }
   }
 
-  /** @param {string} state */
-  #recording(state) {
-    const text = { active: 'call.recordingBegan', stopped: 'call.recordingEnded', failed: 'call.recordingFailed' }[state];
-    if (text) this.#toasts.show(t(text));
-  }
-
   #render() {
     const { room, peers, self } = this.#call;
+    if (room) setText(this.#title, titleOf(room));
     const others = peers.filter(({ role }) => role !== 'viewer');
     const onAir = [...others, ...(self ? [self] : [])].some(({ role, live }) => role === 'broadcaster' && live);
     this.#live.hidden = !onAir;

@@ -3,6 +3,7 @@ import { h } from './dom.js';
 import { t, timeOfDay } from './i18n.js';
 import { icon } from './icons.js';
 import { withLinks } from './rich-text.js';
+import { Steady } from './steady.js';
 
 /**
  * @typedef {import('../sdk/index.js').Call} Call
@@ -27,6 +28,7 @@ export class ChatPanel {
   #names = new Map();
   #empty = h('p', { class: 'empty' }, t('chat.empty'));
   #log = h('div', { class: 'chat-log', role: 'log', 'aria-label': t('chat.log'), tabindex: 0 }, this.#empty);
+  #steady = new Steady(this.#log);
   #text = h('textarea', {
     class: 'input', rows: 1, maxlength: 4000, 'aria-label': t('chat.message'), placeholder: t('chat.placeholder'),
     onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
@@ -75,7 +77,10 @@ export class ChatPanel {
         h('p', { class: 'line-head' }, h('b', { dir: 'auto' }, name), line.to ? h('span', { class: 'line-private' }, this.#privacy(line, own)) : null,
           h('time', { datetime: line.at }, timeOfDay(new Date(line.at)))),
         h('p', { class: 'line-text', dir: 'auto' }, ...withLinks(line.text))));
-    if (atEnd || own) this.#log.scrollTop = this.#log.scrollHeight;
+    if (atEnd || own) {
+      this.#log.scrollTop = this.#log.scrollHeight;
+      this.#steady.moved();
+    }
     const at = Date.parse(line.at);
     if (this.#open || own || at < this.#since) return;
     this.onunread(++this.#unread);

@@ -1,8 +1,10 @@
+import { camera, microphone } from './check-devices.js';
 import { PROBES, finish, prepare } from './check-probes.js';
 import { h, setText } from './dom.js';
 import { loadCatalogue, t } from './i18n.js';
 
 const list = /** @type {HTMLElement} */ (document.getElementById('probes'));
+const devices = /** @type {HTMLElement} */ (document.getElementById('devices'));
 const summary = /** @type {HTMLElement} */ (document.getElementById('summary'));
 const again = /** @type {HTMLButtonElement} */ (document.getElementById('again'));
 
@@ -15,7 +17,10 @@ const TITLES = {
   turnTcp: 'check.turnTcp',
   turnTls: 'check.turnTls',
   media: 'check.media',
+  camera: 'check.camera',
+  microphone: 'check.microphone',
 };
+const HINTS = { none: '', missing: 'check.noDeviceHint', refused: 'check.deviceHint', silent: 'check.silentHint' };
 const VERDICTS = { waiting: 'check.waiting', works: 'check.works', fails: 'check.fails', absent: 'check.absent' };
 
 /** One line of the list. */
@@ -25,18 +30,28 @@ class Row {
   #hint = h('span', { class: 'hint' });
   element;
 
-  /** @param {string} name */
-  constructor(name) {
+  /** @param {string} name @param {'probe' | 'device'} [kind] */
+  constructor(name, kind = 'probe') {
     this.#title = t(TITLES[/** @type {keyof typeof TITLES} */ (name)]);
-    this.element = h('li', { class: 'probe', 'data-probe': name }, h('span', {}, this.#title), this.#verdict, this.#hint);
+    this.element = h('li', { class: 'probe', [`data-${kind}`]: name }, h('span', {}, this.#title), this.#verdict, this.#hint);
     this.show('waiting');
   }
 
-  /** @param {keyof typeof VERDICTS} state */
-  show(state) {
+  /** @param {keyof typeof VERDICTS} state @param {string} [hint] the key of what there is to say about it */
+  show(state, hint = state === 'fails' ? 'check.hint' : '') {
     this.element.dataset.state = state;
     setText(this.#verdict, t(VERDICTS[state]));
-    setText(this.#hint, state === 'fails' ? t('check.hint') : '');
+    setText(this.#hint, hint ? t(hint) : '');
+  }
+
+  /** @param {import('./check-devices.js').DeviceOutcome} outcome */
+  showDevice({ outcome, why, picture }) {
+    this.show(outcome, HINTS[why]);
+    if (!picture) return;
+    picture.className = 'preview-still';
+    picture.setAttribute('role', 'img');
+    picture.setAttribute('aria-label', t('check.preview'));
+    this.element.append(picture);
   }
 }
 
@@ -45,6 +60,8 @@ async function check() {
   setText(summary, t('check.running'));
   const rows = PROBES.map(({ name }) => new Row(name));
   list.replaceChildren(...rows.map((row) => row.element));
+  const [seen, heard] = [new Row('camera', 'device'), new Row('microphone', 'device')];
+  devices.replaceChildren(seen.element, heard.element);
   /** @type {Record<string, string>} */
   const outcomes = {};
   try {
@@ -55,7 +72,12 @@ async function check() {
       rows[index]?.show(outcome);
     }
     finish(found);
-    setText(summary, t(verdict(outcomes)));
+    const [picture, sound] = [await camera(), await microphone()];
+    seen.showDevice(picture);
+    heard.showDevice(sound);
+    const comes = verdict(outcomes);
+    const lacks = [picture, sound].some(({ outcome }) => outcome !== 'works');
+    setText(summary, t(comes === 'check.good' && lacks ? 'check.devicesFail' : comes));
   } catch {
     setText(summary, t('check.unreachable'));
   } finally {

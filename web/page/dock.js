@@ -3,6 +3,7 @@ import { iconButton, nameButton } from './buttons.js';
 import { t } from './i18n.js';
 import { remember } from './preferences.js';
 import { ReactionButton } from './reaction-button.js';
+import { Steady } from './steady.js';
 import { ToggleButton } from './toggle-button.js';
 
 /**
@@ -23,6 +24,8 @@ export class Dock {
   #screen = iconButton('screen', 'dock.share', () => this.#share());
   #hand = iconButton('hand', 'dock.hand', () => this.toggleHand());
   #people;
+  #steady;
+  #sent = true;
   #chat;
   #unread = h('span', { class: 'unread', id: 'unread', hidden: true });
   #waiting = h('span', { class: 'unread', id: 'waiting', hidden: true });
@@ -48,6 +51,7 @@ export class Dock {
       this.#microphone.element, this.#camera.element, this.#screen, this.#hand, new ReactionButton(call).element,
       h('span', { class: 'with-badge' }, this.#people, this.#waiting),
       h('span', { class: 'with-badge' }, this.#chat, this.#unread), leave);
+    this.#steady = new Steady(this.element);
     call.media.on('change', () => this.#render());
     call.on('self', () => this.#render());
     this.#render();
@@ -92,6 +96,9 @@ export class Dock {
 
   #render() {
     const { media, hand } = this.#call;
+    // Buttons come and go, and the others make room.
+    if (this.#sent !== this.#sends) this.#steady.moved();
+    this.#sent = this.#sends;
     for (const { element } of [this.#microphone, this.#camera]) element.hidden = !this.#sends;
     this.#screen.hidden = !this.#sends || !media.canShareScreen;
     this.#microphone.set(media.microphoneOn);

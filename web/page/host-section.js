@@ -21,7 +21,7 @@ export class HostSection {
   #waitingSection = h('section', { class: 'waiting', hidden: true }, h('h3', {}, t('lobby.waiting')), this.#waiting);
   #locked = checkbox('host-lock', 'host.lock', (on) => this.#use(on ? 'lock' : 'unlock'));
   #lobby = checkbox('host-lobby', 'host.lobby', (on) => this.#use('set-lobby', on));
-  #record = textButton(t('host.record'), () => this.#use(this.#call.room?.recording ? 'stop-recording' : 'start-recording'));
+  #record = textButton(t('host.record'), () => this.#toggleRecording());
   #recordings = h('a', { class: 'button small', target: '_blank', rel: 'noopener' }, t('host.recordings'));
   #recording = h('section', { class: 'group' }, h('h3', {}, t('host.recording')), h('div', { class: 'actions' }, this.#record, this.#recordings));
   #password = h('input', { class: 'input', id: 'host-password', type: 'text', autocomplete: 'off', maxlength: 64 });
@@ -84,6 +84,13 @@ export class HostSection {
     this.#locked.input.checked = room?.locked ?? false;
     this.#lobby.input.checked = room?.lobby ?? false;
     this.#password.placeholder = t(room?.password ? 'host.passwordSet' : 'host.noPassword');
+  }
+
+  #toggleRecording() {
+    if (this.#call.room?.recording) return this.#use('stop-recording');
+    // Whoever has it recorded agrees to it.
+    this.#call.consent();
+    this.#use('start-recording');
   }
 
   /**

@@ -4,6 +4,7 @@ import { ApiError, book } from './meetings-api.js';
 import { rememberMeeting } from './my-meetings.js';
 import { refusalText } from './refusals.js';
 import { meetingOf, roomOf } from './room-link.js';
+import { threeWords } from './room-title.js';
 import { at, roomPath } from './root.js';
 import { ownZone } from './zoned-time.js';
 
@@ -35,7 +36,7 @@ call.addEventListener('click', async () => {
   problem.textContent = '';
   try {
     await catalogue;
-    const made = await book({ title: t('landing.callTitle'), timeZone: ownZone(), durationMinutes: 60, capacity: 2 });
+    const made = await book({ title: threeWords(), timeZone: ownZone(), durationMinutes: 60, capacity: 2 });
     rememberMeeting(made.meeting, made.hostUrl.split('#host=')[1] ?? '');
     location.assign(at(`m/${made.meeting}`));
   } catch (error) {

@@ -18,8 +18,8 @@ export class LinkButton {
         await navigator.clipboard.writeText(link);
         toasts.show(t('link.copied'));
       } catch {
-        // Without the permission the link is shown to be copied by hand.
-        toasts.show(t('link.failed', { link }));
+        // Without the permission the link is shown, to be copied by hand, for as long as that takes.
+        prompt(t('link.copy'), link);
       }
     };
     this.element = h('button', { type: 'button', class: 'button link-button', 'aria-label': t('link.copy'), title: t('link.copy'), onclick: copy },

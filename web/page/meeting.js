@@ -8,6 +8,7 @@ import { meetingTimes, repetition } from './meeting-times.js';
 import { ApiError, invitation } from './meetings-api.js';
 import { meetingToken, noteMeetingEnd } from './my-meetings.js';
 import { at, nameInAddress, roomPath } from './root.js';
+import { noteTitle } from './room-title.js';
 import { serverNow } from './server-clock.js';
 
 /** @typedef {import('./meetings-api.js').Invitation} Invitation */
@@ -19,7 +20,8 @@ const token = meetingToken(meeting);
 let countdown = null;
 
 /** To the call's own page, as host if one is. @param {Invitation} seen */
-function enter({ code, endsAt }) {
+function enter({ code, endsAt, title }) {
+  noteTitle(code, title);
   if (token) takeHostToken(code, token, keptUntil(endsAt));
   location.assign(roomPath(code));
 }

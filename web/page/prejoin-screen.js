@@ -32,6 +32,7 @@ export class PrejoinScreen {
   #notes = h('div', { class: 'notes', role: 'status' });
   #problem = h('p', { class: 'problem', role: 'alert' });
   #meter;
+  #said = '';
   #button = h('button', { type: 'submit', class: 'button primary large' });
   #microphone = new ToggleButton({
     icons: ['mic', 'mic-off'], labels: ['dock.mute', 'dock.unmute'], toggle: (on) => this.#setMicrophone(on),
@@ -43,12 +44,13 @@ export class PrejoinScreen {
   /**
    * @param {object} options
    * @param {string} options.room
+   * @param {string} options.title what people call it
    * @param {import('../sdk/protocol.js').Role} options.role a viewer needs no devices
    * @param {LocalMedia} options.media
    * @param {string} options.name to begin with
    * @param {(answers: {name: string, password?: string}) => Promise<void>} options.join
    */
-  constructor({ room, role, media, name, join }) {
+  constructor({ room, title, role, media, name, join }) {
     this.#room = room;
     this.#media = media;
     this.#join = join;
@@ -64,7 +66,7 @@ export class PrejoinScreen {
         h('div', { class: 'preview-controls' }, this.#microphone.element, this.#camera.element)),
       h('form', { class: 'prejoin-form', onsubmit: (/** @type {Event} */ event) => this.#submit(event) },
         h('h1', {}, t(`prejoin.title.${role}`)),
-        h('p', { class: 'room-name' }, t('prejoin.room'), ' ', h('bdi', {}, room)),
+        h('p', { class: 'room-name' }, t('prejoin.room'), ' ', h('bdi', {}, title)),
         h('div', { class: 'field' }, h('label', { for: 'name' }, t('prejoin.name')), this.#name),
         this.#passwordField,
         ...(sends ? this.#devices() : []),
@@ -123,7 +125,11 @@ export class PrejoinScreen {
     this.#camera.set(cameraOn);
     this.#muted.checked = !microphoneOn;
     const notes = deviceProblems(this.#media, { joining: true });
-    if (this.#notes.textContent !== notes.join('')) this.#notes.replaceChildren(...notes.map((note) => h('p', {}, note)));
+    const said = notes.join('\n');
+    if (said === this.#said) return;
+    this.#said = said;
+    const trouble = h('p', {}, h('a', { href: at('check'), target: '_blank', rel: 'noopener' }, t('check.link')));
+    this.#notes.replaceChildren(...notes.map((note) => h('p', {}, note)), ...(notes.length > 0 ? [trouble] : []));
   }
 
   /** @param {Event} event */

@@ -4,6 +4,7 @@ import { textButton } from './buttons.js';
 import { h, setText } from './dom.js';
 import { tabHostToken } from './host-token.js';
 import { dateAndTime, loadCatalogue, t } from './i18n.js';
+import { notedTitle, titleOf } from './room-title.js';
 import { at, nameInAddress } from './root.js';
 
 /**

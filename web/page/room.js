@@ -9,6 +9,7 @@ import { preferences, remember } from './preferences.js';
 import { PrejoinScreen } from './prejoin-screen.js';
 import { recordingsLink } from './recordings-link.js';
 import { mayBeCode } from './room-link.js';
+import { noteTitle, notedTitle, titleOf } from './room-title.js';
 import { nameInAddress } from './root.js';
 import { askServerTime, serverNow } from './server-clock.js';
 import { WaitingScreen } from './waiting-screen.js';
@@ -26,7 +27,7 @@ const room = nameInAddress();
 const query = new URLSearchParams(location.search);
 const role = roleOf(query.get('role'));
 const media = new LocalMedia();
-const call = new Call({ media, transports: transports(query.get('transport')) });
+const call = new Call({ media, transports: transports(query.get('transport')), holdsRecorded: true });
 // For the console, for tests, and for whoever embeds the page.
 Object.assign(window, { visavis: call });
 
@@ -127,7 +128,12 @@ function show(screen) {
 }
 
 await loadCatalogue();
-document.title = `${room} – Visavis`;
+const title = () => titleOf({ id: room, title: notedTitle(room), ...call.room });
+function showTitle() {
+  if (call.room?.title) for (const name of [room, call.room.id]) noteTitle(name, call.room.title);
+  document.title = `${title()} – Visavis`;
+}
+showTitle();
 media.chosen = { microphone: preferences.microphone, camera: preferences.camera };
 let denied = false;
 let closing = false;
@@ -135,6 +141,7 @@ call.on('event', (event) => {
   if (event.type === 'lobby' && event.state === 'denied') denied = true;
 });
 call.on('room', () => {
+  showTitle();
   if (shown instanceof WaitingScreen && !call.waiting) show(new CallScreen(call));
 });
 call.session.on('tokenrefused', () => dropHostToken(room));
@@ -149,4 +156,4 @@ addEventListener('online', () => call.session.hurry());
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') call.session.hurry();
 });
-show(new PrejoinScreen({ room, role, media, name: query.get('name') ?? preferences.name, join }));
+show(new PrejoinScreen({ room, title: title(), role, media, name: query.get('name') ?? preferences.name, join }));

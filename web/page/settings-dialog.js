@@ -5,6 +5,7 @@ import { ForgetDevice } from './forget-device.js';
 import { LANGUAGES, t } from './i18n.js';
 import { iconButton } from './buttons.js';
 import { MeterBar } from './meter-bar.js';
+import { at } from './root.js';
 import { preferences, remember } from './preferences.js';
 import { SpeakerPicker } from './speaker-picker.js';
 
@@ -37,6 +38,7 @@ export class SettingsDialog {
         this.#language(),
         toggle('shortcuts', 'settings.shortcuts', preferences.shortcuts, (on) => remember({ shortcuts: on })),
         h('p', { class: 'hint' }, t('settings.shortcutList')),
+        h('p', {}, h('a', { href: at('check'), target: '_blank', rel: 'noopener' }, t('check.link'))),
         toggle('statistics', 'settings.statistics', false, (on) => this.onstatistics(on)),
         new ForgetDevice().element));
   }

@@ -5,6 +5,7 @@ import { h } from './dom.js';
 import { grid, strip } from './grid.js';
 import { t } from './i18n.js';
 import { Pager } from './pager.js';
+import { PictureWait } from './picture-wait.js';
 import { preferences } from './preferences.js';
 import { observeSize } from './size-observer.js';
 import { Steady } from './steady.js';
@@ -29,6 +30,7 @@ export class Stage {
   #pager = new Pager(() => this.#layout());
   #crowd = new Crowd(SELF);
   #steady = new Steady(this.#grid);
+  #waits;
   #self;
   /** @type {Map<string, Tile>} cameras by peer */
   #tiles = new Map();
@@ -63,6 +65,7 @@ export class Stage {
     // A microphone that the system gives back is often the only sign that the phone call is over.
     call.media.on('change', () => this.#resume());
     for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room'])) call.on(event, () => this.render());
+    this.#waits = new PictureWait(call, () => [...this.#tiles, ...[...this.#screens].filter(([id]) => id !== SELF)]);
     this.#speakers = new ActiveSpeakers(call);
     this.#speakers.onchange = (speaking, loudest) => {
       for (const [id, tile] of this.#tiles) tile.setSpeaking(speaking.has(id));
@@ -122,6 +125,7 @@ export class Stage {
     clearTimeout(this.#attending);
     document.removeEventListener('visibilitychange', this.#seen);
     this.#speakers.close();
+    this.#waits.close();
     this.#unobserve();
   }
 
@@ -129,6 +133,7 @@ export class Stage {
     const { media, self, hand } = this.#call;
     this.#self.update({ name: self?.name ?? '', microphone: media.microphoneOn, camera: media.cameraOn, hand });
     if (self) this.#self.setHue(self.id);
+    this.#self.setWaiting(this.#call.held ? t('tile.held') : '');
     this.#self.setFacingAway(media.facing === 'environment');
     this.#self.show(media.camera ? [media.camera] : []);
   }

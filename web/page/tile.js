@@ -35,6 +35,8 @@ export class Tile {
   #quality = h('span', { class: 'tile-quality', role: 'img', hidden: true }, h('i', {}), h('i', {}), h('i', {}));
   #notice = h('span', { class: 'tile-notice', hidden: true });
   #away = false;
+  #camera = false;
+  #waiting = '';
   /** @type {import('../sdk/quality.js').Level | null} */
   #level = null;
   #hand = h('span', { class: 'tile-hand', role: 'img', 'aria-label': t('tile.hand') }, icon('hand'));
@@ -82,6 +84,7 @@ export class Tile {
     this.element.classList.toggle('no-picture', !camera && !this.#screen);
     if (this.#pip) this.#pip.hidden = !camera && !this.#screen;
     this.#away = away;
+    this.#camera = camera;
     // How it was before says nothing of how it is once somebody is back.
     if (away) this.#level = null;
     if (away) this.setSpeaking(false);
@@ -144,8 +147,28 @@ export class Tile {
     }
     this.element.classList.toggle('away', this.#away);
     this.element.classList.toggle('no-connection', isLost);
-    this.#notice.hidden = !isLost;
-    setText(this.#notice, isLost ? t(this.#away ? 'tile.away' : 'quality.none') : '');
+    const notice = isLost ? t(this.#away ? 'tile.away' : 'quality.none') : this.#waiting;
+    this.#notice.hidden = notice === '';
+    setText(this.#notice, notice);
+  }
+
+  /** Whether a picture is to be seen and none has come yet. */
+  get lacksPicture() {
+    const isOn = (this.#camera || this.#screen) && !this.#away && !this.element.hidden;
+    return isOn && (this.#video.videoWidth === 0 || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA);
+  }
+
+  /** The picture's track, if there is one. */
+  get track() {
+    const shown = /** @type {MediaStream | null} */ (this.#video.srcObject);
+    return shown?.getVideoTracks()[0] ?? null;
+  }
+
+  /** Says what keeps the picture back; nothing, once it is there. @param {string} text */
+  setWaiting(text) {
+    if (text === this.#waiting) return;
+    this.#waiting = text;
+    this.#renderConnection();
   }
 
   /** @param {boolean} on */

@@ -2,6 +2,7 @@ import { Emitter } from './emitter.js';
 import { IceServers } from './ice-servers.js';
 import { LocalMedia } from './local-media.js';
 import { MediaPath } from './media-path.js';
+import { OutgoingMedia } from './outgoing-media.js';
 import { Roster } from './roster.js';
 import { Session } from './session.js';
 
@@ -43,6 +44,9 @@ export class Call extends Emitter {
   #roster = new Roster((id) => this.#left(id, 'timeout'));
   /** @type {MediaPath | null} */
   #path = null;
+  #outgoing;
+  #holdsRecorded;
+  #consented = false;
   #iceServers = new IceServers(() => this.session.iceServers());
   #resumeWindowMs = 30_000;
 
@@ -51,10 +55,14 @@ export class Call extends Emitter {
    * @param {URL} [options.base] the server's address; by default where this SDK was loaded from
    * @param {TransportName[]} [options.transports] in order of preference
    * @param {LocalMedia} [options.media] what to send
+   * @param {boolean} [options.holdsRecorded] nothing is sent to a room that is recorded before `consent()`, also where the
+   *   server does not ask for consent
    */
-  constructor({ base = new URL('../', import.meta.url), transports = ['websocket', 'sse'], media = new LocalMedia() } = {}) {
+  constructor({ base = new URL('../', import.meta.url), transports = ['websocket', 'sse'], media = new LocalMedia(), holdsRecorded = false } = {}) {
     super();
     this.media = media;
+    this.#outgoing = new OutgoingMedia(media);
+    this.#holdsRecorded = holdsRecorded;
     this.session = new Session({ base, transports });
     this.session.on('state', (state) => this.emit('state', state));
     this.session.on('welcome', (welcome) => this.#welcome(welcome));
@@ -64,6 +72,17 @@ export class Call extends Emitter {
     });
     this.session.on('ended', ({ reason }) => this.#ended(reason));
     media.on('change', () => this.#announce());
+  }
+
+  /** Whether nothing is sent, since the room is recorded and nobody has said yes to that. */
+  get held() {
+    return this.#outgoing.held;
+  }
+
+  /** Says yes to being recorded in this call: what was held back is sent. */
+  consent() {
+    this.#consented = true;
+    this.#hold();
   }
 
   /** @returns {Peer[]} the others, in order of joining */
@@ -157,6 +176,7 @@ export class Call extends Emitter {
     this.#resumeWindowMs = welcome.resumeWindowMs;
     if (this.waiting) return this.emit('room', welcome.room);
     if (!same) this.#startAnew(welcome.peers ?? []);
+    this.#hold(!same && this.#holdsRecorded);
     const { topology, epoch } = welcome.room;
     this.#path?.settle(topology, epoch);
     this.#path ??= this.#openPath(welcome.self, welcome.room);
@@ -169,7 +189,7 @@ export class Call extends Emitter {
   #openPath(self, { topology, epoch }) {
     return new MediaPath(topology, epoch, {
       self,
-      media: this.media,
+      media: this.#outgoing,
       layers: this.features.includes('simulcast'),
       iceServers: () => this.#iceServers.list,
       peer: (id) => this.#roster.peer(id),
@@ -196,6 +216,7 @@ export class Call extends Emitter {
         return this.#path?.signal(event.from, /** @type {any} */ (event));
       case 'room-updated':
         this.room = event.room;
+        this.#hold();
         return this.emit('room', event.room);
       case 'topology':
         return this.#topology(event.topology, event.epoch, event.state);
@@ -233,6 +254,7 @@ export class Call extends Emitter {
   #recording({ state, peer }) {
     if (peer || !this.room) return;
     this.room = { ...this.room, recording: state === 'starting' || state === 'active' };
+    this.#hold();
     if (state === 'active') this.#path?.renegotiate();
     this.emit('room', this.room);
   }
@@ -260,6 +282,7 @@ export class Call extends Emitter {
   /** @param {Record<string, any>} snapshot */
   #snapshot({ room, peers }) {
     this.room = room;
+    this.#hold();
     this.#path?.settle(room.topology, room.epoch);
     this.emit('room', room);
     for (const peer of peers) {
@@ -307,15 +330,28 @@ export class Call extends Emitter {
     if (peer) this.emit('left', { peer, reason });
   }
 
+  /**
+   * Holds back what is not to be recorded, or lets it go.
+   *
+   * @param {boolean} [asks] also where the server does not ask for consent
+   */
+  #hold(asks = this.held) {
+    const { recording = false } = this.room ?? {};
+    const held = recording && !this.#consented && (asks || this.features.includes('recording-consent'));
+    if (held === this.held) return;
+    this.#outgoing.held = held;
+    this.#announce();
+  }
+
   /** Tells the others what is on. */
   #announce() {
     this.emit('self', undefined);
     if (!this.self || this.waiting || this.session.state !== 'connected') return;
     const { microphoneOn, cameraOn, screenOn, silenced } = this.media;
     const state = {
-      microphone: microphoneOn && !silenced.microphone,
-      camera: cameraOn && !silenced.camera,
-      screen: screenOn,
+      microphone: microphoneOn && !silenced.microphone && !this.held,
+      camera: cameraOn && !silenced.camera && !this.held,
+      screen: screenOn && !this.held,
       hand: this.hand,
     };
     const known = /** @type {Record<string, any>} */ (this.self);

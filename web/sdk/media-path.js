@@ -2,7 +2,7 @@ import { MeshCall } from './mesh-call.js';
 import { SfuCall } from './sfu-call.js';
 
 /**
- * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
  * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').Peer} Peer
@@ -16,7 +16,7 @@ import { SfuCall } from './sfu-call.js';
  *
  * @typedef {object} MediaPathOptions
  * @property {Peer} self
- * @property {LocalMedia} media
+ * @property {OutgoingMedia} media
  * @property {boolean} layers the media server takes several sizes of a camera's picture
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer

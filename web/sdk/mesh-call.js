@@ -1,14 +1,14 @@
 import { MeshPeer } from './mesh-peer.js';
 
 /**
- * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
  * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').SignalBody} SignalBody
  *
  * @typedef {object} MeshCallOptions
  * @property {string} self our own peer id
- * @property {LocalMedia} media
+ * @property {OutgoingMedia} media
  * @property {() => RTCIceServer[]} iceServers
  * @property {() => number} epoch of the room's topology
  * @property {(to: string, body: SignalBody) => void} send

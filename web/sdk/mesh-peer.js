@@ -1,7 +1,7 @@
 import { fill, limit, originOf, put } from './transceivers.js';
 
 /**
- * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
  * @typedef {import('./protocol.js').SignalBody} SignalBody
  *
  * @typedef {object} RemoteStreams
@@ -11,7 +11,7 @@ import { fill, limit, originOf, put } from './transceivers.js';
  * @typedef {object} MeshPeerOptions
  * @property {boolean} polite gives way when two offers cross
  * @property {boolean} offers makes the first offer
- * @property {LocalMedia} media what to send
+ * @property {OutgoingMedia} media what to send
  * @property {() => RTCIceServer[]} iceServers
  * @property {() => number} videoBitrate bits per second at most for the camera
  * @property {(body: SignalBody) => void} send

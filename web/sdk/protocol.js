@@ -30,6 +30,7 @@
  * @typedef {object} Room
  * @property {string} id
  * @property {string} name as it was first written
+ * @property {string} [title] of the meeting that the room was arranged for
  * @property {Topology} topology
  * @property {number} epoch
  * @property {boolean} locked

@@ -3,14 +3,14 @@ import { SfuSubscriber } from './sfu-subscriber.js';
 import { fill } from './transceivers.js';
 
 /**
- * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').SignalBody} SignalBody
  * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
  *
  * @typedef {object} SfuCallOptions
- * @property {LocalMedia} media
+ * @property {OutgoingMedia} media
  * @property {boolean} publishes a viewer sends nothing
  * @property {boolean} layers the server takes several sizes of a camera's picture
  * @property {() => RTCIceServer[]} iceServers

@@ -2,7 +2,7 @@ import { withSoundAgain } from './sound-again.js';
 import { originOf, put } from './transceivers.js';
 
 /**
- * @typedef {import('./local-media.js').LocalMedia} LocalMedia
+ * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').SignalBody} SignalBody
  * @typedef {'microphone' | 'camera' | 'screen' | 'screen-audio'} Source
@@ -39,7 +39,7 @@ export class SfuPublisher {
 
   /**
    * @param {object} options
-   * @param {LocalMedia} options.media
+   * @param {OutgoingMedia} options.media
    * @param {boolean} options.layers the server takes several sizes of the camera's picture
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(message: ClientMessage) => void} options.send
