@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use signaling_transport::net::self_signed::SelfSignedError;
 use signaling_transport::net::{self, Certificates, self_signed};
 use stun_turn::{Certificate, CertificateError, Handle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Settings, TlsMode};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, is_of_the_disk};
 
 /// Where certificates come from.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl CertificateKeeper {
             (TlsMode::Auto, ..) => Source::SelfMade { kept: data.file("self-made-certificate.pem") },
             _ => return Ok(None),
         };
-        let current = source.read()?;
+        let current = source.read().or_else(|error| source.unkept(error))?;
         let certificates =
             Certificates::from_pem(&current.chain, &current.key).map_err(|error| source.explain(error))?;
         if let Some(trouble) = current.trouble(now()) {
@@ -172,6 +173,25 @@ impl Source {
             }
         };
         anyhow::Error::new(error).context(place)
+    }
+
+    /// A certificate of our own that a full disk does not take: it is good for as long as the process lives, or until one can
+    /// be kept.
+    fn unkept(&self, error: anyhow::Error) -> anyhow::Result<Pem> {
+        let is_unkept = matches!(
+            error.downcast_ref(),
+            Some(SelfSignedError::Keep { path, source })
+                if is_of_the_disk(source) || path.parent().is_none_or(|folder| !folder.exists())
+        );
+        if !is_unkept {
+            return Err(error);
+        }
+        tracing::error!(
+            error = format!("{error:#}"),
+            "the self-made certificate is not kept: browsers warn again after a restart"
+        );
+        let made = self_signed::make(&self_signed::machine_names(), UNIX_EPOCH + clock::wall())?;
+        Ok(Pem { chain: made.pem.clone().into_bytes(), key: made.pem.into_bytes() })
     }
 
     fn read(&self) -> anyhow::Result<Pem> {

@@ -1,10 +1,12 @@
 //! The folder of what outlives the process.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::rand;
 
@@ -14,6 +16,15 @@ use crate::folders::Place;
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
+    /// Secrets that are not on the disk yet, which was full when they were made: by their files' names.
+    unkept: Arc<Mutex<BTreeMap<String, Secret>>>,
+}
+
+/// Whether an error is one of the disk: full, read-only, or a bound of the operator's. It goes away, and what needs no disk
+/// goes on meanwhile.
+pub(crate) fn is_of_the_disk(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | ReadOnlyFilesystem | QuotaExceeded | FileTooLarge)
 }
 
 /// The file by which a server claims the folder; it says which process that is.
@@ -91,8 +102,13 @@ impl DataDir {
     /// Makes the folder when it is not there, for its owner alone.
     pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| DataDirError::Make { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned() })
+        match made {
+            Err(error) if is_of_the_disk(&error) => {
+                tracing::error!(path = %path.display(), %error, "the data folder cannot be made: nothing outlives this process");
+            }
+            made => made.map_err(|source| DataDirError::Make { path: path.to_owned(), source })?,
+        }
+        Ok(Self { path: path.to_owned(), unkept: Arc::default() })
     }
 
     /// Where a file of this name lies.
@@ -105,12 +121,12 @@ impl DataDir {
         if !path.is_dir() {
             return Err(DataDirError::Missing { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), unkept: Arc::default() })
     }
 
     /// The folder, as far as its path goes.
     pub(crate) fn unmade(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), unkept: Arc::default() }
     }
 
     /// The folder, and what is in it that a running server keeps open.
@@ -192,26 +208,53 @@ impl DataDir {
     /// The secret of this name: the one that is kept, or a new one, kept from now on.
     pub(crate) fn secret(&self, name: &str) -> Result<Secret, DataDirError> {
         let path = self.file(name);
+        if let Some(unkept) = self.unkept().get(name) {
+            return Ok(*unkept);
+        }
         match fs::read(&path) {
             Ok(kept) => Secret::try_from(kept).map_err(|_| DataDirError::Broken { path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_secret(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_secret(name, path),
             Err(source) => Err(DataDirError::Keep { path, source }),
         }
     }
 
-    fn make_secret(&self, path: PathBuf) -> Result<Secret, DataDirError> {
+    fn unkept(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the secrets that could not be kept when they were made. Why that is still so, if it is.
+    pub(crate) fn mend(&self) -> Option<String> {
+        let mut unkept = self.unkept();
+        while let Some((name, secret)) = unkept.first_key_value() {
+            if let Err(error) = self.keep_secret(&self.file(name), secret) {
+                return Some(format!("the new {name} cannot be kept: {error}"));
+            }
+            tracing::info!(name, "a new secret is kept");
+            unkept.pop_first();
+        }
+        None
+    }
+
+    fn keep_secret(&self, path: &Path, secret: &Secret) -> io::Result<()> {
+        // A file of this kind is its owner's alone. It gets its name when it is whole.
+        let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+        file.write_all(secret)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn make_secret(&self, name: &str, path: PathBuf) -> Result<Secret, DataDirError> {
         let mut secret = Secret::default();
         rand::fill(&mut secret).map_err(|_| DataDirError::Random)?;
-        let keep = || -> Result<(), io::Error> {
-            // A file of this kind is its owner's alone. It gets its name when it is whole.
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            file.write_all(&secret)?;
-            file.as_file().sync_all()?;
-            file.persist_noclobber(&path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        match keep() {
+        match self.keep_secret(&path, &secret) {
             Ok(()) => Ok(secret),
+            // A folder that could not be made for the same reason is not there.
+            Err(error) if is_of_the_disk(&error) || !self.path.exists() => {
+                tracing::error!(path = %path.display(), %error, "a new secret is not kept: a restart before it is makes what it seals worthless");
+                self.unkept().insert(name.to_owned(), secret);
+                Ok(secret)
+            }
             // Another process was faster, and its secret holds.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let kept =

@@ -24,6 +24,7 @@ mod serve;
 mod shutdown;
 mod signaling;
 mod status;
+mod stores;
 mod strays;
 mod turn;
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use signaling_core::room::RoomRecord;
@@ -26,9 +26,12 @@ pub(crate) struct RoomJournal {
 #[derive(Debug)]
 struct Journal {
     path: PathBuf,
-    file: File,
+    /// None while it cannot be opened.
+    file: Option<LineFile>,
     rooms: HashMap<RoomId, RoomRecord>,
     lines: usize,
+    /// Why the file lacks something of what `rooms` has, if it does.
+    trouble: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,53 +43,158 @@ enum Line {
 }
 
 impl RoomJournal {
-    /// Reads the journal, and writes it anew without what is out of date.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut rooms = HashMap::new();
-        match fs::read_to_string(path) {
-            Ok(text) => {
-                for line in text.lines() {
-                    match serde_json::from_str(line) {
-                        Ok(line) => apply(&mut rooms, &line),
-                        // The last line may be cut short by a crash: the room is then as it was before it.
-                        Err(error) => {
-                            tracing::warn!(path = %path.display(), %error, "a line about a room is skipped");
-                        }
-                    }
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    /// Reads the journal, and writes it anew without what is out of date. On a disk that takes nothing it goes on with what was
+    /// read, and with what is set from then on, and writes it when it can.
+    pub(crate) fn open(path: &Path) -> Self {
+        let rooms = read(path);
+        let mut journal = Journal { path: path.to_owned(), file: None, rooms, lines: 0, trouble: None };
+        if let Err(error) = journal.write_anew() {
+            journal.file = LineFile::open(path).ok();
+            journal.note(&error);
         }
-        let (file, lines) = write_anew(path, &rooms)?;
-        let journal = Journal { path: path.to_owned(), file, rooms, lines };
-        Ok(Self { journal: Arc::new(Mutex::new(journal)) })
+        Self { journal: Arc::new(Mutex::new(journal)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, line: &Line) {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut journal = self.lock();
         if let Err(error) = journal.write(line) {
-            tracing::error!(path = %journal.path.display(), %error, "what a host has set is not kept over a restart");
+            journal.note(&error);
         }
+    }
+
+    /// Writes what could not be written when it was set. Why that is still so, if it is.
+    pub(crate) fn mend(&self) -> Option<String> {
+        let mut journal = self.lock();
+        journal.trouble.as_ref()?;
+        // Another file in its place is somebody else's.
+        let replaced = journal.file.as_ref().and_then(|file| file.check(&journal.path).err());
+        if replaced.is_some() && journal.path.exists() {
+            return journal.trouble.clone();
+        }
+        match journal.write_anew() {
+            Ok(()) => {
+                tracing::info!(path = %journal.path.display(), "what hosts have set is kept again");
+                journal.trouble = None;
+            }
+            Err(error) => journal.note(&error),
+        }
+        journal.trouble.clone()
     }
 }
 
 impl Journal {
     fn write(&mut self, line: &Line) -> io::Result<()> {
         apply(&mut self.rooms, line);
-        if self.lines > self.rooms.len() * 2 + SLACK {
-            (self.file, self.lines) = write_anew(&self.path, &self.rooms)?;
-            return Ok(());
+        if self.lines > self.rooms.len() * 2 + SLACK && self.trouble.is_none() {
+            return self.write_anew();
         }
-        self.check_file()?;
         self.lines += 1;
-        self.file.write_all(&json_line(line)?)
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(LineFile::open(&self.path)?),
+        };
+        file.check(&self.path)?;
+        file.append(&json_line(line)?)
+    }
+
+    /// Puts a journal of the rooms in the place of the old one, whole at every moment.
+    fn write_anew(&mut self) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        for record in self.rooms.values() {
+            new.write_all(&json_line(&Line::Saved(record.clone()))?)?;
+        }
+        new.as_file().sync_all()?;
+        new.persist(&self.path)?;
+        self.file = Some(LineFile::open(&self.path)?);
+        self.lines = self.rooms.len();
+        Ok(())
+    }
+
+    fn note(&mut self, error: &io::Error) {
+        if self.trouble.is_none() {
+            tracing::error!(
+                path = %self.path.display(), %error,
+                "what hosts set is not kept over a restart until it can be written"
+            );
+        }
+        self.trouble = Some(format!("{} cannot be written: {error}", self.path.display()));
+    }
+}
+
+/// The rooms of a journal. What cannot be read of it costs the rooms that it is about, and nothing else.
+fn read(path: &Path) -> HashMap<RoomId, RoomRecord> {
+    let mut rooms = HashMap::new();
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return rooms,
+        Err(error) => {
+            // It is not written over: somebody may make it readable again.
+            let aside = path.with_extension("jsonl.unreadable");
+            let kept = fs::rename(path, &aside).is_ok().then(|| aside.display().to_string());
+            tracing::error!(path = %path.display(), %error, kept, "the rooms of before are not known: their file cannot be read");
+            return rooms;
+        }
+    };
+    for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        match serde_json::from_slice(line) {
+            Ok(line) => apply(&mut rooms, &line),
+            // A line that was cut short by a crash: the room is then as it was before it.
+            Err(error) => {
+                tracing::warn!(path = %path.display(), line = at + 1, %error, "a line about a room is skipped");
+            }
+        }
+    }
+    rooms
+}
+
+/// A file that whole lines are appended to.
+#[derive(Debug)]
+struct LineFile {
+    file: File,
+    length: u64,
+    /// It ends in a part of a line.
+    is_torn: bool,
+}
+
+impl LineFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let length = file.seek(SeekFrom::End(0))?;
+        let mut last = [b'\n'];
+        if length > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        Ok(Self { file, length, is_torn: last != [b'\n'] })
+    }
+
+    /// Appends a line, or nothing.
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut text = Vec::with_capacity(line.len() + 1);
+        text.extend(self.is_torn.then_some(b'\n'));
+        text.extend(line);
+        let written = self.file.write_all(&text);
+        if written.is_ok() {
+            self.length += text.len() as u64;
+            self.is_torn = false;
+        } else if self.file.set_len(self.length).is_err() {
+            self.is_torn = true;
+        }
+        written
     }
 
     /// Whether the file is the one that was opened: what is written to one that was deleted or replaced is lost.
-    fn check_file(&self) -> io::Result<()> {
+    fn check(&self, path: &Path) -> io::Result<()> {
         let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        if identity(fs::metadata(&self.path)?) == identity(self.file.metadata()?) {
+        if identity(fs::metadata(path)?) == identity(self.file.metadata()?) {
             return Ok(());
         }
         Err(io::Error::other("the file was replaced by another"))
@@ -111,23 +219,9 @@ fn json_line(line: &Line) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A journal of these rooms in the place of the old one, whole at every moment.
-fn write_anew(path: &Path, rooms: &HashMap<RoomId, RoomRecord>) -> io::Result<(File, usize)> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    for record in rooms.values() {
-        new.write_all(&json_line(&Line::Saved(record.clone()))?)?;
-    }
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    let file = OpenOptions::new().append(true).mode(0o600).open(path)?;
-    Ok((file, rooms.len()))
-}
-
 impl RoomStore for RoomJournal {
     fn load(&mut self) -> Vec<RoomRecord> {
-        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.rooms.values().cloned().collect()
+        self.lock().rooms.values().cloned().collect()
     }
 
     fn save(&mut self, record: &RoomRecord) {
@@ -166,7 +260,7 @@ mod tests {
     fn what_was_saved_is_there_again_and_what_was_forgotten_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let mut journal = RoomJournal::open(&path).unwrap();
+        let mut journal = RoomJournal::open(&path);
         for room in ["a", "b", "c"] {
             journal.save(&record(room));
         }
@@ -176,7 +270,7 @@ mod tests {
         journal.save(&locked);
         drop(journal);
 
-        let mut again = RoomJournal::open(&path).unwrap();
+        let mut again = RoomJournal::open(&path);
         assert_eq!(rooms(&mut again), ["a", "c"]);
         assert!(again.load().contains(&locked));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2, "it was written anew");
@@ -188,15 +282,15 @@ mod tests {
         let path = folder.path().join("rooms.jsonl");
         let mut entropy = SeededEntropy::new(2);
         let [one, two] = [(); 2].map(|()| SessionId::random(&mut entropy));
-        let mut journal = RoomJournal::open(&path).unwrap();
+        let mut journal = RoomJournal::open(&path);
         journal.save(&record("a"));
         journal.end_session(&"a".parse().unwrap(), one);
         journal.end_session(&"gone".parse().unwrap(), one);
         drop(journal);
-        let mut again = RoomJournal::open(&path).unwrap();
+        let mut again = RoomJournal::open(&path);
         again.end_session(&"a".parse().unwrap(), two);
         drop(again);
-        let rooms = RoomJournal::open(&path).unwrap().load();
+        let rooms = RoomJournal::open(&path).load();
         assert!(rooms[0].ended_sessions.contains(one) && rooms[0].ended_sessions.contains(two));
         assert_eq!(rooms.len(), 1);
     }
@@ -205,7 +299,7 @@ mod tests {
     fn nothing_is_written_to_a_file_that_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let journal = RoomJournal::open(&path).unwrap();
+        let journal = RoomJournal::open(&path);
         let write = || journal.journal.lock().unwrap().write(&Line::Saved(record("a")));
         write().unwrap();
         fs::remove_file(&path).unwrap();
@@ -219,24 +313,71 @@ mod tests {
     fn a_line_cut_short_costs_that_line_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let mut journal = RoomJournal::open(&path).unwrap();
+        let mut journal = RoomJournal::open(&path);
         journal.save(&record("a"));
         journal.save(&record("b"));
         drop(journal);
         let text = fs::read(&path).unwrap();
         fs::write(&path, &text[..text.len() - 9]).unwrap();
-        assert_eq!(rooms(&mut RoomJournal::open(&path).unwrap()), ["a"]);
+        assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a"]);
+    }
+
+    #[test]
+    fn what_is_no_text_or_no_record_costs_that_line_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rooms.jsonl");
+        let line = |room: &str| json_line(&Line::Saved(record(room))).unwrap();
+        let text =
+            [&line("a")[..], b"\xff\xfe\x00\n", b"{\"saved\": 1}\n\n", &line("b")[..30], b"\n", &line("c")]
+                .concat();
+        fs::write(&path, text).unwrap();
+        assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_line_after_a_part_of_one_is_a_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rooms.jsonl");
+        fs::write(&path, "{\"saved\": {\"room").unwrap();
+        LineFile::open(&path).unwrap().append(&json_line(&Line::Saved(record("a"))).unwrap()).unwrap();
+        assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a"]);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_is_neither_written_over_nor_the_end_of_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rooms.jsonl");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("something"), "").unwrap();
+        let mut journal = RoomJournal::open(&path);
+        journal.save(&record("a"));
+        assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a"]);
+        assert!(path.with_extension("jsonl.unreadable").join("something").exists());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("folder/rooms.jsonl");
+        let mut journal = RoomJournal::open(&path);
+        journal.save(&record("a"));
+        assert_eq!(rooms(&mut journal), ["a"], "it is known all the same");
+        assert!(journal.mend().is_some());
+        fs::create_dir(parent.path().join("folder")).unwrap();
+        journal.save(&record("b"));
+        assert_eq!(journal.mend(), None);
+        assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a", "b"]);
     }
 
     #[test]
     fn a_long_life_does_not_grow_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let mut journal = RoomJournal::open(&path).unwrap();
+        let mut journal = RoomJournal::open(&path);
         for _ in 0..SLACK + 100 {
             journal.save(&record("a"));
         }
         assert!(fs::read_to_string(&path).unwrap().lines().count() < 200);
-        assert_eq!(rooms(&mut RoomJournal::open(&path).unwrap()), ["a"]);
+        assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a"]);
     }
 }

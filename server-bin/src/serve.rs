@@ -27,9 +27,11 @@ use crate::metrics::{self, Sources};
 use crate::overseer::Overseer;
 use crate::recordings::{Api, Recordings};
 use crate::reload;
+use crate::room_store::RoomJournal;
 use crate::shutdown::Signals;
 use crate::signaling;
 use crate::status::{self, About, Status};
+use crate::stores;
 use crate::strays;
 use crate::turn::{Servers, Turn};
 
@@ -94,9 +96,20 @@ async fn run(
     let secret = data.secret("session.key")?;
     let key = ServerKey::new(secret);
     let recorded = recordings.as_ref();
-    let signaling =
-        signaling::start(settings, secret, &data, servers, handle.clone(), recorded, &meetings, watch)?;
+    let journal = RoomJournal::open(&data.file("rooms.jsonl"));
+    let signaling = signaling::start(
+        settings,
+        secret,
+        journal.clone(),
+        servers,
+        handle.clone(),
+        recorded,
+        &meetings,
+        watch,
+    )?;
     meetings::start(&meetings, &signaling, watch);
+    let looking = stores::look_after(data.clone(), journal, meetings.clone(), Arc::clone(&health));
+    tokio::spawn(watch.engine("stores").run(looking));
     if let Some(recordings) = &recordings {
         recordings.connect(signaling.hub(), &meetings);
         overseer.save(recordings.recorder().clone());

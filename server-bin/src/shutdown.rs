@@ -22,6 +22,8 @@ pub(crate) struct Signals {
 impl Signals {
     /// Begins to catch them. Must be called within a tokio runtime.
     pub(crate) fn catch() -> io::Result<Self> {
+        // Beyond a bound on the size of files a write fails, as on a full disk, and ends nothing.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use meetings::Meetings;
 use sfu::SfuHandle;
 use signaling_core::{ServerKey, Watch};
 use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenMinter, Transports};
 
 use crate::config::{OnOff, Settings, Transport};
-use crate::data_dir::DataDir;
 use crate::recordings::{self, Recordings};
 use crate::room_store::RoomJournal;
 use crate::turn::Servers;
@@ -18,7 +16,7 @@ use crate::turn::Servers;
 pub(crate) fn start(
     settings: &Settings,
     secret: [u8; 32],
-    data: &DataDir,
+    journal: RoomJournal,
     servers: Servers,
     media: Option<SfuHandle>,
     recordings: Option<&Recordings>,
@@ -26,8 +24,6 @@ pub(crate) fn start(
     watch: &Watch,
 ) -> anyhow::Result<Signaling> {
     let minter = Arc::new(TokenMinter::new(secret));
-    let path = data.file("rooms.jsonl");
-    let journal = RoomJournal::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
     let mut config = SignalingConfig::new(ServerKey::new(secret));

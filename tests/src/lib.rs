@@ -22,4 +22,4 @@ pub mod smtp;
 pub mod socketio;
 
 pub use http::{Answer, ask, get, request};
-pub use process::{Visavis, command, run};
+pub use process::{Visavis, command, on_a_full_disk, run};

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -44,6 +44,25 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
         }
     }
     command
+}
+
+/// Settings of a server that is in nobody's way.
+const FREE: [&str; 8] =
+    ["--listen", "127.0.0.1:0", "--turn-listen", "127.0.0.1:0", "--media-port", "0", "--log-format", "json"];
+
+/// As [`command`], on a disk that takes nothing: no file may grow.
+pub fn on_a_full_disk(folder: &Path, arguments: &[&str]) -> Command {
+    let plain = command(folder, arguments);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -S -f 0; trap '' XFSZ; exec "$0" "$@""#]).arg(plain.get_program());
+    limited.args(plain.get_args()).current_dir(folder);
+    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (name, value) in plain.get_envs() {
+        if value.is_none() {
+            limited.env_remove(name);
+        }
+    }
+    limited
 }
 
 /// Runs the program to its end.
@@ -90,11 +109,22 @@ impl Visavis {
 
     /// The same, with more in its environment.
     pub fn start_with(folder: Arc<TempDir>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let free = "127.0.0.1:0";
-        let mut command = command(
-            folder.path(),
-            &["--listen", free, "--turn-listen", free, "--media-port", "0", "--log-format", "json"],
-        );
+        let command = command(folder.path(), &FREE);
+        Self::start_by(command, folder, arguments, environment)
+    }
+
+    /// As [`start_in`](Self::start_in), on a disk that takes nothing until [`Self::limit_files`] says otherwise.
+    pub fn start_on_a_full_disk(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
+        let command = on_a_full_disk(folder.path(), &FREE);
+        Self::start_by(command, folder, arguments, &[])
+    }
+
+    fn start_by(
+        mut command: Command,
+        folder: Arc<TempDir>,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         // Nobody reads it, and a full pipe would hold the server up.
         command.args(arguments).envs(environment.iter().copied()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -148,6 +178,12 @@ impl Visavis {
         };
         let lacks = |events: &mut Vec<Value>| !events.iter().any(has);
         drop(self.log.more.wait_while(events, lacks).unwrap());
+    }
+
+    /// Lets no file of its grow beyond so many bytes, which to it is as a disk that is full; or lets them again.
+    pub fn limit_files(&self, most: Option<u64>) {
+        let limit = getrlimit(Resource::Fsize);
+        prlimit(Some(self.pid()), Resource::Fsize, Rlimit { current: most, maximum: limit.maximum }).unwrap();
     }
 
     /// Waits until the log has this message.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
+use sqlx::{ConnectOptions as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
 use super::{Pool, StoreError};
@@ -19,13 +19,15 @@ type Done = Option<Result<(), Arc<StoreError>>>;
 #[derive(Debug)]
 pub(super) struct Tables {
     pool: Pool,
+    /// Keeps the files open that SQLite makes beside its own: it could not make them anew on a full disk, and read nothing.
+    anchor: Arc<Mutex<Option<SqliteConnection>>>,
     /// The latest attempt.
     attempt: Mutex<Option<watch::Receiver<Done>>>,
 }
 
 impl Tables {
     pub(super) fn of(pool: Pool) -> Self {
-        Self { pool, attempt: Mutex::default() }
+        Self { pool, anchor: Arc::default(), attempt: Mutex::default() }
     }
 
     /// Waits so long until they are. The work goes on when nobody waits any more: large tables take their time.
@@ -50,13 +52,26 @@ impl Tables {
         }
         let (done, attempt) = watch::channel(None);
         *latest = Some(attempt.clone());
-        let pool = self.pool.clone();
+        let (pool, anchor) = (self.pool.clone(), Arc::clone(&self.anchor));
         tokio::spawn(async move {
-            let result = migrate(&pool).await.map_err(Arc::new);
-            done.send_replace(Some(result));
+            let result = migrate(&pool).await;
+            if result.is_ok()
+                && let Pool::Sqlite(pool) = &pool
+                && let Ok(connection) = open_beside(pool).await
+            {
+                *anchor.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+            }
+            done.send_replace(Some(result.map_err(Arc::new)));
         });
         attempt
     }
+}
+
+/// A connection beside those of the pool, which has read something.
+async fn open_beside(pool: &SqlitePool) -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = pool.connect_options().connect().await?;
+    sqlx::query("SELECT id FROM meetings LIMIT 1").execute(&mut connection).await?;
+    Ok(connection)
 }
 
 async fn migrate(pool: &Pool) -> Result<(), StoreError> {

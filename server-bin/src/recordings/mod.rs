@@ -27,7 +27,7 @@ pub(crate) use finalize::{Finalize, finalize};
 
 use crate::children;
 use crate::config::{OnOff, RecordMode, Settings};
-use crate::data_dir::{self, DataDir};
+use crate::data_dir::{self, DataDir, is_of_the_disk};
 use crate::folders::Place;
 
 /// What the routes do, as `OpenAPI` has it.
@@ -102,6 +102,10 @@ impl Recordings {
             {
                 let error = error.source().map_or_else(|| error.to_string(), ToString::to_string);
                 tracing::warn!(folder = %folder.display(), error, "nothing can be recorded: look at --recording-dir");
+                Ok(None)
+            }
+            Err(StartError::Folder(error)) if is_of_the_disk(&error) => {
+                tracing::error!(folder = %folder.display(), %error, "nothing can be recorded until the disk takes something and the server is started anew");
                 Ok(None)
             }
             Err(error @ StartError::Store(_)) => {

@@ -1,0 +1,147 @@
+//! A disk that is full: when the server starts, while it runs, and when there is room again. A bound on the size of files stands for
+//! it, which no test needs to be root for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what fails in a test fails the test"
+)]
+
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::json;
+use tests::api::{Api, host_token, until, wanted};
+use tests::client::Ws;
+use tests::{Visavis, get, on_a_full_disk};
+
+fn is_ready(server: &Visavis) -> bool {
+    get(server.addr, "/readyz").status == 200
+}
+
+#[test]
+fn bookings_are_refused_while_the_disk_is_full_and_taken_when_there_is_room() {
+    let server = Visavis::start(&[]);
+    let api = Api::anonymous(server.addr);
+    let first = api.book(&json!({}));
+    server.limit_files(Some(0));
+    // As many as there are connections, and more.
+    for _ in 0..20 {
+        let answer = api.post("/api/v1/meetings", &wanted(&json!({})));
+        assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("overloaded")), "{}", answer.body);
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    until("readyz to say it", || get(server.addr, "/readyz").body.contains("meetings"));
+    // What is there can be read, and entered.
+    let (_ada, welcome) = Ws::join(server.addr, first["code"].as_str().unwrap(), "Ada");
+    assert_eq!(welcome["type"], "welcome");
+    server.limit_files(None);
+    until("readyz", || is_ready(&server));
+    for _ in 0..20 {
+        api.book(&json!({}));
+    }
+}
+
+#[test]
+fn what_a_host_sets_after_a_full_disk_is_so_after_a_restart() {
+    let mut server = Visavis::start(&[]);
+    let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+    let (mut bob, _) = Ws::join(server.addr, "retro", "Bob");
+    let folder = server.folder();
+    let journal = folder.path().join("visavis-data/rooms.jsonl");
+    let length = fs::metadata(&journal).unwrap().len();
+    // The next line is cut short.
+    server.limit_files(Some(length + 10));
+    let lock = |host: &mut Ws, seq: u64| {
+        host.send(&json!({"type": "host", "action": "lock", "seq": seq}));
+        assert_eq!(host.until("ack")["seq"], seq);
+    };
+    lock(&mut bob, 1);
+    server.logged("what hosts set is not kept over a restart until it can be written");
+    server.limit_files(None);
+    lock(&mut ada, 1);
+    server.kill();
+    drop(server);
+    let server = Visavis::start_in(Arc::clone(&folder), &[]);
+    let mut stranger = Ws::connect(server.addr);
+    stranger.send(&json!({"type": "join", "room": "standup", "name": "Eve"}));
+    assert_eq!(stranger.next()["code"], "room-locked");
+}
+
+#[test]
+fn what_could_not_be_written_is_written_when_there_is_room() {
+    let mut server = Visavis::start(&[]);
+    let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+    server.limit_files(Some(0));
+    ada.send(&json!({"type": "host", "action": "lock", "seq": 1}));
+    ada.until("ack");
+    server.limit_files(None);
+    server.logged("what hosts have set is kept again");
+    until("readyz", || is_ready(&server));
+    let folder = server.folder();
+    server.kill();
+    drop(server);
+    let server = Visavis::start_in(folder, &[]);
+    let mut stranger = Ws::connect(server.addr);
+    stranger.send(&json!({"type": "join", "room": "standup", "name": "Eve"}));
+    assert_eq!(stranger.next()["code"], "room-locked");
+}
+
+#[test]
+fn a_full_disk_does_not_stop_the_start() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    for is_fresh in [true, false] {
+        let mut server = Visavis::start_on_a_full_disk(Arc::clone(&folder), &[]);
+        let (mut ada, welcome) = Ws::join(server.addr, "standup", "Ada");
+        let (_bob, _) = Ws::join(server.addr, "standup", "Bob");
+        assert_eq!(ada.until("peer-joined")["peer"]["name"], "Bob");
+        let api = Api::anonymous(server.addr);
+        assert_eq!(api.post("/api/v1/meetings", &wanted(&json!({}))).status, 503);
+        until("readyz to say it", || !is_ready(&server));
+        assert_eq!(get(server.addr, "/livez").status, 200);
+        server.limit_files(None);
+        until("readyz", || is_ready(&server));
+        api.book(&json!({}));
+        // The key that could not be kept is, and what it sealed is good after a restart.
+        server.kill();
+        drop(server);
+        let server = Visavis::start_in(Arc::clone(&folder), &[]);
+        let (_ada, again) = Ws::resume(server.addr, &tests::client::credentials(&welcome), ada.last_id);
+        assert_eq!(again["resumed"], true, "fresh: {is_fresh}; {again}");
+    }
+}
+
+#[test]
+fn a_host_ends_a_meeting_while_the_disk_is_full() {
+    let server = Visavis::start(&["--webhook-allow-private"]);
+    // Nobody listens there; what is to be told can be read all the same.
+    let call = Api::anonymous(server.addr).book(&json!({"webhookUrl": "http://127.0.0.1:1/"}));
+    let mut host = Ws::connect(server.addr);
+    host.send(&json!({"type": "join", "room": call["code"], "name": "Ada", "token": host_token(&call)}));
+    host.until("welcome");
+    let path = format!("/api/v1/meetings/{}", call["meeting"].as_str().unwrap());
+    let api = Api::with_bearer(server.addr, host_token(&call));
+    until("the note of it", || api.get(&format!("{path}/deliveries")).body.contains("meeting.started"));
+    server.limit_files(Some(0));
+    host.send(&json!({"type": "host", "action": "end", "seq": 1}));
+    host.until("room-ended");
+    for _ in 0..3 {
+        let mut guest = Ws::connect(server.addr);
+        guest.send(&json!({"type": "join", "room": call["code"], "name": "Bob"}));
+        assert_eq!(guest.next()["code"], "room-ended");
+    }
+    server.limit_files(None);
+    until("the note of its end", || api.get(&path).json()["state"] == "ended");
+    assert!(api.get(&format!("{path}/deliveries")).body.contains("meeting.ended"));
+}
+
+#[test]
+fn a_backup_that_fails_leaves_nothing_that_looks_like_one() {
+    let server = Visavis::start(&[]);
+    Api::anonymous(server.addr).book(&json!({}));
+    let folder = server.folder();
+    let failed = on_a_full_disk(folder.path(), &["backup", "copy.db"]).output().unwrap();
+    assert!(!failed.status.success() && !folder.path().join("copy.db").exists(), "{failed:?}");
+    let done = tests::run(folder.path(), &["backup", "copy.db"], &[]);
+    assert!(done.status.success(), "{done:?}");
+}
