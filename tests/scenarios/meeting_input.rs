@@ -34,6 +34,8 @@ fn wrong() -> Vec<(Value, u16, &'static str)> {
     let invite = |name: &str, email: &str| json!({"attendees": [{"name": name, "email": email}]});
     let ada = json!({"name": "Ada", "email": "ada@example.net"});
     vec![
+        (json!({"pasword": "sesame"}), 400, "`pasword`"),
+        (json!({"webhookUrl": "https://a.example/", "webhookSecret": "sesame"}), 400, "whsec_"),
         (json!({"startsAt": "9999-12-31T23:59:59Z"}), 400, "startsAt"),
         (json!({"startsAt": "+009999-12-31T23:59:59Z"}), 400, "startsAt"),
         (json!({"startsAt": "2027-02-30T10:00:00Z"}), 400, "startsAt"),

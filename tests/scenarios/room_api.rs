@@ -38,6 +38,12 @@ fn applications_look_into_rooms_let_people_in_and_end_them() {
     for bad in [json!({"ttlSeconds": 0}), json!({"name": "a\nb"}), json!({"role": "king"})] {
         assert_eq!(api.post("/api/v1/rooms/standup/tokens", &bad).status, 400, "{bad}");
     }
+    // A typing error is none that goes unnoticed.
+    for path in ["/api/v1/rooms", "/api/v1/rooms/standup/tokens"] {
+        let answer = api.post(path, &json!({"toplogy": "sfu"}));
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("`toplogy`"), "{path}: {}", answer.body);
+    }
     let stranger = Api::with_key(&server, &["meetings:write"], &[]);
     for path in ["/api/v1/rooms/standup", "/api/v1/rooms/standup/participants"] {
         assert_eq!(stranger.get(path).status, 403, "{path}");

@@ -165,6 +165,31 @@ fn a_meeting_is_told_in_order_and_signed_and_a_receiver_that_fails_gets_everythi
 }
 
 #[test]
+fn a_booking_brings_its_own_secret_and_whoever_fails_is_in_the_log() {
+    let server = Visavis::start(&["--webhook-allow-private"]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let receiver = Receptionist::open();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let meeting = api.book(&json!({"webhookUrl": receiver.url(), "webhookSecret": secret}));
+    assert_eq!(meeting["webhookSecret"], secret);
+    let first = receiver.next();
+    assert!(first.is_signed_with(secret), "the first one as well");
+    first.answer("500 Internal Server Error");
+    server.logged("a receiver of webhooks fails: it is tried again");
+    receiver.next().answer("204 No Content");
+    server.logged("a receiver of webhooks is back");
+    // The same receiver with another secret: both are good for a while.
+    let other = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    api.book(&json!({"webhookUrl": receiver.url(), "webhookSecret": other}));
+    let hook = receiver.next();
+    assert!(hook.is_signed_with(other) && hook.is_signed_with(secret));
+    hook.answer("410 Gone");
+    server.logged(
+        "a receiver of webhooks wants nothing any more: it is sent nothing until its URL is named again",
+    );
+}
+
+#[test]
 fn while_secrets_are_changed_both_are_good_and_gone_means_gone() {
     let server = Visavis::start(&["--webhook-allow-private"]);
     let api = Api::with_key(&server, &["meetings:write"], &[]);

@@ -1,7 +1,5 @@
 //! What a meeting's webhooks were told, and what they are signed with.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -16,12 +14,10 @@ use super::problem::Problem;
 use super::request::Client;
 use crate::service::Meetings;
 use crate::store::Delivery;
-use crate::webhook::new_secret;
+use crate::webhook::{OVERLAP, new_secret};
 
 /// Messages that are listed.
 const LISTED: u32 = 100;
-/// How long the secret of before signs as well.
-const OVERLAP: Duration = Duration::from_hours(24);
 
 /// One message to a receiver of webhooks.
 #[derive(Serialize, ToSchema)]

@@ -68,7 +68,7 @@ pub(super) async fn create(
     }
     let mut meeting = meetings
         .with_entropy(|entropy| Meeting::new(&draft, principal.owner(), &meetings.inner.key, now, entropy));
-    let secret = meetings.point_webhook(&mut meeting).await?;
+    let secret = meetings.point_webhook(&mut meeting, draft.webhook_secret.as_deref()).await?;
     let origin = meetings.origin(&client);
     let key = meetings.inner.key.clone();
     let view = meetings.with_entropy(|entropy| {
@@ -223,7 +223,7 @@ pub(super) async fn change(
             Patch::Set(url) => Some(url.clone()),
             Patch::Keep | Patch::Clear => None,
         };
-        meetings.point_webhook(&mut pointed).await?;
+        meetings.point_webhook(&mut pointed, None).await?;
     }
     let key = meetings.inner.key.clone();
     let origin = meetings.origin(&client);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize};
 use signaling_core::{Code, Refusal, Timestamp, is_blank};
 use utoipa::ToSchema;
@@ -23,7 +25,7 @@ const AHEAD: Duration = Duration::from_hours(24 * 3_653);
 
 /// A meeting that is wanted.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = NewMeeting)]
 pub struct Wanted {
     /// 1 to 200 characters, no controls.
@@ -57,8 +59,11 @@ pub struct Wanted {
     /// Where events of the meeting are sent, as Standard Webhooks has it.
     #[serde(default)]
     webhook_url: Option<String>,
-    /// Who is invited by mail, where the server sends mail.
+    /// What they are signed with: `whsec_` and the base64 of 24 to 64 bytes. Without it one is made, and stands in the reply.
     #[serde(default)]
+    webhook_secret: Option<String>,
+    /// Who is invited by mail, where the server sends mail.
+    #[serde(default, deserialize_with = "invited")]
     #[schema(max_items = 100)]
     attendees: Option<Vec<Attendee>>,
     /// When it comes again: an RFC 5545 rule, daily, weekly or monthly, with COUNT or UNTIL.
@@ -92,6 +97,7 @@ pub struct Draft {
     pub wait_for_host: bool,
     pub password: Option<String>,
     pub webhook_url: Option<String>,
+    pub webhook_secret: Option<String>,
     pub attendees: Vec<Attendee>,
     pub recurrence: Option<Recurrence>,
     pub empty_timeout_seconds: u32,
@@ -120,6 +126,7 @@ impl Wanted {
             lobby: self.lobby.unwrap_or(false),
             wait_for_host: self.wait_for_host.unwrap_or(false),
             password: self.password.map(password).transpose()?,
+            webhook_secret: self.webhook_secret.map(webhook_secret).transpose()?,
             webhook_url: self.webhook_url,
             attendees: attendees(self.attendees.unwrap_or_default())?,
             recurrence: self.recurrence.as_deref().map(recurrence).transpose()?,
@@ -127,6 +134,9 @@ impl Wanted {
                 self.empty_timeout_seconds.map_or(EMPTY_TIMEOUT, |seconds| seconds.0),
             )?,
         };
+        if draft.webhook_secret.is_some() && draft.webhook_url.is_none() {
+            return Err(Refusal::bad_request("`webhookSecret` needs `webhookUrl`"));
+        }
         if draft.recurrence.is_some() && draft.starts_at.is_none() {
             return Err(Refusal::new(Code::InvalidState, "a meeting that comes again needs `startsAt`"));
         }
@@ -134,6 +144,29 @@ impl Wanted {
             plannable(starts_at, draft.duration_minutes, draft.recurrence.is_some(), now)?;
         }
         Ok(draft)
+    }
+}
+
+/// Attendees of a request: what is kept of them may have more fields one day, what is sent may not.
+fn invited<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Attendee>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Invited {
+        name: String,
+        email: String,
+    }
+    let invited = Option::<Vec<Invited>>::deserialize(deserializer)?;
+    let attendee = |Invited { name, email }| Attendee { name, email };
+    Ok(invited.map(|invited| invited.into_iter().map(attendee).collect()))
+}
+
+/// A secret as Standard Webhooks has it.
+fn webhook_secret(secret: String) -> Result<String, Refusal> {
+    let bytes = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+    if bytes.is_some_and(|bytes| (24..=64).contains(&bytes.len())) {
+        Ok(secret)
+    } else {
+        Err(Refusal::bad_request("`webhookSecret` is `whsec_` and the base64 of 24 to 64 bytes"))
     }
 }
 
@@ -153,7 +186,7 @@ impl<'de> Deserialize<'de> for Whole {
 
 /// What a request wants changed: what is not named stays as it is.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = MeetingChange)]
 pub struct Change {
     #[serde(default)]
@@ -179,7 +212,7 @@ pub struct Change {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) webhook_url: Patch<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "invited")]
     #[schema(max_items = 100)]
     attendees: Option<Vec<Attendee>>,
     #[serde(default)]

@@ -218,6 +218,11 @@ fn bad_drafts_are_refused_with_the_field_that_is_wrong() {
         (json!({"password": ""}), "password"),
         (json!({"attendees": [{"name": "A", "email": "a@b.example\r\nBcc: c@d.example"}]}), "email"),
         (json!({"attendees": [{"name": "A\nB", "email": "a@b.example"}]}), "name"),
+        (json!({"pasword": "sesame"}), "`pasword`"),
+        (json!({"attendees": [{"name": "A", "email": "a@b.example", "rsvp": true}]}), "`rsvp`"),
+        (json!({"webhookSecret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}), "webhookUrl"),
+        (json!({"webhookUrl": "https://a.example", "webhookSecret": "sesame"}), "whsec_"),
+        (json!({"webhookUrl": "https://a.example", "webhookSecret": "whsec_AAAA"}), "24 to 64"),
         (json!({"recurrence": "FREQ=SECONDLY"}), "DAILY"),
         (json!({"recurrence": "FREQ=DAILY;COUNT=3"}), "startsAt"),
     ] {

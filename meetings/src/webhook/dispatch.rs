@@ -120,10 +120,58 @@ async fn attempt(meetings: &Meetings, sender: &Sender, delivery: &Delivery) -> R
     let now = meetings.now();
     let outcome =
         outcome(sent.as_ref().map(|status| *status).map_err(ToString::to_string), delivery.attempts, now);
+    tell(&endpoint.url, delivery, &outcome);
     if outcome.status == Some(GONE) {
         store.patiently(store.disable_endpoint(&endpoint.id, now)).await?;
     }
     store.patiently(store.note(&delivery.id, &outcome, now)).await
+}
+
+/// Says in the log when a receiver begins to fail, when it is given up, and when it is back. Of its URL the host alone: the rest
+/// may be secret.
+fn tell(url: &str, delivery: &Delivery, outcome: &Outcome) {
+    let host =
+        url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
+    let Delivery { meeting, kind, id, attempts, .. } = delivery;
+    let error = outcome.error.as_deref().unwrap_or_default();
+    match outcome {
+        Outcome { delivered: true, .. } if *attempts > 0 => {
+            tracing::info!(host, meeting, delivery = id, kind, attempts, "a receiver of webhooks is back");
+        }
+        Outcome { delivered: true, .. } => {}
+        Outcome { status: Some(GONE), .. } => tracing::warn!(
+            host,
+            meeting,
+            delivery = id,
+            kind,
+            error,
+            "a receiver of webhooks wants nothing any more: it is sent nothing until its URL is named again"
+        ),
+        Outcome { retry_at: None, .. } => {
+            tracing::warn!(host, meeting, delivery = id, kind, attempts, error, "a webhook is given up");
+        }
+        Outcome { .. } if *attempts == 0 => {
+            tracing::warn!(
+                host,
+                meeting,
+                delivery = id,
+                kind,
+                error,
+                "a receiver of webhooks fails: it is tried again"
+            );
+        }
+        Outcome { .. } => {
+            tracing::debug!(
+                host,
+                meeting,
+                delivery = id,
+                kind,
+                attempts,
+                error,
+                "a receiver of webhooks still fails"
+            );
+        }
+    }
 }
 
 /// What is to become of a message after an attempt, the first being number 0.

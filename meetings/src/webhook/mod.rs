@@ -23,6 +23,9 @@ use crate::store::{Endpoint, StoreError};
 /// How long messages are kept that were dealt with, to be looked at and sent again.
 pub(crate) const KEPT: Duration = Duration::from_hours(30 * 24);
 
+/// How long the secret of before signs as well.
+pub(crate) const OVERLAP: Duration = Duration::from_hours(24);
+
 /// A message on its way into the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
@@ -100,8 +103,12 @@ pub(crate) fn random_id(prefix: &str, entropy: &mut dyn Entropy) -> String {
 }
 
 impl Meetings {
-    /// Sees to it that a meeting's webhooks have an endpoint. The secret, when the endpoint is new.
-    pub(crate) async fn point_webhook(&self, meeting: &mut Meeting) -> Result<Option<String>, StoreError> {
+    /// Sees to it that a meeting's webhooks have an endpoint, with this secret if one is given; the secret that it has.
+    pub(crate) async fn point_webhook(
+        &self,
+        meeting: &mut Meeting,
+        secret: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
         let Some(url) = meeting.webhook_url.clone() else {
             meeting.webhook = None;
             return Ok(None);
@@ -113,15 +120,19 @@ impl Meetings {
             id: random_id("ep_", entropy),
             owner,
             url,
-            secret: new_secret(entropy),
+            secret: secret.map_or_else(|| new_secret(entropy), str::to_owned),
             previous: None,
             disabled_at: None,
         });
         let now = self.now();
         let store = &self.inner.store;
         let endpoint = store.patiently(store.endpoint_for(&new, now)).await?;
+        // Other meetings had the endpoint before, with another secret: both are good for a while, as in every change.
+        if let Some(secret) = secret.filter(|secret| **secret != endpoint.secret) {
+            store.patiently(store.rotate_secret(&endpoint.id, secret, now + OVERLAP)).await?;
+        }
         meeting.webhook = Some(endpoint.id);
-        Ok(Some(endpoint.secret))
+        Ok(Some(secret.map_or(endpoint.secret, str::to_owned)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One POST to where a webhook goes: to an address that was looked at, and nowhere else.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use super::address::Target;
 
 /// How long an attempt may take, the looking up of the name included.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one address of several may take to be connected to.
+const ONE_ADDRESS: Duration = Duration::from_secs(2);
 /// How often a redirect is followed, where that is allowed.
 const REDIRECTS: usize = 3;
 
@@ -94,9 +97,7 @@ impl Sender {
         let target =
             Target::parse(url, self.may_be_private).map_err(|refusal| SendError::Target(refusal.message))?;
         let addresses = target.resolve(self.may_be_private).await.map_err(SendError::Name)?;
-        // The very address that was looked at is connected to: a name that changes its mind gains nothing.
-        let address = addresses.first().ok_or(SendError::Private)?;
-        let stream = TcpStream::connect(address).await.map_err(SendError::Connect)?;
+        let stream = connect(&addresses).await?;
         if target.is_https {
             let name = ServerName::try_from(target.host.clone())
                 .map_err(|_| SendError::Target("the host is no name for a certificate".to_owned()))?;
@@ -106,6 +107,21 @@ impl Sender {
             exchange(stream, &target, headers, body).await
         }
     }
+}
+
+/// Connects to the first of these addresses that answers. They are the very ones that were looked at: a name that changes its
+/// mind gains nothing.
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
+    let mut failed = SendError::Private;
+    for address in addresses {
+        // One that swallows everything leaves time for the others.
+        match tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = SendError::Connect(error),
+            Err(_) => failed = SendError::Connect(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+    Err(failed)
 }
 
 async fn exchange(
@@ -130,4 +146,25 @@ async fn exchange(
     let answer = answer?;
     let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     Ok((answer.status().as_u16(), location.map(str::to_owned)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test code")]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_tried_in_turn() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nobody = free.local_addr().unwrap();
+        drop(free);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let stream = connect(&[nobody, there]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), there);
+        assert!(matches!(connect(&[nobody]).await, Err(SendError::Connect(_))));
+        assert!(matches!(connect(&[]).await, Err(SendError::Private)));
+    }
 }

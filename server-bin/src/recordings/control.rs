@@ -13,6 +13,7 @@ use super::access::{self, Reach};
 use super::api::{Api, bearer};
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Which {
     #[serde(deserialize_with = "RoomId::deserialize_of")]
     room: RoomId,

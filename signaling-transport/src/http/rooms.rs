@@ -22,7 +22,7 @@ use crate::caller::Caller;
 use crate::service::Signaling;
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Wanted {
     topology: TopologyChoice,
 }
@@ -208,7 +208,7 @@ pub(super) async fn end(
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct TokenWanted {
     #[serde(default)]
     name: Option<String>,
