@@ -238,11 +238,48 @@ impl Index {
         all
     }
 
+    /// So many of the wanted recordings at most, the newest first: those behind `after`, or the first ones. Behind one that is
+    /// gone there is nothing.
+    pub fn page(
+        &self,
+        after: Option<RecordingId>,
+        limit: usize,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Vec<Entry> {
+        let mut all = self.all();
+        all.reverse();
+        let begin = match after {
+            None => 0,
+            Some(after) => {
+                all.iter().position(|entry| entry.recording == after).map_or(all.len(), |at| at + 1)
+            }
+        };
+        all.into_iter().skip(begin).filter(is_wanted).take(limit).collect()
+    }
+
     /// The one of the recordings with a key that has the least of them.
     pub fn first_by_key<K: Ord>(&self, mut key: impl FnMut(&Entry) -> Option<K>) -> Option<Entry> {
         let entries = self.lock();
         let keyed = entries.values().filter_map(|entry| Some((key(entry)?, entry)));
         keyed.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry.clone())
+    }
+
+    /// Media in the folder of which nothing is known.
+    pub(crate) fn strays(&self) -> io::Result<Vec<Stray>> {
+        let mut strays = Vec::new();
+        for file in fs::read_dir(&self.folder)? {
+            let name = file?.file_name();
+            let Some(stray) = name.to_str().and_then(Stray::of) else { continue };
+            if self.get(stray.recording).is_none() {
+                strays.push(stray);
+            }
+        }
+        Ok(strays)
+    }
+
+    /// Takes in what was found of a recording that nothing is known of, in memory alone.
+    pub(crate) fn adopt(&self, entry: Entry) {
+        self.lock().entry(entry.recording).or_insert(entry);
     }
 
     /// Keeps what is known of a recording, in memory in any case.
@@ -366,11 +403,37 @@ fn read_forgotten(path: &Path) -> Option<(String, Upload)> {
     Some((name.to_owned(), upload))
 }
 
+/// How names of files tell the time.
+const TIME: &str = "%Y-%m-%d_%H-%M-%S";
+
 /// `<date>_<time>_<id>.<container>`, in UTC.
 pub(crate) fn file_name(at: Timestamp, recording: RecordingId, container: Container) -> String {
     let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
     let at = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
-    format!("{}_{recording}.{}", at.strftime("%Y-%m-%d_%H-%M-%S"), container.extension())
+    format!("{}_{recording}.{}", at.strftime(TIME), container.extension())
+}
+
+/// A media file in a folder, as far as its name tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stray {
+    pub(crate) recording: RecordingId,
+    pub(crate) started_at: Timestamp,
+    pub(crate) container: Container,
+    pub(crate) file: String,
+}
+
+impl Stray {
+    /// What [`file_name`] has made.
+    fn of(name: &str) -> Option<Self> {
+        let (stem, extension) = name.rsplit_once('.')?;
+        let (time, recording) = stem.rsplit_once('_')?;
+        let container =
+            [Container::Mp4, Container::WebM].into_iter().find(|kind| kind.extension() == extension)?;
+        let at = jiff::civil::DateTime::strptime(TIME, time).ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        let millis = u64::try_from(at.timestamp().as_millisecond()).ok()?;
+        let (recording, started_at) = (recording.parse().ok()?, Timestamp::from_millis(millis));
+        Some(Self { recording, started_at, container, file: name.to_owned() })
+    }
 }
 
 /// Keeps other processes out of the folder; `None` where nothing can be written anyway.

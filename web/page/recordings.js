@@ -41,15 +41,23 @@ const ask = (path, init = {}) => fetch(at(`api/v1/recordings${path}`), { ...init
 
 async function refresh() {
   if (!token) return setText(note, t('recordings.hostsOnly'));
-  let response;
-  try {
-    response = await ask(`?room=${encodeURIComponent(room)}`);
-  } catch {
-    return setText(note, t('recordings.unanswered'));
-  }
-  if (!response.ok) return setText(note, t(response.status < 500 ? 'recordings.hostsOnly' : 'recordings.unanswered'));
-  /** @type {{recordings: Recording[]}} */
-  const { recordings } = await response.json();
+  /** @type {Recording[]} */
+  const recordings = [];
+  /** @type {string | undefined} */
+  let next;
+  do {
+    let response;
+    try {
+      response = await ask(`?room=${encodeURIComponent(room)}&limit=1000${next ? `&after=${next}` : ''}`);
+    } catch {
+      return setText(note, t('recordings.unanswered'));
+    }
+    if (!response.ok) return setText(note, t(response.status < 500 ? 'recordings.hostsOnly' : 'recordings.unanswered'));
+    /** @type {{recordings: Recording[], next?: string}} */
+    const page = await response.json();
+    recordings.push(...page.recordings);
+    next = page.next;
+  } while (next);
   setText(note, recordings.length === 0 ? t('recordings.none') : '');
   render(recordings);
   if (recordings.some(({ state }) => state === 'recording' || state === 'finalising')) setTimeout(refresh, REFRESH_MS);

@@ -1,6 +1,7 @@
 //! The thread that writes, and what the rest of a server says to it.
 #![allow(clippy::disallowed_methods, reason = "drivers read the clock")]
 
+mod check;
 mod disk;
 mod feed;
 mod finaliser;
@@ -109,6 +110,11 @@ impl Recorder {
         // It sees what is left for it.
         uploader.iter().for_each(Uploader::wake);
         let (feed, intake) = feed::feed();
+        // Before there are files that are being made.
+        let strays = index.strays().unwrap_or_default();
+        let checked = Arc::clone(&index);
+        let check = move || check::check(&checked, strays, &mut writer::SystemEntropy);
+        thread::Builder::new().name("recordings".into()).spawn(check)?;
         let hands = Hands { finaliser: finaliser.clone(), uploader: uploader.clone() };
         let writer = Writer::new(config, Arc::clone(&index), sfu, feed.clone(), hands, on_event);
         let engine = watch.patient_engine("recorder", DISK);

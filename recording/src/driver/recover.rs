@@ -76,7 +76,14 @@ fn is_leftover(name: &str) -> bool {
 }
 
 fn close(index: &Index, entry: &Entry) -> io::Result<Measured> {
-    let mut file = OpenOptions::new().read(true).write(true).open(index.path(entry))?;
+    let path = index.path(entry);
+    let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+        // It can be had all the same; what is torn at its end stays.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            return measure(entry.container, &mut fs::File::open(&path)?);
+        }
+        opened => opened?,
+    };
     let measured = measure(entry.container, &mut file)?;
     if measured.whole >= HEAD_LEN as u64 && measured.whole < file.metadata()?.len() {
         file.set_len(measured.whole)?;

@@ -318,6 +318,9 @@ impl Writer {
                     let path = self.index.path(&entry);
                     let file = MediaFile::create(&path, &head, self.config.fsync).map_err(Fault::Write)?;
                     if let Err(error) = self.index.save(&entry) {
+                        // A file that nothing is known of is no use to anybody.
+                        drop(file);
+                        let _ = self.index.delete(entry.recording);
                         return Err(Fault::Write(error));
                     }
                     let active = MediaEvent::Recording {
@@ -485,7 +488,7 @@ fn describe(fault: &Fault) -> String {
     }
 }
 
-struct SystemEntropy;
+pub(super) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {

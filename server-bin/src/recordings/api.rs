@@ -24,6 +24,9 @@ use tower_http::services::ServeFile;
 use super::access::{self, Reach};
 use super::{Recordings, control, stored};
 
+/// Recordings of a page, unless asked for otherwise, and at most.
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 1_000;
 /// How long a link to a file holds: an evening with a long recording.
 const LINK_LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -185,11 +188,17 @@ impl ShownUpload {
 #[derive(Deserialize)]
 struct Wanted {
     room: Option<String>,
+    /// The last one of the page before.
+    after: Option<String>,
+    limit: Option<usize>,
 }
 
 #[derive(Serialize)]
 struct Listed {
     recordings: Vec<Shown>,
+    /// `after` of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<RecordingId>,
 }
 
 /// `GET /api/v1/recordings?room=`, newest first.
@@ -210,13 +219,21 @@ async fn list(
     {
         return Err(Refusal::new(Code::Forbidden, "the token is one of another room").into());
     }
-    let all = api.inner.recorder.index().all().into_iter().rev();
-    let recordings = all
-        .filter(|entry| reach.covers(&entry.room, entry.life))
-        .filter(|entry| room.as_ref().is_none_or(|room| *room == entry.room))
-        .map(|entry| api.shown(entry))
-        .collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Listed { recordings })).into_response())
+    let limit = wanted.limit.unwrap_or(PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(Refusal::bad_request(format!("`limit` is from 1 to {LARGEST_PAGE}")).into());
+    }
+    let index = api.inner.recorder.index();
+    let after = wanted.after.map(|after| after.parse::<RecordingId>()).transpose();
+    let after = after.map_err(|_| Refusal::bad_request("`after` is the `next` of a page"))?;
+    let mut listed: Vec<_> = index.page(after, limit + 1, |entry| {
+        reach.covers(&entry.room, entry.life) && room.as_ref().is_none_or(|room| *room == entry.room)
+    });
+    let has_more = listed.len() > limit;
+    listed.truncate(limit);
+    let next = listed.last().filter(|_| has_more).map(|entry| entry.recording);
+    let recordings = listed.into_iter().map(|entry| api.shown(entry)).collect();
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Listed { recordings, next })).into_response())
 }
 
 /// `GET /api/v1/recordings/{recording}`.
