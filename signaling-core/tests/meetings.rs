@@ -29,6 +29,17 @@ fn call_for_two() -> (Stage, Value, Value) {
     (stage, guest, host)
 }
 
+#[test]
+fn whoever_is_in_is_told_what_the_meeting_is_called() {
+    let mut stage = Stage::new();
+    let (record, _) = stage.arrange(None);
+    let guest = json!({"room": record.room, "create": false, "topology": null});
+    stage.meeting = Some(Arc::new(RoomRecord { title: Some("Budget 2027".into()), ..record }));
+    assert_eq!(stage.join("bob", guest)["room"]["title"], "Budget 2027");
+    let made = stage.join("eve", json!({"room": "plain", "topology": null}));
+    assert!(made["room"].get("title").is_none(), "{made}");
+}
+
 fn end() -> Value {
     json!({"type": "host", "action": "end"})
 }

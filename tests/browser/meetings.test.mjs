@@ -43,6 +43,25 @@ async function noBarriers(page) {
   assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), []);
 }
 
+test('a meeting is called by its title: before joining, in the call and in the tab', async () => {
+  const { meeting, code } = await book({ title: 'Budget 2027' });
+  const ada = await newPage(browser);
+  await ada.goto(`${server.url}/m/${meeting}`);
+  await ada.getByRole('button', { name: 'Join', exact: true }).click();
+  await ada.waitForURL(new RegExp(`/r/${code}$`));
+  await ada.locator('.room-name').getByText('Budget 2027').waitFor();
+  assert.equal(await ada.title(), 'Budget 2027 – Visavis');
+  await enter(ada, 'Ada');
+  await ada.getByRole('heading', { name: 'Budget 2027' }).waitFor();
+  // Whoever comes by the code alone is told once they are in.
+  const bob = await newPage(browser);
+  await bob.goto(`${server.url}/r/${code}`);
+  await enter(bob, 'Bob');
+  await bob.getByRole('heading', { name: 'Budget 2027' }).waitFor();
+  assert.equal(await bob.title(), 'Budget 2027 – Visavis');
+  for (const page of [ada, bob]) await page.context().close();
+});
+
 test('two meet by code, a third is told why not, and the creator ends it for good', async () => {
   const ada = await newPage(browser);
   await ada.goto(server.url);

@@ -249,6 +249,7 @@ impl Meeting {
             return Err(Refusal::new(Code::RoomEnded, why));
         }
         let mut record = RoomRecord::new(self.room.clone(), self.life, self.created_at, TopologyChoice::Auto);
+        record.title = Some(self.title.as_str().into());
         record.capacity = self.capacity.and_then(|capacity| usize::try_from(capacity).ok());
         record.empty_timeout_seconds = Some(self.empty_timeout_seconds.into());
         record.ends_at = self.has_time.then(|| self.ends_at());

@@ -42,6 +42,9 @@ pub struct RoomView {
     pub id: RoomId,
     /// The room's name, as it was first written.
     pub name: String,
+    /// What the meeting is called that the room was arranged for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Arc<str>>,
     /// Which way media flows.
     pub topology: Topology,
     /// Grows with every change of topology.

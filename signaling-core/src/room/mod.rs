@@ -196,6 +196,7 @@ impl Room {
         RoomView {
             id: state.id.clone(),
             name: self.beyond_id().unwrap_or(state.id.as_str()).to_owned(),
+            title: state.title.clone(),
             topology: state.topology,
             epoch: state.epoch,
             locked: state.settings.locked,

@@ -18,6 +18,9 @@ pub struct RoomRecord {
     /// Its name, where the id does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
+    /// What the meeting is called that it was arranged for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Arc<str>>,
     /// Which life of it.
     pub life: LifeId,
     /// When that life began.
@@ -84,6 +87,7 @@ impl RoomRecord {
         Self {
             room,
             name: None,
+            title: None,
             life,
             created_at,
             ends_at: None,
@@ -119,6 +123,7 @@ impl RoomRecord {
         Self {
             room: state.id.clone(),
             name: state.name.clone(),
+            title: state.title.clone(),
             life: state.life,
             created_at: state.created_at,
             ends_at: state.ends_at,

@@ -20,6 +20,7 @@ pub struct RoomState {
     /// Where the id does not say it.
     #[serde(default)]
     pub(super) name: Option<Arc<str>>,
+    pub(super) title: Option<Arc<str>>,
     pub(super) life: LifeId,
     pub(super) created_at: Timestamp,
     pub(super) ends_at: Option<Timestamp>,
@@ -84,6 +85,7 @@ impl RoomState {
         Self {
             id: record.room.clone(),
             name: record.name.clone(),
+            title: record.title.clone(),
             life: record.life,
             created_at: record.created_at,
             ends_at: record.ends_at,
