@@ -104,8 +104,8 @@ test('where the operator does not ask, it is said, and then sent', async () => {
 test('the mark is red and in sight in every size, and read out', async () => {
   const page = await newPage(browser);
   await openStage(page, servers.plain.url, { room: { recording: true } });
-  await page.evaluate(() => window.madeUp.people(5));
   await page.getByRole('status').getByText('This call is being recorded').waitFor();
+  await page.evaluate(() => window.madeUp.people(5));
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
     for (const [width, height] of [[320, 480], [390, 844], [844, 390], [768, 1024], [1280, 800], [1920, 1080]]) {
