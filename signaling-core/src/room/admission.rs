@@ -122,7 +122,7 @@ impl Room {
             Pass::None | Pass::Admitted if !waits && self.awaits_first_host() => Power::Appointed,
             Pass::None | Pass::Admitted => Power::None,
         };
-        let (joined_at, order) = match admission.pass {
+        let (since, seniority) = match admission.pass {
             Pass::Returning { joined_at, order, .. } => (joined_at, order),
             _ => (admission.at, 0),
         };
@@ -136,8 +136,8 @@ impl Room {
             power,
             client: admission.client,
             token: admission.token,
-            joined_at,
-            order,
+            joined_at: since,
+            order: seniority,
             microphone: false,
             camera: false,
             screen: false,

@@ -109,25 +109,6 @@ impl Entry {
     /// matters (who leaves), else after.
     pub(crate) fn event(&self, room: &Room) -> Option<(Audience, ServerEvent)> {
         let view = |peer: PeerId| room.member(peer).map(Member::view);
-        let updated = |peer: PeerId| {
-            let member = room.member(peer)?;
-            let audience = match member.role {
-                // Who waits in the lobby is nobody to the others yet.
-                _ if !member.is_joined() => Audience::One(peer),
-                Role::Viewer => Audience::HostsBut(peer),
-                _ => Audience::Everyone,
-            };
-            Some((audience, ServerEvent::PeerUpdated { peer: member.view() }))
-        };
-        // A peer knows itself whether it is there.
-        let moved = |peer: PeerId| {
-            let member = room.member(peer).filter(|member| member.is_joined())?;
-            let audience = match member.role {
-                Role::Viewer => Audience::HostsBut(peer),
-                _ => Audience::EveryoneBut(peer),
-            };
-            Some((audience, ServerEvent::PeerUpdated { peer: member.view() }))
-        };
         let room_updated = || Some((Audience::Everyone, ServerEvent::RoomUpdated { room: room.view() }));
         match &self.fact {
             Fact::Joined(member) if member.is_joined() => {
@@ -159,8 +140,11 @@ impl Entry {
                 let audience = if unlisted { Audience::HostsAnd(*peer) } else { Audience::Everyone };
                 Some((audience, ServerEvent::PeerLeft { peer: *peer, reason: *reason }))
             }
-            Fact::Updated { peer, .. } => updated(*peer),
-            Fact::Presence { peer, .. } => moved(*peer),
+            Fact::Updated { peer, .. } => updated(room, *peer, Audience::Everyone),
+            // A peer knows itself whether it is there, and of who waits in the lobby nobody else does.
+            Fact::Presence { peer, .. } if room.member(*peer).is_some_and(Member::is_joined) => {
+                updated(room, *peer, Audience::EveryoneBut(*peer))
+            }
             Fact::Signalled { to, from, body } => {
                 Some((Audience::One(*to), ServerEvent::Signal { from: *from, body: Arc::clone(body) }))
             }
@@ -217,7 +201,8 @@ impl Entry {
                 Some((Audience::Everyone, ServerEvent::Recording { state: *state, peer: *peer, recording }))
             }
             Fact::Ended { reason } => Some((Audience::All, ServerEvent::RoomEnded { reason: *reason })),
-            Fact::Barred { .. }
+            Fact::Presence { .. }
+            | Fact::Barred { .. }
             | Fact::PowerKept { .. }
             | Fact::TopologyReady { .. }
             | Fact::SfuAsked { .. } => None,
@@ -267,6 +252,18 @@ impl Entry {
                 | Fact::Ended { .. }
         )
     }
+}
+
+/// How a peer is now, for those whom it concerns: `all`, unless it is one who watches, or waits in the lobby.
+fn updated(room: &Room, peer: PeerId, all: Audience) -> Option<(Audience, ServerEvent)> {
+    let member = room.member(peer)?;
+    let audience = match member.role {
+        // Nobody in the room knows of it yet.
+        _ if !member.is_joined() => Audience::One(peer),
+        Role::Viewer => Audience::HostsBut(peer),
+        _ => all,
+    };
+    Some((audience, ServerEvent::PeerUpdated { peer: member.view() }))
 }
 
 impl CallRecord {

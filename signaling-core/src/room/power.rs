@@ -52,8 +52,12 @@ impl Room {
     /// welcome.
     pub(super) fn note_announced_host(&mut self, fact: &Fact) {
         let tells = match fact {
-            Fact::HostGranted { .. } | Fact::HostWithdrawn { .. } | Fact::HostAnnounced => true,
-            Fact::SettingsChanged(_) | Fact::Arranged(_) | Fact::ViewersCounted => true,
+            Fact::HostGranted { .. }
+            | Fact::HostWithdrawn { .. }
+            | Fact::HostAnnounced
+            | Fact::SettingsChanged(_)
+            | Fact::Arranged(_)
+            | Fact::ViewersCounted => true,
             Fact::Joined(_) | Fact::Left { .. } => self.joined().count() <= 1,
             _ => false,
         };
