@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use rustix::process::{Pid, setpriority_process};
+use sfu::Rotation;
 
 /// Everything else on the machine goes first.
 const NICENESS: i32 = 15;
@@ -67,10 +68,46 @@ pub struct Tile {
     pub path: PathBuf,
     /// When it begins in the whole.
     pub offset: Duration,
+    /// How its pictures are to be turned, where the file does not say so itself.
+    pub rotation: Rotation,
     /// Whether there is a picture in it.
     pub video: bool,
     /// Whether there is sound in it.
     pub audio: bool,
+}
+
+/// H.264 has an even number of rows and columns.
+const EVEN: &str = "scale=trunc(iw/2)*2:trunc(ih/2)*2";
+
+/// How pictures are to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Width and height of the largest, before it is turned: the others are enlarged to it.
+    pub size: (u16, u16),
+    /// How all are to be turned.
+    pub rotation: Rotation,
+}
+
+impl Shown {
+    fn filters(self) -> String {
+        let even = |side: u16| (side / 2 * 2).max(2);
+        let (width, height) = (even(self.size.0), even(self.size.1));
+        let mut filters = format!(
+            "scale={width}:{height}:force_original_aspect_ratio=decrease,pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1"
+        );
+        filters.push_str(turned(self.rotation));
+        filters
+    }
+}
+
+/// The filter that turns a picture, behind others.
+fn turned(rotation: Rotation) -> &'static str {
+    match rotation {
+        Rotation::Upright => "",
+        Rotation::Quarter => ",transpose=clock",
+        Rotation::Half => ",hflip,vflip",
+        Rotation::ThreeQuarters => ",transpose=cclock",
+    }
 }
 
 impl Ffmpeg {
@@ -105,11 +142,18 @@ impl Ffmpeg {
         self.run(&arguments, length)
     }
 
-    /// Makes an MP4 with H.264 of whatever the pictures were; the sound stays as it is.
-    pub fn to_mp4(&self, from: &Path, to: &Path, length: Duration) -> Result<(), FfmpegError> {
-        let mut arguments = input(from, Duration::ZERO);
-        // H.264 has an even number of rows and columns.
-        arguments.extend(words(&["-map", "0", "-c:a", "copy", "-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2"]));
+    /// Makes an MP4 with H.264 of whatever the pictures were, all of one size; the sound stays as it is.
+    pub fn to_mp4(
+        &self,
+        from: &Path,
+        to: &Path,
+        length: Duration,
+        shown: Option<Shown>,
+    ) -> Result<(), FfmpegError> {
+        let mut arguments = words(&["-noautorotate"]);
+        arguments.extend(input(from, Duration::ZERO));
+        let filters = shown.map_or_else(|| EVEN.to_owned(), Shown::filters);
+        arguments.extend(words(&["-map", "0", "-c:a", "copy", "-vf", &filters]));
         arguments.extend(words(&["-fps_mode", "passthrough", "-enc_time_base", "-1"]));
         arguments.extend(words(&H264));
         arguments.extend(output(to));
@@ -120,6 +164,8 @@ impl Ffmpeg {
     pub fn composite(&self, tiles: &[Tile], to: &Path, length: Duration) -> Result<(), FfmpegError> {
         let mut arguments = Vec::new();
         for tile in tiles {
+            // Pictures that change their size change it within the graph: made anew, it would wait for the beginning again.
+            arguments.extend(words(&["-reinit_filter", "0"]));
             arguments.extend(input(&tile.path, Duration::ZERO));
         }
         let (filter, outputs) = grid(tiles);
@@ -240,9 +286,10 @@ fn grid(tiles: &[Tile]) -> (String, Vec<&'static str>) {
     let mut outputs = Vec::new();
     for (place, (input, tile)) in shown.iter().enumerate() {
         filters.push(format!(
-            "[{input}:v]scale={width}:{height}:force_original_aspect_ratio=decrease,\
-             pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1,fps=25,\
+            "[{input}:v]null{},scale={width}:{height}:force_original_aspect_ratio=decrease:eval=frame,\
+             pad={width}:{height}:(ow-iw)/2:(oh-ih)/2:eval=frame,setsar=1,fps=25,\
              tpad=start_duration={:.3}:color=black,format=yuv420p[v{place}]",
+            turned(tile.rotation),
             tile.offset.as_secs_f64()
         ));
     }
@@ -310,10 +357,69 @@ mod tests {
         assert_eq!(output(Path::new("http://x/../y")).last(), Some(&OsString::from("file:http://x/../y")));
     }
 
+    /// What a program prints; `None` where it is missing.
+    fn printed(program: &str, arguments: &[&str]) -> Option<String> {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Width and height, and the mean brightness of the upper half of the first picture.
+    fn seen(path: &Path) -> (String, f64) {
+        let name = path.to_str().unwrap();
+        let size =
+            ["-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "csv=p=0"];
+        let size = printed("ffprobe", &[&size[..], &[name]].concat()).unwrap();
+        let filter = "crop=iw:ih/2:0:0,signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-";
+        let levels = ["-v", "error", "-i", name, "-frames:v", "1", "-vf", filter, "-f", "null", "-"];
+        let levels = printed("ffmpeg", &levels).unwrap();
+        (size.trim().to_owned(), levels.trim().rsplit('=').next().unwrap().parse().unwrap())
+    }
+
+    #[test]
+    fn pictures_come_out_upright_and_of_one_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("lying.webm"), folder.path().join("upright.mp4"));
+        // White on the left, black on the right: turned clockwise, the white is above.
+        let source = "color=white:size=160x180:rate=10:duration=1,pad=320:180:0:0:black";
+        let words = ["-v", "error", "-f", "lavfi", "-i", source, "-c:v", "libvpx", from.to_str().unwrap()];
+        if printed("ffmpeg", &words).is_none() {
+            println!("ffmpeg is missing");
+            return;
+        }
+        let ffmpeg = Ffmpeg::new("ffmpeg".into());
+        for (rotation, size, upper_is_white) in [
+            (Rotation::Upright, "640,360", None),
+            (Rotation::Quarter, "360,640", Some(true)),
+            (Rotation::Half, "640,360", None),
+            (Rotation::ThreeQuarters, "360,640", Some(false)),
+        ] {
+            let shown = Shown { size: (641, 361), rotation };
+            ffmpeg.to_mp4(&from, &to, Duration::from_secs(1), Some(shown)).unwrap();
+            let (found, brightness) = seen(&to);
+            assert_eq!(found, size, "{rotation:?}");
+            if let Some(white) = upper_is_white {
+                assert_eq!(brightness > 128.0, white, "{rotation:?}: {brightness}");
+            }
+            let tile =
+                Tile { path: from.clone(), offset: Duration::ZERO, rotation, video: true, audio: false };
+            ffmpeg.composite(&[tile], &to, Duration::from_secs(1)).unwrap();
+            let (_, brightness) = seen(&to);
+            if let Some(white) = upper_is_white {
+                assert_eq!(brightness > 60.0, white, "{rotation:?}: {brightness} in the whole");
+            }
+        }
+    }
+
     #[test]
     fn tiles_fill_a_grid() {
-        let tile =
-            |video, audio| Tile { path: "a".into(), offset: Duration::from_millis(1_500), video, audio };
+        let tile = |video, audio| Tile {
+            path: "a".into(),
+            offset: Duration::from_millis(1_500),
+            rotation: Rotation::Upright,
+            video,
+            audio,
+        };
         let (filter, outputs) =
             grid(&[tile(true, true), tile(true, false), tile(false, true), tile(true, true)]);
         assert_eq!(outputs, ["[v]", "[a]"]);

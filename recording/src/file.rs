@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sfu::Rotation;
+
 use crate::container::{Container, ContainerError, Head, Lane, Sample, Writer};
 use crate::depacketize::{Format, Frame, SILENCE, SILENCE_TICKS, duration_ticks};
 
@@ -38,11 +40,11 @@ pub(crate) struct Cut {
 }
 
 impl File {
-    pub(crate) fn new(container: Container, origin: i64) -> Self {
+    pub(crate) fn new(container: Container, rotation: Rotation, origin: i64) -> Self {
         Self {
             container,
             writer: Writer::new(container),
-            head: Head::default(),
+            head: Head { rotation, ..Head::default() },
             head_changed: false,
             origin,
             video: Vec::new(),
@@ -56,6 +58,11 @@ impl File {
         self.container
     }
 
+    /// How the pictures are to be turned.
+    pub(crate) fn rotation(&self) -> Rotation {
+        self.head.rotation
+    }
+
     /// When the file began, in seconds since 1970.
     pub(crate) fn set_began_at(&mut self, seconds: u64) {
         self.head.began_at = seconds;
@@ -67,10 +74,10 @@ impl File {
         self.head.video.as_ref().map(Format::codec).into_iter().chain(self.head.audio.then_some("opus"))
     }
 
-    /// Whether a picture of this format can be in the file.
-    pub(crate) fn accepts(&self, format: &Format) -> bool {
-        let is_same_codec = self.head.video.as_ref().is_none_or(|known| known.codec() == format.codec());
-        is_same_codec && Container::of(format) == self.container
+    /// Whether a picture of this format that lies so can be in the file.
+    pub(crate) fn accepts(&self, format: &Format, rotation: Rotation) -> bool {
+        let fits = |known: &Format| known.codec() == format.codec() && self.head.rotation == rotation;
+        self.head.video.as_ref().is_none_or(fits) && Container::of(format) == self.container
     }
 
     /// Appends a picture that was made at `micros`.
@@ -79,7 +86,8 @@ impl File {
         let is_key = format.is_some();
         if let Some(format) = format {
             self.note_format(&format);
-            if let (Format::H264(sets), true) = (&format, self.head.in_band) {
+            // The sets in the head are those of the largest picture, which may come later than this one.
+            if let Format::H264(sets) = &format {
                 data.splice(0..0, sets.in_band());
             }
         }
@@ -92,22 +100,19 @@ impl File {
         self.pending = Some(Sample { time, duration: 0, is_key, data });
     }
 
+    /// The head describes the largest picture there has been: that is how large the file is shown.
     fn note_format(&mut self, format: &Format) {
-        let (width, height) = format.size();
-        let size = (self.head.size.0.max(width), self.head.size.1.max(height));
-        self.head_changed |= size != self.head.size;
-        self.head.size = size;
-        match &self.head.video {
-            None => {
-                self.head.video = Some(format.clone());
-                self.head_changed = true;
-            }
-            // Other parameter sets than those in the head stand before each key frame from now on.
-            Some(Format::H264(_)) if !self.head.in_band && self.head.video.as_ref() != Some(format) => {
-                self.head.in_band = true;
-                self.head_changed = true;
-            }
-            Some(_) => {}
+        let area = |(width, height): (u16, u16)| u32::from(width) * u32::from(height);
+        let is_larger = area(format.size()) > area(self.head.size);
+        let differs = self.head.video.as_ref().is_some_and(|known| known != format);
+        if differs && !self.head.in_band && matches!(format, Format::H264(_)) {
+            self.head.in_band = true;
+            self.head_changed = true;
+        }
+        if self.head.video.is_none() || is_larger {
+            self.head.size = format.size();
+            self.head.video = Some(format.clone());
+            self.head_changed = true;
         }
     }
 

@@ -5,11 +5,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use sfu::Rotation;
 use signaling_core::message::TrackSource;
 use signaling_core::{Entropy, LifeId, RoomId};
 
 use crate::container::Container;
-use crate::ffmpeg::{Ffmpeg, FfmpegError, Tile};
+use crate::container::measure::picture_size;
+use crate::ffmpeg::{Ffmpeg, FfmpegError, Shown, Tile};
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::upload::Upload;
 
@@ -55,7 +57,10 @@ pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, 
     match entry.container {
         Container::Mp4 => ffmpeg.faststart(&from, part.path(), length)?,
         Container::WebM => {
-            ffmpeg.to_mp4(&from, part.path(), length)?;
+            let size = picture_size(&mut fs::File::open(&from)?)?;
+            let shown = size.map(|size| Shown { size, rotation: Rotation::from_degrees(entry.rotation) });
+            ffmpeg.to_mp4(&from, part.path(), length, shown)?;
+            done.rotation = 0;
             done.container = Container::Mp4;
             done.file = Path::new(&entry.file).with_extension("mp4").to_string_lossy().into_owned();
             done.codecs = entry.codecs.iter().map(|codec| codec.replace("vp8", "h264")).collect();
@@ -103,6 +108,10 @@ pub fn composite(
         .map(|entry| Tile {
             path: index.path(entry),
             offset: entry.started_at.since(began),
+            rotation: match entry.container {
+                Container::Mp4 => Rotation::Upright,
+                Container::WebM => Rotation::from_degrees(entry.rotation),
+            },
             video: entry.codecs.iter().any(|codec| codec != "opus"),
             audio: entry.codecs.iter().any(|codec| codec == "opus"),
         })
@@ -125,6 +134,7 @@ pub fn composite(
         ended_at: Some(began + length),
         state: RecordingState::Ready,
         container: Container::Mp4,
+        rotation: 0,
         file: file_name(began, recording, Container::Mp4),
         bytes: part.as_file().metadata()?.len(),
         duration_ms: u64::try_from(length.as_millis()).unwrap_or(u64::MAX),

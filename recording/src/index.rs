@@ -114,6 +114,9 @@ pub struct Entry {
     pub state: RecordingState,
     /// What kind of file.
     pub container: Container,
+    /// Degrees, clockwise, by which its pictures are to be turned. An MP4 says so itself.
+    #[serde(default, skip_serializing_if = "is_upright")]
+    pub rotation: u16,
     /// The file's name in the folder of recordings.
     pub file: String,
     /// The file's size.
@@ -144,6 +147,11 @@ pub struct Entry {
     /// What stood in its way last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_error: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_upright(rotation: &u16) -> bool {
+    *rotation == 0
 }
 
 /// Recordings from before there was anywhere else.
@@ -485,6 +493,7 @@ pub(crate) mod testing {
             error: None,
             finalised: false,
             finalise_error: None,
+            rotation: 0,
             local: true,
             upload: None,
             upload_error: None,

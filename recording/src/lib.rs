@@ -18,7 +18,7 @@
 //!     let at = start + Duration::from_millis(20) * n;
 //!     let payload = [0xf8, 0xff, 0xfe].into();
 //!     let position = u64::from(n);
-//!     let packet = Packet { at, position, generation: 0, timestamp: n * 960, marker: false, codec: Codec::Opus, payload };
+//!     let packet = Packet { at, position, generation: 0, timestamp: n * 960, marker: false, rotation: None, codec: Codec::Opus, payload };
 //!     recording.handle_packet(at, "microphone", packet);
 //!     recording.handle_timeout(at);
 //! }

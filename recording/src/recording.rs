@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sfu::Rotation;
+
 use crate::container::{Container, ContainerError, Lane};
 use crate::file::{Cut, File};
 use crate::reorder::PATIENCE;
@@ -21,6 +23,8 @@ pub enum Output {
     Begin {
         /// What kind of file.
         container: Container,
+        /// How its pictures are to be turned. MP4 says so itself.
+        rotation: Rotation,
         /// When its first frame was made.
         at: Instant,
         /// Its first bytes.
@@ -199,11 +203,19 @@ impl Recording {
         for track in [&mut self.video, &mut self.audio].into_iter().flatten() {
             track.flush();
         }
-        if matches!(self.state, State::Waiting { .. }) {
-            self.try_begin(now, true);
+        loop {
+            if matches!(self.state, State::Waiting { .. }) {
+                self.try_begin(now, true);
+            }
+            let was_writing = matches!(self.state, State::Writing { .. });
+            self.collect(None);
+            // What is left belongs into another file.
+            let goes_on = was_writing && matches!(self.state, State::Waiting { .. });
+            self.end_file();
+            if !goes_on {
+                break;
+            }
         }
-        self.collect(None);
-        self.end_file();
         for track in [self.video.take(), self.audio.take()].into_iter().flatten() {
             self.lost_before += track.lost;
         }
@@ -220,8 +232,10 @@ impl Recording {
         if let Some(video) = &mut self.video {
             video.skip_to_last_codec();
         }
-        let key =
-            self.video.as_ref().and_then(|video| video.first_key().map(|(_, format)| Container::of(format)));
+        let key = self.video.as_ref().and_then(|video| {
+            let (timed, format) = video.first_key()?;
+            Some((Container::of(format), timed.rotation))
+        });
         let has_sound = self.audio.as_ref().is_some_and(|audio| !audio.frames.is_empty());
         if key.is_none() && !has_sound {
             return;
@@ -245,7 +259,8 @@ impl Recording {
         let Some(first) = track.frames.pop_front() else { return };
         let origin = track.place(&first);
         track.frames.push_front(first);
-        let mut file = Box::new(File::new(key.unwrap_or(Container::Mp4), origin));
+        let (container, rotation) = key.unwrap_or((Container::Mp4, Rotation::Upright));
+        let mut file = Box::new(File::new(container, rotation, origin));
         let since_epoch = Duration::from_micros(u64::try_from(origin).unwrap_or(0));
         file.set_began_at(self.epoch_unix + since_epoch.as_secs());
         // The head comes with the first fragment, when it is known what is in it.
@@ -260,7 +275,12 @@ impl Recording {
             Ok(head) => {
                 let head = head.unwrap_or_default();
                 let at = self.epoch + since_epoch;
-                self.outputs.push_back(Output::Begin { container: file.container(), at, head });
+                self.outputs.push_back(Output::Begin {
+                    container: file.container(),
+                    rotation: file.rotation(),
+                    at,
+                    head,
+                });
                 self.write_out();
             }
             Err(error) => self.give_up(error),
@@ -283,19 +303,27 @@ impl Recording {
     fn collect(&mut self, now: Option<Instant>) {
         self.align();
         let State::Writing { file, .. } = &mut self.state else { return };
-        let mut needs_another = false;
+        let (mut needs_another, mut until) = (false, None);
         if let Some(video) = &mut self.video {
             while !needs_another {
-                let format = video.frames.front().and_then(|timed| timed.frame.format.as_ref());
-                needs_another = format.is_some_and(|format| !file.accepts(format));
-                let Some((micros, frame)) = (!needs_another).then(|| video.pop_placed(now)).flatten() else {
+                let first = video.frames.front();
+                let key = first.and_then(|timed| Some((timed.frame.format.as_ref()?, timed.rotation)));
+                if let Some((format, rotation)) = key {
+                    needs_another = !file.accepts(format, rotation);
+                }
+                if needs_another {
+                    until = video.next_placed(now);
+                }
+                let Some((micros, frame)) = (!needs_another).then(|| video.pop_placed(now, None)).flatten()
+                else {
                     break;
                 };
                 file.add_picture(micros, frame);
             }
         }
         if let Some(audio) = &mut self.audio {
-            while let Some((micros, frame)) = audio.pop_placed(now) {
+            // What is heard with the other file's pictures is in that one.
+            while let Some((micros, frame)) = audio.pop_placed(now, until) {
                 file.add_sound(micros, frame.data);
             }
         }

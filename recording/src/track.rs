@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sfu::Rotation;
 use sfu::codec::Codec;
 
 use crate::clock::{StreamClock, ntp_micros};
@@ -31,6 +32,8 @@ pub struct Packet {
     pub timestamp: u32,
     /// Marker bit.
     pub marker: bool,
+    /// How the picture is to be turned, where the packet says so.
+    pub rotation: Option<Rotation>,
     /// What the payload is.
     pub codec: Codec,
     /// The bytes.
@@ -54,6 +57,7 @@ pub(crate) struct TimedFrame {
     pub(crate) ticks: i64,
     /// When it was made, where another clock than the newest says so.
     placed: Option<i64>,
+    pub(crate) rotation: Rotation,
     pub(crate) frame: Frame,
 }
 
@@ -75,6 +79,8 @@ pub(crate) struct Track {
     pub(crate) frames: VecDeque<TimedFrame>,
     /// Pictures until the next key frame would show what is not there.
     waits_for_key: bool,
+    /// How pictures are to be turned.
+    rotation: Rotation,
     wishes: KeyWishes,
     /// Packets that never came.
     pub(crate) lost: u64,
@@ -101,6 +107,7 @@ impl Track {
             early_report: None,
             frames: VecDeque::new(),
             waits_for_key: lane == Lane::Video,
+            rotation: Rotation::Upright,
             wishes: KeyWishes::default(),
             lost: 0,
             out: Vec::new(),
@@ -156,9 +163,16 @@ impl Track {
                 timed.placed.get_or_insert_with(|| self.clock.place(timed.ticks));
             }
             self.clock = StreamClock::new(self.lane.timescale());
+            self.rotation = Rotation::Upright;
             if let Some(report) = self.early_report.take_if(|report| report.generation == packet.generation) {
                 self.clock.on_report(report.timestamp, ntp_micros(report.ntp));
             }
+        }
+        // It stands in the last packet of a picture, which is handed in now.
+        if let Some(rotation) = packet.rotation.filter(|rotation| *rotation != self.rotation) {
+            self.rotation = rotation;
+            // A picture that lies otherwise begins another file, and a file begins with a key frame.
+            self.wishes.last_key = None;
         }
         let ticks = self.clock.extend(packet.timestamp);
         let arrival = packet.at.saturating_duration_since(self.epoch).as_micros();
@@ -177,7 +191,7 @@ impl Track {
             }
             if !self.waits_for_key {
                 let ticks = self.clock.extend(frame.timestamp);
-                self.frames.push_back(TimedFrame { ticks, placed: None, frame });
+                self.frames.push_back(TimedFrame { ticks, placed: None, rotation: self.rotation, frame });
             }
         }
     }
@@ -203,11 +217,21 @@ impl Track {
         self.clock.is_settled() || self.began.is_some_and(since)
     }
 
-    /// The next frame, unless it is to wait until its place is known.
-    pub(crate) fn pop_placed(&mut self, now: Option<Instant>) -> Option<(i64, Frame)> {
+    /// The next frame, unless it is to wait until its place is known, or was made at `until` or later.
+    pub(crate) fn pop_placed(&mut self, now: Option<Instant>, until: Option<i64>) -> Option<(i64, Frame)> {
+        let at = self.next_placed(now)?;
+        if until.is_some_and(|until| at >= until) {
+            return None;
+        }
+        Some((at, self.frames.pop_front()?.frame))
+    }
+
+    /// When the next frame was made, unless it is to wait until its place is known.
+    pub(crate) fn next_placed(&mut self, now: Option<Instant>) -> Option<i64> {
         let is_placeable = now.is_none_or(|now| self.is_placeable(now));
-        let timed = self.frames.pop_front_if(|timed| timed.placed.is_some() || is_placeable)?;
-        Some((self.place(&timed), timed.frame))
+        let timed = self.frames.front().filter(|timed| timed.placed.is_some() || is_placeable)?;
+        let (ticks, placed) = (timed.ticks, timed.placed);
+        Some(placed.unwrap_or_else(|| self.clock.place(ticks)))
     }
 
     /// When a frame of this track was made, in microseconds of the recording's time.

@@ -15,16 +15,18 @@ use std::time::{Duration, Instant};
 
 use mp4_atom::{Codec as Entry, Decode, Moof, Moov};
 use proptest::prelude::*;
-use recording::container::measure::measure;
+use recording::container::measure::{measure, picture_size};
 use recording::container::{Container, HEAD_LEN, Lane};
 use recording::{Output, Packet, Recording, Report};
+use sfu::Rotation;
 use sfu::codec::Codec;
 
 const H264: Codec = Codec::H264 { profile: 0x42, constraints: 0xe0 };
-/// 640x360, and the same with another level.
-const SPS: [&[u8]; 2] = [
+/// 640x360, the same with another level, and 1280x720.
+const SPS: [&[u8]; 3] = [
     &[0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00],
     &[0x67, 0x42, 0xc0, 0x1f, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00],
+    &[0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xec, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00],
 ];
 const PPS: &[u8] = &[0x68, 0xce, 0x38, 0x80];
 const SOUND: [u8; 4] = [0xf8, 1, 2, 3];
@@ -36,6 +38,8 @@ struct World {
     recording: Recording,
     files: Vec<File>,
     wishes: usize,
+    /// What the next packets say of how the picture lies.
+    rotation: Option<Rotation>,
     position: [u64; 2],
 }
 
@@ -44,6 +48,7 @@ struct File {
     container: Option<Container>,
     bytes: Vec<u8>,
     ended: Option<Duration>,
+    rotation: Rotation,
 }
 
 /// A sample of a file: when it begins and how long it lasts, in milliseconds, and its bytes.
@@ -58,6 +63,7 @@ impl World {
             recording: Recording::new(start),
             files: Vec::new(),
             wishes: 0,
+            rotation: None,
             position: [1 << 20; 2],
         }
     }
@@ -76,9 +82,9 @@ impl World {
     fn drain(&mut self) {
         while let Some(output) = self.recording.poll_output() {
             match output {
-                Output::Begin { container, head, .. } => {
+                Output::Begin { container, rotation, head, .. } => {
                     assert_eq!(head.len(), HEAD_LEN);
-                    self.files.push(File { container: Some(container), bytes: head, ended: None });
+                    self.files.push(File { container: Some(container), bytes: head, ended: None, rotation });
                 }
                 Output::Append(bytes) => self.files.last_mut().unwrap().bytes.extend(bytes),
                 Output::Head(head) => {
@@ -118,8 +124,16 @@ impl World {
         payload: &[u8],
     ) {
         let at = self.start + self.now;
-        let packet =
-            Packet { at, position, generation, timestamp, marker: true, codec, payload: payload.into() };
+        let packet = Packet {
+            at,
+            position,
+            generation,
+            timestamp,
+            marker: true,
+            rotation: self.rotation,
+            codec,
+            payload: payload.into(),
+        };
         self.recording.handle_packet(at, name(lane), packet);
     }
 
@@ -301,7 +315,120 @@ fn another_size_is_told_in_the_stream() {
     let pictures = samples(file, Lane::Video);
     let with_sets: Vec<_> =
         pictures.iter().filter(|(_, _, data)| data[4] == 0x67).map(|(at, ..)| *at).collect();
-    assert_eq!(with_sets, [2_000.0, 3_000.0], "every key frame since the change");
+    assert_eq!(with_sets, [0.0, 1_000.0, 2_000.0, 3_000.0], "every key frame");
+}
+
+/// How large a file says that it is shown, and its first sequence parameter set.
+fn shown(file: &File) -> ((u16, u16), (u16, u16), Vec<u8>) {
+    let moov = moov(file);
+    let trak = &moov.trak[0];
+    let (visual, avcc) = match &trak.mdia.minf.stbl.stsd.codecs[0] {
+        Entry::Avc1(entry) => (&entry.visual, &entry.avcc),
+        Entry::Avc3(entry) => (&entry.visual, &entry.avcc),
+        other => panic!("{other:?}"),
+    };
+    let track = (trak.tkhd.width.integer(), trak.tkhd.height.integer());
+    ((visual.width, visual.height), track, avcc.sequence_parameter_sets[0].clone())
+}
+
+#[test]
+fn a_picture_that_grows_makes_the_file_as_large_as_it_gets() {
+    for sizes in [[0, 2, 0], [0, 0, 2], [2, 0, 0]] {
+        let mut world = World::new();
+        world.publish(&[Lane::Video]);
+        for at in (0..6_000_u32).step_by(20) {
+            let size = sizes[at as usize / 2_000];
+            world.step(Stream { key: at % 1_000 == 0, sound: false, size, ..BOTH }, at);
+        }
+        let file = world.finish();
+        assert_eq!(shown(file), ((1_280, 720), (1_280, 720), SPS[2].to_vec()), "{sizes:?}");
+        // What the head says is of one picture alone: each key frame brings its own.
+        let keys = samples(file, Lane::Video).into_iter().filter(|(_, _, data)| data[4] == 0x67);
+        let sets: Vec<_> = keys.map(|(_, _, data)| data[4..4 + SPS[0].len()].to_vec()).collect();
+        let expected: Vec<_> =
+            sizes.iter().flat_map(|size| [SPS[*size].to_vec(), SPS[*size].to_vec()]).collect();
+        assert_eq!(sets, expected);
+        assert_eq!(world.files.len(), 1);
+    }
+}
+
+/// A key frame of VP8 of this size.
+fn vp8(width: u16, height: u16) -> Vec<u8> {
+    let mut frame = vec![0x10, 0, 0, 0, 0x9d, 0x01, 0x2a];
+    frame.extend(width.to_le_bytes());
+    frame.extend(height.to_le_bytes());
+    frame
+}
+
+#[test]
+fn webm_says_the_size_of_its_largest_picture_too() {
+    let mut world = World::new();
+    world.publish(&[Lane::Video]);
+    for at in (0..4_000_u32).step_by(20) {
+        if at % 40 == 0 {
+            // A phone that is turned in between: the sides are those of one picture.
+            let (width, height) = [(320, 180), (1_280, 720), (540, 960), (320, 180)][at as usize / 1_000];
+            world.send(Lane::Video, 0, BOTH.base.wrapping_add(at * 90), Codec::Vp8, &vp8(width, height));
+        }
+        world.step(Stream { picture: false, sound: false, ..BOTH }, at);
+    }
+    let file = world.finish();
+    assert_eq!(picture_size(&mut Cursor::new(&file.bytes)).unwrap(), Some((1_280, 720)));
+}
+
+#[test]
+fn a_phone_that_is_held_upright_is_recorded_upright() {
+    let turns = [Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters];
+    for rotation in turns {
+        let mut world = World::new();
+        world.publish(&[Lane::Video, Lane::Audio]);
+        for at in (0..3_000).step_by(20) {
+            // Only the pictures that begin anew say it.
+            world.rotation = (at == 0).then_some(rotation);
+            world.step(Stream { key: at == 0, ..BOTH }, at);
+        }
+        let file = world.finish();
+        assert_eq!(file.rotation, rotation);
+        let matrix = &moov(file).trak[0].tkhd.matrix;
+        // The corner that is left and above after the turn, and the one opposite to it.
+        let turned = |x: i32, y: i32| {
+            let place = |a: i32, c: i32, move_by: i32| (a >> 16) * x + (c >> 16) * y + (move_by >> 16);
+            (place(matrix.a, matrix.c, matrix.x), place(matrix.b, matrix.d, matrix.y))
+        };
+        let corners = match rotation {
+            Rotation::Quarter => [turned(0, 360), turned(640, 0)],
+            Rotation::Half => [turned(640, 360), turned(0, 0)],
+            _ => [turned(640, 0), turned(0, 360)],
+        };
+        let size = if rotation == Rotation::Half { (640, 360) } else { (360, 640) };
+        assert_eq!(corners, [(0, 0), size], "{rotation:?}");
+    }
+}
+
+#[test]
+fn a_phone_that_is_turned_begins_another_file_with_a_key_frame() {
+    let mut world = World::new();
+    world.publish(&[Lane::Video, Lane::Audio]);
+    for at in (0..8_000).step_by(20) {
+        world.rotation = match at {
+            0 => Some(Rotation::Quarter),
+            4_000 | 4_200 => Some(Rotation::Upright),
+            _ => None,
+        };
+        if at == 4_000 {
+            world.wishes = 0;
+        }
+        world.step(Stream { key: at == 0 || at == 4_200, ..BOTH }, at);
+        if at == 4_040 {
+            assert_eq!(world.wishes, 1, "a key frame is asked for");
+        }
+    }
+    world.finish();
+    let turns: Vec<_> = world.files.iter().map(|file| file.rotation).collect();
+    assert_eq!(turns, [Rotation::Quarter, Rotation::Upright]);
+    let lengths: Vec<_> = world.files.iter().map(|file| file.ended.unwrap().as_secs_f64()).collect();
+    assert_near(lengths[0], 4.2, 0.1);
+    assert_near(lengths[1], 3.8, 0.1);
 }
 
 #[test]

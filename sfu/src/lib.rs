@@ -96,5 +96,5 @@ pub use metrics::Metrics;
 pub use path::{Carrier, Path};
 pub use relay::Relay;
 pub use server::{Overloaded, Seat, Sfu, SfuHandle};
-pub use tap::{Tap, TapEvent, TapPacket, TapReport, TapTrack};
+pub use tap::{Rotation, Tap, TapEvent, TapPacket, TapReport, TapTrack};
 pub use worker::{Answer, HttpSession, Input, NegotiationError, Reply, Worker};

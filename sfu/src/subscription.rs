@@ -14,6 +14,8 @@ const MID_PACKETS: u32 = 100;
 /// What an element of the one-byte form holds (RFC 8285 section 4.2). The other form may not be mixed in unless both sides say so, and
 /// the descriptions name the SSRC as well.
 const MAX_MID: usize = 16;
+/// Whoever has waited so long for a picture to begin with is told why.
+const LONG_WAIT_MICROS: u64 = 3_000_000;
 /// Bytes of a packet that only measures.
 const PADDING: usize = 250;
 
@@ -36,6 +38,8 @@ pub(crate) struct Subscription {
     rtx_next: u64,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
+    /// Since when pictures come that it cannot begin with, or when that was last told.
+    pub(crate) waits_since: Option<u64>,
     /// The pair of payload types used last: publisher's codec to ours.
     current: Option<(Codec, u8)>,
 }
@@ -89,8 +93,23 @@ impl Subscription {
             rtx_next: u64::from(first.1 & 0x7fff),
             packets: 0,
             octets: 0,
+            waits_since: None,
             current: None,
         }
+    }
+
+    /// Notes whether it waits for a key frame while pictures come; `true` each time it has waited for so long.
+    pub(crate) fn note_wait(&mut self, now_micros: u64, waits: bool) -> bool {
+        if !waits {
+            self.waits_since = None;
+            return false;
+        }
+        let since = *self.waits_since.get_or_insert(now_micros);
+        let is_long = now_micros >= since + LONG_WAIT_MICROS;
+        if is_long {
+            self.waits_since = Some(now_micros);
+        }
+        is_long
     }
 
     /// The codec list changed: look payload types up anew.

@@ -9,8 +9,9 @@ use signaling_core::message::TrackSource;
 
 use crate::codec::{Codec, MediaKind};
 use crate::publication::SenderClock;
-use crate::ring::PacketInfo;
+use crate::ring::{PacketInfo, StoredPacket, stored_extensions};
 use crate::rtcp::NtpTime;
+use crate::sdp::Extension;
 
 /// Takes what the publishers of a room send.
 ///
@@ -47,16 +48,61 @@ pub struct TapPacket<'a> {
     pub timestamp: u32,
     /// Marker bit.
     pub marker: bool,
+    /// How the picture is to be turned, where the packet says so: it holds until another packet says otherwise.
+    pub rotation: Option<Rotation>,
     /// What the payload is.
     pub codec: Codec,
     /// Without padding.
     pub payload: &'a [u8],
 }
 
+/// How far a picture is to be turned clockwise before it is shown: a phone held upright films lying (3GPP TS 26.114 section 7.4.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    /// Not at all.
+    #[default]
+    Upright,
+    /// 90 degrees.
+    Quarter,
+    /// 180 degrees.
+    Half,
+    /// 270 degrees.
+    ThreeQuarters,
+}
+
+impl Rotation {
+    /// All, each a quarter further than the one before.
+    pub const ALL: [Self; 4] = [Self::Upright, Self::Quarter, Self::Half, Self::ThreeQuarters];
+
+    /// Degrees, clockwise.
+    pub fn degrees(self) -> u16 {
+        match self {
+            Self::Upright => 0,
+            Self::Quarter => 90,
+            Self::Half => 180,
+            Self::ThreeQuarters => 270,
+        }
+    }
+
+    /// By degrees, clockwise; upright for what is no quarter of a circle.
+    pub fn from_degrees(degrees: u16) -> Self {
+        Self::ALL.into_iter().find(|rotation| rotation.degrees() == degrees).unwrap_or_default()
+    }
+
+    /// Reads the header extension. The other bits say which camera it is, and what nobody sends.
+    fn read(data: &[u8]) -> Option<Self> {
+        Self::ALL.get(usize::from(data.first()? & 3)).copied()
+    }
+}
+
 impl<'a> TapPacket<'a> {
-    pub(crate) fn new(at: Instant, info: &PacketInfo, codec: Codec, payload: &'a [u8]) -> Self {
-        let PacketInfo { position, timestamp, marker, generation, .. } = *info;
-        Self { at, position, generation, timestamp, marker, codec, payload }
+    pub(crate) fn new(at: Instant, codec: Codec, packet: StoredPacket<'a>) -> Self {
+        let StoredPacket { info, extensions, payload } = packet;
+        let PacketInfo { position, timestamp, marker, generation, .. } = info;
+        let mut extensions = stored_extensions(extensions);
+        let orientation = extensions.find(|(kind, _)| *kind == Extension::VideoOrientation as u8);
+        let rotation = orientation.and_then(|(_, data)| Rotation::read(data));
+        Self { at, position, generation, timestamp, marker, rotation, codec, payload }
     }
 }
 

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use sfu::codec::Codec;
 use sfu::testing::Link;
 use sfu::{Tap, TapEvent};
-use signaling_core::message::{Attention, Role};
+use signaling_core::message::{Attention, QualityReason, Role};
 use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -207,6 +207,41 @@ fn a_track_that_is_switched_on_again_is_there_at_once() {
     world.run(SECOND);
     assert_eq!(world.clients[camera].keyframe_requests.len(), asked + 1);
     assert!(world.played(client) > before + 25);
+}
+
+#[test]
+fn who_waits_for_a_publisher_that_sends_no_key_picture_is_told_so() {
+    let mut world = World::new(16);
+    let room = World::room("deaf");
+    let (broadcaster, camera) = broadcast(&mut world, &room);
+    let (_, seeing) = viewer(&mut world, &room, 1);
+    world.run(SECOND);
+    assert!(world.played(seeing) > 20);
+    // From now on it makes none.
+    world.clients[camera].key_rest_micros = u64::MAX / 2;
+    let (late, client) = viewer(&mut world, &room, 1);
+    let told = |world: &World| {
+        let events = world.events.iter().filter_map(|(_, event)| match event {
+            MediaEvent::Quality { peer, level, track, reason, to } => {
+                Some((*peer, *level, track.clone(), *reason, *to))
+            }
+            _ => None,
+        });
+        events.collect::<Vec<_>>()
+    };
+    world.run(SECOND * 29 / 10);
+    assert_eq!(told(&world), [], "it may be about to come");
+    world.run(SECOND / 2);
+    let expected =
+        (broadcaster, 0, Some(track_of(&world, broadcaster)), Some(QualityReason::Sender), Some(late));
+    assert_eq!(told(&world), [expected.clone()], "whoever sees it hears nothing");
+    world.run(3 * SECOND);
+    assert_eq!(told(&world), [expected.clone(), expected], "it may have been missed");
+    assert_eq!(world.played(client), 0);
+    world.clients[camera].key_rest_micros = 0;
+    world.run(5 * SECOND);
+    assert!(world.played(client) > 100);
+    assert_eq!(told(&world).len(), 2, "it sees");
 }
 
 #[derive(Default)]

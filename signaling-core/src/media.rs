@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Attention, Name, PeerLevel, PublishTrack, RecordingState, Role, SignalBody, Track};
+use crate::message::{
+    Attention, Name, PeerLevel, PublishTrack, QualityReason, RecordingState, Role, SignalBody, Track,
+};
 use crate::{LifeId, PeerId};
 
 /// What a room asks of its media plane.
@@ -137,6 +139,12 @@ pub enum MediaEvent {
         peer: PeerId,
         /// 0 to 4.
         level: u8,
+        /// Which of its tracks, or all of them.
+        track: Option<Arc<str>>,
+        /// Why.
+        reason: Option<QualityReason>,
+        /// Whom it is for; everybody when nobody is named.
+        to: Option<PeerId>,
     },
     /// How a recording stands.
     Recording {

@@ -1,7 +1,7 @@
 // Recordings of what Chromium publishes, looked at with ffprobe and ffmpeg.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -111,3 +111,61 @@ for (const [codec, kind] of Object.entries(KINDS)) {
     assert.ok(apart.every((lag) => Math.abs(lag) <= 40), `sound behind the picture by ${apart} ms`);
   });
 }
+
+/** Sends pictures of 640x360, then of 1280x720, as a sender does whose path turns out to be wide; the recorded file. */
+async function grown(url, files, codec) {
+  const known = mediaFiles(files).length;
+  const page = await publisher(browser, url, newRoom(), codec);
+  await until('small pictures', async () => (await sent(page)).frames > 40);
+  await page.evaluate(() => Object.assign(window.testSignal.canvas, { width: 1280, height: 720 }));
+  const width = () => page.evaluate(async () => {
+    const [connection] = window.visavis.connections().values();
+    return [...(await connection.getStats()).values()].find(({ type, kind }) => type === 'outbound-rtp' && kind === 'video')?.frameWidth;
+  });
+  await until('large pictures', async () => (await width()) === 1280);
+  const { frames } = await sent(page);
+  await until('some of them', async () => (await sent(page)).frames > frames + 40);
+  await leave(page);
+  await page.context().close();
+  return until('the file is closed', async () => {
+    const file = mediaFiles(files)[known];
+    return file && noteOf(file).state === 'ready' && noteOf(file).file === path.basename(file) && file;
+  });
+}
+
+/** The size in the head of an MP4 (`tkhd`, ISO/IEC 14496-12 section 8.3.2). */
+function shownSize(file) {
+  const head = readFileSync(file).subarray(0, 4096);
+  const at = head.indexOf('tkhd');
+  const width = at + (head[at + 4] === 1 ? 92 : 80);
+  return [head.readUInt16BE(width), head.readUInt16BE(width + 4)];
+}
+
+for (const [codec, kind] of Object.entries(KINDS)) {
+  test(`${codec} that grows is as large in the file as it gets`, { skip }, async () => {
+    const file = await grown(server.url, folder, codec);
+    const { video } = await probe(file);
+    assert.equal(video.codec_name, kind.codec);
+    // Of an MP4 ffprobe tells the size of the first picture, whatever the head says.
+    const size = kind.extension === 'mp4' ? shownSize(file) : [video.width, video.height];
+    assert.deepEqual(size, [1280, 720]);
+    assert.equal(await decode(file), '');
+  });
+}
+
+test('VP8 that grows becomes an MP4 of its largest size', { skip }, async () => {
+  const files = mkdtempSync(path.join(tmpdir(), 'visavis-recordings-'));
+  const finalising = await Server.start('--record', 'all', '--recording-dir', files);
+  try {
+    const file = await until('an MP4', async () => {
+      await grown(finalising.url, files, 'VP8');
+      return mediaFiles(files).find((name) => name.endsWith('.mp4'));
+    });
+    const { video } = await probe(file);
+    assert.deepEqual([video.codec_name, video.width, video.height], ['h264', 1280, 720]);
+    assert.equal(await decode(file), '');
+  } finally {
+    await finalising.close();
+    rmSync(files, { recursive: true, force: true });
+  }
+});

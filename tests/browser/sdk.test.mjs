@@ -7,6 +7,7 @@ import { Backoff } from '../../web/sdk/backoff.js';
 import { Outbox } from '../../web/sdk/outbox.js';
 import { Roster } from '../../web/sdk/roster.js';
 import { withSoundAgain } from '../../web/sdk/sound-again.js';
+import { withStartBitrate } from '../../web/sdk/start-bitrate.js';
 import { withStereo } from '../../web/sdk/stereo.js';
 import { readEventStream } from '../../web/sdk/transport/event-stream.js';
 import { fit } from '../../web/page/grid.js';
@@ -289,4 +290,14 @@ test('an answer takes both channels of the sections whose offer has them', () =>
   assert.equal(withStereo(answer(mono, mono, mono), offer), expected);
   assert.equal(withStereo(expected, offer), expected);
   assert.equal(withStereo('v=0\r\n', offer), 'v=0\r\n');
+});
+
+test('an answer lets a browser begin with enough for a large picture', () => {
+  const video = (...lines) => ['m=video 9 UDP/TLS/RTP/SAVPF 96 97 98\r\na=mid:1\r\n', ...lines].join('');
+  const answer = `v=0\r\nm=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\n${video('a=rtpmap:96 VP8/90000\r\n', 'a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n',
+    'a=rtpmap:98 H264/90000\r\na=fmtp:98 packetization-mode=1\r\n')}`;
+  const expected = `v=0\r\nm=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\n${video('a=rtpmap:96 VP8/90000\r\na=fmtp:96 x-google-start-bitrate=800\r\n',
+    'a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n', 'a=rtpmap:98 H264/90000\r\na=fmtp:98 packetization-mode=1;x-google-start-bitrate=800\r\n')}`;
+  assert.equal(withStartBitrate(answer), expected);
+  assert.equal(withStartBitrate(expected), expected);
 });

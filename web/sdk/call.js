@@ -191,6 +191,7 @@ export class Call extends Emitter {
       self,
       media: this.#outgoing,
       layers: this.features.includes('simulcast'),
+      isRecorded: () => this.room?.recording ?? false,
       iceServers: () => this.#iceServers.list,
       peer: (id) => this.#roster.peer(id),
       peers: () => this.#roster.peers,

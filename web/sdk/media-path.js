@@ -18,6 +18,7 @@ import { SfuCall } from './sfu-call.js';
  * @property {Peer} self
  * @property {OutgoingMedia} media
  * @property {boolean} layers the media server takes several sizes of a camera's picture
+ * @property {() => boolean} isRecorded the room is
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer
  * @property {() => Peer[]} peers the others
@@ -191,7 +192,7 @@ export class MediaPath {
    * @returns {Path}
    */
   #open(topology, epoch) {
-    const { self, media, layers, iceServers, peer, peers, send } = this.#options;
+    const { self, media, layers, isRecorded, iceServers, peer, peers, send } = this.#options;
     const changed = (/** @type {string} */ id) => {
       if (id && path?.call === this.#current?.call) this.#options.changed(id);
       this.#report();
@@ -199,7 +200,7 @@ export class MediaPath {
     /** @type {Path | undefined} */
     let path;
     const call = topology === 'sfu'
-      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, iceServers, peer, peers, send, changed })
+      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, isRecorded, iceServers, peer, peers, send, changed })
       : new MeshCall({
         self: self.id,
         media,

@@ -1,4 +1,4 @@
-import { fill, limit, originOf, put } from './transceivers.js';
+import { fill, limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 
 /**
  * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
@@ -41,6 +41,8 @@ export class MeshPeer {
   #options;
   #tail = Promise.resolve();
   #ignoring = false;
+  /** The first pictures are on their way. */
+  #small = true;
   #closed = false;
   /** @type {RTCIceCandidateInit[]} */
   #early = [];
@@ -50,6 +52,8 @@ export class MeshPeer {
   #screen = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watch;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #enlarging;
   /** Paths that came to nothing, since the last one that did not. */
   #vain = 0;
 
@@ -101,6 +105,7 @@ export class MeshPeer {
   close() {
     this.#closed = true;
     clearTimeout(this.#watch);
+    clearTimeout(this.#enlarging);
     this.#detach();
   }
 
@@ -197,7 +202,8 @@ export class MeshPeer {
     const { media } = this.#options;
     const { connection } = this;
     const audio = connection.addTransceiver(media.microphone ?? 'audio', { direction: 'sendrecv' });
-    const video = connection.addTransceiver(media.camera ?? 'video', { direction: 'sendrecv' });
+    const sendEncodings = [{ scaleResolutionDownBy: SMALL }];
+    const video = connection.addTransceiver(media.camera ?? 'video', { direction: 'sendrecv', sendEncodings });
     this.#lines = { audio, video };
   }
 
@@ -222,7 +228,7 @@ export class MeshPeer {
     await this.#putOnLines();
     // A screen before the first answer would stand where the other side expects microphone and camera.
     if (this.connection.currentRemoteDescription) await this.#sendScreen();
-    await limit(this.#lines.video, this.#options.videoBitrate());
+    await limit(this.#lines.video, this.#options.videoBitrate(), this.#small ? SMALL : 1);
   }
 
   async #sendScreen() {
@@ -257,12 +263,23 @@ export class MeshPeer {
   #pathChanged() {
     const state = this.connection.iceConnectionState;
     clearTimeout(this.#watch);
-    if (this.isConnected) this.#vain = 0;
+    if (this.isConnected) {
+      this.#vain = 0;
+      if (this.#small) this.#enlargeSoon();
+    }
     if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
     // Both sides see it; the polite one lets the other begin.
     else if (state === 'failed') this.#watchFor(this.#options.polite ? DISCONNECTED_MS : 0);
     else if (!this.isConnected) this.#watchFor(STUCK_MS);
     this.#options.changed();
+  }
+
+  #enlargeSoon() {
+    clearTimeout(this.#enlarging);
+    this.#enlarging = setTimeout(() => {
+      this.#small = false;
+      this.update();
+    }, SMALL_MS);
   }
 
   /** @param {number} afterMs */

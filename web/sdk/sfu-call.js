@@ -13,6 +13,7 @@ import { fill } from './transceivers.js';
  * @property {OutgoingMedia} media
  * @property {boolean} publishes a viewer sends nothing
  * @property {boolean} layers the server takes several sizes of a camera's picture
+ * @property {() => boolean} isRecorded
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer
  * @property {() => Peer[]} peers the others
@@ -46,9 +47,9 @@ export class SfuCall {
   /** Whether we send, while we go on receiving. @param {boolean} on */
   setPublishing(on) {
     if (on === (this.#publisher !== null)) return;
-    const { media, layers, iceServers, send } = this.#options;
+    const { media, layers, isRecorded, iceServers, send } = this.#options;
     this.#publisher?.close();
-    this.#publisher = on ? new SfuPublisher({ media, layers, iceServers, send, changed: () => this.#changed() }) : null;
+    this.#publisher = on ? new SfuPublisher({ media, layers, isRecorded, iceServers, send, changed: () => this.#changed() }) : null;
   }
 
   /** The server introduces everybody by its offers; there is nothing to do. @param {string} id */

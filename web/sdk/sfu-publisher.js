@@ -1,5 +1,6 @@
+import { withStartBitrate } from './start-bitrate.js';
 import { withSoundAgain } from './sound-again.js';
-import { originOf, put } from './transceivers.js';
+import { limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 
 /**
  * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
@@ -18,6 +19,7 @@ const LAYERS = [
   { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
 ];
 const ONE_LAYER = [{ maxBitrate: 1_700_000 }];
+const BEGINS_SMALL = [{ maxBitrate: 1_700_000, scaleResolutionDownBy: SMALL }];
 const SCREEN = [{ maxBitrate: 2_500_000 }];
 
 /** What we send, to the media server: we offer, it answers. */
@@ -32,23 +34,28 @@ export class SfuPublisher {
   #tail = Promise.resolve();
   #negotiation = 0;
   #layered;
+  #isRecorded;
   #closed = false;
   #iceServers;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watch;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #enlarging;
 
   /**
    * @param {object} options
    * @param {OutgoingMedia} options.media
    * @param {boolean} options.layers the server takes several sizes of the camera's picture
+   * @param {() => boolean} options.isRecorded a recording would begin with small pictures
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(message: ClientMessage) => void} options.send
    * @param {() => void} options.changed
    */
-  constructor({ media, layers, iceServers, send, changed }) {
+  constructor({ media, layers, isRecorded, iceServers, send, changed }) {
     this.#media = media;
     // Offered in vain, they cost another connection: Chromium can make no other offer on the first one.
     this.#layered = layers;
+    this.#isRecorded = isRecorded;
     this.#iceServers = iceServers;
     this.#send = send;
     this.#changed = changed;
@@ -86,6 +93,7 @@ export class SfuPublisher {
   close() {
     this.#closed = true;
     clearTimeout(this.#watch);
+    clearTimeout(this.#enlarging);
     this.#detach();
   }
 
@@ -122,7 +130,7 @@ export class SfuPublisher {
   async #putTracks() {
     const { microphone, camera, screen, screenAudio } = this.#media;
     await this.#putTrack('microphone', microphone);
-    await this.#putTrack('camera', camera, this.#layered ? LAYERS : ONE_LAYER);
+    await this.#putTrack('camera', camera, this.#layered ? LAYERS : this.#isRecorded() ? ONE_LAYER : BEGINS_SMALL);
     await this.#putTrack('screen', screen, SCREEN);
     await this.#putTrack('screen-audio', screenAudio);
   }
@@ -177,7 +185,15 @@ export class SfuPublisher {
       this.#layered = false;
       return this.#replace();
     }
-    await connection.setRemoteDescription(answer);
+    await connection.setRemoteDescription({ type: 'answer', sdp: withStartBitrate(answer.sdp ?? '') });
+    this.#enlargeSoon();
+  }
+
+  /** The first small picture of the camera is on its way. */
+  #enlargeSoon() {
+    if (this.#layered || !this.#lines.has('camera') || this.connection.connectionState !== 'connected') return;
+    clearTimeout(this.#enlarging);
+    this.#enlarging = setTimeout(() => this.#enqueue(() => limit(this.#lines.get('camera'), undefined)), SMALL_MS);
   }
 
   #stateChanged() {
@@ -186,6 +202,7 @@ export class SfuPublisher {
     if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
     else if (state === 'failed') this.#watchFor(0);
     else if (state !== 'connected') this.#watchFor(UNANSWERED_MS);
+    this.#enlargeSoon();
     this.#changed();
   }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mp4_atom::{Decode, Moof};
 
 use super::ebml::read_vint;
-use super::webm::{CLUSTER, SIMPLE_BLOCK, TIMESTAMP};
+use super::webm::{CLUSTER, PIXEL_HEIGHT, PIXEL_WIDTH, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, TRACKS, VIDEO};
 use super::{Container, HEAD_LEN, Lane};
 
 /// A fragment larger than this is none of ours.
@@ -37,6 +37,35 @@ pub fn measure(container: Container, file: &mut (impl Read + Seek)) -> io::Resul
         at = end;
     }
     Ok(measured)
+}
+
+/// Width and height of the largest picture in a WebM file of this crate, as its head tells.
+pub fn picture_size(file: &mut (impl Read + Seek)) -> io::Result<Option<(u16, u16)>> {
+    let Some(head) = read_at(file, 0, HEAD_LEN as u64)? else { return Ok(None) };
+    let within =
+        |bytes, id| children(bytes).find(|(known, _)| *known == u64::from(id)).map(|(_, content)| content);
+    let number = |bytes: &[u8]| {
+        bytes.iter().take(8).fold(0_u64, |value, byte| value << 8 | u64::from(*byte)).try_into().ok()
+    };
+    let found = within(&head, SEGMENT).and_then(|segment| within(segment, TRACKS)).and_then(|tracks| {
+        let video = children(tracks).find_map(|(_, entry)| within(entry, VIDEO))?;
+        Some((number(within(video, PIXEL_WIDTH)?)?, number(within(video, PIXEL_HEIGHT)?)?))
+    });
+    Ok(found)
+}
+
+/// The elements side by side in `bytes`, with what is in them as far as it is there.
+fn children(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    std::iter::from_fn(move || {
+        let (id, id_len) = read_vint(bytes, true)?;
+        let rest = bytes.get(id_len..)?;
+        let (size, size_len) = read_vint(rest, false)?;
+        let content = rest.get(size_len..)?;
+        let len = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX).min(content.len());
+        let (content, tail) = content.split_at(len);
+        bytes = tail;
+        Some((id?, content))
+    })
 }
 
 /// Where the fragment at `at` ends, in bytes and in time.

@@ -12,6 +12,7 @@ mod webm;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sfu::Rotation;
 
 use crate::depacketize::Format;
 
@@ -100,11 +101,13 @@ pub struct Sample {
 /// What the head tells of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Format of the pictures. Of H.264, the sets that the first pictures need.
+    /// Format of the largest picture there has been. H.264 has the sets that a key frame needs before it, too.
     pub video: Option<Format>,
-    /// The largest width and height there have been.
+    /// Width and height of that picture.
     pub size: (u16, u16),
-    /// H.264 has further parameter sets before its key frames.
+    /// How the pictures are to be turned.
+    pub rotation: Rotation,
+    /// H.264 has other parameter sets before some of its key frames.
     pub in_band: bool,
     /// Whether there is sound.
     pub audio: bool,

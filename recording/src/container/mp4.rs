@@ -1,14 +1,16 @@
 //! Fragmented MP4 (ISO/IEC 14496-12), by way of `mp4-atom`.
 //!
-//! A file whose H.264 never changes is `avc1`. The first picture of another size turns the entry into `avc3` and brings
-//! its parameter sets along, as every key frame after it does; VP9 and AV1 say their size in the stream.
+//! A file whose H.264 never changes is `avc1`; the first picture of another size turns the entry into `avc3`, and the entry says what
+//! the largest picture needs. Every key frame brings its parameter sets along; VP9 and AV1 say their size in the stream.
 
 use mp4_atom::{
     Audio, Av01, Av1c, Avc1, Avc3, Avcc, AvccExt, Codec, Compressor, Dinf, Dops, Dref, DrefEntry, Encode,
-    FixedPoint, Free, Ftyp, Hdlr, Mdat, Mdhd, Mdia, Mehd, Mfhd, Minf, Moof, Moov, Mvex, Mvhd, Opus, Smhd,
-    Stbl, Stco, Stsc, Stsd, Stsz, Stts, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, Url, Visual,
-    Vmhd, Vp09, VpcC, Zeroed,
+    FixedPoint, Free, Ftyp, Hdlr, Matrix, Mdat, Mdhd, Mdia, Mehd, Mfhd, Minf, Moof, Moov, Mvex, Mvhd, Opus,
+    Smhd, Stbl, Stco, Stsc, Stsd, Stsz, Stts, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, Url,
+    Visual, Vmhd, Vp09, VpcC, Zeroed,
 };
+
+use sfu::Rotation;
 
 use super::{ContainerError, HEAD_LEN, Head, Lane, Sample};
 use crate::depacketize::{Format, ParameterSets, SequenceHeader, Vp9Format};
@@ -156,7 +158,21 @@ fn video_trak(head: &Head, format: &Format, created: u64) -> Result<Trak, Contai
     let mut trak = trak(Lane::Video, entry, created);
     trak.tkhd.width = FixedPoint::new(width, 0);
     trak.tkhd.height = FixedPoint::new(height, 0);
+    trak.tkhd.matrix = matrix(head.rotation, head.size);
     Ok(trak)
+}
+
+/// Turns a picture of this size, and moves it back to where it was (ISO/IEC 14496-12 section 6.2.2).
+fn matrix(rotation: Rotation, (width, height): (u16, u16)) -> Matrix {
+    const ONE: i32 = 1 << 16;
+    let pixels = |count: u16| i32::from(count.cast_signed()) << 16;
+    let (a, b, c, d, x, y) = match rotation {
+        Rotation::Upright => return Matrix::default(),
+        Rotation::Quarter => (0, ONE, -ONE, 0, pixels(height), 0),
+        Rotation::Half => (-ONE, 0, 0, -ONE, pixels(width), pixels(height)),
+        Rotation::ThreeQuarters => (0, -ONE, ONE, 0, 0, pixels(width)),
+    };
+    Matrix { a, b, c, d, x, y, ..Matrix::default() }
 }
 
 fn audio_trak(created: u64) -> Trak {

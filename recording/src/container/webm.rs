@@ -5,11 +5,14 @@ use super::{ContainerError, HEAD_LEN, Head, Lane, Sample};
 use crate::depacketize::Format;
 
 const EBML: u32 = 0x1a45_dfa3;
-const SEGMENT: u32 = 0x1853_8067;
+pub(super) const SEGMENT: u32 = 0x1853_8067;
 const SEEK_HEAD: u32 = 0x114d_9b74;
 const SEEK: u32 = 0x4dbb;
 const INFO: u32 = 0x1549_a966;
-const TRACKS: u32 = 0x1654_ae6b;
+pub(super) const TRACKS: u32 = 0x1654_ae6b;
+pub(super) const VIDEO: u32 = 0xe0;
+pub(super) const PIXEL_WIDTH: u32 = 0xb0;
+pub(super) const PIXEL_HEIGHT: u32 = 0xba;
 pub(super) const CLUSTER: u32 = 0x1f43_b675;
 pub(super) const TIMESTAMP: u32 = 0xe7;
 pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
@@ -163,9 +166,9 @@ fn video_entry(entry: &mut Vec<u8>, format: &Format, (width, height): (u16, u16)
     if let Format::Av1(header) = format {
         element(entry, 0x63a2, &av1_configuration(header));
     }
-    nested(entry, 0xe0, |video| {
-        uint(video, 0xb0, width.into());
-        uint(video, 0xba, height.into());
+    nested(entry, VIDEO, |video| {
+        uint(video, PIXEL_WIDTH, width.into());
+        uint(video, PIXEL_HEIGHT, height.into());
     });
 }
 

@@ -73,6 +73,7 @@ fn found(index: &Index, stray: &Stray, entropy: &mut dyn Entropy) -> Option<Entr
         ended_at: Some(stray.started_at + duration),
         state: if bytes == 0 { RecordingState::Failed } else { RecordingState::Ready },
         container: stray.container,
+        rotation: 0,
         file: stray.file.clone(),
         bytes,
         duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),

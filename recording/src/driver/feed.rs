@@ -128,6 +128,7 @@ impl Feed {
                 generation: packet.generation,
                 timestamp: packet.timestamp,
                 marker: packet.marker,
+                rotation: packet.rotation,
                 codec: packet.codec,
                 payload: packet.payload.into(),
             },

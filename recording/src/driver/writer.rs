@@ -313,8 +313,9 @@ impl Writer {
     ) -> Result<(), Fault> {
         while let Some(output) = stream.recording.poll_output() {
             match output {
-                Output::Begin { container, at, head } => {
-                    let entry = self.new_entry(room, recorded.life, key, container, at);
+                Output::Begin { container, rotation, at, head } => {
+                    let mut entry = self.new_entry(room, recorded.life, key, container, at);
+                    entry.rotation = rotation.degrees();
                     let path = self.index.path(&entry);
                     let file = MediaFile::create(&path, &head, self.config.fsync).map_err(Fault::Write)?;
                     if let Err(error) = self.index.save(&entry) {
@@ -390,6 +391,7 @@ impl Writer {
             ended_at: None,
             state: RecordingState::Recording,
             container,
+            rotation: 0,
             file: file_name(started_at, recording, container),
             bytes: 0,
             duration_ms: 0,

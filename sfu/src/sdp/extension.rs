@@ -102,6 +102,11 @@ impl ExtensionMap {
         }
     }
 
+    /// Leaves the extension out.
+    pub fn clear(&mut self, extension: Extension) {
+        self.set(extension, 0);
+    }
+
     /// The extension's id; `None` when it was not negotiated.
     pub fn id(&self, extension: Extension) -> Option<u8> {
         self.ids.get(extension as usize).copied().filter(|id| *id != 0)

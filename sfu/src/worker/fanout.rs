@@ -1,6 +1,10 @@
 //! Packets on their way from the rings to the subscribers.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use signaling_core::MediaEvent;
+use signaling_core::message::QualityReason;
 
 use super::{PublicationKey, SubscriptionKey, Worker};
 use crate::codec::Codec;
@@ -62,6 +66,7 @@ impl Worker {
                 let Some(subscription) = self.subscriptions.get_mut(*key) else { continue };
                 if muted || !subscription.flow.is_open() {
                     subscription.rewrite.leave();
+                    subscription.waits_since = None;
                     continue;
                 }
                 let Some(transport) = self.transports.get_mut(subscription.transport) else { continue };
@@ -80,8 +85,22 @@ impl Worker {
                     }
                 }
                 // What has not been negotiated yet could not use one.
-                if subscription.rewrite.waits(publication.generation) && subscription.takes(publication.codec)
+                let waits = subscription.rewrite.waits(publication.generation)
+                    && subscription.takes(publication.codec);
+                if subscription.note_wait(now_micros, waits)
+                    && let (Some(peer), Some(publisher)) =
+                        (self.peers.get(transport.peer), self.peers.get(publication.peer))
                 {
+                    let event = MediaEvent::Quality {
+                        peer: publisher.id,
+                        level: 0,
+                        track: Some(Arc::clone(&publication.id)),
+                        reason: Some(QualityReason::Sender),
+                        to: Some(peer.id),
+                    };
+                    self.events.push_back((peer.room.clone(), event));
+                }
+                if waits {
                     if fresh.is_some() {
                         self.starting.push(*key);
                     } else {

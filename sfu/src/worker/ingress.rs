@@ -8,7 +8,7 @@ use crate::dtls::{DtlsError, DtlsEvent, Handshake, Role};
 use crate::ice::{Check, Verdict};
 use crate::path::Path;
 use crate::receive::{Gap, Receiver};
-use crate::ring::PacketInfo;
+use crate::ring::{PacketInfo, StoredPacket};
 use crate::rtp::RtpHeader;
 use crate::sdp::Extension;
 use crate::srtp;
@@ -362,7 +362,8 @@ impl Worker {
                     && !self.peers.get(publication.peer).is_some_and(|peer| peer.silences(publication.kind))
                 {
                     let at = self.epoch + Duration::from_micros(now_micros);
-                    tap.take(TapEvent::Packet(&publication.id, TapPacket::new(at, &info, codec, payload)));
+                    let stored = StoredPacket { info, extensions: &self.extension_buf, payload };
+                    tap.take(TapEvent::Packet(&publication.id, TapPacket::new(at, codec, stored)));
                 }
                 if publication.pending.is_empty() {
                     self.dirty.push(publication_key);

@@ -125,10 +125,12 @@ impl Worker {
             return Section::reject(offered);
         };
         let mut codecs = negotiated_codecs(&offered.codecs);
+        let mut extensions = supported(&offered.extensions, kind);
         if self.is_recorded(peer) {
             super::record::prefer_recordable(&mut codecs);
+            // Whoever may not say how a picture lies sends it upright, and a file needs no other one when it is turned.
+            extensions.clear(Extension::VideoOrientation);
         }
-        let extensions = supported(&offered.extensions, kind);
         let limit = self.shared.config.max_tracks_per_peer;
         let count = self.peers.get(peer).map_or(0, |peer| peer.publications.len());
         let publication = match current {

@@ -107,7 +107,7 @@ impl Worker {
             let age = Duration::from_secs(1) * ticks.min(codec.clock_rate()) / codec.clock_rate();
             let now = self.epoch + Duration::from_micros(now_micros);
             let at = now.checked_sub(age).unwrap_or(now);
-            let packet = TapPacket::new(at, &packet.info, codec, packet.payload);
+            let packet = TapPacket::new(at, codec, packet);
             tap.take(TapEvent::Packet(&publication.id, packet));
         }
         true

@@ -23,7 +23,12 @@ impl LiveRoom {
                 Effect::Demand(demand) => env.media.demand(self.room.id(), demand),
                 Effect::Fleeting(event) => {
                     let frame = Arc::new(env.codec.encode_reply(&event.reply()));
-                    for session in self.sessions.values_mut().filter(|session| !session.waiting) {
+                    let to = event.to();
+                    let addressed = self
+                        .sessions
+                        .iter_mut()
+                        .filter(|(peer, session)| !session.waiting && to.is_none_or(|to| to == **peer));
+                    for (_, session) in addressed {
                         session.say_now(&frame);
                         session.deliver(now, &self.log, &env.rules.limits);
                     }

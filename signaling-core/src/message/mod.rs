@@ -11,6 +11,6 @@ pub use client::{
 pub use server::{IceServers, PeerView, Reply, RoomView, ServerEvent, Snapshot, Welcome, WelcomeState};
 pub use vocabulary::{
     Attention, EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerConnection, PeerLevel,
-    PeerTarget, PublishTrack, RecordingState, Role, SignalBody, SubscribeTrack, Switch, Topology,
-    TopologyChoice, Track, TrackKind, TrackSource,
+    PeerTarget, PublishTrack, QualityReason, RecordingState, Role, SignalBody, SubscribeTrack, Switch,
+    Topology, TopologyChoice, Track, TrackKind, TrackSource,
 };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerLevel, PeerTarget, RecordingState, Role,
-    SignalBody, Switch, Topology, Track,
+    EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerLevel, PeerTarget, QualityReason,
+    RecordingState, Role, SignalBody, Switch, Topology, Track,
 };
 use crate::{CallId, PeerId, RoomId, SessionId, Timestamp};
 
@@ -276,6 +276,8 @@ pub enum Reply {
         track: Option<Arc<str>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         layer: Option<Arc<str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<QualityReason>,
     },
 }
 

@@ -338,6 +338,20 @@ pub struct PeerLevel {
     pub level: f32,
 }
 
+/// Why a peer's media does not go through as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QualityReason {
+    /// The path to whoever is told is too narrow.
+    OwnNetwork,
+    /// The publisher sends no picture that one could begin with, or its path is too narrow.
+    Sender,
+    /// The server has too much to do.
+    Server,
+    /// Whoever is told asked for no more.
+    NotWanted,
+}
+
 /// An `RTCIceServer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {

@@ -31,8 +31,8 @@ pub use state::RoomState;
 pub use topology::Switching;
 
 use crate::message::{
-    ClientMessage, EndReason, LeaveReason, PeerTarget, Reply, Role, RoomView, Signal, TopologyChoice, Track,
-    TrackKind, Update,
+    ClientMessage, EndReason, LeaveReason, PeerTarget, QualityReason, Reply, Role, RoomView, Signal,
+    TopologyChoice, Track, TrackKind, Update,
 };
 use crate::{
     Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, RecordWhom, Refusal, RoomId, Timestamp,
@@ -80,9 +80,18 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "as in `Reply`")]
 pub enum FleetingEvent {
-    Reaction { from: PeerId, emoji: Arc<str> },
+    Reaction {
+        from: PeerId,
+        emoji: Arc<str>,
+    },
     Speakers(Vec<crate::message::PeerLevel>),
-    Quality { peer: PeerId, level: u8 },
+    Quality {
+        peer: PeerId,
+        level: u8,
+        track: Option<Arc<str>>,
+        reason: Option<QualityReason>,
+        to: Option<PeerId>,
+    },
 }
 
 impl FleetingEvent {
@@ -90,7 +99,17 @@ impl FleetingEvent {
         match self.clone() {
             Self::Reaction { from, emoji } => Reply::Reaction { from, emoji },
             Self::Speakers(speakers) => Reply::Speakers { speakers },
-            Self::Quality { peer, level } => Reply::Quality { peer, level, track: None, layer: None },
+            Self::Quality { peer, level, track, reason, .. } => {
+                Reply::Quality { peer, level, track, layer: None, reason }
+            }
+        }
+    }
+
+    /// Whom it is for alone.
+    pub(crate) fn to(&self) -> Option<PeerId> {
+        match self {
+            Self::Quality { to, .. } => *to,
+            Self::Reaction { .. } | Self::Speakers(_) => None,
         }
     }
 }
@@ -495,8 +514,8 @@ impl Room {
             MediaEvent::Speakers(speakers) => {
                 return vec![Effect::Fleeting(FleetingEvent::Speakers(speakers))];
             }
-            MediaEvent::Quality { peer, level } => {
-                return vec![Effect::Fleeting(FleetingEvent::Quality { peer, level })];
+            MediaEvent::Quality { peer, level, track, reason, to } => {
+                return vec![Effect::Fleeting(FleetingEvent::Quality { peer, level, track, reason, to })];
             }
         };
         fact.map(Effect::Fact).into_iter().collect()

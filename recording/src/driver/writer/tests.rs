@@ -58,6 +58,7 @@ impl World {
                 generation: 0,
                 timestamp: n * 960,
                 marker: false,
+                rotation: None,
                 codec: Codec::Opus,
                 payload: [0xf8, 0xff, 0xfe].into(),
             };
