@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use signaling_core::{RoomName, ServerKey};
 use signaling_transport::net::{
-    AddressLimits, BindError, Certificates, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
+    AddressLimits, BindError, Certificates, Mount, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
 };
 use signaling_transport::{Signaling, unsniffed};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use web::Web;
 
 use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
-use crate::config::{Config, FrameAncestor, Settings};
+use crate::config::{Config, FrameAncestor, PublicUrl, Settings};
 use crate::data_dir::DataDir;
 use crate::folders;
 use crate::health::Health;
@@ -29,7 +29,7 @@ use crate::recordings::{Api, Recordings};
 use crate::reload;
 use crate::room_store::RoomJournal;
 use crate::shutdown::Signals;
-use crate::signaling;
+use crate::signaling::{self, Parts};
 use crate::status::{self, About, Status};
 use crate::stores;
 use crate::strays;
@@ -95,18 +95,16 @@ async fn run(
     };
     let secret = data.secret("session.key")?;
     let key = ServerKey::new(secret);
-    let recorded = recordings.as_ref();
     let journal = RoomJournal::open(&data.file("rooms.jsonl"));
-    let signaling = signaling::start(
-        settings,
-        secret,
-        journal.clone(),
+    let parts = Parts {
         servers,
-        handle.clone(),
-        recorded,
-        &meetings,
+        media: handle.clone(),
+        recordings: recordings.as_ref(),
+        meetings: &meetings,
+        certificates: keeper.as_ref().map(CertificateKeeper::certificates),
         watch,
-    )?;
+    };
+    let signaling = signaling::start(settings, secret, journal.clone(), parts)?;
     meetings::start(&meetings, &signaling, watch);
     let looking = stores::look_after(data.clone(), journal, meetings.clone(), Arc::clone(&health));
     tokio::spawn(watch.engine("stores").run(looking));
@@ -133,7 +131,7 @@ async fn run(
     let web = Web::new(&frame_ancestors(settings), |name| RoomName::parse(name).is_ok());
     let mut router = router(settings, &signaling, meetings, recordings.is_some(), Arc::clone(&health), &web);
     if let Some(recordings) = &recordings {
-        let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys));
+        let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys), public_path(settings));
         router = router.merge(signaling.guard(api.router()));
     }
     let router = router
@@ -212,6 +210,11 @@ fn router(
         .method_not_allowed_fallback(strays::method_not_allowed)
 }
 
+/// The path below which people find the server, without a slash at its end.
+fn public_path(settings: &Settings) -> &str {
+    settings.public_url.as_ref().map_or("", PublicUrl::path)
+}
+
 /// What the server says of itself.
 fn version(settings: &Settings) -> String {
     settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
@@ -229,6 +232,7 @@ fn server_config(settings: &Settings, certificates: Option<Certificates>) -> Ser
     ServerConfig {
         certificates,
         trusted_proxies: TrustedProxies::new(settings.trusted_proxy.clone()),
+        mount: Mount::below(public_path(settings)),
         plain_http: if settings.redirect_to_https { PlainHttp::RedirectOthers } else { PlainHttp::Serve },
         address_limits: AddressLimits {
             at_once: settings.connections_per_address.get(),

@@ -5,24 +5,32 @@ use std::sync::Arc;
 use meetings::Meetings;
 use sfu::SfuHandle;
 use signaling_core::{ServerKey, Watch};
+use signaling_transport::net::Certificates;
 use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenMinter, Transports};
 
-use crate::config::{OnOff, Settings, Transport};
+use crate::config::{AllowedOrigin, OnOff, Settings, Transport};
 use crate::recordings::{self, Recordings};
 use crate::room_store::RoomJournal;
 use crate::turn::Servers;
+
+/// What the service works with.
+pub(crate) struct Parts<'a> {
+    pub(crate) servers: Servers,
+    pub(crate) media: Option<SfuHandle>,
+    pub(crate) recordings: Option<&'a Recordings>,
+    pub(crate) meetings: &'a Meetings,
+    pub(crate) certificates: Option<Certificates>,
+    pub(crate) watch: &'a Watch,
+}
 
 /// Starts the service on the current runtime.
 pub(crate) fn start(
     settings: &Settings,
     secret: [u8; 32],
     journal: RoomJournal,
-    servers: Servers,
-    media: Option<SfuHandle>,
-    recordings: Option<&Recordings>,
-    meetings: &Meetings,
-    watch: &Watch,
+    parts: Parts<'_>,
 ) -> anyhow::Result<Signaling> {
+    let Parts { servers, media, recordings, meetings, certificates, watch } = parts;
     let minter = Arc::new(TokenMinter::new(secret));
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
@@ -57,6 +65,14 @@ pub(crate) fn start(
     config.meetings = Arc::new(directory);
     config.observer = Box::new(move || observed.observer());
     config.allowed_origins = settings.allowed_origin.iter().map(ToString::to_string).collect();
+    if settings.allowed_origin.iter().any(AllowedOrigin::is_null) {
+        tracing::warn!(
+            "--allowed-origin null lets every page use this server that hides where it comes from"
+        );
+    }
+    if let Some(certificates) = certificates {
+        config.is_own_name = Arc::new(move |name| certificates.is_for(name));
+    }
     config.public_url = settings.public_url.as_ref().map(ToString::to_string);
     Ok(Signaling::start(config))
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::message::{ClientMessage, Reply, ServerEvent};
-use crate::{Code, Limits, MessageCodec, Refusal};
+use crate::{Limits, MessageCodec, Refusal};
 
 /// A client's message with its number.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ impl MessageCodec for JsonCodec {
     fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable> {
         let unreadable = |seq, refusal| Unreadable { seq, refusal };
         if text.len() > self.limits.signal_bytes {
-            return Err(unreadable(None, Refusal::new(Code::TooLarge, "a message has at most 64 KiB")));
+            return Err(unreadable(None, self.limits.too_large()));
         }
         let text = std::str::from_utf8(text)
             .map_err(|_| unreadable(None, Refusal::bad_request("a message is JSON in UTF-8")))?;
@@ -68,7 +68,7 @@ impl MessageCodec for JsonCodec {
         })?;
         let seq = head.seq;
         if text.len() > self.limits.message_bytes && head.kind != "signal" {
-            return Err(unreadable(seq, Refusal::new(Code::TooLarge, "a message has at most 64 KiB")));
+            return Err(unreadable(seq, self.limits.too_large()));
         }
         let message =
             ClientMessage::read(&head.kind, text.as_bytes()).map_err(|refusal| unreadable(seq, refusal))?;
@@ -154,6 +154,7 @@ fn is_deeper(text: &str, limit: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Code;
 
     fn decode(text: &str) -> Result<Envelope, Unreadable> {
         JsonCodec::default().decode(text.as_bytes())

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{Code, Refusal};
+
 /// Sizes, counts and times that bound what a client can make the server keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,7 +55,8 @@ pub struct Limits {
     pub message_burst: u32,
     /// Messages of one session for each second, over longer times.
     pub messages_per_second: u32,
-    /// Guesses at a room's password before it answers `rate-limited`, refilled within a minute.
+    /// Wrong passwords of all addresses together before a room answers `rate-limited`, one given back each 100 ms. Each
+    /// address is limited much more narrowly before its guesses reach the room.
     pub password_guesses: u32,
     /// How long a one-to-one call rings.
     pub ring: Duration,
@@ -61,6 +64,15 @@ pub struct Limits {
     pub topology_switch: Duration,
     /// How long two stay on the SFU before the room goes back to a mesh.
     pub mesh_return: Duration,
+}
+
+impl Limits {
+    /// What is said of a message that is too large: what kind it was meant to be is not known of all of them.
+    pub fn too_large(&self) -> Refusal {
+        let kib = |bytes: usize| bytes / 1_024;
+        let (message, signal) = (kib(self.message_bytes), kib(self.signal_bytes));
+        Refusal::new(Code::TooLarge, format!("a message has at most {message} KiB, a `signal` {signal} KiB"))
+    }
 }
 
 impl Default for Limits {
@@ -89,7 +101,7 @@ impl Default for Limits {
             secret_lifetime: Duration::from_hours(24),
             message_burst: 200,
             messages_per_second: 50,
-            password_guesses: 10,
+            password_guesses: 1_000,
             ring: Duration::from_secs(30),
             topology_switch: Duration::from_secs(10),
             mesh_return: Duration::from_secs(30),

@@ -99,6 +99,15 @@ impl<T> Log<T> {
         }
     }
 
+    /// Drops everything, and holds no memory for what may come; newcomers are still given the history.
+    pub(crate) fn forget(&mut self) {
+        while !self.entries.is_empty() {
+            self.drop_oldest();
+        }
+        self.entries.shrink_to_fit();
+        self.past.shrink_to_fit();
+    }
+
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.entries.pop_front() else { return };
         self.floor = oldest.id;

@@ -53,6 +53,10 @@ pub(crate) struct Session {
     bucket: TokenBucket,
 }
 
+/// Answers that wait for a connection, and bytes of them.
+const WAITING_REPLIES: usize = 64;
+const WAITING_REPLY_BYTES: u64 = 64 << 10;
+
 struct Connection {
     id: ConnectionId,
     kind: TransportKind,
@@ -198,15 +202,15 @@ impl Session {
     pub(crate) fn connect(&mut self, now: Timestamp, new: NewConnection) {
         if let Some(former) = &mut self.connection {
             former.outbound.close(CloseReason::Replaced);
+            // Answers to another connection's requests mean nothing to this one; by `seq` they can be asked for again.
+            self.answers.clear();
+            self.answer_bytes = 0;
             if former.kind == TransportKind::EventStream && new.kind != TransportKind::EventStream {
                 self.stream_replaced = true;
             }
         }
         self.stream_issued_at_ms = 0;
         let NewConnection { id, kind, outbound } = new;
-        // Answers to another connection's requests mean nothing to this one; by `seq` they can be asked for again.
-        self.answers.clear();
-        self.answer_bytes = 0;
         self.detached_since = None;
         self.awaits_stream = false;
         self.connection = Some(Connection { id, kind, outbound, last_heard: now, stalled_since: None });
@@ -218,9 +222,9 @@ impl Session {
                 connection.outbound.close(reason);
             }
             self.detached_since = Some(now);
+            self.answers.clear();
+            self.answer_bytes = 0;
         }
-        self.answers.clear();
-        self.answer_bytes = 0;
     }
 
     pub(crate) fn heard(&mut self, now: Timestamp) {
@@ -233,12 +237,29 @@ impl Session {
         self.bucket.take(now, limits.message_burst, limits.messages_per_second)
     }
 
-    /// Says something to the connection alone. Without a connection it is lost: answers are not replayed.
+    /// Says something to the connection alone. Without a connection it is lost.
     pub(crate) fn answer(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
         if self.connection.is_some() {
             self.answer_bytes += frame.json.len() as u64;
             self.answers.push_back((frame, request));
         }
+    }
+
+    /// Answers a message. Without a connection the answer waits for one, so that a client may post before it listens; the
+    /// first so many do.
+    pub(crate) fn reply(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
+        let has_room = self.answers.len() < WAITING_REPLIES
+            && self.answer_bytes + frame.json.len() as u64 <= WAITING_REPLY_BYTES;
+        if self.connection.is_some() || has_room {
+            self.answer_bytes += frame.json.len() as u64;
+            self.answers.push_back((frame, request));
+        }
+    }
+
+    /// Says something to a new connection before everything that waits for one.
+    pub(crate) fn greet(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
+        self.answer_bytes += frame.json.len() as u64;
+        self.answers.push_front((frame, request));
     }
 
     /// Something that only matters now: kept until the connection takes it or something newer comes.

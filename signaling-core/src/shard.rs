@@ -611,6 +611,9 @@ impl Shard {
             self.resting.remove(room);
             self.env.store.forget(room);
         }
+        if let Some(live) = self.rooms.get_mut(room) {
+            live.tidy();
+        }
         self.schedule(room);
     }
 

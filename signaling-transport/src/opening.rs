@@ -24,7 +24,8 @@ pub(crate) async fn first_message(
     match message {
         ClientMessage::Join(join) => {
             let (join, grant) = signaling.admit(caller, *join).await?;
-            signaling.hub().join(join, grant, request).await
+            let has_password = join.password.is_some();
+            signaling.guessing(caller, has_password, signaling.hub().join(join, grant, request)).await
         }
         ClientMessage::Resume(resume) => {
             signaling.pass_gate(caller)?;

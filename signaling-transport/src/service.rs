@@ -1,6 +1,6 @@
 //! The signaling service: what it is made of, and what every transport asks of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +10,7 @@ use signaling_core::{
     ApiKeys, Arranged, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits,
     MediaPlane, MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver,
     NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomName, RoomObserver, RoomStore,
-    Rules, Scope, ServerKey, SessionClaims, SingleNode, WallClock, Watch,
+    Rules, Scope, ServerKey, SessionClaims, SingleNode, Timestamp, WallClock, Watch,
 };
 use tokio::task::JoinSet;
 
@@ -73,9 +73,14 @@ pub struct SignalingConfig {
     pub placement: Arc<dyn Placement>,
     /// Which transports are on.
     pub transports: Transports,
-    /// Origins besides the server's own that pages may come from, as browsers write them.
+    /// Origins besides the server's own that pages may come from, as browsers write them; `null` for those that have
+    /// none, which are given no cookies.
     pub allowed_origins: Vec<String>,
-    /// Under which URL the server is known outside, without a slash at its end; else that of each request.
+    /// Whether a host name is the server's own beyond doubt, as those of its certificate are. Pages under another name
+    /// are not taken for the server's, unless it is that of `public_url`: any name can be led to any address.
+    pub is_own_name: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Under which URL the server is known outside, perhaps with a path, without a slash at its end; else that of each
+    /// request.
     pub public_url: Option<String>,
     /// How fast one address may open sessions.
     pub gate: GateLimits,
@@ -108,6 +113,7 @@ impl SignalingConfig {
             placement: Arc::new(SingleNode),
             transports: Transports::default(),
             allowed_origins: Vec::new(),
+            is_own_name: Arc::new(|_| false),
             public_url: None,
             gate: GateLimits::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
@@ -130,12 +136,16 @@ struct Inner {
     key: ServerKey,
     authenticator: Arc<dyn Authenticator>,
     meetings: Arc<dyn MeetingDirectory>,
-    guesses: Guesses,
+    codes: Guesses,
+    passwords: Guesses,
     api_keys: Arc<dyn ApiKeys>,
     minter: Option<Arc<TokenMinter>>,
     transports: Transports,
     allowed_origins: Vec<String>,
+    is_own_name: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     public_url: Option<String>,
+    /// How many pages were refused for their origin since that was last said, and when it was.
+    refused_origins: Mutex<(u64, Option<Timestamp>)>,
     gate: Gate,
     /// As much again for clients that begin by polling: until they join they have no connection that would be counted.
     polls: Gate,
@@ -193,11 +203,14 @@ impl Signaling {
             key,
             authenticator: config.authenticator,
             meetings: config.meetings,
-            guesses: Guesses::default(),
+            codes: Guesses::at_codes(),
+            passwords: Guesses::at_passwords(),
             api_keys: config.api_keys,
             minter: config.minter,
             transports,
             allowed_origins: config.allowed_origins,
+            is_own_name: config.is_own_name,
+            refused_origins: Mutex::default(),
             public_url: config.public_url,
             gate: Gate::new(config.gate),
             polls: Gate::new(config.gate),
@@ -269,9 +282,46 @@ impl Signaling {
     /// Whether a page of this origin may talk to the server: only its own, and those that were allowed.
     pub(crate) fn allows_origin(&self, caller: &Caller) -> bool {
         let Some(origin) = caller.origin.as_deref() else { return true };
-        let own = [self.inner.public_url.as_deref(), caller.own_origin.as_deref()];
-        own.into_iter().flatten().any(|own| own.eq_ignore_ascii_case(origin))
-            || self.is_foreign_allowed(origin)
+        let is_public = self.public_origin().is_some_and(|own| own.eq_ignore_ascii_case(origin));
+        let is_own = || caller.own_origin.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(origin));
+        is_public || (is_own() && self.is_own_host(caller)) || self.is_foreign_allowed(origin)
+    }
+
+    /// The origin under which the server is known outside, if it was told.
+    fn public_origin(&self) -> Option<&str> {
+        let url = self.inner.public_url.as_deref()?;
+        let (scheme, rest) = url.split_once("://")?;
+        let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
+        url.get(..scheme.len() + "://".len() + authority.len())
+    }
+
+    /// Whether the host that a request names can be no other than this server: any name can be led to its address, so
+    /// that only an address, `localhost` and a name of its certificate say so.
+    fn is_own_host(&self, caller: &Caller) -> bool {
+        let Some(host) = caller.reached_at() else { return false };
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+        address.parse::<std::net::IpAddr>().is_ok()
+            || host.eq_ignore_ascii_case("localhost")
+            || (self.inner.is_own_name)(&host)
+    }
+
+    /// Counts a page that was refused for its origin. How many were since it was last said so, when it is time to say it
+    /// again: whoever asks often must not fill the log.
+    pub(crate) fn count_refused_origin(&self) -> Option<u64> {
+        const PAUSE: Duration = Duration::from_secs(10);
+        let now = self.inner.hub.clock().ticks();
+        let mut told = self.inner.refused_origins.lock().unwrap_or_else(PoisonError::into_inner);
+        told.0 += 1;
+        if told.1.is_some_and(|at| now < at + PAUSE) {
+            return None;
+        }
+        told.1 = Some(now);
+        Some(std::mem::take(&mut told.0))
+    }
+
+    /// What the server takes for its own origin, for whoever is refused.
+    pub(crate) fn own_origin(&self, caller: &Caller) -> Option<String> {
+        self.public_origin().map(str::to_owned).or_else(|| caller.own_origin.clone())
     }
 
     /// Whether the origin is one of those that were allowed by name.
@@ -302,6 +352,26 @@ impl Signaling {
         Ok((join, Grant { arranged, ..grant }))
     }
 
+    /// What became of somebody's joining. A wrong password counts against the address it came from, before the room's
+    /// own count, so that a stranger uses up nobody else's guesses.
+    pub(crate) async fn guessing<T>(
+        &self,
+        caller: &Caller,
+        has_password: bool,
+        joining: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        if !has_password {
+            return joining.await;
+        }
+        self.inner.passwords.begin(self.inner.hub.clock().ticks(), caller.ip)?;
+        let joined = joining.await;
+        if joined.as_ref().is_err_and(|refusal| refusal.code == Code::WrongPassword) {
+            return joined;
+        }
+        self.inner.passwords.forgive(caller.ip);
+        joined
+    }
+
     /// The room that was arranged for a meeting, if the name is its code or its own.
     async fn arranged(&self, caller: &Caller, name: &RoomName) -> Result<Option<Arranged>, Refusal> {
         let inner = &self.inner;
@@ -318,10 +388,10 @@ impl Signaling {
             return Ok(None);
         }
         let Some(code) = code else { return Ok(inner.meetings.by_room(id).await?.map(arranged)) };
-        inner.guesses.begin(as_of, caller.ip)?;
+        inner.codes.begin(as_of, caller.ip)?;
         let found = inner.meetings.by_code(code).await;
         if !matches!(found, Ok(None)) {
-            inner.guesses.forgive(caller.ip);
+            inner.codes.forgive(caller.ip);
         }
         match found? {
             Some(record) => Ok(Some(arranged(record))),

@@ -200,7 +200,7 @@ impl Connection<'_> {
     /// Says what was wrong, where the other side can still read it.
     async fn last_error(&mut self, end: End) -> End {
         let refusal = match end {
-            End::Close(4413, _) => Refusal::new(Code::TooLarge, "a message has at most 64 KiB"),
+            End::Close(4413, _) => self.signaling.limits().too_large(),
             End::Close(1007, _) => Refusal::bad_request("a message is JSON in UTF-8"),
             other => return other,
         };

@@ -175,7 +175,7 @@ test('what was entered before the page had its texts stays', async () => {
 
 test('what a meeting may have is asked for, and people are invited where the server sends mail', async () => {
   // Nobody takes the letters: they wait.
-  const posting = await Server.start('--smtp', 'smtp://127.0.0.1:1', '--mail-from', 'Calls <calls@example.org>');
+  const posting = await Server.start('--smtp', 'smtp://127.0.0.1:1', '--mail-from', 'Calls <calls@example.org>', '--public-url', 'https://calls.example');
   const create = ['--data-dir', posting.data, 'api-key', 'create', '--scope', 'meetings:write'];
   const key = execFileSync(BINARY, create, { encoding: 'utf8' }).trim();
   const page = await newPage(browser, { viewport: { width: 390, height: 844 }, colorScheme: 'dark' });

@@ -18,13 +18,14 @@ use tests::smtp::{MailServer, Mood};
 use tests::{Visavis, run};
 
 const FROM: &str = "Calls <calls@example.org>";
+const PUBLIC: &str = "https://calls.example";
 
 /// A server that sends mail there, and trusts it.
 fn start(folder: Arc<TempDir>, mail: &MailServer, database: &[&str]) -> Visavis {
     let trusted = folder.path().join("trusted.pem");
     fs::write(&trusted, mail.certificate()).unwrap();
     let url = mail.url();
-    let arguments = [database, &["--smtp", &url, "--mail-from", FROM]].concat();
+    let arguments = [database, &["--smtp", &url, "--mail-from", FROM, "--public-url", PUBLIC]].concat();
     Visavis::start_with(folder, &arguments, &[("SSL_CERT_FILE", trusted.to_str().unwrap())])
 }
 
@@ -175,10 +176,14 @@ fn mail_is_sent_for_keys_alone_and_not_in_the_clear() {
     drop(server);
     // A server that does not trust the mail server's certificate sends it nothing, and says why.
     let (elsewhere, url) = (folder(), mail.url());
-    let server = Visavis::start_in(Arc::clone(&elsewhere), &["--smtp", &url, "--mail-from", FROM]);
+    let server = Visavis::start_in(
+        Arc::clone(&elsewhere),
+        &["--smtp", &url, "--mail-from", FROM, "--public-url", PUBLIC],
+    );
     Api::with_key(&server, &["meetings:write"], &[]).book(&json!({"attendees": [ada()]}));
     server.logged("a letter waits: the mail server did not take it");
     assert_eq!(mail.unread(), []);
-    let shown = run(elsewhere.path(), &["--smtp", &url, "--mail-from", FROM, "config"], &[]);
+    let shown =
+        run(elsewhere.path(), &["--smtp", &url, "--mail-from", FROM, "--public-url", PUBLIC, "config"], &[]);
     assert!(!String::from_utf8(shown.stdout).unwrap().contains("s3same"), "the password is shown to nobody");
 }

@@ -8,9 +8,9 @@
 
 use std::io::{Read as _, Write as _};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::Visavis;
-use tests::client::{Ws, connect, credentials};
+use tests::client::{Sse, Ws, connect, credentials, join, post};
 use tests::connection::Transport::{SocketIo, WebSocket};
 use tests::connection::{ALL, Connection};
 use tests::socketio::Sio;
@@ -107,6 +107,49 @@ fn every_change_of_transport_replays_what_was_missed_once_and_in_order() {
 }
 
 #[test]
+fn what_is_answered_before_the_stream_is_open_waits_for_it() {
+    let server = Visavis::start(&[]);
+    let welcome = post(server.addr, "/api/v1/sessions", None, &join("early", "Ada").to_string()).json();
+    let ada = credentials(&welcome);
+    let path = format!("/api/v1/sessions/{}/messages", ada.session);
+    let say = |messages: Value| {
+        let answer = post(server.addr, &path, Some(&ada.secret), &messages.to_string());
+        assert_eq!(answer.status, 202, "{}", answer.body);
+    };
+    say(json!([{"type": "chat", "text": "one", "seq": 1}, {"type": "host", "action": "dance", "seq": 2}]));
+    say(json!({"type": "host", "action": "kick", "peer": "0123456789abcdef", "seq": 3}));
+    let mut stream = Sse::open(server.addr, ada.clone(), None).unwrap();
+    assert_eq!(stream.next()["seq"], 1);
+    for (seq, code) in [(2, "bad-request"), (3, "peer-unknown")] {
+        let refused = stream.next();
+        assert_eq!(
+            (&refused["type"], &refused["seq"], &refused["code"]),
+            (&json!("error"), &json!(seq), &json!(code))
+        );
+    }
+    assert_eq!(stream.next()["text"], "one", "events follow");
+    drop(stream);
+
+    // So it is while a stream is broken, for 64 of them, and on another transport the welcome comes first.
+    let (mut bob, _) = Ws::join(server.addr, "early", "Bob");
+    let away = json!({"id": ada.peer, "away": true});
+    loop {
+        let event = bob.until("peer-updated");
+        if (&event["peer"]["id"], &event["peer"]["away"]) == (&away["id"], &away["away"]) {
+            break;
+        }
+    }
+    say((4..104).map(|seq| json!({"type": "reaction", "emoji": "👋", "seq": seq})).collect());
+    let (mut back, first) = Ws::resume(server.addr, &ada, 0);
+    assert_eq!((&first["type"], &first["lastSeq"]), (&json!("welcome"), &json!(103)));
+    for seq in 4..68 {
+        let answer = back.next();
+        assert_eq!((&answer["type"], &answer["seq"]), (&json!("ack"), &json!(seq)));
+    }
+    assert_ne!(back.next()["type"], "ack");
+}
+
+#[test]
 fn a_session_goes_round_all_transports_and_loses_nothing() {
     let server = Visavis::start(&[]);
     let (mut ada, _) = Connection::join(SocketIo, server.addr, "round", "Ada");
@@ -130,7 +173,7 @@ fn socket_io_refuses_what_the_protocol_refuses() {
     assert_eq!(refused.status(), 403);
 
     let mut sio = Sio::connect(server.addr);
-    let error = sio.ask(&json!({"type": "join", "room": "no such id", "name": "Ada"}));
+    let error = sio.ask(&json!({"type": "join", "room": "no/such id", "name": "Ada"}));
     assert_eq!(error["code"], "bad-request");
     // Binary is no message, and neither is nothing; each is answered, and closes nothing.
     sio.send_text(r#"451-7["message",{"type":"chat","text":{"_placeholder":true,"num":0}}]"#);

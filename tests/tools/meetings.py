@@ -180,7 +180,8 @@ class PublishedTools(unittest.TestCase):
         postbox = Postbox(self.server.certificate)
         self.addCleanup(postbox.controller.stop)
         server = Server("--smtp", f"smtp://calls:sesame@localhost:{postbox.port}?tls=required",
-                        "--mail-from", "Calls <calls@example.org>", SSL_CERT_FILE=str(self.server.certificate))
+                        "--mail-from", "Calls <calls@example.org>", "--public-url", "https://calls.example",
+                        SSL_CERT_FILE=str(self.server.certificate))
         self.addCleanup(server.stop)
         start = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=30)
         meeting = server.book(title="Übung; mit, Zeichen", startsAt=start.isoformat(),

@@ -35,7 +35,7 @@ pub(crate) use secret::SharedSecret;
 pub(crate) use store_option::StoreOption;
 pub(crate) use turn::{DiscoveryAddresses, ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
-pub(crate) use web_origin::{FrameAncestor, WebOrigin};
+pub(crate) use web_origin::{AllowedOrigin, FrameAncestor, PublicUrl};
 pub(crate) use words::{LogFilter, LogFormat, OnOff, RecordMode, TlsMode, Transport, Transports};
 
 /// One option, as far as it is known before its value is read.
@@ -193,12 +193,14 @@ settings! {
     /// Whether webhooks may go to addresses that are not public, and be redirected: only where whoever may book meetings
     /// may reach everything this machine can.
     webhook_allow_private: bool, "BOOL", "false";
-    /// The address people open, when it is not this machine's own, as in `https://calls.example`.
-    public_url: Option<WebOrigin>, "URL", "";
+    /// The address people open, when it is not this machine's own, as in `https://calls.example` or
+    /// `https://example.org/visavis/`.
+    public_url: Option<PublicUrl>, "URL", "";
     /// Network or address of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
     trusted_proxy: Vec<IpNet>, "CIDR", "";
-    /// Another site whose pages may use this server, as in `https://www.example`. Repeatable.
-    allowed_origin: Vec<WebOrigin>, "ORIGIN", "";
+    /// Another site whose pages may use this server, as in `https://www.example`; an app's or an extension's, as in
+    /// `capacitor://localhost`; or `null` for pages without an origin, which any can be. Repeatable.
+    allowed_origin: Vec<AllowedOrigin>, "ORIGIN", "";
     /// Site that may show the page in a frame: an origin, or `self`. Nobody may by default. Repeatable.
     frame_ancestors: Vec<FrameAncestor>, "ORIGIN", "";
     /// Connections that one address may have open (IPv6: one /64). 0 stands for no bound.
@@ -246,6 +248,10 @@ impl Config {
         }
         if settings.smtp.is_none() && settings.mail_from.is_some() {
             return Err(ConfigError::Clash("--mail-from needs --smtp: without it nobody is sent mail"));
+        }
+        if settings.smtp.is_some() && settings.public_url.is_none() {
+            // Else the links in the mails would be what whoever books a meeting calls the server.
+            return Err(ConfigError::Clash("--smtp needs --public-url: the mails have links in them"));
         }
         if settings.recording_store.is_none() && !settings.recording_store_option.is_empty() {
             return Err(ConfigError::Clash("--recording-store-option needs --recording-store"));

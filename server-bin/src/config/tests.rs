@@ -97,7 +97,7 @@ fn broken_ice_servers_are_refused_without_showing_what_may_be_secret() {
 
 #[test]
 fn origins_are_kept_as_browsers_write_them() {
-    let origin = |text: &str| text.parse::<WebOrigin>().map(|origin| origin.to_string());
+    let origin = |text: &str| text.parse::<web_origin::WebOrigin>().map(|origin| origin.to_string());
     assert_eq!(origin("HTTPS://Calls.Example:443/").unwrap(), "https://calls.example");
     assert_eq!(origin("http://[::1]:8080").unwrap(), "http://[::1]:8080");
     for bad in [
@@ -114,6 +114,60 @@ fn origins_are_kept_as_browsers_write_them() {
     ] {
         assert!(origin(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_public_url_may_have_a_path() {
+    let read =
+        |text: &str| text.parse::<PublicUrl>().map(|url: PublicUrl| (url.to_string(), url.path().to_owned()));
+    let found = |url: &str, path: &str| Ok((url.to_owned(), path.to_owned()));
+    assert_eq!(read("https://Example.org/Visavis/"), found("https://example.org/Visavis", "/Visavis"));
+    assert_eq!(read("http://localhost:8080/a/b-1"), found("http://localhost:8080/a/b-1", "/a/b-1"));
+    assert_eq!(read("https://calls.example:443/"), found("https://calls.example", ""));
+    for bad in [
+        "https://a/b?c",
+        "https://a/b#c",
+        "https://a//b",
+        "https://a/../b",
+        "https://a/%20",
+        "ftp://a/b",
+        "/b",
+    ] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn apps_and_extensions_may_be_allowed_and_pages_without_an_origin() {
+    let read = |text: &str| text.parse::<AllowedOrigin>().map(|origin: AllowedOrigin| origin.to_string());
+    for (text, origin) in [
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("Chrome-Extension://abcdefghijklmnop/", "chrome-extension://abcdefghijklmnop"),
+        ("https://www.example:443", "https://www.example"),
+        ("null", "null"),
+    ] {
+        assert_eq!(read(text).as_deref(), Ok(origin));
+    }
+    for bad in [
+        "",
+        "*",
+        "Null",
+        "capacitor:",
+        "capacitor://",
+        "1a://b",
+        "capacitor://a/b",
+        "https://a/b",
+        "file:///",
+    ] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn letters_need_an_address_for_their_links() {
+    let smtp = "smtp = 'smtps://mail.example'\nmail-from = 'calls@example.org'\n";
+    assert!(error(smtp, &[], &[]).contains("--smtp needs --public-url"));
+    assert!(merged(&format!("{smtp}public-url = 'https://calls.example'"), &[], &[]).is_ok());
 }
 
 #[test]

@@ -51,6 +51,93 @@ impl fmt::Display for WebOrigin {
     }
 }
 
+/// Where people find the server: an origin, and the path below it when the server has not all of that to itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicUrl {
+    origin: WebOrigin,
+    /// Empty, or a path without a slash at its end.
+    path: String,
+}
+
+impl PublicUrl {
+    /// The path, without a slash at its end.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str = "expected http:// or https://, a host, perhaps a port, and perhaps a path of letters, digits \
+             and -._~ between its slashes";
+        let uri: Uri = text.parse().map_err(|_| SHAPE)?;
+        let path = uri.path().trim_end_matches('/').to_owned();
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        let is_segment = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain);
+        let fits = uri.query().is_none() && path.split('/').skip(1).all(is_segment);
+        let (Some(scheme), Some(authority), true) = (uri.scheme_str(), uri.authority(), fits) else {
+            return Err(SHAPE);
+        };
+        if text.contains('#') {
+            return Err(SHAPE);
+        }
+        let origin = format!("{scheme}://{authority}").parse().map_err(|_| SHAPE)?;
+        Ok(Self { origin, path })
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin, self.path)
+    }
+}
+
+/// Whose pages may use the server, beside its own: the origin of a website, of an app or an extension
+/// (`capacitor://localhost`, `chrome-extension://…`), or `null`, as which browsers write that a page has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AllowedOrigin(String);
+
+impl AllowedOrigin {
+    /// Whether any page can have itself taken for it.
+    pub(crate) fn is_null(&self) -> bool {
+        self.0 == "null"
+    }
+}
+
+impl FromStr for AllowedOrigin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str = "expected a scheme, a host and perhaps a port, and nothing after it, as in \
+             https://www.example or capacitor://localhost; or null";
+        if text == "null" {
+            return Ok(Self(text.to_owned()));
+        }
+        let (scheme, host) = text.split_once("://").ok_or(SHAPE)?;
+        if matches!(&*scheme.to_ascii_lowercase(), "http" | "https") {
+            return text.parse().map(|WebOrigin(origin)| Self(origin));
+        }
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        let host = host.strip_suffix('/').unwrap_or(host);
+        let is_host =
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
+        if is_scheme && is_host {
+            Ok(Self(format!("{scheme}://{host}").to_ascii_lowercase()))
+        } else {
+            Err(SHAPE)
+        }
+    }
+}
+
+impl fmt::Display for AllowedOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Who may show the page in a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FrameAncestor {
@@ -91,4 +178,4 @@ impl fmt::Display for FrameAncestor {
     }
 }
 
-word_value!(WebOrigin, FrameAncestor);
+word_value!(AllowedOrigin, FrameAncestor, PublicUrl);

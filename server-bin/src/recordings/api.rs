@@ -42,12 +42,21 @@ struct Inner {
     key: ServerKey,
     clock: SystemClock,
     keys: Arc<dyn ApiKeys>,
+    /// What stands before the paths of this server in the URLs of its clients.
+    below: String,
 }
 
 impl Api {
-    pub(crate) fn new(recordings: &Recordings, hub: &Hub, key: ServerKey, keys: Arc<dyn ApiKeys>) -> Self {
+    pub(crate) fn new(
+        recordings: &Recordings,
+        hub: &Hub,
+        key: ServerKey,
+        keys: Arc<dyn ApiKeys>,
+        below: &str,
+    ) -> Self {
+        let below = below.to_owned();
         let (recorder, hub, clock) = (recordings.recorder().clone(), hub.clone(), hub.clock());
-        Self { inner: Arc::new(Inner { recorder, hub, key, clock, keys }) }
+        Self { inner: Arc::new(Inner { recorder, hub, key, clock, keys, below }) }
     }
 
     pub(crate) fn router(self) -> Router {
@@ -97,7 +106,7 @@ impl Api {
         let expires_at = self.inner.clock.now() + LINK_LIFETIME;
         let claims = FileClaims { file: recording.to_string(), expires_at_ms: expires_at.as_millis() };
         let link = claims.seal(&self.inner.key, &mut SystemEntropy);
-        format!("/api/v1/recordings/{recording}/file?link={link}")
+        format!("{}/api/v1/recordings/{recording}/file?link={link}", self.inner.below)
     }
 
     fn shown(&self, entry: Entry) -> Shown {

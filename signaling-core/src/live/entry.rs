@@ -160,7 +160,7 @@ impl LiveRoom {
         let session = self.sessions.get_mut(&claims.peer).ok_or_else(unknown)?;
         if let Some((connection, request)) = connection {
             session.connect(now, connection);
-            session.answer(Arc::clone(&welcome), request);
+            session.greet(Arc::clone(&welcome), request);
             self.catch_up(now, env, claims.peer, last_id);
         } else {
             // The former connection is not the client's any more; the stream that follows gets the replay.

@@ -37,8 +37,8 @@ pub(crate) struct LiveRoom {
     pub(crate) wakes_at: Option<Timestamp>,
 }
 
-/// A password guess is given back every so often.
-const GUESS_EVERY: Duration = Duration::from_secs(6);
+/// A password guess is given back every so often, to all addresses together.
+const GUESS_EVERY: Duration = Duration::from_millis(100);
 
 impl LiveRoom {
     pub(crate) fn new(room: Room, now: Timestamp, env: &Environment, run: u64) -> Self {
@@ -54,6 +54,16 @@ impl LiveRoom {
             next_ping: now + ping_every(limits.heartbeat),
             next_check: None,
             wakes_at: None,
+        }
+    }
+
+    /// Gives back what only sessions need, when there are none: a name that somebody tried and left lives on for minutes.
+    pub(crate) fn tidy(&mut self) {
+        if self.sessions.is_empty() {
+            // An empty map keeps the node in which its last entry lay.
+            self.sessions = BTreeMap::new();
+            self.log.forget();
+            self.room.tidy();
         }
     }
 
@@ -131,13 +141,13 @@ impl LiveRoom {
         if let Err(wait_ms) = session.take_token(now, &env.rules.limits) {
             // The number is not used: the client may send the same again.
             let refusal = Refusal::rate_limited(wait_ms);
-            session.answer(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
+            session.reply(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
             return self.deliver_to(now, env, peer);
         }
         if let Some(seq) = seq
             && let Some(answer) = repeated(session.sequence.fate(seq), seq, env)
         {
-            session.answer(answer, request);
+            session.reply(answer, request);
             return self.deliver_to(now, env, peer);
         }
         let leaving = matches!(&message, Ok(Envelope { message: ClientMessage::Leave(_), .. }));
@@ -182,7 +192,7 @@ impl LiveRoom {
             (Some(seq), Reply::Error { .. }) => session.sequence.refuse(seq, &frame),
             (Some(seq), _) => session.sequence.answer(seq, &frame),
         }
-        session.answer(frame, request);
+        session.reply(frame, request);
         self.deliver_to(now, env, peer);
     }
 

@@ -16,6 +16,7 @@ mod settings;
 mod state;
 mod topology;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use admission::{Admission, MediaTerms, Pass};
@@ -152,6 +153,17 @@ impl Room {
     /// The room's id.
     pub fn id(&self) -> &RoomId {
         &self.state.id
+    }
+
+    /// Gives back the memory of people and calls that are no more.
+    pub(crate) fn tidy(&mut self) {
+        let state = &mut self.state;
+        if state.members.is_empty() {
+            state.members = BTreeMap::new();
+        }
+        if state.calls.is_empty() {
+            state.calls = BTreeMap::new();
+        }
     }
 
     /// The room's name, where its id does not say it.

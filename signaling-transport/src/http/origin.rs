@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, COOKIE, VARY,
 };
 use http::{HeaderValue, Method, StatusCode};
 use signaling_core::{Code, Refusal};
@@ -15,17 +15,24 @@ use super::Problem;
 use crate::caller::Caller;
 use crate::service::Signaling;
 
+/// What browsers send for pages without an origin.
+const NONE: &str = "null";
+
 /// Refuses what comes from pages of other origins, before any handler and before an upgrade. Programs that are no
 /// browsers send no `Origin` and are not concerned.
 pub(super) async fn check(
     State(signaling): State<Signaling>,
     caller: Caller,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if !signaling.allows_origin(&caller) {
-        return Problem::from(Refusal::new(Code::Forbidden, "pages of this origin may not use the server"))
-            .into_response();
+        return refuse(&signaling, caller);
+    }
+    // Any page can be without an origin. Such a one shows what it has, not what its browser keeps.
+    let has_no_origin = caller.origin.as_deref() == Some(NONE);
+    if has_no_origin {
+        request.headers_mut().remove(COOKIE);
     }
     let foreign = caller.origin.filter(|origin| signaling.is_foreign_allowed(origin));
     let is_preflight =
@@ -40,7 +47,9 @@ pub(super) async fn check(
     };
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    if !has_no_origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static("Location, ETag, Link, Retry-After, Accept-Patch"),
@@ -56,4 +65,21 @@ pub(super) async fn check(
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response
+}
+
+/// Says what the server takes for its own: mostly it was told wrongly, or a proxy in front has lost the port.
+fn refuse(signaling: &Signaling, caller: Caller) -> Response {
+    let own = signaling.own_origin(&caller);
+    let asked = caller.origin.unwrap_or_default();
+    if let Some(refused) = signaling.count_refused_origin() {
+        tracing::warn!(
+            origin = asked,
+            own = own.as_deref().unwrap_or("unknown"),
+            refused,
+            "a page of another origin was refused: if it is this server's, look at --public-url and at the Host that \
+             the proxy sends; else --allowed-origin allows it"
+        );
+    }
+    let refusal = Refusal::new(Code::Forbidden, "pages of this origin may not use the server");
+    Problem::from(refusal).with_own_origin(own).into_response()
 }

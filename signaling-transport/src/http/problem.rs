@@ -13,6 +13,7 @@ use crate::driver::Stopped;
 pub struct Problem {
     status: StatusCode,
     refusal: Refusal,
+    own_origin: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -28,12 +29,19 @@ struct Body<'a> {
     retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     starts_at: Option<signaling_core::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_origin: Option<String>,
 }
 
 impl Problem {
     /// A refusal under a status that says more than its code's own.
     pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
-        Self { status, refusal }
+        Self { status, refusal, own_origin: None }
+    }
+
+    /// The same with what the server takes for its own origin.
+    pub(super) fn with_own_origin(self, own_origin: Option<String>) -> Self {
+        Self { own_origin, ..self }
     }
 
     /// What is wrong.
@@ -46,7 +54,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status =
             StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, refusal }
+        Self::with_status(status, refusal)
     }
 }
 
@@ -69,7 +77,7 @@ impl From<StreamRefusal> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, refusal } = self;
+        let Self { status, refusal, own_origin } = self;
         let body = Body {
             kind: format!("urn:visavis:error:{}", refusal.code.as_str()),
             title: status.canonical_reason().unwrap_or("Error"),
@@ -78,6 +86,7 @@ impl IntoResponse for Problem {
             code: refusal.code,
             retry_after_ms: refusal.retry_after_ms,
             starts_at: refusal.starts_at,
+            own_origin,
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, body).into_response();

@@ -30,7 +30,8 @@ pub(super) async fn open(
     let (seat, welcome) = match message {
         ClientMessage::Join(join) => {
             let (join, grant) = signaling.admit(&caller, *join).await?;
-            signaling.hub().join_detached(join, grant).await?
+            let has_password = join.password.is_some();
+            signaling.guessing(&caller, has_password, signaling.hub().join_detached(join, grant)).await?
         }
         ClientMessage::Resume(resume) => {
             signaling.pass_gate(&caller)?;

@@ -5,9 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
+use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
+use rustls::server::ParsedCertificate;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
@@ -15,7 +17,13 @@ use x509_cert::der::Decode as _;
 /// certificate and those that live keep theirs.
 #[derive(Clone, Debug)]
 pub struct Certificates {
-    current: Arc<RwLock<Arc<ServerConfig>>>,
+    current: Arc<RwLock<Current>>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    leaf: CertificateDer<'static>,
 }
 
 /// When a certificate holds.
@@ -67,7 +75,7 @@ pub enum CertificateError {
 impl Certificates {
     /// TLS settings from a certificate chain (leaf first) and its private key, both PEM.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
-        Ok(Self { current: Arc::new(RwLock::new(server_config(chain, key)?)) })
+        Ok(Self { current: Arc::new(RwLock::new(Current::read(chain, key)?)) })
     }
 
     /// As [`from_pem`](Self::from_pem), from files.
@@ -88,8 +96,8 @@ impl Certificates {
 
     /// Exchanges the certificate. On an error the present one stays.
     pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), CertificateError> {
-        let config = server_config(chain, key)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let current = Current::read(chain, key)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         Ok(())
     }
 
@@ -99,7 +107,15 @@ impl Certificates {
     }
 
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
+    }
+
+    /// Whether the present certificate is good for a host of this name.
+    pub fn is_for(&self, name: &str) -> bool {
+        let Ok(name) = ServerName::try_from(name) else { return false };
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let leaf = ParsedCertificate::try_from(&current.leaf);
+        leaf.is_ok_and(|leaf| verify_server_name(&leaf, &name).is_ok())
     }
 }
 
@@ -107,13 +123,21 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     std::fs::read(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
 }
 
-fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, CertificateError> {
+impl Current {
+    fn read(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        let (config, leaf) = server_config(chain, key)?;
+        Ok(Self { config, leaf })
+    }
+}
+
+fn server_config(
+    chain: &[u8],
+    key: &[u8],
+) -> Result<(Arc<ServerConfig>, CertificateDer<'static>), CertificateError> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| CertificateError::Pem { what: "the certificate chain", source })?;
-    if chain.is_empty() {
-        return Err(CertificateError::Empty);
-    }
+    let Some(leaf) = chain.first().cloned() else { return Err(CertificateError::Empty) };
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|source| CertificateError::Pem { what: "the private key", source })?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -121,7 +145,7 @@ fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, Certific
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), leaf))
 }
 
 #[cfg(test)]
@@ -138,6 +162,19 @@ mod tests {
         assert!(validity.holds(now) && validity.from < now);
         assert!(!validity.holds(made.until + std::time::Duration::from_secs(1)));
         assert_eq!(Certificates::validity(b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_certificate_knows_its_names() {
+        let names = ["calls.example".to_owned(), "*.calls.example".to_owned()];
+        let made = self_signed::make(&names, std::time::UNIX_EPOCH).unwrap();
+        let certificates = Certificates::from_pem(made.pem.as_bytes(), made.pem.as_bytes()).unwrap();
+        for name in ["calls.example", "CALLS.example", "a.calls.example"] {
+            assert!(certificates.is_for(name), "{name}");
+        }
+        for name in ["evil.example", "a.b.calls.example", "example", "", "calls.example/"] {
+            assert!(!certificates.is_for(name), "{name}");
+        }
     }
 
     #[test]

@@ -24,10 +24,11 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::admission::Permit;
 use super::endless::{self, Endless, Handover};
+use super::mount::Entrance;
 use super::server::PlainHttp;
 use super::stream::Stream;
 use super::timed_body::TimedBody;
-use super::{Certificates, TrustedProxies};
+use super::{Certificates, Mount, TrustedProxies};
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) certificates: Option<Certificates>,
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) plain_http: PlainHttp,
+    pub(super) mount: Mount,
     pub(super) header_timeout: Duration,
     pub(super) body_timeout: Duration,
     /// Cancelled when no new request is wanted.
@@ -230,12 +232,20 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
         if let Some(location) = self.shared.plain_http.redirect(&client, request.uri()) {
             return Box::pin(std::future::ready(Ok(Redirect::temporary(&location).into_response())));
         }
+        let entrance = self.shared.mount.enter(request.uri_mut());
+        if let Entrance::Redirect(place) = entrance {
+            return Box::pin(std::future::ready(Ok(Redirect::permanent(&place).into_response())));
+        }
         request.extensions_mut().insert(client);
         let may_take_over = request.version() == Version::HTTP_11 && request.method() == Method::GET;
         let handover = may_take_over.then(|| Arc::clone(&self.handover));
         let responding = tower_service::Service::call(&mut self.shared.router.clone(), request);
+        let mount = (entrance == Entrance::Below).then(|| self.shared.mount.clone());
         Box::pin(async move {
-            let response = responding.await?;
+            let mut response = responding.await?;
+            if let Some(mount) = mount {
+                mount.leave(response.headers_mut());
+            }
             match handover {
                 Some(handover) if response.extensions().get::<Endless>().is_some() => {
                     handover.ask(response);

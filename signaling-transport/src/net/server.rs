@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::admission::Admission;
 use super::connection::{self, Place, Shared};
 use super::listener::{self, Acceptor};
-use super::{AddressLimits, BindError, Certificates, ClientAddr, Refusal, TrustedProxies};
+use super::{AddressLimits, BindError, Certificates, ClientAddr, Mount, Refusal, TrustedProxies};
 
 /// What holds for the connections of a [`Server`].
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub trusted_proxies: TrustedProxies,
     /// What happens to plain http.
     pub plain_http: PlainHttp,
+    /// Below which path clients find the server.
+    pub mount: Mount,
     /// The time a client has for its first byte, its TLS handshake, and for each request's head; also how long a
     /// connection may stay idle between two requests.
     pub header_timeout: Duration,
@@ -42,6 +44,7 @@ impl Default for ServerConfig {
             certificates: None,
             trusted_proxies: TrustedProxies::default(),
             plain_http: PlainHttp::default(),
+            mount: Mount::default(),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             address_limits: AddressLimits::default(),
@@ -123,6 +126,7 @@ impl Server {
             certificates: config.certificates,
             trusted_proxies: config.trusted_proxies,
             plain_http: config.plain_http,
+            mount: config.mount,
             header_timeout: config.header_timeout,
             body_timeout: config.body_timeout,
             ending: shutdown.clone(),

@@ -9,7 +9,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signaling_core::message::Reply;
-use signaling_core::{Code, Frame, MessageCodec, Refusal, RequestId};
+use signaling_core::{Frame, Limits, MessageCodec, Refusal, RequestId};
 use tokio::time::Instant;
 
 use super::event::Event;
@@ -146,8 +146,7 @@ impl Link {
                 Ok(Incoming::Ping(_) | Incoming::Pong) => {}
                 Ok(Incoming::Close(_)) => return Err(End::Left),
                 Err(Fault::TooLarge) => {
-                    let refusal = Refusal::new(Code::TooLarge, "a message has at most 64 KiB");
-                    return Err(End::Refuse(refusal));
+                    return Err(End::Refuse(Limits::default().too_large()));
                 }
                 Err(Fault::Encoding | Fault::Protocol) => return Err(nonsense()),
             }
