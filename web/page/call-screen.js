@@ -1,12 +1,15 @@
 import { HostPowers, Ringing } from '../sdk/index.js';
+import { BackGuard } from './back-guard.js';
 import { Banner } from './banner.js';
 import { ChatPanel } from './chat-panel.js';
 import { ConfirmDialog } from './confirm-dialog.js';
+import { closeDialog } from './dialog.js';
 import { Dock } from './dock.js';
 import { deviceProblems, deviceSubstitutions } from './device-problems.js';
 import { attribute, h, setText } from './dom.js';
 import { t } from './i18n.js';
 import { icon, logo } from './icons.js';
+import { Keyboard } from './keyboard.js';
 import { Knocks } from './knocks.js';
 import { LayoutButton } from './layout-button.js';
 import { LinkButton } from './link-button.js';
@@ -47,6 +50,7 @@ export class CallScreen {
   #live = h('span', { class: 'live-badge', role: 'status', hidden: true }, t('broadcast.live'));
   #recording;
   #panel = new SidePanel();
+  #confirm;
   #host;
   #ringing;
   #dock;
@@ -70,7 +74,7 @@ export class CallScreen {
     this.#settings = new SettingsDialog(call.media, output);
     const chat = new ChatPanel(call, this.#toasts);
     this.#panel.add('chat', chat);
-    const confirm = new ConfirmDialog();
+    const confirm = (this.#confirm = new ConfirmDialog());
     const attempt = (/** @type {Promise<void>} */ action) => void this.#attempt(action);
     this.#panel.add('people', new PeoplePanel(call, this.#host, this.#ringing, { attempt, confirm }));
     this.#dock = new Dock(call, this.#panel);
@@ -117,6 +121,8 @@ export class CallScreen {
     });
     const wakeLock = new WakeLock();
     const hint = new MutedHint(call.media, toasts);
+    const keyboard = new Keyboard(this.element);
+    const guard = new BackGuard({ close: () => this.#closeUppermost(), ask: () => this.#askToLeave() });
     /** @type {Set<string>} */
     const hands = new Set();
     for (const event of /** @type {const} */ (['joined', 'left'])) call.on(event, () => this.#render());
@@ -150,10 +156,24 @@ export class CallScreen {
       stop();
       wakeLock.release();
       hint.close();
+      keyboard.close();
+      guard.release();
       this.#stage.close();
       this.#quality.close();
       this.#settings.close();
     });
+  }
+
+  /** @returns {boolean} whether there was a dialog, a menu or a panel to close */
+  #closeUppermost() {
+    const dialog = [...document.querySelectorAll('dialog')].findLast(({ open }) => open);
+    if (dialog) closeDialog(dialog);
+    return dialog !== undefined || this.#dock.closeMenu() || this.#panel.close();
+  }
+
+  async #askToLeave() {
+    const question = { title: t('call.leaveTitle'), text: t('call.leaveText'), action: t('call.leaveAction') };
+    if (await this.#confirm.ask(question)) this.#call.leave();
   }
 
   /**

@@ -43,6 +43,9 @@ export class ChatPanel {
     this.#toasts = toasts;
     this.#since = Date.parse(call.self?.joinedAt ?? '') || 0;
     const send = h('button', { type: 'submit', class: 'round small primary', 'aria-label': t('chat.send'), title: t('chat.send') }, icon('send'));
+    // A press on the button would take the focus from the field, and the keyboard with it.
+    send.addEventListener('pointerdown', (event) => event.preventDefault());
+    send.addEventListener('mousedown', (event) => event.preventDefault());
     const submit = (/** @type {Event} */ event) => (event.preventDefault(), void this.#send());
     this.element = h('div', { class: 'chat' }, this.#log, h('form', { class: 'chat-form', onsubmit: submit }, this.#text, send));
     for (const { id, name } of call.peers) this.#names.set(id, name);

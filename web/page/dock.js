@@ -23,6 +23,7 @@ export class Dock {
   });
   #screen = iconButton('screen', 'dock.share', () => this.#share());
   #hand = iconButton('hand', 'dock.hand', () => this.toggleHand());
+  #reactions;
   #people;
   #steady;
   #sent = true;
@@ -36,6 +37,7 @@ export class Dock {
    */
   constructor(call, panel) {
     this.#call = call;
+    this.#reactions = new ReactionButton(call);
     this.#people = iconButton('people', 'dock.people', () => panel.toggle('people'));
     this.#chat = iconButton('chat', 'dock.chat', () => panel.toggle('chat'));
     this.#people.setAttribute('aria-describedby', 'waiting');
@@ -48,7 +50,7 @@ export class Dock {
     panel.onchange(null);
     panel.onreturn = (closed) => (closed === 'chat' ? this.#chat : this.#people).focus();
     this.element = h('nav', { class: 'dock', 'aria-label': t('dock.label') },
-      this.#microphone.element, this.#camera.element, this.#screen, this.#hand, new ReactionButton(call).element,
+      this.#microphone.element, this.#camera.element, this.#screen, this.#hand, this.#reactions.element,
       h('span', { class: 'with-badge' }, this.#people, this.#waiting),
       h('span', { class: 'with-badge' }, this.#chat, this.#unread), leave);
     this.#steady = new Steady(this.element);
@@ -59,6 +61,11 @@ export class Dock {
 
   focus() {
     (this.#sends ? this.#microphone.element : this.#hand).focus();
+  }
+
+  /** @returns {boolean} whether a menu was open */
+  closeMenu() {
+    return this.#reactions.close();
   }
 
   /** @param {number} count of chat lines that nobody has looked at */

@@ -1,6 +1,7 @@
 import { h } from './dom.js';
 import { t } from './i18n.js';
 import { icon } from './icons.js';
+import { showLink } from './link-dialog.js';
 import { linkFor } from './room-link.js';
 
 /** Copies the room's link. */
@@ -18,8 +19,7 @@ export class LinkButton {
         await navigator.clipboard.writeText(link);
         toasts.show(t('link.copied'));
       } catch {
-        // Without the permission the link is shown, to be copied by hand, for as long as that takes.
-        prompt(t('link.copy'), link);
+        showLink(link);
       }
     };
     this.element = h('button', { type: 'button', class: 'button link-button', 'aria-label': t('link.copy'), title: t('link.copy'), onclick: copy },

@@ -18,13 +18,18 @@ export class ReactionButton {
     this.#button.setAttribute('aria-expanded', 'false');
     this.element = h('span', { class: 'with-menu' }, this.#button, this.#menu);
     this.element.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || this.#menu.hidden) return;
-      this.#toggle();
-      this.#button.focus();
+      if (event.key === 'Escape' && this.close()) this.#button.focus();
     });
     document.addEventListener('pointerdown', (event) => {
-      if (!this.#menu.hidden && event.target instanceof Node && !this.element.contains(event.target)) this.#toggle();
+      if (event.target instanceof Node && !this.element.contains(event.target)) this.close();
     });
+  }
+
+  /** @returns {boolean} whether the row was open */
+  close() {
+    const wasOpen = !this.#menu.hidden;
+    if (wasOpen) this.#toggle();
+    return wasOpen;
   }
 
   #toggle() {

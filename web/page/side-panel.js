@@ -65,8 +65,9 @@ export class SidePanel {
     this.onopen(name);
   }
 
+  /** @returns {boolean} whether one was open */
   close() {
-    if (this.#open === null) return;
+    if (this.#open === null) return false;
     const name = this.#open;
     this.#panels.get(name)?.closed?.();
     this.#open = null;
@@ -75,5 +76,6 @@ export class SidePanel {
     this.onopen(null);
     if (this.#before instanceof HTMLElement && this.#before !== document.body) this.#before.focus();
     else this.onreturn(name);
+    return true;
   }
 }

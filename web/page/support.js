@@ -29,10 +29,10 @@
     },
     es: {
       title: 'Este navegador no puede mostrar esta página',
-      old: 'Es demasiado antiguo para videollamadas o no ejecuta scripts modernos. Abra este enlace en una versión actual de Chrome, Edge, Firefox o Safari.',
-      webrtc: 'No tiene WebRTC o está desactivado. Abra este enlace en una versión actual de Chrome, Edge, Firefox o Safari; dentro de una aplicación, elija «Abrir en el navegador». En el modo de aislamiento de un iPhone o Mac, excluya este sitio web.',
-      transport: 'No puede mantener una conexión con un servidor: faltan WebSocket y los flujos de datos. Abra este enlace en una versión actual de Chrome, Edge, Firefox o Safari.',
-      load: 'Una parte de esta página no ha llegado. Compruebe su conexión y vuelva a cargar la página.',
+      old: 'Es demasiado antiguo para videollamadas o no ejecuta scripts modernos. Abre este enlace en una versión actual de Chrome, Edge, Firefox o Safari.',
+      webrtc: 'No tiene WebRTC o está desactivado. Abre este enlace en una versión actual de Chrome, Edge, Firefox o Safari; dentro de una aplicación, elige «Abrir en el navegador». En el modo de aislamiento de un iPhone o Mac, excluye este sitio web.',
+      transport: 'No puede mantener una conexión con un servidor: faltan WebSocket y los flujos de datos. Abre este enlace en una versión actual de Chrome, Edge, Firefox o Safari.',
+      load: 'Una parte de esta página no ha llegado. Comprueba tu conexión y vuelve a cargar la página.',
       link: 'El enlace:',
       again: 'Volver a cargar'
     },

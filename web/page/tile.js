@@ -3,6 +3,7 @@ import { iconButton, nameButton } from './buttons.js';
 import { t } from './i18n.js';
 import { icon } from './icons.js';
 import { hueOf, initials } from './names.js';
+import { showTileMenu } from './tile-menu.js';
 
 /**
  * @typedef {object} TileState
@@ -20,6 +21,9 @@ import { hueOf, initials } from './names.js';
  * @property {() => void} [pin] to keep it large
  * @property {() => void} [flip] to the other camera
  */
+
+/** A tile narrower than this has one button for all, in pixels. */
+const SMALL_PX = 200;
 
 /** One picture with a name: somebody's camera or screen. */
 export class Tile {
@@ -44,6 +48,8 @@ export class Tile {
   #pin = null;
   /** @type {HTMLButtonElement | null} */
   #pip = null;
+  /** @type {HTMLButtonElement | null} */
+  #more = null;
   #label = '';
   #place = '';
   /** Which of all tiles it is. @type {string} */
@@ -107,6 +113,7 @@ export class Tile {
     const place = rectangle ? `${rectangle.x} ${rectangle.y} ${rectangle.width} ${rectangle.height}` : '';
     if (place === this.#place) return false;
     this.#place = place;
+    this.element.classList.toggle('small', rectangle !== null && rectangle.width < SMALL_PX);
     const { style } = this.element;
     for (const name of /** @type {const} */ (['x', 'y', 'width', 'height'])) {
       if (rectangle) style.setProperty(`--${name}`, `${rectangle[name]}px`);
@@ -209,13 +216,17 @@ export class Tile {
     if (pin) this.#pin = iconButton('pin', 'tile.pinNamed', pin, look);
     if (!this.#self && document.pictureInPictureEnabled) this.#pip = iconButton('pip', 'tile.pipNamed', () => void this.#pictureInPicture(), `${look} pip`);
     const flipButton = flip ? iconButton('flip', 'tile.flip', flip, look) : null;
-    return [flipButton, this.#pip, this.#pin].filter((button) => button !== null);
+    const buttons = [flipButton, this.#pip, this.#pin].filter((button) => button !== null);
+    if (buttons.length < 2) return buttons;
+    this.#more = iconButton('more', 'tile.moreNamed', () => showTileMenu(this.#label, buttons), `${look} more`);
+    return [...buttons, this.#more];
   }
 
   #nameButtons() {
     const name = this.#label;
     if (this.#pin) nameButton(this.#pin, t('tile.pinNamed', { name }));
     if (this.#pip) nameButton(this.#pip, t('tile.pipNamed', { name }));
+    if (this.#more) nameButton(this.#more, t('tile.moreNamed', { name }));
   }
 
   async #pictureInPicture() {

@@ -1,0 +1,50 @@
+/** Windows lower than this give a text field, while it has the focus, all there is. */
+const LOW_PX = 340;
+/** What the browser's own bars take and give back is less than this; an on-screen keyboard is more. */
+const KEYBOARD_PX = 120;
+
+/**
+ * Fits a screen into what an on-screen keyboard leaves: some browsers make the page lower, others lay the keyboard over
+ * it and tell the visual viewport alone.
+ */
+export class Keyboard {
+  #element;
+  #field = false;
+  #fit = () => this.#update();
+  #focus = (/** @type {FocusEvent} */ { type, target }) => {
+    this.#field = type === 'focusin' && isTextField(target);
+    this.#update();
+  };
+
+  /** @param {HTMLElement} element of the whole window's height */
+  constructor(element) {
+    this.#element = element;
+    element.addEventListener('focusin', this.#focus);
+    element.addEventListener('focusout', this.#focus);
+    addEventListener('resize', this.#fit);
+    window.visualViewport?.addEventListener('resize', this.#fit);
+  }
+
+  close() {
+    removeEventListener('resize', this.#fit);
+    window.visualViewport?.removeEventListener('resize', this.#fit);
+  }
+
+  #update() {
+    const viewport = window.visualViewport;
+    // Somebody who has zoomed in looks at a part of the page, which stays as it is.
+    const covered = viewport && Math.abs(viewport.scale - 1) < 0.01 ? innerHeight - viewport.height : 0;
+    const isCovered = covered > KEYBOARD_PX;
+    const { style, classList } = this.#element;
+    if (isCovered && viewport) style.setProperty('--visible-height', `${Math.floor(viewport.height)}px`);
+    else style.removeProperty('--visible-height');
+    if (isCovered) scrollTo(0, 0);
+    classList.toggle('typing', this.#field && innerHeight - (isCovered ? covered : 0) < LOW_PX);
+  }
+}
+
+/** @param {EventTarget | null} target */
+function isTextField(target) {
+  if (target instanceof HTMLTextAreaElement) return true;
+  return target instanceof HTMLInputElement && !['checkbox', 'radio', 'button', 'range'].includes(target.type);
+}
