@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -112,4 +112,25 @@ pub fn wanted(more: &Value) -> Value {
 /// The host token of a meeting.
 pub fn host_token(meeting: &Value) -> &str {
     meeting["hostUrl"].as_str().unwrap().split_once("#host=").unwrap().1
+}
+
+/// RFC 3339, so many seconds from now.
+pub fn in_seconds(seconds: i64) -> String {
+    #[allow(clippy::disallowed_methods, reason = "meetings are booked by the server's clock")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let at = i64::try_from(now).unwrap() + seconds;
+    let days = at.div_euclid(86_400);
+    let (hour, minute, second) =
+        (at.rem_euclid(86_400) / 3_600, at.rem_euclid(3_600) / 60, at.rem_euclid(60));
+    // Days since 1970 into a date (Howard Hinnant's algorithm).
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
