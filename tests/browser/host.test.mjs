@@ -124,7 +124,7 @@ test('powers come back with a reload of the page', async () => {
   const boss = await host(room);
   const ada = await participant(browser, server.url, room, { name: 'Ada' });
   await boss.reload();
-  await boss.getByRole('button', { name: 'Join', exact: true }).click();
+  await boss.getByRole('button', { name: 'Leave', exact: true }).waitFor();
   await openPeople(boss);
   await boss.getByRole('button', { name: 'Remove Ada' }).click();
   await confirmed(boss, 'Remove');

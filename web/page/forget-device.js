@@ -2,6 +2,7 @@ import { textButton } from './buttons.js';
 import { forgetClientId } from './client-id.js';
 import { h, setText } from './dom.js';
 import { t } from './i18n.js';
+import { forgetCall } from './kept-call.js';
 import { forgetPreferences } from './preferences.js';
 
 const PREFIX = 'visavis.';
@@ -10,6 +11,7 @@ const PREFIX = 'visavis.';
 export function forgetDevice() {
   forgetPreferences();
   forgetClientId();
+  forgetCall();
   for (const storage of ['localStorage', 'sessionStorage']) {
     try {
       const kept = /** @type {Storage} */ (/** @type {any} */ (window)[storage]);

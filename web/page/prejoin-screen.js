@@ -31,6 +31,7 @@ export class PrejoinScreen {
   #avatar = h('div', { class: 'avatar', 'aria-hidden': 'true' });
   #notes = h('div', { class: 'notes', role: 'status' });
   #problem = h('p', { class: 'problem', role: 'alert' });
+  #progress = h('p', { class: 'hint', role: 'status' });
   #meter;
   #said = '';
   #button = h('button', { type: 'submit', class: 'button primary large' });
@@ -70,7 +71,7 @@ export class PrejoinScreen {
         h('div', { class: 'field' }, h('label', { for: 'name' }, t('prejoin.name')), this.#name),
         this.#passwordField,
         ...(sends ? this.#devices() : []),
-        this.#notes, this.#problem, this.#button));
+        this.#notes, this.#problem, this.#progress, this.#button));
     this.#changed = media.on('change', () => this.#render());
     this.#name.addEventListener('input', () => this.#render());
     this.#render();
@@ -80,6 +81,11 @@ export class PrejoinScreen {
   focus() {
     this.#name.focus();
     this.#meter.start();
+  }
+
+  /** The server cannot be reached, and is tried again. */
+  unreachable() {
+    setText(this.#progress, t('prejoin.unreachable'));
   }
 
   /** It is off the screen. */
@@ -139,17 +145,23 @@ export class PrejoinScreen {
     if (!name) return void (this.#problem.textContent = t('refused.name-invalid'));
     this.#button.disabled = true;
     setText(this.#problem, '');
+    setText(this.#progress, t('prejoin.connecting'));
     try {
       await this.#join({ name, password: this.#password.value });
     } catch (error) {
-      const { code, ownOrigin } = error instanceof RefusedError ? error : { code: 'internal', ownOrigin: undefined };
-      this.#problem.textContent = refusalText(code, { guessed: this.#password.value !== '', room: this.#room, ownOrigin });
-      if (code === 'wrong-password') {
-        this.#passwordField.hidden = false;
-        this.#password.focus();
-      }
+      this.refused(error);
     } finally {
+      setText(this.#progress, '');
       this.#button.disabled = false;
     }
+  }
+
+  /** Says why the server let nobody in. @param {unknown} error */
+  refused(error) {
+    const { code, ownOrigin } = error instanceof RefusedError ? error : { code: 'internal', ownOrigin: undefined };
+    this.#problem.textContent = refusalText(code, { guessed: this.#password.value !== '', room: this.#room, ownOrigin });
+    if (code !== 'wrong-password') return;
+    this.#passwordField.hidden = false;
+    this.#password.focus();
   }
 }

@@ -4,10 +4,12 @@ import { CountdownScreen } from './countdown-screen.js';
 import { EndScreen } from './end-screen.js';
 import { dropHostToken, hostTokenOf, keptUntil, lendHostToken, takeHostToken } from './host-token.js';
 import { loadCatalogue } from './i18n.js';
+import { keepCall, takeCall } from './kept-call.js';
 import { clientId } from './client-id.js';
 import { preferences, remember } from './preferences.js';
 import { PrejoinScreen } from './prejoin-screen.js';
 import { recordingsLink } from './recordings-link.js';
+import { ReturningScreen } from './returning-screen.js';
 import { mayBeCode } from './room-link.js';
 import { noteTitle, notedTitle, titleOf } from './room-title.js';
 import { nameInAddress } from './root.js';
@@ -44,6 +46,9 @@ function transports(forced) {
   return one ? [one] : known.slice(0, 2);
 }
 
+/** With what we are in the call. @type {{name: string, password?: string}} */
+let answers = { name: '' };
+
 /** @param {{name: string, password?: string}} answers */
 async function join({ name, password }) {
   remember({ name });
@@ -55,6 +60,7 @@ async function join({ name, password }) {
   if (mayBeCode(room)) options.create = false;
   if (topology === 'mesh' || topology === 'sfu' || topology === 'auto') options.topology = topology;
   if (password) options.password = password;
+  answers = { name, password };
   if (token) options.token = token;
   try {
     const welcome = await call.join(options);
@@ -83,7 +89,7 @@ function keepPowers() {
  */
 function ended(reason) {
   if (reason === 'left' || OVER.has(reason)) dropHostToken(room);
-  if (shown instanceof PrejoinScreen || shown instanceof CountdownScreen) return;
+  if (shown instanceof PrejoinScreen || shown instanceof CountdownScreen || shown instanceof ReturningScreen) return;
   const token = call.hostToken;
   const recordings = token && call.room && call.features.includes('recording') ? recordingsLink(call.room.id, token) : null;
   const screen = new EndScreen(denied ? 'denied' : reason, { recordings });
@@ -148,12 +154,43 @@ call.session.on('tokenrefused', () => dropHostToken(room));
 call.on('ended', ({ reason }) => {
   if (!closing) ended(reason);
 });
+addEventListener('beforeunload', (event) => {
+  if (inCall()) event.preventDefault();
+});
 addEventListener('pagehide', () => {
   closing = true;
+  if (inCall()) keepCall({ room, ...answers, microphone: media.microphoneOn, camera: media.cameraOn });
   call.leave({ mayReturn: true });
 });
-addEventListener('online', () => call.session.hurry());
-document.addEventListener('visibilitychange', () => {
-  if (document.visibilityState === 'visible') call.session.hurry();
+call.session.on('unreachable', () => {
+  if (shown instanceof PrejoinScreen || shown instanceof ReturningScreen) shown.unreachable();
 });
-show(new PrejoinScreen({ room, title: title(), role, media, name: query.get('name') ?? preferences.name, join }));
+const kept = takeCall(room);
+if (kept) await comeBack(kept);
+else show(prejoin());
+
+function inCall() {
+  return shown instanceof CallScreen && call.session.state !== 'ended';
+}
+
+function prejoin() {
+  return new PrejoinScreen({ room, title: title(), role, media, name: query.get('name') ?? preferences.name, join });
+}
+
+/**
+ * The page was loaded again in a call: it goes on, with the devices as they were.
+ *
+ * @param {import('./kept-call.js').KeptCall} kept
+ */
+async function comeBack({ name, password, microphone, camera }) {
+  show(new ReturningScreen());
+  if (!microphone) void media.setMicrophone(false);
+  if (role !== 'viewer') void media.open({ microphone, camera });
+  try {
+    await join({ name, password });
+  } catch (error) {
+    const screen = prejoin();
+    show(screen);
+    screen.refused(error);
+  }
+}

@@ -1,7 +1,9 @@
 import { Emitter } from './emitter.js';
+import { FlowWatch } from './flow-watch.js';
 import { IceServers } from './ice-servers.js';
 import { LocalMedia } from './local-media.js';
 import { MediaPath } from './media-path.js';
+import { NetworkWatch } from './network-watch.js';
 import { OutgoingMedia } from './outgoing-media.js';
 import { Roster } from './roster.js';
 import { Session } from './session.js';
@@ -49,6 +51,8 @@ export class Call extends Emitter {
   #consented = false;
   #iceServers = new IceServers(() => this.session.iceServers());
   #resumeWindowMs = 30_000;
+  #network = new NetworkWatch(() => this.session.hurry());
+  #flow = new FlowWatch(() => this.connections().values(), () => this.session.hurry());
 
   /**
    * @param {object} [options]
@@ -67,6 +71,8 @@ export class Call extends Emitter {
     this.session.on('state', (state) => this.emit('state', state));
     this.session.on('welcome', (welcome) => this.#welcome(welcome));
     this.session.on('event', (event) => this.#event(event));
+    // Restarting ICE is of use once the server can be reached again, and at once then.
+    this.session.on('verified', ({ moved }) => this.#path?.recover(moved));
     this.session.on('tokenrefused', () => {
       this.hostToken = null;
     });
@@ -100,6 +106,8 @@ export class Call extends Emitter {
    * @returns {Promise<Welcome>} rejected with a `RefusedError` when the server says no
    */
   join(options) {
+    this.#network.start();
+    this.#flow.start();
     return this.session.start(options);
   }
 
@@ -143,6 +151,15 @@ export class Call extends Emitter {
   /** Whether media of this peer arrives. @param {string} id */
   isConnected(id) {
     return this.#path?.isConnected(id) ?? false;
+  }
+
+  /** Whether media of this peer arrives at this moment, as far as it sends any. @param {string} id */
+  isFlowing(id) {
+    const connections = this.connections();
+    const connection = connections.get(id) ?? connections.get('subscribe');
+    if (!connection || !this.isConnected(id)) return false;
+    const { microphone = false, camera = false, screen = false } = this.peer(id) ?? {};
+    return !(microphone || camera || screen) || this.#flow.isFlowing(connection);
   }
 
   /**
@@ -195,8 +212,11 @@ export class Call extends Emitter {
       iceServers: () => this.#iceServers.list,
       peer: (id) => this.#roster.peer(id),
       peers: () => this.#roster.peers,
-      send: (message) => void this.session.send(message).catch((error) => console.warn(`${message.type}:`, error)),
+      send: (message) => void this.session.send(message).catch((error) => {
+        if (!this.#isOvertaken(message, error)) console.warn(`${message.type}:`, error);
+      }),
       changed: (id) => this.emit('media', id),
+      troubled: () => this.session.hurry(),
     });
   }
 
@@ -372,6 +392,20 @@ export class Call extends Emitter {
     }
   }
 
+  /**
+   * Whether a message was refused because things went on while it was under way, which is no fault: the room is on another
+   * topology, the peer has left, or we have.
+   *
+   * @param {import('./protocol.js').ClientMessage} message
+   * @param {any} error
+   */
+  #isOvertaken(message, error) {
+    if (this.session.state === 'ended' || ['peer-unknown', 'session-unknown'].includes(error?.code)) return true;
+    if (error?.code !== 'invalid-state' || !this.room) return false;
+    const topology = message.to === 'sfu' || message.type === 'publish' || message.type === 'subscribe' ? 'sfu' : 'mesh';
+    return message.epoch !== undefined ? message.epoch !== this.room.epoch || this.room.topology !== topology : this.room.topology !== topology;
+  }
+
   #tearDown() {
     this.#closePath();
     const peers = this.#roster.peers;
@@ -388,6 +422,8 @@ export class Call extends Emitter {
   #ended(reason) {
     this.#tearDown();
     this.#iceServers.close();
+    this.#network.stop();
+    this.#flow.stop();
     // Who was refused may try again, and still sees themselves.
     if (this.self) this.media.close();
     this.emit('ended', { reason });

@@ -1,12 +1,16 @@
-/** For so long the answer to a probe is waited for. */
+/** For so long the answer to a probe is waited for; less where answers have been quick. */
 const PROBE_MS = 1000;
+const LEAST_PROBE_MS = 400;
 
 /** Says something as often as the server wants, and notices when the server has gone silent. */
 export class Heartbeat {
   #say;
   #silent;
+  #alive;
   #everyMs = 15_000;
   #heardAt = 0;
+  /** @type {number | null} */
+  #roundTripMs = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #interval;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -15,10 +19,12 @@ export class Heartbeat {
   /**
    * @param {() => void} say sends a ping
    * @param {() => void} silent the other side has said nothing for too long
+   * @param {() => void} alive a probe was answered
    */
-  constructor(say, silent) {
+  constructor(say, silent, alive) {
     this.#say = say;
     this.#silent = silent;
+    this.#alive = alive;
   }
 
   /** @param {number} everyMs */
@@ -26,6 +32,8 @@ export class Heartbeat {
     this.stop();
     this.#everyMs = everyMs;
     this.heard();
+    // The answer tells how long answers take here.
+    this.#say();
     this.#interval = setInterval(() => {
       if (performance.now() - this.#heardAt > 2 * this.#everyMs) this.#silent();
       else this.#say();
@@ -34,14 +42,22 @@ export class Heartbeat {
 
   heard() {
     this.#heardAt = performance.now();
+    if (this.#probe === undefined) return;
     this.#settle();
+    this.#alive();
+  }
+
+  /** How long the answer to a ping took. @param {number} roundTripMs */
+  measured(roundTripMs) {
+    this.#roundTripMs = roundTripMs;
   }
 
   /** Asks whether the connection still stands, and does not wait long for the answer. One question at a time. */
   probe() {
     if (this.#probe !== undefined) return;
     this.#say();
-    this.#probe = setTimeout(() => this.#silent(), PROBE_MS);
+    const deadlineMs = this.#roundTripMs === null ? PROBE_MS : Math.max(LEAST_PROBE_MS, 8 * this.#roundTripMs);
+    this.#probe = setTimeout(() => this.#silent(), Math.min(PROBE_MS, deadlineMs));
   }
 
   stop() {

@@ -24,6 +24,7 @@ import { SfuCall } from './sfu-call.js';
  * @property {() => Peer[]} peers the others
  * @property {(message: ClientMessage) => void} send
  * @property {(peer: string) => void} changed the streams or the state of a peer's media
+ * @property {() => void} troubled a connection is interrupted
  */
 
 /** The way media takes: peer to peer or through the server, and for a while both, on the way from one to the other. */
@@ -125,6 +126,16 @@ export class MediaPath {
     this.#next?.call.repair();
   }
 
+  /**
+   * The server can be reached: what is interrupted is connected anew.
+   *
+   * @param {boolean} moved the network is another one, so that nothing that stood before can be trusted
+   */
+  recover(moved) {
+    this.#current.call.recover(moved);
+    this.#next?.call.recover(moved);
+  }
+
   /** The server may prefer other codecs now, as where a recording has begun. */
   renegotiate() {
     for (const path of [this.#current, this.#next]) {
@@ -192,7 +203,7 @@ export class MediaPath {
    * @returns {Path}
    */
   #open(topology, epoch) {
-    const { self, media, layers, isRecorded, iceServers, peer, peers, send } = this.#options;
+    const { self, media, layers, isRecorded, iceServers, peer, peers, send, troubled } = this.#options;
     const changed = (/** @type {string} */ id) => {
       if (id && path?.call === this.#current?.call) this.#options.changed(id);
       this.#report();
@@ -200,7 +211,7 @@ export class MediaPath {
     /** @type {Path | undefined} */
     let path;
     const call = topology === 'sfu'
-      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, isRecorded, iceServers, peer, peers, send, changed })
+      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, isRecorded, iceServers, peer, peers, send, changed, troubled })
       : new MeshCall({
         self: self.id,
         media,
@@ -208,6 +219,7 @@ export class MediaPath {
         epoch: () => path?.epoch ?? epoch,
         send: (to, body) => send({ type: 'signal', to, ...body }),
         changed,
+        troubled,
         // A room that may have a media server goes over to it; in others the server refuses, and the pair tries on.
         failed: () => path?.call === this.#current.call && send({ type: 'topology', epoch: path.epoch, topology: 'sfu' }),
       });

@@ -14,6 +14,7 @@ import { MeshPeer } from './mesh-peer.js';
  * @property {(to: string, body: SignalBody) => void} send
  * @property {(peer: string) => void} changed the streams or the state of a peer's connection
  * @property {() => void} failed a pair cannot connect
+ * @property {() => void} troubled a connection is interrupted
  */
 
 /** Bits per second for the camera, shared out over the connections that carry it. */
@@ -43,7 +44,7 @@ export class MeshCall {
     const known = this.#peers.get(id);
     // It was away, or the server was: what still works goes on.
     if (known) return known.repair();
-    const { self, media, iceServers, epoch, send, changed, failed } = this.#options;
+    const { self, media, iceServers, epoch, send, changed, failed, troubled } = this.#options;
     const peer = new MeshPeer({
       offers,
       polite: self > id,
@@ -53,6 +54,7 @@ export class MeshCall {
       send: (body) => send(id, { ...body, epoch: epoch() }),
       changed: () => changed(id),
       failed,
+      troubled,
     });
     this.#peers.set(id, peer);
     this.#update();
@@ -72,6 +74,11 @@ export class MeshCall {
     if (body.epoch !== undefined && body.epoch !== this.#options.epoch()) return;
     if (!this.#peers.has(from)) this.add(from, false);
     this.#peers.get(from)?.receive(body);
+  }
+
+  /** @param {boolean} moved */
+  recover(moved) {
+    for (const peer of this.#peers.values()) peer.recover(moved);
   }
 
   /** Events were lost: connections that do not stand are negotiated anew. */

@@ -16,6 +16,7 @@ import { fill, limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
  * @property {() => number} videoBitrate bits per second at most for the camera
  * @property {(body: SignalBody) => void} send
  * @property {() => void} changed streams or the connection's state are not what they were
+ * @property {() => void} troubled the connection is interrupted
  * @property {() => void} failed neither the first path nor new ones carry anything
  */
 
@@ -99,6 +100,20 @@ export class MeshPeer {
       } else if (!this.isConnected) {
         this.#renew();
       }
+    });
+  }
+
+  /**
+   * The server can be reached: a path that is interrupted is replaced by a new one.
+   *
+   * @param {boolean} moved the network is another one
+   */
+  recover(moved) {
+    this.#enqueue(() => {
+      const { connection } = this;
+      const interrupted = ['disconnected', 'failed'].includes(connection.iceConnectionState);
+      // One that has not stood yet is still being made.
+      if (interrupted || (moved && this.isConnected)) this.#renew();
     });
   }
 
@@ -267,6 +282,7 @@ export class MeshPeer {
       this.#vain = 0;
       if (this.#small) this.#enlargeSoon();
     }
+    if (state === 'disconnected' || state === 'failed') this.#options.troubled();
     if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
     // Both sides see it; the polite one lets the other begin.
     else if (state === 'failed') this.#watchFor(this.#options.polite ? DISCONNECTED_MS : 0);

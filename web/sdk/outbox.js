@@ -38,6 +38,8 @@ export class Outbox {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #pausedUntil = 0;
+  /** When the server last answered, or had nothing to answer. */
+  #heardAt = 0;
   #now;
   #pace;
 
@@ -45,6 +47,11 @@ export class Outbox {
   constructor({ now = () => performance.now() } = {}) {
     this.#now = now;
     this.#pace = new Pace({ ...PACE, now });
+  }
+
+  /** For how long the server has owed an answer, in milliseconds. */
+  get owedMs() {
+    return this.#sent.size > 0 && this.isOpen ? this.#now() - this.#heardAt : 0;
   }
 
   /** Whether messages are sent at present. */
@@ -75,6 +82,7 @@ export class Outbox {
    */
   open(write) {
     this.#write = write;
+    this.heard();
     for (const { message } of this.#sent.values()) this.#put(message);
     this.#advance();
   }
@@ -110,6 +118,11 @@ export class Outbox {
     for (const { reject } of entries) reject(new RefusedError({ code, message: 'the session is over' }));
   }
 
+  /** The server is at work on what it owes. */
+  heard() {
+    this.#heardAt = this.#now();
+  }
+
   /** @param {number} seq */
   acknowledge(seq) {
     this.#answered(seq)?.resolve();
@@ -133,6 +146,7 @@ export class Outbox {
   #answered(seq) {
     const entry = this.#sent.get(seq);
     this.#sent.delete(seq);
+    this.heard();
     return entry;
   }
 
@@ -158,6 +172,7 @@ export class Outbox {
     const entry = this.#queue.shift();
     if (!entry) return;
     const seq = ++this.#seq;
+    if (this.#sent.size === 0) this.heard();
     const message = { ...entry.message, seq };
     this.#sent.set(seq, { ...entry, message });
     this.#put(message);

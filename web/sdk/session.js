@@ -21,6 +21,11 @@ const FORGOTTEN = new Set(['session-unknown', 'unauthorized']);
 const DEAD_TOKEN = new Set(['unauthorized', 'forbidden']);
 /** Answers to a `join` after which the same may succeed later. */
 const PASSING = new Set(['rate-limited', 'overloaded', 'internal']);
+const SILENT_JITTER_MS = 100;
+/** So long the server may owe the answer to a message. */
+const OWED_MS = 20_000;
+/** A transport that is lost so soon after a doubt about the network was lost with that network. */
+const DOUBT_MS = 10_000;
 /** An attempt to connect that is older is begun anew when the network has changed. */
 const HURRY_MS = 1000;
 /** A connection that has brought no welcome by then is given up. */
@@ -32,6 +37,7 @@ const WELCOME_TIMEOUT_MS = 10_000;
  * @extends {Emitter<{
  *   state: SessionState,
  *   welcome: Welcome,
+ *   verified: {moved: boolean},
  *   event: ServerEvent,
  *   unreachable: void,
  *   tokenrefused: string,
@@ -47,7 +53,11 @@ export class Session extends Emitter {
   #transports;
   #outbox = new Outbox();
   #backoff = new Backoff();
-  #heartbeat = new Heartbeat(() => this.#transport?.send({ type: 'ping' }), () => this.#silent());
+  #heartbeat = new Heartbeat(
+    () => this.#ping(),
+    () => this.#silent(),
+    () => this.#verify(false),
+  );
   /** @type {JoinOptions | null} */
   #join = null;
   /** @type {{session: string, secret: string} | null} */
@@ -63,8 +73,8 @@ export class Session extends Emitter {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #waitMs = 0;
-  /** The server went silent: whatever else goes over this network is likely dead too. */
-  #moved = false;
+  /** When there was last a reason to doubt the network. */
+  #doubtedAt = -Infinity;
 
   /**
    * @param {object} options
@@ -128,6 +138,7 @@ export class Session extends Emitter {
 
   /** Looks at once whether the server can be reached: the network may be another one now, or the page was asleep. */
   hurry() {
+    this.#doubtedAt = performance.now();
     if (this.state === 'connected') return this.#heartbeat.probe();
     if (this.state !== 'connecting' && this.state !== 'reconnecting') return;
     const hangs = this.#transport !== null && performance.now() - this.#connectingSince > HURRY_MS;
@@ -169,12 +180,29 @@ export class Session extends Emitter {
     transport.open(resume ?? { type: 'join', ...this.#join });
   }
 
-  /** No answer: the network is another one, or gone. Nobody else has the same reason to come at this moment. */
+  /** No answer: the network is another one, or gone. Where it was the server that stood still, not all come at one moment. */
   #silent() {
     if (this.state !== 'connected') return;
-    this.#moved = true;
+    this.#doubtedAt = performance.now();
     this.#lost();
-    this.#connect();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connect(), Math.random() * SILENT_JITTER_MS);
+  }
+
+  #ping() {
+    // Answers were lost on the way. They are given again to whoever asks again over another transport.
+    if (this.#outbox.owedMs > OWED_MS) return this.#silent();
+    this.#transport?.send({ type: 'ping', t: Math.round(performance.now()) });
+  }
+
+  /**
+   * The server answers.
+   *
+   * @param {boolean} moved over another network than before, as far as can be told
+   */
+  #verify(moved) {
+    this.#doubtedAt = -Infinity;
+    this.emit('verified', { moved });
   }
 
   /** The transport is gone: the session is not. */
@@ -205,15 +233,17 @@ export class Session extends Emitter {
       case 'welcome':
         return this.#welcome(/** @type {any} */ (event));
       case 'ack':
+        if (event.seq === undefined) return;
         // A provisional one is followed by another.
-        return event.seq === undefined || event.provisional ? undefined : this.#outbox.acknowledge(event.seq);
+        return event.provisional ? this.#outbox.heard() : this.#outbox.acknowledge(event.seq);
       case 'error':
         return this.#error(/** @type {any} */ (event));
       case 'going-away':
         this.#waitMs = event.reconnectAfterMs ?? 0;
         return this.emit('event', event);
-      case 'ping':
       case 'pong':
+        return typeof event.t === 'number' ? this.#heartbeat.measured(performance.now() - event.t) : undefined;
+      case 'ping':
         return;
       case 'snapshot':
         this.lastId = event.lastId;
@@ -240,6 +270,7 @@ export class Session extends Emitter {
     if (welcome.state === 'joined' && !this.#outbox.isOpen) this.#outbox.open((message) => this.#transport?.send(message));
     this.#setState('connected');
     this.emit('welcome', welcome);
+    if (welcome.resumed) this.#verify(performance.now() - this.#doubtedAt < DOUBT_MS);
     this.#starting?.resolve(welcome);
     this.#starting = null;
   }

@@ -19,6 +19,7 @@ import { fill } from './transceivers.js';
  * @property {() => Peer[]} peers the others
  * @property {(message: ClientMessage) => void} send
  * @property {(peer: string) => void} changed the streams or the state of a peer's media
+ * @property {() => void} troubled a connection is interrupted
  */
 
 /** Media through the server: one connection for what we send, one for what we receive. */
@@ -36,20 +37,20 @@ export class SfuCall {
   /** @param {SfuCallOptions} options */
   constructor(options) {
     this.#options = options;
-    const { media, iceServers, publishes } = options;
+    const { iceServers, publishes, troubled, media } = options;
     const send = (/** @type {ClientMessage} */ message) => options.send(message);
     const changed = () => this.#changed();
     this.setPublishing(publishes);
-    this.#subscriber = new SfuSubscriber({ iceServers, send, changed });
+    this.#subscriber = new SfuSubscriber({ iceServers, send, changed, troubled });
     this.#mediaChanged = media.on('change', () => this.#publisher?.update());
   }
 
   /** Whether we send, while we go on receiving. @param {boolean} on */
   setPublishing(on) {
     if (on === (this.#publisher !== null)) return;
-    const { media, layers, isRecorded, iceServers, send } = this.#options;
+    const { media, layers, isRecorded, iceServers, send, troubled } = this.#options;
     this.#publisher?.close();
-    this.#publisher = on ? new SfuPublisher({ media, layers, isRecorded, iceServers, send, changed: () => this.#changed() }) : null;
+    this.#publisher = on ? new SfuPublisher({ media, layers, isRecorded, iceServers, send, changed: () => this.#changed(), troubled }) : null;
   }
 
   /** The server introduces everybody by its offers; there is nothing to do. @param {string} id */
@@ -76,6 +77,12 @@ export class SfuCall {
     this.#attention.clear();
     this.#publisher?.repair();
     this.#subscriber.repair();
+  }
+
+  /** @param {boolean} moved */
+  recover(moved) {
+    this.#publisher?.recover(moved);
+    this.#subscriber.recover(moved);
   }
 
   /** The server may prefer other codecs now. */

@@ -29,6 +29,7 @@ export class SfuPublisher {
   #media;
   #send;
   #changed;
+  #troubled;
   /** @type {Map<Source, RTCRtpTransceiver>} */
   #lines = new Map();
   #tail = Promise.resolve();
@@ -50,8 +51,9 @@ export class SfuPublisher {
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(message: ClientMessage) => void} options.send
    * @param {() => void} options.changed
+   * @param {() => void} options.troubled the connection is interrupted
    */
-  constructor({ media, layers, isRecorded, iceServers, send, changed }) {
+  constructor({ media, layers, isRecorded, iceServers, send, changed, troubled }) {
     this.#media = media;
     // Offered in vain, they cost another connection: Chromium can make no other offer on the first one.
     this.#layered = layers;
@@ -59,6 +61,7 @@ export class SfuPublisher {
     this.#iceServers = iceServers;
     this.#send = send;
     this.#changed = changed;
+    this.#troubled = troubled;
     this.connection = this.#connect();
     this.update();
   }
@@ -88,6 +91,17 @@ export class SfuPublisher {
   /** The server may have forgotten us: an offer with new ICE credentials tells. */
   repair() {
     if (this.#lines.size > 0) this.connection.restartIce();
+  }
+
+  /**
+   * The server can be reached: a path that is interrupted is replaced by a new one.
+   *
+   * @param {boolean} moved the network is another one
+   */
+  recover(moved) {
+    const { connectionState } = this.connection;
+    if (connectionState === 'failed') this.#enqueue(() => this.#replace());
+    else if (connectionState === 'disconnected' || (moved && connectionState === 'connected')) this.connection.restartIce();
   }
 
   close() {
@@ -199,6 +213,7 @@ export class SfuPublisher {
   #stateChanged() {
     const state = this.connection.connectionState;
     clearTimeout(this.#watch);
+    if (state === 'disconnected' || state === 'failed') this.#troubled();
     if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
     else if (state === 'failed') this.#watchFor(0);
     else if (state !== 'connected') this.#watchFor(UNANSWERED_MS);

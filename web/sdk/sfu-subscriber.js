@@ -22,6 +22,7 @@ export class SfuSubscriber {
   subscriptions = [];
   #send;
   #changed;
+  #troubled;
   #iceServers;
   #tail = Promise.resolve();
   #closed = false;
@@ -34,11 +35,13 @@ export class SfuSubscriber {
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(message: ClientMessage) => void} options.send
    * @param {() => void} options.changed
+   * @param {() => void} options.troubled the connection is interrupted
    */
-  constructor({ iceServers, send, changed }) {
+  constructor({ iceServers, send, changed, troubled }) {
     this.#iceServers = iceServers;
     this.#send = send;
     this.#changed = changed;
+    this.#troubled = troubled;
   }
 
   get isConnected() {
@@ -57,6 +60,16 @@ export class SfuSubscriber {
   /** Asks for an offer with new ICE credentials, unless media flows. */
   repair() {
     if (!this.isConnected) this.#restart();
+  }
+
+  /**
+   * The server can be reached: a path that is interrupted is replaced by a new one.
+   *
+   * @param {boolean} moved the network is another one
+   */
+  recover(moved) {
+    const state = this.connection?.connectionState;
+    if (state === 'disconnected' || state === 'failed' || (moved && state === 'connected')) this.#restart();
   }
 
   close() {
@@ -102,6 +115,7 @@ export class SfuSubscriber {
     connection.onconnectionstatechange = () => {
       const state = connection.connectionState;
       clearTimeout(this.#watch);
+      if (state === 'disconnected' || state === 'failed') this.#troubled();
       if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
       else if (state === 'failed') this.#watchFor(0);
       else if (state !== 'connected') this.#watchFor(STUCK_MS);

@@ -1,0 +1,67 @@
+const EVERY_MS = 100;
+/** Sound comes fifty times a second: after so long without anything the path is in doubt. */
+const SILENT_MS = 500;
+
+/**
+ * Watches whether media arrives over connections that carried some: the first sign of a path that is gone, seconds before
+ * the browser says so.
+ */
+export class FlowWatch {
+  #connections;
+  #stopped;
+  /** @type {WeakMap<RTCPeerConnection, {newest: number, at: number, flowing: boolean}>} */
+  #seen = new WeakMap();
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+
+  /**
+   * @param {() => Iterable<RTCPeerConnection>} connections
+   * @param {() => void} stopped what flowed does not flow any more
+   */
+  constructor(connections, stopped) {
+    this.#connections = connections;
+    this.#stopped = stopped;
+  }
+
+  start() {
+    this.stop();
+    this.#timer = setInterval(() => this.#look(), EVERY_MS);
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+  }
+
+  /**
+   * Whether something arrived of late; a connection over which nothing ever came is believed.
+   *
+   * @param {RTCPeerConnection} connection
+   */
+  isFlowing(connection) {
+    return this.#seen.get(connection)?.flowing ?? true;
+  }
+
+  #look() {
+    let stopped = false;
+    const now = performance.now();
+    for (const connection of this.#connections()) {
+      const newest = newestOf(connection);
+      const seen = this.#seen.get(connection);
+      if (newest === 0) continue;
+      if (!seen || newest !== seen.newest) {
+        this.#seen.set(connection, { newest, at: now, flowing: true });
+      } else if (seen.flowing && now - seen.at > SILENT_MS) {
+        seen.flowing = false;
+        stopped = true;
+      }
+    }
+    if (stopped) this.#stopped();
+  }
+}
+
+/** When something last arrived, on the connection's own clock; 0 for never. @param {RTCPeerConnection} connection */
+function newestOf(connection) {
+  if (connection.signalingState === 'closed') return 0;
+  const sources = connection.getReceivers().flatMap((receiver) => receiver.getSynchronizationSources?.() ?? []);
+  return sources.reduce((newest, { timestamp }) => Math.max(newest, timestamp), 0);
+}
