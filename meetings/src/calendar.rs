@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::tz::{Dst, TimeZone};
 use jiff::{Span, Timestamp};
 
-use crate::meeting::{Attendee, Meeting, Status, in_calendar};
+use crate::meeting::{Attendee, Meeting, Status, Way, in_calendar};
 
 /// Bytes of a line, its break not counted (RFC 5545 section 3.1).
 const LINE: usize = 75;
@@ -33,8 +33,9 @@ pub(crate) enum Purpose<'a> {
     },
 }
 
-/// The file of a meeting that people enter at `link`.
-pub(crate) fn file(meeting: &Meeting, link: &str, purpose: &Purpose<'_>) -> String {
+/// The file of a meeting that people enter by `way`, under `origin`.
+pub(crate) fn file(meeting: &Meeting, way: Way, origin: &str, purpose: &Purpose<'_>) -> String {
+    let link = &way.url(meeting, origin);
     let is_cancelled = meeting.status == Status::Cancelled;
     let method = match purpose {
         _ if is_cancelled => "CANCEL",
@@ -58,7 +59,7 @@ pub(crate) fn file(meeting: &Meeting, link: &str, purpose: &Purpose<'_>) -> Stri
         time_zone(&mut lines, &meeting.time_zone, &zone, first, last + Span::new().minutes(lasts));
     }
     lines.put("BEGIN:VEVENT");
-    lines.put(&format!("UID:{}@visavis", meeting.id));
+    lines.put(&format!("UID:{}@visavis", meeting.calendar_uid.unwrap_or(meeting.id)));
     lines.put(&format!("SEQUENCE:{}", meeting.sequence));
     lines.put(&format!("DTSTAMP:{}", utc(in_calendar(meeting.updated_at).unwrap_or_default())));
     lines.put(&format!("CREATED:{}", utc(in_calendar(meeting.created_at).unwrap_or_default())));
@@ -77,7 +78,7 @@ pub(crate) fn file(meeting: &Meeting, link: &str, purpose: &Purpose<'_>) -> Stri
         lines.put(&format!("RRULE:{}", rule.in_calendar(&zone)));
     }
     lines.put(&format!("SUMMARY:{}", escaped(&meeting.title)));
-    lines.put(&format!("DESCRIPTION:{}", escaped(&format!("{link}\n{}", meeting.code.0))));
+    lines.put(&format!("DESCRIPTION:{}", escaped(&format!("{link}\n{}", way.code))));
     lines.put(&format!("LOCATION:{}", escaped(link)));
     lines.put(&format!("URL:{link}"));
     match purpose {
@@ -202,7 +203,7 @@ mod tests {
         let wanted: Wanted = serde_json::from_value(wanted).unwrap();
         let draft = wanted.check(now).unwrap();
         let meeting = Meeting::new(&draft, None, &ServerKey::new([1; 32]), now, &mut SeededEntropy::new(2));
-        file(&meeting, "https://calls.example/m/x", &Purpose::Publish)
+        file(&meeting, meeting.way(), "https://calls.example", &Purpose::Publish)
     }
 
     #[test]

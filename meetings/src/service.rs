@@ -5,28 +5,30 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use signaling_core::meeting::{Happening, MeetingCode, RoomHappening};
-use signaling_core::message::EndReason;
+use signaling_core::meeting::{Happening, MeetingCode, Presence, RoomHappening};
+use signaling_core::message::{EndReason, LeaveReason};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
-    ApiKeys, Code, Entropy, MeetingDirectory, MeetingId, Refusal, RoomId, RoomObserver, Scope, ServerKey,
-    Timestamp, TokenBucket, WallClock, Watch,
+    ApiKeys, Code, Entropy, HostClaims, MeetingDirectory, MeetingId, Refusal, Repeatable, Replies, RoomId,
+    RoomObserver, Scope, ServerKey, Timestamp, TokenBucket, WallClock, Watch,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::api::join_url;
+use crate::api::Principal;
 use crate::keys::{is_key, sha256_hex};
 use crate::mail::{self, Letter, Mailer};
 use crate::meeting::{Event, Meeting};
 use crate::over::Over;
 use crate::payer::Payer;
-use crate::store::{KeyRecord, Outgoing, Store, StoreError};
+use crate::store::{KeyRecord, Outgoing, Presences, Present, Reply, Store, StoreError};
 use crate::webhook;
 
 /// Happenings that wait for the database. A room never waits: what comes on top is made up for by looking.
 const WAITING: usize = 16_384;
 /// How often it is looked whether something is due.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a request waits for what happened before it.
+const CATCH_UP: Duration = Duration::from_secs(1);
 /// How long an unreachable database is left alone.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a letter waits for a mail server at most: longer than it is tried.
@@ -61,10 +63,20 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Whether somebody without a key may make meetings.
     pub anonymous: bool,
+    /// How long a meeting is kept once it is over; for ever without.
+    pub keep: Option<Duration>,
     /// Whether webhooks may go to addresses that are not public, and be redirected.
     pub private_webhooks: bool,
     /// Sends invitations.
     pub mailer: Option<Mailer>,
+}
+
+/// What waits to be carried out, in its order.
+enum Note {
+    /// Something happened in a room.
+    Happening(Happening),
+    /// Somebody waits until what happened before is carried out.
+    Turn(oneshot::Sender<()>),
 }
 
 /// The meetings of a server. Cheap to clone.
@@ -80,11 +92,12 @@ pub(crate) struct Inner {
     entropy: Mutex<Box<dyn Entropy + Sync>>,
     pub(crate) public_url: Option<String>,
     pub(crate) anonymous: bool,
+    keep: Option<Duration>,
     pub(crate) private_webhooks: bool,
     pub(crate) mailer: Option<Mailer>,
     rooms: OnceLock<Arc<dyn Rooms>>,
-    happenings: mpsc::Sender<Happening>,
-    waiting: Mutex<Option<mpsc::Receiver<Happening>>>,
+    happenings: mpsc::Sender<Note>,
+    waiting: Mutex<Option<mpsc::Receiver<Note>>>,
     over: Over,
     pub(crate) buckets: Mutex<HashMap<Payer, TokenBucket>>,
     /// Something is in the outbox.
@@ -104,6 +117,7 @@ impl Meetings {
             entropy: Mutex::new(config.entropy),
             public_url: config.public_url,
             anonymous: config.anonymous,
+            keep: config.keep,
             private_webhooks: config.private_webhooks,
             mailer: config.mailer,
             rooms: OnceLock::new(),
@@ -168,13 +182,23 @@ impl Meetings {
         id: MeetingId,
         change: impl FnOnce(&mut Meeting, Timestamp) -> Result<(T, Vec<Event>), StoreError>,
     ) -> Result<Option<(Meeting, T)>, StoreError> {
-        self.update_and_invite(id, None, change).await
+        self.change(id, Present::All, None, change).await
     }
 
-    /// The same, and writes to those who are invited where calendars must know of it: with links under this origin.
+    /// The same; and those who are invited get a way in of their own, and are written to.
     pub(crate) async fn update_and_invite<T>(
         &self,
         id: MeetingId,
+        origin: &str,
+        change: impl FnOnce(&mut Meeting, Timestamp) -> Result<(T, Vec<Event>), StoreError>,
+    ) -> Result<Option<(Meeting, T)>, StoreError> {
+        self.change(id, Present::All, Some(origin), change).await
+    }
+
+    async fn change<T>(
+        &self,
+        id: MeetingId,
+        whom: Present,
         origin: Option<&str>,
         change: impl FnOnce(&mut Meeting, Timestamp) -> Result<(T, Vec<Event>), StoreError>,
     ) -> Result<Option<(Meeting, T)>, StoreError> {
@@ -182,14 +206,18 @@ impl Meetings {
         let changed = self
             .inner
             .store
-            .patiently(self.inner.store.update(id, now, |meeting| {
+            .patiently(self.inner.store.update(id, now, whom, |meeting, present| {
                 meeting.take_back(now);
                 let before = meeting.clone();
                 let (result, events) = change(meeting, now)?;
+                if origin.is_some() {
+                    self.with_entropy(|entropy| meeting.invite(entropy));
+                }
+                let (events, presences) = with_presences(events, present);
                 let messages = self.with_entropy(|entropy| webhook::messages(meeting, &events, now, entropy));
                 let letters =
                     origin.map(|origin| self.letters(Some(&before), meeting, origin)).transpose()?;
-                Ok((result, Outgoing { messages, letters: letters.unwrap_or_default() }))
+                Ok((result, Outgoing { messages, letters: letters.unwrap_or_default(), presences }))
             }))
             .await?;
         self.told();
@@ -205,7 +233,7 @@ impl Meetings {
     ) -> Result<Vec<Letter>, StoreError> {
         let Some(mailer) = &self.inner.mailer else { return Ok(Vec::new()) };
         let now = self.now();
-        self.with_entropy(|entropy| mailer.letters(before, meeting, &join_url(meeting, origin), now, entropy))
+        self.with_entropy(|entropy| mailer.letters(before, meeting, origin, now, entropy))
     }
 
     /// Wakes those who tell others.
@@ -222,9 +250,29 @@ impl Meetings {
         self.update(meeting.id, |_, _| Ok(((), vec![event]))).await.map(drop)
     }
 
+    /// Waits until everything is carried out that has happened in rooms by now, so that what follows is told behind it: not for
+    /// ever, since nothing that is asked for hangs on a database that is behind.
+    pub(crate) async fn catch_up(&self) {
+        let (turn, mine) = oneshot::channel();
+        let wait = async {
+            if self.inner.happenings.send(Note::Turn(turn)).await.is_ok() {
+                let _ = mine.await;
+            }
+        };
+        let _ = tokio::time::timeout(CATCH_UP, wait).await;
+    }
+
     /// Carries out what happened in rooms, one after the other, each when the database takes it.
-    async fn follow(self, mut waiting: mpsc::Receiver<Happening>) {
-        while let Some(happening) = waiting.recv().await {
+    async fn follow(self, mut waiting: mpsc::Receiver<Note>) {
+        while let Some(note) = waiting.recv().await {
+            let happening = match note {
+                Note::Happening(happening) => happening,
+                Note::Turn(turn) => {
+                    // Who has waited long enough is not there any more.
+                    let _ = turn.send(());
+                    continue;
+                }
+            };
             while let Err(error) = self.note(&happening).await {
                 // What a full disk or a database that is away takes nothing of waits here.
                 if !error.is_of_its_place() {
@@ -246,9 +294,12 @@ impl Meetings {
     async fn note(&self, happening: &Happening) -> Result<(), StoreError> {
         let store = &self.inner.store;
         let Some(meeting) = store.patiently(store.by_room(&happening.room)).await? else { return Ok(()) };
-        self.update(meeting.id, |meeting, _| Ok(((), meeting.happened(&happening.what, happening.at))))
-            .await
-            .map(drop)
+        let whom = match &happening.what {
+            RoomHappening::Joined(who) | RoomHappening::Left { who, .. } => Present::One(who.peer),
+            RoomHappening::Recording { .. } | RoomHappening::Ended { .. } => Present::All,
+        };
+        let follow = |meeting: &mut Meeting, _| Ok(((), meeting.happened(&happening.what, happening.at)));
+        self.change(meeting.id, whom, None, follow).await.map(drop)
     }
 
     /// Does what is due by itself, and looks whether rooms have ended without anybody saying so: a process that was
@@ -300,6 +351,11 @@ impl Meetings {
             let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
             Timestamp::from_millis(settled.as_millis().saturating_sub(span))
         };
+        if let Some(keep) = self.inner.keep {
+            for id in store.over_since(ago(keep), 100).await? {
+                store.erase(id).await?;
+            }
+        }
         store.forget_replies(ago(REPLIES)).await?;
         store.forget_letters(ago(LETTERS)).await?;
         store.forget_deliveries(ago(webhook::KEPT)).await
@@ -358,19 +414,30 @@ impl Meetings {
 
     /// A key that is good for the scope.
     pub(crate) async fn key(&self, bearer: &str, scope: Scope) -> Result<KeyRecord, Refusal> {
-        let unknown = || Refusal::new(Code::Unauthorized, "the API key is unknown, or was revoked");
-        if !is_key(bearer) {
-            return Err(Refusal::new(Code::Unauthorized, "an API key begins with `vsk_`"));
-        }
-        let store = &self.inner.store;
-        let key = store.patiently(store.key(&sha256_hex(bearer.as_bytes()))).await?;
-        let key = key.filter(|key| key.revoked_at.is_none()).ok_or_else(unknown)?;
-        self.count(Payer::Key(key.id.clone()), 1_000, Duration::from_millis(10))?;
+        let key = self.any_key(bearer).await?;
         if key.scopes.iter().any(|held| held.includes(scope)) {
             Ok(key)
         } else {
             Err(Refusal::new(Code::Forbidden, format!("the API key has not the scope `{}`", scope.as_str())))
         }
+    }
+
+    /// A key that is in force.
+    async fn any_key(&self, bearer: &str) -> Result<KeyRecord, Refusal> {
+        let unknown = || Refusal::new(Code::Unauthorized, "the API key is unknown, or was revoked");
+        if !is_key(bearer) {
+            let is_host_token = HostClaims::open(&self.inner.key, bearer).is_some();
+            let what = if is_host_token { "this is a host token" } else { "this is no API key" };
+            return Err(Refusal::new(
+                Code::Unauthorized,
+                format!("{what}; an API key is needed, which begins with `vsk_`"),
+            ));
+        }
+        let store = &self.inner.store;
+        let key = store.patiently(store.key(&sha256_hex(bearer.as_bytes()))).await?;
+        let key = key.filter(|key| key.revoked_at.is_none()).ok_or_else(unknown)?;
+        self.count(Payer::Key(key.id.clone()), 1_000, Duration::from_millis(10))?;
+        Ok(key)
     }
 }
 
@@ -381,9 +448,29 @@ impl MeetingDirectory for Meetings {
         self.opened(self.inner.over.current(|| store.patiently(store.by_code(code))).await?)
     }
 
+    async fn room_of_code(&self, code: MeetingCode) -> Result<Option<RoomId>, Refusal> {
+        let store = &self.inner.store;
+        Ok(store.patiently(store.by_code(code)).await?.map(|meeting| meeting.room))
+    }
+
     async fn by_room(&self, room: &RoomId) -> Result<Option<RoomRecord>, Refusal> {
         let store = &self.inner.store;
         self.opened(self.inner.over.current(|| store.patiently(store.by_room(room))).await?)
+    }
+}
+
+#[async_trait]
+impl Replies for Meetings {
+    async fn former(&self, request: &Repeatable) -> Result<Option<String>, Refusal> {
+        let store = &self.inner.store;
+        Ok(store.patiently(store.replied(request)).await?.map(|reply| reply.body))
+    }
+
+    async fn keep(&self, request: &Repeatable, answer: &str) -> Result<Option<String>, Refusal> {
+        let reply = Reply { body: answer.to_owned(), etag: String::new() };
+        let store = &self.inner.store;
+        let former = store.patiently(store.keep_reply(request, &reply, self.now())).await?;
+        Ok(former.map(|reply| reply.body))
     }
 }
 
@@ -396,6 +483,58 @@ impl ApiKeys for Meetings {
     async fn check(&self, bearer: &str, scope: Scope) -> Result<(), Refusal> {
         self.key(bearer, scope).await.map(drop)
     }
+
+    async fn check_room(&self, bearer: &str, room: &RoomId, own: Scope) -> Result<(), Refusal> {
+        let key = self.any_key(bearer).await?;
+        let has = |scope| key.scopes.iter().any(|held| held.includes(scope));
+        if has(Scope::Rooms) {
+            return Ok(());
+        }
+        let store = &self.inner.store;
+        if has(own)
+            && let Some(meeting) = store.patiently(store.by_room(room)).await?
+            && Principal::Key(key).may_see(&meeting)
+        {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Code::Forbidden,
+            format!(
+                "the API key has not the scope `rooms`, nor `{}` for a meeting in this room",
+                own.as_str()
+            ),
+        ))
+    }
+}
+
+/// The events as they are told: somebody's coming once, their going if their coming was told, and everybody's going before
+/// the meeting's end.
+fn with_presences(events: Vec<Event>, mut present: Vec<Presence>) -> (Vec<Event>, Presences) {
+    let (mut told, mut presences) = (Vec::new(), Presences::default());
+    for event in events {
+        match event {
+            Event::PeerJoined(who) => {
+                if !present.iter().any(|other| other.peer == who.peer) {
+                    presences.came.push(who.clone());
+                    told.push(Event::PeerJoined(who));
+                }
+            }
+            Event::PeerLeft { who, reason } => {
+                if present.iter().any(|other| other.peer == who.peer) {
+                    presences.went.push(who.peer);
+                    told.push(Event::PeerLeft { who, reason });
+                }
+            }
+            Event::Emptied => {
+                for who in std::mem::take(&mut present) {
+                    presences.went.push(who.peer);
+                    told.push(Event::PeerLeft { who, reason: LeaveReason::Ended });
+                }
+            }
+            other => told.push(other),
+        }
+    }
+    (told, presences)
 }
 
 struct Follower {
@@ -407,12 +546,8 @@ impl RoomObserver for Follower {
         if matches!(happening.what, RoomHappening::Ended { .. }) {
             self.inner.over.insert(happening.room.clone());
         }
-        if let Err(error) = self.inner.happenings.try_send(happening) {
-            let room = match &error {
-                mpsc::error::TrySendError::Full(happening) | mpsc::error::TrySendError::Closed(happening) => {
-                    &happening.room
-                }
-            };
+        let room = happening.room.clone();
+        if self.inner.happenings.try_send(Note::Happening(happening)).is_err() {
             tracing::warn!(%room, "what happened in a meeting is not noted: the database is behind");
         }
     }

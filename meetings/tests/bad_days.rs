@@ -89,6 +89,11 @@ struct Server {
 
 impl Server {
     async fn over(file: &Path) -> Self {
+        Self::keeping(file, None).await
+    }
+
+    /// One that keeps meetings so long once they are over.
+    async fn keeping(file: &Path, keep: Option<Duration>) -> Self {
         let clock = Clock::default();
         clock.set(0, true);
         let store = Store::sqlite(file);
@@ -103,6 +108,7 @@ impl Server {
             public_url: None,
             anonymous: true,
             private_webhooks: false,
+            keep,
             mailer: None,
         });
         Self { router: meetings::router(meetings.clone(), &[]), meetings, clock, key }
@@ -289,4 +295,38 @@ async fn a_clock_that_is_not_believed_expires_nothing_and_one_that_was_wrong_is_
     server.clock.set(0, false);
     assert_eq!(server.state(&meeting).await, "scheduled", "the clock came back");
     assert_eq!(server.admin("GET", &path(&series)).await.1["startsAt"], series["startsAt"]);
+}
+
+#[tokio::test]
+async fn what_is_over_is_kept_for_as_long_as_the_operator_says_by_a_clock_that_can_be_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("visavis.db");
+    let first = Server::keeping(&file, None).await;
+    let key = first.key.clone();
+    let mut paths = Vec::new();
+    for (day, title) in [(0, "old"), (10, "young"), (10, "open")] {
+        first.clock.set(day, true);
+        let wanted = json!({"title": title, "timeZone": "UTC", "durationMinutes": 30, "startsAt": "2030-01-01T00:00:00Z"});
+        let (status, made) = first.ask("POST", "/api/v1/meetings", Some(&key), &wanted).await;
+        assert_eq!(status, 201, "{made}");
+        let path = format!("/api/v1/meetings/{}", made["meeting"].as_str().unwrap());
+        if title != "open" {
+            assert_eq!(first.ask("DELETE", &path, Some(&key), &json!({})).await.0, 204);
+        }
+        paths.push(path);
+    }
+    for (keep, is_settled, expected) in
+        [(None, true, 200), (Some(30), false, 200), (Some(40), true, 200), (Some(30), true, 404)]
+    {
+        let server = Server::keeping(&file, keep.map(|days| Duration::from_hours(24 * days))).await;
+        server.clock.set(31, is_settled);
+        server.meetings.start(Arc::new(Nobody), &Watch::default());
+        server.clock.looked_at(3).await;
+        let statuses = [
+            server.ask("GET", &paths[0], Some(&key), &json!({})).await.0,
+            server.ask("GET", &paths[1], Some(&key), &json!({})).await.0,
+            server.ask("GET", &paths[2], Some(&key), &json!({})).await.0,
+        ];
+        assert_eq!(statuses, [expected, 200, 200], "{keep:?} {is_settled}");
+    }
 }

@@ -49,6 +49,7 @@ fn router(store: Store, clock: &Clock) -> Router {
         public_url: None,
         anonymous: true,
         private_webhooks: false,
+        keep: None,
         mailer: None,
     });
     meetings::router(meetings, &[])

@@ -327,8 +327,8 @@ fn shown(file: &File) -> ((u16, u16), (u16, u16), Vec<u8>) {
         Entry::Avc3(entry) => (&entry.visual, &entry.avcc),
         other => panic!("{other:?}"),
     };
-    let track = (trak.tkhd.width.integer(), trak.tkhd.height.integer());
-    ((visual.width, visual.height), track, avcc.sequence_parameter_sets[0].clone())
+    let display = (trak.tkhd.width.integer(), trak.tkhd.height.integer());
+    ((visual.width, visual.height), display, avcc.sequence_parameter_sets[0].clone())
 }
 
 #[test]

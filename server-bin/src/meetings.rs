@@ -47,6 +47,9 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
         entropy: Box::new(SystemEntropy),
         public_url: settings.public_url.as_ref().map(ToString::to_string),
         anonymous: settings.anonymous_rooms == OnOff::On,
+        keep: Some(settings.meeting_keep_days.get())
+            .filter(|days| *days > 0)
+            .map(|days| Duration::from_hours(24 * u64::from(days))),
         private_webhooks: settings.webhook_allow_private,
         mailer,
     }))

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use axum::extract::Request;
 use signaling_core::{RoomName, ServerKey};
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, Mount, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
@@ -17,7 +16,7 @@ use web::Web;
 
 use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
-use crate::config::{Config, FrameAncestor, PublicUrl, Settings};
+use crate::config::{Config, FrameAncestor, OnOff, PublicUrl, Settings};
 use crate::data_dir::DataDir;
 use crate::folders;
 use crate::health::Health;
@@ -131,12 +130,10 @@ async fn run(
     let web = Web::new(&frame_ancestors(settings), |name| RoomName::parse(name).is_ok());
     let mut router = router(settings, &signaling, meetings, recordings.is_some(), Arc::clone(&health), &web);
     if let Some(recordings) = &recordings {
-        let api = Api::new(recordings, signaling.hub(), key, Arc::new(api_keys), public_path(settings));
+        let api = Api::new(recordings, &signaling, key, Arc::new(api_keys), public_path(settings));
         router = router.merge(signaling.guard(api.router()));
     }
-    let router = router
-        .fallback(async move |request: Request| strays::not_found(&web, &request))
-        .layer(axum::middleware::map_response(unsniffed));
+    let router = strays::or_nothing(&signaling, web, router).layer(axum::middleware::map_response(unsniffed));
     let drain = Duration::from_secs(settings.drain_timeout.get().into());
     let accepting = watch.engine("listener").run(server.serve(router, ending.clone(), drain));
     let serving = tokio::spawn(accepting);
@@ -202,8 +199,11 @@ fn router(
 ) -> Router {
     let mut features = signaling.features().to_vec();
     features.extend(settings.smtp.is_some().then(|| "mail".to_owned()));
+    let anonymous = settings.anonymous_rooms == OnOff::On;
+    features.extend(anonymous.then(|| "anonymous-rooms".to_owned()));
     let about = About { name: "visavis", version: version(settings), features };
-    status::router(Status { health, about })
+    signaling
+        .share(status::router(Status { health, about }))
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings, has_recordings))
         .merge(web.router())

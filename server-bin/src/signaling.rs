@@ -62,6 +62,7 @@ pub(crate) fn start(
     config.minter = Some(minter);
     let (directory, observed) = (meetings.clone(), meetings.clone());
     config.api_keys = Arc::new(meetings.clone());
+    config.replies = Arc::new(meetings.clone());
     config.meetings = Arc::new(directory);
     config.observer = Box::new(move || observed.observer());
     config.allowed_origins = settings.allowed_origin.iter().map(ToString::to_string).collect();

@@ -1,14 +1,52 @@
 //! Requests that no route takes.
 
-use axum::extract::Request;
+use axum::Router;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use http::uri::{PathAndQuery, Uri};
 use signaling_core::{Code, Refusal};
-use signaling_transport::Problem;
+use signaling_transport::{Problem, Signaling};
+use tower::ServiceExt as _;
 use web::Web;
 
+/// What is served, and 404 for all other paths. Below `/api/` a path may end in a slash.
+pub(crate) fn or_nothing(signaling: &Signaling, web: Web, served: Router) -> Router {
+    let nothing = web.clone();
+    let inner = served.clone().fallback(async move |request: Request| not_found(&nothing, &request));
+    let strays = Router::new().fallback(without_slash).with_state(Strays { inner, web });
+    served.fallback_service(signaling.share(strays))
+}
+
+#[derive(Clone)]
+struct Strays {
+    inner: Router,
+    web: Web,
+}
+
+async fn without_slash(State(Strays { inner, web }): State<Strays>, mut request: Request) -> Response {
+    match trimmed(request.uri()) {
+        Some(uri) => {
+            *request.uri_mut() = uri;
+            let Ok(response) = inner.oneshot(request).await;
+            response
+        }
+        None => not_found(&web, &request),
+    }
+}
+
+/// The same without the slash at the end of its path, if it has one that it may have.
+fn trimmed(uri: &Uri) -> Option<Uri> {
+    let path =
+        uri.path().strip_suffix('/').filter(|path| path.starts_with("/api/") && !path.ends_with('/'))?;
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{path}{query}").parse::<PathAndQuery>().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
 /// 404 for a path that is none of ours: a page for people, a problem for programs.
-pub(crate) fn not_found(web: &Web, request: &Request) -> Response {
+fn not_found(web: &Web, request: &Request) -> Response {
     web.no_page(request.method(), request.uri(), request.headers()).unwrap_or_else(|| {
         Problem::from(Refusal::new(Code::NotFound, "there is nothing at this path")).into_response()
     })
@@ -18,4 +56,19 @@ pub(crate) fn not_found(web: &Web, request: &Request) -> Response {
 pub(crate) async fn method_not_allowed() -> Problem {
     let refusal = Refusal::bad_request("this path takes other methods; see `Allow`");
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slash_below_the_interface_is_one_too_many() {
+        let of = |uri: &str| trimmed(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(of("/api/v1/meetings/").as_deref(), Some("/api/v1/meetings"));
+        assert_eq!(of("/api/v1/meetings/?limit=1").as_deref(), Some("/api/v1/meetings?limit=1"));
+        for other in ["/", "/api/v1/meetings", "/api/v1/meetings//", "/r/standup/", "/apis/x/"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
 }

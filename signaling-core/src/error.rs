@@ -118,6 +118,19 @@ impl Code {
 /// The WebSocket close code of a connection whose reader was too slow; a resume is welcome.
 pub const CLOSE_SLOW_READER: u16 = 4408;
 
+/// Why nobody comes in by what was shown, where people can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// Nothing was shown, and something is needed.
+    InvitationNeeded,
+    /// It was good once.
+    Expired,
+    /// It is good for another room.
+    OtherRoom,
+}
+
 /// Why something that a client asked for was not done. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
@@ -130,12 +143,20 @@ pub struct Refusal {
     pub retry_after_ms: Option<u64>,
     /// With `not-started`: when the meeting begins.
     pub starts_at: Option<Timestamp>,
+    /// With `unauthorized`: what is wrong with the token, where it can be said.
+    pub reason: Option<Reason>,
 }
 
 impl Refusal {
     /// A refusal with its sentence.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_ms: None, starts_at: None }
+        Self { code, message: message.into(), retry_after_ms: None, starts_at: None, reason: None }
+    }
+
+    /// The same, with what is wrong with the token.
+    #[must_use]
+    pub fn because(self, reason: Reason) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 
     /// `bad-request`.

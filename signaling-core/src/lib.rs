@@ -75,6 +75,7 @@ mod engine;
 mod error;
 mod http_media;
 mod id;
+mod json_body;
 mod limits;
 mod live;
 mod log;
@@ -96,22 +97,25 @@ mod traits;
 pub use bucket::TokenBucket;
 pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use engine::{End, Engine, Running, Sign, Watch, Witness};
-pub use error::{CLOSE_SLOW_READER, Code, Refusal};
+pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
+pub use json_body::json_object;
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordWhom};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use room_name::{MalformedRoomName, RoomName};
-pub use sealed::{Digest, FileClaims, HostClaims, ServerKey, SessionClaims, TokenDigests, shard_hash};
+pub use sealed::{
+    Digest, FileClaims, HostClaims, ServerKey, SessionClaims, TicketClaims, TokenDigests, shard_hash,
+};
 pub use session::{NewConnection, TransportKind};
-pub use shard::{Census, Environment, MadeRoom, MediaJoin, RoomSummary, Seat, Shard, StreamRefusal};
+pub use shard::{Census, Environment, MadeRoom, MediaJoin, Person, RoomSummary, Seat, Shard, StreamRefusal};
 pub use text::is_blank;
 pub use time::{Timestamp, Wall};
 pub use traits::{
     ApiKeys, Arranged, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,
-    MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoStore, Offer,
-    OpenAuthenticator, Outbound, Placement, RequestId, RoomObserver, RoomStore, Scope, SingleNode,
-    TokenIdentity, WallClock,
+    MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoReplies, NoStore, Offer,
+    OpenAuthenticator, Outbound, Placement, Repeatable, Replies, RequestId, RoomObserver, RoomStore, Scope,
+    Signed, SingleNode, TokenIdentity, WallClock,
 };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::id::base32;
 use crate::message::{Role, TopologyChoice};
-use crate::{Entropy, LifeId, PeerId, RoomId, SessionId, TokenIdentity};
+use crate::{Entropy, LifeId, PeerId, RoomId, SessionId, Signed, TokenIdentity};
 
 /// The key behind session secrets, host tokens and the marks of room ids: 32 random bytes that outlive the process.
 #[derive(Clone)]
@@ -92,6 +92,7 @@ enum Purpose {
     Session,
     Host,
     File,
+    Ticket,
 }
 
 impl Purpose {
@@ -100,6 +101,7 @@ impl Purpose {
             Self::Session => b"session",
             Self::Host => b"host",
             Self::File => b"file",
+            Self::Ticket => b"ticket",
         }
     }
 }
@@ -202,6 +204,9 @@ pub struct SessionClaims {
     /// Digests of its join token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenDigests>,
+    /// What the service that signed the peer's join token says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
     /// The host name or address by which the client reached the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached_at: Option<String>,
@@ -247,9 +252,26 @@ impl HostClaims {
         key.seal(Purpose::Host, self, entropy)
     }
 
+    /// The one token that says this whenever it is asked for, so that what carries it stays the same.
+    pub fn seal_same(&self, key: &ServerKey) -> String {
+        let mark: [u8; NONCE_LEN] = key.mark(format!("host {} {}", self.room, self.life).as_bytes());
+        self.seal(key, &mut Fixed(mark))
+    }
+
     /// What a token says, if this key made it.
     pub fn open(key: &ServerKey, token: &str) -> Option<Self> {
         key.open(Purpose::Host, token)
+    }
+}
+
+/// A nonce that follows from what is sealed, and from nothing else.
+struct Fixed([u8; NONCE_LEN]);
+
+impl Entropy for Fixed {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for (to, from) in bytes.iter_mut().zip(self.0) {
+            *to = from;
+        }
     }
 }
 
@@ -272,6 +294,35 @@ impl FileClaims {
     /// What a link says, if this key made it. Expiry is the caller's to check.
     pub fn open(key: &ServerKey, text: &str) -> Option<Self> {
         key.open(Purpose::File, text)
+    }
+}
+
+/// What a ticket says: whoever has it may read the events of a session, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TicketClaims {
+    /// Names the ticket, so that it is good once.
+    pub ticket: String,
+    /// The session.
+    pub session: SessionClaims,
+    /// Not honoured after this, milliseconds since the epoch.
+    pub expires_at_ms: u64,
+}
+
+impl TicketClaims {
+    /// A ticket for a session, good until then.
+    pub fn new(session: SessionClaims, expires_at_ms: u64, entropy: &mut dyn Entropy) -> Self {
+        Self { ticket: LifeId::random(entropy).to_string(), session, expires_at_ms }
+    }
+
+    /// The text that says this.
+    pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
+        key.seal(Purpose::Ticket, self, entropy)
+    }
+
+    /// What a text says, if this key made it. Expiry and use are the caller's to check.
+    pub fn open(key: &ServerKey, text: &str) -> Option<Self> {
+        key.open(Purpose::Ticket, text)
     }
 }
 
@@ -299,6 +350,9 @@ mod tests {
         assert_eq!(HostClaims::open(&key, &token), Some(claims));
         assert_eq!(HostClaims::open(&foreign, &token), None);
         assert_eq!(SessionClaims::open(&key, &token), None, "a host token is no session secret");
+        let same = HostClaims::open(&key, &token).unwrap().seal_same(&key);
+        assert_eq!(HostClaims::open(&key, &same), HostClaims::open(&key, &token));
+        assert_eq!(HostClaims::open(&key, &same).unwrap().seal_same(&key), same);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::live::LiveRoom;
 use crate::message::{EndReason, Join, Name, PeerView, RoomView, TopologyChoice};
 use crate::room::{Admission, MediaTerms, Member, Pass, Room, RoomInput, RoomRecord, Rules};
@@ -101,6 +103,17 @@ pub struct RoomSummary {
     pub peers: usize,
     /// How many watch.
     pub viewers: usize,
+}
+
+/// Somebody in a room as an administrator sees them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Person {
+    /// As the others see them.
+    #[serde(flatten)]
+    pub view: PeerView,
+    /// Who it is for the service that signed their join token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
 }
 
 /// How much a shard serves.
@@ -297,6 +310,7 @@ impl Shard {
             name,
             role: grant.role.unwrap_or(join.role),
             metadata: join.metadata.clone(),
+            signed: grant.signed.clone(),
             client: join
                 .client_id
                 .as_deref()
@@ -538,9 +552,13 @@ impl Shard {
     }
 
     /// Who is in a room, viewers too.
-    pub fn people(&self, room: &RoomId) -> Option<Vec<PeerView>> {
+    pub fn people(&self, room: &RoomId) -> Option<Vec<Person>> {
         let live = self.rooms.get(room)?;
-        Some(live.room.joined().map(Member::view).collect())
+        let person = |member: &Member| Person {
+            view: member.view(),
+            sub: member.signed.as_ref().and_then(|signed| signed.sub.clone()),
+        };
+        Some(live.room.joined().map(person).collect())
     }
 
     /// How many rooms there are.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::meeting::{Happening, MeetingCode};
-use crate::message::{IceServers, Join, Reply, Role, ServerEvent};
+use crate::message::{IceServers, Join, Json, Reply, Role, ServerEvent};
 use crate::room::RoomRecord;
 use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, SessionId, Timestamp, Unreadable};
 
@@ -123,6 +124,8 @@ pub struct Grant {
     pub token: Option<TokenIdentity>,
     /// The room of a meeting, to be opened when it is not there.
     pub arranged: Option<Arranged>,
+    /// What the service that signed the join's token says of its bearer.
+    pub signed: Option<Signed>,
     /// Good only if the join's token proves to be a host token of the room as it is now.
     pub hosts_only: bool,
 }
@@ -136,6 +139,18 @@ pub struct TokenIdentity {
     pub subject: Option<String>,
     /// What of its text cannot be written in another way.
     pub text: String,
+}
+
+/// What the service that signed a join token says of its bearer, who cannot change it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signed {
+    /// Who it is for that service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+    /// What stands in the place of the `metadata` of the join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
 }
 
 /// The room of a meeting as a [`MeetingDirectory`] knew it.
@@ -157,9 +172,9 @@ pub trait Authenticator: Send + Sync {
         Ok(())
     }
 
-    /// Whether the token is one of the authenticator's, for this room.
-    fn opens(&self, _now: Timestamp, _room: &RoomId, _token: &str) -> bool {
-        false
+    /// The room that a good token of the authenticator's is for, as it stands there: a code, a name or an id.
+    fn names(&self, _now: Timestamp, _token: &str) -> Option<String> {
+        None
     }
 }
 
@@ -191,6 +206,10 @@ pub trait MeetingDirectory: Send + Sync {
     /// The room of the meeting with this code, as it is to be opened; `None` when there never was one, and a refusal
     /// (`room-ended`) when the meeting is over.
     async fn by_code(&self, code: MeetingCode) -> Result<Option<RoomRecord>, Refusal>;
+    /// The room of the meeting with this code, over or not.
+    async fn room_of_code(&self, code: MeetingCode) -> Result<Option<RoomId>, Refusal> {
+        Ok(self.by_code(code).await?.map(|record| record.room))
+    }
     /// As [`Self::by_code`], by the room's own name.
     async fn by_room(&self, room: &RoomId) -> Result<Option<RoomRecord>, Refusal>;
 }
@@ -269,6 +288,46 @@ pub trait ApiKeys: Send + Sync {
     /// Nothing when the key is good for the scope; else `unauthorized` (unknown, revoked), `forbidden` (another scope) or
     /// `overloaded` (nobody can look it up at present).
     async fn check(&self, bearer: &str, scope: Scope) -> Result<(), Refusal>;
+    /// As [`Self::check`] with the scope `rooms`; also nothing when the room is that of a meeting which is the key's own, and
+    /// the key has `own` for its meetings.
+    async fn check_room(&self, bearer: &str, _room: &RoomId, _own: Scope) -> Result<(), Refusal> {
+        self.check(bearer, Scope::Rooms).await
+    }
+}
+
+/// A request that may come again (the `Idempotency-Key` header).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeatable {
+    /// Whose key it is: keys of different senders have nothing to do with each other.
+    pub owner: String,
+    /// The key.
+    pub key: String,
+    /// A digest of what is asked for.
+    pub digest: String,
+}
+
+/// Remembers what was answered to requests that may come again.
+#[async_trait]
+pub trait Replies: Send + Sync {
+    /// What was answered to this request before; `idempotency-mismatch` when its key was used for another one.
+    async fn former(&self, request: &Repeatable) -> Result<Option<String>, Refusal>;
+    /// Keeps an answer. When another was kept in the meantime, it is the result, and the one that counts.
+    async fn keep(&self, request: &Repeatable, answer: &str) -> Result<Option<String>, Refusal>;
+}
+
+/// Remembers nothing, and says so to who relies on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoReplies;
+
+#[async_trait]
+impl Replies for NoReplies {
+    async fn former(&self, _request: &Repeatable) -> Result<Option<String>, Refusal> {
+        Err(Refusal::bad_request("this server honours no `Idempotency-Key` here"))
+    }
+
+    async fn keep(&self, _request: &Repeatable, _answer: &str) -> Result<Option<String>, Refusal> {
+        Ok(None)
+    }
 }
 
 /// A server without keys.

@@ -43,6 +43,20 @@ impl Caller {
         Self { ip, local: None, secure: false, own_origin, origin }
     }
 
+    /// Whether the request comes from a page of the server's own.
+    pub(crate) fn is_own_page(&self) -> bool {
+        let own = self.own_origin.as_deref();
+        own.zip(self.origin.as_deref()).is_some_and(|(own, origin)| own.eq_ignore_ascii_case(origin))
+    }
+
+    /// Whether the name by which the server was reached leads to the machine that the caller is on.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.reached_at().is_some_and(|host| {
+            let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+            address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
+        })
+    }
+
     /// By which address of the server the caller's media comes first: the one it came by, unless that lies in a network
     /// which the caller is not in. Else its own address, which says at least whether it is on this machine.
     pub(crate) fn via(&self) -> Option<IpAddr> {

@@ -28,6 +28,7 @@ pub mod net;
 mod opening;
 mod service;
 mod socketio;
+mod tickets;
 mod tokens;
 mod websocket;
 
@@ -35,4 +36,4 @@ pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
 pub use gate::GateLimits;
 pub use http::{JsonBody, OPENAPI, Problem, unsniffed};
 pub use service::{Signaling, SignalingConfig, Transports};
-pub use tokens::{JoinTokens, KeyError, TokenKey, TokenMinter};
+pub use tokens::{JoinTokens, KeyError, TokenKey, TokenMinter, TokenTerms};

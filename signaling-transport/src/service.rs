@@ -1,5 +1,6 @@
 //! The signaling service: what it is made of, and what every transport asks of it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,15 +10,17 @@ use signaling_core::message::{Join, Resume};
 use signaling_core::{
     ApiKeys, Arranged, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits,
     MediaPlane, MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver,
-    NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, RoomId, RoomName, RoomObserver, RoomStore,
-    Rules, Scope, ServerKey, SessionClaims, SingleNode, Timestamp, WallClock, Watch,
+    NoReplies, NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, Replies, RoomId, RoomName,
+    RoomObserver, RoomStore, Rules, Scope, ServerKey, SessionClaims, SingleNode, TicketClaims, Timestamp,
+    WallClock, Watch,
 };
 use tokio::task::JoinSet;
 
 use crate::caller::Caller;
-use crate::driver::{Hub, HubConfig};
+use crate::driver::{Hub, HubConfig, SystemEntropy};
 use crate::gate::{Gate, GateLimits};
 use crate::guesses::Guesses;
+use crate::tickets::{self, Tickets};
 use crate::tokens::TokenMinter;
 
 /// Which transports are on.
@@ -67,6 +70,8 @@ pub struct SignalingConfig {
     pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
     /// Keys of other programs, for `/api/v1/rooms`.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// Remembers what those programs were answered, for requests that come again.
+    pub replies: Arc<dyn Replies>,
     /// Makes join tokens for those programs.
     pub minter: Option<Arc<TokenMinter>>,
     /// Which shard serves which room.
@@ -109,6 +114,7 @@ impl SignalingConfig {
             meetings: Arc::new(NoMeetings),
             observer: Box::new(|| Box::new(NoObserver)),
             api_keys: Arc::new(NoApiKeys),
+            replies: Arc::new(NoReplies),
             minter: None,
             placement: Arc::new(SingleNode),
             transports: Transports::default(),
@@ -139,6 +145,8 @@ struct Inner {
     codes: Guesses,
     passwords: Guesses,
     api_keys: Arc<dyn ApiKeys>,
+    replies: Arc<dyn Replies>,
+    tickets: Tickets,
     minter: Option<Arc<TokenMinter>>,
     transports: Transports,
     allowed_origins: Vec<String>,
@@ -206,6 +214,8 @@ impl Signaling {
             codes: Guesses::at_codes(),
             passwords: Guesses::at_passwords(),
             api_keys: config.api_keys,
+            replies: config.replies,
+            tickets: Tickets::default(),
             minter: config.minter,
             transports,
             allowed_origins: config.allowed_origins,
@@ -231,6 +241,11 @@ impl Signaling {
     /// wrong methods are answered with a [`Problem`](crate::Problem).
     pub fn guard(&self, routes: Router) -> Router {
         crate::http::guard(self, routes)
+    }
+
+    /// Lets pages of the origins that were allowed read what these routes answer; nobody is refused.
+    pub fn share(&self, routes: Router) -> Router {
+        crate::http::share(self, routes)
     }
 
     /// The rooms themselves.
@@ -273,10 +288,19 @@ impl Signaling {
         self.inner.transports
     }
 
-    /// The URL of a path of this server, as the caller can use it.
-    pub(crate) fn url(&self, caller: &Caller, path: &str) -> String {
-        let base = self.inner.public_url.as_deref().or(caller.own_origin.as_deref());
-        format!("{}{path}", base.unwrap_or_default())
+    /// The URL of a path of this server, to be passed on to others. A program may ask under a name that leads here only from
+    /// where it runs, and a request without `Host` says nothing at all.
+    pub(crate) fn link(&self, caller: &Caller, is_program: bool, path: &str) -> Result<String, Refusal> {
+        let is_known = !is_program || caller.is_own_page() || caller.is_at_home();
+        let own = caller.own_origin.as_deref().filter(|_| is_known);
+        // An accept loop that does not say who calls leaves links to its embedder.
+        let unsaid = caller.ip.is_none().then_some("");
+        let base = self.inner.public_url.as_deref().or(own).or(unsaid).ok_or_else(|| {
+            let why =
+                "nobody knows by which address people reach this server: its operator sets `--public-url`";
+            Refusal::new(Code::InvalidState, why)
+        })?;
+        Ok(format!("{base}{path}"))
     }
 
     /// Whether a page of this origin may talk to the server: only its own, and those that were allowed.
@@ -343,12 +367,15 @@ impl Signaling {
     pub(crate) async fn admit(&self, caller: &Caller, mut join: Join) -> Result<(Join, Grant), Refusal> {
         self.pass_gate(caller)?;
         join.reached_at = caller.reached_at();
+        let by_code = MeetingCode::parse(join.room.text()).is_some();
         let arranged = self.arranged(caller, &join.room).await?;
+        // A code is an invitation by itself. An id may have come to somebody in another way.
+        let is_invited = by_code && arranged.is_some();
         if let Some(arranged) = &arranged {
             join.room = arranged.record.room.clone().into();
             join.create = false;
         }
-        let grant = self.grant(&join)?;
+        let grant = self.grant(&join, is_invited).await?;
         Ok((join, Grant { arranged, ..grant }))
     }
 
@@ -372,6 +399,37 @@ impl Signaling {
         joined
     }
 
+    /// The room that is meant by a code, a name or an id, whoever asks for it by `ip`.
+    pub async fn room(&self, ip: Option<IpAddr>, text: &str) -> Result<RoomId, Refusal> {
+        let inner = &self.inner;
+        let id = RoomId::of(text).map_err(|malformed| Refusal::bad_request(malformed.to_string()))?;
+        let Some(code) = MeetingCode::parse(text) else { return Ok(id) };
+        let is_code = MeetingCode::is_shape(text);
+        if !is_code && inner.hub.summary(id.clone()).await?.is_some() {
+            return Ok(id);
+        }
+        match self.count_guess(ip, inner.meetings.room_of_code(code)).await? {
+            Some(room) => Ok(room),
+            None if is_code => Err(no_such_code()),
+            None => Ok(id),
+        }
+    }
+
+    /// Looks a code up, unless too many were wrong of late.
+    async fn count_guess<T>(
+        &self,
+        ip: Option<IpAddr>,
+        look_up: impl Future<Output = Result<Option<T>, Refusal>>,
+    ) -> Result<Option<T>, Refusal> {
+        let codes = &self.inner.codes;
+        codes.begin(self.inner.hub.clock().ticks(), ip)?;
+        let found = look_up.await;
+        if !matches!(found, Ok(None)) {
+            codes.forgive(ip);
+        }
+        found
+    }
+
     /// The room that was arranged for a meeting, if the name is its code or its own.
     async fn arranged(&self, caller: &Caller, name: &RoomName) -> Result<Option<Arranged>, Refusal> {
         let inner = &self.inner;
@@ -388,14 +446,9 @@ impl Signaling {
             return Ok(None);
         }
         let Some(code) = code else { return Ok(inner.meetings.by_room(id).await?.map(arranged)) };
-        inner.codes.begin(as_of, caller.ip)?;
-        let found = inner.meetings.by_code(code).await;
-        if !matches!(found, Ok(None)) {
-            inner.codes.forgive(caller.ip);
-        }
-        match found? {
+        match self.count_guess(caller.ip, inner.meetings.by_code(code)).await? {
             Some(record) => Ok(Some(arranged(record))),
-            None if is_code => Err(Refusal::new(Code::NotFound, "there is no meeting with this code")),
+            None if is_code => Err(no_such_code()),
             None => Ok(None),
         }
     }
@@ -404,6 +457,64 @@ impl Signaling {
     pub(crate) async fn check_key(&self, bearer: Option<&str>, scope: Scope) -> Result<(), Refusal> {
         let missing = || Refusal::new(Code::Unauthorized, "an API key is needed as bearer");
         self.inner.api_keys.check(bearer.ok_or_else(missing)?, scope).await
+    }
+
+    /// Nothing when the bearer is an API key for all rooms, or one whose own meeting takes place in this one.
+    pub(crate) async fn check_room_key(
+        &self,
+        bearer: &str,
+        room: &RoomId,
+        own: Scope,
+    ) -> Result<(), Refusal> {
+        self.inner.api_keys.check_room(bearer, room, own).await
+    }
+
+    /// Nothing when a room of the server's own making is there, or would be opened by whoever may come in.
+    pub(crate) async fn check_is_alive(&self, room: &RoomId) -> Result<(), Refusal> {
+        let inner = &self.inner;
+        let may_be_made = !room.is_made_by(&inner.key);
+        if may_be_made
+            || inner.hub.summary(room.clone()).await?.is_some()
+            || inner.meetings.by_room(room).await?.is_some()
+        {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::RoomEnded, "the room is over"))
+    }
+
+    /// The host's claims of a bearer, if it is the token of this life of the room, and if the room has no other.
+    pub(crate) async fn only_host(&self, bearer: &str, room: &RoomId) -> Result<bool, Refusal> {
+        let inner = &self.inner;
+        let Some(claims) = HostClaims::open(&inner.key, bearer).filter(|claims| claims.room == *room) else {
+            return Ok(false);
+        };
+        if !room.is_made_by(&inner.key) {
+            return Ok(false);
+        }
+        if let Some(summary) = inner.hub.summary(room.clone()).await? {
+            return Ok(summary.life == claims.life);
+        }
+        Ok(inner.meetings.by_room(room).await?.is_some_and(|record| record.life == claims.life))
+    }
+
+    /// What was answered to requests that may come again.
+    pub(crate) fn replies(&self) -> &dyn Replies {
+        &*self.inner.replies
+    }
+
+    /// A ticket for one event stream of a session.
+    pub(crate) fn ticket(&self, session: SessionClaims) -> String {
+        let expires_at = self.inner.hub.clock().now() + tickets::LIFETIME;
+        let claims = TicketClaims::new(session, expires_at.as_millis(), &mut SystemEntropy);
+        claims.seal(&self.inner.key, &mut SystemEntropy)
+    }
+
+    /// What a ticket is for, which is then good no more.
+    pub(crate) fn redeem(&self, ticket: &str) -> Result<SessionClaims, Refusal> {
+        let claims = TicketClaims::open(&self.inner.key, ticket);
+        let claims = claims.ok_or_else(|| Refusal::new(Code::Unauthorized, "this is no ticket"))?;
+        self.inner.tickets.redeem(self.inner.hub.clock().now(), &claims)?;
+        Ok(claims.session)
     }
 
     /// Whether the bearer is an API key, good or not.
@@ -417,8 +528,8 @@ impl Signaling {
     }
 
     /// What a join is granted before its room is asked. Host tokens are the room's own, and good whatever the
-    /// authenticator wants to see.
-    pub(crate) fn grant(&self, join: &Join) -> Result<Grant, Refusal> {
+    /// authenticator wants to see. Who is invited needs no token.
+    async fn grant(&self, join: &Join, is_invited: bool) -> Result<Grant, Refusal> {
         let now = self.inner.hub.clock().now();
         let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.inner.key, token));
         if host_token.is_some_and(|claims| claims.room == *join.room.id()) {
@@ -426,7 +537,27 @@ impl Signaling {
             let grant = self.inner.authenticator.authenticate(now, &without);
             return Ok(grant.unwrap_or(Grant { hosts_only: true, ..Grant::default() }));
         }
-        self.inner.authenticator.authenticate(now, join)
+        let join = match self.as_named(now, join).await? {
+            Some(room) => &Join { room, ..join.clone() },
+            None => join,
+        };
+        match self.inner.authenticator.authenticate(now, join) {
+            Err(refusal) if is_invited && join.token.is_none() && refusal.code == Code::Unauthorized => {
+                Ok(Grant::default())
+            }
+            granted => granted,
+        }
+    }
+
+    /// The name that a join's token has for the room of the join, where that is the code of its meeting.
+    async fn as_named(&self, now: Timestamp, join: &Join) -> Result<Option<RoomName>, Refusal> {
+        let token = join.token.as_deref();
+        let Some(named) = token.and_then(|token| self.inner.authenticator.names(now, token)) else {
+            return Ok(None);
+        };
+        let Some(code) = MeetingCode::parse(&named) else { return Ok(None) };
+        let room = self.inner.meetings.room_of_code(code).await?;
+        Ok(RoomName::parse(&named).ok().filter(|_| room.as_ref() == Some(join.room.id())))
     }
 
     /// Whether whoever shows this bearer may make a room by `POST /api/v1/rooms`.
@@ -435,8 +566,13 @@ impl Signaling {
     }
 
     /// Whether the bearer is a join token for the room.
-    pub(crate) fn is_join_token(&self, room: &RoomId, bearer: &str) -> bool {
-        self.inner.authenticator.opens(self.inner.hub.clock().now(), room, bearer)
+    pub(crate) async fn is_join_token(&self, room: &RoomId, bearer: &str) -> bool {
+        let named = self.inner.authenticator.names(self.inner.hub.clock().now(), bearer);
+        match named {
+            // A code that somebody trusted has signed is no guess.
+            Some(named) => self.room(None, &named).await.is_ok_and(|meant| meant == *room),
+            None => false,
+        }
     }
 
     /// What a resume's secret says.
@@ -449,4 +585,8 @@ impl Signaling {
     pub(crate) fn open_secret(&self, secret: &str) -> Option<SessionClaims> {
         SessionClaims::open(&self.inner.key, secret)
     }
+}
+
+fn no_such_code() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no meeting with this code")
 }

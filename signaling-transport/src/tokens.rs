@@ -7,11 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use signaling_core::message::{Join, Role};
-use signaling_core::{Authenticator, Code, Grant, Refusal, RoomId, Timestamp, TokenIdentity};
+use signaling_core::message::{Join, Json, Role};
+use signaling_core::{Authenticator, Code, Grant, Reason, Refusal, RoomId, Signed, Timestamp, TokenIdentity};
 
 pub use self::key::{KeyError, TokenKey};
-pub use self::minter::TokenMinter;
+pub use self::minter::{TokenMinter, TokenTerms};
 
 mod key;
 mod minter;
@@ -20,6 +20,11 @@ mod minter;
 const AHEAD_MS: f64 = 5_000.0;
 /// The first second of the year 10000.
 const LAST_SECOND: f64 = 253_402_300_800.0;
+/// How far ahead a token may expire: a leap year, so that milliseconds are not taken for seconds.
+const FARTHEST_MS: f64 = 366.0 * 86_400_000.0;
+/// Bytes of `sub`, and of `metadata` as JSON: both stand in the secret of the session.
+pub(crate) const SUB_BYTES: usize = 255;
+pub(crate) const METADATA_BYTES: usize = 1_024;
 
 /// Lets in who has a join token. Without keys it lets everybody in.
 #[derive(Debug)]
@@ -40,9 +45,8 @@ struct Header<'a> {
 
 #[derive(Debug, Deserialize)]
 struct Claims {
-    /// By its name or its id.
-    #[serde(deserialize_with = "RoomId::deserialize_of")]
-    room: RoomId,
+    /// By its name, its id, or the code of its meeting.
+    room: String,
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -57,6 +61,8 @@ struct Claims {
     jti: Option<Value>,
     #[serde(default)]
     sub: Option<Value>,
+    #[serde(default)]
+    metadata: Option<Json>,
 }
 
 /// A token that is good now.
@@ -78,9 +84,8 @@ impl JoinTokens {
         Self { minter: Some(minter), ..self }
     }
 
-    /// A token that one of the keys has signed and that is good now.
-    fn open<'a>(&self, now: Timestamp, token: &'a str) -> Result<Opened<'a>, Refusal> {
-        let refuse = |why: &str| Refusal::new(Code::Unauthorized, format!("the join token {why}"));
+    /// The claims of a token that one of the keys has signed, and what of it was signed.
+    fn signed<'a>(&self, token: &'a str) -> Result<(Vec<u8>, &'a str), Refusal> {
         let (signed, signature) = token.rsplit_once('.').ok_or_else(|| refuse("is no JWT"))?;
         let (header, claims) = signed.split_once('.').ok_or_else(|| refuse("is no JWT"))?;
         let part = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| refuse("is no JWT"));
@@ -97,21 +102,44 @@ impl JoinTokens {
         if !self.keys.iter().chain(own).any(verifies) {
             return Err(refuse("is not signed by anybody trusted here"));
         }
+        Ok((claims, signed))
+    }
+
+    /// A token that one of the keys has signed and that is good now.
+    fn open<'a>(&self, now: Timestamp, token: &'a str) -> Result<Opened<'a>, Refusal> {
+        let (claims, signed) = self.signed(token)?;
         let claims: Claims = serde_json::from_slice(&claims)
             .map_err(|error| refuse(&format!("does not say what it must: {error}")))?;
-        if ![Some(claims.exp), claims.nbf].into_iter().flatten().all(is_time) {
-            return Err(refuse("names a time that there is not"));
-        }
         #[allow(clippy::cast_precision_loss, reason = "milliseconds fit a double until the year 287396")]
         let now = now.as_millis() as f64;
+        for (name, seconds) in [("exp", Some(claims.exp)), ("nbf", claims.nbf)] {
+            let Some(seconds) = seconds else { continue };
+            if seconds * 1_000.0 > now + FARTHEST_MS && is_time(seconds / 1_000.0) {
+                let why = format!("has an `{name}` more than a year ahead: is this in milliseconds?");
+                return Err(refuse(&why));
+            }
+            if !is_time(seconds) {
+                return Err(refuse("names a time that there is not"));
+            }
+        }
         if claims.exp * 1_000.0 <= now {
-            return Err(refuse("has expired"));
+            return Err(refuse("has expired").because(Reason::Expired));
         }
         if claims.nbf.is_some_and(|nbf| nbf * 1_000.0 > now + AHEAD_MS) {
             return Err(refuse("is not valid yet"));
         }
+        if identity(claims.sub.clone()).is_some_and(|sub| sub.len() > SUB_BYTES) {
+            return Err(refuse("has a `sub` of more than 255 bytes"));
+        }
+        if claims.metadata.as_ref().is_some_and(|metadata| metadata.as_str().len() > METADATA_BYTES) {
+            return Err(refuse("has `metadata` of more than 1,024 bytes"));
+        }
         Ok(Opened { claims, signed })
     }
+}
+
+fn refuse(why: &str) -> Refusal {
+    Refusal::new(Code::Unauthorized, format!("the join token {why}"))
 }
 
 /// Whether these are the seconds of a time with a year of four digits, as RFC 3339 can write it.
@@ -130,18 +158,22 @@ fn identity(claim: Option<Value>) -> Option<String> {
 
 impl Authenticator for JoinTokens {
     fn authenticate(&self, now: Timestamp, join: &Join) -> Result<Grant, Refusal> {
-        let unknown = || join.token.as_deref().is_none_or(|token| self.open(now, token).is_err());
+        // What nobody known has signed may be a host token. What is signed and no longer good is not ignored.
+        let unknown = || join.token.as_deref().is_none_or(|token| self.signed(token).is_err());
         if self.keys.is_empty() && unknown() {
             return Ok(Grant { may_create: self.anonymous_rooms, ..Grant::default() });
         }
         let token = join.token.as_deref();
         let token = token
-            .ok_or_else(|| Refusal::new(Code::Unauthorized, "a join token is needed to come in here"))?;
-        let Opened { claims: Claims { room, name, role, host, jti, sub, .. }, signed } =
-            self.open(now, token)?;
-        if room != *join.room.id() {
-            return Err(Refusal::new(Code::Unauthorized, "the join token is for another room"));
+            .ok_or_else(|| Refusal::new(Code::Unauthorized, "a join token is needed to come in here"))
+            .map_err(|refusal| refusal.because(Reason::InvitationNeeded))?;
+        let Opened { claims, signed: text } = self.open(now, token)?;
+        let Claims { room, name, role, host, jti, sub, metadata, .. } = claims;
+        if RoomId::of(&room).as_ref() != Ok(join.room.id()) {
+            return Err(refuse("is for another room").because(Reason::OtherRoom));
         }
+        let sub = identity(sub);
+        let signed = (sub.is_some() || metadata.is_some()).then(|| Signed { sub: sub.clone(), metadata });
         Ok(Grant {
             name,
             role,
@@ -149,7 +181,8 @@ impl Authenticator for JoinTokens {
             admitted: true,
             may_create: true,
             token_known: true,
-            token: Some(TokenIdentity { id: identity(jti), subject: identity(sub), text: signed.to_owned() }),
+            token: Some(TokenIdentity { id: identity(jti), subject: sub, text: text.to_owned() }),
+            signed,
             ..Grant::default()
         })
     }
@@ -167,8 +200,8 @@ impl Authenticator for JoinTokens {
         }
     }
 
-    fn opens(&self, now: Timestamp, room: &RoomId, token: &str) -> bool {
-        self.open(now, token).is_ok_and(|opened| opened.claims.room == *room)
+    fn names(&self, now: Timestamp, token: &str) -> Option<String> {
+        self.open(now, token).ok().map(|opened| opened.claims.room)
     }
 }
 

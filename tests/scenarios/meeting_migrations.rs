@@ -81,6 +81,16 @@ fn serves(folder: Arc<TempDir>, database: &[&str]) {
         page["meetings"].as_array().unwrap().iter().map(|meeting| &meeting["title"]).collect();
     assert_eq!(titles, ["Planung für März; Teil 1", "Once", "Called off"]);
     assert_eq!(api.get(CALLED_OFF).json()["state"], "cancelled");
+    let off = api.get("/api/v1/meetings?state=cancelled").json();
+    assert_eq!(
+        (off["meetings"].as_array().unwrap().len(), &off["meetings"][0]["title"]),
+        (1, &json!("Called off"))
+    );
+    let spring = api.get("/api/v1/meetings?state=scheduled&from=2087-05-01T00:00:00Z").json();
+    assert_eq!(
+        (spring["meetings"].as_array().unwrap().len(), &spring["meetings"][0]["title"]),
+        (1, &json!("Once"))
+    );
 
     let again = api.ask("POST", "/api/v1/meetings", &[("idempotency-key", "once")], Some(ONCE));
     assert_eq!((again.status, &again.json()["meeting"]), (201, &json!("ggfz63p1j3bmw7qc")));

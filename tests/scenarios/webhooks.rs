@@ -142,7 +142,7 @@ fn a_meeting_is_told_in_order_and_signed_and_a_receiver_that_fails_gets_everythi
         last = hook.json();
         hook.answer("204 No Content");
     }
-    assert_eq!(kinds, ["meeting.created", "meeting.started", "peer.joined", "meeting.ended"]);
+    assert_eq!(kinds, ["meeting.created", "meeting.started", "peer.joined", "peer.left", "meeting.ended"]);
     assert_eq!(last["data"]["reason"], "host-ended");
 
     // They are listed, and sent again when asked for.
@@ -153,10 +153,10 @@ fn a_meeting_is_told_in_order_and_signed_and_a_receiver_that_fails_gets_everythi
         listed.iter().all(|one| !one["deliveredAt"].is_null())
     });
     assert_eq!(
-        (listed.len(), &listed[3]["attempts"], &listed[0]["type"]),
-        (4, &json!(3), &json!("meeting.ended"))
+        (listed.len(), &listed[4]["attempts"], &listed[0]["type"]),
+        (5, &json!(3), &json!("meeting.ended"))
     );
-    let one = listed[1]["delivery"].as_str().unwrap();
+    let one = listed[2]["delivery"].as_str().unwrap();
     let replayed = api.post(&format!("{}/deliveries/{one}/replay", path(&meeting)), &json!({}));
     assert_eq!(replayed.status, 202);
     let hook = receiver.next();
@@ -272,4 +272,115 @@ fn somebodys_coming_is_no_change_that_another_change_must_know_of() {
     assert_eq!(api.get(&path(&meeting)).header("etag"), etag);
     let body = json!({"title": "Another"}).to_string();
     assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", etag)], Some(&body)).status, 200);
+}
+
+/// What is told until the end of a meeting, each answered.
+fn told(receiver: &Receptionist, last: &str) -> Vec<Value> {
+    let mut told = Vec::new();
+    while told.last().is_none_or(|hook: &Value| hook["type"] != last) {
+        let hook = receiver.next();
+        told.push(hook.json());
+        hook.answer("204 No Content");
+    }
+    told
+}
+
+/// The kinds in order, with the peer and the reason where there is one.
+fn attendance(told: &[Value]) -> Vec<(&str, &str, &str)> {
+    fn text<'a>(of: &'a Value, name: &str) -> &'a str {
+        of[name].as_str().unwrap_or_default()
+    }
+    told.iter()
+        .map(|one| (text(one, "type"), text(&one["data"], "peer"), text(&one["data"], "reason")))
+        .collect()
+}
+
+#[test]
+fn everybodys_leaving_is_told_before_the_end_and_who_they_were() {
+    for ends in ["in the room", "by the interface", "called off", "erased"] {
+        let server = Visavis::start(&["--webhook-allow-private"]);
+        let api = Api::with_key(&server, &["meetings:write"], &[]);
+        let receiver = Receptionist::open();
+        let meeting = api.book(&json!({"webhookUrl": receiver.url()}));
+        told(&receiver, "meeting.created");
+        // Two of one name: the service knows which is which.
+        let enter = |sub: &str, host: bool| {
+            let wanted = json!({"name": "Ada", "sub": sub, "host": host, "metadata": {"class": sub}});
+            let tokens = format!("/api/v1/rooms/{}/tokens", meeting["code"].as_str().unwrap());
+            let token = api.post(&tokens, &wanted).json()["token"].clone();
+            let mut ws = Ws::connect(server.addr);
+            ws.send(&json!({"type": "join", "room": meeting["code"], "name": "x", "token": token}));
+            let welcome = ws.until("welcome");
+            (ws, welcome["self"]["id"].as_str().unwrap().to_owned())
+        };
+        let (mut teacher, first) = enter("user-1", true);
+        let (mut pupil, second) = enter("user-2", false);
+        let (mut early, third) = enter("user-3", false);
+        early.send(&json!({"type": "leave"}));
+        early.closed();
+        pupil.until("peer-left");
+        match ends {
+            "in the room" => teacher.send(&json!({"type": "host", "action": "end"})),
+            "by the interface" => drop(api.post(&format!("{}/end", path(&meeting)), &json!({}))),
+            "called off" => drop(api.ask("DELETE", &path(&meeting), &[], None)),
+            _ => drop(api.ask("DELETE", &format!("{}?erase=true", path(&meeting)), &[], None)),
+        }
+        let last = if ends.contains("e room") || ends.contains("interface") {
+            "meeting.ended"
+        } else {
+            "meeting.cancelled"
+        };
+        let told = told(&receiver, last);
+        let seen = attendance(&told);
+        assert_eq!(
+            seen[..5],
+            [
+                ("meeting.started", "", ""),
+                ("peer.joined", &*first, ""),
+                ("peer.joined", &second, ""),
+                ("peer.joined", &third, ""),
+                ("peer.left", &third, "left"),
+            ],
+            "{ends}"
+        );
+        let mut both = [("peer.left", &*first, "ended"), ("peer.left", &second, "ended")];
+        both.sort_unstable();
+        let mut ended = seen[5..7].to_vec();
+        ended.sort_unstable();
+        assert_eq!((ended, seen[7].0, seen.len()), (both.to_vec(), last, 8), "{ends}: {seen:?}");
+        for (index, sub) in [(1, "user-1"), (2, "user-2"), (4, "user-3")] {
+            let data = &told[index]["data"];
+            assert_eq!(
+                (&data["sub"], &data["name"], &data["role"]),
+                (&json!(sub), &json!("Ada"), &json!("participant"))
+            );
+            assert_eq!(data["metadata"], json!({"class": sub}));
+        }
+        pupil.until("room-ended");
+    }
+}
+
+#[test]
+fn who_comes_back_after_a_kill_was_never_told_to_have_gone() {
+    let mut server = Visavis::start(&["--webhook-allow-private"]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let receiver = Receptionist::open();
+    let meeting = api.book(&json!({"webhookUrl": receiver.url()}));
+    let join = json!({"type": "join", "room": meeting["code"], "name": "Ada", "token": host_token(&meeting)});
+    let mut ada = Ws::connect(server.addr);
+    ada.send(&join);
+    let credentials = tests::client::credentials(&ada.until("welcome"));
+    told(&receiver, "peer.joined");
+    until("the notes of it", || {
+        let known = api.get(&format!("{}/deliveries", path(&meeting))).json();
+        known["deliveries"].as_array().unwrap().iter().all(|one| !one["deliveredAt"].is_null())
+    });
+    server.kill();
+    let server = Visavis::start_in(server.folder(), &["--webhook-allow-private"]);
+    let (mut ada, welcome) = Ws::resume(server.addr, &credentials, 0);
+    assert_eq!(welcome["type"], "welcome", "{welcome}");
+    ada.send(&json!({"type": "host", "action": "end"}));
+    let told = told(&receiver, "meeting.ended");
+    let peer = &*credentials.peer;
+    assert_eq!(attendance(&told), [("peer.left", peer, "ended"), ("meeting.ended", "", "host-ended")]);
 }

@@ -43,6 +43,11 @@ impl Api {
         Self { addr, bearer: Some(bearer.to_owned()), patience: FAR_TOO_LONG }
     }
 
+    /// What is shown; panics for somebody with nothing to show.
+    pub fn bearer(&self) -> &str {
+        self.bearer.as_deref().unwrap()
+    }
+
     /// The same person at another server.
     #[must_use]
     pub fn at(&self, addr: SocketAddr) -> Self {

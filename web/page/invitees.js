@@ -12,8 +12,11 @@ export class Invitees {
   #key = h('input', { id: 'mail-key', class: 'input', type: 'password', autocomplete: 'off' });
   #keyField = h('div', { class: 'field', hidden: true }, h('label', { for: 'mail-key' }, t('schedule.mailKey')), this.#key);
   #made = 0;
+  #asksForKey;
 
-  constructor() {
+  /** @param {{asksForKey: boolean}} options whether the key is asked for here, and not once for the whole form */
+  constructor({ asksForKey }) {
+    this.#asksForKey = asksForKey;
     this.element = h('fieldset', { class: 'invite wide' },
       h('legend', {}, t('schedule.invite')),
       h('p', { class: 'soft' }, t('schedule.inviteHint')),
@@ -57,8 +60,8 @@ export class Invitees {
 
   #changed() {
     const count = this.#rows.children.length;
-    this.#keyField.hidden = count === 0;
-    this.#key.required = count > 0;
+    this.#keyField.hidden = count === 0 || !this.#asksForKey;
+    this.#key.required = count > 0 && this.#asksForKey;
     this.#add.disabled = count >= MOST;
   }
 }

@@ -1,6 +1,6 @@
 import { loadCatalogue, t } from './i18n.js';
 import { takeHostToken } from './host-token.js';
-import { ApiError, book } from './meetings-api.js';
+import { ApiError, book, isOpenToAll } from './meetings-api.js';
 import { rememberMeeting } from './my-meetings.js';
 import { refusalText } from './refusals.js';
 import { meetingOf, roomOf } from './room-link.js';
@@ -72,5 +72,7 @@ async function isName(room) {
   }
 }
 
+const isOpen = await isOpenToAll();
+for (const button of [create, call]) /** @type {HTMLElement} */ (button.closest('.way')).hidden = !isOpen;
 await catalogue;
 code.placeholder = t('landing.code');

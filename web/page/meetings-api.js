@@ -79,15 +79,20 @@ export async function invitation(meeting) {
   return seen;
 }
 
-/** Whether the server sends invitations by mail. @returns {Promise<boolean>} */
-export async function sendsMail() {
+/** What the server offers; `null` when it does not say. @returns {Promise<string[] | null>} */
+async function features() {
   try {
-    const { features } = await ask('version');
-    return features.includes('mail');
+    return (await ask('version')).features;
   } catch {
-    return false;
+    return null;
   }
 }
+
+/** Whether the server sends invitations by mail. */
+export const sendsMail = async () => (await features())?.includes('mail') ?? false;
+
+/** Whether somebody without a key may make rooms and meetings. Who cannot be told tries. */
+export const isOpenToAll = async () => (await features())?.includes('anonymous-rooms') ?? true;
 
 /** @param {string} key @returns {Promise<{meetings: Meeting[]}>} */
 export const meetingsOf = (key) => ask('api/v1/meetings?limit=100', { token: key });

@@ -2,7 +2,7 @@ import { h } from './dom.js';
 import { loadCatalogue, t } from './i18n.js';
 import { Invitees } from './invitees.js';
 import { shortTime } from './meeting-times.js';
-import { ApiError, book, invitation, meetingsOf, sendsMail } from './meetings-api.js';
+import { ApiError, book, invitation, isOpenToAll, meetingsOf, sendsMail } from './meetings-api.js';
 import { ForgetDevice } from './forget-device.js';
 import { forgetMeeting, noteMeetingEnd, ownMeetings, rememberMeeting } from './my-meetings.js';
 import { at } from './root.js';
@@ -16,6 +16,8 @@ const list = /** @type {HTMLElement} */ (document.getElementById('mine'));
 const none = /** @type {HTMLElement} */ (document.getElementById('none'));
 /** @type {Invitees | null} there where the server sends mail */
 let invitees = null;
+/** @type {HTMLInputElement | null} there where nobody books without a key */
+let bookingKey = null;
 const keyForm = /** @type {HTMLFormElement} */ (document.getElementById('by-key'));
 
 /** @param {string} name */
@@ -44,7 +46,7 @@ form.addEventListener('submit', async (event) => {
       password: field('password').value || null,
       recurrence: recurrence(),
       attendees: invitees?.attendees ?? [],
-    }, invitees?.key);
+    }, bookingKey?.value.trim() ?? invitees?.key);
     const token = made.hostUrl.split('#host=')[1] ?? '';
     rememberMeeting(made.meeting, token);
     location.assign(at(`m/${made.meeting}`));
@@ -109,8 +111,12 @@ showCount();
 submit.disabled = false;
 
 await loadCatalogue();
+if (!(await isOpenToAll())) {
+  bookingKey = h('input', { id: 'booking-key', class: 'input', type: 'password', autocomplete: 'off', required: true });
+  problem.before(h('div', { class: 'field' }, h('label', { for: 'booking-key' }, t('schedule.bookingKey')), bookingKey));
+}
 if (await sendsMail()) {
-  invitees = new Invitees();
+  invitees = new Invitees({ asksForKey: bookingKey === null });
   problem.before(invitees.element);
 }
 none.after(new ForgetDevice(() => void showMine()).element);

@@ -158,8 +158,8 @@ export class PrejoinScreen {
 
   /** Says why the server let nobody in. @param {unknown} error */
   refused(error) {
-    const { code, ownOrigin } = error instanceof RefusedError ? error : { code: 'internal', ownOrigin: undefined };
-    this.#problem.textContent = refusalText(code, { guessed: this.#password.value !== '', room: this.#room, ownOrigin });
+    const { code, ownOrigin, reason } = error instanceof RefusedError ? error : { code: 'internal', ownOrigin: undefined, reason: undefined };
+    this.#problem.textContent = refusalText(code, { guessed: this.#password.value !== '', room: this.#room, ownOrigin, reason });
     if (code !== 'wrong-password') return;
     this.#passwordField.hidden = false;
     this.#password.focus();

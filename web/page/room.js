@@ -4,6 +4,7 @@ import { CountdownScreen } from './countdown-screen.js';
 import { EndScreen } from './end-screen.js';
 import { dropHostToken, hostTokenOf, keptUntil, lendHostToken, takeHostToken } from './host-token.js';
 import { loadCatalogue } from './i18n.js';
+import { joinTokenOf } from './join-token.js';
 import { keepCall, takeCall } from './kept-call.js';
 import { clientId } from './client-id.js';
 import { preferences, remember } from './preferences.js';
@@ -28,6 +29,8 @@ const app = /** @type {HTMLElement} */ (document.getElementById('app'));
 const room = nameInAddress();
 const query = new URLSearchParams(location.search);
 const role = roleOf(query.get('role'));
+// Taken out of the address before anybody copies it.
+joinTokenOf(room);
 const media = new LocalMedia();
 const call = new Call({ media, transports: transports(query.get('transport')), holdsRecorded: true });
 // For the console, for tests, and for whoever embeds the page.
@@ -53,7 +56,6 @@ let answers = { name: '' };
 async function join({ name, password }) {
   remember({ name });
   const topology = query.get('topology');
-  const token = hostTokenOf(room);
   /** @type {JoinOptions} */
   const options = { room, name, role, clientId: clientId() };
   // A code with a slip in it is no name for a new room.
@@ -61,17 +63,12 @@ async function join({ name, password }) {
   if (topology === 'mesh' || topology === 'sfu' || topology === 'auto') options.topology = topology;
   if (password) options.password = password;
   answers = { name, password };
-  if (token) options.token = token;
   try {
-    const welcome = await call.join(options);
-    call.hostToken = welcome.hostToken ?? token ?? null;
+    await enter(options);
     keepPowers();
   } catch (error) {
     if (error instanceof RefusedError && error.code === 'not-started' && error.startsAt) return wait({ name, password }, error.startsAt);
-    // The token was of an earlier life of a room of this name.
-    if (!token || !(error instanceof RefusedError) || error.code !== 'unauthorized') throw error;
-    dropHostToken(room);
-    return join({ name, password });
+    throw error;
   }
   show(call.waiting ? new WaitingScreen(call) : new CallScreen(call));
 }
@@ -97,6 +94,32 @@ function ended(reason) {
     if (token && reason === 'left') lendHostToken(room, token);
   };
   show(screen);
+}
+
+/**
+ * Joins with what there is to show: the host's token, a join token, at last nothing.
+ *
+ * @param {JoinOptions} options
+ */
+async function enter(options) {
+  const invitation = joinTokenOf(room);
+  const host = hostTokenOf(room);
+  /** @type {RefusedError[]} */
+  const refusals = [];
+  for (const token of [host, invitation, null].filter((token, at) => token || at === 2)) {
+    try {
+      const welcome = await call.join(token ? { ...options, token } : options);
+      call.hostToken = welcome.hostToken ?? (token === host ? host : null);
+      return;
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.code !== 'unauthorized') throw error;
+      refusals.push(error);
+      // The token was of an earlier life of a room of this name.
+      if (token === host) dropHostToken(room);
+    }
+  }
+  // What is wrong with an invitation says more than that there is none.
+  throw refusals.find(({ reason }) => reason && reason !== 'invitation-needed') ?? refusals.at(-1);
 }
 
 /**

@@ -88,6 +88,7 @@
  * @property {number} [retryAfterMs]
  * @property {string} [startsAt]
  * @property {string} [ownOrigin] what the server takes for its own address, where it refused this page's
+ * @property {string} [reason] what is wrong with a token: `invitation-needed`, `expired`, `other-room`
  *
  * @typedef {{type: string, id?: number, [field: string]: any}} ServerEvent
  * @typedef {{type: string, seq?: number, [field: string]: any}} ClientMessage
@@ -127,5 +128,6 @@ export class RefusedError extends Error {
     this.retryAfterMs = refusal.retryAfterMs;
     this.startsAt = refusal.startsAt;
     this.ownOrigin = refusal.ownOrigin;
+    this.reason = refusal.reason;
   }
 }

@@ -9,14 +9,14 @@ use signaling_core::{Code, HostClaims, MeetingId, Refusal, Scope};
 use super::problem::Problem;
 use super::request::{Client, bearer};
 use crate::keys::is_key;
-use crate::meeting::Meeting;
+use crate::meeting::{Meeting, Way};
 use crate::payer::Payer;
 use crate::service::Meetings;
 use crate::store::{KeyRecord, StoreError};
 
 /// Whoever sent a request, as far as it shows.
 #[derive(Clone, Debug)]
-pub(super) enum Principal {
+pub(crate) enum Principal {
     /// An application with a key.
     Key(KeyRecord),
     /// Somebody with the host token of a room.
@@ -86,7 +86,7 @@ impl Principal {
     }
 
     /// Whether a meeting is its own.
-    fn may_see(&self, meeting: &Meeting) -> bool {
+    pub(crate) fn may_see(&self, meeting: &Meeting) -> bool {
         match self {
             Self::Key(_) => self.sees_all() || (meeting.owner.is_some() && meeting.owner == self.owner()),
             Self::Host(claims) => claims.room == meeting.room && claims.life == meeting.life,
@@ -117,7 +117,7 @@ impl Principal {
         if !is_own {
             return Err(Problem::not_found());
         }
-        store.patiently(store.remove(id)).await?;
+        store.patiently(store.erase(id)).await?;
         tracing::warn!(meeting = %id, "a meeting that could not be read is deleted");
         if let (Some(rooms), Ok(room)) = (meetings.rooms(), room.parse()) {
             rooms.end(room, EndReason::HostEnded).await;
@@ -142,6 +142,15 @@ pub(super) async fn find(meetings: &Meetings, id: &str) -> Result<Meeting, Probl
     store.patiently(store.meeting(id)).await?.ok_or_else(Problem::not_found)
 }
 
+/// The meeting of an invitation's id in a path: the meeting's own, or that of one invited address.
+pub(super) async fn find_invited(meetings: &Meetings, id: &str) -> Result<(Meeting, Way), Problem> {
+    let id: MeetingId = id.parse().map_err(|_| Problem::not_found())?;
+    let store = &meetings.inner.store;
+    let meeting = store.patiently(store.invited(id)).await?.ok_or_else(Problem::not_found)?;
+    let way = meeting.way_by_id(id).ok_or_else(Problem::not_found)?;
+    Ok((meeting, way))
+}
+
 impl Meetings {
     /// Counts a request without a key.
     pub(super) fn count_reader(&self, client: &Client) -> Result<(), Refusal> {
@@ -149,6 +158,28 @@ impl Meetings {
             Some(ip) => self.count(Payer::Address(ip), 300, Duration::from_millis(50)),
             None => Ok(()),
         }
+    }
+
+    /// The origin of links that others are given. A program may ask under a name that only leads here from where it runs; so
+    /// may one that names no host at all.
+    pub(super) fn lasting_origin(
+        &self,
+        client: &Client,
+        headers: &HeaderMap,
+        principal: &Principal,
+    ) -> Result<String, Refusal> {
+        let is_program = matches!(principal, Principal::Key(_)) && !client.is_own_page(headers);
+        let is_known = self.inner.public_url.is_some()
+            // Whoever serves these routes without saying who asks makes links of their own.
+            || client.ip.is_none()
+            || (client.origin.is_some() && (!is_program || client.is_at_home()));
+        if is_known {
+            return Ok(self.origin(client));
+        }
+        Err(Refusal::new(
+            Code::InvalidState,
+            "nobody knows by which address people reach this server: its operator sets `--public-url`",
+        ))
     }
 
     /// The origin of links: as it is configured, else as the request has it.

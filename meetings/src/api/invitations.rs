@@ -9,10 +9,10 @@ use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 use signaling_core::{Code, Refusal};
 
-use super::access::{Principal, Want, find};
+use super::access::{Principal, Want, find_invited};
 use super::problem::Problem;
 use super::request::Client;
-use super::view::{InvitationView, join_url};
+use super::view::InvitationView;
 use crate::calendar;
 use crate::service::Meetings;
 
@@ -23,9 +23,9 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     meetings.count_reader(&client)?;
-    let meeting = meetings.present(find(&meetings, &id).await?);
-    let now = meetings.now();
-    let view = InvitationView::new(&meeting, &meetings.origin(&client), now);
+    let (meeting, way) = find_invited(&meetings, &id).await?;
+    let meeting = meetings.present(meeting);
+    let view = InvitationView::new(&meeting, way, &meetings.origin(&client), meetings.now());
     Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
 }
 
@@ -36,8 +36,8 @@ pub(super) async fn qr(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     meetings.count_reader(&client)?;
-    let meeting = find(&meetings, &id).await?;
-    let url = join_url(&meeting, &meetings.origin(&client));
+    let (meeting, way) = find_invited(&meetings, &id).await?;
+    let url = way.url(&meeting, &meetings.origin(&client));
     let code = QrCode::with_error_correction_level(url.as_bytes(), EcLevel::M)
         .map_err(|_| Refusal::new(Code::Internal, "the link is too long for a QR code"))?;
     let picture = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
@@ -52,12 +52,15 @@ pub(super) async fn calendar(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let principal = Principal::of(&meetings, &headers, &client, Want::Read).await?;
-    let meeting = match principal {
-        Principal::Anonymous => find(&meetings, &id).await?,
-        principal => principal.meeting(&meetings, &id).await?,
+    let (meeting, way) = match principal {
+        Principal::Anonymous => find_invited(&meetings, &id).await?,
+        principal => {
+            let meeting = principal.meeting(&meetings, &id).await?;
+            let way = meeting.way();
+            (meeting, way)
+        }
     };
-    let link = join_url(&meeting, &meetings.origin(&client));
-    let file = calendar::file(&meeting, &link, &calendar::Purpose::Publish);
+    let file = calendar::file(&meeting, way, &meetings.origin(&client), &calendar::Purpose::Publish);
     let head = [
         (CONTENT_TYPE, "text/calendar; charset=utf-8"),
         (CONTENT_DISPOSITION, "attachment; filename=\"meeting.ics\""),

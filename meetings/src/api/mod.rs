@@ -16,14 +16,11 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
+pub(crate) use access::Principal;
 pub use request::Client;
-pub(crate) use view::join_url;
 
 use crate::service::Meetings;
 use problem::Problem;
-
-/// Bytes of a request's body.
-const BODY: usize = 64 * 1024;
 
 /// The routes. Whoever accepts connections puts a [`Client`] into each request's extensions, and looks at `Origin`. What
 /// `others` say of the routes beside these, as `OpenAPI` has it (`paths` and `components.schemas`), stands in the description
@@ -44,7 +41,7 @@ pub fn router(meetings: Meetings, others: &[serde_json::Value]) -> Router {
         .route("/api/v1/openapi.json", description)
         .route("/api/v1/invitations/{id}", get(invitations::show))
         .route("/api/v1/invitations/{id}/qr.svg", get(invitations::qr))
-        .layer(DefaultBodyLimit::max(BODY))
+        .layer(DefaultBodyLimit::max(usize::try_from(request::BODY_BYTES).unwrap_or(usize::MAX)))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(meetings)
 }

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use super::deliveries::{DeliveriesView, DeliveryView, SecretView};
 use super::meetings::PageView;
 use super::problem::ProblemBody;
-use super::view::{InvitationView, MeetingView};
+use super::view::{InvitationView, MeetingView, OwnWayView};
 use crate::meeting::{Attendee, Change, State, Wanted};
 
 /// What is accepted, as far as patterns can say it; some say less than all, so that what they describe is surely taken.
@@ -33,6 +33,17 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ("Attendee", "email", EMAIL),
 ];
 
+/// Makes a value, which no constant can hold.
+type Make = fn() -> Value;
+
+/// What is taken where nothing is said.
+const DEFAULTS: &[(&str, &str, Make)] = &[
+    ("NewMeeting", "lobby", || json!(false)),
+    ("NewMeeting", "waitForHost", || json!(false)),
+    ("NewMeeting", "attendees", || json!([])),
+    ("NewMeeting", "emptyTimeoutSeconds", || json!(600)),
+];
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -46,6 +57,7 @@ const PATTERNS: &[(&str, &str, &str)] = &[
         DeliveryView,
         InvitationView,
         MeetingView,
+        OwnWayView,
         PageView,
         ProblemBody,
         SecretView,
@@ -73,6 +85,8 @@ const fn operation(method: &'static str, path: &'static str, summary: &'static s
 }
 
 const READ: &[u16] = &[400, 401, 403, 404, 429, 500, 503];
+/// 304 is no refusal, and has no body.
+const CONDITIONAL: &[u16] = &[304, 400, 401, 403, 404, 429, 500, 503];
 const WRITE: &[u16] = &[400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 500, 503];
 
 const OPERATIONS: &[Operation] = &[
@@ -88,6 +102,7 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         success: (200, Some((JSON, "Meeting"))),
+        refusals: CONDITIONAL,
         ..operation("get", "/api/v1/meetings/{id}", "One meeting")
     },
     Operation {
@@ -96,7 +111,10 @@ const OPERATIONS: &[Operation] = &[
         refusals: WRITE,
         ..operation("patch", "/api/v1/meetings/{id}", "Change a meeting")
     },
-    Operation { refusals: WRITE, ..operation("delete", "/api/v1/meetings/{id}", "Call a meeting off") },
+    Operation {
+        refusals: WRITE,
+        ..operation("delete", "/api/v1/meetings/{id}", "Call a meeting off, or erase it")
+    },
     Operation {
         success: (200, Some((JSON, "Meeting"))),
         refusals: WRITE,
@@ -158,13 +176,31 @@ impl Operation {
                 all.push(parameter("after", "query", false, id()));
                 let limit = json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20});
                 all.push(parameter("limit", "query", false, limit));
+                let states = ["scheduled", "open", "ended", "cancelled", "expired"];
+                all.push(parameter("state", "query", false, json!({"type": "string", "enum": states})));
+                for name in ["from", "to"] {
+                    let instant = json!({"type": "string", "format": "date-time", "pattern": TIME});
+                    let what = match name {
+                        "from" => "Meetings whose present occurrence begins then or later.",
+                        _ => "Meetings whose present occurrence begins earlier.",
+                    };
+                    all.push(described(parameter(name, "query", false, instant), what));
+                }
+            }
+            ("get", "/api/v1/meetings/{id}") => {
+                all.push(parameter("If-None-Match", "header", false, json!({"type": "string"})));
+            }
+            ("delete", "/api/v1/meetings/{id}") => {
+                let flag = json!({"type": "boolean", "default": false});
+                let erase = parameter("erase", "query", false, flag);
+                all.push(described(erase, "Whether nothing is to be kept of it."));
             }
             ("post", "/api/v1/meetings") => {
                 let key = json!({"type": "string", "pattern": "^[!-~]{1,255}$"});
                 all.push(parameter("Idempotency-Key", "header", false, key));
             }
             ("patch", _) => {
-                let tag = json!({"type": "string", "pattern": "^(\\*|\"[0-9]{1,9}\")$"});
+                let tag = json!({"type": "string", "pattern": "^(\\*|(W/)?\"[0-9]{1,9}\")$"});
                 all.push(parameter("If-Match", "header", true, tag));
             }
             _ => {}
@@ -185,7 +221,11 @@ impl Operation {
         }
         all.insert(status.to_string(), success);
         for status in self.refusals {
-            all.insert(status.to_string(), json!({"$ref": "#/components/responses/Refused"}));
+            let refused = match status {
+                304 => json!({"description": "The client has this version"}),
+                _ => json!({"$ref": "#/components/responses/Refused"}),
+            };
+            all.insert(status.to_string(), refused);
         }
         all.into()
     }
@@ -252,6 +292,12 @@ pub(super) fn document(others: &[Value]) -> Value {
             property.insert("pattern".to_owned(), (*pattern).into());
         }
     }
+    for (schema, property, value) in DEFAULTS {
+        let pointer = format!("/components/schemas/{schema}/properties/{property}");
+        if let Some(property) = document.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+            property.insert("default".to_owned(), value());
+        }
+    }
     // The zones that are known, by name.
     let zones: Vec<Value> = jiff::tz::db().available().map(|zone| zone.as_str().into()).collect();
     for (schema, kind) in [("NewMeeting", json!("string")), ("MeetingChange", json!(["string", "null"]))] {
@@ -269,6 +315,14 @@ pub(super) fn document(others: &[Value]) -> Value {
         components.insert("responses".to_owned(), json!({"Refused": refused}));
     }
     document
+}
+
+/// An object of the document with a description.
+fn described(mut object: Value, description: &str) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("description".to_owned(), description.into());
+    }
+    object
 }
 
 #[cfg(test)]

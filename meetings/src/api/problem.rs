@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use signaling_core::{Code, Refusal, Timestamp};
+use signaling_core::{Code, Reason, Refusal, Timestamp};
 use utoipa::ToSchema;
 
 use crate::store::StoreError;
@@ -36,6 +36,10 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<String>)]
     starts_at: Option<Timestamp>,
+    /// What is wrong with a token: `invitation-needed`, `expired` or `other-room`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = Option<String>)]
+    reason: Option<Reason>,
 }
 
 impl Problem {
@@ -84,6 +88,7 @@ impl IntoResponse for Problem {
             code: refusal.code,
             retry_after_ms: refusal.retry_after_ms,
             starts_at: refusal.starts_at,
+            reason: refusal.reason,
         };
         let mut response = (status, serde_json::to_vec(&body).unwrap_or_default()).into_response();
         let headers = response.headers_mut();

@@ -1,10 +1,10 @@
 //! Meetings as others see them.
 
 use serde::Serialize;
-use signaling_core::{Entropy, ServerKey, Timestamp};
+use signaling_core::{ServerKey, Timestamp};
 use utoipa::ToSchema;
 
-use crate::meeting::{Attendee, Meeting, State};
+use crate::meeting::{Attendee, Meeting, State, Way};
 
 /// A meeting, for who has booked it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +40,10 @@ pub(crate) struct MeetingView {
     empty_timeout_seconds: u32,
     recurrence: Option<String>,
     attendees: Vec<Attendee>,
+    /// What each of them comes in by, for who may change the meeting: good for as long as the address is among `attendees`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, nullable = false)]
+    invitations: Vec<OwnWayView>,
     webhook_url: Option<String>,
     /// What webhooks are signed with, told once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,16 +57,11 @@ pub(crate) struct MeetingView {
 }
 
 impl MeetingView {
-    /// The meeting under this origin; with a host token for `host`.
-    pub(crate) fn new(
-        meeting: &Meeting,
-        origin: &str,
-        now: Timestamp,
-        host: Option<(&ServerKey, &mut dyn Entropy)>,
-    ) -> Self {
-        let join_url = join_url(meeting, origin);
-        let host_url =
-            host.map(|(key, entropy)| format!("{join_url}#host={}", meeting.host_token(key, entropy)));
+    /// The meeting under this origin; with the host token, made with `host`, for its organiser.
+    pub(crate) fn new(meeting: &Meeting, origin: &str, now: Timestamp, host: Option<&ServerKey>) -> Self {
+        let join_url = meeting.way().url(meeting, origin);
+        let invitations = host.map(|_| OwnWayView::all(meeting, origin)).unwrap_or_default();
+        let host_url = host.map(|key| format!("{join_url}#host={}", meeting.host_token(key)));
         Self {
             meeting: meeting.id.to_string(),
             room: meeting.room.to_string(),
@@ -82,6 +81,7 @@ impl MeetingView {
             empty_timeout_seconds: meeting.empty_timeout_seconds,
             recurrence: meeting.recurrence.as_ref().map(ToString::to_string),
             attendees: meeting.attendees.clone(),
+            invitations,
             webhook_url: meeting.webhook_url.clone(),
             webhook_secret: None,
             sequence: meeting.sequence,
@@ -93,6 +93,29 @@ impl MeetingView {
     pub(crate) fn with_secret(mut self, secret: Option<String>) -> Self {
         self.webhook_secret = secret;
         self
+    }
+}
+
+/// The way in of one invited address.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AttendeeInvitation)]
+pub(crate) struct OwnWayView {
+    email: String,
+    /// What its owner types to come in.
+    code: String,
+    /// What its owner opens to come in.
+    join_url: String,
+}
+
+impl OwnWayView {
+    fn all(meeting: &Meeting, origin: &str) -> Vec<Self> {
+        let view = |invitation: &crate::meeting::Invitation| Self {
+            email: invitation.email.clone(),
+            code: invitation.code.0.to_string(),
+            join_url: invitation.way().url(meeting, origin),
+        };
+        meeting.invitations.iter().map(view).collect()
     }
 }
 
@@ -123,11 +146,12 @@ pub(crate) struct InvitationView {
 }
 
 impl InvitationView {
-    pub(crate) fn new(meeting: &Meeting, origin: &str, now: Timestamp) -> Self {
+    /// The meeting for who has come by `way`.
+    pub(crate) fn new(meeting: &Meeting, way: Way, origin: &str, now: Timestamp) -> Self {
         Self {
-            meeting: meeting.id.to_string(),
-            code: meeting.code.0.to_string(),
-            join_url: join_url(meeting, origin),
+            meeting: way.id.to_string(),
+            code: way.code.to_string(),
+            join_url: way.url(meeting, origin),
             title: meeting.title.clone(),
             starts_at: meeting.starts_at,
             ends_at: meeting.ends_at(),
@@ -140,14 +164,5 @@ impl InvitationView {
             recurrence: meeting.recurrence.as_ref().map(ToString::to_string),
             now,
         }
-    }
-}
-
-/// Where people go: to the call itself when it is open from the beginning, else to the meeting's page.
-pub(crate) fn join_url(meeting: &Meeting, origin: &str) -> String {
-    if meeting.has_time {
-        format!("{origin}/m/{}", meeting.id)
-    } else {
-        format!("{origin}/r/{}", meeting.code.0)
     }
 }

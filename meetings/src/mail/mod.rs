@@ -12,7 +12,7 @@ use signaling_core::{Entropy, Timestamp};
 pub(crate) use self::dispatch::dispatch;
 
 use crate::calendar::{self, Purpose};
-use crate::meeting::{Attendee, Meeting, Status, in_calendar};
+use crate::meeting::{Attendee, Meeting, Status, Way, in_calendar};
 use crate::store::{StoreError, explain};
 use crate::webhook::random_id;
 
@@ -67,12 +67,12 @@ impl Mailer {
     }
 
     /// What those are to be told who are invited to a meeting, or were `before` its change: nothing when calendars need not
-    /// know.
+    /// know. Each gets a link of its own, under `origin`.
     pub(crate) fn letters(
         &self,
         before: Option<&Meeting>,
         meeting: &Meeting,
-        link: &str,
+        origin: &str,
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<Letter>, StoreError> {
@@ -97,7 +97,10 @@ impl Mailer {
         let withdrawn = withdrawn.map(|attendee| (attendee, Matter::Withdrawal));
         let write = |(attendee, matter): (&Attendee, Matter)| {
             let id = random_id("ltr_", entropy);
-            let message = self.message(&id, meeting, link, attendee, matter).map_err(|error| {
+            // Who is no longer invited has a link that no longer opens anything.
+            let whose = if matter == Matter::Withdrawal { before.unwrap_or(meeting) } else { meeting };
+            let way = whose.way_of(&attendee.email);
+            let message = self.message(&id, meeting, (way, origin), attendee, matter).map_err(|error| {
                 tracing::error!(meeting = %meeting.id, error = explain(&*error), "an invitation cannot be written");
                 StoreError::Letter
             })?;
@@ -117,7 +120,7 @@ impl Mailer {
         &self,
         id: &str,
         meeting: &Meeting,
-        link: &str,
+        (way, origin): (Way, &str),
         attendee: &Attendee,
         matter: Matter,
     ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
@@ -126,7 +129,7 @@ impl Mailer {
             Matter::Withdrawal => Purpose::Withdraw { organiser: &organiser, attendee },
             _ => Purpose::Invite { organiser: &organiser, attendee },
         };
-        let file = calendar::file(meeting, link, &purpose);
+        let file = calendar::file(meeting, way, origin, &purpose);
         let (method, subject) = match matter {
             Matter::Invitation => ("REQUEST", meeting.title.clone()),
             Matter::Change => ("REQUEST", format!("Changed: {}", meeting.title)),
@@ -138,7 +141,7 @@ impl Mailer {
         // taken for a second request.
         let attached = ContentType::parse("application/ics; name=\"invite.ics\"")?;
         let parts = MultiPart::alternative()
-            .singlepart(SinglePart::plain(text(meeting, link, matter)))
+            .singlepart(SinglePart::plain(text(meeting, way, origin, matter)))
             .singlepart(SinglePart::builder().header(kind).body(file.clone()));
         let whole = MultiPart::mixed()
             .multipart(parts)
@@ -159,13 +162,15 @@ impl Mailer {
     }
 }
 
-fn text(meeting: &Meeting, link: &str, matter: Matter) -> String {
+fn text(meeting: &Meeting, way: Way, origin: &str, matter: Matter) -> String {
     let at = in_calendar(meeting.starts_at).unwrap_or_default().to_zoned(meeting.zone());
     let when = at.strftime("%Y-%m-%d %H:%M");
     let head =
         format!("{}\n\n{when} ({})\n{} min\n", meeting.title, meeting.time_zone, meeting.duration_minutes);
     match matter {
-        Matter::Invitation | Matter::Change => format!("{head}\n{link}\nCode: {}\n", meeting.code.0),
+        Matter::Invitation | Matter::Change => {
+            format!("{head}\n{}\nCode: {}\n", way.url(meeting, origin), way.code)
+        }
         Matter::Cancellation => format!("{head}\nThe meeting was called off.\n"),
         Matter::Withdrawal => format!("{head}\nYou are no longer invited.\n"),
     }

@@ -5,7 +5,7 @@ use signaling_core::testing::SeededEntropy;
 use super::*;
 use crate::meeting::{Change, Wanted};
 
-const LINK: &str = "https://calls.example/m/x";
+const ORIGIN: &str = "https://calls.example";
 
 fn key() -> ServerKey {
     ServerKey::new([1; 32])
@@ -30,7 +30,7 @@ fn planning(attendees: &Value) -> Meeting {
 }
 
 fn written(before: Option<&Meeting>, meeting: &Meeting) -> Vec<Letter> {
-    mailer().letters(before, meeting, LINK, now(), &mut SeededEntropy::new(3)).unwrap()
+    mailer().letters(before, meeting, ORIGIN, now(), &mut SeededEntropy::new(3)).unwrap()
 }
 
 /// To whom each letter goes, and what it says of itself.
@@ -86,7 +86,7 @@ fn who_is_no_longer_asked_does_not_hear_that_the_meeting_is_called_off() {
     let ada = Attendee { name: "Ada".into(), email: "ada@example.org".into() };
     let meeting = planning(&json!([]));
     let purpose = Purpose::Withdraw { organiser: "calls@example.org", attendee: &ada };
-    let file = calendar::file(&meeting, LINK, &purpose);
+    let file = calendar::file(&meeting, meeting.way(), ORIGIN, &purpose);
     assert!(file.contains("METHOD:CANCEL\r\n") && !file.contains("STATUS:"), "{file}");
     assert!(file.contains("ATTENDEE;CN=\"Ada\";ROLE=REQ-PARTICIPANT:mailto:ada@example.org\r\n"), "{file}");
 }

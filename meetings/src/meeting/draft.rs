@@ -358,7 +358,7 @@ fn recurrence(text: &str) -> Result<Recurrence, Refusal> {
 }
 
 /// An instant: a date, a time and how far it is from UTC.
-fn time(name: &str, text: &str) -> Result<Timestamp, Refusal> {
+pub(crate) fn time(name: &str, text: &str) -> Result<Timestamp, Refusal> {
     let wrong = || {
         Refusal::bad_request(format!(
             "`{name}` is a time as in `2027-03-28T09:00:00Z`, of the years 2000 to 2099"

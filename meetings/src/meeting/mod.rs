@@ -2,21 +2,23 @@
 
 mod draft;
 mod recurrence;
+mod way;
 
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use signaling_core::meeting::{MeetingCode, RoomHappening};
-use signaling_core::message::{EndReason, TopologyChoice};
+use signaling_core::meeting::{MeetingCode, Presence, RoomHappening};
+use signaling_core::message::{EndReason, LeaveReason, TopologyChoice};
 use signaling_core::room::{MeetingTerms, RoomRecord};
 use signaling_core::{
     Code, Digest, Entropy, HostClaims, LifeId, MeetingId, Refusal, RoomId, ServerKey, Timestamp,
 };
 
-pub(crate) use draft::Patch;
 pub use draft::{Attendee, Change, Draft, Wanted};
+pub(crate) use draft::{Patch, time};
 pub use recurrence::{Recurrence, RuleError};
+pub use way::{Invitation, Way};
 
 /// By so much the clock may be set back without anything being taken back.
 const STEP: Duration = Duration::from_secs(2);
@@ -69,6 +71,12 @@ pub struct Meeting {
     /// Who was invited.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attendees: Vec<Attendee>,
+    /// What each of those who were invited comes in by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invitations: Vec<Invitation>,
+    /// What calendars know it by, if not by its id: who has a calendar file does not have the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar_uid: Option<MeetingId>,
     /// Where its webhooks go: an endpoint's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
@@ -113,8 +121,21 @@ pub enum Status {
     Expired,
 }
 
+impl Status {
+    /// As it stands in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Live => "live",
+            Self::Ended => "ended",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// How a meeting stands at a moment, as others see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum State {
@@ -125,6 +146,19 @@ pub enum State {
     Expired,
 }
 
+impl State {
+    /// What an `ETag` ends in where the clock alone has led here.
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Scheduled => "-scheduled",
+            Self::Open => "-open",
+            Self::Ended => "-ended",
+            Self::Cancelled => "-cancelled",
+            Self::Expired => "-expired",
+        }
+    }
+}
+
 /// Something that others are told of a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the words say it")]
@@ -132,11 +166,20 @@ pub enum Event {
     Created,
     Changed,
     Started,
-    Ended { reason: EndReason },
+    Ended {
+        reason: EndReason,
+    },
     Cancelled,
-    PeerJoined { peer: String, name: String },
-    PeerLeft { peer: String, name: String },
-    RecordingReady { recording: String },
+    PeerJoined(Presence),
+    PeerLeft {
+        who: Presence,
+        reason: LeaveReason,
+    },
+    /// Nobody is in its room any more, which is told by a `PeerLeft` of each.
+    Emptied,
+    RecordingReady {
+        recording: String,
+    },
 }
 
 /// A code as text, checked when it is read.
@@ -185,6 +228,8 @@ impl Meeting {
             password: None,
             empty_timeout_seconds: draft.empty_timeout_seconds,
             attendees: draft.attendees.clone(),
+            invitations: Vec::new(),
+            calendar_uid: Some(MeetingId::random(entropy)),
             webhook: None,
             webhook_url: draft.webhook_url.clone(),
             status: Status::Planned,
@@ -196,6 +241,7 @@ impl Meeting {
             created_at: now,
             updated_at: now,
         };
+        meeting.invite(entropy);
         meeting.set_password(key, draft.password.as_deref());
         meeting.catch_up(now);
         meeting
@@ -234,8 +280,8 @@ impl Meeting {
     }
 
     /// The token that gives the host's powers in its room, and over the meeting.
-    pub fn host_token(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
-        HostClaims { room: self.room.clone(), life: self.life }.seal(key, entropy)
+    pub fn host_token(&self, key: &ServerKey) -> String {
+        HostClaims { room: self.room.clone(), life: self.life }.seal_same(key)
     }
 
     /// The room as it is to be opened, unless the meeting is over.
@@ -309,7 +355,7 @@ impl Meeting {
             self.last_ended = Some(self.starts_at);
             (self.starts_at, self.status) = (next, Status::Planned);
         }
-        Ok(vec![Event::Ended { reason }])
+        Ok(vec![Event::Emptied, Event::Ended { reason }])
     }
 
     /// Calls the whole of it off; nothing when it is over already.
@@ -319,14 +365,14 @@ impl Meeting {
         }
         self.status = Status::Cancelled;
         self.sequence += 1;
-        vec![Event::Cancelled]
+        vec![Event::Emptied, Event::Cancelled]
     }
 
     /// What happened in its room.
     pub fn happened(&mut self, what: &RoomHappening, at: Timestamp) -> Vec<Event> {
         match what {
-            RoomHappening::Joined { peer, name, .. } => {
-                let joined = Event::PeerJoined { peer: peer.to_string(), name: name.to_string() };
+            RoomHappening::Joined(who) => {
+                let joined = Event::PeerJoined(who.clone());
                 let is_history = self.ended_at.is_some_and(|ended_at| at <= ended_at);
                 if self.status == Status::Planned && !is_history {
                     self.status = Status::Live;
@@ -334,10 +380,13 @@ impl Meeting {
                 }
                 vec![joined]
             }
-            RoomHappening::Left { peer, name, .. } => {
-                vec![Event::PeerLeft { peer: peer.to_string(), name: name.to_string() }]
+            RoomHappening::Left { who, reason } => {
+                vec![Event::PeerLeft { who: who.clone(), reason: *reason }]
             }
-            RoomHappening::Ended { reason, visited } => self.room_ended(*reason, *visited, at),
+            RoomHappening::Ended { reason, visited } => {
+                let events = self.room_ended(*reason, *visited, at);
+                if events.is_empty() { vec![Event::Emptied] } else { events }
+            }
             RoomHappening::Recording { .. } => Vec::new(),
         }
     }
@@ -346,17 +395,20 @@ impl Meeting {
     pub fn vanished(&mut self, at: Timestamp) -> Vec<Event> {
         let patience = Duration::from_secs(self.empty_timeout_seconds.into());
         match self.status {
-            Status::Live if self.starts_at > at => {
-                self.status = Status::Planned;
-                Vec::new()
-            }
+            Status::Live if self.starts_at > at => self.status = Status::Planned,
             Status::Live => {
                 let is_long_ago = self.updated_at + patience <= at;
                 let reason = if is_long_ago { EndReason::Expired } else { EndReason::HostEnded };
-                self.end(reason, at).unwrap_or_default()
+                return self.end(reason, at).unwrap_or_default();
             }
-            _ => Vec::new(),
+            _ => {}
         }
+        vec![Event::Emptied]
+    }
+
+    /// Since when nothing can come of it any more.
+    pub fn over_at(&self) -> Option<Timestamp> {
+        self.is_over().then_some(self.updated_at)
     }
 
     fn room_ended(&mut self, reason: EndReason, visited: bool, at: Timestamp) -> Vec<Event> {

@@ -32,7 +32,13 @@ fn meeting(more: &Value) -> Meeting {
 
 fn joined() -> RoomHappening {
     let peer = PeerId::random(&mut SeededEntropy::new(3));
-    RoomHappening::Joined { peer, name: "Ada".into(), role: Role::Participant }
+    RoomHappening::Joined(Presence {
+        peer,
+        name: "Ada".into(),
+        role: Role::Participant,
+        sub: None,
+        metadata: None,
+    })
 }
 
 const EXPIRED: RoomHappening = RoomHappening::Ended { reason: EndReason::Expired, visited: true };

@@ -162,15 +162,18 @@ impl Store {
         })
     }
 
-    /// Forgets messages that were dealt with and are older.
+    /// Forgets messages that were dealt with and are older, or are about a meeting that was erased.
     pub(crate) async fn forget_deliveries(&self, before: Timestamp) -> Result<(), StoreError> {
         let turn = self.turn_to_write().await?;
         on_pool!(turn, |pool, begin| {
-            sqlx::query("DELETE FROM deliveries WHERE due_at IS NULL AND created_at < $1")
-                .bind(int(before.as_millis()))
-                .execute(pool)
-                .await
-                .map(drop)?;
+            sqlx::query(
+                "DELETE FROM deliveries WHERE due_at IS NULL AND (created_at < $1 OR NOT EXISTS \
+                 (SELECT 1 FROM meetings WHERE meetings.id = deliveries.meeting))",
+            )
+            .bind(int(before.as_millis()))
+            .execute(pool)
+            .await
+            .map(drop)?;
         });
         Ok(())
     }

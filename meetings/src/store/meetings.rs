@@ -1,25 +1,26 @@
 //! Meetings in the database, and what is to be told of them.
 
-use signaling_core::meeting::MeetingCode;
-use signaling_core::{MeetingId, RoomId, Timestamp};
-use sqlx::Row as _;
+use signaling_core::meeting::{MeetingCode, Presence};
+use signaling_core::{MeetingId, Repeatable, RoomId, Timestamp};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::letters::put_in_postbox;
-use super::replies::{Reply, Request, former_reply};
-use super::{Store, StoreError, int, on_pool};
+use super::presences::{keep_presences, present};
+use super::replies::{Reply, former_reply};
+use super::{Presences, Present, Store, StoreError, int, on_pool};
 use crate::mail::Letter;
-use crate::meeting::{Meeting, Status};
+use crate::meeting::{Meeting, State, Status};
 use crate::webhook::Message;
 
 /// Some meetings of many.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub(crate) struct Page {
     /// In the order of their making.
-    pub meetings: Vec<Meeting>,
+    pub(crate) meetings: Vec<Meeting>,
     /// Those among them whose documents cannot be read.
-    pub broken: Vec<String>,
+    pub(crate) broken: Vec<String>,
     /// Where the next page begins, if there is one.
-    pub next: Option<MeetingId>,
+    pub(crate) next: Option<MeetingId>,
 }
 
 /// What is to be told of a change, kept together with it.
@@ -29,6 +30,61 @@ pub(crate) struct Outgoing {
     pub(crate) messages: Vec<Message>,
     /// By mail.
     pub(crate) letters: Vec<Letter>,
+    /// Of whom those who hear of it know that they are in, and of whom they don't any more.
+    pub(crate) presences: Presences,
+}
+
+/// Which meetings are looked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Whose they are; `None` for everybody's.
+    pub(crate) owner: Option<String>,
+    /// How they stand.
+    pub(crate) state: Option<State>,
+    /// Present occurrences that begin then or later.
+    pub(crate) from: Option<Timestamp>,
+    /// Present occurrences that begin earlier.
+    pub(crate) to: Option<Timestamp>,
+}
+
+impl Filter {
+    /// As a condition, with the owner as `$4`. Nothing in it is a stranger's text.
+    fn condition(&self, now: Timestamp) -> String {
+        let at = |at: Timestamp| int(at.as_millis());
+        let now = at(now);
+        let state = self.state.map(|state| match state {
+            State::Scheduled => format!("status IN ('planned', 'live') AND starts_at > {now}"),
+            State::Open => format!("status IN ('planned', 'live') AND starts_at <= {now}"),
+            State::Ended => format!("status = '{}'", Status::Ended.as_str()),
+            State::Cancelled => format!("status = '{}'", Status::Cancelled.as_str()),
+            State::Expired => format!("status = '{}'", Status::Expired.as_str()),
+        });
+        let all = [
+            self.owner.is_some().then(|| "owner = $4".to_owned()),
+            state,
+            self.from.map(|from| format!("starts_at >= {}", at(from))),
+            self.to.map(|to| format!("starts_at < {}", at(to))),
+        ];
+        all.into_iter().flatten().fold(String::new(), |all, one| format!("{all} AND {one}"))
+    }
+}
+
+/// Writes the ways in of a meeting's people, within a transaction.
+macro_rules! keep_invitations {
+    ($tx:expr, $meeting:expr) => {
+        sqlx::query("DELETE FROM invitations WHERE meeting = $1")
+            .bind($meeting.id.as_str())
+            .execute(&mut *$tx)
+            .await?;
+        for invitation in &$meeting.invitations {
+            sqlx::query("INSERT INTO invitations (code, id, meeting) VALUES ($1, $2, $3)")
+                .bind(invitation.code.0.to_string())
+                .bind(invitation.id.as_str())
+                .bind($meeting.id.as_str())
+                .execute(&mut *$tx)
+                .await?;
+        }
+    };
 }
 
 /// Writes what is to be told into the outbox and the postbox, within a transaction.
@@ -66,7 +122,7 @@ impl Store {
         &self,
         meeting: &Meeting,
         outgoing: &Outgoing,
-        request: Option<&Request>,
+        request: Option<&Repeatable>,
         reply: &Reply,
     ) -> Result<Option<Reply>, StoreError> {
         let document = serde_json::to_string(meeting)?;
@@ -75,8 +131,8 @@ impl Store {
             let mut tx = pool.begin_with(begin).await?;
             if let Some(request) = request {
                 let kept = sqlx::query(
-                    "INSERT INTO replies (owner, idempotency_key, request, body, etag, created_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (owner, idempotency_key) DO NOTHING",
+                    "INSERT INTO replies (owner, idempotency_key, request, body, etag, created_at, meeting) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (owner, idempotency_key) DO NOTHING",
                 )
                 .bind(&request.owner)
                 .bind(&request.key)
@@ -84,6 +140,7 @@ impl Store {
                 .bind(&reply.body)
                 .bind(&reply.etag)
                 .bind(int(meeting.created_at.as_millis()))
+                .bind(meeting.id.as_str())
                 .execute(&mut *tx)
                 .await?;
                 if kept.rows_affected() == 0 {
@@ -92,8 +149,8 @@ impl Store {
                 }
             }
             sqlx::query(
-                "INSERT INTO meetings (id, owner, code, room, live, due_at, created_at, version, document) \
-                 VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8)",
+                "INSERT INTO meetings (id, owner, code, room, live, due_at, created_at, version, document, status, \
+                 starts_at) VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10)",
             )
             .bind(meeting.id.as_str())
             .bind(meeting.owner.as_deref())
@@ -103,8 +160,11 @@ impl Store {
             .bind(int(meeting.created_at.as_millis()))
             .bind(int(meeting.version))
             .bind(&document)
+            .bind(meeting.status.as_str())
+            .bind(int(meeting.starts_at.as_millis()))
             .execute(&mut *tx)
             .await?;
+            keep_invitations!(tx, meeting);
             enqueue!(tx, outgoing);
             tx.commit().await?;
         });
@@ -116,9 +176,18 @@ impl Store {
         self.one("SELECT document FROM meetings WHERE id = $1", id.as_str()).await
     }
 
-    /// The meeting of this code.
+    /// The meeting of this id, or to which the invitation of this id is one.
+    pub async fn invited(&self, id: MeetingId) -> Result<Option<Meeting>, StoreError> {
+        let query = "SELECT document FROM meetings WHERE id = $1 UNION ALL SELECT meetings.document FROM meetings \
+                     JOIN invitations ON invitations.meeting = meetings.id WHERE invitations.id = $1 LIMIT 1";
+        self.one(query, id.as_str()).await
+    }
+
+    /// The meeting of this code: its own, or that of somebody who is invited.
     pub async fn by_code(&self, code: MeetingCode) -> Result<Option<Meeting>, StoreError> {
-        self.one("SELECT document FROM meetings WHERE code = $1", &code.to_string()).await
+        let query = "SELECT document FROM meetings WHERE code = $1 UNION ALL SELECT meetings.document FROM meetings \
+                     JOIN invitations ON invitations.meeting = meetings.id WHERE invitations.code = $1 LIMIT 1";
+        self.one(query, &code.to_string()).await
     }
 
     /// The meeting of this room.
@@ -135,10 +204,11 @@ impl Store {
         document.map(|document| read(value, document)).transpose()
     }
 
-    /// A page of the meetings that `owner` has made, or of all.
-    pub async fn page(
+    /// A page of the meetings that a filter lets through.
+    pub(crate) async fn page(
         &self,
-        owner: Option<&str>,
+        filter: &Filter,
+        now: Timestamp,
         after: Option<MeetingId>,
         limit: u32,
     ) -> Result<Page, StoreError> {
@@ -149,20 +219,15 @@ impl Store {
             },
             None => (-1, String::new()),
         };
-        let query = match owner {
-            Some(_) => {
-                "SELECT id, document FROM meetings WHERE (created_at, id) > ($1, $2) AND owner = $4 \
-                 ORDER BY created_at, id LIMIT $3"
-            }
-            None => {
-                "SELECT id, document FROM meetings WHERE (created_at, id) > ($1, $2) \
-                 ORDER BY created_at, id LIMIT $3"
-            }
-        };
+        let query = format!(
+            "SELECT id, document FROM meetings WHERE (created_at, id) > ($1, $2){} ORDER BY created_at, id LIMIT $3",
+            filter.condition(now)
+        );
         let turn = self.turn().await?;
         let documents: Vec<(String, Result<String, sqlx::Error>)> = on_pool!(turn, |pool, begin| {
-            let asked = sqlx::query(query).bind(last.0).bind(last.1).bind(i64::from(limit) + 1);
-            let rows = match owner {
+            let asked =
+                sqlx::query(AssertSqlSafe(query)).bind(last.0).bind(last.1).bind(i64::from(limit) + 1);
+            let rows = match &filter.owner {
                 Some(owner) => asked.bind(owner).fetch_all(pool).await?,
                 None => asked.fetch_all(pool).await?,
             };
@@ -224,23 +289,6 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a meeting out with what waits to be sent about it.
-    pub(crate) async fn remove(&self, id: MeetingId) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
-            let mut tx = pool.begin_with(begin).await?;
-            for query in [
-                "DELETE FROM deliveries WHERE meeting = $1",
-                "DELETE FROM letters WHERE meeting = $1",
-                "DELETE FROM meetings WHERE id = $1",
-            ] {
-                sqlx::query(query).bind(id.as_str()).execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
-        });
-        Ok(())
-    }
-
     /// Changes a meeting as `change` says, and keeps what is then to be told; `None` when there is none of this id.
     /// A change that alters nothing leaves the version as it is, and so does the first person's coming: nobody who has read
     /// the meeting before means to change anything else by it.
@@ -248,7 +296,8 @@ impl Store {
         &self,
         id: MeetingId,
         now: Timestamp,
-        change: impl FnOnce(&mut Meeting) -> Result<(T, Outgoing), StoreError>,
+        whom: Present,
+        change: impl FnOnce(&mut Meeting, Vec<Presence>) -> Result<(T, Outgoing), StoreError>,
     ) -> Result<Option<(Meeting, T)>, StoreError> {
         let query = if self.locks_rows() {
             "SELECT document FROM meetings WHERE id = $1 FOR UPDATE"
@@ -262,7 +311,8 @@ impl Store {
             let Some(row) = row else { return Ok(None) };
             let before = read(id.as_str(), row.try_get(0))?;
             let mut meeting = before.clone();
-            let (result, outgoing) = change(&mut meeting)?;
+            let present: Vec<Presence> = present!(tx, id, whom);
+            let (result, outgoing) = change(&mut meeting, present)?;
             if meeting != before {
                 let has_begun = (before.status, meeting.status) == (Status::Planned, Status::Live);
                 let without = Meeting { status: before.status, ..meeting.clone() };
@@ -271,16 +321,24 @@ impl Store {
                     meeting.updated_at = now;
                 }
                 sqlx::query(
-                    "UPDATE meetings SET live = $2, due_at = $3, version = $4, document = $5 WHERE id = $1",
+                    "UPDATE meetings SET live = $2, due_at = $3, version = $4, document = $5, status = $6, \
+                     starts_at = $7, over_at = $8 WHERE id = $1",
                 )
                 .bind(id.as_str())
                 .bind(i64::from(meeting.status == Status::Live))
                 .bind(meeting.due_at().map(|at| int(at.as_millis())))
                 .bind(int(meeting.version))
                 .bind(serde_json::to_string(&meeting)?)
+                .bind(meeting.status.as_str())
+                .bind(int(meeting.starts_at.as_millis()))
+                .bind(meeting.over_at().map(|at| int(at.as_millis())))
                 .execute(&mut *tx)
                 .await?;
             }
+            if meeting.invitations != before.invitations {
+                keep_invitations!(tx, meeting);
+            }
+            keep_presences!(tx, id, outgoing.presences);
             enqueue!(tx, outgoing);
             tx.commit().await?;
             Ok(Some((meeting, result)))

@@ -5,9 +5,11 @@
 
 mod deliveries;
 mod endpoints;
+mod erasure;
 mod keys;
 mod letters;
 mod meetings;
+mod presences;
 mod queue;
 mod replies;
 mod tables;
@@ -27,8 +29,9 @@ use sqlx::{Connection, PgPool, SqlitePool};
 pub(crate) use deliveries::{Delivery, Outcome};
 pub(crate) use endpoints::Endpoint;
 pub use keys::KeyRecord;
-pub(crate) use meetings::Outgoing;
-pub(crate) use replies::{Reply, Request};
+pub(crate) use meetings::{Filter, Outgoing};
+pub(crate) use presences::{Presences, Present};
+pub(crate) use replies::Reply;
 
 use queue::{Place, Queue};
 use tables::Tables;

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::{ConnectOptions as _, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions as _, Row as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
-use super::{Pool, StoreError};
+use super::{Pool, StoreError, int, on_pool};
+use crate::meeting::Meeting;
 
 /// How often the tables of a file are brought up to date before that is a failure.
 const MIGRATIONS: usize = 5;
@@ -87,7 +88,49 @@ async fn migrate(pool: &Pool) -> Result<(), StoreError> {
     done.map_err(|error| match error {
         MigrateError::Execute(error) => error.into(),
         other => StoreError::Migration(other),
-    })
+    })?;
+    fill_in(pool).await
+}
+
+/// Fills in what meetings are looked for by, where an earlier version did not write it.
+async fn fill_in(pool: &Pool) -> Result<(), StoreError> {
+    /// A document that cannot be read has no status; it is not looked at again.
+    const UNREADABLE: &str = "unreadable";
+    const AT_ONCE: i64 = 500;
+    let query = "SELECT id, document FROM meetings WHERE status IS NULL LIMIT $1";
+    let update = "UPDATE meetings SET status = $2, starts_at = $3, over_at = $4 WHERE id = $1";
+    loop {
+        let asked = Asked { pool };
+        let filled = on_pool!(asked, |pool, begin| {
+            let mut tx = pool.begin_with(begin).await?;
+            let rows = sqlx::query(query).bind(AT_ONCE).fetch_all(&mut *tx).await?;
+            for row in &rows {
+                let document = row.try_get::<String, _>(1).ok();
+                let meeting: Option<Meeting> =
+                    document.and_then(|document| serde_json::from_str(&document).ok());
+                let status = meeting.as_ref().map_or(UNREADABLE, |meeting| meeting.status.as_str());
+                let starts_at = meeting.as_ref().map(|meeting| int(meeting.starts_at.as_millis()));
+                let over_at = meeting.and_then(|meeting| meeting.over_at()).map(|at| int(at.as_millis()));
+                sqlx::query(update)
+                    .bind(row.get::<String, _>(0))
+                    .bind(status)
+                    .bind(starts_at)
+                    .bind(over_at)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            tx.commit().await?;
+            rows.len()
+        });
+        if filled == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// What is asked before anybody has a turn.
+struct Asked<'a> {
+    pool: &'a Pool,
 }
 
 /// Brings the tables of a file up to date. Unlike a server's they are not locked meanwhile: another process that begins at

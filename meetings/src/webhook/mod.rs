@@ -55,8 +55,8 @@ pub(crate) fn messages(
     let Some(endpoint) = &meeting.webhook else { return Vec::new() };
     events
         .iter()
-        .map(|event| {
-            let (kind, more) = kind_of(event);
+        .filter_map(|event| {
+            let (kind, more) = kind_of(event)?;
             let mut data = json!({
                 "meeting": meeting.id,
                 "room": meeting.room,
@@ -70,29 +70,37 @@ pub(crate) fn messages(
                 data.extend(more);
             }
             let body = serde_json::to_string(&Body { kind, timestamp: at, data }).unwrap_or_default();
-            Message {
+            Some(Message {
                 id: random_id("msg_", entropy),
                 endpoint: endpoint.clone(),
                 meeting: meeting.id.to_string(),
                 kind,
                 body,
                 at,
-            }
+            })
         })
         .collect()
 }
 
-fn kind_of(event: &Event) -> (&'static str, Value) {
-    match event {
+/// What it is called, and what stands in it beside the meeting.
+fn kind_of(event: &Event) -> Option<(&'static str, Value)> {
+    Some(match event {
         Event::Created => ("meeting.created", Value::Null),
         Event::Changed => ("meeting.changed", Value::Null),
         Event::Started => ("meeting.started", Value::Null),
         Event::Ended { reason } => ("meeting.ended", json!({"reason": reason})),
         Event::Cancelled => ("meeting.cancelled", Value::Null),
-        Event::PeerJoined { peer, name } => ("peer.joined", json!({"peer": peer, "name": name})),
-        Event::PeerLeft { peer, name } => ("peer.left", json!({"peer": peer, "name": name})),
+        Event::PeerJoined(who) => ("peer.joined", json!(who)),
+        Event::PeerLeft { who, reason } => {
+            let mut left = json!(who);
+            if let Some(left) = left.as_object_mut() {
+                left.insert("reason".to_owned(), json!(reason));
+            }
+            ("peer.left", left)
+        }
+        Event::Emptied => return None,
         Event::RecordingReady { recording } => ("recording.ready", json!({"recording": recording})),
-    }
+    })
 }
 
 /// An id with 96 random bits.

@@ -166,13 +166,13 @@ fn video_trak(head: &Head, format: &Format, created: u64) -> Result<Trak, Contai
 fn matrix(rotation: Rotation, (width, height): (u16, u16)) -> Matrix {
     const ONE: i32 = 1 << 16;
     let pixels = |count: u16| i32::from(count.cast_signed()) << 16;
-    let (a, b, c, d, x, y) = match rotation {
-        Rotation::Upright => return Matrix::default(),
-        Rotation::Quarter => (0, ONE, -ONE, 0, pixels(height), 0),
-        Rotation::Half => (-ONE, 0, 0, -ONE, pixels(width), pixels(height)),
-        Rotation::ThreeQuarters => (0, -ONE, ONE, 0, 0, pixels(width)),
-    };
-    Matrix { a, b, c, d, x, y, ..Matrix::default() }
+    let plain = Matrix::default();
+    match rotation {
+        Rotation::Upright => plain,
+        Rotation::Quarter => Matrix { a: 0, b: ONE, c: -ONE, d: 0, x: pixels(height), ..plain },
+        Rotation::Half => Matrix { a: -ONE, d: -ONE, x: pixels(width), y: pixels(height), ..plain },
+        Rotation::ThreeQuarters => Matrix { a: 0, b: -ONE, c: ONE, d: 0, y: pixels(width), ..plain },
+    }
 }
 
 fn audio_trak(created: u64) -> Trak {

@@ -190,6 +190,8 @@ settings! {
     smtp: Option<SecretText>, "URL", "";
     /// In whose name invitations are sent, as in `Calls <calls@example.org>`.
     mail_from: Option<String>, "ADDRESS", "";
+    /// Days for which a meeting is kept once it is over, with its attendees' names and addresses; 0 stands for ever.
+    meeting_keep_days: Number<0, 36_500>, "NUMBER", "30";
     /// Whether webhooks may go to addresses that are not public, and be redirected: only where whoever may book meetings
     /// may reach everything this machine can.
     webhook_allow_private: bool, "BOOL", "false";

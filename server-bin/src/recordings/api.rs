@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use recording::container::Container;
@@ -17,12 +17,11 @@ use recording::upload::Upload;
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Name, TrackSource};
 use signaling_core::{ApiKeys, Code, FileClaims, PeerId, Refusal, RoomId, ServerKey, Timestamp, WallClock};
-use signaling_transport::{Hub, Problem, SystemClock, SystemEntropy};
-use tower::ServiceExt as _;
-use tower_http::services::ServeFile;
+use signaling_transport::net::ClientAddr;
+use signaling_transport::{Hub, Problem, Signaling, SystemClock, SystemEntropy};
 
 use super::access::{self, Reach};
-use super::{Recordings, control, stored};
+use super::{Recordings, control, download};
 
 /// Recordings of a page, unless asked for otherwise, and at most.
 const PAGE: usize = 100;
@@ -38,7 +37,7 @@ pub(crate) struct Api {
 
 struct Inner {
     recorder: Recorder,
-    hub: Hub,
+    signaling: Signaling,
     key: ServerKey,
     clock: SystemClock,
     keys: Arc<dyn ApiKeys>,
@@ -49,14 +48,20 @@ struct Inner {
 impl Api {
     pub(crate) fn new(
         recordings: &Recordings,
-        hub: &Hub,
+        signaling: &Signaling,
         key: ServerKey,
         keys: Arc<dyn ApiKeys>,
         below: &str,
     ) -> Self {
-        let below = below.to_owned();
-        let (recorder, hub, clock) = (recordings.recorder().clone(), hub.clone(), hub.clock());
-        Self { inner: Arc::new(Inner { recorder, hub, key, clock, keys, below }) }
+        let (recorder, signaling, below) =
+            (recordings.recorder().clone(), signaling.clone(), below.to_owned());
+        let clock = signaling.hub().clock();
+        Self { inner: Arc::new(Inner { recorder, signaling, key, clock, keys, below }) }
+    }
+
+    /// The room that is meant by a code, a name or an id.
+    pub(super) async fn room(&self, client: Option<&ClientAddr>, text: &str) -> Result<RoomId, Refusal> {
+        self.inner.signaling.room(client.map(|client| client.ip), text).await
     }
 
     pub(crate) fn router(self) -> Router {
@@ -69,7 +74,7 @@ impl Api {
     }
 
     pub(super) fn hub(&self) -> &Hub {
-        &self.inner.hub
+        self.inner.signaling.hub()
     }
 
     pub(super) fn key(&self) -> &ServerKey {
@@ -195,6 +200,7 @@ impl ShownUpload {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Wanted {
     room: Option<String>,
     /// The last one of the page before.
@@ -214,15 +220,15 @@ struct Listed {
 async fn list(
     State(api): State<Api>,
     wanted: Result<Query<Wanted>, QueryRejection>,
+    client: Option<Extension<ClientAddr>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let reach = api.reach(&headers).await?;
     let Query(wanted) = wanted.map_err(|error| Refusal::bad_request(error.body_text()))?;
-    let room: Option<RoomId> = wanted
-        .room
-        .map(|room| RoomId::of(&room))
-        .transpose()
-        .map_err(|malformed| Refusal::bad_request(malformed.to_string()))?;
+    let room = match wanted.room {
+        Some(room) => Some(api.room(client.as_ref().map(|Extension(client)| client), &room).await?),
+        None => None,
+    };
     if let (Some(room), Reach::Room(own, _)) = (&room, &reach)
         && room != own
     {
@@ -275,6 +281,7 @@ async fn delete(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct FileQuery {
     link: Option<String>,
     download: Option<String>,
@@ -293,12 +300,11 @@ async fn file(
         None => api.find(&api.reach(request.headers()).await?, &recording)?,
     };
     let path = api.inner.recorder.index().path(&entry);
-    let request_headers = request.headers().clone();
-    let Ok(answer) = ServeFile::new(path).oneshot(request).await;
-    let mut answer = match api.inner.recorder.store() {
-        _ if answer.status() != StatusCode::NOT_FOUND => answer.into_response(),
-        Some(store) => stored::serve(store, &entry, &request_headers).await?,
-        None => return Err(Refusal::new(Code::NotFound, "the recording's file is gone").into()),
+    let local = download::from_folder(&path, &entry, request.headers()).await?;
+    let mut answer = match (local, api.inner.recorder.store()) {
+        (Some(answer), _) => answer,
+        (None, Some(store)) => download::from_store(store, &entry, request.headers()).await?,
+        (None, None) => return Err(Refusal::new(Code::NotFound, "the recording's file is gone").into()),
     };
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(entry.container.media_type()));

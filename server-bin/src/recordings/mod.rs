@@ -3,8 +3,8 @@
 mod access;
 mod api;
 mod control;
+mod download;
 mod finalize;
-mod stored;
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn the_description_is_json_and_has_every_route() {
         let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
-        assert_eq!(described["paths"].as_object().unwrap().len(), 3, "as `Api::router`");
+        assert_eq!(described["paths"].as_object().unwrap().len(), 4, "as `Api::router`");
         assert!(described["components"]["schemas"].is_object());
     }
 }

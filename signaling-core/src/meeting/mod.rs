@@ -4,4 +4,4 @@ mod code;
 mod happening;
 
 pub use code::MeetingCode;
-pub use happening::{Happening, RoomHappening};
+pub use happening::{Happening, Presence, RoomHappening};

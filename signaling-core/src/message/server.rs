@@ -257,6 +257,8 @@ pub enum Reply {
         retry_after_ms: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         starts_at: Option<Timestamp>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<crate::Reason>,
     },
     Ping,
     GoingAway {
@@ -291,6 +293,7 @@ impl Reply {
             seq,
             retry_after_ms: refusal.retry_after_ms,
             starts_at: refusal.starts_at,
+            reason: refusal.reason,
         }
     }
 }

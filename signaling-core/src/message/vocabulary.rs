@@ -31,6 +31,8 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+impl Eq for Json {}
+
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()

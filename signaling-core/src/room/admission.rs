@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::power::may_be_host;
 use super::{Fact, Member, Power, Room, Standing, settings::checked_metadata};
 use crate::message::{Json, LeaveReason, Name, Role, TopologyChoice};
-use crate::{Code, Digest, PeerId, Refusal, SessionId, Timestamp, TokenDigests};
+use crate::{Code, Digest, PeerId, Refusal, SessionId, Signed, Timestamp, TokenDigests};
 
 /// Somebody at the door.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Admission {
     pub role: Role,
     /// Shown to all.
     pub metadata: Option<Json>,
+    /// What the service that signed its join token says of it.
+    pub signed: Option<Signed>,
     /// Digest of the client's own secret.
     pub client: Option<Digest>,
     /// Digests of the join token.
@@ -126,6 +128,8 @@ impl Room {
             Pass::Returning { joined_at, order, .. } => (joined_at, order),
             _ => (admission.at, 0),
         };
+        let signed_metadata = admission.signed.as_ref().and_then(|signed| signed.metadata.clone());
+        let metadata = signed_metadata.or(admission.metadata);
         let standing = if waits { Standing::Waiting } else { Standing::Joined };
         facts.push(Fact::Joined(Box::new(Member {
             id: admission.peer,
@@ -142,7 +146,8 @@ impl Room {
             camera: false,
             screen: false,
             hand: false,
-            metadata: checked_metadata(admission.metadata, &self.rules.limits)?,
+            metadata: checked_metadata(metadata, &self.rules.limits)?,
+            signed: admission.signed,
             tracks: Arc::new([]),
             flowing: false,
             muted: false,

@@ -46,6 +46,7 @@ pub enum Fact {
     TracksChanged { peer: PeerId, tracks: Arc<[Track]> },
     Flowing { peer: PeerId, flowing: bool },
     RecordingBegun { whom: RecordWhom },
+    RecordingEnding,
     Recording { state: RecordingState, peer: Option<PeerId>, recording: Option<Arc<str>> },
     Ended { reason: EndReason },
 }
@@ -205,7 +206,8 @@ impl Entry {
             | Fact::Barred { .. }
             | Fact::PowerKept { .. }
             | Fact::TopologyReady { .. }
-            | Fact::SfuAsked { .. } => None,
+            | Fact::SfuAsked { .. }
+            | Fact::RecordingEnding => None,
         }
     }
 
@@ -235,6 +237,9 @@ impl Entry {
                 room.member(*peer).map(join).unwrap_or_default()
             }
             Fact::RecordingBegun { whom } => vec![MediaDemand::Record { life: room.state.life, whom: *whom }],
+            Fact::RecordingEnding => {
+                vec![MediaDemand::Record { life: room.state.life, whom: RecordWhom::Nobody }]
+            }
             Fact::Ended { .. } => vec![MediaDemand::End],
             _ => Vec::new(),
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Change, Effect, Fact, Member, Power, Room, Settings, Standing};
 use crate::message::{Host, HostAction, LeaveReason, Role, TopologyChoice};
-use crate::{Code, Digest, EndReason, MediaDemand, PeerId, RecordWhom, Refusal};
+use crate::{Code, Digest, EndReason, PeerId, RecordWhom, Refusal};
 
 impl Room {
     pub(super) fn decide_host(&self, by: PeerId, host: &Host) -> Result<Vec<Effect>, Refusal> {
@@ -103,7 +103,10 @@ impl Room {
         Ok(vec![if on {
             Effect::Fact(Fact::RecordingBegun { whom: RecordWhom::Everybody })
         } else {
-            Effect::Demand(MediaDemand::Record { life: self.state.life, whom: RecordWhom::Nobody })
+            if self.state.recording_ends {
+                return Err(Refusal::new(Code::InvalidState, "the recording is being ended already"));
+            }
+            Effect::Fact(Fact::RecordingEnding)
         }])
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Power;
 use crate::message::{Json, Name, PeerView, Role, Track};
 use crate::sealed::{Digest, TokenDigests};
-use crate::{PeerId, SessionId, Timestamp};
+use crate::{PeerId, SessionId, Signed, Timestamp};
 
 /// A peer of a room, or somebody in its lobby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Member {
     pub hand: bool,
     /// The client's own state.
     pub metadata: Option<Json>,
+    /// What the service that signed its join token says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
     /// What it publishes through the SFU.
     pub tracks: Arc<[Track]>,
     /// Whether its media flows through the SFU.

@@ -492,6 +492,10 @@ impl Room {
 
     fn decide_update(&self, from: PeerId, update: &Update) -> Result<Vec<Effect>, Refusal> {
         let change = Change::read(update, &self.rules.limits)?;
+        let signed = self.member(from).and_then(|member| member.signed.as_ref());
+        if change.metadata.is_some() && signed.is_some_and(|signed| signed.metadata.is_some()) {
+            return Err(Refusal::new(Code::Forbidden, "the join token says what `metadata` is"));
+        }
         if change == Change::default() {
             return Ok(vec![]);
         }

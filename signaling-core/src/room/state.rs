@@ -38,6 +38,9 @@ pub struct RoomState {
     /// A pair could not connect and asked for the SFU.
     pub(super) sfu_asked: bool,
     pub(super) recording: bool,
+    /// Its end is under way.
+    #[serde(default)]
+    pub(super) recording_ends: bool,
     /// A recording has ended; the server begins none by itself until the room is empty.
     #[serde(default)]
     pub(super) recorded: bool,
@@ -100,6 +103,7 @@ impl RoomState {
             few_since: None,
             sfu_asked: false,
             recording: false,
+            recording_ends: false,
             recorded: false,
             members: BTreeMap::new(),
             barred_sessions: record.barred_sessions.clone(),
@@ -254,10 +258,12 @@ impl Room {
                     member.flowing = *flowing;
                 }
             }
-            Fact::RecordingBegun { .. } => state.recording = true,
+            Fact::RecordingBegun { .. } => (state.recording, state.recording_ends) = (true, false),
+            Fact::RecordingEnding => state.recording_ends = true,
             // What happens to one publisher's file is not the end of the recording.
             Fact::Recording { state: recording, peer: None, .. } => {
                 state.recording = matches!(recording, RecordingState::Starting | RecordingState::Active);
+                state.recording_ends &= state.recording;
                 state.recorded |= !state.recording;
             }
             Fact::Ended { reason } => state.ended = Some(*reason),

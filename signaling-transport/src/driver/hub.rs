@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
+use signaling_core::message::{IceServers, Join, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
     Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
-    MediaJoin, MediaPlane, MessageCodec, NewConnection, Placement, Refusal, RequestId, RoomId, RoomObserver,
-    RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, TransportKind,
-    WallClock, Watch,
+    MediaJoin, MediaPlane, MessageCodec, NewConnection, Person, Placement, Refusal, RequestId, RoomId,
+    RoomObserver, RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal,
+    TransportKind, WallClock, Watch,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -281,7 +281,7 @@ impl Hub {
     }
 
     /// Who is in a room, viewers too.
-    pub async fn people(&self, room: RoomId) -> Result<Option<Vec<PeerView>>, Stopped> {
+    pub async fn people(&self, room: RoomId) -> Result<Option<Vec<Person>>, Stopped> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::People { room, reply }).await
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signaling_core::message::{IceServers, Join, PeerView, TopologyChoice};
+use signaling_core::message::{IceServers, Join, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
     Census, ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
-    MediaJoin, NewConnection, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard,
+    MediaJoin, NewConnection, Person, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard,
     StreamRefusal, Timestamp, Unreadable, WallClock,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -79,7 +79,7 @@ pub(crate) enum Command {
     },
     People {
         room: RoomId,
-        reply: oneshot::Sender<Option<Vec<PeerView>>>,
+        reply: oneshot::Sender<Option<Vec<Person>>>,
     },
     Record {
         room: RoomId,

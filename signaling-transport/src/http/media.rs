@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::Problem;
 use super::credentials::bearer;
+use super::problem::body_of;
 use crate::caller::Caller;
 use crate::service::Signaling;
 
@@ -98,7 +99,7 @@ impl FromRequest<Signaling> for Post {
             return Err(Problem::with_status(StatusCode::NOT_ACCEPTABLE, refusal));
         }
         let token = bearer(&parts.headers).filter(|token| !token.is_empty()).map(str::to_owned);
-        let sdp = text_body(Request::from_parts(parts, body), SDP).await?;
+        let sdp = text_body(Request::from_parts(parts, body), SDP, signaling.limits().message_bytes).await?;
         let name = name.filter(|name| !name.trim().is_empty());
         Ok(Self { signaling: signaling.clone(), caller, room, name, publisher, consents, token, sdp })
     }
@@ -235,7 +236,7 @@ async fn change(
     let media = media_of(&signaling)?;
     let Seat { room, peer, .. } = seat(&signaling, &room, &session)?;
     let expected = expected(request.headers());
-    let sdp = text_body(request, FRAGMENT).await?;
+    let sdp = text_body(request, FRAGMENT, signaling.limits().message_bytes).await?;
     let Some(expected) = expected else {
         let refusal =
             Refusal::bad_request("`If-Match` says which ICE session this is about, or `*` to restart it");
@@ -305,22 +306,15 @@ async fn ask<T: Send + 'static>(ask: impl FnOnce(HttpReply<T>)) -> Result<T, Ref
 }
 
 /// The media type of the body, and the body as text.
-async fn text_body(request: Request, media_type: &'static str) -> Result<String, Problem> {
+async fn text_body(request: Request, media_type: &'static str, most: usize) -> Result<String, Problem> {
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(media_type) {
         let refusal = Refusal::bad_request(format!("the body is `{media_type}`"));
         return Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
     }
-    match bytes::Bytes::from_request(request, &()).await {
-        Ok(body) => {
-            String::from_utf8(body.into()).map_err(|_| Refusal::bad_request("the body is not UTF-8").into())
-        }
-        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Refusal::new(Code::TooLarge, "the body is too large").into())
-        }
-        Err(_) => Err(Refusal::bad_request("the body could not be read").into()),
-    }
+    let body = body_of(request, most).await?;
+    String::from_utf8(body.into()).map_err(|_| Refusal::bad_request("the body is not UTF-8").into())
 }
 
 /// Whether the client takes what an answer is (RFC 9110 section 12.5.1).

@@ -30,6 +30,7 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
         .route("/api/v1/rooms", get(rooms::list).post(rooms::make))
         .route("/api/v1/rooms/{room}", get(rooms::show))
         .route("/api/v1/rooms/{room}/participants", get(rooms::participants))
+        .route("/api/v1/rooms/{room}/peers", get(rooms::peers))
         .route("/api/v1/rooms/{room}/end", post(rooms::end))
         .route("/api/v1/rooms/{room}/tokens", post(rooms::mint))
         .route("/api/v1/ice-servers", get(sessions::ice_servers))
@@ -66,6 +67,13 @@ pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
         .layer(axum::middleware::map_response(unsniffed))
+}
+
+/// Lets pages of other origins that were allowed read what routes answer that are no part of the API.
+pub(crate) fn share(signaling: &Signaling, routes: Router) -> Router {
+    routes
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::share))
 }
 
 #[cfg(test)]

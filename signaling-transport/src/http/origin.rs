@@ -30,10 +30,20 @@ pub(super) async fn check(
         return refuse(&signaling, caller);
     }
     // Any page can be without an origin. Such a one shows what it has, not what its browser keeps.
-    let has_no_origin = caller.origin.as_deref() == Some(NONE);
-    if has_no_origin {
+    if caller.origin.as_deref() == Some(NONE) {
         request.headers_mut().remove(COOKIE);
     }
+    share(State(signaling), caller, request, next).await
+}
+
+/// Lets pages of the origins that were allowed read what is answered, and refuses nobody.
+pub(super) async fn share(
+    State(signaling): State<Signaling>,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Response {
+    let has_no_origin = caller.origin.as_deref() == Some(NONE);
     let foreign = caller.origin.filter(|origin| signaling.is_foreign_allowed(origin));
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -52,14 +62,17 @@ pub(super) async fn check(
     }
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("Location, ETag, Link, Retry-After, Accept-Patch"),
+        HeaderValue::from_static(
+            "Location, ETag, Link, Retry-After, Accept-Patch, Accept-Post, Accept-Ranges, Allow, Content-Range, \
+             Content-Length, Content-Disposition, WWW-Authenticate",
+        ),
     );
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if is_preflight {
         let methods = HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS");
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
         let allowed = HeaderValue::from_static(
-            "Authorization, Content-Type, Last-Event-ID, If-Match, If-None-Match, Idempotency-Key",
+            "Authorization, Content-Type, Last-Event-ID, If-Match, If-None-Match, If-Range, Range, Idempotency-Key",
         );
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

@@ -1,7 +1,12 @@
 //! Errors over HTTP: `application/problem+json` (RFC 9457).
 
+use std::convert::Infallible;
+
+use axum::body::HttpBody as _;
+use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use signaling_core::{Code, Refusal, StreamRefusal};
@@ -31,6 +36,8 @@ struct Body<'a> {
     starts_at: Option<signaling_core::Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     own_origin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<signaling_core::Reason>,
 }
 
 impl Problem {
@@ -87,6 +94,7 @@ impl IntoResponse for Problem {
             retry_after_ms: refusal.retry_after_ms,
             starts_at: refusal.starts_at,
             own_origin,
+            reason: refusal.reason,
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, body).into_response();
@@ -110,14 +118,6 @@ pub(super) async fn method_not_allowed() -> Problem {
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
 }
 
-/// What a JSON object asks for. An array of the same values in its place asks for nothing.
-pub(super) fn object<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::bad_request("not understood: the body is a JSON object"));
-    }
-    serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("not understood: {error}")))
-}
-
 /// 415 unless the body is said to be JSON: also what keeps another site's form from posting with a visitor's cookie.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     let media_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
@@ -132,21 +132,60 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal))
 }
 
-/// Reads a JSON body, with the protocol's own errors.
+/// 415 for a body that is coded (RFC 9110 section 8.4).
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let coding = headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim());
+    if coding.is_none_or(|coding| coding.eq_ignore_ascii_case("identity")) {
+        return Ok(());
+    }
+    let refusal = Refusal::bad_request("the body is not compressed: no `Content-Encoding` is understood");
+    Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal))
+}
+
+/// The body of a request, at most so many bytes. A client that says beforehand that it has more is not asked to send it.
+pub(super) async fn body_of(request: Request, most: usize) -> Result<Bytes, Problem> {
+    check_coding(request.headers())?;
+    let too_large = || Problem::from(Refusal::new(Code::TooLarge, "the body is too large"));
+    if request.body().size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
+    match Bytes::from_request(request, &()).await {
+        Ok(body) => Ok(body),
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
+        Err(_) => Err(Refusal::bad_request("the body could not be read").into()),
+    }
+}
+
+/// A JSON body that has not been read. A client that waits for `100 Continue` is asked for it by [`Self::read`], once it is
+/// known who sends it.
 #[derive(Debug)]
-pub struct JsonBody(pub bytes::Bytes);
+pub struct JsonBody(Request);
 
-impl<S: Send + Sync> axum::extract::FromRequest<S> for JsonBody {
-    type Rejection = Problem;
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Infallible;
 
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
-        check_json(request.headers())?;
-        match bytes::Bytes::from_request(request, state).await {
-            Ok(body) => Ok(Self(body)),
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(Refusal::new(Code::TooLarge, "the body is too large").into())
-            }
-            Err(_) => Err(Refusal::bad_request("the body could not be read").into()),
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+
+impl JsonBody {
+    /// Its bytes, at most so many, with the protocol's own errors.
+    pub async fn read(self, most: usize) -> Result<Bytes, Problem> {
+        check_json(self.0.headers())?;
+        body_of(self.0, most).await
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.body().is_end_stream()
+    }
+
+    /// The same where its type need not be said.
+    pub(super) async fn read_untyped(self, most: usize) -> Result<Bytes, Problem> {
+        if self.0.headers().contains_key(CONTENT_TYPE) {
+            check_json(self.0.headers())?;
         }
+        body_of(self.0, most).await
     }
 }

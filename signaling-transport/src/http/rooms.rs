@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -10,16 +11,18 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
-use signaling_core::message::{Name, PeerView, Role, Topology, TopologyChoice};
+use signaling_core::message::{self, Name, Role, Topology, TopologyChoice};
 use signaling_core::{
-    Code, EndReason, HostClaims, MalformedRoomName, Refusal, RoomId, RoomSummary, Scope, WallClock as _,
+    Code, EndReason, HostClaims, MalformedRoomName, Person, Refusal, Repeatable, RoomId, RoomSummary, Scope,
+    WallClock as _, json_object,
 };
 
 use super::Problem;
 use super::credentials::bearer;
-use super::problem::{JsonBody, check_json, object};
+use super::problem::JsonBody;
 use crate::caller::Caller;
 use crate::service::Signaling;
+use crate::tokens::{METADATA_BYTES, SUB_BYTES, TokenTerms};
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +35,7 @@ struct Wanted {
 struct Made {
     room: RoomId,
     url: String,
+    host_url: String,
     host_token: String,
 }
 
@@ -40,43 +44,116 @@ pub(super) async fn make(
     State(signaling): State<Signaling>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
-    let wanted: Wanted = if body.is_empty() {
-        Wanted::default()
-    } else {
-        if headers.contains_key(CONTENT_TYPE) {
-            check_json(&headers)?;
-        }
-        object(&body)?
-    };
     signaling.pass_gate(&caller)?;
-    match bearer(&headers) {
-        Some(key) if signaling.is_api_key(key) => signaling.check_key(Some(key), Scope::Rooms).await?,
-        other => signaling.may_make_room(other)?,
+    let bearer = bearer(&headers);
+    let key = bearer.filter(|bearer| signaling.is_api_key(bearer));
+    match key {
+        Some(key) => signaling.check_key(Some(key), Scope::Rooms).await?,
+        None => signaling.may_make_room(bearer)?,
     }
-    let made = signaling.hub().make_room(wanted.topology).await?;
-    let url = signaling.url(&caller, &format!("/r/{}", made.room));
-    let location = format!("/api/v1/rooms/{}", made.room);
-    let made = Made { room: made.room, url, host_token: made.host_token };
-    Ok((StatusCode::CREATED, [(LOCATION, location), (CACHE_CONTROL, "no-store".into())], Json(made))
-        .into_response())
+    let (wanted, body): (Wanted, _) = if body.is_empty() {
+        (Wanted::default(), Bytes::new())
+    } else {
+        let body = body.read_untyped(signaling.limits().message_bytes).await?;
+        (json_object(&body)?, body)
+    };
+    let link = signaling.link(&caller, key.is_some(), "/r/")?;
+    let repeatable = repeatable(&caller, &headers, bearer, &body)?;
+    if let Some(repeatable) = &repeatable
+        && let Some(former) = signaling.replies().former(repeatable).await?
+    {
+        return Ok(made(former));
+    }
+    let room = signaling.hub().make_room(wanted.topology).await?;
+    let url = format!("{link}{}", room.room);
+    let host_url = format!("{url}#host={}", room.host_token);
+    let answer = Made { room: room.room.clone(), url, host_url, host_token: room.host_token };
+    let answer = serde_json::to_string(&answer)
+        .map_err(|_| Refusal::new(Code::Internal, "the room cannot be described"))?;
+    if let Some(repeatable) = &repeatable
+        && let Some(former) = signaling.replies().keep(repeatable, &answer).await?
+    {
+        // The same request has come twice at once: this room is one too many.
+        signaling.hub().end_room(room.room, EndReason::HostEnded).await?;
+        return Ok(made(former));
+    }
+    Ok(made(answer))
+}
+
+fn made(answer: String) -> Response {
+    #[derive(Deserialize)]
+    struct Place {
+        room: String,
+    }
+    let place = serde_json::from_str::<Place>(&answer).map(|place| format!("/api/v1/rooms/{}", place.room));
+    let head = [
+        (LOCATION, place.unwrap_or_default()),
+        (CACHE_CONTROL, "no-store".into()),
+        (CONTENT_TYPE, "application/json".into()),
+    ];
+    (StatusCode::CREATED, head, answer).into_response()
+}
+
+/// The request, if it says that it may come again.
+fn repeatable(
+    caller: &Caller,
+    headers: &HeaderMap,
+    bearer: Option<&str>,
+    body: &[u8],
+) -> Result<Option<Repeatable>, Refusal> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key = key.ok_or_else(|| Refusal::bad_request("`idempotency-key` has 1 to 255 visible characters"))?;
+    let who = bearer.map_or_else(|| caller.ip.map(|ip| ip.to_string()).unwrap_or_default(), str::to_owned);
+    Ok(Some(Repeatable {
+        owner: format!("rooms {}", sha256_hex(who.as_bytes())),
+        key: key.to_owned(),
+        digest: sha256_hex(body),
+    }))
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 fn room_id(text: &str) -> Result<RoomId, Refusal> {
     RoomId::of(text).map_err(|malformed| Refusal::bad_request(malformed.to_string()))
 }
 
-/// The room that a path names, by its name or its id.
-pub(super) struct RoomPath(RoomId);
+/// The room that a path names, by a code, its name or its id.
+pub(super) struct RoomPath {
+    text: String,
+    /// By its name or its id.
+    id: RoomId,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(room) = path.map_err(|_| Refusal::bad_request(MalformedRoomName.to_string()))?;
-        Ok(Self(room_id(&room)?))
+        let Path(text) = path.map_err(|_| Refusal::bad_request(MalformedRoomName.to_string()))?;
+        let id = room_id(&text)?;
+        Ok(Self { text, id })
+    }
+}
+
+impl RoomPath {
+    async fn room(&self, signaling: &Signaling, caller: &Caller) -> Result<RoomId, Refusal> {
+        signaling.room(caller.ip, &self.text).await
+    }
+
+    /// What stands for the room in a link. A code is not passed on: it opens more than a token does.
+    fn in_link(&self, room: &RoomId) -> String {
+        let text = if self.id == *room { self.text.trim() } else { room.as_str() };
+        text.bytes().fold(String::new(), |link, byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                link + char::from(byte).encode_utf8(&mut [0; 1])
+            }
+            _ => link + &format!("%{byte:02X}"),
+        })
     }
 }
 
@@ -111,6 +188,7 @@ impl From<RoomSummary> for More {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PageWanted {
     #[serde(default)]
     after: Option<String>,
@@ -152,54 +230,113 @@ pub(super) async fn list(
 /// `GET /api/v1/rooms/{room}`: without a right to know more, the same for every name.
 pub(super) async fn show(
     State(signaling): State<Signaling>,
+    caller: Caller,
     headers: HeaderMap,
-    RoomPath(room): RoomPath,
+    path: RoomPath,
 ) -> Result<Response, Problem> {
-    let bearer = bearer(&headers);
-    let claims = bearer.and_then(|token| HostClaims::open(signaling.key(), token));
-    let claims = claims.filter(|claims| claims.room == room);
-    let mut more = None;
-    let mut has_key = false;
-    if bearer.is_some_and(|token| signaling.is_api_key(token)) {
-        signaling.check_key(bearer, Scope::Rooms).await?;
-        has_key = true;
+    let Some(bearer) = bearer(&headers) else {
+        return Ok(shown(Shown { room: path.id, more: None }));
+    };
+    let room = path.room(&signaling, &caller).await?;
+    let claims = HostClaims::open(signaling.key(), bearer).filter(|claims| claims.room == room);
+    let has_key = signaling.is_api_key(bearer);
+    if has_key {
+        signaling.check_room_key(bearer, &room, Scope::MeetingsRead).await?;
     }
-    if has_key || claims.is_some() || bearer.is_some_and(|token| signaling.is_join_token(&room, token)) {
+    let mut more = None;
+    if has_key || claims.is_some() || signaling.is_join_token(&room, bearer).await {
         let summary = signaling.hub().summary(room.clone()).await?;
         // A host token of an earlier room of that name says nothing of this one.
         let is_current = |life| claims.as_ref().is_none_or(|claims| claims.life == life);
         more = summary.filter(|summary| is_current(summary.life)).map(More::from);
     }
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Shown { room, more })).into_response())
+    Ok(shown(Shown { room, more }))
+}
+
+fn shown(shown: Shown) -> Response {
+    ([(CACHE_CONTROL, "no-store")], Json(shown)).into_response()
 }
 
 fn no_room() -> Refusal {
     Refusal::new(Code::NotFound, "there is no such room at present")
 }
 
-#[derive(Serialize)]
-struct Participants {
-    participants: Vec<PeerView>,
+/// A key for all rooms or for the meeting in this one, or the host token of this life of it.
+async fn check_power(
+    signaling: &Signaling,
+    headers: &HeaderMap,
+    room: &RoomId,
+    own: Scope,
+) -> Result<(), Refusal> {
+    let missing =
+        || Refusal::new(Code::Unauthorized, "an API key or the room's host token is needed as bearer");
+    let bearer = bearer(headers).ok_or_else(missing)?;
+    if signaling.is_api_key(bearer) {
+        return signaling.check_room_key(bearer, room, own).await;
+    }
+    let claims = HostClaims::open(signaling.key(), bearer).ok_or_else(missing)?;
+    let life = signaling.hub().summary(room.clone()).await?.map(|summary| summary.life);
+    if claims.room == *room && life.is_none_or(|life| life == claims.life) {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::Forbidden, "the token is one of another room"))
 }
 
-/// `GET /api/v1/rooms/{room}/participants`: who is in, for a key with the scope `rooms`.
+#[derive(Serialize)]
+struct Participants {
+    participants: Vec<Person>,
+}
+
+#[derive(Serialize)]
+struct Peers {
+    peers: Vec<Person>,
+}
+
+async fn people(
+    signaling: &Signaling,
+    caller: &Caller,
+    headers: &HeaderMap,
+    path: &RoomPath,
+) -> Result<Vec<Person>, Problem> {
+    // Who shows nothing learns nothing of codes either.
+    bearer(headers).ok_or_else(|| Refusal::new(Code::Unauthorized, "an API key is needed as bearer"))?;
+    let room = path.room(signaling, caller).await?;
+    check_power(signaling, headers, &room, Scope::MeetingsRead).await?;
+    Ok(signaling.hub().people(room).await?.ok_or_else(no_room)?)
+}
+
+/// `GET /api/v1/rooms/{room}/participants`: who is in.
 pub(super) async fn participants(
     State(signaling): State<Signaling>,
+    caller: Caller,
     headers: HeaderMap,
-    RoomPath(room): RoomPath,
+    path: RoomPath,
 ) -> Result<Response, Problem> {
-    signaling.check_key(bearer(&headers), Scope::Rooms).await?;
-    let participants = signaling.hub().people(room).await?.ok_or_else(no_room)?;
+    let participants = people(&signaling, &caller, &headers, &path).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(Participants { participants })).into_response())
+}
+
+/// `GET /api/v1/rooms/{room}/peers`: the same under the name of the wire protocol.
+pub(super) async fn peers(
+    State(signaling): State<Signaling>,
+    caller: Caller,
+    headers: HeaderMap,
+    path: RoomPath,
+) -> Result<Response, Problem> {
+    let peers = people(&signaling, &caller, &headers, &path).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Peers { peers })).into_response())
 }
 
 /// `POST /api/v1/rooms/{room}/end`: everybody is told, and sent out.
 pub(super) async fn end(
     State(signaling): State<Signaling>,
+    caller: Caller,
     headers: HeaderMap,
-    RoomPath(room): RoomPath,
+    path: RoomPath,
 ) -> Result<StatusCode, Problem> {
-    signaling.check_key(bearer(&headers), Scope::Rooms).await?;
+    bearer(&headers).ok_or_else(|| Refusal::new(Code::Unauthorized, "an API key is needed as bearer"))?;
+    let room = path.room(&signaling, &caller).await?;
+    check_power(&signaling, &headers, &room, Scope::MeetingsWrite).await?;
     if signaling.hub().end_room(room, EndReason::HostEnded).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -216,6 +353,10 @@ struct TokenWanted {
     role: Option<Role>,
     #[serde(default)]
     host: bool,
+    #[serde(default)]
+    sub: Option<String>,
+    #[serde(default)]
+    metadata: Option<message::Json>,
     #[serde(default = "an_hour", deserialize_with = "whole")]
     ttl_seconds: u32,
 }
@@ -238,28 +379,66 @@ const LONGEST_TOKEN: u32 = 30 * 24 * 3_600;
 #[serde(rename_all = "camelCase")]
 struct Minted {
     token: String,
+    url: String,
     expires_at: signaling_core::Timestamp,
 }
 
-/// `POST /api/v1/rooms/{room}/tokens`: a join token for the room.
+/// `POST /api/v1/rooms/{room}/tokens`: a join token for the room, and the link that carries it.
 pub(super) async fn mint(
     State(signaling): State<Signaling>,
+    caller: Caller,
     headers: HeaderMap,
-    RoomPath(room): RoomPath,
-    JsonBody(body): JsonBody,
+    path: RoomPath,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
-    signaling.check_key(bearer(&headers), Scope::Rooms).await?;
-    let wanted: TokenWanted = object(&body)?;
-    let name = wanted.name.as_deref().map(Name::parse).transpose()?;
-    if !(1..=LONGEST_TOKEN).contains(&wanted.ttl_seconds) {
-        return Err(Refusal::bad_request(format!("`ttlSeconds` is from 1 to {LONGEST_TOKEN}")).into());
+    let missing =
+        || Refusal::new(Code::Unauthorized, "an API key or the room's host token is needed as bearer");
+    let bearer = bearer(&headers).ok_or_else(missing)?;
+    let is_key = signaling.is_api_key(bearer);
+    if !is_key && HostClaims::open(signaling.key(), bearer).is_none() {
+        return Err(missing().into());
     }
+    let room = path.room(&signaling, &caller).await?;
+    if is_key {
+        signaling.check_room_key(bearer, &room, Scope::MeetingsWrite).await?;
+    } else if !signaling.only_host(bearer, &room).await? {
+        let why = "the token is one of another room, or of a room whose name is used again";
+        return Err(Refusal::new(Code::Forbidden, why).into());
+    }
+    signaling.check_is_alive(&room).await?;
+    let wanted: TokenWanted = json_object(&body.read(signaling.limits().message_bytes).await?)?;
+    let name = wanted.name.as_deref().map(Name::parse).transpose()?;
+    wanted.check()?;
     let minter = signaling.minter();
     let minter =
         minter.ok_or_else(|| Refusal::new(Code::InvalidState, "this server makes no join tokens"))?;
+    let link = signaling.link(&caller, is_key, &format!("/r/{}#token=", path.in_link(&room)))?;
     let now = signaling.hub().clock().now();
     let expires_at = now + Duration::from_secs(wanted.ttl_seconds.into());
-    let token = minter.mint(&room, name.as_ref().map(Name::as_str), wanted.role, wanted.host, expires_at);
-    let answer = Json(Minted { token, expires_at });
+    let terms = TokenTerms {
+        name: name.as_ref().map(Name::as_str),
+        role: wanted.role,
+        host: wanted.host,
+        sub: wanted.sub.as_deref(),
+        metadata: wanted.metadata.as_ref(),
+    };
+    let token = minter.mint(&room, terms, expires_at);
+    let answer = Json(Minted { url: format!("{link}{token}"), token, expires_at });
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], answer).into_response())
+}
+
+impl TokenWanted {
+    /// What is said of its lengths.
+    fn check(&self) -> Result<(), Refusal> {
+        if !(1..=LONGEST_TOKEN).contains(&self.ttl_seconds) {
+            return Err(Refusal::bad_request(format!("`ttlSeconds` is from 1 to {LONGEST_TOKEN}")));
+        }
+        if self.sub.as_ref().is_some_and(|sub| sub.is_empty() || sub.len() > SUB_BYTES) {
+            return Err(Refusal::bad_request(format!("`sub` has 1 to {SUB_BYTES} bytes")));
+        }
+        if self.metadata.as_ref().is_some_and(|metadata| metadata.as_str().len() > METADATA_BYTES) {
+            return Err(Refusal::bad_request(format!("`metadata` has at most {METADATA_BYTES} bytes")));
+        }
+        Ok(())
+    }
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,19 @@ const MESSAGES: usize = 256;
 pub(super) async fn open(
     State(signaling): State<Signaling>,
     caller: Caller,
-    JsonBody(body): JsonBody,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
+    /// What is asked for beside the message.
+    #[derive(Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        ticket: bool,
+    }
+    let body = body.read(signaling.limits().message_bytes).await?;
     let Envelope { message, .. } =
         signaling.codec().decode(&body).map_err(|unreadable| unreadable.refusal)?;
+    let asked: Asked = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
     let (seat, welcome) = match message {
         ClientMessage::Join(join) => {
             let (join, grant) = signaling.admit(&caller, *join).await?;
@@ -40,22 +50,28 @@ pub(super) async fn open(
         }
         _ => return Err(Refusal::bad_request("the body is a `join` or a `resume`").into()),
     };
-    Ok(welcomed(&seat, &welcome, caller.secure))
+    Ok(welcomed(&signaling, &seat, &welcome, caller.secure, asked.ticket))
 }
 
-/// The welcome as a response, with the session's place and its cookie.
-fn welcomed(seat: &Seat, welcome: &Frame, secure: bool) -> Response {
+/// The welcome as a response, with the session's place and its cookie, and with a ticket for its stream if one is wanted.
+fn welcomed(signaling: &Signaling, seat: &Seat, welcome: &Frame, secure: bool, ticket: bool) -> Response {
     /// The one field of the welcome that the cookie repeats.
     #[derive(Deserialize)]
     struct Secret {
         secret: String,
     }
     let place = format!("/api/v1/sessions/{}", seat.session);
-    let mut response = (StatusCode::CREATED, welcome.json.clone()).into_response();
+    let secret = serde_json::from_slice::<Secret>(&welcome.json).ok().map(|Secret { secret }| secret);
+    let claims = secret.as_deref().filter(|_| ticket).and_then(|secret| signaling.open_secret(secret));
+    let body = match claims.map(|claims| signaling.ticket(claims)) {
+        Some(ticket) => with_ticket(&welcome.json, &ticket),
+        None => welcome.json.clone(),
+    };
+    let mut response = (StatusCode::CREATED, body).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(Secret { secret }) = serde_json::from_slice(&welcome.json) {
+    if let Some(secret) = secret {
         let secure = if secure { "; Secure" } else { "" };
         let cookie = format!("{COOKIE_NAME}={secret}; Path={place}; HttpOnly; SameSite=Strict{secure}");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -66,6 +82,12 @@ fn welcomed(seat: &Seat, welcome: &Frame, secure: bool) -> Response {
         headers.insert(LOCATION, place);
     }
     response
+}
+
+/// The welcome with one field more. A ticket has no characters that JSON escapes.
+fn with_ticket(welcome: &[u8], ticket: &str) -> Bytes {
+    let fields = welcome.strip_suffix(b"}").unwrap_or(welcome);
+    [fields, format!(",\"ticket\":\"{ticket}\"}}").as_bytes()].concat().into()
 }
 
 #[derive(Serialize)]
@@ -79,9 +101,10 @@ pub(super) async fn post(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
     Path(session): Path<String>,
-    JsonBody(body): JsonBody,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
     let claims = session_claims(&signaling, &headers, &session)?;
+    let body = body.read(signaling.limits().signal_bytes).await?;
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let texts = if is_array { split(&body)? } else { vec![&body[..]] };
     let messages: Vec<_> = texts.into_iter().map(|text| signaling.codec().decode(text)).collect();

@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Frame as BodyFrame;
+use serde::Deserialize;
 use signaling_core::message::Reply;
 use signaling_core::{CloseReason, Code, Frame, Refusal, StreamRefusal};
 
@@ -26,13 +28,32 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// What a stream that was taken over leaves behind as its id, so that its reconnection is known.
 const REPLACED_ID: &str = "replaced";
 
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    ticket: Option<String>,
+}
+
 pub(super) async fn open(
     State(signaling): State<Signaling>,
     method: Method,
     headers: HeaderMap,
     Path(session): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let claims = session_claims(&signaling, &headers, &session)?;
+    let Query(Asked { ticket }) = asked.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    let claims = match &ticket {
+        Some(_) if method == Method::HEAD => {
+            return Err(Refusal::bad_request("a ticket is for one stream, and not to look at it").into());
+        }
+        Some(ticket) => {
+            let claims = signaling.redeem(ticket)?;
+            if claims.session.as_str() != session {
+                return Err(Refusal::new(Code::Unauthorized, "the ticket is for another session").into());
+            }
+            claims
+        }
+        None => session_claims(&signaling, &headers, &session)?,
+    };
     if method == Method::HEAD {
         // Somebody looks; that is no reason to take the stream from whoever reads it.
         return Ok(as_stream(Body::empty()));

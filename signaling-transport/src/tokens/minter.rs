@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
-use signaling_core::message::Role;
+use signaling_core::message::{Json, Role};
 use signaling_core::{RoomId, Timestamp};
 
 use super::TokenKey;
@@ -16,15 +16,31 @@ pub struct TokenMinter {
     key: TokenKey,
 }
 
+/// What a token says of its bearer.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct TokenTerms<'a> {
+    /// Under which name they come in; without it under one of their choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// What for; without it what they ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Whether they have the host's powers.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub host: bool,
+    /// Who they are for whoever asks for the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<&'a str>,
+    /// What everybody in the room is shown of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Json>,
+}
+
 #[derive(Serialize)]
 struct Claims<'a> {
     room: &'a RoomId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<Role>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    host: bool,
+    #[serde(flatten)]
+    terms: TokenTerms<'a>,
     exp: u64,
 }
 
@@ -44,15 +60,8 @@ impl TokenMinter {
     }
 
     /// A token for a room, good until `expires_at` (whole seconds).
-    pub fn mint(
-        &self,
-        room: &RoomId,
-        name: Option<&str>,
-        role: Option<Role>,
-        host: bool,
-        expires_at: Timestamp,
-    ) -> String {
-        let claims = Claims { room, name, role, host, exp: expires_at.as_millis().div_ceil(1_000) };
+    pub fn mint(&self, room: &RoomId, terms: TokenTerms<'_>, expires_at: Timestamp) -> String {
+        let claims = Claims { room, terms, exp: expires_at.as_millis().div_ceil(1_000) };
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
         let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));

@@ -205,8 +205,7 @@ fn without_a_token() {
     assert!(tokens().may_make_room(NOW, Some(&host)).is_ok());
     assert_eq!(tokens().may_make_room(NOW, Some(&token(&claims()))).unwrap_err().code, Code::Forbidden);
     assert_eq!(tokens().may_make_room(NOW, None).unwrap_err().code, Code::Unauthorized);
-    assert!(tokens().opens(NOW, &"standup".parse().unwrap(), &host));
-    assert!(!tokens().opens(NOW, &"elsewhere".parse().unwrap(), &host));
+    assert_eq!(tokens().names(NOW, &host).as_deref(), Some("standup"));
 }
 
 #[test]
@@ -215,13 +214,51 @@ fn what_the_server_has_made_opens_its_room_with_and_without_other_keys() {
     let room: RoomId = "standup".parse().unwrap();
     let minter = Arc::new(TokenMinter::new([3; 32]));
     let expires_at = Timestamp::from_millis(1_790_000_060_000);
-    let token = minter.mint(&room, Some("Ada"), None, true, expires_at);
+    let token =
+        minter.mint(&room, TokenTerms { name: Some("Ada"), host: true, ..TokenTerms::default() }, expires_at);
     for keys in [Vec::new(), vec![TokenKey::parse("another secret of thirty-two bytes").unwrap()]] {
         let tokens = JoinTokens::new(keys, true).with_minter(Arc::clone(&minter));
-        assert!(tokens.opens(now, &room, &token));
-        assert!(!tokens.opens(expires_at, &room, &token), "not for ever");
-        assert!(!tokens.opens(now, &"other".parse().unwrap(), &token));
+        assert_eq!(tokens.names(now, &token).as_deref(), Some("standup"));
+        assert_eq!(tokens.names(expires_at, &token), None, "not for ever");
+        let late = tokens.authenticate(expires_at, &join(Some(&token))).unwrap_err();
+        assert_eq!(
+            (late.code, late.reason),
+            (Code::Unauthorized, Some(Reason::Expired)),
+            "and it is told why"
+        );
         let elsewhere = JoinTokens::new(Vec::new(), true).with_minter(Arc::new(TokenMinter::new([4; 32])));
-        assert!(!elsewhere.opens(now, &room, &token), "not for another server");
+        assert_eq!(elsewhere.names(now, &token), None, "not for another server");
     }
+}
+
+#[test]
+fn milliseconds_are_not_taken_for_seconds() {
+    for (claim, value) in [("exp", 1_800_000_060_000_u64), ("exp", 1_900_000_000), ("nbf", 1_800_000_000_000)]
+    {
+        let refusal = grant(&with(claim, value.into())).unwrap_err();
+        assert!(refusal.message.ends_with("is this in milliseconds?"), "{}", refusal.message);
+    }
+    assert!(grant(&with("exp", 1_831_000_000.into())).is_ok(), "a year less some days");
+}
+
+#[test]
+fn what_is_wrong_with_a_token_is_told_where_people_can_do_something_about_it() {
+    let reason = |token: Option<&str>| tokens().authenticate(NOW, &join(token)).unwrap_err().reason;
+    assert_eq!(reason(None), Some(Reason::InvitationNeeded));
+    assert_eq!(reason(Some(&with("exp", 1_799_999_999.into()))), Some(Reason::Expired));
+    assert_eq!(reason(Some(&with("room", "elsewhere".into()))), Some(Reason::OtherRoom));
+    assert_eq!(reason(Some("made-up")), None);
+}
+
+#[test]
+fn who_it_is_stands_in_the_token_and_has_a_bound() {
+    let mut claims = claims();
+    claims["sub"] = "user-7".into();
+    claims["metadata"] = json!({"class": "7b"});
+    let signed = grant(&token(&claims)).unwrap().signed.unwrap();
+    assert_eq!(signed.sub.as_deref(), Some("user-7"));
+    assert_eq!(signed.metadata.unwrap().as_str(), r#"{"class":"7b"}"#);
+    assert_eq!(grant(&token(&self::claims())).unwrap().signed, None);
+    refused(&with("sub", "x".repeat(256).into()));
+    refused(&with("metadata", "x".repeat(1_024).into()));
 }

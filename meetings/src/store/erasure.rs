@@ -1,0 +1,52 @@
+//! What is erased of meetings, and when.
+
+use signaling_core::{MeetingId, Timestamp};
+
+use super::{Store, StoreError, int, on_pool};
+
+impl Store {
+    /// Meetings that have been over since then or longer.
+    pub(crate) async fn over_since(&self, at: Timestamp, limit: u32) -> Result<Vec<MeetingId>, StoreError> {
+        let query = "SELECT id FROM meetings WHERE over_at <= $1 ORDER BY over_at LIMIT $2";
+        let turn = self.turn().await?;
+        let ids: Vec<String> = on_pool!(turn, |pool, begin| {
+            sqlx::query_scalar(query).bind(int(at.as_millis())).bind(i64::from(limit)).fetch_all(pool).await?
+        });
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// Erases a meeting with all that names its people: the document, ways in, presences, replies that repeat it, and
+    /// messages that were dealt with. What still waits to be told is told, and then erased by
+    /// [`Self::forget_deliveries`] and by the postbox.
+    pub(crate) async fn erase(&self, id: MeetingId) -> Result<bool, StoreError> {
+        // Replies of before the column `meeting` name it in their text alone.
+        let named = format!("%\"meeting\":\"{id}\"%");
+        let turn = self.turn_to_write().await?;
+        on_pool!(turn, |pool, begin| {
+            let mut tx = pool.begin_with(begin).await?;
+            let erased =
+                sqlx::query("DELETE FROM meetings WHERE id = $1").bind(id.as_str()).execute(&mut *tx).await?;
+            for query in [
+                "DELETE FROM invitations WHERE meeting = $1",
+                "DELETE FROM presences WHERE meeting = $1",
+                "DELETE FROM replies WHERE meeting = $1",
+                "DELETE FROM deliveries WHERE meeting = $1 AND due_at IS NULL",
+            ] {
+                sqlx::query(query).bind(id.as_str()).execute(&mut *tx).await?;
+            }
+            sqlx::query("DELETE FROM replies WHERE meeting IS NULL AND body LIKE $1")
+                .bind(&named)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "DELETE FROM endpoints WHERE owner = $1 AND NOT EXISTS \
+                 (SELECT 1 FROM deliveries WHERE deliveries.endpoint = endpoints.id)",
+            )
+            .bind(format!("@{id}"))
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(erased.rows_affected() > 0)
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! Who is in a meeting, as far as its webhooks were told: what was said to begin is said to end.
+
+use signaling_core::PeerId;
+use signaling_core::meeting::Presence;
+
+/// Who of a meeting's people are looked for when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Present {
+    /// One, if they are there.
+    One(PeerId),
+    /// All.
+    All,
+}
+
+/// Whose presence begins and ends with a change.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Presences {
+    /// They are in from now on.
+    pub(crate) came: Vec<Presence>,
+    /// They are no longer.
+    pub(crate) went: Vec<PeerId>,
+}
+
+/// Those who are present, within a transaction.
+macro_rules! present {
+    ($tx:expr, $meeting:expr, $whom:expr) => {{
+        let one = match $whom {
+            $crate::store::Present::One(peer) => Some(peer),
+            $crate::store::Present::All => None,
+        };
+        let query = match one {
+            Some(_) => "SELECT document FROM presences WHERE meeting = $1 AND peer = $2",
+            None => "SELECT document FROM presences WHERE meeting = $1 AND peer >= $2 ORDER BY peer",
+        };
+        let peer = one.map(|peer| peer.to_string()).unwrap_or_default();
+        let documents: Vec<String> =
+            sqlx::query_scalar(query).bind($meeting.as_str()).bind(peer).fetch_all(&mut *$tx).await?;
+        documents.iter().map(|document| serde_json::from_str(document)).collect::<Result<Vec<_>, _>>()?
+    }};
+}
+pub(super) use present;
+
+/// Keeps who has come and who has gone, within a transaction.
+macro_rules! keep_presences {
+    ($tx:expr, $meeting:expr, $presences:expr) => {
+        for who in &$presences.came {
+            sqlx::query(
+                "INSERT INTO presences (meeting, peer, document) VALUES ($1, $2, $3) \
+                 ON CONFLICT (meeting, peer) DO NOTHING",
+            )
+            .bind($meeting.as_str())
+            .bind(who.peer.as_str())
+            .bind(serde_json::to_string(who)?)
+            .execute(&mut *$tx)
+            .await?;
+        }
+        for peer in &$presences.went {
+            sqlx::query("DELETE FROM presences WHERE meeting = $1 AND peer = $2")
+                .bind($meeting.as_str())
+                .bind(peer.as_str())
+                .execute(&mut *$tx)
+                .await?;
+        }
+    };
+}
+pub(super) use keep_presences;

@@ -1,0 +1,29 @@
+/** @param {string} room */
+const key = (room) => `visavis.token.${room}`;
+
+/** @type {Map<string, string>} for browsers that keep nothing */
+const taken = new Map();
+
+/**
+ * The join token of a room: from the URL's fragment, which is taken out of the address bar, or from before.
+ *
+ * @param {string} room
+ * @returns {string | null}
+ */
+export function joinTokenOf(room) {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const token = fragment.get('token');
+  if (token) {
+    taken.set(room, token);
+    fragment.delete('token');
+    const rest = fragment.size > 0 ? `#${fragment}` : '';
+    history.replaceState(history.state, '', location.pathname + location.search + rest);
+  }
+  try {
+    if (token) sessionStorage.setItem(key(room), token);
+    return token ?? sessionStorage.getItem(key(room)) ?? taken.get(room) ?? null;
+  } catch {
+    // Without storage it lasts as long as the page.
+    return token ?? taken.get(room) ?? null;
+  }
+}
