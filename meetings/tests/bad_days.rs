@@ -166,6 +166,7 @@ async fn beside(file: &Path) -> SqliteConnection {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::disallowed_methods, reason = "the patience with another program's lock is real time")]
 async fn while_another_program_holds_the_lock_who_writes_is_told_soon_and_who_reads_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("meetings.db");

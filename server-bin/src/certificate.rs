@@ -51,7 +51,7 @@ impl CertificateKeeper {
             (TlsMode::Auto, ..) => Source::SelfMade { kept: data.file("self-made-certificate.pem") },
             _ => return Ok(None),
         };
-        let current = source.read().or_else(|error| source.unkept(error))?;
+        let current = source.read().or_else(Source::unkept)?;
         let certificates =
             Certificates::from_pem(&current.chain, &current.key).map_err(|error| source.explain(error))?;
         if let Some(trouble) = current.trouble(now()) {
@@ -177,7 +177,7 @@ impl Source {
 
     /// A certificate of our own that a full disk does not take: it is good for as long as the process lives, or until one can
     /// be kept.
-    fn unkept(&self, error: anyhow::Error) -> anyhow::Result<Pem> {
+    fn unkept(error: anyhow::Error) -> anyhow::Result<Pem> {
         let is_unkept = matches!(
             error.downcast_ref(),
             Some(SelfSignedError::Keep { path, source })

@@ -195,10 +195,10 @@ impl DataDir {
             let closed = fs::set_permissions(&path, Permissions::from_mode(mode & 0o700));
             match closed {
                 Ok(()) => {
-                    tracing::info!(path = %path.display(), "a file that others could read is closed to them")
+                    tracing::info!(path = %path.display(), "a file that others could read is closed to them");
                 }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "others can read a file with secrets")
+                    tracing::warn!(path = %path.display(), %error, "others can read a file with secrets");
                 }
             }
         }

@@ -57,11 +57,12 @@ pub(crate) fn watch(
             for ((name, places), told) in places.iter().zip(&mut told) {
                 let trouble = places.iter().find_map(Place::trouble);
                 if *told != trouble {
-                    match &trouble {
-                        Some(trouble) => tracing::error!(
+                    if let Some(trouble) = &trouble {
+                        tracing::error!(
                             "the {name} is not what it was, and what is written is lost: {trouble}; restart the server"
-                        ),
-                        None => tracing::info!("the {name} is as it was"),
+                        );
+                    } else {
+                        tracing::info!("the {name} is as it was");
                     }
                 }
                 health.set_trouble(name, trouble.clone());

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -117,15 +117,9 @@ fn put(line: &[u8]) {
         return;
     };
     let is_full = WAITING.fetch_add(line.len(), Ordering::AcqRel) + line.len() > MAX_BYTES;
-    if is_full || queue.try_send(Job::Line(line.to_vec())).is_err_and(is_lost) {
+    if is_full || queue.try_send(Job::Line(line.to_vec())).is_err() {
         WAITING.fetch_sub(line.len(), Ordering::AcqRel);
         LOST.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn is_lost(error: TrySendError<Job>) -> bool {
-    match error {
-        TrySendError::Full(_) | TrySendError::Disconnected(_) => true,
     }
 }
 

@@ -123,9 +123,10 @@ impl Witness for Ends {
         let _ = duty.ends.try_send(format!("{engine} {why}"));
     }
 
-    fn on_sign(&self, _engine: &str) {
+    #[cfg_attr(not(feature = "planted-faults"), expect(unused_variables))]
+    fn on_sign(&self, engine: &str) {
         #[cfg(feature = "planted-faults")]
-        crate::faults::carry_out(_engine);
+        crate::faults::carry_out(engine);
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn keep(mut config: Config, mut reload: watch::Receiver<()>) {
         }
     }
     // Whoever would ask is gone: the process ends.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn take_over(present: &Config, found: &Config) {

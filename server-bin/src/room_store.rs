@@ -37,7 +37,7 @@ struct Journal {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Line {
-    Saved(RoomRecord),
+    Saved(Box<RoomRecord>),
     SessionEnded { room: RoomId, session: SessionId },
     Forgotten(RoomId),
 }
@@ -106,7 +106,7 @@ impl Journal {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut new = tempfile::NamedTempFile::new_in(folder)?;
         for record in self.rooms.values() {
-            new.write_all(&json_line(&Line::Saved(record.clone()))?)?;
+            new.write_all(&json_line(&Line::Saved(Box::new(record.clone())))?)?;
         }
         new.as_file().sync_all()?;
         new.persist(&self.path)?;
@@ -203,7 +203,7 @@ impl LineFile {
 
 fn apply(rooms: &mut HashMap<RoomId, RoomRecord>, line: &Line) {
     match line {
-        Line::Saved(record) => drop(rooms.insert(record.room.clone(), record.clone())),
+        Line::Saved(record) => drop(rooms.insert(record.room.clone(), (**record).clone())),
         Line::SessionEnded { room, session } => {
             if let Some(record) = rooms.get_mut(room) {
                 record.end_session(*session);
@@ -225,7 +225,7 @@ impl RoomStore for RoomJournal {
     }
 
     fn save(&mut self, record: &RoomRecord) {
-        self.change(&Line::Saved(record.clone()));
+        self.change(&Line::Saved(Box::new(record.clone())));
     }
 
     fn end_session(&mut self, room: &RoomId, session: SessionId) {
@@ -300,7 +300,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
         let journal = RoomJournal::open(&path);
-        let write = || journal.journal.lock().unwrap().write(&Line::Saved(record("a")));
+        let write = || journal.journal.lock().unwrap().write(&Line::Saved(Box::new(record("a"))));
         write().unwrap();
         fs::remove_file(&path).unwrap();
         assert!(write().is_err());
@@ -326,7 +326,7 @@ mod tests {
     fn what_is_no_text_or_no_record_costs_that_line_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let line = |room: &str| json_line(&Line::Saved(record(room))).unwrap();
+        let line = |room: &str| json_line(&Line::Saved(Box::new(record(room)))).unwrap();
         let text =
             [&line("a")[..], b"\xff\xfe\x00\n", b"{\"saved\": 1}\n\n", &line("b")[..30], b"\n", &line("c")]
                 .concat();
@@ -339,7 +339,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
         fs::write(&path, "{\"saved\": {\"room").unwrap();
-        LineFile::open(&path).unwrap().append(&json_line(&Line::Saved(record("a"))).unwrap()).unwrap();
+        LineFile::open(&path)
+            .unwrap()
+            .append(&json_line(&Line::Saved(Box::new(record("a")))).unwrap())
+            .unwrap();
         assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a"]);
     }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use signaling_core::{RoomName, ServerKey};
+use signaling_core::{RoomName, ServerKey, Watch};
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, Mount, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
 };
 use signaling_transport::{Signaling, unsniffed};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use web::Web;
 
@@ -20,7 +21,7 @@ use crate::config::{Config, FrameAncestor, OnOff, PublicUrl, Settings};
 use crate::data_dir::DataDir;
 use crate::folders;
 use crate::health::Health;
-use crate::media::Media;
+use crate::media::{Media, Workers};
 use crate::meetings;
 use crate::metrics::{self, Sources};
 use crate::overseer::Overseer;
@@ -103,7 +104,7 @@ async fn run(
         certificates: keeper.as_ref().map(CertificateKeeper::certificates),
         watch,
     };
-    let signaling = signaling::start(settings, secret, journal.clone(), parts)?;
+    let signaling = signaling::start(settings, secret, journal.clone(), parts);
     meetings::start(&meetings, &signaling, watch);
     let looking = stores::look_after(data.clone(), journal, meetings.clone(), Arc::clone(&health));
     tokio::spawn(watch.engine("stores").run(looking));
@@ -113,19 +114,14 @@ async fn run(
     }
     let relay = turn.as_ref().map(Turn::handle);
     let media = media.map(|media| media.start(signaling.hub(), relay, watch)).transpose()?;
-    if let Some(listen) = &settings.metrics_listen {
-        let address = listen
-            .resolve()
-            .with_context(|| format!("cannot serve metrics on {listen}: look at --metrics-listen"))?;
-        let sources = Sources {
-            hub: signaling.hub().clone(),
-            media: handle,
-            turn: turn.as_ref().map(|turn| turn.handle().clone()),
-            draining: health.draining.clone(),
-            version: version(settings),
-        };
-        metrics::serve(address, sources, ending.clone(), watch)?;
-    }
+    let sources = Sources {
+        hub: signaling.hub().clone(),
+        media: handle,
+        turn: turn.as_ref().map(|turn| turn.handle().clone()),
+        draining: health.draining.clone(),
+        version: version(settings),
+    };
+    serve_metrics(settings, sources, ending.clone(), watch)?;
     let api_keys = meetings.clone();
     let web = Web::new(&frame_ancestors(settings), |name| RoomName::parse(name).is_ok());
     let mut router = router(settings, &signaling, meetings, recordings.is_some(), Arc::clone(&health), &web);
@@ -155,38 +151,74 @@ async fn run(
     let signal = signals.next().await;
     tracing::info!(signal, "draining");
     health.draining.cancel();
-    if let Some(turn) = &turn {
-        turn.drain(&settings.turn_alternate);
-    }
-    let delay = Duration::from_secs(settings.drain_delay.get().into());
-    let ended = async {
-        tokio::time::sleep(delay).await;
-        signaling.go_away(RECONNECT_AFTER).await;
+    Running { signaling, recordings, turn, media, serving, ending }.drain(settings, signals, overseer).await
+}
+
+/// What there is to end once a signal asks for it.
+struct Running {
+    signaling: Signaling,
+    recordings: Option<Recordings>,
+    turn: Option<Turn>,
+    media: Option<Workers>,
+    serving: JoinHandle<Shutdown>,
+    ending: CancellationToken,
+}
+
+impl Running {
+    /// Lets clients go elsewhere, then ends. A second signal ends at once.
+    async fn drain(
+        self,
+        settings: &Settings,
+        mut signals: Signals,
+        overseer: &Overseer,
+    ) -> anyhow::Result<()> {
+        let Self { signaling, recordings, turn, media, serving, ending } = self;
+        if let Some(turn) = &turn {
+            turn.drain(&settings.turn_alternate);
+        }
+        let delay = Duration::from_secs(settings.drain_delay.get().into());
+        let ended = async {
+            tokio::time::sleep(delay).await;
+            signaling.go_away(RECONNECT_AFTER).await;
+            overseer.stand_down();
+            ending.cancel();
+            serving.await
+        };
+        tokio::select! {
+            ended = ended => match ended {
+                Ok(Shutdown::Finished) => tracing::info!("ended"),
+                Ok(Shutdown::Cut(connections)) => tracing::warn!(connections, "ended, connections cut"),
+                Err(error) => tracing::error!(%error, "the listener failed while it ended"),
+            },
+            signal = signals.next() => tracing::warn!(signal, "ended at once"),
+        }
         overseer.stand_down();
-        ending.cancel();
-        serving.await
-    };
-    tokio::select! {
-        ended = ended => match ended {
-            Ok(Shutdown::Finished) => tracing::info!("ended"),
-            Ok(Shutdown::Cut(connections)) => tracing::warn!(connections, "ended, connections cut"),
-            Err(error) => tracing::error!(%error, "the listener failed while it ended"),
-        },
-        signal = signals.next() => tracing::warn!(signal, "ended at once"),
+        if let Some(recordings) = recordings {
+            // While the media server still answers, and without holding up the runtime.
+            let closed = tokio::task::spawn_blocking(move || recordings.recorder().shut_down()).await;
+            closed.context("the recorder failed")?;
+        }
+        if let Some(turn) = turn {
+            turn.stop();
+        }
+        if let Some(media) = media {
+            media.stop();
+        }
+        Ok(())
     }
-    overseer.stand_down();
-    if let Some(recordings) = recordings {
-        // While the media server still answers, and without holding up the runtime.
-        let closed = tokio::task::spawn_blocking(move || recordings.recorder().shut_down()).await;
-        closed.context("the recorder failed")?;
-    }
-    if let Some(turn) = turn {
-        turn.stop();
-    }
-    if let Some(media) = media {
-        media.stop();
-    }
-    Ok(())
+}
+
+fn serve_metrics(
+    settings: &Settings,
+    sources: Sources,
+    ending: CancellationToken,
+    watch: &Watch,
+) -> anyhow::Result<()> {
+    let Some(listen) = &settings.metrics_listen else { return Ok(()) };
+    let address = listen
+        .resolve()
+        .with_context(|| format!("cannot serve metrics on {listen}: look at --metrics-listen"))?;
+    metrics::serve(address, sources, ending, watch)
 }
 
 fn router(

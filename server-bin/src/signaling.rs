@@ -29,7 +29,7 @@ pub(crate) fn start(
     secret: [u8; 32],
     journal: RoomJournal,
     parts: Parts<'_>,
-) -> anyhow::Result<Signaling> {
+) -> Signaling {
     let Parts { servers, media, recordings, meetings, certificates, watch } = parts;
     let minter = Arc::new(TokenMinter::new(secret));
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
@@ -75,5 +75,5 @@ pub(crate) fn start(
         config.is_own_name = Arc::new(move |name| certificates.is_for(name));
     }
     config.public_url = settings.public_url.as_ref().map(ToString::to_string);
-    Ok(Signaling::start(config))
+    Signaling::start(config)
 }

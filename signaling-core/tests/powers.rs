@@ -208,7 +208,7 @@ fn whose_session_is_over_stays_out_over_a_restart() {
             }
             "replaced" => drop(stage.join("guest", second.clone())),
             _ => {
-                assert_eq!(stage.say("host", json!({"type": "host", "action": "kick", "peer": peer})), "ack")
+                assert_eq!(stage.say("host", json!({"type": "host", "action": "kick", "peer": peer})), "ack");
             }
         }
         for (action, value) in [("lock", Value::Null), ("set-lobby", json!(true))] {
