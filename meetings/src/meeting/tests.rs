@@ -52,7 +52,7 @@ fn without_a_time_it_is_open_at_once_and_expires_when_all_have_left() {
     assert_eq!(call.happened(&joined(), at(NOW))[0], Event::Started);
     assert_eq!(call.happened(&joined(), at(NOW)).len(), 1, "it starts once");
     let later = at("2026-11-21T09:00:00Z");
-    assert_eq!(call.happened(&EXPIRED, later), [Event::Ended { reason: EndReason::Expired }]);
+    assert_eq!(call.happened(&EXPIRED, later), [Event::Emptied, Event::Ended { reason: EndReason::Expired }]);
     assert_eq!(call.state(later), State::Expired);
     assert_eq!(call.room_record().unwrap_err().code, Code::RoomEnded);
 }
@@ -62,14 +62,14 @@ fn who_looks_in_early_does_not_use_it_up() {
     let mut planned = meeting(&json!({"startsAt": "2026-11-21T10:00:00Z"}));
     assert_eq!(planned.state(at(NOW)), State::Scheduled);
     planned.happened(&joined(), at("2026-11-21T09:00:00Z"));
-    assert_eq!(planned.happened(&EXPIRED, at("2026-11-21T09:30:00Z")), []);
+    assert_eq!(planned.happened(&EXPIRED, at("2026-11-21T09:30:00Z")), [Event::Emptied]);
     assert_eq!(planned.state(at("2026-11-21T10:00:00Z")), State::Open);
     // Who only waited in the lobby has not been in.
     let waited = RoomHappening::Ended { reason: EndReason::Expired, visited: false };
-    assert_eq!(planned.happened(&waited, at("2026-11-21T10:20:00Z")), []);
+    assert_eq!(planned.happened(&waited, at("2026-11-21T10:20:00Z")), [Event::Emptied]);
     assert_eq!(planned.state(at("2026-11-21T10:20:00Z")), State::Open);
     planned.happened(&joined(), at("2026-11-21T10:21:00Z"));
-    assert_eq!(planned.happened(&EXPIRED, at("2026-11-21T10:40:00Z")).len(), 1);
+    assert_eq!(planned.happened(&EXPIRED, at("2026-11-21T10:40:00Z")).len(), 2);
     assert_eq!(planned.state(at("2026-11-21T10:40:00Z")), State::Expired);
 }
 
@@ -79,7 +79,7 @@ fn one_that_nobody_comes_to_expires_a_day_after_its_end() {
     let due = at("2026-11-22T10:30:00Z");
     assert_eq!(planned.due_at(), Some(due));
     assert_eq!(planned.handle_due(at("2026-11-22T10:29:59Z")), []);
-    assert_eq!(planned.handle_due(due), [Event::Ended { reason: EndReason::Expired }]);
+    assert_eq!(planned.handle_due(due), [Event::Emptied, Event::Ended { reason: EndReason::Expired }]);
     assert_eq!(planned.state(due), State::Expired);
 }
 
@@ -106,7 +106,7 @@ fn ending_an_occurrence_before_it_begins_skips_it() {
         meeting(&json!({"startsAt": "2026-11-23T09:00:00Z", "recurrence": "FREQ=DAILY;COUNT=2"}));
     series.end(EndReason::HostEnded, at(NOW)).unwrap();
     assert_eq!(series.starts_at, at("2026-11-24T09:00:00Z"));
-    assert_eq!(series.cancel(), [Event::Cancelled]);
+    assert_eq!(series.cancel(), [Event::Emptied, Event::Cancelled]);
     assert_eq!(series.state(at(NOW)), State::Cancelled);
     assert!(series.end(EndReason::HostEnded, at(NOW)).is_err());
     assert_eq!(series.cancel(), []);
@@ -119,7 +119,7 @@ fn what_the_room_reports_of_an_occurrence_that_was_ended_from_outside_is_history
     series.happened(&joined(), at("2026-11-23T09:00:00Z"));
     series.end(EndReason::HostEnded, at("2026-11-23T09:10:00Z")).unwrap();
     series.happened(&joined(), at("2026-11-23T09:09:59Z"));
-    assert_eq!(series.happened(&ENDED, at("2026-11-23T09:10:01Z")), []);
+    assert_eq!(series.happened(&ENDED, at("2026-11-23T09:10:01Z")), [Event::Emptied]);
     assert_eq!(series.starts_at, at("2026-11-24T09:00:00Z"), "the second one is still to come");
 }
 
@@ -127,13 +127,13 @@ fn what_the_room_reports_of_an_occurrence_that_was_ended_from_outside_is_history
 fn what_a_clock_decided_ahead_of_its_time_is_taken_back() {
     let (right, ahead) = (at("2026-11-23T10:00:00Z"), at("2026-11-26T10:00:00Z"));
     let mut planned = meeting(&json!({"startsAt": "2026-11-24T09:00:00Z"}));
-    assert_eq!(planned.handle_due(ahead), [Event::Ended { reason: EndReason::Expired }]);
+    assert_eq!(planned.handle_due(ahead), [Event::Emptied, Event::Ended { reason: EndReason::Expired }]);
     planned.take_back(ahead);
     assert_eq!(planned.state(ahead), State::Expired, "by the same clock it stays so");
     planned.take_back(right);
     assert_eq!((planned.state(right), planned.room_record().is_ok()), (State::Scheduled, true));
     assert_eq!(planned.due_at(), Some(at("2026-11-25T09:30:00Z")), "and expires when it is time");
-    assert_eq!(planned.handle_due(at("2026-11-25T09:30:00Z")).len(), 1);
+    assert_eq!(planned.handle_due(at("2026-11-25T09:30:00Z")).len(), 2);
 
     let mut series =
         meeting(&json!({"startsAt": "2026-11-23T11:00:00Z", "recurrence": "FREQ=DAILY;COUNT=9"}));
