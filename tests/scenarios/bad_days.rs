@@ -204,7 +204,7 @@ fn is_running(pid: i32) -> bool {
 fn parts(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder.join("visavis-data/recordings")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.ends_with(".part")).collect()
+    names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "part")).collect()
 }
 
 #[test]

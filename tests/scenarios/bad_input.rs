@@ -6,7 +6,8 @@
     reason = "what fails in a test fails the test"
 )]
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
@@ -210,10 +211,10 @@ fn a_name_of_which_nothing_can_be_seen_is_none() {
         let mut ws = Ws::connect(server.addr);
         ws.send(&json!({"type": "join", "room": "standup", "name": name}));
         assert_eq!(ws.next()["code"], "name-invalid", "{name:?}");
-        let path = format!(
-            "/whip/standup?name={}",
-            name.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>()
-        );
+        let mut path = "/whip/standup?name=".to_owned();
+        for byte in name.bytes() {
+            write!(path, "%{byte:02x}").unwrap();
+        }
         let answer =
             request(server.addr, "POST", &path, &[("content-type", "application/sdp")], Some(b"v=0"));
         assert!((400..500).contains(&answer.status), "{name:?}: {}", answer.head);

@@ -1,4 +1,4 @@
-//! What is served, what OpenAPI says of it, and what the guides say: the same routes.
+//! What is served, what `OpenAPI` says of it, and what the guides say: the same routes.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -57,17 +57,17 @@ fn served(server: &Visavis, paths: &BTreeSet<String>) -> BTreeSet<Route> {
         let parts = path.split('/').map(|part| if part.starts_with('{') { "abcdefghijklmnop" } else { part });
         parts.collect::<Vec<_>>().join("/")
     };
-    let mut served = BTreeSet::new();
+    let mut routes = BTreeSet::new();
     for path in paths {
         let answer = request(server.addr, "BREW", &example(path), &[], None);
         assert_eq!(answer.status, 405, "{path}: {}", answer.head);
         for method in answer.header("allow").split(',').map(str::trim) {
             if method != "HEAD" && method != "OPTIONS" {
-                served.insert((method.to_owned(), path.clone()));
+                routes.insert((method.to_owned(), path.clone()));
             }
         }
     }
-    served
+    routes
 }
 
 /// What stands in the first column of a guide's tables, as in `GET /meetings`.
@@ -103,15 +103,15 @@ fn what_is_served_is_described_and_tabled_and_nothing_else() {
     let is_itself = |(_, path): &Route| path == "/api/v1/openapi.json";
     let all = served(&server, &paths(&["/api/v1/"]));
     assert!(all.len() > 25, "{all:?}");
-    let served: BTreeSet<Route> =
+    let offered: BTreeSet<Route> =
         all.iter().filter(|route| !is_wire(route) && !is_itself(route)).cloned().collect();
-    assert_eq!((lacking(&served, &described), lacking(&described, &served)), (vec![], vec![]), "OpenAPI");
+    assert_eq!((lacking(&offered, &described), lacking(&described, &offered)), (vec![], vec![]), "OpenAPI");
 
     let mut tabled: BTreeSet<Route> = tabled("docs/meetings.md", "/api/v1");
     tabled.extend(self::tabled("docs/recordings.md", ""));
     tabled.retain(|route| !is_itself(route));
     assert_eq!(
-        (lacking(&served, &tabled), lacking(&tabled, &served)),
+        (lacking(&offered, &tabled), lacking(&tabled, &offered)),
         (vec![], vec![]),
         "the guides' tables"
     );

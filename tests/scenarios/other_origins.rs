@@ -57,7 +57,7 @@ fn whatever_answers_can_be_read_and_recordings_in_parts() {
 }
 
 /// Joins over HTTP; the welcome.
-fn join(server: &Visavis, ticket: Value) -> Value {
+fn join(server: &Visavis, ticket: bool) -> Value {
     let body = json!({"type": "join", "room": "standup", "name": "Ada", "ticket": ticket}).to_string();
     let answer = post(server.addr, "/api/v1/sessions", None, &body);
     assert_eq!(answer.status, 201, "{}", answer.body);
@@ -86,10 +86,10 @@ fn stream(server: &Visavis, session: &Value, query: &str) -> u16 {
 #[test]
 fn a_ticket_opens_one_stream_and_nothing_else() {
     let server = server();
-    let ada = join(&server, json!(true));
+    let ada = join(&server, true);
     let ticket = ada["ticket"].as_str().unwrap();
     assert_ne!(ada["secret"], ada["ticket"]);
-    let other = join(&server, json!(true));
+    let other = join(&server, true);
     assert_eq!(stream(&server, &ada, ""), 401, "a page of another origin has no cookie");
     assert_eq!(stream(&server, &ada, &format!("?ticket={}", other["ticket"].as_str().unwrap())), 401);
     assert_eq!(stream(&server, &ada, "?ticket=nonsense"), 401);
@@ -113,7 +113,7 @@ fn a_ticket_opens_one_stream_and_nothing_else() {
     let again = post(server.addr, "/api/v1/sessions", None, &resume.to_string());
     assert_eq!(again.status, 201, "{}", again.body);
     assert_eq!(stream(&server, &ada, &format!("?ticket={}", again.json()["ticket"].as_str().unwrap())), 200);
-    assert_eq!(join(&server, json!(false))["ticket"], Value::Null, "who does not ask for one gets none");
+    assert_eq!(join(&server, false)["ticket"], Value::Null, "who does not ask for one gets none");
     let wrong = json!({"type": "join", "room": "standup", "name": "Ada", "ticket": "yes"}).to_string();
     assert_eq!(post(server.addr, "/api/v1/sessions", None, &wrong).status, 400);
 }

@@ -7,12 +7,16 @@
     reason = "what fails in a test fails the test; how long it takes is what is promised"
 )]
 
+use std::any::Any;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::Visavis;
 use tests::client::{Credentials, Sse, Ws, credentials};
 use tests::socketio::Sio;
+
+/// Joins as Bob: the open connection, and the welcome.
+type Join = fn(&Visavis) -> (Box<dyn Any>, Value);
 
 /// The next `peer-updated` about a peer: whether it is away.
 fn told(ada: &mut Ws, peer: &str) -> bool {
@@ -28,7 +32,7 @@ fn told(ada: &mut Ws, peer: &str) -> bool {
 fn a_closed_connection_is_told_within_a_second() {
     let server = Visavis::start(&[]);
     let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
-    let ways: [(&str, fn(&Visavis) -> (Box<dyn std::any::Any>, Value)); 3] = [
+    let ways: [(&str, Join); 3] = [
         ("websocket", |server| {
             let (connection, welcome) = Ws::join(server.addr, "standup", "Bob");
             (Box::new(connection), welcome)

@@ -103,9 +103,10 @@ fn what_is_no_name_is_refused_everywhere_and_said_so() {
     // Cut off within a letter, and no escape at all.
     for bad in ["%E0%A4%A", "%E0%A4", "%zz", "a%2Fb", "%2E%2E"] {
         for path in [format!("/api/v1/rooms/{bad}"), format!("/whip/{bad}"), format!("/whep/{bad}")] {
-            let answer = match path.starts_with("/api") {
-                true => get(server.addr, &path),
-                false => offer(&server, &path, PUBLISH),
+            let answer = if path.starts_with("/api") {
+                get(server.addr, &path)
+            } else {
+                offer(&server, &path, PUBLISH)
             };
             assert_eq!(answer.status, 400, "{path} {}", answer.body);
             assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");

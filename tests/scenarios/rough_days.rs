@@ -275,20 +275,18 @@ fn set_lock(host: &mut Ws, seq: u64, locked: bool) {
 }
 
 fn full_disk(machine: &Machine, server: &Server) {
-    match &machine.disk {
-        Some(disk) => {
-            let filler = disk.join("filler");
-            let mut file = File::create(&filler).unwrap();
-            while file.write_all(&[0; 65_536]).is_ok() {}
-            thread::sleep(DAY);
-            drop(file);
-            fs::remove_file(filler).unwrap();
-        }
-        None => {
-            server.limit_files(Some(0));
-            thread::sleep(DAY);
-            server.limit_files(None);
-        }
+    if let Some(disk) = &machine.disk {
+        let filler = disk.join("filler");
+        let mut file = File::create(&filler).unwrap();
+        let zeros = vec![0; 65_536];
+        while file.write_all(&zeros).is_ok() {}
+        thread::sleep(DAY);
+        drop(file);
+        fs::remove_file(filler).unwrap();
+    } else {
+        server.limit_files(Some(0));
+        thread::sleep(DAY);
+        server.limit_files(None);
     }
 }
 

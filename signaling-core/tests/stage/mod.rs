@@ -128,8 +128,9 @@ impl Stage {
     /// Joins `room`, with more fields. The welcome, or the error.
     pub(crate) fn join(&mut self, who: &'static str, more: Value) -> Value {
         let mut message = json!({"type": "join", "room": "room", "name": who, "topology": "auto"});
-        for (field, value) in more.as_object().unwrap() {
-            message[field] = value.clone();
+        let Value::Object(more) = more else { panic!("not an object: {more}") };
+        for (field, value) in more {
+            message[field] = value;
         }
         let ClientMessage::Join(join) = decode(&message) else { unreachable!() };
         let arranged = self

@@ -12,6 +12,7 @@
 mod media;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,7 +166,7 @@ fn a_recording_whose_folder_is_deleted_is_not_said_to_be_ready() {
         let names = fs::read_dir(&recordings).unwrap().map(|file| file.unwrap().file_name());
         names
             .filter(|name| {
-                name.to_str().unwrap().ends_with(".webm") || name.to_str().unwrap().ends_with(".mp4")
+                Path::new(name).extension().is_some_and(|extension| extension == "webm" || extension == "mp4")
             })
             .count()
     };
