@@ -261,8 +261,8 @@ fn a_data_folder_that_goes_away_is_told_and_takes_nothing() {
     assert_eq!((book(), ready().status), (201, 200));
     fs::rename(&data, &aside).unwrap();
     assert_eq!(book(), 503);
-    until("a probe that says so", || ready().status == 503);
-    assert!(ready().body.contains("visavis-data was deleted"), "{}", ready().body);
+    until("a probe that says so", || ready().body.contains("visavis-data was deleted"));
+    assert_eq!(ready().status, 503);
     server.logged_with(&["the data folder is not what it was", "was deleted"]);
     // Calls go on.
     let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
