@@ -291,3 +291,35 @@ test('what does not fit a small tile is in one menu', async () => {
   await page.locator('.tile.main').filter({ hasText: 'Bob' }).waitFor();
   await close(page, ...others);
 });
+
+test('a screen that cannot be shared says why, and a change of mind says nothing', async () => {
+  const page = await newPage(browser);
+  await page.addInitScript(() => {
+    navigator.mediaDevices.getDisplayMedia = () => Promise.reject(new DOMException(...window.refusal));
+  });
+  await join(page, server.url, newRoom(), { name: 'Ada' });
+  const share = async (message, name) => {
+    await page.evaluate((refusal) => { window.refusal = refusal; }, [message, name]);
+    await page.getByRole('button', { name: 'Share screen' }).click();
+  };
+  await share('Permission denied', 'NotAllowedError');
+  await share('Could not start video source', 'NotReadableError');
+  await page.getByText('another program may be in the way').waitFor();
+  await share('Permission denied by system', 'NotAllowedError');
+  await page.getByText('The system does not let the browser record the screen').waitFor();
+  await share('Requested device not found', 'NotFoundError');
+  await page.getByText('no screen or window to share').waitFor();
+  assert.equal(await page.locator('.toast').count(), 3, 'nothing for the change of mind');
+  await close(page);
+});
+
+test('the link of the room can be found at any time', async () => {
+  const room = newRoom();
+  const other = await participant(browser, server.url, room, { name: 'Bob', topology: 'mesh' });
+  const page = await phone(360, 640);
+  await join(page, server.url, room, { name: 'Ada' });
+  await page.locator('.tile[data-peer]').waitFor();
+  await page.getByRole('button', { name: 'People', exact: true }).tap();
+  await page.locator('.panel').getByText(`/r/${room}`).scrollIntoViewIfNeeded();
+  await close(page, other);
+});

@@ -143,6 +143,7 @@ export class CallScreen {
     });
     call.on('room', () => this.#render());
     call.media.on('substituted', () => deviceSubstitutions(call.media).forEach((text) => toasts.show(text)));
+    call.media.on('shareproblem', (problem) => toasts.show(t(`share.${problem}`)));
     call.media.on('problem', () => deviceProblems(call.media).forEach((text) => toasts.show(text)));
     this.#host.on('change', () => this.#dock.setWaiting(this.#host.waiting.size));
     this.#ringing.on('change', ({ state, peer }) => {

@@ -2,6 +2,7 @@ import { h, setText } from './dom.js';
 import { HostSection } from './host-section.js';
 import { t } from './i18n.js';
 import { PersonRow } from './person-row.js';
+import { linkFor } from './room-link.js';
 import { Steady } from './steady.js';
 
 /**
@@ -52,7 +53,9 @@ export class PeoplePanel {
     this.#confirm = confirm;
     this.#attempt = attempt;
     this.#section = new HostSection(call, host, { attempt, confirm });
-    this.element = h('div', { class: 'people' }, this.#section.element, this.#list, this.#viewers, this.#section.end);
+    this.element = h('div', { class: 'people' }, this.#section.element, this.#list, this.#viewers,
+      h('div', { class: 'room-link' }, h('h3', {}, t('link.title')), h('p', { class: 'link-text' }, h('bdi', { dir: 'ltr' }, linkFor(call.self?.role ?? 'participant')))),
+      this.#section.end);
     this.#steady = new Steady(this.element);
     this.element.addEventListener('pointermove', () => (this.#pointedAt = performance.now()), { passive: true });
     this.element.addEventListener('pointerleave', () => {

@@ -3,6 +3,7 @@ import { Device } from './device.js';
 import { Emitter } from './emitter.js';
 
 /**
+ * @typedef {'denied' | 'busy' | 'missing' | 'failed'} ShareProblem
  * @typedef {import('./device-prompt.js').DeviceKind} DeviceKind
  * @typedef {import('./device-prompt.js').DeviceProblem} DeviceProblem
  * @typedef {import('./device.js').Choice} Choice
@@ -19,6 +20,7 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @extends {Emitter<{
  *   change: void,
  *   problem: {kind: DeviceKind, problem: DeviceProblem},
+ *   shareproblem: ShareProblem,
  *   substituted: {kind: DeviceKind} & Substitution,
  * }>}
  */
@@ -209,7 +211,9 @@ export class LocalMedia extends Emitter {
     let stream;
     try {
       stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15 } }, audio: true });
-    } catch {
+    } catch (error) {
+      const problem = shareProblemOf(error);
+      if (problem) this.emit('shareproblem', problem);
       return false;
     }
     if (this.#screenWanted) this.#takeScreen(stream);
@@ -237,4 +241,18 @@ export class LocalMedia extends Emitter {
 /** @param {Choice} choice @returns {MediaTrackConstraints} a wish alone is not obeyed by Chromium */
 function exactly({ deviceId }) {
   return deviceId ? { deviceId: { exact: deviceId } } : {};
+}
+
+/**
+ * Why a screen is not shared; `null` when the user has changed their mind.
+ *
+ * @param {unknown} error
+ * @returns {ShareProblem | null}
+ */
+function shareProblemOf(error) {
+  const { name = '', message = '' } = error instanceof Error || error instanceof DOMException ? error : {};
+  // Chromium and Firefox tell the system's refusal from the user's by their words alone.
+  if (name === 'NotAllowedError') return /system|platform/i.test(message) ? 'denied' : null;
+  if (name === 'NotReadableError' || name === 'AbortError') return 'busy';
+  return name === 'NotFoundError' ? 'missing' : 'failed';
 }
