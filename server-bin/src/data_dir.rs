@@ -129,9 +129,10 @@ impl DataDir {
         Self { path: path.to_owned(), unkept: Arc::default() }
     }
 
-    /// The folder, and what is in it that a running server keeps open.
+    /// The folder, and what is in it that a running server keeps open. The journal of rooms is not among it: the server
+    /// itself puts new files in its place, and looks before each line whether it is still the one that it opened.
     pub(crate) fn places(&self) -> Vec<Place> {
-        let names = [CLAIM, "rooms.jsonl", "visavis.db"].map(|name| self.file(name));
+        let names = [CLAIM, "visavis.db"].map(|name| self.file(name));
         // What is not there is nothing that could go.
         std::iter::once(&self.path).chain(&names).filter_map(|path| Place::new(path).ok()).collect()
     }
