@@ -89,7 +89,7 @@ test('mute, make host, remove, end', async () => {
   await boss.getByRole('button', { name: 'Remove Eve' }).click();
   await confirmed(boss, 'Remove');
   await eve.getByRole('heading', { name: 'The host has removed you from the call' }).waitFor();
-  await eve.getByRole('button', { name: 'Rejoin' }).click();
+  await visit(eve, server.url, room, { name: 'Eve' });
   await eve.getByRole('button', { name: 'Join', exact: true }).click();
   await eve.getByRole('alert').filter({ hasText: 'You may not enter this room' }).waitFor();
   await boss.getByRole('button', { name: 'End the call for all' }).click();
