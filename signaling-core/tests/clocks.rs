@@ -1,5 +1,6 @@
 //! A machine whose clock is set while the server runs, or while it does not.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![allow(clippy::needless_pass_by_value, reason = "short steps, with `json!` in place")]
 
 mod stage;
 

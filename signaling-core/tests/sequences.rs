@@ -11,7 +11,7 @@ use signaling_core::TransportKind;
 use world::World;
 
 /// Seeds that found something once.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[u64] = &[2969];
 
 fn run(seed: u64) {
     let mut world = World::new(seed, 7, 2);

@@ -94,6 +94,12 @@ pub(crate) struct Client {
     owed: BTreeSet<String>,
 }
 
+impl Client {
+    fn is_peer(&self, peer: &Value) -> bool {
+        self.session.as_ref().is_some_and(|session| *peer == session.peer)
+    }
+}
+
 /// A message that waits for its answer.
 #[derive(Debug)]
 struct Sent {
@@ -278,9 +284,8 @@ impl World {
     }
 
     fn send(&mut self, index: usize, mut message: Value) {
-        let is_to =
-            |other: &Client| other.session.as_ref().is_some_and(|session| message["to"] == session.peer);
-        let to = self.clients.iter().position(is_to).map(|to| (to, self.clients[to].start));
+        let to = self.clients.iter().position(|other| other.is_peer(&message["to"]));
+        let to = to.map(|to| (to, self.clients[to].start));
         let client = &mut self.clients[index];
         client.next_seq += 1;
         message["seq"] = client.next_seq.into();
@@ -418,8 +423,10 @@ impl World {
             "ack" => {
                 let seq = event["seq"].as_u64().unwrap();
                 let sent = self.clients[index].unanswered.remove(&seq);
+                // Who left and came again is another peer, whose start may be the same: at the oldest chat kept.
                 if let Some(Sent { message, to: Some((to, start)) }) = sent
                     && self.clients[to].start == start
+                    && self.clients[to].is_peer(&message["to"])
                 {
                     self.clients[to].owed.insert(text(&message, "/candidate/candidate"));
                 }
