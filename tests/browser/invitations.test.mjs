@@ -152,8 +152,8 @@ for (const [what, more] of [['with --auth-key', ['--auth-key', SECRET]], ['witho
     await Promise.all([teacher, pupil].map((page) => mediaFlows(page, 1)));
     // A reload does not lose it.
     await pupil.reload();
-    await enter(pupil, 'x');
     await isIn(pupil);
+    assert.equal(await pupil.evaluate(() => window.visavis.self.name), 'Pupil');
     pages.push(teacher, pupil);
 
     // A meeting that is open at once, and one that has begun: link, host's link, code, calendar file, letter.
