@@ -70,6 +70,8 @@ test('two meet by code, a third is told why not, and the creator ends it for goo
   const code = await ada.locator('.code').textContent();
   assert.match(code, /^\w{3}-\w{3}-\w{3}$/);
   await ada.getByRole('img', { name: 'QR code of the link' }).waitFor();
+  const title = await ada.getByRole('heading', { level: 1 }).textContent();
+  assert.match(title, /^\S+ \S+ \S+$/, 'three words stand for a name');
   assert.equal(await ada.evaluate(() => document.querySelector('.share img').naturalWidth > 0), true);
   await noBarriers(ada);
   await ada.getByRole('button', { name: 'Join', exact: true }).click();
@@ -92,7 +94,7 @@ test('two meet by code, a third is told why not, and the creator ends it for goo
 
   const organiser = await ada.context().newPage();
   await organiser.goto(`${server.url}/meetings`);
-  await organiser.getByRole('link', { name: 'Call', exact: true }).click();
+  await organiser.getByRole('link', { name: title, exact: true }).click();
   await organiser.getByRole('button', { name: 'End for all' }).click();
   for (const page of [ada, bob]) await page.getByRole('heading', { name: 'The host has ended the call' }).waitFor();
   await organiser.getByText('The meeting has ended.').waitFor();
