@@ -13,6 +13,9 @@ const QUEUE_MICROS: i64 = 60_000;
 const STANDING_MICROS: u64 = 400_000;
 /// The path's own delay is the least of the last 10 to 20 s.
 const BASE_WINDOW_MICROS: u64 = 10_000_000;
+/// A delay that grows by so much from one report to the next is no queue but a clock that stood still: ours does so while the process
+/// does not run.
+const CLOCK_STEP_MICROS: i64 = 1_900_000;
 /// Loss from which the path is full whatever the delay says, in percent.
 pub(crate) const HEAVY_LOSS_PERCENT: u64 = 25;
 /// Packets that one verdict on loss is based on.
@@ -88,10 +91,15 @@ impl Congestion {
 #[derive(Debug, Default)]
 struct BaseDelay {
     halves: VecDeque<(u64, i64)>,
+    last: Option<i64>,
 }
 
 impl BaseDelay {
     fn update(&mut self, now_micros: u64, delay: i64) -> i64 {
+        // After an outage of the path it grows as suddenly, but falls again, and the base with it.
+        if self.last.replace(delay).is_some_and(|last| delay - last >= CLOCK_STEP_MICROS) {
+            self.halves.clear();
+        }
         match self.halves.back_mut() {
             Some((begun, least)) if now_micros < *begun + BASE_WINDOW_MICROS => *least = (*least).min(delay),
             _ => {
@@ -208,6 +216,18 @@ mod tests {
     #[test]
     fn heavy_loss_is_a_full_path() {
         assert!(run(1_000_000, 5_000_000, 3, 60).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_is_no_queue() {
+        let mut congestion = Congestion::default();
+        for step in 0..400_u64 {
+            let now = step * 50_000;
+            // Ours stood still for 2.2 s; the receiver's did not.
+            let ahead = if step < 200 { 7_000_000 } else { 9_200_000 };
+            let report = Report { sent_micros: now, arrived_micros: Some(now as i64 + ahead), bytes: 1_000 };
+            assert_eq!(congestion.on_feedback(now, std::iter::once(report)), None, "{step}");
+        }
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(crate) struct Probing {
     pub(crate) next_at: Option<u64>,
     /// The last wait; the next one is twice as long.
     pub(crate) waited: u64,
+    /// A burst was sent that the client has not reported.
+    pub(crate) unanswered: bool,
 }
 
 /// SRTP in both directions.

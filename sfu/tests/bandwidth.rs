@@ -48,6 +48,18 @@ fn pictures_come_back_when_there_is_room() {
     assert!(world.run_until(30 * SECOND, |world| world.played(slow) > before + 60));
 }
 
+#[test]
+fn pictures_come_back_although_no_burst_is_reported() {
+    let (mut world, slow, _) = world(4, 500_000);
+    world.run(8 * SECOND);
+    let before = world.played(slow);
+    world.clients[slow].gives_feedback = false;
+    let wide = Link { delay_micros: 20_000, rate: Some(20_000_000), ..Link::default() };
+    let address = world.clients[slow].address;
+    world.network.set_link(address, Link::default(), wide);
+    assert!(world.run_until(40 * SECOND, |world| world.played(slow) > before + 60));
+}
+
 /// How a player fares on 500 kbit/s with a queue of 300 ms, and then with room again.
 fn narrow_and_wide_again(seed: u64, feedback: bool, settling: Duration, comeback: Duration) {
     let mut world = World::new(seed);

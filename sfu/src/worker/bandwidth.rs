@@ -21,6 +21,11 @@ const HEADROOM_PERCENT: u64 = 130;
 
 impl Worker {
     pub(super) fn on_path_news(&mut self, now_micros: u64, key: TransportKey, news: PathNews) {
+        if news.measured.is_some()
+            && let Some(transport) = self.transports.get_mut(key)
+        {
+            transport.probing.unanswered = false;
+        }
         if let Some(limit) = news.full_at {
             self.hold_back(now_micros, key, limit);
         } else if let Some(rate) = news.measured {
@@ -111,10 +116,18 @@ impl Worker {
             }
             return u64::MAX;
         };
-        if self.send_train(now_micros, key, section) {
+        let unanswered = self
+            .transports
+            .get_mut(key)
+            .is_some_and(|transport| std::mem::take(&mut transport.probing.unanswered));
+        if !unanswered && self.send_train(now_micros, key, section) {
+            if let Some(transport) = self.transports.get_mut(key) {
+                transport.probing.unanswered = true;
+            }
             self.wait_longer(now_micros, key);
         } else {
-            // Without padding that the client understands there is only one way to find out.
+            // Without padding that the client understands, or reports, there is only one way to find out. A client whose sound
+            // has no transport-wide numbers never reports past a burst whose last packet was lost.
             self.resume(now_micros, key, section);
         }
         self.transports.get(key).and_then(|transport| transport.probing.next_at).unwrap_or(u64::MAX)
