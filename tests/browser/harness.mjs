@@ -176,6 +176,10 @@ export async function newPage(browser, options = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   page.problems = [];
+  // A call asks before its page goes away; a test that has its own answer gives that.
+  page.on('dialog', (dialog) => {
+    if (page.listenerCount('dialog') === 1) void dialog.accept().catch(() => {});
+  });
   page.on('pageerror', (error) => page.problems.push(error.message));
   page.on('console', (message) => {
     // A page may try to reach a server that is gone; what must not be is a broken policy or script.

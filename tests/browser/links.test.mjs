@@ -80,7 +80,8 @@ test('a slash at the end of an address does no harm', async () => {
   await page.goto(`${server.url}/r/${room}/?name=Ada#x`);
   assert.equal(page.url(), `${server.url}/r/${room}?name=Ada#x`);
   await page.getByRole('button', { name: 'Join', exact: true }).click();
-  await page.getByRole('button', { name: 'Leave', exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Leave', exact: true }).click();
+  await page.getByRole('button', { name: 'Rejoin' }).waitFor();
   for (const path of ['/meetings', '/check', '/api']) {
     await page.goto(`${server.url}${path}/`);
     assert.equal(page.url(), server.url + path);
