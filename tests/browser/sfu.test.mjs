@@ -135,6 +135,9 @@ async function setUp() {
       this.path = new MediaPath(topology, epoch, {
         self: this.view,
         media: this.media,
+        layers: false,
+        isRecorded: () => false,
+        troubled: () => {},
         iceServers: () => [],
         peer: (id) => clients.get(id)?.view,
         peers: () => [...clients.values()].filter(({ id }) => id !== this.id).map(({ view }) => view),
