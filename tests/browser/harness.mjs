@@ -8,6 +8,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -17,6 +18,13 @@ export const PATIENCE_MS = 60_000;
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 export const BINARY = process.env.VISAVIS_BIN ?? path.join(ROOT, 'target/debug/visavis');
 export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+/**
+ * Browsers and servers that are open. What a failing test leaves open is closed after the file's tests: it would keep the test
+ * runner waiting for ever.
+ */
+const open = new Set();
+if (process.argv[1]?.endsWith('.test.mjs')) after(() => Promise.all([...open].map((opened) => opened.close())));
 
 /** A `visavis` with a data folder of its own. */
 export class Server {
@@ -76,6 +84,7 @@ export class Server {
       this.#process.once('exit', (code) => reject(new Error(`visavis ended with ${code}:\n${lines.join('\n')}`)));
     });
     this.port = await ready;
+    open.add(this);
   }
 
   /** As if the machine had lost it: no goodbye to anybody. */
@@ -95,6 +104,7 @@ export class Server {
   }
 
   async close() {
+    open.delete(this);
     await this.stop();
     rmSync(this.#data, { recursive: true, force: true });
   }
@@ -167,7 +177,10 @@ const DEVICES = [
 export async function launch({ devices = 'granted', flags = [], executable = CHROMIUM } = {}) {
   if (!executable) throw new Error('Chromium is missing: apt-get install chromium');
   const media = { granted: DEVICES, denied: [DEVICES[0], '--deny-permission-prompts'], none: ['--use-fake-ui-for-media-stream'] };
-  return chromium.launch({ executablePath: executable, chromiumSandbox: false, args: [...FLAGS, ...media[devices], ...flags] });
+  const browser = await chromium.launch({ executablePath: executable, chromiumSandbox: false, args: [...FLAGS, ...media[devices], ...flags] });
+  open.add(browser);
+  browser.on('disconnected', () => open.delete(browser));
+  return browser;
 }
 
 /** A browser window of its own for one participant. Its errors end up in `page.problems`. */

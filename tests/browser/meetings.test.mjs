@@ -72,7 +72,7 @@ test('two meet by code, a third is told why not, and the creator ends it for goo
   await ada.getByRole('img', { name: 'QR code of the link' }).waitFor();
   const title = await ada.getByRole('heading', { level: 1 }).textContent();
   assert.match(title, /^\S+ \S+ \S+$/, 'three words stand for a name');
-  assert.equal(await ada.evaluate(() => document.querySelector('.share img').naturalWidth > 0), true);
+  await ada.waitForFunction(() => document.querySelector('.share img').naturalWidth > 0);
   await noBarriers(ada);
   await ada.getByRole('button', { name: 'Join', exact: true }).click();
   await ada.waitForURL(new RegExp(`/r/${code}$`));
