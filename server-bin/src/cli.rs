@@ -44,16 +44,16 @@ pub(crate) enum KeyAsk {
 
 /// Why the command line leads nowhere.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum UsageError {
     /// Help, the version, or a flag that does not exist: clap says it.
     Usage(clap::Error),
     Config(ConfigError),
 }
 
 /// Reads the command line, the environment, and the file that either of them names.
-pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Ask, Refusal> {
-    let matches = command().try_get_matches_from(arguments).map_err(Refusal::Usage)?;
-    let config = config(&matches, environment).map_err(Refusal::Config)?;
+pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Ask, UsageError> {
+    let matches = command().try_get_matches_from(arguments).map_err(UsageError::Usage)?;
+    let config = config(&matches, environment).map_err(UsageError::Config)?;
     Ok(match matches.subcommand() {
         Some(("config", _)) => Ask::ShowConfig(config),
         Some(("api-key", matches)) => Ask::ApiKey(config, key_ask(matches), matches.get_flag("init")),

@@ -7,10 +7,10 @@ mod children;
 mod cli;
 mod config;
 mod data_dir;
+mod fallback;
 #[cfg(feature = "planted-faults")]
 mod faults;
 mod folders;
-mod hand_over;
 mod health;
 mod logging;
 mod media;
@@ -18,6 +18,7 @@ mod meetings;
 mod metrics;
 mod overseer;
 mod recordings;
+mod relay_bridge;
 mod reload;
 mod room_store;
 mod serve;
@@ -25,7 +26,6 @@ mod shutdown;
 mod signaling;
 mod status;
 mod stores;
-mod strays;
 mod turn;
 
 use std::io::{self, Write};
@@ -37,7 +37,7 @@ use std::{env, thread};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
-use cli::{Ask, Refusal};
+use cli::{Ask, UsageError};
 
 /// How long a panic of the main thread waits for the overseer, which there may be none of yet.
 const UNWATCHED: Duration = Duration::from_secs(10);
@@ -69,8 +69,8 @@ fn main() -> ExitCode {
                 Err(error) => fail(&error, 1),
             };
         }
-        Err(Refusal::Usage(usage)) => usage.exit(),
-        Err(Refusal::Config(error)) => return fail(&error.into(), USAGE),
+        Err(UsageError::Usage(usage)) => usage.exit(),
+        Err(UsageError::Config(error)) => return fail(&error.into(), USAGE),
     };
     logging::start(config.settings.log_format, &config.settings.log_level);
     overseer::log_panics();

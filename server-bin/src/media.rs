@@ -14,7 +14,7 @@ use signaling_transport::net::self_signed;
 use stun_turn::Handle;
 
 use crate::config::Settings;
-use crate::hand_over::{MediaBehindRelay, RelayBeforeMedia};
+use crate::relay_bridge::{MediaPeer, TurnRelay};
 
 /// The media server, its sockets open.
 pub(crate) struct Media {
@@ -76,8 +76,8 @@ impl Media {
     }
 
     /// What the relay hands packets over to.
-    pub(crate) fn behind_relay(&self) -> MediaBehindRelay {
-        MediaBehindRelay { sfu: self.handle(), candidates: self.candidates.clone() }
+    pub(crate) fn behind_relay(&self) -> MediaPeer {
+        MediaPeer { sfu: self.handle(), candidates: self.candidates.clone() }
     }
 
     /// Starts a thread for each worker. What they report goes to the rooms of the hub; what they send to clients behind the
@@ -85,7 +85,7 @@ impl Media {
     pub(crate) fn start(self, hub: &Hub, relay: Option<&Handle>, watch: &Watch) -> anyhow::Result<Workers> {
         tracing::info!(addr = %self.address, workers = self.seats.len(), "media server ready");
         let stop = Arc::new(AtomicBool::new(false));
-        let relay = relay.map(|handle| -> Arc<dyn sfu::Relay> { Arc::new(RelayBeforeMedia(handle.clone())) });
+        let relay = relay.map(|handle| -> Arc<dyn sfu::Relay> { Arc::new(TurnRelay(handle.clone())) });
         for (index, (seat, socket)) in self.seats.into_iter().enumerate() {
             let (stop, hub) = (Arc::clone(&stop), hub.clone());
             let socket = socket.with_relay(relay.clone());

@@ -4,7 +4,7 @@ use std::env;
 
 use tokio::sync::watch;
 
-use crate::cli::{self, Ask, Refusal};
+use crate::cli::{self, Ask, UsageError};
 use crate::config::Config;
 use crate::logging;
 
@@ -17,8 +17,8 @@ pub(crate) async fn keep(mut config: Config, mut reload: watch::Receiver<()>) {
                 config = found;
             }
             Ok(_) => {}
-            Err(Refusal::Usage(error)) => tracing::warn!(%error, "settings not read"),
-            Err(Refusal::Config(error)) => {
+            Err(UsageError::Usage(error)) => tracing::warn!(%error, "settings not read"),
+            Err(UsageError::Config(error)) => {
                 tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "settings not read");
             }
         }

@@ -19,6 +19,7 @@ use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
 use crate::config::{Config, FrameAncestor, OnOff, PublicUrl, Settings};
 use crate::data_dir::DataDir;
+use crate::fallback;
 use crate::folders;
 use crate::health::Health;
 use crate::media::{Media, Workers};
@@ -32,7 +33,6 @@ use crate::shutdown::Signals;
 use crate::signaling::{self, Parts};
 use crate::status::{self, About, Status};
 use crate::stores;
-use crate::strays;
 use crate::turn::{Servers, Turn};
 
 /// When clients of a server that ends are to look for it again.
@@ -129,7 +129,8 @@ async fn run(
         let api = Api::new(recordings, &signaling, key, Arc::new(api_keys), public_path(settings));
         router = router.merge(signaling.guard(api.router()));
     }
-    let router = strays::or_nothing(&signaling, web, router).layer(axum::middleware::map_response(unsniffed));
+    let router =
+        fallback::with_fallback(&signaling, web, router).layer(axum::middleware::map_response(unsniffed));
     let drain = Duration::from_secs(settings.drain_timeout.get().into());
     let accepting = watch.engine("listener").run(server.serve(router, ending.clone(), drain));
     let serving = tokio::spawn(accepting);
@@ -239,7 +240,7 @@ fn router(
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings, has_recordings))
         .merge(web.router())
-        .method_not_allowed_fallback(strays::method_not_allowed)
+        .method_not_allowed_fallback(fallback::method_not_allowed)
 }
 
 /// The path below which people find the server, without a slash at its end.

@@ -18,7 +18,7 @@ use stun_turn::{
 
 use crate::config::{Settings, TlsMode};
 use crate::data_dir::{DataDir, Secret};
-use crate::hand_over::MediaBehindRelay;
+use crate::relay_bridge::MediaPeer;
 
 /// How long credentials are good. A client renews them before it restarts ICE.
 pub(crate) const CREDENTIALS_LIFETIME: Duration = Duration::from_hours(12);
@@ -59,7 +59,7 @@ impl Turn {
         settings: &Settings,
         data: &DataDir,
         http: SocketAddr,
-        media: Option<MediaBehindRelay>,
+        media: Option<MediaPeer>,
         watch: &Watch,
     ) -> anyhow::Result<Option<Self>> {
         if settings.no_turn {

@@ -11,20 +11,20 @@ use tower::ServiceExt as _;
 use web::Web;
 
 /// What is served, and 404 for all other paths. Below `/api/` a path may end in a slash.
-pub(crate) fn or_nothing(signaling: &Signaling, web: Web, served: Router) -> Router {
+pub(crate) fn with_fallback(signaling: &Signaling, web: Web, served: Router) -> Router {
     let nothing = web.clone();
     let inner = served.clone().fallback(async move |request: Request| not_found(&nothing, &request));
-    let strays = Router::new().fallback(without_slash).with_state(Strays { inner, web });
-    served.fallback_service(signaling.share(strays))
+    let fallback = Router::new().fallback(without_slash).with_state(Fallback { inner, web });
+    served.fallback_service(signaling.share(fallback))
 }
 
 #[derive(Clone)]
-struct Strays {
+struct Fallback {
     inner: Router,
     web: Web,
 }
 
-async fn without_slash(State(Strays { inner, web }): State<Strays>, mut request: Request) -> Response {
+async fn without_slash(State(Fallback { inner, web }): State<Fallback>, mut request: Request) -> Response {
     match trimmed(request.uri()) {
         Some(uri) => {
             *request.uri_mut() = uri;

@@ -7,19 +7,19 @@ use sfu::SfuHandle;
 use stun_turn::{Handle, RelayPeer};
 
 /// The media server, as the relay sees it.
-pub(crate) struct MediaBehindRelay {
+pub(crate) struct MediaPeer {
     pub(crate) sfu: SfuHandle,
     /// What clients are told.
     pub(crate) candidates: Vec<SocketAddr>,
 }
 
-impl fmt::Debug for MediaBehindRelay {
+impl fmt::Debug for MediaPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MediaBehindRelay").field("candidates", &self.candidates).finish_non_exhaustive()
+        f.debug_struct("MediaPeer").field("candidates", &self.candidates).finish_non_exhaustive()
     }
 }
 
-impl RelayPeer for MediaBehindRelay {
+impl RelayPeer for MediaPeer {
     fn serves(&self, address: SocketAddr) -> bool {
         self.candidates.contains(&address)
     }
@@ -30,9 +30,9 @@ impl RelayPeer for MediaBehindRelay {
 }
 
 /// The relay, as the media server sees it.
-pub(crate) struct RelayBeforeMedia(pub(crate) Handle);
+pub(crate) struct TurnRelay(pub(crate) Handle);
 
-impl sfu::Relay for RelayBeforeMedia {
+impl sfu::Relay for TurnRelay {
     fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         // A relay that is gone, or has too much to do, loses it as a network would.
         let _ = self.0.send_to_relay(from, to, datagram);
