@@ -1,5 +1,7 @@
 //! Load generators, and comparisons with other servers in one run.
 
+#![forbid(unsafe_code)]
+
 mod median;
 mod process;
 mod sfu;

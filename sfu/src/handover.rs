@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
+use datagrams::{Batch, Wake};
+
 use crate::demux::{Protocol, classify, is_transport_feedback};
 use crate::ice::{Check, worker_of};
 use crate::path::Path;
-use crate::server::Wake;
 use crate::worker::{MediaBatch, Note, Worker};
 
 /// Batches that may wait for a worker. More are dropped, as a full socket would.
@@ -33,11 +34,11 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// What workers send each other.
 enum Handed {
     /// Datagrams of the receiver's clients.
-    Datagrams(u16, Batch),
+    Datagrams(u16, Batch<Path>),
     /// The sender has validated this address.
     Owns(u16, SocketAddr),
     /// An empty batch back to whom it belongs, so that its memory is used again.
-    Spare(Batch),
+    Spare(Batch<Path>),
     /// Packets of rooms that the receiver serves for the sender.
     Media(u16, MediaBatch),
     /// As for datagrams.
@@ -46,31 +47,10 @@ enum Handed {
     Note(u16, Note),
 }
 
-/// Datagrams side by side, with the path and the length of each.
-#[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) datagrams: Vec<(Path, usize)>,
-}
-
-impl Batch {
-    /// Hands over each datagram, and is empty afterwards.
-    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Path, &mut [u8])) {
-        let mut rest = self.bytes.as_mut_slice();
-        for (path, len) in &self.datagrams {
-            let Some((datagram, tail)) = rest.split_at_mut_checked(*len) else { break };
-            rest = tail;
-            handle(*path, datagram);
-        }
-        self.bytes.clear();
-        self.datagrams.clear();
-    }
-}
-
 /// What is collected for a neighbour.
 #[derive(Default)]
 struct Outgoing {
-    batch: Batch,
+    batch: Batch<Path>,
     /// Something in it does not wait.
     is_urgent: bool,
     /// Since when the first of it waits.
@@ -81,8 +61,7 @@ impl Outgoing {
     fn push(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.since.get_or_insert(now);
         self.is_urgent |= !is_transport_feedback(datagram);
-        self.batch.bytes.extend_from_slice(datagram);
-        self.batch.datagrams.push((path, datagram.len()));
+        self.batch.push(path, [datagram]);
     }
 
     /// When to send it at the latest; `None` when there is nothing.
@@ -90,7 +69,7 @@ impl Outgoing {
         Some(self.since? + if self.is_urgent { Duration::ZERO } else { PATIENCE })
     }
 
-    fn send(&mut self, own: u16, neighbour: &Neighbour, spare: &mut Vec<Batch>) {
+    fn send(&mut self, own: u16, neighbour: &Neighbour, spare: &mut Vec<Batch<Path>>) {
         if self.since.take().is_some() {
             self.is_urgent = false;
             let full = std::mem::replace(&mut self.batch, spare.pop().unwrap_or_default());
@@ -146,7 +125,7 @@ pub(crate) struct HandOver {
     /// By neighbour.
     outgoing: Vec<Outgoing>,
     notes: Vec<VecDeque<Note>>,
-    spare: Vec<Batch>,
+    spare: Vec<Batch<Path>>,
     spare_media: Vec<MediaBatch>,
 }
 
@@ -207,7 +186,7 @@ impl HandOver {
             return;
         };
         outgoing.push(now, path, datagram);
-        if outgoing.batch.bytes.len() > BATCH_BYTES {
+        if outgoing.batch.len() > BATCH_BYTES {
             outgoing.send(*own, neighbour, spare);
         }
     }
@@ -284,7 +263,7 @@ impl HandOver {
         has_taken
     }
 
-    fn take_batch(&mut self, worker: &mut Worker, now: Instant, from: u16, mut batch: Batch) {
+    fn take_batch(&mut self, worker: &mut Worker, now: Instant, from: u16, mut batch: Batch<Path>) {
         let Some(neighbour) = self.neighbours.get(usize::from(from)) else { return };
         batch.drain(|path, datagram| {
             let is_check = classify(datagram) == Some(Protocol::Stun);

@@ -55,6 +55,8 @@
 //! assert!(seat.poll_timeout().is_some()); // reports, feedback, consent
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod arrivals;
 pub mod codec;
 mod config;
@@ -62,7 +64,6 @@ mod congestion;
 pub mod demux;
 pub mod driver;
 pub mod dtls;
-mod egress;
 mod error;
 mod handover;
 mod http;
@@ -90,10 +91,9 @@ mod wire;
 mod worker;
 
 pub use config::Config;
-pub use egress::{Egress, MAX_DATAGRAM, Run, Transmit};
 pub use error::SfuError;
 pub use metrics::Metrics;
-pub use path::{Carrier, Path};
+pub use path::{Carrier, MAX_DATAGRAM, Path};
 pub use relay::Relay;
 pub use server::{Overloaded, Seat, Sfu, SfuHandle};
 pub use tap::{Rotation, Tap, TapEvent, TapPacket, TapReport, TapTrack};

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+/// Room for one datagram, in bytes. Packets stay under the usual 1,200 to 1,300 bytes of WebRTC.
+pub const MAX_DATAGRAM: usize = 1_500;
+
 /// Where a datagram came from and which of our addresses it was sent to. What goes back takes the same way: a client
 /// drops an answer that comes from another address than the one it asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

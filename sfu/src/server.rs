@@ -1,21 +1,19 @@
 //! The media server as a whole: workers for the caller to run, and a handle to speak to them.
 
-use std::io::{PipeReader, PipeWriter, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
+use datagrams::{Batch, Wake};
 use signaling_core::{Engine, MediaDemand, MediaPlane, PeerId, RoomId};
 
 use crate::config::Config;
 use crate::dtls::Identity;
 use crate::error::SfuError;
-use crate::handover::{Batch, HandOver};
+use crate::handover::HandOver;
 use crate::metrics::{Metrics, Published};
 use crate::path::Path;
-use crate::relay::Inlet;
 use crate::tap::Tap;
 use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker, home_of};
 
@@ -35,19 +33,13 @@ impl Sfu {
         }
         let workers = config.workers;
         let shared = Arc::new(Shared { identity: Identity::generate()?, config });
-        let mut wakes = Vec::new();
-        let mut pipes = Vec::new();
-        for _ in 0..workers {
-            let (read, write) = std::io::pipe()?;
-            wakes.push(Arc::new(Wake { signalled: AtomicBool::new(false), pipe: write }));
-            pipes.push(read);
-        }
+        let wakes = (0..workers).map(|_| Wake::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
         let mut mailboxes = Vec::new();
         let mut seats = Vec::new();
         let relations = HandOver::between(&wakes).into_iter();
-        for (index, ((hand_over, wake), wake_pipe)) in (0..).zip(relations.zip(wakes).zip(pipes)) {
+        for (index, (hand_over, wake)) in (0..).zip(relations.zip(wakes)) {
             let (sender, inputs) = sync_channel(MAILBOX);
-            let inlet = Arc::new(Inlet::new(Arc::clone(&wake)));
+            let inlet = Arc::new(datagrams::Mailbox::new(Arc::clone(&wake)));
             let published = Published::default();
             mailboxes.push(Mailbox {
                 inputs: sender,
@@ -64,7 +56,6 @@ impl Sfu {
                 counted: Metrics::default(),
                 published,
                 wake,
-                wake_pipe,
                 engine: None,
             });
         }
@@ -78,14 +69,13 @@ pub struct Seat {
     pub worker: Worker,
     inputs: Receiver<Input>,
     pub(crate) hand_over: HandOver,
-    inlet: Arc<Inlet>,
+    inlet: Arc<datagrams::Mailbox<Path>>,
     /// Memory for what the inlet gives.
-    relayed: Batch,
+    relayed: Batch<Path>,
     /// Datagrams in and out.
     counted: Metrics,
     published: Published,
     pub(crate) wake: Arc<Wake>,
-    pub(crate) wake_pipe: PipeReader,
     pub(crate) engine: Option<Engine>,
 }
 
@@ -162,30 +152,10 @@ impl Seat {
     }
 }
 
-/// Wakes a driver out of its wait: one byte in a pipe, never more.
-pub(crate) struct Wake {
-    signalled: AtomicBool,
-    pipe: PipeWriter,
-}
-
-impl Wake {
-    pub(crate) fn signal(&self) {
-        if !self.signalled.swap(true, Ordering::AcqRel) {
-            // A driver that is gone needs no waking.
-            let _ = (&self.pipe).write_all(&[1]);
-        }
-    }
-
-    /// Call after the byte was read and before the mailbox is emptied.
-    pub(crate) fn reset(&self) {
-        self.signalled.store(false, Ordering::Release);
-    }
-}
-
 #[derive(Clone)]
 struct Mailbox {
     inputs: SyncSender<Input>,
-    inlet: Arc<Inlet>,
+    inlet: Arc<datagrams::Mailbox<Path>>,
     published: Published,
     wake: Arc<Wake>,
 }

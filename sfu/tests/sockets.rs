@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
+use datagrams::Batch;
 use sfu::driver::{self, MediaSocket};
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind};
-use sfu::{Config, Egress, HttpSession, Path, Sfu, SfuHandle};
+use sfu::{Config, HttpSession, Path, Sfu, SfuHandle};
 use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
@@ -21,7 +22,7 @@ const PLAYERS: u64 = 24;
 struct Endpoint {
     client: Client,
     socket: MediaSocket,
-    out: Egress,
+    out: Batch<Path>,
 }
 
 impl Endpoint {
@@ -40,7 +41,7 @@ impl Endpoint {
         let reply = Box::new(move |result| reply.send(result).unwrap());
         sfu.offer(room, peer, session, client.offer(), None, reply).unwrap();
         client.accept_answer(Instant::now(), &answer.recv().unwrap().unwrap().sdp).unwrap();
-        Self { client, socket, out: Egress::default() }
+        Self { client, socket, out: Batch::default() }
     }
 
     fn turn(&mut self) {
@@ -49,7 +50,7 @@ impl Endpoint {
         socket.receive(|_, datagram| client.handle_datagram(now, datagram)).unwrap();
         client.handle_timeout(now);
         while let Some((server, datagram)) = client.poll_transmit() {
-            out.push_copy(Path::to(server), &datagram);
+            out.push(Path::to(server), [&datagram]);
         }
         socket.send(out);
         out.clear();

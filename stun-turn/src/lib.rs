@@ -40,7 +40,7 @@
 //! # }
 //! ```
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod auth;
 mod core;
@@ -62,11 +62,6 @@ pub use core::{
     RelayPeer, RelayWanted, Relayed, Shared, Turn,
 };
 pub use directory::RelayDirectory;
-/// Batched datagram I/O as the drivers use it, for programs that measure or drive a relay.
-pub mod net {
-    pub use crate::driver::{Egress, Epoll, Events, Interest, Pace, Received, Receiver, enable_gro};
-}
-
 pub use driver::{
     BindError, Certificate, CertificateError, Config, Handle, Listener, Metrics, OnTurn, Server, Worker,
 };

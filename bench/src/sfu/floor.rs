@@ -2,16 +2,16 @@
 //! the media server.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use datagrams::{Batch, Receiver, Socket};
 use serde::{Deserialize, Serialize};
 use sfu::driver::MediaSocket;
 use sfu::srtp::{self, Sealer, SrtpProfile};
-use sfu::{Egress, Path};
-use stun_turn::net::Receiver;
+use sfu::{MAX_DATAGRAM, Path};
 
 use super::load::{Arrived, PICTURE, PICTURE_PACKETS, SOUND, now, open_socket};
 use super::shape::Shape;
@@ -42,7 +42,6 @@ pub(super) fn serve() -> anyhow::Result<()> {
     std::io::stdin().read_line(&mut line)?;
     let Plan { publishers, run } = serde_json::from_str(&line)?;
     let mut socket = MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    socket.limit_runs(run);
     let material = [7; 2 * (16 + 12)];
     let mut publishers: Vec<Vec<Destination>> = publishers
         .into_iter()
@@ -59,7 +58,8 @@ pub(super) fn serve() -> anyhow::Result<()> {
     let start = now();
     let mut due: Vec<(Instant, Instant)> =
         (0..count).map(|at| (start + PICTURE * at / count, start + SOUND * at / count)).collect();
-    let mut egress = Egress::default();
+    let mut egress = Batch::default();
+    egress.limit_runs(run);
     let payload = [0x55; PICTURE_BYTES];
     loop {
         let time = now();
@@ -88,12 +88,12 @@ fn send(
     destinations: &mut [Destination],
     packets: usize,
     payload: &[u8],
-    egress: &mut Egress,
+    egress: &mut Batch<Path>,
     socket: &mut MediaSocket,
 ) {
     for Destination { path, sealer, index } in destinations {
         for _ in 0..packets {
-            egress.push(*path, |buf| {
+            egress.push_with(*path, MAX_DATAGRAM, |buf| {
                 let sequence = u16::try_from(*index & 0xffff).ok()?.to_be_bytes();
                 buf.get_mut(..HEADER)?.fill(0x90);
                 buf.get_mut(2..4)?.copy_from_slice(&sequence);
@@ -114,7 +114,7 @@ fn send(
 /// The floor's process, and those who receive.
 pub(super) struct Floor {
     pub(super) process: Process,
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Socket>,
 }
 
 impl Floor {
@@ -125,8 +125,7 @@ impl Floor {
             .iter()
             .map(|member| if member.watches > 0 { open_socket().map(Some) } else { Ok(None) })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let port =
-            |socket: &UdpSocket| Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, socket.local_addr()?.port())));
+        let port = |socket: &Socket| Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, socket.local_addr()?.port())));
         let addresses: Vec<Option<SocketAddr>> = sockets
             .iter()
             .map(|socket| socket.as_ref().map(port).transpose())
@@ -158,7 +157,7 @@ impl Floor {
     ) -> anyhow::Result<Arrived> {
         let begin = now() + warm_up;
         let mut arrived = Arrived::default();
-        let mut receiver = Receiver::new();
+        let mut receiver = Receiver::new(64);
         let mut is_warm = false;
         while now() < begin + time {
             if !is_warm && now() >= begin {
@@ -167,11 +166,11 @@ impl Floor {
                 at_begin(&self.process)?;
             }
             for socket in &self.sockets {
-                let count = receiver.receive(socket).unwrap_or(0);
-                for received in (0..count).filter_map(|at| receiver.message(at)) {
+                for received in receiver.receive(socket).into_iter().flatten() {
+                    let is_large = received.segment > 1_000;
                     let packets = received.datagrams().count() as u64;
                     arrived.received += packets;
-                    if received.segment > 1_000 {
+                    if is_large {
                         arrived.large += packets;
                         arrived.runs += 1;
                     }

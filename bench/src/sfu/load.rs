@@ -1,13 +1,11 @@
 //! The load: clients with sockets of their own, who connect as browsers do and send what cameras and microphones send.
 
-use std::net::UdpSocket;
-use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use datagrams::{Egress, Options, Receiver, Socket};
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind};
-use stun_turn::net::{Egress, Receiver, enable_gro};
 
 use super::shape::{Member, Shape};
 use super::signaling::{Said, Signaling};
@@ -27,19 +25,16 @@ pub(super) fn now() -> Instant {
 }
 
 /// A socket that takes bursts. On every address: a server may know itself by another one than loopback's.
-pub(super) fn open_socket() -> anyhow::Result<UdpSocket> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
-    socket.set_nonblocking(true)?;
-    socket2::SockRef::from(&socket).set_recv_buffer_size(2 << 20)?;
-    enable_gro(&socket)?;
-    Ok(socket)
+pub(super) fn open_socket() -> anyhow::Result<Socket> {
+    let options = Options { buffer_bytes: Some(2 << 20), ..Options::default() };
+    Ok(Socket::bind("0.0.0.0:0".parse()?, &options)?)
 }
 
 /// One peer connection.
 struct Endpoint {
     member: usize,
     client: Client,
-    socket: UdpSocket,
+    socket: Socket,
 }
 
 /// When a publisher sends what next.
@@ -72,7 +67,6 @@ pub(super) struct Load {
     cameras: Vec<Camera>,
     receiver: Receiver,
     egress: Egress,
-    scratch: Vec<u8>,
     /// Every how many receivers one plays; the others count.
     plays_every: usize,
     picture_packets: u16,
@@ -89,9 +83,8 @@ impl Load {
             members: shape.members(),
             endpoints: Vec::new(),
             cameras: Vec::new(),
-            receiver: Receiver::new(),
-            egress: Egress::new(),
-            scratch: Vec::new(),
+            receiver: Receiver::new(16),
+            egress: Egress::default(),
             plays_every: receivers.div_ceil(100).max(1),
             picture_packets,
             arrived: Arrived::default(),
@@ -281,28 +274,24 @@ impl Load {
     fn turn(&mut self) {
         for endpoint in &mut self.endpoints {
             // What is left is taken next time.
-            let count = self.receiver.receive(&endpoint.socket).unwrap_or(0);
-            if count > 0 {
-                let now = now();
-                for received in (0..count).filter_map(|at| self.receiver.message(at)) {
-                    if received.segment > 1_000 {
-                        self.arrived.runs += 1;
-                    }
-                    for datagram in received.datagrams() {
-                        self.arrived.large += u64::from(datagram.len() > 1_000);
-                        self.scratch.clear();
-                        self.scratch.extend_from_slice(datagram);
-                        endpoint.client.handle_datagram(now, &mut self.scratch);
-                    }
+            let messages = self.receiver.receive(&endpoint.socket);
+            let has_received = messages.is_ok();
+            let now = now();
+            for received in messages.into_iter().flatten() {
+                if received.segment > 1_000 {
+                    self.arrived.runs += 1;
+                }
+                for datagram in received.datagrams() {
+                    self.arrived.large += u64::from(datagram.len() > 1_000);
+                    endpoint.client.handle_datagram(now, datagram);
                 }
             }
-            let now = now();
             // Each has a clock of its own: what many sent at one moment would wake the server once.
             let is_due = endpoint.client.poll_timeout() <= now;
             if is_due {
                 endpoint.client.handle_timeout(now);
             }
-            if is_due || count > 0 {
+            if is_due || has_received {
                 flush(&mut self.egress, endpoint);
             }
         }
@@ -310,7 +299,7 @@ impl Load {
 }
 
 /// Servers that are not lite want to know where the client is.
-fn with_candidate(sdp: &str, socket: &UdpSocket) -> anyhow::Result<String> {
+fn with_candidate(sdp: &str, socket: &Socket) -> anyhow::Result<String> {
     let port = socket.local_addr()?.port();
     let line = format!("a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host\r\na=end-of-candidates\r\n");
     Ok(sdp.replace("a=rtcp-mux\r\n", &format!("a=rtcp-mux\r\n{line}")))
@@ -318,7 +307,7 @@ fn with_candidate(sdp: &str, socket: &UdpSocket) -> anyhow::Result<String> {
 
 fn flush(egress: &mut Egress, endpoint: &mut Endpoint) {
     while let Some((server, datagram)) = endpoint.client.poll_transmit() {
-        egress.push(endpoint.socket.as_raw_fd(), server, None, [&datagram, &[], &[]]);
+        egress.push(endpoint.socket.route(server, None), [&datagram]);
     }
     egress.flush();
 }

@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use stun_turn::net::{Epoll, Events, Interest};
+use datagrams::{Epoll, Events, Interest};
 
 use super::wire;
 use crate::process::say;
@@ -32,8 +31,7 @@ pub(super) fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new()?;
-    let interest = Interest { read: true, write: false, edge: false };
-    epoll.add(&listener, LISTENER, interest)?;
+    epoll.add(&listener, LISTENER, Interest::READ)?;
     let mut events = Events::with_capacity(1024);
     let mut connections: Vec<Connection> = Vec::new();
     let mut rooms: HashMap<String, Vec<usize>> = HashMap::new();
@@ -41,13 +39,13 @@ pub(super) fn serve() -> anyhow::Result<()> {
     let (mut buffer, mut written) = (vec![0; 64 * 1024], Vec::new());
     say(listener.local_addr()?)?;
     loop {
-        let count = epoll.wait(&mut events, None::<Duration>)?;
-        for token in (0..count).filter_map(|at| events.token(at)) {
+        epoll.wait(&mut events, None)?;
+        for token in events.tokens() {
             if token == LISTENER {
                 while let Ok((stream, _)) = listener.accept() {
                     stream.set_nonblocking(true)?;
                     stream.set_nodelay(true)?;
-                    epoll.add(&stream, connections.len() as u64, interest)?;
+                    epoll.add(&stream, connections.len() as u64, Interest::READ)?;
                     let (partial, out, room) = Default::default();
                     connections.push(Connection { stream, partial, out, room });
                 }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use stun_turn::net::{Epoll, Events, Interest};
+use datagrams::{Epoll, Events, Interest};
 
 use super::client::{Client, Event, Stage};
 use super::posts::Posts;
@@ -87,7 +87,7 @@ impl<'a> Fleet<'a> {
         let client = self.clients.get_mut(number).context("no such client")?;
         client.open()?;
         let stream = client.stream.as_ref().context("not connected")?;
-        self.epoll.add(stream, number as u64, Interest { read: true, write: false, edge: false })?;
+        self.epoll.add(stream, number as u64, Interest::READ)?;
         Ok(())
     }
 
@@ -152,10 +152,10 @@ impl<'a> Fleet<'a> {
 
     /// Reads once what has arrived anywhere, waiting for it if need be. Chat messages are added to `delivered`.
     pub(super) fn pump(&mut self, wait: Duration, delivered: &mut Vec<Delivered>) -> anyhow::Result<()> {
-        let count = self.epoll.wait(&mut self.events, Some(wait))?;
+        self.epoll.wait(&mut self.events, Some(wait))?;
         let mut asked = Vec::new();
-        for at in 0..count {
-            let Some(token) = self.events.token(at) else { continue };
+        let tokens: Vec<u64> = self.events.tokens().collect();
+        for token in tokens {
             if self.posts.read(&self.epoll, token, &mut self.buffer)? {
                 continue;
             }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use anyhow::{bail, ensure};
-use stun_turn::net::{Epoll, Interest};
+use datagrams::{Epoll, Interest};
 
 use super::client::{Session, connect};
 
@@ -66,8 +66,7 @@ impl Posts {
             let from = Ipv4Addr::new(127, 2, 0, u8::try_from(at)? + 1);
             let stream = connect(self.address, from, None)?;
             stream.set_nonblocking(true)?;
-            let interest = Interest { read: true, write: false, edge: false };
-            epoll.add(&stream, TOKENS + at as u64, interest)?;
+            epoll.add(&stream, TOKENS + at as u64, Interest::READ)?;
             stream
         };
         stream.write_all(request.as_bytes())?;

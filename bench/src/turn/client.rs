@@ -1,9 +1,10 @@
 //! A TURN client: as much of one as the load needs.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use datagrams::{Options, Socket};
 use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{MessageBuilder, TransactionId, attributes, message_type, method};
 use stun_turn::{IntegrityAlgorithm, Key, PasswordAlgorithm, credentials};
@@ -17,7 +18,7 @@ const TRIES: usize = 20;
 
 /// A client with a relay.
 pub(super) struct Client {
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Socket,
     pub(super) relay: SocketAddr,
     username: String,
     key: Key,
@@ -76,9 +77,10 @@ impl Client {
     }
 
     fn open(server: &Running, number: usize) -> anyhow::Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.connect(server.address)?;
-        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let options = Options { waits_to_send: true, ..Options::default() };
+        let socket = Socket::bind("127.0.0.1:0".parse()?, &options)?;
+        socket.as_ref().connect(server.address)?;
+        socket.as_ref().set_read_timeout(Some(Duration::from_millis(500)))?;
         let pair = credentials::ephemeral(SECRET, &format!("user{number}"), 2_100_000_000);
         let key = Key::new(
             PasswordAlgorithm::Md5,
@@ -129,7 +131,7 @@ impl Client {
 
     /// Sends a request.
     fn ask(&mut self, message: Vec<u8>) -> anyhow::Result<()> {
-        self.socket.send(&message)?;
+        self.socket.as_ref().send(&message)?;
         self.asked = message;
         Ok(())
     }
@@ -138,14 +140,14 @@ impl Client {
     fn answer(&self) -> anyhow::Result<Vec<u8>> {
         let mut buffer = [0; 1500];
         for _ in 0..TRIES {
-            while let Ok(length) = self.socket.recv(&mut buffer) {
+            while let Ok(length) = self.socket.as_ref().recv(&mut buffer) {
                 let answer = buffer.get(..length).unwrap_or_default();
                 // A late answer to an earlier copy of another request is not this one's.
                 if length == 2 || TransactionId::of(answer) == TransactionId::of(&self.asked) {
                     return Ok(answer.to_vec());
                 }
             }
-            self.socket.send(&self.asked)?;
+            self.socket.as_ref().send(&self.asked)?;
         }
         bail!("no answer")
     }

@@ -1,10 +1,9 @@
 //! The load: packets from many clients to one peer and back.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use stun_turn::net::{Egress, Epoll, Events, Interest, Receiver, enable_gro};
+use datagrams::{Egress, Epoll, Events, Interest, Options, Receiver, Socket};
 
 use super::client::{CHANNEL, Client};
 use super::report::Figures;
@@ -21,6 +20,8 @@ pub(super) enum Direction {
 const WINDOW: usize = 64;
 /// Packets that each client sends before anything is measured.
 const WARM_UP: usize = 100;
+/// Messages that one system call receives at most.
+const BATCH: usize = 16;
 /// Clients that ask for a relay at the same time.
 const AT_ONCE: usize = 64;
 const PEER: u64 = u64::MAX;
@@ -29,7 +30,7 @@ const PEER: u64 = u64::MAX;
 pub(super) struct Load<'a> {
     server: &'a Running,
     clients: Vec<Client>,
-    peer: UdpSocket,
+    peer: Socket,
     peer_address: SocketAddr,
     epoll: Epoll,
     events: Events,
@@ -48,13 +49,10 @@ fn now() -> Instant {
 impl<'a> Load<'a> {
     /// Gets the relays.
     pub(super) fn prepare(server: &'a Running, allocations: usize) -> anyhow::Result<Self> {
-        let peer = UdpSocket::bind("127.0.0.1:0")?;
-        peer.set_nonblocking(true)?;
-        enable_gro(&peer)?;
+        let peer = Socket::bind("127.0.0.1:0".parse()?, &Options::default())?;
         let peer_address = peer.local_addr()?;
         let epoll = Epoll::new()?;
-        let interest = Interest { read: true, write: false, edge: false };
-        epoll.add(&peer, PEER, interest)?;
+        epoll.add(&peer, PEER, Interest::READ)?;
         let mut clients = Vec::with_capacity(allocations);
         while clients.len() < allocations {
             let group = clients.len()..allocations.min(clients.len() + AT_ONCE);
@@ -62,9 +60,8 @@ impl<'a> Load<'a> {
         }
         let allocating = server.cpu()?;
         for (token, client) in (0..).zip(&clients) {
-            client.socket.set_nonblocking(true)?;
-            enable_gro(&client.socket)?;
-            epoll.add(&client.socket, token, interest)?;
+            client.socket.as_ref().set_nonblocking(true)?;
+            epoll.add(&client.socket, token, Interest::READ)?;
         }
         Ok(Self {
             server,
@@ -73,8 +70,8 @@ impl<'a> Load<'a> {
             peer_address,
             epoll,
             events: Events::with_capacity(256),
-            receiver: Receiver::new(),
-            egress: Egress::new(),
+            receiver: Receiver::new(BATCH),
+            egress: Egress::default(),
             next: 0,
             allocating,
         })
@@ -83,9 +80,9 @@ impl<'a> Load<'a> {
     /// Binds the channels.
     pub(super) fn bind(&mut self) -> anyhow::Result<()> {
         for client in &mut self.clients {
-            client.socket.set_nonblocking(false)?;
+            client.socket.as_ref().set_nonblocking(false)?;
             client.bind(self.server, self.peer_address)?;
-            client.socket.set_nonblocking(true)?;
+            client.socket.as_ref().set_nonblocking(true)?;
         }
         Ok(())
     }
@@ -184,14 +181,14 @@ impl<'a> Load<'a> {
         let [l0, l1] = u16::try_from(payload.len()).unwrap_or(0).to_be_bytes();
         let header = [c0, c1, l0, l1];
         // The bare loop takes packets as they are; a header's worth of bytes stands in for the header.
-        let (socket, to, head): (_, _, &[u8]) = match (direction, self.server.kind) {
-            (Direction::ToClient, _) => (self.peer.as_raw_fd(), client.relay, &[]),
+        let (route, head): (_, &[u8]) = match (direction, self.server.kind) {
+            (Direction::ToClient, _) => (self.peer.route(client.relay, None), &[]),
             (Direction::ToPeer, Kind::Floor | Kind::Visavis | Kind::Coturn) => {
-                (client.socket.as_raw_fd(), self.server.address, &header)
+                (client.socket.route(self.server.address, None), &header)
             }
         };
         for _ in 0..burst {
-            self.egress.push(socket, to, None, [head, payload, &[]]);
+            self.egress.push(route, [head, payload]);
         }
     }
 
@@ -205,14 +202,14 @@ impl<'a> Load<'a> {
 
     /// Takes what has arrived, anywhere; gives the number of packets.
     fn receive(&mut self, wait: Duration, mut each: impl FnMut(&[u8])) -> anyhow::Result<usize> {
-        let count = self.epoll.wait(&mut self.events, Some(wait))?;
+        self.epoll.wait(&mut self.events, Some(wait))?;
         let mut packets = 0;
-        for token in (0..count).filter_map(|at| self.events.token(at)) {
+        for token in self.events.tokens() {
             let client = usize::try_from(token).ok().and_then(|index| self.clients.get(index));
             let socket = client.map_or(&self.peer, |client| &client.socket);
             // What is left is reported again.
-            let Ok(count) = self.receiver.receive(socket) else { continue };
-            for received in (0..count).filter_map(|at| self.receiver.message(at)) {
+            let Ok(messages) = self.receiver.receive(socket) else { continue };
+            for received in messages {
                 for packet in received.datagrams() {
                     packets += 1;
                     each(packet);

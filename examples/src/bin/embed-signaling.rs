@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p examples --bin embed-signaling`, then a WebSocket to the address it prints, subprotocol `visavis.v1`:
 //! `{"type":"join","room":"standup","name":"Ada","token":"open sesame"}`
+#![forbid(unsafe_code)]
+
 use std::sync::Arc;
 
 use axum::{Router, routing::get};

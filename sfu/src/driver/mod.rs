@@ -1,23 +1,26 @@
 //! The thread of a worker: its socket, its clock, and nothing that knows about media.
 
-mod pace;
 mod socket;
-#[allow(unsafe_code, reason = "the system calls that the standard library does not have")]
-mod sys;
 
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use datagrams::{Pace, Pacing, wait_readable};
 use signaling_core::{MediaEvent, RoomId};
 
 use crate::server::Seat;
-use pace::Pace;
 pub use socket::MediaSocket;
 
 /// Longest wait without a look at whether to stop.
 const MAX_WAIT: Duration = Duration::from_millis(500);
+/// The work of a turn is the turn itself.
+const PACING: Pacing = Pacing {
+    busy_rate: 400.0,
+    fade: Duration::from_millis(20),
+    full_turn: u64::MAX,
+    wait: Duration::from_micros(500),
+};
 
 /// Runs a worker on its socket until `stop` is set. Events are handed to `on_event` on this thread.
 pub fn run(
@@ -26,7 +29,7 @@ pub fn run(
     mut on_event: impl FnMut(RoomId, MediaEvent),
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
-    let mut pace = Pace::new(clock::now());
+    let mut pace = Pace::new(PACING, clock::now());
     // After a short wait the socket is looked at without asking whether there is something.
     let mut has_waited = false;
     while !stop.load(Ordering::Acquire) {
@@ -42,7 +45,7 @@ pub fn run(
             on_event(room, event);
         }
         let idle = until_timeout(&seat, now);
-        if !has_waited && !wait(&mut seat, &socket, idle)? {
+        if !has_waited && !wait(&seat, &socket, idle)? {
             continue;
         }
         let now = clock::now();
@@ -50,7 +53,7 @@ pub fn run(
         has_waited = false;
         if datagrams > 0 {
             send(&mut seat, &mut socket, now);
-            let pause = pace.after_turn(now).min(until_timeout(&seat, now));
+            let pause = pace.after_turn(now, 1).min(until_timeout(&seat, now));
             if !pause.is_zero() {
                 std::thread::sleep(pause);
                 has_waited = true;
@@ -68,11 +71,9 @@ fn until_timeout(seat: &Seat, now: Instant) -> Duration {
 }
 
 /// Waits for datagrams or inputs, and says whether there are datagrams.
-fn wait(seat: &mut Seat, socket: &MediaSocket, at_most: Duration) -> std::io::Result<bool> {
-    let [datagrams, inputs] = sys::wait_readable([socket.as_fd(), seat.wake_pipe.as_fd()], at_most)?;
+fn wait(seat: &Seat, socket: &MediaSocket, at_most: Duration) -> std::io::Result<bool> {
+    let [datagrams, inputs] = wait_readable([socket.as_fd(), seat.wake.as_fd()], at_most)?;
     if inputs {
-        // One byte at most: see Wake.
-        seat.wake_pipe.read_exact(&mut [0])?;
         seat.wake.reset();
     }
     Ok(datagrams)

@@ -6,6 +6,7 @@
 use super::{SubscriptionKey, TransportKey, Worker};
 use crate::codec::MediaKind;
 use crate::congestion::HEAVY_LOSS_PERCENT;
+use crate::path::MAX_DATAGRAM;
 use crate::rtcp::ReceptionReport;
 use crate::sender::PathNews;
 use crate::subscription::Subscription;
@@ -145,7 +146,9 @@ impl Worker {
         let first = transport.sender.next_sequence();
         for _ in 0..TRAIN_PACKETS {
             let departure = transport.sender.departure(now_micros);
-            let len = self.egress.push(path, |buf| subscription.write_padding(departure, &keys.sealer, buf));
+            let len = self.egress.push_with(path, MAX_DATAGRAM, |buf| {
+                subscription.write_padding(departure, &keys.sealer, buf)
+            });
             if let Some(len) = len {
                 transport.sender.sent(now_micros, len);
             }

@@ -71,7 +71,7 @@ impl Worker {
             handshake.close();
             while let Ok(crate::dtls::DtlsEvent::Transmit(len)) = handshake.poll(&mut self.dtls_buf) {
                 if let Some(packet) = self.dtls_buf.get(..len) {
-                    self.egress.push_copy(to, packet);
+                    self.egress.push(to, [packet]);
                 }
             }
         }

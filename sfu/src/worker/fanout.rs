@@ -8,6 +8,7 @@ use signaling_core::message::QualityReason;
 
 use super::{PublicationKey, SubscriptionKey, Worker};
 use crate::codec::Codec;
+use crate::path::MAX_DATAGRAM;
 use crate::ring::StoredPacket;
 
 /// How far the fan-out of the publication at the end of the list is.
@@ -77,7 +78,7 @@ impl Worker {
                 for (packet, codec) in packets.iter().flatten() {
                     let Some(rewritten) = subscription.admit(packet, *codec, now_micros) else { continue };
                     let departure = transport.sender.departure(now_micros);
-                    let len = self.egress.push(destination, |buf| {
+                    let len = self.egress.push_with(destination, MAX_DATAGRAM, |buf| {
                         subscription.write(packet, *codec, rewritten, departure, &keys.sealer, buf)
                     });
                     if let Some(len) = len {
@@ -146,7 +147,7 @@ impl Worker {
             let Some(rewritten) = subscription.rewrite.at(&packet.info) else { continue };
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
             let departure = transport.sender.departure(now_micros);
-            let len = self.egress.push(destination, |buf| {
+            let len = self.egress.push_with(destination, MAX_DATAGRAM, |buf| {
                 subscription.write_rtx(&packet, codec, rewritten, departure, &keys.sealer, buf)
             });
             if let Some(len) = len {

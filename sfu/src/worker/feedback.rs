@@ -3,8 +3,11 @@
 use std::cmp::Reverse;
 use std::time::Instant;
 
+use datagrams::Batch;
+
 use super::spread::Note;
 use super::{TransportKey, Worker};
+use crate::path::{MAX_DATAGRAM, Path};
 use crate::publication::SenderClock;
 use crate::rtcp::{
     Compound, ReceptionReport, Rtcp, SenderInfo, write_cname, write_fir, write_nack, write_pli,
@@ -265,7 +268,7 @@ impl Worker {
         while transport.arrivals.due_at().is_some_and(|due| due <= now_micros) {
             let Transport { arrivals, keys, remote, addresses, .. } = transport;
             let (Some(keys), Some(to)) = (keys, remote.or_else(|| addresses.last().copied())) else { break };
-            self.egress.push(to, |buf| {
+            self.egress.push_with(to, MAX_DATAGRAM, |buf| {
                 let len = plain_len(buf, |writer| arrivals.write(writer, sender, media_ssrc))?;
                 keys.sealer.seal_rtcp(buf, len).ok()
             });
@@ -335,13 +338,9 @@ fn plain_len(buf: &mut [u8], write: impl FnOnce(&mut Writer<'_>)) -> Option<usiz
 }
 
 /// Writes, seals and queues a compound packet for the transport's client.
-fn send_rtcp(
-    egress: &mut crate::egress::Egress,
-    transport: &mut Transport,
-    write: impl FnOnce(&mut Writer<'_>),
-) {
+fn send_rtcp(egress: &mut Batch<Path>, transport: &mut Transport, write: impl FnOnce(&mut Writer<'_>)) {
     let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_mut()) else { return };
-    egress.push(destination, |buf| {
+    egress.push_with(destination, MAX_DATAGRAM, |buf| {
         let len = plain_len(buf, write)?;
         keys.sealer.seal_rtcp(buf, len).ok()
     });

@@ -55,7 +55,7 @@ impl Worker {
             .respond(verdict, path.remote, credentials, &mut response)
             .and_then(|len| response.get(..len))
         {
-            self.egress.push_copy(path, response);
+            self.egress.push(path, [response]);
         }
         let Verdict::Valid { nominated } = verdict else { return };
         transport.last_check = now_micros;
@@ -125,7 +125,7 @@ impl Worker {
                 Ok(DtlsEvent::Transmit(len)) => {
                     transport.flight_left = Some(now_micros);
                     if let (Some(destination), Some(packet)) = (destination, self.dtls_buf.get(..len)) {
-                        self.egress.push_copy(destination, packet);
+                        self.egress.push(destination, [packet]);
                     }
                 }
                 Ok(DtlsEvent::Keys(material, profile)) => {

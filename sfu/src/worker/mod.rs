@@ -22,6 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datagrams::Batch;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 pub use signaling_core::{HttpAnswer as Answer, HttpSession};
@@ -30,8 +31,8 @@ use slotmap::SlotMap;
 
 use crate::config::Config;
 use crate::dtls::Identity;
-use crate::egress::Egress;
 use crate::metrics::Metrics;
+use crate::path::Path;
 use crate::publication::Publication;
 use crate::sdp::SdpError;
 use crate::subscription::Subscription;
@@ -159,7 +160,7 @@ pub struct Worker {
     /// Peers whose standing offer may have to be renewed.
     renegotiate: Vec<PeerKey>,
     next_speakers: u64,
-    egress: Egress,
+    egress: Batch<Path>,
     events: VecDeque<(RoomId, MediaEvent)>,
     dtls_buf: Vec<u8>,
     sequence_buf: Vec<u16>,
@@ -194,7 +195,7 @@ impl Worker {
             timers: BinaryHeap::new(),
             renegotiate: Vec::new(),
             next_speakers: 0,
-            egress: Egress::default(),
+            egress: Batch::default(),
             events: VecDeque::new(),
             dtls_buf: vec![0; 2048],
             sequence_buf: Vec::new(),
@@ -219,7 +220,7 @@ impl Worker {
     }
 
     /// What to send.
-    pub fn egress_mut(&mut self) -> &mut Egress {
+    pub fn egress_mut(&mut self) -> &mut Batch<Path> {
         &mut self.egress
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::fanout::SLAB_BYTES;
 use super::{PublicationKey, SubscriptionKey, TransportKey, Worker};
 use crate::codec::MediaKind;
+use crate::path::MAX_DATAGRAM;
 use crate::publication::Publication;
 use crate::ring::StoredPacket;
 use crate::tap::{TapEvent, TapPacket};
@@ -78,7 +79,7 @@ impl Worker {
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
             let Some(rewritten) = subscription.admit(&packet, codec, now_micros) else { continue };
             let departure = transport.sender.departure(now_micros);
-            let len = self.egress.push(destination, |buf| {
+            let len = self.egress.push_with(destination, MAX_DATAGRAM, |buf| {
                 subscription.write(&packet, codec, rewritten, departure, &keys.sealer, buf)
             });
             if let Some(len) = len {

@@ -12,7 +12,3 @@ pub(super) fn unix_time() -> Duration {
     let wall = clock::wall();
     clock::settled().map_or(wall, |settled| settled.min(wall))
 }
-
-pub(super) fn sleep(duration: Duration) {
-    std::thread::sleep(duration);
-}

@@ -4,9 +4,10 @@
 //! connected socket, and takes the identification of IPv4 datagrams from it; for others it looks up the one and computes the
 //! other, for each datagram. What the peer sends comes in through that socket, too.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use datagrams::{Route, Socket};
 
 /// From so many packets in a row to one peer on, it gets a socket: to make one costs about what so many packets save.
 const WORTH_A_SOCKET: u8 = 64;
@@ -18,7 +19,7 @@ pub(super) enum Flow {
     /// Packets leave by the relay's socket. The last one's peer, and how many in a row went there.
     Plain { peer: Option<SocketAddr>, packets: u8 },
     /// Packets to this peer leave by this socket.
-    Connected { peer: SocketAddr, socket: UdpSocket, idle_sweeps: u8 },
+    Connected { peer: SocketAddr, socket: Socket, idle_sweeps: u8 },
     /// The system refused.
     Refused,
 }
@@ -26,12 +27,12 @@ pub(super) enum Flow {
 impl Flow {
     pub(super) const NEW: Self = Self::Plain { peer: None, packets: 0 };
 
-    /// The socket for packets to `peer`, if it has one.
-    pub(super) fn socket_to(&mut self, peer: SocketAddr) -> Option<RawFd> {
+    /// The way of packets to `peer`, if it has a socket of its own.
+    pub(super) fn route_to(&mut self, peer: SocketAddr) -> Option<Route> {
         match self {
             Self::Connected { peer: connected, socket, idle_sweeps } if *connected == peer => {
                 *idle_sweeps = 0;
-                Some(socket.as_raw_fd())
+                Some(socket.route_to_peer())
             }
             _ => None,
         }
@@ -48,7 +49,7 @@ impl Flow {
     }
 
     /// The socket to read what the peer sent.
-    pub(super) fn socket(&self) -> Option<&UdpSocket> {
+    pub(super) fn socket(&self) -> Option<&Socket> {
         match self {
             Self::Connected { socket, .. } => Some(socket),
             _ => None,
@@ -109,12 +110,12 @@ mod tests {
 
     #[test]
     fn only_what_passes_keeps_a_socket_open() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), &datagrams::Options::default()).unwrap();
         let mut flow = Flow::Connected { peer: peer(1), socket, idle_sweeps: 0 };
         assert!((0..IDLE_SWEEPS).all(|_| !flow.is_idle()));
-        assert!(flow.socket_to(peer(1)).is_some());
+        assert!(flow.route_to(peer(1)).is_some());
         assert!((0..IDLE_SWEEPS).all(|_| !flow.is_idle()));
-        assert!(flow.socket_to(peer(2)).is_none());
+        assert!(flow.route_to(peer(2)).is_none());
         flow.touch();
         assert!((0..IDLE_SWEEPS).all(|_| !flow.is_idle()));
         assert!(flow.is_idle());

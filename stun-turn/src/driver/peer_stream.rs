@@ -4,9 +4,10 @@ use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
+use datagrams::Interest;
+
 use super::ports::connect_from;
 use super::stream::Pending;
-use super::sys::Interest;
 use super::token::Token;
 use super::worker::Worker;
 use super::worker_relays::RelaySocket;

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use datagrams::{Options, Socket};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Type};
 
-use super::sys;
 use crate::core::OpenError;
 use crate::directory::RelayDirectory;
 
@@ -18,7 +19,7 @@ const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 const MAX_RESERVATIONS: usize = 1024;
 
 struct Reservation {
-    socket: UdpSocket,
+    socket: Socket,
     bound: SocketAddr,
     expires: Instant,
 }
@@ -48,7 +49,7 @@ impl PortPool {
         shard: u8,
         is_even: bool,
         random: u64,
-    ) -> Result<Opened<UdpSocket>, OpenError> {
+    ) -> Result<Opened<Socket>, OpenError> {
         self.open(address, shard, random, |bound| {
             if is_even && bound.port() % 2 != 0 { None } else { Some(bind_udp(bound)) }
         })
@@ -72,7 +73,7 @@ impl PortPool {
         now: Instant,
         random: u64,
         token: [u8; 8],
-    ) -> Result<Opened<UdpSocket>, OpenError> {
+    ) -> Result<Opened<Socket>, OpenError> {
         let mut held = None;
         let opened = self.open(address, shard, random, |bound| {
             let port = bound.port();
@@ -109,7 +110,7 @@ impl PortPool {
         token: [u8; 8],
         shard: u8,
         now: Instant,
-    ) -> Result<Opened<UdpSocket>, OpenError> {
+    ) -> Result<Opened<Socket>, OpenError> {
         self.expire(now);
         let mut reservations = self.reservations.lock().unwrap_or_else(PoisonError::into_inner);
         let Reservation { socket, bound, .. } =
@@ -160,10 +161,10 @@ impl PortPool {
                 Some(Err(error)) => error,
             };
             self.directory.release(port);
-            match error.raw_os_error() {
+            match Errno::from_io_error(&error) {
                 // Another program's, or one that the system keeps.
-                Some(libc::EADDRINUSE | libc::EACCES) => {}
-                Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EINVAL) => {
+                Some(Errno::ADDRINUSE | Errno::ACCESS) => {}
+                Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT | Errno::INVAL) => {
                     return Err(OpenError::AddressUnavailable);
                 }
                 _ => {
@@ -176,45 +177,13 @@ impl PortPool {
     }
 }
 
-fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    } else {
-        sys::set_dont_fragment(&socket, false)?;
-    }
-    socket.bind(&address.into())?;
-    // An older kernel does without; it is only slower then.
-    let _ = sys::enable_gro(&socket);
-    Ok(socket.into())
-}
-
-/// A second socket on the address of a relay's, connected to one of its peers.
-///
-/// Until it is connected, either socket may get a datagram that comes in; they are read alike, and nothing is lost. Only while it is
-/// bound can the address be shared, so that no other program of the same user gets in by accident.
-pub(super) fn connect_beside(relay: &UdpSocket, peer: SocketAddr) -> io::Result<UdpSocket> {
-    let address = relay.local_addr()?;
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    } else {
-        sys::set_dont_fragment(&socket, false)?;
-    }
-    let relay = SockRef::from(relay);
-    socket.set_reuse_port(true)?;
-    relay.set_reuse_port(true)?;
-    let bound = socket.bind(&address.into());
-    relay.set_reuse_port(false)?;
-    bound?;
-    socket.set_reuse_port(false)?;
-    let _ = sys::enable_gro(&socket);
-    socket.connect(&peer.into())?;
-    Ok(socket.into())
+fn bind_udp(address: SocketAddr) -> io::Result<Socket> {
+    Socket::bind(address, &Options { may_fragment: true, ..Options::default() })
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket =
+        socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -228,53 +197,15 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// A socket that connects to `peer` from the port of a TCP relay. The connection is under way when this returns.
 pub(super) fn connect_from(local: SocketAddr, peer: SocketAddr) -> io::Result<std::net::TcpStream> {
-    let socket = Socket::new(Domain::for_address(local), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket =
+        socket2::Socket::new(Domain::for_address(local), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&local.into())?;
     match socket.connect(&peer.into()) {
         Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}
         Err(error) => return Err(error),
     }
     Ok(socket.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn receive(socket: &UdpSocket) -> Vec<u8> {
-        socket.set_nonblocking(false).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let mut buffer = [0; 16];
-        let length = socket.recv(&mut buffer).expect("a datagram");
-        buffer.get(..length).unwrap().to_vec()
-    }
-
-    #[test]
-    fn a_connected_socket_takes_its_peer_over_and_gives_it_back() {
-        for ip in ["127.0.0.1", "::1"] {
-            let any = SocketAddr::new(ip.parse().unwrap(), 0);
-            let relay = bind_udp(any).unwrap();
-            let local = relay.local_addr().unwrap();
-            let (peer, other) = (UdpSocket::bind(any).unwrap(), UdpSocket::bind(any).unwrap());
-            let beside = connect_beside(&relay, peer.local_addr().unwrap()).unwrap();
-            assert_eq!(beside.local_addr().unwrap(), local);
-            for _ in 0..10 {
-                peer.send_to(b"peer", local).unwrap();
-                other.send_to(b"other", local).unwrap();
-                assert_eq!(receive(&beside), b"peer");
-                assert_eq!(receive(&relay), b"other");
-            }
-            beside.send(b"out").unwrap();
-            assert_eq!(receive(&peer), b"out");
-            let intruder = Socket::new(Domain::for_address(local), Type::DGRAM, None).unwrap();
-            intruder.set_reuse_port(true).unwrap();
-            assert!(intruder.bind(&local.into()).is_err(), "nobody else gets in");
-            drop(beside);
-            peer.send_to(b"again", local).unwrap();
-            assert_eq!(receive(&relay), b"again");
-        }
-    }
 }

@@ -5,17 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::rand;
-use socket2::{Domain, Protocol, Socket, Type};
+use datagrams::{Options, Socket};
+use rustix::process::{Resource, getrlimit};
+use socket2::{Domain, Protocol, Type};
 use thiserror::Error;
 
+use super::clock;
 use super::config::{Certificate, CertificateError, Config, Listener};
 use super::connections::Connections;
 use super::flow::FlowBudget;
-use super::mailbox::{Mailbox, Order};
+use super::inbox::Inbox;
 use super::ports::PortPool;
 use super::tls::TlsContext;
 use super::worker::{Hub, Parts, StreamListener, UdpListener, Worker};
-use super::{clock, sys};
 use crate::core::{Counters, Shared, Turn};
 use crate::directory::RelayDirectory;
 use crate::five_tuple::Transport;
@@ -127,8 +129,8 @@ impl Handle {
 
     /// Takes no more allocations. Clients are sent to the alternate server of their family (300), or away (508).
     pub fn drain(&self, alternate_v4: Option<SocketAddr>, alternate_v6: Option<SocketAddr>) {
-        for mailbox in &self.hub.mailboxes {
-            mailbox.order(Order::Drain { alternate_v4, alternate_v6 });
+        for inbox in &self.hub.inboxes {
+            inbox.order(|orders| orders.drain = Some((alternate_v4, alternate_v6)));
         }
     }
 
@@ -139,16 +141,16 @@ impl Handle {
     /// When the certificate can't be used; the old one stays then.
     pub fn reload_certificate(&self, certificate: &Certificate) -> Result<(), CertificateError> {
         let context = TlsContext::new(certificate)?;
-        for mailbox in &self.hub.mailboxes {
-            mailbox.order(Order::Tls(context.clone()));
+        for inbox in &self.hub.inboxes {
+            inbox.order(|orders| orders.tls = Some(context.clone()));
         }
         Ok(())
     }
 
     /// Ends the server. Allocations end with it.
     pub fn stop(&self) {
-        for mailbox in &self.hub.mailboxes {
-            mailbox.order(Order::Stop);
+        for inbox in &self.hub.inboxes {
+            inbox.order(|orders| orders.is_stopped = true);
         }
     }
 
@@ -156,8 +158,8 @@ impl Handle {
     /// no such relay, or its shard has too much to do: the packet is lost then, as on a network.
     pub fn send_to_relay(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
         let owner = self.directory.owner(to.port());
-        let mailbox = owner.and_then(|shard| self.hub.mailboxes.get(usize::from(shard)));
-        mailbox.is_some_and(|mailbox| mailbox.put(to, from, payload))
+        let inbox = owner.and_then(|shard| self.hub.inboxes.get(usize::from(shard)));
+        inbox.is_some_and(|inbox| inbox.put(to, from, payload))
     }
 
     /// Whether the port of `address` is that of a relay of this server.
@@ -189,11 +191,10 @@ impl Server {
         for index in 0..shards {
             let (mut udp, mut tcp) = (Vec::new(), Vec::new());
             for (listener, sockets) in &mut groups {
-                let is_wildcard = listener.address.ip().is_unspecified();
                 let transport = listener.transport;
                 match sockets.pop() {
                     Some(AnySocket::Udp(socket)) => {
-                        udp.push(UdpListener { socket, local: listener.address, is_wildcard, transport });
+                        udp.push(UdpListener { socket, local: listener.address, transport });
                     }
                     Some(AnySocket::Tcp(socket)) => tcp.push(StreamListener { socket, transport }),
                     None => {}
@@ -267,7 +268,7 @@ impl Drop for StopOnDrop {
 }
 
 enum AnySocket {
-    Udp(UdpSocket),
+    Udp(Socket),
     Tcp(TcpListener),
 }
 
@@ -357,55 +358,55 @@ fn open_socket(
     address: SocketAddr,
     is_shared: bool,
 ) -> io::Result<(AnySocket, SocketAddr)> {
-    let (kind, protocol) =
-        if transport.is_stream() { (Type::STREAM, Protocol::TCP) } else { (Type::DGRAM, Protocol::UDP) };
-    let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), Some(protocol))?;
+    if !transport.is_stream() {
+        let options = Options {
+            shares_port: is_shared,
+            may_fragment: true,
+            buffer_bytes: Some(SOCKET_BUFFER),
+            ..Options::default()
+        };
+        let socket = Socket::bind(address, &options)?;
+        let bound = socket.local_addr()?;
+        return Ok((AnySocket::Udp(socket), bound));
+    }
+    let kind = Type::STREAM.nonblocking();
+    let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(is_shared)?;
-    if transport.is_stream() {
-        socket.set_reuse_address(true)?;
-        // Connections have it from their listener.
-        socket.set_tcp_notsent_lowat(UNSENT)?;
-        socket.bind(&address.into())?;
-        socket.listen(1024)?;
-        let socket = TcpListener::from(socket);
-        let bound = socket.local_addr()?;
-        return Ok((AnySocket::Tcp(socket), bound));
-    }
+    socket.set_reuse_address(true)?;
+    // Connections have it from their listener.
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
-    // As much as the system allows; less is no failure.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
-    let _ = sys::enable_gro(&socket);
-    if address.ip().is_unspecified() {
-        sys::enable_packet_info(&socket, address.is_ipv4())?;
-    }
-    if address.is_ipv4() {
-        sys::set_dont_fragment(&socket, false)?;
-    }
-    let socket = UdpSocket::from(socket);
+    socket.listen(1024)?;
+    let socket = TcpListener::from(socket);
     let bound = socket.local_addr()?;
-    Ok((AnySocket::Udp(socket), bound))
+    Ok((AnySocket::Tcp(socket), bound))
+}
+
+/// How many descriptors the process may have open.
+fn descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 fn hub(config: &Config, shards: u8, directory: Arc<RelayDirectory>) -> io::Result<Arc<Hub>> {
     Ok(Arc::new(Hub {
-        mailboxes: (0..shards).map(|_| Mailbox::new()).collect::<io::Result<_>>()?,
+        inboxes: (0..shards).map(|_| Inbox::new()).collect::<io::Result<_>>()?,
         ports: PortPool::new(config.relay_ports.clone(), directory),
         metrics: (0..shards).map(|_| ShardMetrics::default()).collect(),
         connections: Connections::default(),
         max_wait: config.max_wait,
         // Most of what the process may open is for relays and connections.
-        flows: FlowBudget::new(sys::descriptor_limit() / 4),
+        flows: FlowBudget::new(descriptor_limit() / 4),
         on_turn: config.on_turn.clone(),
     }))
 }
 
 /// What the state machines need to know.
 fn shared(config: &Config, listeners: &[Listener], directory: Arc<RelayDirectory>) -> io::Result<Shared> {
-    let interfaces = sys::interface_addresses()?;
+    let interfaces: Vec<IpAddr> = if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).collect();
     let own = interfaces.iter().copied().filter(|ip| !ip.is_loopback());
     let external = config.external_ips.iter().map(|external| external.public);
     let mut policy = PeerPolicy { ..config.policy.clone() };

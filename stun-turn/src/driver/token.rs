@@ -5,7 +5,7 @@ use crate::five_tuple::PathId;
 /// What an event of epoll is about: the kind in the upper half of the token, the index in the lower.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
-    Mailbox,
+    Inbox,
     Udp(u32),
     Tcp(u32),
     Relay(u32),
@@ -18,7 +18,7 @@ pub(super) enum Token {
 impl Token {
     pub(super) fn number(self) -> u64 {
         let (kind, index) = match self {
-            Self::Mailbox => (0, 0),
+            Self::Inbox => (0, 0),
             Self::Udp(index) => (1, index),
             Self::Tcp(index) => (2, index),
             Self::Relay(index) => (3, index),
@@ -32,7 +32,7 @@ impl Token {
     pub(super) fn from_number(number: u64) -> Option<Self> {
         let index = u32::try_from(number & 0xffff_ffff).ok()?;
         match number >> 32 {
-            0 => Some(Self::Mailbox),
+            0 => Some(Self::Inbox),
             1 => Some(Self::Udp(index)),
             2 => Some(Self::Tcp(index)),
             3 => Some(Self::Relay(index)),

@@ -1,26 +1,23 @@
 //! One shard: its sockets, its state machine, and the loop that moves between them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datagrams::{Batch, Egress, Epoll, Events, Interest, Pace, Pacing, Receiver, Socket};
 use slab::Slab;
 
 use super::clock;
 use super::config::{Listener, OnTurn};
 use super::connections::Connections;
 use super::dtls::Associations;
-use super::egress::Egress;
 use super::flow::FlowBudget;
-use super::mailbox::{Batch, Mailbox, Order};
-use super::pace::Pace;
+use super::inbox::{Inbox, LocalPath, Orders};
 use super::peer_stream::PeerStream;
 use super::ports::PortPool;
 use super::server::ShardMetrics;
 use super::stream::Stream;
-use super::sys::{Epoll, Events, Interest, RECEIVE_BATCH, Receiver};
 use super::tls::TlsContext;
 use super::token::{Path, Token};
 use super::worker_relays::RelaySocket;
@@ -30,17 +27,19 @@ use crate::wire::{Kind, classify};
 
 /// Batches that one socket may deliver before the others get their turn.
 pub(super) const SOCKET_BUDGET: usize = 8;
+/// Messages that one system call receives at most.
+const RECEIVE_MESSAGES: usize = 16;
+/// The work of a turn is counted in packets.
+const PACING: Pacing =
+    Pacing { busy_rate: 4_000.0, fade: Duration::from_millis(10), full_turn: 32, wait: Duration::ZERO };
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has no allocation and says nothing is closed after this.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-pub(super) const READ: Interest = Interest { read: true, write: false, edge: false };
 
 /// A UDP socket that clients send to.
 pub(super) struct UdpListener {
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Socket,
     pub(super) local: SocketAddr,
-    /// Bound to all addresses: the one that a datagram was sent to comes with it, and goes with the answer.
-    pub(super) is_wildcard: bool,
     pub(super) transport: Transport,
 }
 
@@ -59,7 +58,7 @@ pub(super) struct StreamListener {
 
 /// What every shard shares with the others and with the handles.
 pub(super) struct Hub {
-    pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) inboxes: Vec<Inbox>,
     pub(super) ports: PortPool,
     pub(super) metrics: Vec<ShardMetrics>,
     pub(super) connections: Connections,
@@ -119,13 +118,13 @@ impl Worker {
         let Parts { index, turn, hub, media, limits, tls, udp, tcp, random } = parts;
         let epoll = Epoll::new()?;
         for (at, listener) in (0..).zip(&udp) {
-            epoll.add(&listener.socket, Token::Udp(at).number(), READ)?;
+            epoll.add(&listener.socket, Token::Udp(at).number(), Interest::READ)?;
         }
         for (at, listener) in (0..).zip(&tcp) {
-            epoll.add(&listener.socket, Token::Tcp(at).number(), READ)?;
+            epoll.add(&listener.socket, Token::Tcp(at).number(), Interest::READ)?;
         }
-        if let Some(mailbox) = hub.mailboxes.get(usize::from(index)) {
-            epoll.add(&mailbox.wake, Token::Mailbox.number(), READ)?;
+        if let Some(inbox) = hub.inboxes.get(usize::from(index)) {
+            epoll.add(inbox, Token::Inbox.number(), Interest::READ)?;
         }
         Ok(Self {
             index,
@@ -143,7 +142,7 @@ impl Worker {
             dirty_streams: Vec::new(),
             peers: Slab::new(),
             associations: Associations::default(),
-            egress: Egress::new(),
+            egress: Egress::default(),
             scratch: vec![0; 32 * 1024],
             dtls_buffer: vec![0; 4096],
             random,
@@ -158,11 +157,11 @@ impl Worker {
     ///
     /// When epoll itself fails, which happens to no working system.
     pub fn run(mut self) -> io::Result<()> {
-        let mut receiver = Receiver::new();
+        let mut receiver = Receiver::new(RECEIVE_MESSAGES);
         let mut events = Events::with_capacity(256);
         let mut batch = Batch::default();
         let mut next_sweep = clock::now();
-        let mut pace = Pace::new(clock::now(), self.hub.max_wait);
+        let mut pace = Pace::new(Pacing { wait: self.hub.max_wait, ..PACING }, clock::now());
         loop {
             if let Some(on_turn) = &self.hub.on_turn {
                 on_turn.call(self.index);
@@ -174,14 +173,14 @@ impl Worker {
             } else {
                 Duration::ZERO
             };
-            let count = self.epoll.wait(&mut events, Some(timeout))?;
+            self.epoll.wait(&mut events, Some(timeout))?;
             let now = clock::now();
             self.packets = 0;
             let unfinished = std::mem::take(&mut self.unfinished);
-            let ready = (0..count).filter_map(|at| events.token(at)).filter_map(Token::from_number);
+            let ready = events.tokens().filter_map(Token::from_number);
             for token in unfinished.into_iter().chain(ready) {
-                if token == Token::Mailbox {
-                    if !self.read_mailbox(now, &mut batch) {
+                if token == Token::Inbox {
+                    if !self.read_inbox(now, &mut batch) {
                         self.finish_turn(now);
                         return Ok(());
                     }
@@ -197,13 +196,16 @@ impl Worker {
                 self.sweep(now);
             }
             self.finish_turn(now);
-            pace.wait_for_company(now, self.packets, !self.unfinished.is_empty());
+            let wait = pace.after_turn(now, self.packets);
+            if !wait.is_zero() && self.unfinished.is_empty() {
+                std::thread::sleep(wait);
+            }
         }
     }
 
     fn read(&mut self, now: Instant, token: Token, receiver: &mut Receiver) {
         match token {
-            Token::Mailbox => {}
+            Token::Inbox => {}
             Token::Udp(index) => self.read_listener(now, index as usize, receiver),
             Token::Relay(index) => self.read_relay(now, index, receiver),
             Token::Flow(index) => self.read_flow(now, index, receiver),
@@ -218,12 +220,13 @@ impl Worker {
         for _ in 0..SOCKET_BUDGET {
             let Some(listener) = self.udp.get(index) else { return };
             let (local, transport) = (listener.local, listener.transport);
-            let Ok(count) = receiver.receive(&listener.socket) else { return };
-            for received in (0..count).filter_map(|at| receiver.message(at)) {
+            let Ok(messages) = receiver.receive(&listener.socket) else { return };
+            let has_more = messages.is_full();
+            for received in messages {
                 let server = SocketAddr::new(received.to.unwrap_or(local.ip()), local.port());
+                let tuple = FiveTuple { transport: Transport::Udp, client: received.from, server };
                 for datagram in received.datagrams() {
                     self.packets += 1;
-                    let tuple = FiveTuple { transport: Transport::Udp, client: received.from, server };
                     if classify(datagram) == Kind::Dtls {
                         self.read_dtls(now, index, tuple, datagram);
                     } else if transport == Transport::Udp {
@@ -235,7 +238,7 @@ impl Worker {
                 }
             }
             self.drain_outputs(now);
-            if count < RECEIVE_BATCH {
+            if !has_more {
                 return;
             }
         }
@@ -252,8 +255,8 @@ impl Worker {
                 self.send_data(tuple, path, [prefix.head(), payload, prefix.tail()]);
             }
             Some(Relayed::ToShard { shard, to, from, payload }) => {
-                let mailbox = self.hub.mailboxes.get(usize::from(shard));
-                if mailbox.is_none_or(|mailbox| !mailbox.put(to, from, payload)) {
+                let inbox = self.hub.inboxes.get(usize::from(shard));
+                if inbox.is_none_or(|inbox| !inbox.put(to, from, payload)) {
                     self.egress.dropped += 1;
                 }
             }
@@ -276,8 +279,7 @@ impl Worker {
 
     pub(super) fn send_udp(&mut self, listener: usize, to: SocketAddr, from: IpAddr, parts: [&[u8]; 3]) {
         let Some(listener) = self.udp.get(listener) else { return };
-        let from = listener.is_wildcard.then_some(from);
-        self.egress.push(listener.socket.as_raw_fd(), to, from, parts);
+        self.egress.push(listener.socket.route(to, Some(from)), parts);
     }
 
     /// Does what the state machine wants.
@@ -321,24 +323,22 @@ impl Worker {
     }
 
     /// `false` when the server is to stop.
-    fn read_mailbox(&mut self, now: Instant, batch: &mut Batch) -> bool {
+    fn read_inbox(&mut self, now: Instant, batch: &mut Batch<LocalPath>) -> bool {
         let hub = self.hub.clone();
-        let Some(mailbox) = hub.mailboxes.get(usize::from(self.index)) else { return true };
-        let orders = mailbox.take(batch);
-        for (packet, payload) in batch.iter() {
+        let Some(inbox) = hub.inboxes.get(usize::from(self.index)) else { return true };
+        let Orders { drain, tls, is_stopped } = inbox.take(batch);
+        for (LocalPath { to, from }, payload) in batch.iter() {
             self.packets += 1;
-            self.input(now, Input::Local { to: packet.to, from: packet.from, payload });
+            self.input(now, Input::Local { to, from, payload });
         }
-        let mut goes_on = true;
-        for order in orders {
-            match order {
-                Order::Drain { alternate_v4, alternate_v6 } => self.turn.drain(alternate_v4, alternate_v6),
-                Order::Tls(context) => self.tls = context,
-                Order::Stop => goes_on = false,
-            }
+        if let Some((alternate_v4, alternate_v6)) = drain {
+            self.turn.drain(alternate_v4, alternate_v6);
+        }
+        if let Some(context) = tls {
+            self.tls = context;
         }
         self.drain_outputs(now);
-        goes_on
+        !is_stopped
     }
 
     /// What happens once a second.

@@ -2,12 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 
+use datagrams::{Epoll, Messages, Receiver};
+
 use super::flow::Flow;
-use super::ports::connect_beside;
-use super::sys::{Epoll, RECEIVE_BATCH, Receiver, set_dont_fragment};
 use super::token::Token;
 use super::worker::{SOCKET_BUDGET, Worker};
 use super::worker_relays::{READ_EDGE, RelaySocket, UdpRelay};
@@ -26,8 +25,8 @@ impl Worker {
         let Self { relays, egress, epoll, hub, connected, .. } = self;
         let Some(RelaySocket::Udp(udp)) = relays.get_mut(relay.0 as usize) else { return };
         if !dont_fragment {
-            if let Some(fd) = udp.flow.socket_to(peer) {
-                egress.push_connected(fd, peer, payload);
+            if let Some(route) = udp.flow.route_to(peer) {
+                egress.push(route, [payload]);
                 return;
             }
             if udp.flow.count(peer) {
@@ -45,11 +44,11 @@ impl Worker {
         if udp.dont_fragment != dont_fragment && peer.is_ipv4() {
             // What is queued was meant with the other setting.
             egress.flush();
-            if set_dont_fragment(&udp.socket, dont_fragment).is_ok() {
+            if udp.socket.set_dont_fragment(dont_fragment).is_ok() {
                 udp.dont_fragment = dont_fragment;
             }
         }
-        egress.push(udp.socket.as_raw_fd(), peer, None, [payload, &[], &[]]);
+        egress.push(udp.socket.route(peer, None), [payload]);
     }
 
     pub(super) fn read_relay(&mut self, now: Instant, index: u32, receiver: &mut Receiver) {
@@ -60,9 +59,10 @@ impl Worker {
                 None => return,
             };
             // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
-            let Ok(count) = receiver.receive(socket) else { return };
-            self.take_from_peers(now, RelayId(index), receiver, count);
-            if count < RECEIVE_BATCH {
+            let Ok(messages) = receiver.receive(socket) else { return };
+            let has_more = messages.is_full();
+            self.take_from_peers(now, RelayId(index), messages);
+            if !has_more {
                 return;
             }
         }
@@ -75,10 +75,11 @@ impl Worker {
             let Some(RelaySocket::Udp(udp)) = self.relays.get_mut(index as usize) else { return };
             let Some(socket) = udp.flow.socket() else { return };
             match receiver.receive(socket) {
-                Ok(count) => {
+                Ok(messages) => {
                     udp.flow.touch();
-                    self.take_from_peers(now, RelayId(index), receiver, count);
-                    if count < RECEIVE_BATCH {
+                    let has_more = messages.is_full();
+                    self.take_from_peers(now, RelayId(index), messages);
+                    if !has_more {
                         return;
                     }
                 }
@@ -90,11 +91,12 @@ impl Worker {
         self.unfinished.push(Token::Flow(index));
     }
 
-    fn take_from_peers(&mut self, now: Instant, relay: RelayId, receiver: &Receiver, count: usize) {
-        for received in (0..count).filter_map(|at| receiver.message(at)) {
+    fn take_from_peers(&mut self, now: Instant, relay: RelayId, messages: Messages<'_>) {
+        for received in messages {
+            let from = received.from;
             for payload in received.datagrams() {
                 self.packets += 1;
-                self.input(now, Input::Peer { relay, from: received.from, payload });
+                self.input(now, Input::Peer { relay, from, payload });
             }
         }
     }
@@ -118,7 +120,7 @@ impl Worker {
 
 /// Gives `peer` a socket of its own.
 fn connect(udp: &mut UdpRelay, relay: RelayId, peer: SocketAddr, epoll: &Epoll) -> io::Result<()> {
-    let socket = connect_beside(&udp.socket, peer)?;
+    let socket = udp.socket.connect_beside(peer)?;
     epoll.add(&socket, Token::Flow(relay.0).number(), READ_EDGE)?;
     udp.flow = Flow::Connected { peer, socket, idle_sweeps: 0 };
     Ok(())

@@ -1,16 +1,17 @@
 //! The relays' sockets of a worker.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
+use datagrams::{Interest, Socket};
+
 use super::flow::Flow;
-use super::sys::Interest;
 use super::token::Token;
-use super::worker::{READ, Worker, splitmix};
+use super::worker::{Worker, splitmix};
 use crate::core::{OpenError, OpenedRelay, OpenedRelays, RelayWanted};
 use crate::five_tuple::RelayId;
 
-pub(super) const READ_EDGE: Interest = Interest { read: true, write: false, edge: true };
+pub(super) const READ_EDGE: Interest = Interest { edge: true, ..Interest::READ };
 
 /// A relay's socket. Small, because there are thousands of them and each packet looks one up.
 pub(super) enum RelaySocket {
@@ -20,7 +21,7 @@ pub(super) enum RelaySocket {
 
 /// The socket of a UDP relay, and that for its main peer.
 pub(super) struct UdpRelay {
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Socket,
     port: u16,
     /// Whether datagrams that leave by `socket` carry the don't-fragment bit at the moment.
     pub(super) dont_fragment: bool,
@@ -68,7 +69,7 @@ impl Worker {
         }
     }
 
-    fn add_relay(&mut self, socket: UdpSocket, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
+    fn add_relay(&mut self, socket: Socket, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
         let entry = self.relays.vacant_entry();
         let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
         if self.epoll.add(&socket, Token::Relay(id.0).number(), READ_EDGE).is_err() {
@@ -83,7 +84,7 @@ impl Worker {
     fn add_tcp_relay(&mut self, socket: TcpListener, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
         let entry = self.relays.vacant_entry();
         let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
-        if self.epoll.add(&socket, Token::Relay(id.0).number(), READ).is_err() {
+        if self.epoll.add(&socket, Token::Relay(id.0).number(), Interest::READ).is_err() {
             self.hub.ports.release(bound.port());
             return Err(OpenError::Exhausted);
         }

@@ -3,11 +3,12 @@
 use std::net::TcpStream;
 use std::time::Instant;
 
+use datagrams::Interest;
+
 use super::peer_stream::PeerStream;
 use super::stream::{MAX_PENDING, ReadOutcome, Stream};
-use super::sys::Interest;
 use super::token::{Path, Token};
-use super::worker::{READ, Worker};
+use super::worker::Worker;
 use crate::core::Input;
 use crate::five_tuple::{FiveTuple, Transport};
 use crate::wire::{Frame, next_frame};
@@ -52,7 +53,7 @@ impl Worker {
         let allows_plain = transport == Transport::Tcp;
         let entry = self.streams.vacant_entry();
         let token = Token::Stream(u32::try_from(entry.key()).unwrap_or(u32::MAX)).number();
-        if self.epoll.add(&socket, token, READ).is_err() {
+        if self.epoll.add(&socket, token, Interest::READ).is_err() {
             self.hub.connections.release(client.ip());
             return;
         }

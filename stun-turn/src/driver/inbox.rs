@@ -1,0 +1,64 @@
+//! What reaches a shard from other threads: packets of other shards and of the media server, and orders.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datagrams::{Batch, Mailbox, Wake};
+
+use super::tls::TlsContext;
+
+/// A packet's way between two relays of this server, or between one and the media server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct LocalPath {
+    pub(super) to: SocketAddr,
+    pub(super) from: SocketAddr,
+}
+
+/// Orders to a shard. A later one of a kind replaces an earlier one that was not taken.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// Take no more allocations; the alternate servers for IPv4 and IPv6.
+    pub(super) drain: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
+    /// Use another certificate.
+    pub(super) tls: Option<TlsContext>,
+    pub(super) is_stopped: bool,
+}
+
+pub(super) struct Inbox {
+    packets: Mailbox<LocalPath>,
+    orders: Mutex<Orders>,
+    wake: Arc<Wake>,
+}
+
+impl Inbox {
+    pub(super) fn new() -> io::Result<Self> {
+        let wake = Arc::new(Wake::new()?);
+        Ok(Self { packets: Mailbox::new(Arc::clone(&wake)), orders: Mutex::default(), wake })
+    }
+
+    /// Puts a packet in; `false` when it was dropped.
+    pub(super) fn put(&self, to: SocketAddr, from: SocketAddr, payload: &[u8]) -> bool {
+        self.packets.put(LocalPath { to, from }, payload)
+    }
+
+    /// Lets `write` give orders.
+    pub(super) fn order(&self, write: impl FnOnce(&mut Orders)) {
+        write(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.signal();
+    }
+
+    /// Takes everything out.
+    pub(super) fn take(&self, batch: &mut Batch<LocalPath>) -> Orders {
+        self.wake.reset();
+        self.packets.take(batch);
+        std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl AsFd for Inbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
