@@ -1,7 +1,8 @@
 //! The built-in relay, by the program's own credentials, and what becomes of it while the server drains.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use stun_turn::testing::{Refused, User};
@@ -11,6 +12,10 @@ use tests::{Visavis, get, run};
 
 /// Long after everything that is waited for: only a failure takes so long.
 const FAR_TOO_LONG: Duration = Duration::from_mins(1);
+
+/// Protocol numbers in REQUESTED-TRANSPORT.
+const UDP: u8 = 17;
+const TCP: u8 = 6;
 
 /// A client with credentials that `visavis turn-credentials` printed.
 struct Client {
@@ -33,8 +38,15 @@ impl Client {
 
     /// Asks for a relay.
     fn allocate(&mut self) -> Result<Vec<u8>, Refused> {
+        self.allocate_with(|_| {})
+    }
+
+    fn allocate_with(&mut self, extend: impl Fn(&mut MessageBuilder)) -> Result<Vec<u8>, Refused> {
         let Self { socket, user } = self;
-        let fill = |request: &mut MessageBuilder| request.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+        let fill = |request: &mut MessageBuilder| {
+            request.bytes(attr::REQUESTED_TRANSPORT, &[UDP, 0, 0, 0]);
+            extend(request);
+        };
         user.request(method::ALLOCATE, fill, |message| {
             socket.send(message).unwrap();
             let mut answer = vec![0; 1_500];
@@ -70,6 +82,37 @@ fn credentials_for_tools_open_relays() {
     assert!(attributes(&answer).any(|(kind, _)| kind == attr::XOR_RELAYED_ADDRESS));
     let mut forger = Client::with(&server, User::new(&printed(&server).0, "a guess"));
     assert_eq!(forger.allocate().unwrap_err().code, 401);
+}
+
+/// Asks for a TCP relay, over TCP.
+fn allocate_tcp(server: &Visavis) -> Result<Vec<u8>, Refused> {
+    let (username, password) = printed(server);
+    let mut stream = TcpStream::connect(server.logged_addr("STUN and TURN ready")).unwrap();
+    stream.set_read_timeout(Some(FAR_TOO_LONG)).unwrap();
+    let fill = |request: &mut MessageBuilder| request.bytes(attr::REQUESTED_TRANSPORT, &[TCP, 0, 0, 0]);
+    User::new(&username, &password).request(method::ALLOCATE, fill, |message| {
+        stream.write_all(message).unwrap();
+        let mut answer = vec![0; 20];
+        stream.read_exact(&mut answer).unwrap();
+        answer.resize(20 + usize::from(u16::from_be_bytes([answer[2], answer[3]])), 0);
+        stream.read_exact(&mut answer[20..]).unwrap();
+        answer
+    })
+}
+
+#[test]
+fn tcp_relays_and_mobility_are_there_for_the_asking() {
+    let has = |answer: &[u8], wanted| attributes(answer).any(|(kind, _)| kind == wanted);
+    let mobile = |server: &Visavis| {
+        let answer = Client::new(server).allocate_with(|message| message.bytes(attr::MOBILITY_TICKET, &[]));
+        answer.is_ok_and(|answer| has(&answer, attr::MOBILITY_TICKET))
+    };
+    let plain = Visavis::start(&[]);
+    assert_eq!(allocate_tcp(&plain).unwrap_err().code, 442);
+    assert!(!mobile(&plain));
+    let extended = Visavis::start(&["--turn-tcp-relays", "--turn-mobility"]);
+    assert!(has(&allocate_tcp(&extended).unwrap(), attr::XOR_RELAYED_ADDRESS));
+    assert!(mobile(&extended));
 }
 
 #[test]

@@ -171,6 +171,10 @@ settings! {
     /// Answer behaviour discovery (RFC 5780) on two addresses of this machine, on the port of --turn-listen and the next one, so that
     /// clients can tell what kind of NAT is in front of them.
     turn_discovery: Option<DiscoveryAddresses>, "IP,IP", "";
+    /// Open TCP relays, too (RFC 6062), for clients that connect over TCP or TLS. The relay then runs on one thread.
+    turn_tcp_relays: bool, "BOOL", "false";
+    /// Let a relay follow its client to another address (RFC 8016). The relay then runs on one thread.
+    turn_mobility: bool, "BOOL", "false";
     /// Server that TURN clients are sent to while this one drains, as in 198.51.100.8:3478. Repeatable, one for each family.
     turn_alternate: Vec<SocketAddr>, "IP:PORT", "";
     /// How this machine is seen from outside, behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
