@@ -26,6 +26,9 @@ impl Interest {
     /// Something to read, for as long as there is.
     pub const READ: Self = Self { read: true, write: false, edge: false };
 
+    /// Something new to read, reported once.
+    pub const READ_EDGE: Self = Self { edge: true, ..Self::READ };
+
     fn flags(self) -> epoll::EventFlags {
         let mut flags = epoll::EventFlags::empty();
         flags.set(epoll::EventFlags::IN | epoll::EventFlags::RDHUP, self.read);
@@ -111,7 +114,7 @@ mod tests {
         let (epoll, mut events) = (Epoll::new().unwrap(), Events::with_capacity(4));
         let wakes = [Wake::new().unwrap(), Wake::new().unwrap(), Wake::new().unwrap()];
         epoll.add(&wakes[0], 10, Interest::READ).unwrap();
-        epoll.add(&wakes[1], 11, Interest { edge: true, ..Interest::READ }).unwrap();
+        epoll.add(&wakes[1], 11, Interest::READ_EDGE).unwrap();
         epoll.add(&wakes[2], 12, Interest::READ).unwrap();
         let mut tokens = || {
             epoll.wait(&mut events, Some(Duration::ZERO)).unwrap();

@@ -75,7 +75,7 @@ mod tests {
                 }
                 let meanwhile = |at| {
                     if at == step {
-                        assert!(mailbox.put(1, b"meanwhile"))
+                        assert!(mailbox.put(1, b"meanwhile"));
                     }
                 };
                 meanwhile(0);

@@ -2,11 +2,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use libc::{AF_INET, AF_INET6, sa_family_t, sockaddr_in, sockaddr_in6};
+use libc::{AF_INET, AF_INET6, sa_family_t, sockaddr_in, sockaddr_in6, socklen_t};
 
+const NAME_BYTES: usize = size_of::<sockaddr_in6>();
 /// Bytes of the longer one.
-pub(crate) const NAME_BYTES: usize = size_of::<sockaddr_in6>();
-const V4_BYTES: usize = size_of::<sockaddr_in>();
+#[allow(clippy::cast_possible_truncation, reason = "28")]
+pub(crate) const NAME_LENGTH: socklen_t = NAME_BYTES as socklen_t;
+#[allow(clippy::cast_possible_truncation, reason = "16")]
+const V4_LENGTH: socklen_t = size_of::<sockaddr_in>() as socklen_t;
 
 /// Memory for an address. Its fields stand at the offsets that the kernel's interface fixes: family (in the machine's byte
 /// order), port, then either an IPv4 address, or flow information, an IPv6 address and its scope.
@@ -18,7 +21,7 @@ impl Name {
     pub(crate) const EMPTY: Self = Self([0; NAME_BYTES]);
 
     /// Writes an address and returns its length.
-    pub(crate) fn write(&mut self, address: SocketAddr) -> usize {
+    pub(crate) fn write(&mut self, address: SocketAddr) -> socklen_t {
         let [f0, f1, p0, p1, rest @ ..] = &mut self.0;
         [*p0, *p1] = address.port().to_be_bytes();
         match address {
@@ -26,7 +29,7 @@ impl Name {
                 [*f0, *f1] = family(AF_INET);
                 let [a0, a1, a2, a3, ..] = rest;
                 [*a0, *a1, *a2, *a3] = v4.ip().octets();
-                V4_BYTES
+                V4_LENGTH
             }
             SocketAddr::V6(v6) => {
                 [*f0, *f1] = family(AF_INET6);
@@ -38,7 +41,7 @@ impl Name {
                     slot.copy_from_slice(field);
                     rest = tail;
                 }
-                NAME_BYTES
+                NAME_LENGTH
             }
         }
     }
@@ -88,7 +91,7 @@ mod tests {
             let mut name = Name::EMPTY;
             assert_eq!(name.write(address), len);
             assert_eq!(name.read(), Some(address));
-            assert_eq!(socket2::SockAddr::from(address).len() as usize, len);
+            assert_eq!(socket2::SockAddr::from(address).len(), len);
         }
         assert_eq!(Name::EMPTY.read(), None);
         let mut name = Name::EMPTY;

@@ -9,17 +9,15 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use std::ptr;
 use std::slice;
 
-use libc::{iovec, mmsghdr, socklen_t};
+use libc::{iovec, mmsghdr};
 
 use crate::control::{CONTROL_BYTES, Control};
-use crate::name::{NAME_BYTES, Name};
+use crate::name::{NAME_LENGTH, Name};
 
 /// A datagram, or what the kernel coalesced into one message, is never longer.
 const MESSAGE_BYTES: usize = 65_536;
 /// Distance of two buffers. It is no power of two, or all of them would fall into the same sets of the cache.
 const STRIDE: usize = MESSAGE_BYTES + 64 * 17;
-#[allow(clippy::cast_possible_truncation, reason = "28")]
-const NAME_LENGTH: socklen_t = NAME_BYTES as socklen_t;
 
 /// Buffers that one system call fills.
 pub struct Receiver {
@@ -60,7 +58,7 @@ impl<'a> Received<'a> {
 
 /// The messages of one system call.
 pub struct Messages<'a> {
-    messages: slice::Iter<'a, mmsghdr>,
+    headers: slice::Iter<'a, mmsghdr>,
     names: slice::Iter<'a, Name>,
     controls: slice::Iter<'a, Control>,
     buffers: slice::ChunksExactMut<'a, u8>,
@@ -79,7 +77,7 @@ impl<'a> Iterator for Messages<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let header = &self.messages.next()?;
+            let header = &self.headers.next()?;
             let (name, control, buffer) = (self.names.next()?, self.controls.next()?, self.buffers.next()?);
             let length = usize::try_from(header.msg_len).unwrap_or(0);
             // What a buffer of the largest size cuts off is no datagram.
@@ -144,7 +142,7 @@ impl Receiver {
         self.filled = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
         Ok(Messages {
             is_full: self.filled == self.messages.len(),
-            messages: self.messages.get(..self.filled).unwrap_or_default().iter(),
+            headers: self.messages.get(..self.filled).unwrap_or_default().iter(),
             names: self.names.iter(),
             controls: self.controls.iter(),
             buffers: self.buffers.chunks_exact_mut(STRIDE),
@@ -176,17 +174,17 @@ mod tests {
             for datagram in &sent {
                 client.as_ref().send_to(datagram, to).unwrap();
             }
-            let mut received = Vec::new();
-            while received.len() < sent.len() {
+            let mut datagrams = Vec::new();
+            while datagrams.len() < sent.len() {
                 wait_readable([server.as_fd()], Duration::from_secs(30)).unwrap();
                 let messages = receiver.receive(&server).unwrap();
-                assert!(messages.is_full() || received.len() >= 3);
+                assert!(messages.is_full() || datagrams.len() >= 3);
                 for message in messages {
                     assert_eq!((message.from, message.to), (from, None));
-                    received.extend(message.datagrams().map(|datagram| datagram.to_vec()));
+                    datagrams.extend(message.datagrams().map(|datagram| datagram.to_vec()));
                 }
             }
-            assert_eq!(received, sent);
+            assert_eq!(datagrams, sent);
         }
     }
 
@@ -199,11 +197,11 @@ mod tests {
         client.as_ref().send_to(b"ping", ("127.0.0.1", port)).unwrap();
         wait_readable([server.as_fd()], Duration::from_secs(30)).unwrap();
         let mut receiver = Receiver::new(4);
-        let received = receiver.receive(&server).unwrap().next().unwrap();
-        assert_eq!(received.from, client.local_addr().unwrap());
-        assert_eq!(received.to, Some([127, 0, 0, 1].into()));
+        let question = receiver.receive(&server).unwrap().next().unwrap();
+        assert_eq!(question.from, client.local_addr().unwrap());
+        assert_eq!(question.to, Some([127, 0, 0, 1].into()));
         let mut batch = crate::Batch::default();
-        batch.push(server.route(received.from, received.to), [b"pong"]);
+        batch.push(server.route(question.from, question.to), [b"pong"]);
         assert_eq!(Sender::default().send(batch.runs()), 0);
         wait_readable([client.as_fd()], Duration::from_secs(30)).unwrap();
         let answer = receiver.receive(&client).unwrap().next().unwrap();

@@ -8,7 +8,7 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use libc::{iovec, mmsghdr, socklen_t};
+use libc::{iovec, mmsghdr};
 
 use crate::batch::Run;
 use crate::control::Control;
@@ -104,7 +104,7 @@ impl Sender {
             vector.iov_base = bytes.as_ptr().cast_mut().cast();
             vector.iov_len = bytes.len();
             let header = &mut message.msg_hdr;
-            header.msg_namelen = to.map_or(0, |to| name.write(to) as socklen_t);
+            header.msg_namelen = to.map_or(0, |to| name.write(to));
             header.msg_name = if to.is_some() { name.0.as_mut_ptr().cast() } else { ptr::null_mut() };
             header.msg_iov = vector;
             header.msg_iovlen = 1;
@@ -132,7 +132,7 @@ impl Sender {
     }
 
     fn submit_many(&mut self, socket: RawFd, count: usize) -> io::Result<usize> {
-        let count = count.min(BATCH) as libc::c_uint;
+        let count = libc::c_uint::try_from(count.min(BATCH)).unwrap_or(0);
         // SAFETY: there are `count` messages. `fill` has just made them point to names, vectors and control messages of
         // `self` and to the bytes of runs that the caller still borrows; the kernel only reads them.
         let sent = unsafe { libc::sendmmsg(socket, self.messages.as_mut_ptr(), count, 0) };

@@ -28,7 +28,7 @@ pub struct Options {
 /// A UDP socket that coalesces what it receives, where the system can.
 #[derive(Debug)]
 pub struct Socket {
-    socket: UdpSocket,
+    udp: UdpSocket,
     is_dual_stack: bool,
     /// Bound to all addresses: each datagram comes with the one that it was sent to.
     is_wildcard: bool,
@@ -63,7 +63,7 @@ impl Socket {
             enable_packet_info(&socket, address.is_ipv6())?;
         }
         socket.bind(&address.into())?;
-        Ok(Self { socket: socket.into(), is_dual_stack, is_wildcard })
+        Ok(Self { udp: socket.into(), is_dual_stack, is_wildcard })
     }
 
     /// Opens a second socket on the address of this one, connected to `peer`: the kernel gives it what comes from `peer`,
@@ -74,7 +74,7 @@ impl Socket {
     pub fn connect_beside(&self, peer: SocketAddr) -> io::Result<Self> {
         let address = self.local_addr()?;
         let socket = open(address, false, true, false)?;
-        let first = SockRef::from(&self.socket);
+        let first = SockRef::from(&self.udp);
         socket.set_reuse_port(true)?;
         first.set_reuse_port(true)?;
         let bound = socket.bind(&address.into());
@@ -82,12 +82,12 @@ impl Socket {
         bound?;
         socket.set_reuse_port(false)?;
         socket.connect(&peer.into())?;
-        Ok(Self { socket: socket.into(), is_dual_stack: false, is_wildcard: false })
+        Ok(Self { udp: socket.into(), is_dual_stack: false, is_wildcard: false })
     }
 
     /// The address that it is bound to.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.udp.local_addr()
     }
 
     /// Whether it is bound to all addresses.
@@ -97,7 +97,7 @@ impl Socket {
 
     /// Sets or clears the don't-fragment bit of IPv4 datagrams that leave from now on.
     pub fn set_dont_fragment(&self, is_set: bool) -> io::Result<()> {
-        set_dont_fragment(&self.socket, is_set)
+        set_dont_fragment(&self.udp, is_set)
     }
 
     /// How a datagram leaves to `to`. From a socket that is bound to all addresses it leaves from `from`, or from an address
@@ -105,24 +105,24 @@ impl Socket {
     pub fn route(&self, to: SocketAddr, from: Option<IpAddr>) -> Route {
         let from = from.filter(|_| self.is_wildcard);
         let (to, from) = if self.is_dual_stack { (map_address(to), from.map(map_ip)) } else { (to, from) };
-        Route { socket: self.socket.as_raw_fd(), to: Some(to), from }
+        Route { socket: self.udp.as_raw_fd(), to: Some(to), from }
     }
 
     /// How a datagram leaves to the peer that the socket is connected to.
     pub fn route_to_peer(&self) -> Route {
-        Route { socket: self.socket.as_raw_fd(), to: None, from: None }
+        Route { socket: self.udp.as_raw_fd(), to: None, from: None }
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.udp.as_fd()
     }
 }
 
 impl AsRef<UdpSocket> for Socket {
     fn as_ref(&self) -> &UdpSocket {
-        &self.socket
+        &self.udp
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -46,7 +47,7 @@ fn existing_secret(settings: &Settings, init: bool) -> anyhow::Result<String> {
     secret(settings, &data)
 }
 
-/// The server, running on the current runtime.
+/// The server, running on threads of its own.
 pub(crate) struct Turn {
     handle: Handle,
     secret: String,
@@ -87,13 +88,13 @@ impl Turn {
         }
         let engine = Arc::new(watch.engine("relay"));
         shards.watch(watch, server.shards(), Arc::clone(&engine));
-        tokio::spawn(async move {
-            match server.run().await {
+        thread::Builder::new().name("relay".to_owned()).spawn(move || {
+            match server.run() {
                 Ok(()) => engine.finish(),
                 Err(error) => engine.fail(&error.to_string()),
             }
             shards.finish();
-        });
+        })?;
         Ok(Some(Self { handle, secret }))
     }
 
@@ -184,7 +185,11 @@ fn config(
     });
     Ok(Config {
         listeners,
-        features: Features { behaviour_discovery, ..Features::default() },
+        features: Features {
+            behaviour_discovery,
+            tcp_allocations: settings.turn_tcp_relays,
+            mobility: settings.turn_mobility,
+        },
         external_ips: settings
             .external_ip
             .iter()

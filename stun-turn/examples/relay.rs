@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 
 use stun_turn::{Certificate, Config, Features, Listener, Server};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(secret), Some(address)) = (arguments.next(), arguments.next()) else {
         return Err("usage: relay SECRET ADDRESS:PORT [ALLOWED-CIDR…]".into());
@@ -35,12 +34,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for listener in handle.listeners() {
         eprintln!("listening on {} ({:?})", listener.address, listener.transport);
     }
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("{:#?}", handle.metrics());
-            handle.stop();
-        }
-    });
-    server.run().await?;
-    Ok(())
+    Ok(server.run()?)
 }

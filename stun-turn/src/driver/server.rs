@@ -1,8 +1,10 @@
 //! A server: bound, run, and spoken to while it runs.
 
+use std::any::Any;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use aws_lc_rs::rand;
 use datagrams::{Options, Socket};
@@ -233,30 +235,37 @@ impl Server {
         self.workers
     }
 
-    /// Runs on the blocking threads of the tokio runtime that this is awaited on, until [`Handle::stop`]. Dropping the future stops the
-    /// server, too.
+    /// Runs a thread for each shard until [`Handle::stop`], and waits for them.
     ///
     /// # Errors
     ///
-    /// When a shard fails; the others are stopped then.
-    pub async fn run(self) -> io::Result<()> {
-        let guard = StopOnDrop(self.handle.clone());
-        let mut shards = tokio::task::JoinSet::new();
-        for worker in self.workers {
-            shards.spawn_blocking(move || worker.run());
+    /// When a shard fails or panics; the others are stopped then.
+    pub fn run(self) -> io::Result<()> {
+        let mut threads = Vec::new();
+        for (index, worker) in self.workers.into_iter().enumerate() {
+            // One shard does not go on without the others: a part of the clients would be left without an answer.
+            let stop = StopOnDrop(self.handle.clone());
+            let run = move || {
+                let _stop = stop;
+                worker.run()
+            };
+            threads.push(thread::Builder::new().name(format!("relay-{index}")).spawn(run)?);
         }
         let mut outcome = Ok(());
-        while let Some(ended) = shards.join_next().await {
-            if let Err(error) = ended.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        for thread in threads {
+            if let Err(error) = thread.join().unwrap_or_else(|panic| Err(panicked(&*panic))) {
                 tracing::error!(%error, "a shard of the relay failed");
                 outcome = Err(error);
             }
-            // One shard does not go on without the others: a part of the clients would be left without an answer.
-            self.handle.stop();
         }
-        drop(guard);
         outcome
     }
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> io::Error {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    io::Error::other(format!("a shard panicked: {}", text.unwrap_or("without a message")))
 }
 
 struct StopOnDrop(Handle);
