@@ -121,7 +121,7 @@ test('a syntax that the browser does not know is told, and so is a part that doe
   for (const [reason, answer] of [['old', { contentType: 'text/javascript', body: 'export class Call { #secret @@ }' }], ['load', { status: 502 }]]) {
     for (const path of Object.keys(PAGES)) {
       const page = await newPage(browser);
-      await page.route('**/page/*.js', (route) => (route.request().url().endsWith('support.js') ? route.continue() : route.fulfill(answer)));
+      await page.route('**/page/**/*.js', (route) => (route.request().url().endsWith('support.js') ? route.continue() : route.fulfill(answer)));
       await page.goto(`${server.url}${path}`);
       await page.locator(`[data-unsupported="${reason}"]`).waitFor();
       await page.context().close();

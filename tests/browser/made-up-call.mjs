@@ -14,7 +14,7 @@ export async function openStage(page, url, { layout = 'grid', features = [], roo
   await page.locator('#app main').waitFor();
   await page.evaluate(async ({ features, room, host }) => {
     const at = (path) => new URL(path, document.querySelector('script[type=module]').src).href;
-    const [{ Call }, { CallScreen }] = await Promise.all([import(at('../sdk/index.js')), import(at('./call-screen.js'))]);
+    const [{ Call }, { CallScreen }] = await Promise.all([import(at('../sdk/index.js')), import(at('./call/call-screen.js'))]);
     const call = new Call();
     const joinedAt = new Date().toISOString();
     const peer = (index, changes = {}) => ({

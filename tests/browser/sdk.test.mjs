@@ -10,9 +10,9 @@ import { withSoundAgain } from '../../web/sdk/sound-again.js';
 import { withStartBitrate } from '../../web/sdk/start-bitrate.js';
 import { withStereo } from '../../web/sdk/stereo.js';
 import { readEventStream } from '../../web/sdk/transport/event-stream.js';
-import { fit } from '../../web/page/grid.js';
-import { initials } from '../../web/page/names.js';
-import { mayBeCode, roomOf } from '../../web/page/room-link.js';
+import { fit } from '../../web/page/call/stage/grid.js';
+import { initials } from '../../web/page/base/names.js';
+import { mayBeCode, roomOf } from '../../web/page/room/room-link.js';
 
 const PAGE = new URL('../../web/page/', import.meta.url);
 
@@ -261,7 +261,7 @@ test('every catalogue says everything, with the same values', () => {
 test('every text that the page asks for is in the catalogue', () => {
   const english = catalogue('en.json');
   const asked = new Set();
-  for (const file of readdirSync(PAGE).filter((name) => /\.(js|html)$/.test(name))) {
+  for (const file of readdirSync(PAGE, { recursive: true }).filter((name) => /\.(js|html)$/.test(name))) {
     const source = readFileSync(new URL(file, PAGE), 'utf8');
     for (const [, key] of source.matchAll(/'([a-z]+\.[A-Za-z.-]+)'|data-text="([^"]+)"/g)) if (key) asked.add(key);
   }

@@ -1,12 +1,12 @@
-import { h, setText } from './dom.js';
-import { loadCatalogue, t } from './i18n.js';
-import { anchorOf, commandFor, groupsOf, keyOf, referenceOf, resolved, resolvedAnswer } from './openapi.js';
-import { at } from './root.js';
+import { h, setText } from './base/dom.js';
+import { loadCatalogue, t } from './base/i18n.js';
+import { anchorOf, commandFor, groupsOf, keyOf, referenceOf, resolved, resolvedAnswer } from './api/openapi.js';
+import { at } from './base/root.js';
 
-/** @typedef {import('./openapi.js').OpenApi} OpenApi */
-/** @typedef {import('./openapi.js').Operation} Operation */
-/** @typedef {import('./openapi.js').Schema} Schema */
-/** @typedef {import('./openapi.js').Content} Content */
+/** @typedef {import('./api/openapi.js').OpenApi} OpenApi */
+/** @typedef {import('./api/openapi.js').Operation} Operation */
+/** @typedef {import('./api/openapi.js').Schema} Schema */
+/** @typedef {import('./api/openapi.js').Content} Content */
 
 const DOCUMENT = at('api/v1/openapi.json');
 const KEYS = { none: 'api.keyNone', optional: 'api.keyOptional', needed: 'api.keyNeeded' };

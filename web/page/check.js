@@ -1,7 +1,7 @@
-import { camera, microphone } from './check-devices.js';
-import { PROBES, finish, prepare } from './check-probes.js';
-import { h, setText } from './dom.js';
-import { loadCatalogue, t } from './i18n.js';
+import { camera, microphone } from './check/devices.js';
+import { PROBES, finish, prepare } from './check/probes.js';
+import { h, setText } from './base/dom.js';
+import { loadCatalogue, t } from './base/i18n.js';
 
 const list = /** @type {HTMLElement} */ (document.getElementById('probes'));
 const devices = /** @type {HTMLElement} */ (document.getElementById('devices'));
@@ -44,7 +44,7 @@ class Row {
     setText(this.#hint, hint ? t(hint) : '');
   }
 
-  /** @param {import('./check-devices.js').DeviceOutcome} outcome */
+  /** @param {import('./check/devices.js').DeviceOutcome} outcome */
   showDevice({ outcome, why, picture }) {
     this.show(outcome, HINTS[why]);
     if (!picture) return;

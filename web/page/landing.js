@@ -1,12 +1,12 @@
-import { loadCatalogue, t } from './i18n.js';
-import { takeHostToken } from './host-token.js';
-import { ApiError, book, isOpenToAll } from './meetings-api.js';
-import { rememberMeeting } from './my-meetings.js';
-import { refusalText } from './refusals.js';
-import { meetingOf, roomOf } from './room-link.js';
-import { threeWords } from './room-title.js';
-import { at, roomPath } from './root.js';
-import { ownZone } from './zoned-time.js';
+import { loadCatalogue, t } from './base/i18n.js';
+import { takeHostToken } from './storage/host-token.js';
+import { ApiError, book, isOpenToAll } from './meetings/meetings-api.js';
+import { rememberMeeting } from './storage/my-meetings.js';
+import { refusalText } from './room/refusals.js';
+import { meetingOf, roomOf } from './room/room-link.js';
+import { threeWords } from './room/room-title.js';
+import { at, roomPath } from './base/root.js';
+import { ownZone } from './base/zoned-time.js';
 
 const problem = /** @type {HTMLElement} */ (document.getElementById('problem'));
 const create = /** @type {HTMLButtonElement} */ (document.getElementById('create'));

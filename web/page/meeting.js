@@ -1,17 +1,17 @@
-import { Countdown } from './countdown.js';
-import { h } from './dom.js';
-import { keptUntil, takeHostToken } from './host-token.js';
-import { loadCatalogue, t } from './i18n.js';
-import { logo } from './icons.js';
-import { MeetingHost } from './meeting-host.js';
-import { meetingTimes, repetition } from './meeting-times.js';
-import { ApiError, invitation } from './meetings-api.js';
-import { meetingToken, noteMeetingEnd } from './my-meetings.js';
-import { at, nameInAddress, roomPath } from './root.js';
-import { noteTitle } from './room-title.js';
-import { serverNow } from './server-clock.js';
+import { Countdown } from './widgets/countdown.js';
+import { h } from './base/dom.js';
+import { keptUntil, takeHostToken } from './storage/host-token.js';
+import { loadCatalogue, t } from './base/i18n.js';
+import { logo } from './widgets/icons.js';
+import { MeetingHost } from './meetings/meeting-host.js';
+import { meetingTimes, repetition } from './meetings/meeting-times.js';
+import { ApiError, invitation } from './meetings/meetings-api.js';
+import { meetingToken, noteMeetingEnd } from './storage/my-meetings.js';
+import { at, nameInAddress, roomPath } from './base/root.js';
+import { noteTitle } from './room/room-title.js';
+import { serverNow } from './base/server-clock.js';
 
-/** @typedef {import('./meetings-api.js').Invitation} Invitation */
+/** @typedef {import('./meetings/meetings-api.js').Invitation} Invitation */
 
 const app = /** @type {HTMLElement} */ (document.getElementById('app'));
 const meeting = nameInAddress();

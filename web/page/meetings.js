@@ -1,12 +1,12 @@
-import { h } from './dom.js';
-import { loadCatalogue, t } from './i18n.js';
-import { Invitees } from './invitees.js';
-import { shortTime } from './meeting-times.js';
-import { ApiError, book, invitation, isOpenToAll, meetingsOf, sendsMail } from './meetings-api.js';
-import { ForgetDevice } from './forget-device.js';
-import { forgetMeeting, noteMeetingEnd, ownMeetings, rememberMeeting } from './my-meetings.js';
-import { at } from './root.js';
-import { instantOf, ownZone, shownIn, zones } from './zoned-time.js';
+import { h } from './base/dom.js';
+import { loadCatalogue, t } from './base/i18n.js';
+import { Invitees } from './meetings/invitees.js';
+import { shortTime } from './meetings/meeting-times.js';
+import { ApiError, book, invitation, isOpenToAll, meetingsOf, sendsMail } from './meetings/meetings-api.js';
+import { ForgetDevice } from './widgets/forget-device.js';
+import { forgetMeeting, noteMeetingEnd, ownMeetings, rememberMeeting } from './storage/my-meetings.js';
+import { at } from './base/root.js';
+import { instantOf, ownZone, shownIn, zones } from './base/zoned-time.js';
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById('schedule'));
 /** Disabled until the script is there: by itself the browser would put the form, password and all, into an address. */

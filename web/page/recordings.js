@@ -1,11 +1,11 @@
 // What was recorded in a room, for its hosts: to play, to keep, to delete.
 
-import { textButton } from './buttons.js';
-import { h, setText } from './dom.js';
-import { tabHostToken } from './host-token.js';
-import { dateAndTime, loadCatalogue, t } from './i18n.js';
-import { notedTitle, titleOf } from './room-title.js';
-import { at, nameInAddress } from './root.js';
+import { textButton } from './widgets/buttons.js';
+import { h, setText } from './base/dom.js';
+import { tabHostToken } from './storage/host-token.js';
+import { dateAndTime, loadCatalogue, t } from './base/i18n.js';
+import { notedTitle, titleOf } from './room/room-title.js';
+import { at, nameInAddress } from './base/root.js';
 
 /**
  * @typedef {object} Recording

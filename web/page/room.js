@@ -1,21 +1,21 @@
 import { Call, LocalMedia, RefusedError } from '../sdk/index.js';
-import { CallScreen } from './call-screen.js';
-import { CountdownScreen } from './countdown-screen.js';
-import { EndScreen } from './end-screen.js';
-import { dropHostToken, hostTokenOf, keptUntil, lendHostToken, takeHostToken } from './host-token.js';
-import { loadCatalogue } from './i18n.js';
-import { joinTokenOf } from './join-token.js';
-import { keepCall, takeCall } from './kept-call.js';
-import { clientId } from './client-id.js';
-import { preferences, remember } from './preferences.js';
-import { PrejoinScreen } from './prejoin-screen.js';
-import { recordingsLink } from './recordings-link.js';
-import { ReturningScreen } from './returning-screen.js';
-import { mayBeCode } from './room-link.js';
-import { noteTitle, notedTitle, titleOf } from './room-title.js';
-import { nameInAddress } from './root.js';
-import { askServerTime, serverNow } from './server-clock.js';
-import { WaitingScreen } from './waiting-screen.js';
+import { CallScreen } from './call/call-screen.js';
+import { CountdownScreen } from './screens/countdown-screen.js';
+import { EndScreen } from './screens/end-screen.js';
+import { dropHostToken, hostTokenOf, keptUntil, lendHostToken, takeHostToken } from './storage/host-token.js';
+import { loadCatalogue } from './base/i18n.js';
+import { joinTokenOf } from './storage/join-token.js';
+import { keepCall, takeCall } from './storage/kept-call.js';
+import { clientId } from './storage/client-id.js';
+import { preferences, remember } from './storage/preferences.js';
+import { PrejoinScreen } from './screens/prejoin-screen.js';
+import { recordingsLink } from './room/recordings-link.js';
+import { ReturningScreen } from './screens/returning-screen.js';
+import { mayBeCode } from './room/room-link.js';
+import { noteTitle, notedTitle, titleOf } from './room/room-title.js';
+import { nameInAddress } from './base/root.js';
+import { askServerTime, serverNow } from './base/server-clock.js';
+import { WaitingScreen } from './screens/waiting-screen.js';
 
 /**
  * @typedef {import('../sdk/protocol.js').JoinOptions} JoinOptions
@@ -203,7 +203,7 @@ function prejoin() {
 /**
  * The page was loaded again in a call: it goes on, with the devices as they were.
  *
- * @param {import('./kept-call.js').KeptCall} kept
+ * @param {import('./storage/kept-call.js').KeptCall} kept
  */
 async function comeBack({ name, password, microphone, camera }) {
   show(new ReturningScreen());

@@ -1,0 +1,15 @@
+/** Where the server's pages begin: below the path of its public address, if that has one. */
+const ROOT = new URL('../../', import.meta.url);
+
+/**
+ * The path of something that the server has.
+ *
+ * @param {string} path without a slash at its beginning; nothing for the first page
+ */
+export const at = (path = '') => ROOT.pathname + path;
+
+/** The page of a room. @param {string} room its name or code */
+export const roomPath = (room) => at(`r/${encodeURIComponent(room)}`);
+
+/** What the address of this page names: the room of `/r/{room}`, the meeting of `/m/{meeting}`. */
+export const nameInAddress = () => decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split('/')[1] ?? '');

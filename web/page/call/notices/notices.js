@@ -1,0 +1,36 @@
+import { h } from '../../base/dom.js';
+import { observeSize } from '../../widgets/size-observer.js';
+import { Steady } from '../../widgets/steady.js';
+
+/**
+ * What is said below the stage: who knocks, what stays until it is over, and what goes by. Nothing is covered by it, and what is
+ * there stays where it is when more comes.
+ */
+export class Notices {
+  #list = h('div', { class: 'notices' });
+  element;
+  #steady;
+
+  /**
+   * @param {HTMLElement} knocks
+   * @param {import('./toasts.js').Toasts} toasts
+   */
+  constructor(knocks, toasts) {
+    this.element = h('div', { class: 'below-stage' }, knocks, this.#list, toasts.element);
+    this.#steady = new Steady(this.element);
+    // On a narrow window a panel lies over the stage, and must end above this.
+    observeSize(this.element, () => {
+      this.element.closest('main')?.style.setProperty('--below-stage', `${this.element.offsetHeight}px`);
+    });
+  }
+
+  /** @param {...HTMLElement} notices from the top */
+  add(...notices) {
+    this.#list.append(...notices);
+  }
+
+  /** One has come, gone, or changed. */
+  moved() {
+    this.#steady.moved();
+  }
+}

@@ -1,0 +1,200 @@
+import { SUBPROTOCOL } from '../../sdk/protocol.js';
+import { at } from '../base/root.js';
+
+/**
+ * What came of a probe. `absent`: the server does not offer it, or it could not be tried.
+ *
+ * @typedef {'works' | 'fails' | 'absent'} Outcome
+ * @typedef {{send: (message: object) => void, next: (wanted: (event: any) => boolean) => Promise<any>, close: () => void}} Line
+ * @typedef {{room: string, features: string[], iceServers: RTCIceServer[], line: Line | null}} Found
+ * @typedef {{name: string, run: (found: Found) => Promise<Outcome>}} Probe
+ */
+
+/** Long enough for a slow network; what has not come by then does not come. */
+const PATIENCE_MS = 15_000;
+
+/** What there is to try, in this order: the first ones find out what the others need. */
+export const PROBES = /** @type {Probe[]} */ ([
+  { name: 'websocket', run: websocket },
+  { name: 'sse', run: events },
+  { name: 'stun', run: (found) => candidate(found, 'stun:', 'udp') },
+  { name: 'turnUdp', run: (found) => candidate(found, 'turn:', 'udp') },
+  { name: 'turnTcp', run: (found) => candidate(found, 'turn:', 'tcp') },
+  { name: 'turnTls', run: (found) => candidate(found, 'turns:', 'tcp') },
+  { name: 'media', run: media },
+]);
+
+/** @returns {Promise<Found>} */
+export async function prepare() {
+  const { features } = await (await fetch(at('version'))).json();
+  const room = `check-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  return { room, features, iceServers: [], line: null };
+}
+
+/** @param {Found} found */
+export function finish(found) {
+  found.line?.send({ type: 'leave' });
+  found.line?.close();
+}
+
+/** @param {Found} found */
+function joinOf({ room, features }) {
+  return { type: 'join', room, name: 'Check', topology: features.includes('sfu') ? 'sfu' : 'mesh' };
+}
+
+/** @param {Found} found @returns {Promise<Outcome>} */
+async function websocket(found) {
+  if (!found.features.includes('websocket')) return 'absent';
+  const url = new URL(at('api/v1/ws'), location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  const line = lineOf(new WebSocket(url, [SUBPROTOCOL]), joinOf(found));
+  const first = await line.next((event) => event.type === 'welcome' || event.type === 'error');
+  // A refusal came through as well as a welcome would have.
+  if (first.type === 'welcome') {
+    found.iceServers = first.iceServers ?? [];
+    found.line = line;
+  } else {
+    line.close();
+  }
+  return 'works';
+}
+
+/** @param {Found} found @returns {Promise<Outcome>} */
+async function events(found) {
+  if (!found.features.includes('sse')) return 'absent';
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), PATIENCE_MS);
+  const { signal } = late;
+  const headers = { 'Content-Type': 'application/json' };
+  let session = '';
+  let authorization = {};
+  try {
+    const joined = await fetch(at('api/v1/sessions'), { method: 'POST', headers, body: JSON.stringify(joinOf(found)), signal });
+    if (!joined.ok) return joined.status < 500 ? 'works' : 'fails';
+    const welcome = await joined.json();
+    if (found.iceServers.length === 0) found.iceServers = welcome.iceServers ?? [];
+    session = at(`api/v1/sessions/${encodeURIComponent(welcome.session)}`);
+    authorization = { Authorization: `Bearer ${welcome.secret}` };
+    const stream = await fetch(`${session}/events`, { headers: authorization, signal });
+    // A proxy that gathers answers keeps the first bytes back.
+    const first = await stream.body?.getReader().read();
+    return first?.value?.length ? 'works' : 'fails';
+  } finally {
+    clearTimeout(timer);
+    if (session) void fetch(session, { method: 'DELETE', headers: authorization, keepalive: true }).catch(() => {});
+  }
+}
+
+/**
+ * Whether a STUN or TURN server answers.
+ *
+ * @param {Found} found
+ * @param {string} scheme
+ * @param {string} transport
+ * @returns {Promise<Outcome>}
+ */
+async function candidate(found, scheme, transport) {
+  const fits = (/** @type {string} */ url) => url.startsWith(scheme) && (new URL(url).searchParams.get('transport') ?? 'udp') === transport;
+  const servers = found.iceServers.map((server) => ({ ...server, urls: [server.urls].flat().filter(fits) })).filter(({ urls }) => urls.length > 0);
+  if (servers.length === 0) return 'absent';
+  const relayed = scheme !== 'stun:';
+  const connection = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy: relayed ? 'relay' : 'all' });
+  try {
+    connection.createDataChannel('check');
+    let failed = false;
+    connection.onicecandidateerror = () => { failed = true; };
+    /** @type {Promise<Outcome>} */
+    const gathered = new Promise((resolve) => {
+      connection.onicecandidate = ({ candidate: one }) => {
+        if (one?.type === (relayed ? 'relay' : 'srflx')) resolve('works');
+        // Without a NAT the address that the server saw is one of this machine's own, and is not told again.
+        if (!one) resolve(relayed || failed ? 'fails' : 'works');
+      };
+    });
+    await connection.setLocalDescription();
+    return await inTime(gathered);
+  } finally {
+    connection.close();
+  }
+}
+
+/** Whether packets reach the media server. @param {Found} found @returns {Promise<Outcome>} */
+async function media({ features, line }) {
+  if (!features.includes('sfu') || !line) return 'absent';
+  // Without STUN and TURN: it is the port itself that is tried.
+  const connection = new RTCPeerConnection();
+  try {
+    connection.addTransceiver('audio', { direction: 'sendonly' });
+    await connection.setLocalDescription();
+    line.send({ type: 'publish', tracks: [{ mid: '0', kind: 'audio', source: 'other' }] });
+    line.send({ type: 'signal', to: 'sfu', pc: 'publish', negotiation: 1, description: connection.localDescription });
+    const { description } = await line.next((event) => event.type === 'signal' && event.from === 'sfu' && event.description?.type === 'answer');
+    /** @type {Promise<Outcome>} */
+    const connected = new Promise((resolve) => {
+      connection.onconnectionstatechange = () => {
+        if (connection.connectionState === 'connected') resolve('works');
+        if (connection.connectionState === 'failed') resolve('fails');
+      };
+    });
+    await connection.setRemoteDescription(description);
+    return await inTime(connected);
+  } finally {
+    connection.close();
+  }
+}
+
+/**
+ * A WebSocket as something that is asked for its next event.
+ *
+ * @param {WebSocket} socket
+ * @param {object} first
+ * @returns {Line}
+ */
+function lineOf(socket, first) {
+  /** @type {any[]} */
+  const events = [];
+  /** @type {(() => void) | null} */
+  let more = null;
+  let over = false;
+  const notify = () => more?.();
+  socket.onopen = () => socket.send(JSON.stringify(first));
+  socket.onmessage = ({ data }) => {
+    events.push(JSON.parse(data));
+    notify();
+  };
+  socket.onclose = () => {
+    over = true;
+    notify();
+  };
+  const next = async (/** @type {(event: any) => boolean} */ wanted) => {
+    for (;;) {
+      const at = events.findIndex(wanted);
+      if (at >= 0) return events.splice(at, 1)[0];
+      if (over) throw new Error('closed');
+      await new Promise((resolve) => { more = () => resolve(undefined); });
+    }
+  };
+  return {
+    send: (message) => {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+    },
+    next: (wanted) => inTime(next(wanted)),
+    close: () => socket.close(),
+  };
+}
+
+/**
+ * @template Value
+ * @param {Promise<Value>} promise
+ * @returns {Promise<Value>}
+ */
+async function inTime(promise) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error('late')), PATIENCE_MS); });
+  try {
+    return await /** @type {Promise<Value>} */ (Promise.race([promise, late]));
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,33 @@
+import { t } from '../base/i18n.js';
+
+/** @typedef {import('../../sdk/local-media.js').LocalMedia} LocalMedia */
+
+const KINDS = /** @type {const} */ (['camera', 'microphone']);
+
+/**
+ * What is wrong with the devices, a sentence or two each.
+ *
+ * @param {LocalMedia} media
+ * @param {{joining?: boolean}} [where] before the call it also says that one can do without them
+ * @returns {string[]}
+ */
+export function deviceProblems(media, { joining = false } = {}) {
+  const { microphone, camera } = media.problems;
+  const said = (/** @type {string} */ which, /** @type {string} */ problem) =>
+    [t(`devices.${which}.${problem}`), joining && t(which === 'both' ? 'devices.withoutBoth' : 'devices.withoutOne')].filter(Boolean).join(' ');
+  if (microphone && microphone === camera) return [said('both', microphone)];
+  return [camera && said('camera', camera), microphone && said('microphone', microphone), ...deviceSubstitutions(media)].filter((text) => text !== null);
+}
+
+/**
+ * Where another device than the chosen one is in use, a sentence each.
+ *
+ * @param {LocalMedia} media
+ * @returns {string[]}
+ */
+export function deviceSubstitutions({ substitutions }) {
+  return KINDS.flatMap((kind) => {
+    const substitution = substitutions[kind];
+    return substitution ? [t(`devices.${kind}.${substitution.kept ? 'kept' : 'replaced'}`)] : [];
+  });
+}

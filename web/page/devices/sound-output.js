@@ -1,0 +1,79 @@
+import { preferences, remember } from '../storage/preferences.js';
+
+/** Where the others are heard: the chosen loudspeaker, and whether the browser lets us play at all. */
+export class SoundOutput {
+  /** @type {() => void} the browser wants a click first */
+  onblocked = () => {};
+  /** @type {() => void} the chosen loudspeaker is not to be had, and another one plays */
+  onsubstituted = () => {};
+  #speaker = preferences.speaker;
+  /** @type {Set<HTMLVideoElement>} */
+  #videos = new Set();
+
+  static get canChoose() {
+    return 'setSinkId' in HTMLMediaElement.prototype;
+  }
+
+  /** The loudspeaker in use; empty for the system's choice. */
+  get speaker() {
+    return this.#speaker;
+  }
+
+  /** @param {HTMLVideoElement} video */
+  async add(video) {
+    this.#videos.add(video);
+    // The one that was remembered may be gone. The next visit asks for it again.
+    if (!(await this.#route(video)) && this.#speaker) {
+      this.#speaker = '';
+      this.onsubstituted();
+    }
+    await this.#play(video);
+  }
+
+  /** @param {HTMLVideoElement} video */
+  remove(video) {
+    this.#videos.delete(video);
+  }
+
+  /**
+   * Plays the others elsewhere, or where they played before when that loudspeaker is not to be had.
+   *
+   * @param {string} deviceId empty for the system's choice
+   */
+  async choose(deviceId) {
+    const former = this.#speaker;
+    this.#speaker = deviceId;
+    const routed = await Promise.all([...this.#videos].map((video) => this.#route(video)));
+    if (this.#speaker !== deviceId) return;
+    if (routed.every(Boolean)) return remember({ speaker: deviceId });
+    this.#speaker = former;
+    await Promise.all([...this.#videos].map((video) => this.#route(video)));
+    this.onsubstituted();
+  }
+
+  /** Plays on what the system paused, as during a phone call. */
+  async resume() {
+    await Promise.all([...this.#videos].filter(({ paused }) => paused).map((video) => this.#play(video)));
+  }
+
+  /** After a click, everything may play. */
+  async unblock() {
+    await Promise.all([...this.#videos].map((video) => this.#play(video)));
+  }
+
+  /** @param {HTMLVideoElement} video @returns {Promise<boolean>} whether it plays where it should */
+  async #route(video) {
+    if (!SoundOutput.canChoose || video.sinkId === this.#speaker) return true;
+    return video.setSinkId(this.#speaker).then(() => true, () => false);
+  }
+
+  /** @param {HTMLVideoElement} video */
+  async #play(video) {
+    if (!video.srcObject) return;
+    try {
+      await video.play();
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'NotAllowedError') this.onblocked();
+    }
+  }
+}

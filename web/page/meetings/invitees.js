@@ -1,0 +1,67 @@
+import { h } from '../base/dom.js';
+import { t } from '../base/i18n.js';
+
+/** As many as the server invites to one meeting. */
+const MOST = 100;
+
+/** Who is invited to a meeting by mail, and the key that it takes. */
+export class Invitees {
+  element;
+  #rows = h('ol', { class: 'invitees' });
+  #add = h('button', { type: 'button', class: 'button', onclick: () => this.#append() }, t('schedule.addPerson'));
+  #key = h('input', { id: 'mail-key', class: 'input', type: 'password', autocomplete: 'off' });
+  #keyField = h('div', { class: 'field', hidden: true }, h('label', { for: 'mail-key' }, t('schedule.mailKey')), this.#key);
+  #made = 0;
+  #asksForKey;
+
+  /** @param {{asksForKey: boolean}} options whether the key is asked for here, and not once for the whole form */
+  constructor({ asksForKey }) {
+    this.#asksForKey = asksForKey;
+    this.element = h('fieldset', { class: 'invite wide' },
+      h('legend', {}, t('schedule.invite')),
+      h('p', { class: 'soft' }, t('schedule.inviteHint')),
+      this.#rows, this.#add, this.#keyField);
+  }
+
+  /** Those who are named, as the server takes them. */
+  get attendees() {
+    return [...this.#rows.children].map((row) => {
+      const [name, email] = row.querySelectorAll('input');
+      return { name: name?.value ?? '', email: email?.value ?? '' };
+    });
+  }
+
+  /** The key that opens the mail server; `null` where nobody is invited. */
+  get key() {
+    return this.#rows.children.length > 0 ? this.#key.value.trim() : null;
+  }
+
+  #append() {
+    this.#made += 1;
+    const id = `invitee-${this.#made}`;
+    const name = h('input', { id: `${id}-name`, class: 'input', required: true, maxlength: 64, autocomplete: 'off' });
+    const email = h('input', { id: `${id}-email`, class: 'input', type: 'email', required: true, maxlength: 254, autocomplete: 'off' });
+    const remove = h('button', { type: 'button', class: 'button', onclick: () => this.#remove(row) }, t('schedule.removePerson'));
+    const row = h('li', {},
+      h('div', { class: 'field' }, h('label', { for: name.id }, t('schedule.name')), name),
+      h('div', { class: 'field' }, h('label', { for: email.id }, t('schedule.email')), email),
+      remove);
+    this.#rows.append(row);
+    this.#changed();
+    name.focus();
+  }
+
+  /** @param {HTMLLIElement} row */
+  #remove(row) {
+    row.remove();
+    this.#changed();
+    this.#add.focus();
+  }
+
+  #changed() {
+    const count = this.#rows.children.length;
+    this.#keyField.hidden = count === 0 || !this.#asksForKey;
+    this.#key.required = count > 0 && this.#asksForKey;
+    this.#add.disabled = count >= MOST;
+  }
+}

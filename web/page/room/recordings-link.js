@@ -1,0 +1,12 @@
+import { roomPath } from '../base/root.js';
+
+/**
+ * The page of a room's recordings, with the token where no server sees it.
+ *
+ * @param {string} room
+ * @param {string | null} token
+ */
+export function recordingsLink(room, token) {
+  const fragment = token ? `#${new URLSearchParams({ host: token })}` : '';
+  return `${roomPath(room)}/recordings${fragment}`;
+}

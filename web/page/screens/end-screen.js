@@ -1,0 +1,52 @@
+import { h } from '../base/dom.js';
+import { t } from '../base/i18n.js';
+import { logo } from '../widgets/icons.js';
+import { at } from '../base/root.js';
+
+const KNOWN = new Set([
+  'left', 'kicked', 'replaced', 'session-replaced', 'host-ended', 'expired', 'drained', 'room-ended', 'timeout', 'denied',
+]);
+
+/** Reasons after which coming in again leads nowhere. */
+const FINAL = new Set(['kicked', 'host-ended', 'expired', 'drained', 'room-ended', 'denied']);
+
+/** Reasons that a look at the connection may explain. */
+const TROUBLE = new Set(['timeout', 'other', 'unreachable']);
+
+/** After the call. */
+export class EndScreen {
+  element;
+  /** Before the page is loaded again. */
+  onagain = () => {};
+  #first;
+  #again = h('button', { type: 'button', class: 'button', onclick: () => this.#rejoin() }, t('end.again'));
+
+  /**
+   * @param {string} reason
+   * @param {{recordings?: string | null}} [links] where what was recorded is, for hosts
+   */
+  constructor(reason, { recordings = null } = {}) {
+    const key = KNOWN.has(reason) ? `end.${reason}` : 'end.other';
+    const home = h('a', { class: 'button', href: at() }, t('end.home'));
+    const trouble = h('p', { class: 'hint' }, h('a', { href: at('check') }, t('check.link')));
+    const isFinal = FINAL.has(reason);
+    // What leads somewhere stands first.
+    this.#first = isFinal ? home : this.#again;
+    this.#first.classList.add('primary');
+    this.element = h('main', { class: 'end' }, logo(),
+      h('h1', {}, t(key)),
+      h('div', { class: 'actions' }, this.#first,
+        recordings && h('a', { class: 'button', href: recordings }, t('end.recordings')),
+        !isFinal && home),
+      TROUBLE.has(reason) && trouble);
+  }
+
+  focus() {
+    this.#first.focus();
+  }
+
+  #rejoin() {
+    this.onagain();
+    location.reload();
+  }
+}

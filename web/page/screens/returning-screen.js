@@ -1,0 +1,18 @@
+import { h, setText } from '../base/dom.js';
+import { t } from '../base/i18n.js';
+import { logo } from '../widgets/icons.js';
+
+/** On the way back into the call that the page was in. */
+export class ReturningScreen {
+  #text = h('p', { role: 'status', tabindex: -1 }, t('prejoin.connecting'));
+  element = h('main', { class: 'end waiting-screen' }, logo(), this.#text);
+
+  focus() {
+    this.#text.focus();
+  }
+
+  /** The server cannot be reached, and is tried again. */
+  unreachable() {
+    setText(this.#text, t('prejoin.unreachable'));
+  }
+}

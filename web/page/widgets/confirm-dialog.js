@@ -1,0 +1,41 @@
+import { textButton } from './buttons.js';
+import { closeDialog, openDialog } from './dialog.js';
+import { h, setText } from '../base/dom.js';
+import { t } from '../base/i18n.js';
+import { Steady } from './steady.js';
+
+/** Asks before something that cannot be taken back. */
+export class ConfirmDialog {
+  #title = h('h2', { id: 'confirm-title' });
+  #text = h('p', { id: 'confirm-text' });
+  #yes = textButton('', () => this.#close(true), 'danger');
+  #no = textButton(t('confirm.cancel'), () => this.#close(false));
+  element = h('dialog', { class: 'confirm', role: 'alertdialog', 'aria-labelledby': 'confirm-title', 'aria-describedby': 'confirm-text', onclose: () => this.#answer(false) },
+    this.#title, this.#text, h('div', { class: 'actions' }, this.#no, this.#yes));
+  #steady = new Steady(this.element);
+  /** @type {(yes: boolean) => void} */
+  #answer = () => {};
+
+  /**
+   * @param {{title: string, text: string, action: string}} question and what the button says that does it
+   * @returns {Promise<boolean>} whether it shall be done
+   */
+  ask({ title, text, action }) {
+    this.#answer(false);
+    setText(this.#title, title);
+    setText(this.#text, text);
+    setText(this.#yes, action);
+    // It opens under the pointer that asked for it.
+    this.#steady.moved();
+    openDialog(this.element);
+    this.#no.focus();
+    return new Promise((resolve) => (this.#answer = resolve));
+  }
+
+  /** @param {boolean} yes */
+  #close(yes) {
+    this.#answer(yes);
+    this.#answer = () => {};
+    closeDialog(this.element);
+  }
+}
