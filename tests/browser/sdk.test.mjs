@@ -263,7 +263,7 @@ test('every text that the page asks for is in the catalogue', () => {
   const asked = new Set();
   for (const file of readdirSync(PAGE, { recursive: true }).filter((name) => /\.(js|html)$/.test(name))) {
     const source = readFileSync(new URL(file, PAGE), 'utf8');
-    for (const [, key] of source.matchAll(/'([a-z]+\.[A-Za-z.-]+)'|data-text="([^"]+)"/g)) if (key) asked.add(key);
+    for (const [, key] of source.matchAll(/(?:'|data-text=")([a-z]+\.[A-Za-z.-]+)['"]/g)) asked.add(key);
   }
   const sections = new Set(Object.keys(english).map((key) => key.split('.')[0]));
   const isKey = (key) => sections.has(key.split('.')[0]) && !/\.(js|css|html|ics)$/.test(key);

@@ -2,7 +2,7 @@
  * Says what a browser lacks, before the modules of the page need it.
  *
  * A classic script in the syntax of 2009, since it has to run where a module does not: it is the first script of every
- * page. `data-needs` on its element names what this page cannot do without.
+ * document. `data-needs` on the body names what the document cannot do without.
  */
 (function () {
   'use strict';
@@ -49,13 +49,11 @@
 
   /** @type {any} */
   var browser = window;
-  var script = /** @type {any} */ (document.currentScript);
-  var needs = ' ' + (script && script.getAttribute('data-needs') || '') + ' ';
   var told = false;
 
   /** @param {string} need */
   function isNeeded(need) {
-    return needs.indexOf(' ' + need + ' ') >= 0;
+    return (' ' + document.body.getAttribute('data-needs') + ' ').indexOf(' ' + need + ' ') >= 0;
   }
 
   function hasModules() {

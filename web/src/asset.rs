@@ -1,10 +1,17 @@
-//! A file of the page.
+//! What is served under an entity tag: a file as it lies in the repository, or a document.
 
-use axum::body::Body;
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::document;
+
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
 #[derive(RustEmbed)]
 #[folder = "page"]
@@ -14,9 +21,6 @@ struct Page;
 #[folder = "sdk"]
 struct Sdk;
 
-/// Folders above a document whose links are still led up.
-const DEEPEST: usize = 16;
-
 /// Where a file lies.
 #[derive(Clone, Copy)]
 pub(crate) enum Folder {
@@ -24,63 +28,69 @@ pub(crate) enum Folder {
     Sdk,
 }
 
+impl Folder {
+    pub(crate) fn get(self, path: &str) -> Option<EmbeddedFile> {
+        match self {
+            Self::Page => Page::get(path),
+            Self::Sdk => Sdk::get(path),
+        }
+    }
+}
+
+#[derive(Clone)]
 pub(crate) struct Asset {
-    file: EmbeddedFile,
+    content: Bytes,
     content_type: &'static str,
+    etag: String,
 }
 
 impl Asset {
-    pub(crate) fn find(folder: Folder, path: &str) -> Option<Self> {
+    /// A file that browsers load by its path.
+    pub(crate) fn file(folder: Folder, path: &str) -> Option<Self> {
         let content_type = content_type(path)?;
-        let file = match folder {
-            Folder::Page => Page::get(path),
-            Folder::Sdk => Sdk::get(path),
+        let file = folder.get(path)?;
+        let hash = file.metadata.sha256_hash();
+        let etag = hash.iter().take(12).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let content = match file.data {
+            Cow::Borrowed(data) => Bytes::from_static(data),
+            Cow::Owned(data) => data.into(),
         };
-        Some(Self { file: file?, content_type })
+        Some(Self { content, content_type, etag: format!("\"{etag}\"") })
     }
 
-    /// The file, or 304 when the browser has this very version.
+    /// A document for addresses that lie `depth` folders below `/`.
+    pub(crate) fn document(name: &str, depth: usize) -> Self {
+        let text = document::at_depth(&document::compose(name), depth);
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self { etag: format!("\"{:016x}\"", hasher.finish()), content: text.into(), content_type: HTML }
+    }
+
+    /// The content, or 304 when the browser has this very version.
     pub(crate) fn respond(self, request: &HeaderMap) -> Response {
-        let etag = self.etag();
         let known = request.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|known| {
-            known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
+            known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.etag || tag.trim() == "*")
         });
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            let mut response = Body::from(self.file.data).into_response();
+            let mut response = Body::from(self.content).into_response();
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
             response
         };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        if let Ok(etag) = HeaderValue::from_str(&etag) {
+        if let Ok(etag) = HeaderValue::from_str(&self.etag) {
             headers.insert(ETAG, etag);
         }
         response
     }
-
-    /// The document for an address so many folders below the first: its links, which begin with `./`, lead up from there.
-    pub(crate) fn respond_at(self, status: StatusCode, depth: usize) -> Response {
-        // Nobody's page lies deeper; what a stranger asks for must not be answered with much more.
-        let up = if depth == 0 { "./".to_owned() } else { "../".repeat(depth.min(DEEPEST)) };
-        let text = String::from_utf8_lossy(&self.file.data).replace("\"./", &format!("\"{up}"));
-        let headers = [(CONTENT_TYPE, self.content_type), (CACHE_CONTROL, "no-store")];
-        (status, headers, text).into_response()
-    }
-
-    fn etag(&self) -> String {
-        let hash = self.file.metadata.sha256_hash();
-        let hex = hash.iter().take(12).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        format!("\"{hex}\"")
-    }
 }
 
-/// By the file's ending; `None` for what the page has no use for.
+/// By the file's ending; `None` for what browsers do not load by its path. Documents have addresses of their own.
 fn content_type(path: &str) -> Option<&'static str> {
     let (_, ending) = path.rsplit_once('.')?;
     Some(match ending {
-        "html" => "text/html; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "json" => "application/json",

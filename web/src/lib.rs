@@ -1,9 +1,9 @@
 //! The page and the JavaScript SDK of Visavis, embedded.
 //!
-//! The files are native ES modules and go out as they lie in the repository: there is no build step. [`Web`] serves
-//! them with a content security policy that allows this origin and nothing else, and with `ETag`s, so that a browser
-//! keeps what it has until a new version of the server changes it. Documents and modules name one another relatively, so
-//! that they work below any path.
+//! Scripts and style sheets are served as they lie in the repository: there is no build step. The HTML documents share
+//! one head and are composed when the server starts. [`Web`] serves everything with a content security policy that
+//! allows this origin and nothing else, and with `ETag`s: a browser keeps what it has until a new version of the server
+//! changes it. Documents and modules name one another relatively, so they work below any path.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod asset;
+mod document;
 mod policy;
 
 use std::sync::Arc;
@@ -29,10 +30,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-use asset::{Asset, Folder};
+use asset::{Asset, Folder, HTML};
 use policy::Policy;
 
 /// The landing page, the room page, the connection check, the page of the HTTP interface, the SDK and everything they
@@ -40,6 +41,8 @@ use policy::Policy;
 #[derive(Clone, Debug)]
 pub struct Web {
     policy: Arc<Policy>,
+    no_page: Arc<str>,
+    no_room: Arc<str>,
     is_room: fn(&str) -> bool,
 }
 
@@ -52,23 +55,29 @@ impl Web {
     /// directive of that name wants them: `'none'`, `'self'`, or origins separated by spaces. What is not a legal header
     /// value counts as `'none'`. `is_room` says whether a room can go by a name; the others get a document that says so.
     pub fn new(frame_ancestors: &str, is_room: fn(&str) -> bool) -> Self {
-        Self { policy: Arc::new(Policy::new(frame_ancestors)), is_room }
+        Self {
+            policy: Arc::new(Policy::new(frame_ancestors)),
+            no_page: document::compose_stray("nothing").into(),
+            no_room: document::compose_stray("noRoom").into(),
+            is_room,
+        }
     }
 
     /// The routes. A slash at the end of a document's address is redirected away.
     pub fn router(&self) -> Router {
         let mut routes = Router::new()
-            .route("/", self.document("index.html"))
-            .route("/r/{room}", self.room("room.html"))
+            .route("/", self.document("index.html", 0))
+            .route("/r/{room}", self.room("room.html", 1))
             .route("/r/{room}/", get(without_slash))
-            .route("/r/{room}/recordings", self.room("recordings.html"))
+            .route("/r/{room}/recordings", self.room("recordings.html", 2))
             .route("/r/{room}/recordings/", get(without_slash))
-            .route("/m/{meeting}", self.document("meeting.html"))
+            .route("/m/{meeting}", self.document("meeting.html", 1))
             .route("/m/{meeting}/", get(without_slash))
             .route("/page/{*path}", self.files(Folder::Page))
             .route("/sdk/{*path}", self.files(Folder::Sdk));
         for (path, name) in DOCUMENTS {
-            routes = routes.route(path, self.document(name)).route(&format!("{path}/"), get(without_slash));
+            routes =
+                routes.route(path, self.document(name, 0)).route(&format!("{path}/"), get(without_slash));
         }
         routes
     }
@@ -81,48 +90,48 @@ impl Web {
             .iter()
             .any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
         let asks = takes_html && matches!(*method, Method::GET | Method::HEAD);
-        asks.then(|| self.stray(StatusCode::NOT_FOUND, "no-page.html", uri, headers))
+        asks.then(|| self.stray(StatusCode::NOT_FOUND, &self.no_page, uri, headers))
     }
 
     fn files(&self, folder: Folder) -> MethodRouter {
         let web = self.clone();
         get(move |Path(path): Path<String>, request: Request| async move {
-            web.serve(folder, &path, request.headers())
+            let response = match Asset::file(folder, &path) {
+                Some(asset) => asset.respond(request.headers()),
+                None => StatusCode::NOT_FOUND.into_response(),
+            };
+            web.under_policy(request.headers(), response)
         })
     }
 
-    fn document(&self, name: &'static str) -> MethodRouter {
+    /// A document whose address lies `depth` folders below the first.
+    fn document(&self, name: &str, depth: usize) -> MethodRouter {
         let web = self.clone();
-        get(move |request: Request| async move { web.serve(Folder::Page, name, request.headers()) })
+        let document = Asset::document(name, depth);
+        get(move |request: Request| async move {
+            web.under_policy(request.headers(), document.respond(request.headers()))
+        })
     }
 
     /// A document about the room that the path names.
-    fn room(&self, name: &'static str) -> MethodRouter {
+    fn room(&self, name: &str, depth: usize) -> MethodRouter {
         let web = self.clone();
+        let document = Asset::document(name, depth);
         get(move |room: Result<Path<String>, PathRejection>, request: Request| async move {
             match room {
-                Ok(Path(room)) if (web.is_room)(&room) => web.serve(Folder::Page, name, request.headers()),
-                _ => web.stray(StatusCode::BAD_REQUEST, "no-room.html", request.uri(), request.headers()),
+                Ok(Path(room)) if (web.is_room)(&room) => {
+                    web.under_policy(request.headers(), document.respond(request.headers()))
+                }
+                _ => web.stray(StatusCode::BAD_REQUEST, &web.no_room, request.uri(), request.headers()),
             }
         })
     }
 
-    fn serve(&self, folder: Folder, path: &str, headers: &HeaderMap) -> Response {
-        let response = match Asset::find(folder, path) {
-            Some(asset) => asset.respond(headers),
-            None => StatusCode::NOT_FOUND.into_response(),
-        };
-        self.under_policy(headers, response)
-    }
-
-    /// A document that stands at any depth.
-    fn stray(&self, status: StatusCode, name: &str, uri: &Uri, headers: &HeaderMap) -> Response {
+    /// A document for an address of any depth.
+    fn stray(&self, status: StatusCode, document: &str, uri: &Uri, headers: &HeaderMap) -> Response {
         let depth = uri.path().bytes().filter(|byte| *byte == b'/').count().saturating_sub(1);
-        let response = match Asset::find(Folder::Page, name) {
-            Some(asset) => asset.respond_at(status, depth),
-            None => status.into_response(),
-        };
-        self.under_policy(headers, response)
+        let about = [(CONTENT_TYPE, HTML), (CACHE_CONTROL, "no-store")];
+        self.under_policy(headers, (status, about, document::at_depth(document, depth)).into_response())
     }
 
     fn under_policy(&self, headers: &HeaderMap, mut response: Response) -> Response {

@@ -42,9 +42,15 @@ async fn each_kind_of_file_has_its_type() {
 
 #[tokio::test]
 async fn what_is_not_of_the_page_is_not_found() {
-    for path in
-        ["/page/nothing.js", "/page/../Cargo.toml", "/page/%2e%2e/Cargo.toml", "/sdk/", "/sdk/index", "/r"]
-    {
+    for path in [
+        "/page/nothing.js",
+        "/page/room.html",
+        "/page/../Cargo.toml",
+        "/page/%2e%2e/Cargo.toml",
+        "/sdk/",
+        "/sdk/index",
+        "/r",
+    ] {
         assert_eq!(get(path, &[]).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
 }
@@ -105,9 +111,49 @@ async fn frames_are_allowed_where_asked_for_and_only_as_a_directive() {
     }
 }
 
+/// Addresses of all documents; the last two lead nowhere.
+const DOCUMENTS: [&str; 9] = [
+    "/",
+    "/api",
+    "/check",
+    "/meetings",
+    "/m/a",
+    "/r/a",
+    "/r/a/recordings",
+    "/r/%E0%A4%A",
+    "/r/%zz/recordings",
+];
+
+#[tokio::test]
+async fn a_document_has_one_head_and_its_texts_in_english() {
+    for path in DOCUMENTS {
+        let document = text(get(path, &[]).await).await;
+        for once in ["<!doctype html>", "<title>", "name=\"viewport\"", "<body", "support.js"] {
+            assert_eq!(document.matches(once).count(), 1, "{path} has {once}");
+        }
+        for named in document.split("data-text=\"").skip(1) {
+            let (tag, rest) = named.split_once('>').unwrap();
+            assert!(!rest.starts_with('<'), "{path} has no text for {tag}");
+        }
+    }
+    let landing = text(get("/", &[]).await).await;
+    assert!(
+        landing.contains("data-text=\"landing.title\">Face to face, from your own server.</h1>"),
+        "{landing}"
+    );
+}
+
+#[tokio::test]
+async fn a_document_that_the_browser_has_is_not_sent_again() {
+    let first = get("/r/a", &[]).await;
+    let etag = first.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(get("/r/b", &[("if-none-match", &etag)]).await.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(get("/m/a", &[("if-none-match", &etag)]).await.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn the_documents_have_nothing_inline_and_nothing_from_elsewhere() {
-    for path in ["/", "/r/a", "/m/a", "/meetings", "/api"] {
+    for path in DOCUMENTS {
         let document = text(get(path, &[]).await).await;
         let absolute = ["href=\"/", "src=\"/"];
         for forbidden in ["style=", "<style", "onclick", "http://", "https://"].into_iter().chain(absolute) {
@@ -149,17 +195,7 @@ async fn documents_find_what_they_load_at_any_depth() {
     let stray = web("'none'").no_page(&http::Method::GET, &nowhere, &accept).unwrap();
     assert_eq!(stray.status(), StatusCode::NOT_FOUND);
     let mut documents = vec![("/a/b/c", text(stray).await)];
-    for path in [
-        "/",
-        "/api",
-        "/check",
-        "/meetings",
-        "/m/a",
-        "/r/a",
-        "/r/a/recordings",
-        "/r/%E0%A4%A",
-        "/r/%zz/recordings",
-    ] {
+    for path in DOCUMENTS {
         documents.push((path, text(get(path, &[]).await).await));
     }
     for (path, document) in documents {

@@ -1,3 +1,5 @@
+import { h } from '../base/dom.js';
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** Outlines on a grid of 24 by 24. */
@@ -54,19 +56,5 @@ export function icon(name) {
   return svg;
 }
 
-/** The two faces. */
-export function logo() {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 40 28');
-  svg.setAttribute('class', 'logo');
-  svg.setAttribute('aria-hidden', 'true');
-  for (const [part, x] of /** @type {const} */ ([['left', 14], ['right', 26]])) {
-    const circle = document.createElementNS(SVG, 'circle');
-    circle.setAttribute('class', `logo-${part}`);
-    circle.setAttribute('cx', String(x));
-    circle.setAttribute('cy', '14');
-    circle.setAttribute('r', '12');
-    svg.append(circle);
-  }
-  return svg;
-}
+/** The two faces of Visavis, which `style/base.css` draws. */
+export const logo = () => h('span', { class: 'logo', 'aria-hidden': 'true' });

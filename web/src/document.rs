@@ -1,0 +1,48 @@
+//! The documents: composed when the server starts, since there is no build step.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::asset::Folder;
+
+/// No page lies deeper than this; the answer to an address of many more slashes stays small.
+const DEEPEST: usize = 16;
+
+/// The English texts by key: a document is in English until its script translates it.
+static ENGLISH: LazyLock<HashMap<String, String>> =
+    LazyLock::new(|| serde_json::from_str(&source("locales/en.json")).unwrap_or_default());
+
+/// The HTML of a document: `head.html`, then its own file. Links begin with `./`, as if it stood at `/`.
+pub(crate) fn compose(name: &str) -> String {
+    with_texts(&(source("head.html") + &source(name)))
+}
+
+/// The HTML of the document for an address that leads nowhere; `what` names its texts in the catalogues' section
+/// `stray`.
+pub(crate) fn compose_stray(what: &str) -> String {
+    with_texts(&(source("head.html") + &source("stray.html").replace("{what}", what)))
+}
+
+/// The document with links for an address that lies `depth` folders below `/`.
+pub(crate) fn at_depth(document: &str, depth: usize) -> String {
+    let up = if depth == 0 { "./".to_owned() } else { "../".repeat(depth.min(DEEPEST)) };
+    document.replace("\"./", &format!("\"{up}"))
+}
+
+fn source(name: &str) -> String {
+    let file = Folder::Page.get(name);
+    file.map(|file| String::from_utf8_lossy(&file.data).into_owned()).unwrap_or_default()
+}
+
+/// Puts into each element with a `data-text` the English text of that key.
+fn with_texts(document: &str) -> String {
+    let mut parts = document.split_inclusive("data-text=\"");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (tag, rest) = part.split_once('>').unwrap_or((part, ""));
+        let text = tag.split('"').next().and_then(|key| ENGLISH.get(key));
+        let text = text.map(|text| text.replace('&', "&amp;").replace('<', "&lt;")).unwrap_or_default();
+        filled += &format!("{tag}>{text}{rest}");
+    }
+    filled
+}
