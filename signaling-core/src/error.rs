@@ -6,6 +6,7 @@ use crate::Timestamp;
 
 /// The error codes of the wire protocol. Each is one different reaction of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Code {
@@ -120,6 +121,7 @@ pub const CLOSE_SLOW_READER: u16 = 4408;
 
 /// Why nobody comes in by what was shown, where people can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Reason {

@@ -32,6 +32,7 @@ macro_rules! ascii_id {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
         pub struct $name([u8; $len]);
 
         impl $name {
@@ -120,6 +121,7 @@ pub struct ConnectionId(pub u64);
 /// The id of a room: `[A-Za-z0-9_-]{1,64}`, chosen by people, made of a [`RoomName`](crate::RoomName), or made by
 /// [`RoomId::made_by_server`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 pub struct RoomId(Arc<str>);
 
 /// Random characters of an id made by the server (65 bits), before its mark.

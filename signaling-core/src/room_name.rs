@@ -27,6 +27,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// that is an id is its own id. The id of any other is `n-` and the base 32 of the SHA-256 of the case-folded name;
 /// no name of that shape is taken, so that such a room always has a name to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 pub struct RoomName {
     id: RoomId,
     /// Where it is not the id.

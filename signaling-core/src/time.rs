@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// told by the wall clock instead; see [`Wall`]. On the wire it is an RFC 3339 string, in snapshots a number of
 /// milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 pub struct Timestamp(u64);
 
 impl Timestamp {

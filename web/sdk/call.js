@@ -10,16 +10,29 @@ import { Session } from './session.js';
 
 /**
  * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
- * @typedef {import('./protocol.js').ChatLine} ChatLine
  * @typedef {import('./protocol.js').JoinOptions} JoinOptions
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').Room} Room
- * @typedef {import('./protocol.js').ServerEvent} ServerEvent
+ * @typedef {import('./protocol.js').ServerMessage} ServerMessage
  * @typedef {import('./protocol.js').Topology} Topology
  * @typedef {import('./protocol.js').TransportName} TransportName
  * @typedef {import('./protocol.js').Welcome} Welcome
  * @typedef {import('./session.js').SessionState} SessionState
- * @typedef {import('./protocol.js').CallEvents} CallEvents
+ *
+ * @typedef {import('./protocol.js').Message<'chat'>} ChatLine
+ *
+ * @typedef {object} CallEvents
+ * @property {SessionState} state of the session
+ * @property {Room} room
+ * @property {Peer} joined
+ * @property {{peer: Peer, reason: string}} left `missed`: while this client was not in the room itself
+ * @property {Peer} updated
+ * @property {string} media a peer's streams or connection changed
+ * @property {ChatLine} chat the same `id` each time a line is told
+ * @property {{from: string, emoji: string}} reaction
+ * @property {ServerMessage} event everything that the server says, before this class acts on it
+ * @property {void} self own state changed
+ * @property {{reason: string}} ended
  */
 
 /**
@@ -220,7 +233,7 @@ export class Call extends Emitter {
     });
   }
 
-  /** @param {ServerEvent} event */
+  /** @param {ServerMessage} event */
   #event(event) {
     this.emit('event', event);
     switch (event.type) {
@@ -234,7 +247,7 @@ export class Call extends Emitter {
         if (event.peer === this.self?.id) return this.session.close(event.reason);
         return this.#left(event.peer, event.reason);
       case 'signal':
-        return this.#path?.signal(event.from, /** @type {any} */ (event));
+        return this.#path?.signal(event.from, event);
       case 'room-updated':
         this.room = event.room;
         this.#hold();
@@ -249,9 +262,9 @@ export class Call extends Emitter {
       case 'room-ended':
         return this.session.close(event.reason);
       case 'chat':
-        return this.emit('chat', /** @type {any} */ (event));
+        return this.emit('chat', event);
       case 'reaction':
-        return this.emit('reaction', /** @type {any} */ (event));
+        return this.emit('reaction', event);
       case 'recording':
         return this.#recording(event);
       case 'muted':
@@ -271,7 +284,7 @@ export class Call extends Emitter {
     if (this.room) this.emit('room', this.room);
   }
 
-  /** @param {Record<string, any>} event one with a peer is about that peer's file, not about the room */
+  /** @param {import('./protocol.js').Message<'recording'>} event one with a peer is about that peer's file, not about the room */
   #recording({ state, peer }) {
     if (peer || !this.room) return;
     this.room = { ...this.room, recording: state === 'starting' || state === 'active' };
@@ -300,7 +313,7 @@ export class Call extends Emitter {
     this.emit('updated', { ...peer, live });
   }
 
-  /** @param {Record<string, any>} snapshot */
+  /** @param {import('./protocol.js').Message<'snapshot'>} snapshot */
   #snapshot({ room, peers }) {
     this.room = room;
     this.#hold();
@@ -402,8 +415,9 @@ export class Call extends Emitter {
   #isOvertaken(message, error) {
     if (this.session.state === 'ended' || ['peer-unknown', 'session-unknown'].includes(error?.code)) return true;
     if (error?.code !== 'invalid-state' || !this.room) return false;
-    const topology = message.to === 'sfu' || message.type === 'publish' || message.type === 'subscribe' ? 'sfu' : 'mesh';
-    return message.epoch !== undefined ? message.epoch !== this.room.epoch || this.room.topology !== topology : this.room.topology !== topology;
+    const toSfu = message.type === 'publish' || message.type === 'subscribe' || (message.type === 'signal' && message.to === 'sfu');
+    if (this.room.topology !== (toSfu ? 'sfu' : 'mesh')) return true;
+    return 'epoch' in message && message.epoch !== undefined && message.epoch !== this.room.epoch;
   }
 
   #tearDown() {

@@ -2,8 +2,7 @@ import { Emitter } from './emitter.js';
 
 /**
  * @typedef {import('./call.js').Call} Call
- * @typedef {'admit' | 'deny' | 'kick' | 'mute' | 'lock' | 'unlock' | 'set-password' | 'set-lobby' | 'promote'
- *   | 'start-recording' | 'stop-recording' | 'end'} HostAction
+ * @typedef {import('./protocol.js').HostAction} HostAction
  */
 
 /**
@@ -38,9 +37,9 @@ export class HostPowers extends Emitter {
     return this.#call.session.send({ type: 'host', action, ...about });
   }
 
-  /** @param {import('./protocol.js').ServerEvent} event */
+  /** @param {import('./protocol.js').ServerMessage} event */
   #event(event) {
-    if (event.type === 'lobby' && event.peer) {
+    if (event.type === 'lobby' && event.peer && event.name) {
       this.waiting.set(event.peer, event.name);
       this.emit('knock', { id: event.peer, name: event.name });
     } else if (event.type === 'peer-joined') this.waiting.delete(event.peer.id);

@@ -2,13 +2,15 @@ import { Emitter } from './emitter.js';
 
 /**
  * @typedef {import('./call.js').Call} Call
+ * @typedef {import('./protocol.js').Message<'call'>} CallMoved
+ * @typedef {import('./transport/messages.js').Call} CallStep
  *
  * @typedef {object} OneToOne
  * @property {string} call its id
- * @property {'ringing' | 'connecting' | 'connected' | 'ended'} state
+ * @property {CallMoved['state']} state
  * @property {string} peer the other side
  * @property {boolean} incoming
- * @property {string} [reason] why it ended
+ * @property {CallMoved['reason']} [reason] why it ended
  */
 
 /**
@@ -53,17 +55,17 @@ export class Ringing extends Emitter {
     return this.#act(state !== 'ringing' ? 'hangup' : incoming ? 'decline' : 'cancel');
   }
 
-  /** @param {string} action */
+  /** @param {CallStep['action']} action */
   #act(action) {
     return this.current ? this.#send({ action, call: this.current.call }) : Promise.resolve();
   }
 
-  /** @param {Record<string, string>} step */
+  /** @param {CallStep} step */
   #send(step) {
     return this.#call.session.send({ type: 'call', ...step });
   }
 
-  /** @param {Record<string, any>} event */
+  /** @param {CallMoved} event */
   #moved({ call, state, from, to, reason }) {
     const incoming = to === this.#call.self?.id;
     const record = { call, state, peer: incoming ? from : to, incoming, reason };

@@ -8,7 +8,7 @@ import { Race } from './transport/race.js';
 /**
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').JoinOptions} JoinOptions
- * @typedef {import('./protocol.js').ServerEvent} ServerEvent
+ * @typedef {import('./protocol.js').ServerMessage} ServerMessage
  * @typedef {import('./protocol.js').TransportName} TransportName
  * @typedef {import('./protocol.js').Welcome} Welcome
  *
@@ -38,7 +38,7 @@ const WELCOME_TIMEOUT_MS = 10_000;
  *   state: SessionState,
  *   welcome: Welcome,
  *   verified: {moved: boolean},
- *   event: ServerEvent,
+ *   event: ServerMessage,
  *   unreachable: void,
  *   tokenrefused: string,
  *   ended: {reason: string},
@@ -176,8 +176,8 @@ export class Session extends Emitter {
     });
     this.#transport = transport;
     this.#timer = setTimeout(() => this.#lost(), WELCOME_TIMEOUT_MS);
-    const resume = this.#credentials && { type: 'resume', ...this.#credentials, lastId: this.lastId };
-    transport.open(resume ?? { type: 'join', ...this.#join });
+    const join = /** @type {JoinOptions} */ (this.#join);
+    transport.open(this.#credentials ? { type: 'resume', ...this.#credentials, lastId: this.lastId } : { type: 'join', ...join });
   }
 
   /** No answer: the network is another one, or gone. Where it was the server that stood still, not all come at one moment. */
@@ -222,7 +222,7 @@ export class Session extends Emitter {
     this.#timer = setTimeout(() => this.#connect(), waitMs);
   }
 
-  /** @param {ServerEvent} event */
+  /** @param {ServerMessage} event */
   #receive(event) {
     this.#heartbeat.heard();
     if (event.id !== undefined) {
@@ -231,13 +231,13 @@ export class Session extends Emitter {
     }
     switch (event.type) {
       case 'welcome':
-        return this.#welcome(/** @type {any} */ (event));
+        return this.#welcome(event);
       case 'ack':
         if (event.seq === undefined) return;
         // A provisional one is followed by another.
-        return event.provisional ? this.#outbox.heard() : this.#outbox.acknowledge(event.seq);
+        return 'provisional' in event && event.provisional ? this.#outbox.heard() : this.#outbox.acknowledge(event.seq);
       case 'error':
-        return this.#error(/** @type {any} */ (event));
+        return this.#error(event);
       case 'going-away':
         this.#waitMs = event.reconnectAfterMs ?? 0;
         return this.emit('event', event);
@@ -278,7 +278,7 @@ export class Session extends Emitter {
   /** @param {import('./protocol.js').Refusal} refusal */
   #error(refusal) {
     if (refusal.code === 'session-replaced') return this.#end(refusal.code);
-    if (refusal.seq !== undefined) return this.#outbox.refuse(/** @type {any} */ (refusal));
+    if (refusal.seq !== undefined) return this.#outbox.refuse(/** @type {import('./protocol.js').Refusal & {seq: number}} */ (refusal));
     if (this.#credentials && FORGOTTEN.has(refusal.code)) {
       this.#credentials = null;
       this.state = 'reconnecting';

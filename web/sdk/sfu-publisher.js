@@ -175,10 +175,10 @@ export class SfuPublisher {
     await connection.setLocalDescription({ type: 'offer', sdp: withSoundAgain(sdp) })
       .catch(() => connection.setLocalDescription());
     const tracks = [...this.#lines].flatMap(([source, { mid, direction, receiver }]) =>
-      mid !== null && direction === 'sendonly' ? [{ mid, kind: receiver.track.kind, source }] : []);
+      mid !== null && direction === 'sendonly' ? [{ mid, kind: /** @type {'audio' | 'video'} */ (receiver.track.kind), source }] : []);
     this.#send({ type: 'publish', tracks });
     this.#negotiation += 1;
-    const description = connection.localDescription;
+    const description = connection.localDescription ?? undefined;
     this.#send({ type: 'signal', to: 'sfu', pc: 'publish', description, negotiation: this.#negotiation });
     this.#watchFor(UNANSWERED_MS);
   }

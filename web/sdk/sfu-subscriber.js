@@ -89,7 +89,7 @@ export class SfuSubscriber {
     this.#negotiation = negotiation ?? 0;
     await connection.setRemoteDescription(description);
     await this.#answer(connection, description.sdp ?? '');
-    this.#send({ type: 'signal', to: 'sfu', pc: 'subscribe', description: connection.localDescription, negotiation });
+    this.#send({ type: 'signal', to: 'sfu', pc: 'subscribe', description: connection.localDescription ?? undefined, negotiation });
     const receivers = new Map(connection.getTransceivers().map(({ mid, receiver }) => [mid, receiver.track]));
     this.subscriptions = (tracks ?? []).flatMap(({ mid, track, peer }) => {
       const receiver = receivers.get(mid);

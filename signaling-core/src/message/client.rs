@@ -7,6 +7,7 @@ use crate::{Code, Refusal, RoomName, SessionId};
 
 /// A message of a client, without its `seq`.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(tag = "type", rename_all = "kebab-case"))]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each variant is its struct")]
 pub enum ClientMessage {
@@ -24,11 +25,12 @@ pub enum ClientMessage {
     Call(Call),
     Host(Host),
     /// `ping`, with the client's own `t`.
-    Ping(Option<Json>),
+    Ping(#[cfg_attr(feature = "typescript", ts(type = "{ t?: Json }"))] Option<Json>),
 }
 
 /// Enter a room; the first message of a new session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Join {
     /// The room, or the code of a meeting.
@@ -37,6 +39,7 @@ pub struct Join {
     pub name: String,
     /// What for.
     #[serde(default, deserialize_with = "or_default")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub role: Role,
     /// A join token or the room's host token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +49,7 @@ pub struct Join {
     pub password: Option<String>,
     /// Whether to make the room when it is not there.
     #[serde(default = "yes", deserialize_with = "or_yes")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub create: bool,
     /// What to make it as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +85,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 
 /// Take a session up again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Resume {
     /// The session's id.
@@ -94,6 +99,7 @@ pub struct Resume {
 
 /// Leave for good: the session is over at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Leave {
     /// A page that is closed or loaded again, whose person may come back: a host's powers wait for the resume window.
@@ -103,6 +109,7 @@ pub struct Leave {
 
 /// To one peer, or to the media server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Signal {
     /// A peer's id, or `sfu`.
     pub to: String,
@@ -113,6 +120,7 @@ pub struct Signal {
 
 /// What the tracks of the next publish offer are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Publish {
     /// One for each media line.
     pub tracks: Vec<PublishTrack>,
@@ -120,6 +128,7 @@ pub struct Publish {
 
 /// What this client wants of one track.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Subscribe {
     /// The track's id.
     pub track: String,
@@ -130,11 +139,13 @@ pub struct Subscribe {
 
 /// Media flows on the new path; or, with `topology`, the path there is carries none and another one is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct TopologyStep {
     /// The epoch that the client is ready for, or whose path has failed.
     pub epoch: u64,
     /// Always true, unless another topology is asked for.
     #[serde(default, deserialize_with = "or_default")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ready: bool,
     /// `sfu`, from a peer of a mesh that cannot connect to another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +154,7 @@ pub struct TopologyStep {
 
 /// A line of chat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Chat {
     /// 1 to 4,000 characters.
     pub text: String,
@@ -153,6 +165,7 @@ pub struct Chat {
 
 /// An emoji that floats by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Reaction {
     /// At most 32 bytes.
     pub emoji: String,
@@ -160,6 +173,7 @@ pub struct Reaction {
 
 /// An embedder's own message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct App {
     /// What it is about, 1 to 64 characters.
     pub topic: String,
@@ -172,6 +186,7 @@ pub struct App {
 
 /// The client's own state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Update {
     /// A new display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -195,6 +210,7 @@ pub struct Update {
 
 /// A step of a one-to-one call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Call {
     /// The step.
     pub action: CallAction,
@@ -208,6 +224,7 @@ pub struct Call {
 
 /// The steps of a one-to-one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum CallAction {
@@ -222,6 +239,7 @@ pub enum CallAction {
 
 /// A use of the host's powers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Host {
     /// Which.
     pub action: HostAction,
@@ -230,11 +248,13 @@ pub struct Host {
     pub peer: Option<String>,
     /// To what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(type = "Json"))]
     pub value: Option<serde_json::Value>,
 }
 
 /// The host's powers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum HostAction {

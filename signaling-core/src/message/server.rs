@@ -12,6 +12,7 @@ use crate::{CallId, PeerId, RoomId, SessionId, Timestamp};
 
 /// A peer as others see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "as in `update`")]
 pub struct PeerView {
@@ -27,15 +28,18 @@ pub struct PeerView {
     pub tracks: Arc<[Track]>,
     /// Its connection is closed, and its session may still resume.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub away: bool,
     /// Of a broadcaster: its media is flowing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub live: bool,
     pub metadata: Option<Json>,
 }
 
 /// A room as its members see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct RoomView {
     /// The room's id.
@@ -52,6 +56,7 @@ pub struct RoomView {
     /// Nobody else comes in.
     pub locked: bool,
     /// Who has the host's powers by seniority.
+    #[cfg_attr(feature = "typescript", ts(optional = false))]
     pub host: Option<PeerId>,
     /// Newcomers wait until a host admits them.
     pub lobby: bool,
@@ -70,16 +75,20 @@ pub struct RoomView {
 
 /// STUN and TURN servers with credentials that expire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct IceServers {
     /// As `RTCPeerConnection` takes them.
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ice_servers: Vec<IceServer>,
     /// Seconds for which the credentials are good.
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ttl_seconds: u64,
 }
 
 /// Whether a peer is in the room already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum WelcomeState {
     /// In the room.
@@ -90,6 +99,7 @@ pub enum WelcomeState {
 
 /// The answer to `join` and `resume`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Welcome {
     /// Who the client is.
@@ -120,6 +130,7 @@ pub struct Welcome {
     pub last_id: u64,
     /// Whether this answers a `resume`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub resumed: bool,
     /// With a resume: the greatest `seq` that was used.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +141,7 @@ pub struct Welcome {
 
 /// The state of a room, for those who missed how it came about.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// The room.
@@ -144,6 +156,7 @@ pub struct Snapshot {
 
 /// Sequenced events: kept, numbered, and replayed to those who resume.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the wire protocol's section 3")]
@@ -232,6 +245,7 @@ pub enum ServerEvent {
 
 /// What carries no id: answers, and what is only of interest now.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the wire protocol's section 3")]

@@ -9,6 +9,7 @@ use crate::{Code, PeerId, Refusal, is_blank};
 
 /// JSON that the server carries and does not read. It stands on one line, since event streams are made of lines.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "any"))]
 #[serde(transparent)]
 pub struct Json(Arc<RawValue>);
 
@@ -41,6 +42,7 @@ impl PartialEq for Json {
 
 /// What a peer is in the room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Sends and receives.
@@ -54,6 +56,7 @@ pub enum Role {
 
 /// What a room is made as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum TopologyChoice {
     /// Always peer to peer.
@@ -67,6 +70,7 @@ pub enum TopologyChoice {
 
 /// Which way media flows at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Topology {
     /// Peer to peer.
@@ -77,6 +81,7 @@ pub enum Topology {
 
 /// How far a change of topology is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
     /// Build the new path, keep the old one.
@@ -87,6 +92,7 @@ pub enum Switch {
 
 /// Why a peer is no longer in the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum LeaveReason {
     /// It said so.
@@ -103,6 +109,7 @@ pub enum LeaveReason {
 
 /// Why a room is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum EndReason {
     /// A host ended it.
@@ -117,6 +124,7 @@ pub enum EndReason {
 
 /// How a recording stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingState {
     /// Asked for.
@@ -131,6 +139,7 @@ pub enum RecordingState {
 
 /// A display name: 1 to 64 characters after trimming, at least one of them visible, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 #[serde(transparent)]
 pub struct Name(Arc<str>);
 
@@ -168,6 +177,7 @@ fn is_unprintable(c: char) -> bool {
 
 /// Where a signal goes, or comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 pub enum PeerTarget {
     /// The media server.
     Sfu,
@@ -208,6 +218,7 @@ pub type HostToken = String;
 
 /// Which of a peer's two connections to the SFU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerConnection {
     /// The client sends, and offers.
@@ -218,13 +229,16 @@ pub enum PeerConnection {
 
 /// What a signal carries, as it came from the browser.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct SignalBody {
     /// An `RTCSessionDescriptionInit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "RTCSessionDescriptionInit"))]
     pub description: Option<Json>,
     /// An `RTCIceCandidateInit`; an empty candidate string ends them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "RTCIceCandidateInit"))]
     pub candidate: Option<Json>,
     /// Asks the other side for new ICE credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -240,11 +254,13 @@ pub struct SignalBody {
     pub negotiation: Option<u64>,
     /// In the SFU's offers: which line carries whose track.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub tracks: Vec<SubscribeTrack>,
 }
 
 /// One line of an offer of the SFU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct SubscribeTrack {
     /// The media line's `mid`.
     pub mid: String,
@@ -256,6 +272,7 @@ pub struct SubscribeTrack {
 
 /// Sound or picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum TrackKind {
     /// Sound.
@@ -266,6 +283,7 @@ pub enum TrackKind {
 
 /// Where a track comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum TrackSource {
     /// A camera.
@@ -282,6 +300,7 @@ pub enum TrackSource {
 
 /// A track of the next publish offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct PublishTrack {
     /// The media line's `mid`.
     pub mid: String,
@@ -296,6 +315,7 @@ pub struct PublishTrack {
 
 /// A track that can be subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Track {
     /// Its id, unique in the room.
     pub track: String,
@@ -312,6 +332,7 @@ pub struct Track {
 
 /// What a viewer wants of one track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Attention {
     /// Whether it is wanted at all.
@@ -333,6 +354,7 @@ pub struct Attention {
 
 /// How loud somebody is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PeerLevel {
     /// Who.
     pub peer: PeerId,
@@ -342,6 +364,7 @@ pub struct PeerLevel {
 
 /// Why a peer's media does not go through as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum QualityReason {
     /// The path to whoever is told is too narrow.
@@ -356,6 +379,7 @@ pub enum QualityReason {
 
 /// An `RTCIceServer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct IceServer {
     /// `stun:`, `turn:` and `turns:` URLs.
     pub urls: Vec<String>,

@@ -21,6 +21,11 @@ pub struct CallRecord {
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(
+    feature = "typescript",
+    derive(ts_rs::TS),
+    ts(type = "\"ringing\" | \"connecting\" | \"connected\" | \"ended\"")
+)]
 pub enum CallState {
     /// Rings, until then.
     Ringing {
@@ -51,6 +56,7 @@ impl Serialize for CallState {
 
 /// Why a call is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum CallEnd {

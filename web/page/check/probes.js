@@ -1,4 +1,4 @@
-import { SUBPROTOCOL } from '../../sdk/protocol.js';
+import { SUBPROTOCOL } from '../../sdk/transport/websocket.js';
 import { at } from '../base/root.js';
 
 /**

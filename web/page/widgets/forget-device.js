@@ -8,7 +8,7 @@ import { forgetPreferences } from '../storage/preferences.js';
 const PREFIX = 'visavis.';
 
 /** Erases everything that the page keeps in this browser: name, choices, meetings, powers of a host. */
-export function forgetDevice() {
+function forgetDevice() {
   forgetPreferences();
   forgetClientId();
   forgetCall();

@@ -11,9 +11,9 @@ const BESIDE_MS = 2000;
  * @typedef {import('./transport.js').Transport} Transport
  * @typedef {import('./transport.js').Listener} Listener
  * @typedef {import('./transport.js').TransportEnd} TransportEnd
- * @typedef {import('../protocol.js').ClientMessage} ClientMessage
- * @typedef {import('../protocol.js').ServerEvent} ServerEvent
- * @typedef {import('../protocol.js').TransportName} TransportName
+ * @typedef {import('./messages.js').ClientMessage} ClientMessage
+ * @typedef {import('./messages.js').ServerMessage} ServerMessage
+ * @typedef {import('./transport.js').TransportName} TransportName
  */
 export class Race {
   /** The transport that was answered. @type {TransportName | null} */
@@ -109,7 +109,7 @@ export class Race {
   /**
    * @param {TransportName} name
    * @param {Transport} transport
-   * @param {ServerEvent} event
+   * @param {ServerMessage} event
    */
   #event(name, transport, event) {
     if (this.#done || this.#running.get(name) !== transport) return;

@@ -6,7 +6,7 @@ import { readEventStream } from './event-stream.js';
  * @implements {Transport}
  * @typedef {import('./transport.js').Transport} Transport
  * @typedef {import('./transport.js').Listener} Listener
- * @typedef {import('../protocol.js').ClientMessage} ClientMessage
+ * @typedef {import('./messages.js').ClientMessage} ClientMessage
  */
 export class SseTransport {
   #base;
@@ -138,7 +138,9 @@ export class SseTransport {
     const retryAfterMs = Number(response.headers.get('Retry-After')) * 1000 || undefined;
     if (problem?.code) {
       const { code, detail, title, startsAt, ownOrigin } = problem;
-      this.#listener.event({ type: 'error', code, message: detail ?? title ?? code, retryAfterMs, startsAt, ownOrigin });
+      const type = /** @type {const} */ ('error');
+      const refusal = { type, code, message: detail ?? title ?? code, retryable: retryAfterMs !== undefined, retryAfterMs, startsAt, ownOrigin };
+      this.#listener.event(refusal);
     }
     this.#ended({ replaced: false, retryAfterMs });
   }

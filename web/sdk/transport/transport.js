@@ -1,11 +1,13 @@
 /**
  * What a transport is to a session: a way to send messages and to hear events, until it closes once.
  *
- * @typedef {import('../protocol.js').ServerEvent} ServerEvent
- * @typedef {import('../protocol.js').ClientMessage} ClientMessage
+ * @typedef {import('./messages.js').ServerMessage} ServerMessage
+ * @typedef {import('./messages.js').ClientMessage} ClientMessage
+ *
+ * @typedef {'websocket' | 'sse' | 'socketio'} TransportName
  *
  * @typedef {object} Listener
- * @property {(event: ServerEvent) => void} event something came from the server
+ * @property {(event: ServerMessage) => void} event something came from the server
  * @property {(end: TransportEnd) => void} closed it is over; nothing else comes
  *
  * @typedef {object} TransportEnd
@@ -24,11 +26,11 @@ import { SocketIoTransport } from './socketio.js';
 import { SseTransport } from './sse.js';
 import { WebSocketTransport } from './websocket.js';
 
-/** @type {Record<import('../protocol.js').TransportName, new (base: URL, listener: Listener) => Transport>} */
+/** @type {Record<TransportName, new (base: URL, listener: Listener) => Transport>} */
 const TRANSPORTS = { websocket: WebSocketTransport, sse: SseTransport, socketio: SocketIoTransport };
 
 /**
- * @param {import('../protocol.js').TransportName} name
+ * @param {TransportName} name
  * @param {URL} base the server's address, ending in a slash
  * @param {Listener} listener
  * @returns {Transport}

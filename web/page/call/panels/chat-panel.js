@@ -7,7 +7,7 @@ import { Steady } from '../../widgets/steady.js';
 
 /**
  * @typedef {import('../../../sdk/index.js').Call} Call
- * @typedef {import('../../../sdk/protocol.js').ChatLine} ChatLine
+ * @typedef {import('../../../sdk/call.js').ChatLine} ChatLine
  */
 
 /** What is written in the room. */

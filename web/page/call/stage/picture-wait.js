@@ -28,10 +28,10 @@ export class PictureWait {
   constructor(call, tiles) {
     this.#call = call;
     this.#tiles = tiles;
-    call.on('event', ({ type, peer, reason }) => {
-      if (type !== 'quality' || typeof peer !== 'string') return;
-      if (reason === 'own-network') this.#narrow.add(peer);
-      else this.#narrow.delete(peer);
+    call.on('event', (event) => {
+      if (event.type !== 'quality') return;
+      if (event.reason === 'own-network') this.#narrow.add(event.peer);
+      else this.#narrow.delete(event.peer);
     });
     this.#timer = setInterval(() => void this.#look(), EVERY_MS);
   }
