@@ -33,7 +33,7 @@ use crate::shutdown::Signals;
 use crate::signaling::{self, Parts};
 use crate::status::{self, About, Status};
 use crate::stores;
-use crate::turn::{Servers, Turn};
+use crate::turn::{Servers, TurnServer};
 
 /// When clients of a server that ends are to look for it again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ async fn run(
     let ending = CancellationToken::new();
     let media = Media::open(settings, listening)?;
     let behind_relay = media.as_ref().map(Media::behind_relay);
-    let turn = Turn::start(settings, &data, listening, behind_relay, watch)?;
+    let turn = TurnServer::start(settings, &data, listening, behind_relay, watch)?;
     let servers = Servers::new(settings, turn.as_ref());
     let handle = media.as_ref().map(Media::handle);
     let recordings = match handle.clone() {
@@ -112,7 +112,7 @@ async fn run(
         recordings.connect(signaling.hub(), &meetings);
         overseer.save(recordings.recorder().clone());
     }
-    let relay = turn.as_ref().map(Turn::handle);
+    let relay = turn.as_ref().map(TurnServer::handle);
     let media = media.map(|media| media.start(signaling.hub(), relay, watch)).transpose()?;
     let sources = Sources {
         hub: signaling.hub().clone(),
@@ -159,7 +159,7 @@ async fn run(
 struct Running {
     signaling: Signaling,
     recordings: Option<Recordings>,
-    turn: Option<Turn>,
+    turn: Option<TurnServer>,
     media: Option<Workers>,
     serving: JoinHandle<Shutdown>,
     ending: CancellationToken,

@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use signaling_core::message::{IceServer, IceServers};
 use signaling_core::{Engine, IceProvider, PeerId, RoomId, Timestamp, Watch};
 use stun_turn::{
-    BehaviourDiscovery, Certificate, Config, ExternalAddress, Features, Handle, Listener, OnTurn, PeerPolicy,
-    RelayPeer, Server, Transport, credentials,
+    BehaviourDiscovery, Certificate, Config, ExternalAddress, Features, Handle, Heartbeat, Listener,
+    PeerPolicy, RelayPeer, Server, Transport, credentials,
 };
 
 use crate::config::{Settings, TlsMode};
@@ -48,12 +48,12 @@ fn existing_secret(settings: &Settings, init: bool) -> anyhow::Result<String> {
 }
 
 /// The server, running on threads of its own.
-pub(crate) struct Turn {
+pub(crate) struct TurnServer {
     handle: Handle,
     secret: String,
 }
 
-impl Turn {
+impl TurnServer {
     /// Starts it, unless it is switched off. A port that somebody else has is a reason not to start: without a relay calls
     /// between some networks would fail one by one.
     pub(crate) fn start(
@@ -70,11 +70,11 @@ impl Turn {
         let address = settings.turn_listen.resolve();
         let address = address
             .with_context(|| format!("cannot listen on {}: look at --turn-listen", settings.turn_listen))?;
-        let shards = Shards::default();
+        let engines = ShardEngines::default();
         let bound = is_free(address).map_err(anyhow::Error::new).and_then(|()| {
             let mut config = config(settings, address, &secret, http)?;
             config.media = media.map(|media| -> Arc<dyn RelayPeer> { Arc::new(media) });
-            config.on_turn = Some(shards.on_turn());
+            config.heartbeat = Some(engines.heartbeat());
             Server::bind(&config).map_err(anyhow::Error::new)
         });
         let server = bound.with_context(|| {
@@ -87,13 +87,13 @@ impl Turn {
             tracing::info!(addr = %listener.address, transport = ?listener.transport, "STUN and TURN ready");
         }
         let engine = Arc::new(watch.engine("relay"));
-        shards.watch(watch, server.shards(), Arc::clone(&engine));
+        engines.watch(watch, server.shards(), Arc::clone(&engine));
         thread::Builder::new().name("relay".to_owned()).spawn(move || {
             match server.run() {
                 Ok(()) => engine.finish(),
                 Err(error) => engine.fail(&error.to_string()),
             }
-            shards.finish();
+            engines.finish();
         })?;
         Ok(Some(Self { handle, secret }))
     }
@@ -117,12 +117,12 @@ impl Turn {
 
 /// The shards of the relay, which are engines. How many they are is known a moment later than what they call.
 #[derive(Clone, Default)]
-struct Shards(Arc<OnceLock<(Arc<Engine>, Vec<Engine>)>>);
+struct ShardEngines(Arc<OnceLock<(Arc<Engine>, Vec<Engine>)>>);
 
-impl Shards {
-    fn on_turn(&self) -> OnTurn {
+impl ShardEngines {
+    fn heartbeat(&self) -> Heartbeat {
         let shards = Arc::clone(&self.0);
-        OnTurn::new(move |shard| {
+        Heartbeat::new(move |shard| {
             let Some((relay, engines)) = shards.get() else { return };
             relay.sign();
             if let Some(engine) = engines.get(usize::from(shard)) {
@@ -236,7 +236,7 @@ struct BuiltIn {
 }
 
 impl Servers {
-    pub(crate) fn new(settings: &Settings, turn: Option<&Turn>) -> Self {
+    pub(crate) fn new(settings: &Settings, turn: Option<&TurnServer>) -> Self {
         let configured = settings.ice_server.iter().map(|server| IceServer {
             urls: vec![server.url.clone()],
             username: server.login.as_ref().map(|login| login.username.clone()),

@@ -3,17 +3,17 @@
 //! RFC 8489 (STUN), RFC 8656 (TURN) and, where switched on, RFC 6062 (TCP allocations), RFC 5780 (behaviour discovery)
 //! and RFC 8016 (mobility).
 //!
-//! [`Turn`] is the state machine of one shard. It has no socket, no clock and no source of randomness: time comes in as an
+//! [`Shard`] is the state machine of one shard. It has no socket, no clock and no source of randomness: time comes in as an
 //! argument, so a run repeats from its inputs. Its run loop:
 //!
 //! ```
 //! use std::time::{Duration, Instant};
-//! use stun_turn::{FiveTuple, Input, Output, PathId, Shared, Transport, Turn};
+//! use stun_turn::{FiveTuple, Input, Output, PathId, ServerContext, Transport, Shard};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # #[allow(clippy::disallowed_methods, reason = "an example stands where a driver does")]
 //! let now = Instant::now();
-//! let mut turn = Turn::new(Shared::default(), 0, now, Duration::from_secs(1_800_000_000), 7);
+//! let mut shard = Shard::new(ServerContext::default(), 0, now, Duration::from_secs(1_800_000_000), 7);
 //!
 //! // A datagram came in: a Binding request.
 //! let mut message = vec![0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x42];
@@ -23,9 +23,9 @@
 //!     client: "192.0.2.1:5000".parse()?,
 //!     server: "198.51.100.1:3478".parse()?,
 //! };
-//! let relayed = turn.handle_input(now, Input::Client { tuple, path: PathId(0), message: &message });
+//! let relayed = shard.handle_input(now, Input::Client { tuple, path: PathId(0), message: &message });
 //! assert!(relayed.is_none(), "nothing to relay");
-//! while let Some(output) = turn.poll_output() {
+//! while let Some(output) = shard.poll_output() {
 //!     match output {
 //!         Output::Transmit { tuple, message, .. } => {
 //!             // Send `message` to `tuple.client`.
@@ -35,7 +35,7 @@
 //!     }
 //! }
 //! // Call `handle_timeout` then.
-//! assert_eq!(turn.poll_timeout(), None);
+//! assert_eq!(shard.poll_timeout(), None);
 //! # Ok(())
 //! # }
 //! ```
@@ -43,30 +43,28 @@
 #![forbid(unsafe_code)]
 
 mod auth;
-mod core;
 mod directory;
 mod driver;
 mod five_tuple;
 mod limits;
 mod policy;
+mod random;
 mod settings;
+mod shard;
 pub mod testing;
 pub mod wire;
 
-pub use auth::{
-    Credentials, EphemeralCredentials, IntegrityAlgorithm, Key, NonceKey, NonceState, PasswordAlgorithm,
-    StaticUser, credentials,
-};
-pub use core::{
-    ConnectionId, Counters, Input, OpenError, OpenedRelay, OpenedRelays, OpeningId, Output, PeerSocketId,
-    RelayPeer, RelayWanted, Relayed, Shared, Turn,
-};
+pub use auth::{Credentials, EphemeralCredentials, NonceKey, NonceState, StaticUser, credentials};
 pub use directory::RelayDirectory;
 pub use driver::{
-    BindError, Certificate, CertificateError, Config, Handle, Listener, Metrics, OnTurn, Server, Worker,
+    BindError, Certificate, CertificateError, Config, EventLoop, Handle, Heartbeat, Listener, Metrics, Server,
 };
 pub use five_tuple::{FiveTuple, PathId, RelayId, Transport};
 pub use limits::{Limits, Quotas, RateTable, TokenBucket, limit_key};
 pub use policy::{AddressVerdict, PeerPolicy};
 pub use settings::{BehaviourDiscovery, ExternalAddress, Features, RelayAddresses, Settings};
-pub use wire::AddressFamily;
+pub use shard::{
+    ConnectionId, Counters, Input, OpenError, OpenedRelay, OpenedRelays, OpeningId, Output, PeerSocketId,
+    RelayPeer, RelayWanted, Relayed, ServerContext, Shard,
+};
+pub use wire::{AddressFamily, IntegrityAlgorithm, Key, PasswordAlgorithm};

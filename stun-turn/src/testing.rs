@@ -3,9 +3,8 @@
 #[cfg(test)]
 use std::time::Instant;
 
-use crate::auth::{IntegrityAlgorithm, Key, PasswordAlgorithm};
 use crate::wire::attribute as attr;
-use crate::wire::{MessageBuilder, TransactionId, attributes};
+use crate::wire::{IntegrityAlgorithm, Key, MessageBuilder, PasswordAlgorithm, TransactionId, attributes};
 
 /// The realm of every server that is not told another one.
 const REALM: &[u8] = b"visavis";

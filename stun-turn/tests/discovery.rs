@@ -48,8 +48,11 @@ impl Running {
             // Somebody else may have taken a port meanwhile.
             let Ok(server) = Server::bind(&config) else { continue };
             let handle = server.handle();
-            let threads =
-                server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run())).collect();
+            let threads = server
+                .into_event_loops()
+                .into_iter()
+                .map(|event_loop| std::thread::spawn(|| event_loop.run()))
+                .collect();
             return Self { handle, threads, addresses };
         }
     }
@@ -143,8 +146,11 @@ fn a_server_without_it_says_so() {
     let server =
         Server::bind(&Config { listeners: vec![listener], shards: Some(1), ..Config::default() }).unwrap();
     let handle = server.handle();
-    let threads: Vec<_> =
-        server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run())).collect();
+    let threads: Vec<_> = server
+        .into_event_loops()
+        .into_iter()
+        .map(|event_loop| std::thread::spawn(|| event_loop.run()))
+        .collect();
     let socket = client();
     ask(&socket, handle.listeners()[0].address, |request| request.bytes(attr::CHANGE_REQUEST, &[0, 0, 0, 6]));
     let (answer, _) = receive(&socket);

@@ -29,7 +29,8 @@ impl Running {
         config.policy.allowed = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         let server = Server::bind(&config).unwrap();
         let handle = server.handle();
-        let threads = server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run()));
+        let threads =
+            server.into_event_loops().into_iter().map(|event_loop| std::thread::spawn(|| event_loop.run()));
         Self(handle, threads.collect())
     }
 

@@ -12,7 +12,7 @@ use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{MessageBuilder, TransactionId, method};
 use stun_turn::{
     Config, FiveTuple, Input, Listener, OpenedRelay, OpenedRelays, Output, PathId, RelayId, Relayed, Server,
-    Settings, Shared, Transport, Turn,
+    ServerContext, Settings, Shard, Transport,
 };
 
 mod common;
@@ -53,15 +53,15 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn answer(turn: &mut Turn, now: Instant) -> Vec<u8> {
+fn answer(shard: &mut Shard, now: Instant) -> Vec<u8> {
     loop {
-        match turn.poll_output().expect("an answer") {
+        match shard.poll_output().expect("an answer") {
             Output::Transmit { message, .. } => return message,
             Output::OpenRelay { opening, .. } => {
                 let bound = SocketAddr::from(([198, 51, 100, 1], 50_000));
                 let relay = OpenedRelay { id: RelayId(0), bound };
                 let result = Ok(OpenedRelays { relay, additional: None, reservation: None });
-                turn.handle_input(now, Input::RelayOpened { opening, result });
+                shard.handle_input(now, Input::RelayOpened { opening, result });
             }
             other => panic!("{other:?}"),
         }
@@ -74,8 +74,8 @@ fn relayed_packets_allocate_nothing() {
     let now = Instant::now();
     let mut settings = Settings::default();
     settings.credentials.secrets = vec!["north".to_owned()];
-    let shared = Shared { settings: Arc::new(settings), ..Shared::default() };
-    let mut turn = Turn::new(shared, 0, now, Duration::from_hours(500_000), 1);
+    let context = ServerContext { settings: Arc::new(settings), ..ServerContext::default() };
+    let mut shard = Shard::new(context, 0, now, Duration::from_hours(500_000), 1);
     let tuple = FiveTuple {
         transport: Transport::Udp,
         client: "192.0.2.1:5000".parse().unwrap(),
@@ -84,8 +84,8 @@ fn relayed_packets_allocate_nothing() {
     let mut user = user("alice", 1_800_003_600);
     let mut request = |method, fill: &dyn Fn(&mut MessageBuilder)| {
         let exchange = |message: &[u8]| {
-            turn.handle_input(now, Input::Client { tuple, path: PathId(0), message });
-            answer(&mut turn, now)
+            shard.handle_input(now, Input::Client { tuple, path: PathId(0), message });
+            answer(&mut shard, now)
         };
         user.request(method, fill, exchange).expect("an answer");
     };
@@ -111,21 +111,22 @@ fn relayed_packets_allocate_nothing() {
     for round in 0..10_000 {
         let now = now + Duration::from_millis(round / 100);
         for input in inputs {
-            let relayed = turn.handle_input(now, input);
+            let relayed = shard.handle_input(now, input);
             assert!(matches!(relayed, Some(Relayed::ToPeer { .. } | Relayed::ToClient { .. })));
         }
         // What is dropped allocates nothing either.
         let stranger = FiveTuple { client: "192.0.2.2:5000".parse().unwrap(), ..tuple };
         let input = Input::Client { tuple: stranger, path: PathId(0), message: &channel_data };
-        assert!(turn.handle_input(now, input).is_none());
+        assert!(shard.handle_input(now, input).is_none());
         assert!(
-            turn.handle_input(
-                now,
-                Input::Peer { relay, from: "9.9.9.9:9".parse().unwrap(), payload: &payload }
-            )
-            .is_none()
+            shard
+                .handle_input(
+                    now,
+                    Input::Peer { relay, from: "9.9.9.9:9".parse().unwrap(), payload: &payload }
+                )
+                .is_none()
         );
-        assert!(turn.poll_output().is_none());
+        assert!(shard.poll_output().is_none());
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
@@ -141,9 +142,9 @@ fn allocations_of_a_shard(packets: u32) -> u64 {
     config.policy.allowed = vec!["127.0.0.0/8".parse().unwrap()];
     let server = Server::bind(&config).unwrap();
     let handle = server.handle();
-    let worker = server.into_workers().remove(0);
+    let event_loop = server.into_event_loops().remove(0);
     let shard = std::thread::spawn(|| {
-        worker.run().unwrap();
+        event_loop.run().unwrap();
         ALLOCATIONS.get()
     });
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -41,7 +41,8 @@ impl Running {
         change(&mut config);
         let server = Server::bind(&config).expect("sockets on loopback");
         let handle = server.handle();
-        let threads = server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run()));
+        let threads =
+            server.into_event_loops().into_iter().map(|event_loop| std::thread::spawn(|| event_loop.run()));
         Self { handle, threads: threads.collect() }
     }
 

@@ -127,8 +127,11 @@ fn the_client_of_coturn_loses_nothing() {
     for (features, options) in cases {
         let (server, port) = bind(features, &certificate);
         let handle = server.handle();
-        let threads: Vec<_> =
-            server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run())).collect();
+        let threads: Vec<_> = server
+            .into_event_loops()
+            .into_iter()
+            .map(|event_loop| std::thread::spawn(|| event_loop.run()))
+            .collect();
         let rows: Vec<&str> = options.split('|').collect();
         // The client mostly waits for itself.
         for together in rows.chunks(8) {

@@ -83,8 +83,11 @@ fn inside() {
     };
     let server = Server::bind(&config).unwrap();
     let handle = server.handle();
-    let threads: Vec<_> =
-        server.into_workers().into_iter().map(|worker| std::thread::spawn(|| worker.run())).collect();
+    let threads: Vec<_> = server
+        .into_event_loops()
+        .into_iter()
+        .map(|event_loop| std::thread::spawn(|| event_loop.run()))
+        .collect();
 
     let good = UdpSocket::bind((ADDRESS, 0)).unwrap();
     good.set_read_timeout(Some(HANG)).unwrap();

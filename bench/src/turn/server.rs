@@ -120,8 +120,8 @@ pub(super) fn serve() -> anyhow::Result<()> {
     for listener in server.handle().listeners() {
         say(listener.address)?;
     }
-    for worker in server.into_workers() {
-        worker.run()?;
+    for event_loop in server.into_event_loops() {
+        event_loop.run()?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::integrity::{Key, PasswordAlgorithm, userhash};
+use crate::wire::{Key, PasswordAlgorithm, userhash};
 
 /// A user name and password that work until a moment in time.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! Who may have a relay: long-term credentials, their keys, and nonces that need no memory.
 
 pub mod credentials;
-mod integrity;
 mod nonce;
 
 pub use credentials::{Credentials, EphemeralCredentials, StaticUser};
-pub use integrity::{IntegrityAlgorithm, Key, PasswordAlgorithm};
 pub use nonce::{NonceKey, NonceState};

@@ -10,11 +10,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
 use crate::auth::{Credentials, StaticUser};
-use crate::core::RelayPeer;
 use crate::five_tuple::Transport;
 use crate::limits::Limits;
 use crate::policy::PeerPolicy;
 use crate::settings::{ExternalAddress, Features};
+use crate::shard::RelayPeer;
 
 /// An address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +87,12 @@ impl Certificate {
     }
 }
 
-/// Called by each shard, with its number, once a turn, which is once a second at least: whoever watches over the server sees
-/// by it that the shard lives.
+/// Called by each shard with its number at every turn of its loop, at least once a second, so that a watchdog can tell a shard
+/// that hangs.
 #[derive(Clone)]
-pub struct OnTurn(Arc<dyn Fn(u8) + Send + Sync>);
+pub struct Heartbeat(Arc<dyn Fn(u8) + Send + Sync>);
 
-impl OnTurn {
+impl Heartbeat {
     /// Calls this.
     pub fn new(call: impl Fn(u8) + Send + Sync + 'static) -> Self {
         Self(Arc::new(call))
@@ -103,9 +103,9 @@ impl OnTurn {
     }
 }
 
-impl std::fmt::Debug for OnTurn {
+impl std::fmt::Debug for Heartbeat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnTurn")
+        f.write_str("Heartbeat")
     }
 }
 
@@ -126,7 +126,7 @@ pub struct Config {
     pub secrets: Vec<String>,
     /// Users with a password.
     pub users: Vec<StaticUser>,
-    /// Quotas and rates.
+    /// How much.
     pub limits: Limits,
     /// Which peers may be reached. The addresses and listeners of this machine are added to it.
     pub policy: PeerPolicy,
@@ -143,7 +143,7 @@ pub struct Config {
     /// How long a busy shard waits for more packets before it wakes. Zero: not at all.
     pub max_wait: Duration,
     /// Hears that shards live.
-    pub on_turn: Option<OnTurn>,
+    pub heartbeat: Option<Heartbeat>,
 }
 
 impl Default for Config {
@@ -165,7 +165,7 @@ impl Default for Config {
             certificate: None,
             media: None,
             max_wait: Duration::from_micros(300),
-            on_turn: None,
+            heartbeat: None,
         }
     }
 }

@@ -1,27 +1,33 @@
-//! The drivers: sockets, threads and clocks around the state machine.
+//! The driver: sockets, threads and the clock around the state machine.
 //!
-//! A shard is a [`Worker`]: it has its own sockets on the same ports as the others (`SO_REUSEPORT`), its own state machine and
-//! its own epoll. [`Server::run`] runs the workers on the blocking threads of the caller's tokio runtime;
-//! [`Server::into_workers`] gives them to a caller that has threads of its own.
+//! [`Server::bind`] opens the sockets. Each shard has sockets of its own on the same ports as the others
+//! (`SO_REUSEPORT`), and an [`EventLoop`] that owns its state machine and waits by epoll. [`Server::run`] runs a thread for
+//! each; [`Server::into_event_loops`] gives them to a caller that has threads of its own.
 
+mod associations;
 mod clock;
 mod config;
 mod connections;
-mod dtls;
+mod context;
+mod error;
+mod event_loop;
 mod flow;
+mod handle;
 mod inbox;
+mod listeners;
+mod metrics;
 mod peer_stream;
 mod ports;
+mod relay_socket;
 mod server;
+mod server_state;
 mod stream;
 mod tls;
 mod token;
-mod worker;
-mod worker_dtls;
-mod worker_flows;
-mod worker_relays;
-mod worker_streams;
 
-pub use config::{Certificate, CertificateError, Config, Listener, OnTurn};
-pub use server::{BindError, Handle, Metrics, Server};
-pub use worker::Worker;
+pub use config::{Certificate, CertificateError, Config, Heartbeat, Listener};
+pub use error::BindError;
+pub use event_loop::EventLoop;
+pub use handle::Handle;
+pub use metrics::Metrics;
+pub use server::Server;

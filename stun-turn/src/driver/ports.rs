@@ -11,8 +11,8 @@ use datagrams::{Options, Socket};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Type};
 
-use crate::core::OpenError;
 use crate::directory::RelayDirectory;
+use crate::shard::OpenError;
 
 /// How long a reserved port waits to be asked for (RFC 8656, section 7.2).
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! Small numbers for what a worker watches and writes to.
+//! Small numbers for what an event loop watches and writes to.
 
 use crate::five_tuple::PathId;
 

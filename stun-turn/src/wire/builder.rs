@@ -8,8 +8,8 @@ use stun_types::message::{
 };
 
 use super::attribute as attr;
+use super::integrity::{IntegrityAlgorithm, Key};
 use super::request::AddressFamily;
-use crate::auth::{IntegrityAlgorithm, Key};
 
 /// Ninety-six bits that tie an answer to its request (RFC 8489, section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,6 +9,7 @@ mod builder;
 mod channel_data;
 mod check;
 mod frame;
+mod integrity;
 mod request;
 
 pub use builder::{MessageBuilder, ReplyTo, TransactionId};
@@ -16,8 +17,10 @@ pub use channel_data::{CHANNEL_NUMBERS, ChannelData, DataPrefix};
 pub(crate) use check::MAX_REQUEST;
 pub use check::{Kind, Malformed, attributes, check_stun, classify, message_type};
 pub use frame::{Frame, FrameError, next_frame};
+pub(crate) use integrity::userhash;
+pub use integrity::{IntegrityAlgorithm, Key, PasswordAlgorithm};
+pub(crate) use request::BadAttribute;
 pub use request::{AddressFamily, ParseError, Request, SendIndication};
-pub(crate) use request::{BadAttribute, Integrity};
 
 /// Methods of RFC 8489, RFC 8656 and RFC 6062.
 pub mod method {

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::attribute as attr;
 use super::builder::{ReplyTo, TransactionId};
 use super::check::{Malformed, check_stun, next_attribute};
-use crate::auth::IntegrityAlgorithm;
+use super::integrity::IntegrityAlgorithm;
 
 /// How many unknown attributes an answer lists.
 const MAX_UNKNOWN: usize = 8;

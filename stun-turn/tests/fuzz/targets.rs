@@ -11,7 +11,7 @@ use stun_turn::wire::{
 };
 use stun_turn::{
     FiveTuple, Input, IntegrityAlgorithm, Key, OpenedRelay, OpenedRelays, Output, PasswordAlgorithm, PathId,
-    RelayId, RelayWanted, Relayed, Settings, Shared, Transport, Turn, credentials,
+    RelayId, RelayWanted, Relayed, ServerContext, Settings, Shard, Transport, credentials,
 };
 
 /// Any bytes as a STUN message: parsing does not panic, and what is parsed has been checked.
@@ -54,9 +54,9 @@ pub fn sequence(data: &[u8]) {
     settings.limits.unauthenticated_per_second = None;
     settings.features.tcp_allocations = true;
     settings.features.mobility = true;
-    let shared = Shared { settings: Arc::new(settings), ..Shared::default() };
+    let context = ServerContext { settings: Arc::new(settings), ..ServerContext::default() };
     let mut now = Instant::now();
-    let mut turn = Turn::new(shared.clone(), 0, now, Duration::from_hours(500_000), 1);
+    let mut shard = Shard::new(context.clone(), 0, now, Duration::from_hours(500_000), 1);
     let mut world = World { open: Vec::new(), next: 0, nonces: Default::default() };
     let mut bytes = data.iter().copied();
     let mut transaction = 0_u32;
@@ -68,44 +68,44 @@ pub fn sequence(data: &[u8]) {
         match step % 8 {
             0 => {
                 now += Duration::from_secs(u64::from(take()) * 4);
-                turn.handle_timeout(now);
+                shard.handle_timeout(now);
             }
             1 => {
                 let length = usize::from(take());
                 let message: Vec<u8> = (0..length).map(|_| take()).collect();
-                turn.handle_input(now, Input::Client { tuple, path, message: &message });
+                shard.handle_input(now, Input::Client { tuple, path, message: &message });
             }
             2 => {
                 let payload = [take(); 3];
                 let from = peer(take());
                 if let Some(&(relay, _)) = world.open.get(usize::from(take())) {
-                    let relayed = turn.handle_input(now, Input::Peer { relay, from, payload: &payload });
+                    let relayed = shard.handle_input(now, Input::Peer { relay, from, payload: &payload });
                     assert!(matches!(relayed, None | Some(Relayed::ToClient { .. })));
                 }
             }
             3 => {
                 let message = [0x40 | (take() & 0x3f), take(), 0, 2, 1, 2];
-                turn.handle_input(now, Input::Client { tuple, path, message: &message });
+                shard.handle_input(now, Input::Client { tuple, path, message: &message });
             }
             4 if take() == 0 => {
-                turn.handle_input(now, Input::Disconnected { tuple });
+                shard.handle_input(now, Input::Disconnected { tuple });
             }
             _ => {
                 transaction += 1;
                 let message = request(who, &world, transaction, &mut take);
-                turn.handle_input(now, Input::Client { tuple, path, message: &message });
+                shard.handle_input(now, Input::Client { tuple, path, message: &message });
             }
         }
-        world.settle(&mut turn, now, &shared);
-        assert_eq!(turn.counters().allocations, shared.quotas.total() as u64);
+        world.settle(&mut shard, now, &context);
+        assert_eq!(shard.counters().allocations, context.quotas.total() as u64);
         assert!(world.open.len() <= 6, "three allocations of two relays");
     }
     // When nobody refreshes, nothing is left.
     now += Duration::from_hours(3);
-    turn.handle_timeout(now);
-    world.settle(&mut turn, now, &shared);
-    assert_eq!((world.open.len(), shared.quotas.total()), (0, 0));
-    assert_eq!(turn.poll_timeout(), None);
+    shard.handle_timeout(now);
+    world.settle(&mut shard, now, &context);
+    assert_eq!((world.open.len(), context.quotas.total()), (0, 0));
+    assert_eq!(shard.poll_timeout(), None);
 }
 
 struct World {
@@ -165,8 +165,8 @@ fn request(who: usize, world: &World, number: u32, take: &mut impl FnMut() -> u8
 
 impl World {
     /// Does what the state machine wants.
-    fn settle(&mut self, turn: &mut Turn, now: Instant, shared: &Shared) {
-        while let Some(output) = turn.poll_output() {
+    fn settle(&mut self, shard: &mut Shard, now: Instant, context: &ServerContext) {
+        while let Some(output) = shard.poll_output() {
             match output {
                 Output::Transmit { path, message, .. } => {
                     assert_eq!(check_stun(&message), Ok(()), "answers are well-formed");
@@ -187,7 +187,7 @@ impl World {
                         self.next = self.next % 20_000 + 1;
                         let bound = SocketAddr::new(address, 40_000 + self.next);
                         let id = RelayId(u32::from(self.next));
-                        shared.directory.assign(bound.port(), 0);
+                        context.directory.assign(bound.port(), 0);
                         self.open.push((id, bound));
                         OpenedRelay { id, bound }
                     };
@@ -195,7 +195,7 @@ impl World {
                     let additional = second.map(|address| Ok(open(address)));
                     let reservation = reserves.then_some([1; 8]);
                     let result = Ok(OpenedRelays { relay, additional, reservation });
-                    turn.handle_input(now, Input::RelayOpened { opening, result });
+                    shard.handle_input(now, Input::RelayOpened { opening, result });
                 }
                 Output::CloseRelay { relay } => {
                     let before = self.open.len();
@@ -203,7 +203,7 @@ impl World {
                     assert_eq!(self.open.len() + 1, before, "closed once");
                 }
                 Output::ConnectPeer { connection, .. } => {
-                    turn.handle_input(now, Input::PeerConnected { connection, socket: None });
+                    shard.handle_input(now, Input::PeerConnected { connection, socket: None });
                 }
                 Output::TransmitFrom { .. }
                 | Output::Disconnect { .. }

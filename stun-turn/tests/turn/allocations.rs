@@ -22,9 +22,9 @@ fn an_allocation_lives_until_its_lifetime_is_over() {
     assert_eq!(lab.open_relays.len(), 1);
     lab.pass(Duration::from_secs(1));
     assert!(lab.open_relays.is_empty());
-    assert_eq!(lab.shared.quotas.total(), 0);
-    assert_eq!(lab.turn.counters().allocations_expired, 1);
-    assert_eq!(lab.turn.poll_timeout(), None);
+    assert_eq!(lab.context.quotas.total(), 0);
+    assert_eq!(lab.shard.counters().allocations_expired, 1);
+    assert_eq!(lab.shard.poll_timeout(), None);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_client_that_refreshes_without_pause_costs_no_memory() {
     }
     client.refresh(&mut lab, 0);
     lab.pass(Duration::from_hours(2));
-    assert_eq!(lab.turn.poll_timeout(), None);
+    assert_eq!(lab.shard.poll_timeout(), None);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn failures_to_open_a_socket_are_told_and_give_the_quota_back() {
             message.bytes(attr::REQUESTED_TRANSPORT, &transport(17));
         });
         assert_eq!(response.code, Some(code));
-        assert_eq!(lab.shared.quotas.total(), 0);
+        assert_eq!(lab.context.quotas.total(), 0);
     }
 }
 
@@ -223,7 +223,7 @@ fn draining_sends_new_clients_away_and_keeps_the_others() {
     let mut lab = Lab::new();
     let mut old = Client::new("192.0.2.1:5000", "alice");
     old.allocate(&mut lab);
-    lab.turn.drain(Some("203.0.113.9:3478".parse().unwrap()), None);
+    lab.shard.drain(Some("203.0.113.9:3478".parse().unwrap()), None);
     let ask = |lab: &mut Lab, address: &str| {
         Client::new(address, "bob").request(lab, method::ALLOCATE, |message| {
             message.bytes(attr::REQUESTED_TRANSPORT, &transport(17));
@@ -251,7 +251,7 @@ fn a_stream_that_ends_takes_its_allocation_with_it() {
     let mut lab = Lab::new();
     let mut client = Client::over(Transport::Tcp, "192.0.2.1:5000", "alice");
     client.allocate(&mut lab);
-    lab.turn.handle_input(lab.now, stun_turn::Input::Disconnected { tuple: client.tuple });
+    lab.shard.handle_input(lab.now, stun_turn::Input::Disconnected { tuple: client.tuple });
     lab.drain();
     assert!(lab.open_relays.is_empty());
 }
@@ -269,7 +269,7 @@ fn with_mobility_an_allocation_follows_its_client() {
     let relay = response.address(attr::XOR_RELAYED_ADDRESS);
     let ticket = response.get(attr::MOBILITY_TICKET).expect("a ticket").to_vec();
     assert_eq!(client.bind(&mut lab, 0x4000, "8.8.8.8:53"), None);
-    lab.turn.handle_input(lab.now, stun_turn::Input::Disconnected { tuple: client.tuple });
+    lab.shard.handle_input(lab.now, stun_turn::Input::Disconnected { tuple: client.tuple });
     lab.drain();
 
     let mut mover = Client::new("192.0.2.77:6000", "alice");

@@ -49,8 +49,8 @@ fn a_stranger_leaves_no_state() {
         lab.client(client.tuple, &unsigned_allocate());
     }
     assert!(lab.open_relays.is_empty());
-    assert_eq!(lab.shared.quotas.total(), 0);
-    assert_eq!(lab.turn.poll_timeout(), None);
+    assert_eq!(lab.context.quotas.total(), 0);
+    assert_eq!(lab.shard.poll_timeout(), None);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn answers_to_strangers_are_limited_by_address() {
         answers.sum::<usize>()
     };
     assert_eq!(flood(&mut lab, "192.0.2.1", 200), 50);
-    assert_eq!(lab.turn.counters().rate_limited, 150);
+    assert_eq!(lab.shard.counters().rate_limited, 150);
     assert_eq!(flood(&mut lab, "192.0.2.99", 10), 10, "another address has its own");
     lab.pass(Duration::from_secs(2));
     assert_eq!(flood(&mut lab, "192.0.2.1", 200), 10);
@@ -151,7 +151,7 @@ fn wrong_passwords_and_realms_and_expired_names_are_401() {
         let (_, answers) = lab.client(client.tuple, &request);
         assert_eq!(Response::read(&answers[0]).code, Some(401));
         assert!(lab.open_relays.is_empty());
-        assert_eq!(lab.turn.counters().wrong_credentials, 1);
+        assert_eq!(lab.shard.counters().wrong_credentials, 1);
     }
 }
 

@@ -8,8 +8,8 @@ use crate::support::*;
 
 /// Everything but the counts of what was dropped.
 fn state(lab: &Lab) -> (usize, usize, u64, Option<std::time::Instant>) {
-    let Counters { allocations, .. } = *lab.turn.counters();
-    (lab.open_relays.len(), lab.shared.quotas.total(), allocations, lab.turn.poll_timeout())
+    let Counters { allocations, .. } = *lab.shard.counters();
+    (lab.open_relays.len(), lab.context.quotas.total(), allocations, lab.shard.poll_timeout())
 }
 
 #[test]

@@ -187,8 +187,8 @@ fn run(steps: &[Step]) {
         let now = model.now;
         model.allocations.retain(|_, entry| entry.expires > now);
         assert_eq!(lab.open_relays.len(), model.allocations.len());
-        assert_eq!(lab.shared.quotas.total(), model.allocations.len());
-        assert_eq!(lab.turn.counters().allocations, model.allocations.len() as u64);
+        assert_eq!(lab.context.quotas.total(), model.allocations.len());
+        assert_eq!(lab.shard.counters().allocations, model.allocations.len() as u64);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{check_stun, method};
-use stun_turn::{ExternalAddress, Limits, RelayPeer, Shared, Transport};
+use stun_turn::{ExternalAddress, Limits, RelayPeer, ServerContext, Transport};
 
 use crate::support::*;
 
@@ -26,7 +26,7 @@ fn without_a_permission_nothing_passes_either_way() {
     assert_eq!(lab.client(client.tuple, &indication), (None, vec![]));
     assert_eq!(lab.client(client.tuple, &channel_data(0x4000, b"out")), (None, vec![]));
     assert_eq!(lab.peer(relay, PEER, b"in"), None);
-    assert_eq!(lab.turn.counters().dropped_without_permission, 3);
+    assert_eq!(lab.shard.counters().dropped_without_permission, 3);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn bandwidth_is_limited_by_allocation() {
     assert_eq!(burst(&mut lab), 10);
     lab.pass(Duration::from_millis(500));
     assert_eq!(burst(&mut lab), 5);
-    assert_eq!(lab.turn.counters().dropped_by_bandwidth, 185);
+    assert_eq!(lab.shard.counters().dropped_by_bandwidth, 185);
 }
 
 #[test]
@@ -190,14 +190,14 @@ fn two_clients_of_the_relay_meet_without_a_socket() {
     };
     assert_eq!(tuple, bob.tuple);
     assert_eq!(Response::read(&message).address(attr::XOR_PEER_ADDRESS), relay_a);
-    assert_eq!(lab.turn.counters().packets_in_process, 1);
+    assert_eq!(lab.shard.counters().packets_in_process, 1);
 }
 
 #[test]
 fn a_relay_of_another_shard_is_reached_through_it() {
     let (mut lab, mut client, relay) = lab_with_client();
-    lab.shared.directory.reserve(60_000);
-    lab.shared.directory.assign(60_000, 3);
+    lab.context.directory.reserve(60_000);
+    lab.context.directory.assign(60_000, 3);
     let to: SocketAddr = "198.51.100.1:60000".parse().unwrap();
     assert_eq!(client.bind(&mut lab, 0x4000, &to.to_string()), None);
     let (sent, _) = lab.client(client.tuple, &channel_data(0x4000, b"hi"));
@@ -208,13 +208,13 @@ fn a_relay_of_another_shard_is_reached_through_it() {
 fn ports_of_this_machine_that_are_no_relays_stay_closed() {
     let (mut lab, mut client, relay) = lab_with_client();
     assert_eq!(client.permit(&mut lab, &["198.51.100.1:22"]), Some(403));
-    lab.shared.directory.reserve(60_000);
-    lab.shared.directory.assign(60_000, 3);
+    lab.context.directory.reserve(60_000);
+    lab.context.directory.assign(60_000, 3);
     assert_eq!(client.permit(&mut lab, &["198.51.100.1:60000"]), None);
     let indication = client.send("198.51.100.1:22", b"out");
     assert_eq!(lab.client(client.tuple, &indication).0, None);
     assert_eq!(lab.peer(relay, "198.51.100.1:22", b"in"), None);
-    assert_eq!(lab.turn.counters().dropped_by_policy, 2);
+    assert_eq!(lab.shard.counters().dropped_by_policy, 2);
 }
 
 #[derive(Debug, Default)]
@@ -236,13 +236,13 @@ fn the_media_server_of_the_process_needs_no_socket() {
     let mut settings = settings();
     // A service over TCP may have the same port number.
     settings.policy.own_services = vec!["0.0.0.0:7000".parse().unwrap()];
-    let shared = Shared {
+    let context = ServerContext {
         settings: Arc::new(settings),
         nonce_secret: [7; 32],
         media: Some(media),
-        ..Shared::default()
+        ..ServerContext::default()
     };
-    let mut lab = Lab::with_shared(shared);
+    let mut lab = Lab::with_context(context);
     let mut client = Client::new("192.0.2.1:5000", "alice");
     let relay = client.allocate(&mut lab);
     let to: SocketAddr = "198.51.100.1:7000".parse().unwrap();
@@ -250,7 +250,7 @@ fn the_media_server_of_the_process_needs_no_socket() {
     let (sent, _) = lab.client(client.tuple, &channel_data(0x4000, b"hi"));
     assert_eq!(sent, Some(Sent::ToMedia { to, from: relay, payload: b"hi".to_vec() }));
     let input = stun_turn::Input::Local { to: relay, from: to, payload: b"back" };
-    assert!(lab.turn.handle_input(lab.now, input).is_some());
+    assert!(lab.shard.handle_input(lab.now, input).is_some());
 }
 
 #[test]
@@ -258,13 +258,13 @@ fn own_media_is_reached_as_it_is_seen_from_outside() {
     let media: Arc<dyn RelayPeer> = Arc::new(Media::default());
     let mut settings = settings();
     settings.relays.external = vec![ExternalAddress { public: "5.5.5.5".parse().unwrap(), private: None }];
-    let shared = Shared {
+    let context = ServerContext {
         settings: Arc::new(settings),
         nonce_secret: [7; 32],
         media: Some(media),
-        ..Shared::default()
+        ..ServerContext::default()
     };
-    let mut lab = Lab::with_shared(shared);
+    let mut lab = Lab::with_context(context);
     let mut client = Client::new("192.0.2.1:5000", "alice");
     let relay = client.allocate(&mut lab);
     assert_eq!(relay.ip(), "5.5.5.5".parse::<IpAddr>().unwrap());
@@ -274,7 +274,7 @@ fn own_media_is_reached_as_it_is_seen_from_outside() {
     let (sent, _) = lab.client(client.tuple, &channel_data(0x4000, b"hi"));
     assert_eq!(sent, Some(Sent::ToMedia { to, from: relay, payload: b"hi".to_vec() }));
     let input = stun_turn::Input::Local { to: relay, from: to, payload: b"back" };
-    assert!(lab.turn.handle_input(lab.now, input).is_some());
+    assert!(lab.shard.handle_input(lab.now, input).is_some());
 }
 
 #[test]

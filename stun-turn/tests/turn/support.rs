@@ -8,7 +8,8 @@ use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{MessageBuilder, TransactionId, attributes, message_type, method};
 use stun_turn::{
     FiveTuple, Input, IntegrityAlgorithm, Key, OpenError, OpenedRelay, OpenedRelays, Output,
-    PasswordAlgorithm, PathId, RelayId, RelayWanted, Relayed, Settings, Shared, Transport, Turn, credentials,
+    PasswordAlgorithm, PathId, RelayId, RelayWanted, Relayed, ServerContext, Settings, Shard, Transport,
+    credentials,
 };
 
 pub(crate) const SECRET: &str = "north";
@@ -18,8 +19,8 @@ pub(crate) const UNIX_START: u64 = 1_800_000_000;
 pub(crate) const SERVER: &str = "198.51.100.1:3478";
 
 pub(crate) struct Lab {
-    pub(crate) turn: Turn,
-    pub(crate) shared: Shared,
+    pub(crate) shard: Shard,
+    pub(crate) context: ServerContext,
     pub(crate) now: Instant,
     pub(crate) next_port: u16,
     next_relay: u32,
@@ -61,16 +62,17 @@ impl Lab {
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
-        let shared = Shared { settings: Arc::new(settings), nonce_secret: [7; 32], ..Shared::default() };
-        Self::with_shared(shared)
+        let context =
+            ServerContext { settings: Arc::new(settings), nonce_secret: [7; 32], ..ServerContext::default() };
+        Self::with_context(context)
     }
 
-    pub(crate) fn with_shared(shared: Shared) -> Self {
+    pub(crate) fn with_context(context: ServerContext) -> Self {
         let now = start();
-        let turn = Turn::new(shared.clone(), 0, now, Duration::from_secs(UNIX_START), 42);
+        let shard = Shard::new(context.clone(), 0, now, Duration::from_secs(UNIX_START), 42);
         Self {
-            turn,
-            shared,
+            shard,
+            context,
             now,
             next_port: 50_000,
             next_relay: 0,
@@ -84,9 +86,9 @@ impl Lab {
     /// Lets time pass, with all timeouts on the way.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(at) = self.turn.poll_timeout().filter(|at| *at <= end) {
+        while let Some(at) = self.shard.poll_timeout().filter(|at| *at <= end) {
             self.now = at.max(self.now);
-            self.turn.handle_timeout(self.now);
+            self.shard.handle_timeout(self.now);
             self.drain();
         }
         self.now = end;
@@ -95,18 +97,18 @@ impl Lab {
     /// Does what the state machine wants, as a driver would, and gives the messages for clients.
     pub(crate) fn drain(&mut self) -> Vec<(FiveTuple, Vec<u8>)> {
         let mut messages = Vec::new();
-        while let Some(output) = self.turn.poll_output() {
+        while let Some(output) = self.shard.poll_output() {
             match output {
                 Output::Transmit { tuple, message, .. } => messages.push((tuple, message)),
                 Output::OpenRelay { opening, wanted } => {
                     let result = self.open(wanted);
-                    let relayed = self.turn.handle_input(self.now, Input::RelayOpened { opening, result });
+                    let relayed = self.shard.handle_input(self.now, Input::RelayOpened { opening, result });
                     assert!(relayed.is_none());
                 }
                 Output::CloseRelay { relay } => {
                     let at = self.open_relays.iter().position(|(id, _)| *id == relay).expect("an open relay");
                     let (_, address) = self.open_relays.swap_remove(at);
-                    self.shared.directory.release(address.port());
+                    self.context.directory.release(address.port());
                 }
                 other => self.other.push(other),
             }
@@ -157,8 +159,8 @@ impl Lab {
     fn open_at(&mut self, bound: SocketAddr) -> OpenedRelay {
         let id = RelayId(self.next_relay);
         self.next_relay += 1;
-        assert!(self.shared.directory.reserve(bound.port()));
-        self.shared.directory.assign(bound.port(), 0);
+        assert!(self.context.directory.reserve(bound.port()));
+        self.context.directory.assign(bound.port(), 0);
         self.open_relays.push((id, bound));
         OpenedRelay { id, bound }
     }
@@ -166,7 +168,7 @@ impl Lab {
     /// Gives a message of a client to the server: what was relayed, and what was answered.
     pub(crate) fn client(&mut self, tuple: FiveTuple, message: &[u8]) -> (Option<Sent>, Vec<Vec<u8>>) {
         let input = Input::Client { tuple, path: PathId(1), message };
-        let relayed = self.turn.handle_input(self.now, input);
+        let relayed = self.shard.handle_input(self.now, input);
         let sent = relayed.map(|relayed| owned(&self.open_relays, &relayed));
         let answers = self.drain().into_iter().map(|(to, message)| {
             assert_eq!(to, tuple, "answers go to who asked");
@@ -179,7 +181,7 @@ impl Lab {
     pub(crate) fn peer(&mut self, to: SocketAddr, from: &str, payload: &[u8]) -> Option<Sent> {
         let (relay, _) = *self.open_relays.iter().find(|(_, bound)| *bound == to)?;
         let input = Input::Peer { relay, from: from.parse().unwrap(), payload };
-        let relayed = self.turn.handle_input(self.now, input);
+        let relayed = self.shard.handle_input(self.now, input);
         relayed.map(|relayed| owned(&self.open_relays, &relayed))
     }
 }

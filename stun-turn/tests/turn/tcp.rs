@@ -39,7 +39,7 @@ fn connect(lab: &mut Lab, client: &mut Client) -> ConnectionId {
 fn a_client_connects_and_takes_the_connection_over() {
     let (mut lab, mut client) = lab();
     let connection = connect(&mut lab, &mut client);
-    lab.turn.handle_input(lab.now, Input::PeerConnected { connection, socket: Some(PeerSocketId(5)) });
+    lab.shard.handle_input(lab.now, Input::PeerConnected { connection, socket: Some(PeerSocketId(5)) });
     let answer = Response::read(&lab.drain()[0].1);
     assert_eq!(answer.get(attr::CONNECTION_ID), Some(&connection.0.to_be_bytes()[..]));
 
@@ -64,7 +64,7 @@ fn failures_and_repetitions_have_their_codes() {
         message.xor_address(attr::XOR_PEER_ADDRESS, PEER.parse().unwrap());
     });
     assert_eq!(again.code, Some(446));
-    lab.turn.handle_input(lab.now, Input::PeerConnected { connection, socket: None });
+    lab.shard.handle_input(lab.now, Input::PeerConnected { connection, socket: None });
     assert_eq!(Response::read(&lab.drain()[0].1).code, Some(447));
     let denied = client.request(&mut lab, method::CONNECT, |message| {
         message.xor_address(attr::XOR_PEER_ADDRESS, "127.0.0.1:80".parse().unwrap());
@@ -78,7 +78,7 @@ fn a_peer_is_announced_if_permitted_and_dropped_if_nobody_comes() {
     let relay = RelayId(0);
     let accept = |lab: &mut Lab, socket| {
         let from = PEER.parse().unwrap();
-        lab.turn.handle_input(lab.now, Input::PeerAccepted { relay, socket: PeerSocketId(socket), from });
+        lab.shard.handle_input(lab.now, Input::PeerAccepted { relay, socket: PeerSocketId(socket), from });
         lab.drain()
     };
     assert!(accept(&mut lab, 1).is_empty());

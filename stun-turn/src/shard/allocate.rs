@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use super::allocation::{Allocation, Relay, RelayedTransport};
-use super::authenticate::Verified;
-use super::{OpenError, OpenedRelay, OpenedRelays, OpeningId, Output, RelayWanted, Service, Turn};
+use super::event::{OpenError, OpenedRelay, OpenedRelays, OpeningId, Output, RelayWanted};
+use super::opening::Opening;
+use super::verified::Verified;
+use super::{Service, Shard};
 use crate::five_tuple::{FiveTuple, PathId};
 use crate::limits::TokenBucket;
 use crate::wire::attribute as attr;
@@ -17,21 +19,6 @@ use crate::wire::{AddressFamily, MessageBuilder, Request};
 const UDP: u8 = 17;
 const TCP: u8 = 6;
 
-/// An allocation whose sockets are being opened.
-#[derive(Debug)]
-pub(super) struct Opening {
-    pub(super) tuple: FiveTuple,
-    verified: Verified,
-    username: Box<str>,
-    lifetime: Duration,
-    transport: RelayedTransport,
-    /// The family that was wanted besides, and can't be had here.
-    missing: Option<AddressFamily>,
-    wants_ticket: bool,
-    /// The client left before the sockets came.
-    is_abandoned: bool,
-}
-
 /// What a request asks for, its contradictions sorted out.
 struct Wanted {
     relay: RelayWanted,
@@ -39,7 +26,7 @@ struct Wanted {
     missing: Option<AddressFamily>,
 }
 
-impl Turn {
+impl Shard {
     pub(super) fn allocate(&mut self, now: Instant, tuple: FiveTuple, path: PathId, request: &Request<'_>) {
         let Some((verified, username)) = self.authenticate(now, tuple, path, request) else { return };
         if let Some(index) = self.allocation_of(&tuple) {
@@ -61,9 +48,9 @@ impl Turn {
                 return;
             }
         };
-        let settings = &self.shared.settings;
+        let settings = &self.context.settings;
         let user = settings.credentials.quota_name(&username);
-        if !self.shared.quotas.take(&settings.limits, user, tuple.client.ip()) {
+        if !self.context.quotas.take(&settings.limits, user, tuple.client.ip()) {
             self.refuse(&verified, 486);
             return;
         }
@@ -123,7 +110,7 @@ impl Turn {
         let additional = request.additional_family().map_err(bad)?;
         let transport = match protocol {
             UDP => RelayedTransport::Udp,
-            TCP if self.shared.settings.features.tcp_allocations && tuple.transport.is_stream() => {
+            TCP if self.context.settings.features.tcp_allocations && tuple.transport.is_stream() => {
                 RelayedTransport::Tcp
             }
             _ => return Err(442),
@@ -148,7 +135,7 @@ impl Turn {
             Some(Err(_)) => return Err(440),
             None => AddressFamily::V4,
         };
-        let relays = &self.shared.settings.relays;
+        let relays = &self.context.settings.relays;
         let local = tuple.server.ip();
         let first = relays.bind_address(local, primary);
         let second = match additional {
@@ -210,13 +197,13 @@ impl Turn {
     }
 
     fn release_quota(&self, opening: &Opening) {
-        let user = self.shared.settings.credentials.quota_name(&opening.username);
-        self.shared.quotas.release(user, opening.tuple.client.ip());
+        let user = self.context.settings.credentials.quota_name(&opening.username);
+        self.context.quotas.release(user, opening.tuple.client.ip());
     }
 
     fn insert(&mut self, now: Instant, opening: Opening, opened: OpenedRelays) {
         let Opening { tuple, verified, username, lifetime, transport, missing, wants_ticket, .. } = opening;
-        let limits = &self.shared.settings.limits;
+        let limits = &self.context.settings.limits;
         // A second's worth at once: a key frame comes in a burst.
         let bandwidth = limits.bytes_per_second.map(|rate| TokenBucket::new(now, rate, rate));
         let serial = self.next_serial;
@@ -243,7 +230,7 @@ impl Turn {
         let entry = self.allocations.vacant_entry();
         let index = entry.key();
         for relay in relays(&opened) {
-            let public = self.shared.settings.relays.seen_from_outside(relay.bound);
+            let public = self.context.settings.relays.seen_from_outside(relay.bound);
             let slot = Relay { id: relay.id, bound: relay.bound, public };
             allocation.add_relay(slot);
             self.by_port.insert(relay.bound.port(), index);

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::auth::{Key, PasswordAlgorithm};
 use crate::five_tuple::{FiveTuple, PathId, RelayId};
 use crate::limits::TokenBucket;
 use crate::policy::AddressVerdict;
-use crate::wire::{AddressFamily, TransactionId};
+use crate::wire::{AddressFamily, Key, PasswordAlgorithm, TransactionId};
 
 /// RFC 8656, section 9.
 pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_mins(5);

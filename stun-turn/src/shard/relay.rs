@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::Shard;
 use super::allocation::Allocation;
-use super::{Relayed, Turn};
+use super::event::Relayed;
 use crate::five_tuple::{FiveTuple, RelayId};
 use crate::policy::AddressVerdict;
 use crate::wire::{AddressFamily, ChannelData, DataPrefix, SendIndication};
@@ -19,7 +20,7 @@ enum Route {
     Media,
 }
 
-impl Turn {
+impl Shard {
     /// `ChannelData` from a client (RFC 8656, section 12.6).
     pub(super) fn relay_channel_data<'a>(
         &mut self,
@@ -124,7 +125,7 @@ impl Turn {
 
     /// Whether a peer may be sent datagrams, when the verdict about its address is known.
     pub(super) fn allows_port(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
-        let policy = &self.shared.settings.policy;
+        let policy = &self.context.settings.policy;
         // Before the services are looked at: theirs may be the same port over TCP.
         let is_media = match verdict {
             AddressVerdict::Denied => false,
@@ -135,11 +136,11 @@ impl Turn {
         };
         is_media
             || policy.allows_media(verdict, peer)
-            || policy.allows_port(verdict, peer, || self.shared.directory.owner(peer.port()).is_some())
+            || policy.allows_port(verdict, peer, || self.context.directory.owner(peer.port()).is_some())
     }
 
     fn is_media(&self, peer: SocketAddr) -> bool {
-        self.shared.media.as_ref().is_some_and(|media| media.serves(peer))
+        self.context.media.as_ref().is_some_and(|media| media.serves(peer))
     }
 
     fn route<'a>(
@@ -161,7 +162,7 @@ impl Turn {
             Route::Socket => Some(Relayed::ToPeer { relay, peer, dont_fragment, payload }),
             Route::Relay(shard) => {
                 let from = allocation.relay(family)?.public;
-                if shard == self.shard {
+                if shard == self.index {
                     return self.relay_locally(now, peer, from, payload);
                 }
                 Some(Relayed::ToShard { shard, to: peer, from, payload })
@@ -174,7 +175,7 @@ impl Turn {
     }
 
     fn own_route(&self, peer: SocketAddr) -> Route {
-        if let Some(shard) = self.shared.directory.owner(peer.port()) {
+        if let Some(shard) = self.context.directory.owner(peer.port()) {
             return Route::Relay(shard);
         }
         if self.is_media(peer) { Route::Media } else { Route::Socket }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::tcp::{ConnectionId, PeerSocketId};
+use super::peer_connections::{ConnectionId, PeerSocketId};
 use crate::five_tuple::{FiveTuple, PathId, RelayId};
 use crate::wire::DataPrefix;
 
@@ -58,7 +58,7 @@ pub enum Input<'a> {
     },
     /// A peer connected to a TCP relay.
     PeerAccepted {
-        /// Whose listener.
+        /// Whose socket.
         relay: RelayId,
         /// The driver's name for the socket.
         socket: PeerSocketId,
@@ -77,13 +77,13 @@ pub enum Input<'a> {
 pub enum Relayed<'a> {
     /// Send it from a relay's socket.
     ToPeer {
-        /// From where.
+        /// Whose socket.
         relay: RelayId,
         /// To whom.
         peer: SocketAddr,
         /// Whether IPv4 must not fragment it (RFC 8656, section 14).
         dont_fragment: bool,
-        /// What to send.
+        /// What it says.
         payload: &'a [u8],
     },
     /// Send it to a client: prefix, payload, and the tail of the prefix.
@@ -94,7 +94,7 @@ pub enum Relayed<'a> {
         path: PathId,
         /// What stands around the payload.
         prefix: DataPrefix,
-        /// The payload.
+        /// What it says.
         payload: &'a [u8],
     },
     /// Hand it to another shard, as [`Input::Local`].
@@ -149,17 +149,17 @@ pub enum Output {
     },
     /// Close a relay's socket.
     CloseRelay {
-        /// Which one.
+        /// Whose socket.
         relay: RelayId,
     },
     /// Close a client's stream: what it sent makes no sense there.
     Disconnect {
-        /// Which one.
+        /// By which way.
         path: PathId,
     },
     /// Connect a relay to a peer and answer with [`Input::PeerConnected`] (RFC 6062).
     ConnectPeer {
-        /// From where.
+        /// Whose socket.
         relay: RelayId,
         /// To whom.
         peer: SocketAddr,

@@ -1,12 +1,12 @@
 //! TCP allocations (RFC 6062): connections from a relay to peers and from peers to it.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::Shard;
 use super::allocation::RelayedTransport;
-use super::authenticate::Verified;
-use super::{Output, Turn};
+use super::event::Output;
+use super::peer_connections::{ConnectionId, PeerConnection, PeerSocketId, State};
 use crate::five_tuple::{FiveTuple, PathId, RelayId};
 use crate::policy::AddressVerdict;
 use crate::wire::attribute as attr;
@@ -15,76 +15,7 @@ use crate::wire::{AddressFamily, MessageBuilder, Request, TransactionId, method}
 /// How long a peer's connection waits for the client to take it (RFC 6062, section 5.2).
 const BIND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The number that names a connection to a client (RFC 6062, section 6.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ConnectionId(pub u32);
-
-/// The driver's name for a peer's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PeerSocketId(pub u32);
-
-#[derive(Debug)]
-enum State {
-    /// The relay is connecting; the client waits for the answer to its Connect.
-    Connecting(Verified),
-    /// Connected, and the client has not come for it.
-    Waiting { socket: PeerSocketId, until: Instant },
-    /// Bytes flow.
-    Bound { socket: PeerSocketId },
-}
-
-#[derive(Debug)]
-struct PeerConnection {
-    allocation: usize,
-    peer: SocketAddr,
-    state: State,
-}
-
-impl PeerConnection {
-    fn socket(&self) -> Option<PeerSocketId> {
-        match self.state {
-            State::Connecting(_) => None,
-            State::Waiting { socket, .. } | State::Bound { socket } => Some(socket),
-        }
-    }
-}
-
-/// All connections of peers.
-#[derive(Debug, Default)]
-pub(super) struct PeerConnections {
-    by_id: HashMap<ConnectionId, PeerConnection>,
-}
-
-impl PeerConnections {
-    /// When the next one that waits is given up.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let waiting = self.by_id.values().filter_map(|connection| match connection.state {
-            State::Waiting { until, .. } => Some(until),
-            State::Connecting(_) | State::Bound { .. } => None,
-        });
-        waiting.min()
-    }
-
-    pub(super) fn forget_socket(&mut self, socket: PeerSocketId) {
-        self.by_id.retain(|_, connection| connection.socket() != Some(socket));
-    }
-
-    /// Forgets the connections of an allocation and names those to close.
-    pub(super) fn remove_allocation(&mut self, allocation: usize) -> Vec<PeerSocketId> {
-        let gone = self.by_id.extract_if(|_, connection| connection.allocation == allocation);
-        gone.filter_map(|(_, connection)| connection.socket()).collect()
-    }
-
-    fn has_peer(&self, allocation: usize, peer: SocketAddr) -> bool {
-        self.by_id.values().any(|connection| connection.allocation == allocation && connection.peer == peer)
-    }
-
-    fn count(&self, allocation: usize) -> usize {
-        self.by_id.values().filter(|connection| connection.allocation == allocation).count()
-    }
-}
-
-impl Turn {
+impl Shard {
     /// Connect (RFC 6062, section 5.2).
     pub(super) fn connect(&mut self, now: Instant, tuple: FiveTuple, path: PathId, request: &Request<'_>) {
         let Some((verified, index)) = self.verified_allocation(now, tuple, path, request) else { return };
@@ -104,9 +35,13 @@ impl Turn {
             (_, Err(code)) => Err(code),
             // Media in this process does not speak TCP, and relays of UDP neither: only holes lead to own addresses.
             (_, Ok(AddressVerdict::Own)) => Err(403),
-            (_, Ok(verdict)) if !self.shared.settings.policy.allows_port(verdict, peer, || false) => Err(403),
+            (_, Ok(verdict)) if !self.context.settings.policy.allows_port(verdict, peer, || false) => {
+                Err(403)
+            }
             (Some(_), _) if self.connections.has_peer(index, peer) => Err(446),
-            (Some(_), _) if self.connections.count(index) >= self.shared.settings.limits.channels => Err(508),
+            (Some(_), _) if self.connections.count(index) >= self.context.settings.limits.channels => {
+                Err(508)
+            }
             (Some(relay), _) => Ok(relay),
         };
         match outcome {
@@ -149,7 +84,7 @@ impl Turn {
         from: SocketAddr,
     ) {
         let index = self.by_relay.find(relay);
-        let limit = self.shared.settings.limits.channels;
+        let limit = self.context.settings.limits.channels;
         let known = index.and_then(|index| Some((index, self.allocations.get(index)?))).filter(
             |(index, allocation)| {
                 allocation.permission(now, from.ip()).is_some() && self.connections.count(*index) < limit
@@ -165,7 +100,7 @@ impl Turn {
         let state = State::Waiting { socket, until: now + BIND_TIMEOUT };
         self.connections.by_id.insert(id, PeerConnection { allocation: index, peer: from, state });
         let mut transaction = [0; 12];
-        let random = [self.next_random().to_be_bytes(), self.next_random().to_be_bytes()];
+        let random = [self.random.next().to_be_bytes(), self.random.next().to_be_bytes()];
         transaction.iter_mut().zip(random.iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
         let mut attempt = MessageBuilder::indication(method::CONNECTION_ATTEMPT, TransactionId(transaction));
         attempt.bytes(attr::CONNECTION_ID, &id.0.to_be_bytes());
@@ -215,7 +150,7 @@ impl Turn {
     fn new_connection_id(&mut self) -> ConnectionId {
         loop {
             // The upper half of a 64-bit number.
-            let id = ConnectionId(u32::try_from(self.next_random() >> 32).unwrap_or(0));
+            let id = ConnectionId(u32::try_from(self.random.next() >> 32).unwrap_or(0));
             if !self.connections.by_id.contains_key(&id) {
                 return id;
             }

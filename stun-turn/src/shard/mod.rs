@@ -4,36 +4,39 @@ mod allocate;
 mod allocation;
 mod authenticate;
 mod binding;
+mod context;
 mod counters;
 mod event;
 mod mobility;
+mod opening;
+mod peer_connections;
 mod relay;
 mod requests;
 mod tables;
 mod tcp;
+mod verified;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 use slab::Slab;
 
 use crate::auth::NonceKey;
-use crate::directory::RelayDirectory;
 use crate::five_tuple::{FiveTuple, PathId};
-use crate::limits::{Quotas, RateTable};
-use crate::settings::Settings;
+use crate::limits::RateTable;
+use crate::random::SplitMix64;
 use crate::wire::{Kind, Request, check_stun, classify, message_type, method};
-use allocate::Opening;
 use allocation::Allocation;
+pub use context::{RelayPeer, ServerContext};
 pub use counters::Counters;
 pub use event::{Input, OpenError, OpenedRelay, OpenedRelays, OpeningId, Output, RelayWanted, Relayed};
+use opening::Opening;
+use peer_connections::PeerConnections;
+pub use peer_connections::{ConnectionId, PeerSocketId};
 use tables::{RelayTable, TupleTable};
-use tcp::PeerConnections;
-pub use tcp::{ConnectionId, PeerSocketId};
 
 /// What happens when the server takes no more allocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,39 +45,15 @@ enum Service {
     Draining { alternate_v4: Option<SocketAddr>, alternate_v6: Option<SocketAddr> },
 }
 
-/// What is the same for all shards of a server.
-#[derive(Debug, Clone, Default)]
-pub struct Shared {
-    /// What the operator decided.
-    pub settings: Arc<Settings>,
-    /// Who uses how much.
-    pub quotas: Arc<Quotas>,
-    /// Whose port is whose.
-    pub directory: Arc<RelayDirectory>,
-    /// The media server in this process, if there is one.
-    pub media: Option<Arc<dyn RelayPeer>>,
-    /// The secret of the nonces.
-    pub nonce_secret: [u8; 32],
-}
-
-/// A media server in the same process, reached without a socket.
-pub trait RelayPeer: Send + Sync + std::fmt::Debug {
-    /// Whether packets to `address` are for it. Only addresses of this machine are asked for.
-    fn serves(&self, address: SocketAddr) -> bool;
-
-    /// Takes a packet. Called on the relay's thread: it must not block, and drops what it can not take.
-    fn deliver(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]);
-}
-
 /// One shard of a STUN and TURN server.
 ///
 /// Feed it with [`handle_input`](Self::handle_input); do what that returns, then what
 /// [`poll_output`](Self::poll_output) gives until it is empty; call [`handle_timeout`](Self::handle_timeout) at
 /// [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
-pub struct Turn {
-    shared: Shared,
-    shard: u8,
+pub struct Shard {
+    context: ServerContext,
+    index: u8,
     started: Instant,
     unix_at_start: Duration,
     nonces: NonceKey,
@@ -90,19 +69,19 @@ pub struct Turn {
     outputs: VecDeque<Output>,
     counters: Counters,
     next_serial: u64,
-    random: u64,
+    random: SplitMix64,
 }
 
-impl Turn {
+impl Shard {
     /// A shard that begins at `now`, which is `unix_time` after 1970. `seed` decides transaction ids and the order in
     /// tables; it need not be secret from anybody but clients.
-    pub fn new(shared: Shared, index: u8, now: Instant, unix_time: Duration, seed: u64) -> Self {
+    pub fn new(context: ServerContext, index: u8, now: Instant, unix_time: Duration, seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
-        let settings = &shared.settings;
-        let nonces = NonceKey::new(&shared.nonce_secret, !settings.credentials.users.is_empty());
+        let settings = &context.settings;
+        let nonces = NonceKey::new(&context.nonce_secret, !settings.credentials.users.is_empty());
         let rates = settings.limits.unauthenticated_per_second.map(|rate| RateTable::new(now, rate, seed));
         Self {
-            shard: index,
+            index,
             started: now,
             unix_at_start: unix_time,
             nonces,
@@ -118,8 +97,8 @@ impl Turn {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             next_serial: 0,
-            random: seed,
-            shared,
+            random: SplitMix64::new(seed),
+            context,
         }
     }
 
@@ -200,13 +179,6 @@ impl Turn {
         self.service = Service::Draining { alternate_v4, alternate_v6 };
     }
 
-    /// Replaces the settings, as a reload of the configuration does. Allocations keep what they were granted.
-    pub fn set_settings(&mut self, now: Instant, settings: Arc<Settings>, seed: u64) {
-        self.nonces = NonceKey::new(&self.shared.nonce_secret, !settings.credentials.users.is_empty());
-        self.rates = settings.limits.unauthenticated_per_second.map(|rate| RateTable::new(now, rate, seed));
-        self.shared.settings = settings;
-    }
-
     /// Tells the state machine what time it is in the world, after the system's clock was set.
     pub fn set_unix_time(&mut self, now: Instant, unix_time: Duration) {
         self.unix_at_start = unix_time.saturating_sub(now.saturating_duration_since(self.started));
@@ -262,10 +234,10 @@ impl Turn {
             method::REFRESH => self.refresh(now, tuple, path, &request),
             method::CREATE_PERMISSION => self.create_permission(now, tuple, path, &request),
             method::CHANNEL_BIND => self.channel_bind(now, tuple, path, &request),
-            method::CONNECT if self.shared.settings.features.tcp_allocations => {
+            method::CONNECT if self.context.settings.features.tcp_allocations => {
                 self.connect(now, tuple, path, &request);
             }
-            method::CONNECTION_BIND if self.shared.settings.features.tcp_allocations => {
+            method::CONNECTION_BIND if self.context.settings.features.tcp_allocations => {
                 self.connection_bind(now, tuple, path, &request);
             }
             // A method that is not known is not answered (RFC 8489, section 6.3).
@@ -284,15 +256,6 @@ impl Turn {
 
     fn unix_seconds(&self, now: Instant) -> u64 {
         (self.unix_at_start + now.saturating_duration_since(self.started)).as_secs()
-    }
-
-    /// The next number of a sequence that looks random (`SplitMix64`) and is not secret.
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 
     /// The index of the allocation that `tuple` has.
@@ -322,8 +285,8 @@ impl Turn {
         for socket in self.connections.remove_allocation(index) {
             self.outputs.push_back(Output::ClosePeer { socket });
         }
-        let user = self.shared.settings.credentials.quota_name(&allocation.username);
-        self.shared.quotas.release(user, allocation.tuple.client.ip());
+        let user = self.context.settings.credentials.quota_name(&allocation.username);
+        self.context.quotas.release(user, allocation.tuple.client.ip());
         self.counters.allocations -= 1;
     }
 

@@ -1,16 +1,16 @@
-//! A worker's TCP and TLS clients.
+//! TCP and TLS clients.
 
 use std::net::TcpStream;
 use std::time::Instant;
 
 use datagrams::Interest;
 
-use super::peer_stream::PeerStream;
-use super::stream::{MAX_PENDING, ReadOutcome, Stream};
-use super::token::{Path, Token};
-use super::worker::Worker;
-use crate::core::Input;
+use super::EventLoop;
+use crate::driver::peer_stream::PeerStream;
+use crate::driver::stream::{MAX_PENDING, ReadOutcome, Stream};
+use crate::driver::token::{Path, Token};
 use crate::five_tuple::{FiveTuple, Transport};
+use crate::shard::Input;
 use crate::wire::{Frame, next_frame};
 
 /// Before it has an allocation, a client sends nothing longer than a request.
@@ -18,7 +18,7 @@ const MAX_STRANGER: usize = 2048;
 /// Connections that are taken in one turn.
 const ACCEPT_BUDGET: usize = 64;
 
-impl Worker {
+impl EventLoop {
     pub(super) fn accept(&mut self, now: Instant, index: usize) {
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.tcp.get(index) else { return };
@@ -44,7 +44,7 @@ impl Worker {
         transport: Transport,
     ) {
         let Ok(server) = socket.local_addr() else { return };
-        if socket.set_nonblocking(true).is_err() || !self.hub.connections.take(&self.limits, client.ip()) {
+        if socket.set_nonblocking(true).is_err() || !self.server.connections.take(&self.limits, client.ip()) {
             return;
         }
         // Packets of media: one that waits for company is late.
@@ -54,7 +54,7 @@ impl Worker {
         let entry = self.streams.vacant_entry();
         let token = Token::Stream(u32::try_from(entry.key()).unwrap_or(u32::MAX)).number();
         if self.epoll.add(&socket, token, Interest::READ).is_err() {
-            self.hub.connections.release(client.ip());
+            self.server.connections.release(client.ip());
             return;
         }
         let tls = self.tls.tls.clone();
@@ -105,7 +105,7 @@ impl Worker {
                     start += consumed;
                 }
                 Ok(Frame::Partial) => {
-                    break rest.len() <= MAX_STRANGER || self.turn.has_allocation(&tuple);
+                    break rest.len() <= MAX_STRANGER || self.shard.has_allocation(&tuple);
                 }
                 Err(_) => break false,
             }
@@ -189,7 +189,7 @@ impl Worker {
         let Some(mut stream) = self.streams.try_remove(index) else { return };
         // What was said last is sent if it can be: an error response, a TLS alert.
         stream.close();
-        self.hub.connections.release(stream.tuple.client.ip());
+        self.server.connections.release(stream.tuple.client.ip());
         if let Some(peer) = stream.spliced {
             self.finish_peer(now, peer);
         }

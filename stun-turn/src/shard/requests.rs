@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Turn;
+use super::Shard;
 use super::allocation::{CHANNEL_LIFETIME, ChannelBinding, PERMISSION_LIFETIME, Permission};
-use super::authenticate::Verified;
+use super::verified::Verified;
 use crate::five_tuple::{FiveTuple, PathId};
 use crate::policy::AddressVerdict;
 use crate::wire::attribute as attr;
@@ -15,7 +15,7 @@ use crate::wire::{AddressFamily, CHANNEL_NUMBERS, MessageBuilder, Request};
 /// Addresses that one `CreatePermission` may name.
 const MAX_PEERS: usize = 64;
 
-impl Turn {
+impl Shard {
     /// Authenticates a request and finds the allocation it is about; answers 437 or 441 when there is none of this user.
     pub(super) fn verified_allocation(
         &mut self,
@@ -40,7 +40,7 @@ impl Turn {
     }
 
     pub(super) fn refresh(&mut self, now: Instant, tuple: FiveTuple, path: PathId, request: &Request<'_>) {
-        if self.shared.settings.features.mobility && request.mobility_ticket.is_some() {
+        if self.context.settings.features.mobility && request.mobility_ticket.is_some() {
             self.refresh_with_ticket(now, tuple, path, request);
             return;
         }
@@ -108,7 +108,7 @@ impl Turn {
         const DEFAULT: Duration = Duration::from_mins(10);
         match wanted.map(|seconds| Duration::from_secs(seconds.into())) {
             Some(Duration::ZERO) => Duration::ZERO,
-            wanted => wanted.unwrap_or(DEFAULT).max(DEFAULT).min(self.shared.settings.limits.max_lifetime),
+            wanted => wanted.unwrap_or(DEFAULT).max(DEFAULT).min(self.context.settings.limits.max_lifetime),
         }
     }
 
@@ -140,7 +140,7 @@ impl Turn {
             self.refuse(&verified, 400);
             return;
         }
-        let limit = self.shared.settings.limits.permissions;
+        let limit = self.context.settings.limits.permissions;
         let Some(allocation) = self.allocations.get_mut(index) else { return };
         let addresses: Vec<_> = permissions.iter().map(|permission| permission.address).collect();
         if !allocation.has_room(now, &addresses, limit) {
@@ -186,7 +186,7 @@ impl Turn {
         peer: SocketAddr,
         permission: Permission,
     ) -> Result<(), u16> {
-        let limits = &self.shared.settings.limits;
+        let limits = &self.context.settings.limits;
         let allocation = self.allocations.get_mut(index).ok_or(437_u16)?;
         if allocation.transport == super::allocation::RelayedTransport::Tcp {
             return Err(403);
@@ -216,7 +216,7 @@ impl Turn {
     pub(super) fn permission(&self, now: Instant, index: usize, peer: SocketAddr) -> Result<Permission, u16> {
         let allocation = self.allocations.get(index).ok_or(437_u16)?;
         let Some(relay) = allocation.relay(AddressFamily::of(peer.ip())) else { return Err(443) };
-        let policy = &self.shared.settings.policy;
+        let policy = &self.context.settings.policy;
         let address = peer.ip();
         // The addresses of the relay itself are this machine's even if nobody told the policy.
         let relay_addresses = [relay.bound.ip(), relay.public.ip()];

@@ -3,8 +3,9 @@
 use aws_lc_rs::{constant_time, digest, hmac};
 use md5::{Digest as _, Md5};
 
-use crate::wire::attribute as attr;
-use crate::wire::{Integrity, Request, attributes};
+use super::attribute as attr;
+use super::check::attributes;
+use super::request::{Integrity, Request};
 
 /// How the key is made of user name, realm and password (RFC 8489, section 18.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

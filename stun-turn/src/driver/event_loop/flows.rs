@@ -1,19 +1,19 @@
-//! Datagrams between a worker's relays and their peers.
+//! Datagrams between relays and their peers.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use datagrams::{Epoll, Messages, Receiver};
+use datagrams::{Epoll, Interest, Messages, Receiver};
 
-use super::flow::Flow;
-use super::token::Token;
-use super::worker::{SOCKET_BUDGET, Worker};
-use super::worker_relays::{READ_EDGE, RelaySocket, UdpRelay};
-use crate::core::Input;
+use super::{EventLoop, SOCKET_BUDGET};
+use crate::driver::flow::Flow;
+use crate::driver::relay_socket::{RelaySocket, UdpRelay};
+use crate::driver::token::Token;
 use crate::five_tuple::RelayId;
+use crate::shard::Input;
 
-impl Worker {
+impl EventLoop {
     /// Queues a packet for a peer.
     pub(super) fn send_from_relay(
         &mut self,
@@ -22,7 +22,7 @@ impl Worker {
         dont_fragment: bool,
         payload: &[u8],
     ) {
-        let Self { relays, egress, epoll, hub, connected, .. } = self;
+        let Self { relays, egress, epoll, server, connected, .. } = self;
         let Some(RelaySocket::Udp(udp)) = relays.get_mut(relay.0 as usize) else { return };
         if !dont_fragment {
             if let Some(route) = udp.flow.route_to(peer) {
@@ -31,13 +31,13 @@ impl Worker {
             }
             if udp.flow.count(peer) {
                 // For the packets after this one.
-                if !hub.flows.take() {
+                if !server.flows.take() {
                     udp.flow = Flow::NEW;
                 } else if connect(udp, relay, peer, epoll).is_ok() {
                     connected.push(relay);
                 } else {
                     udp.flow = Flow::Refused;
-                    hub.flows.give_back();
+                    server.flows.give_back();
                 }
             }
         }
@@ -103,7 +103,7 @@ impl Worker {
 
     /// Closes the sockets of main peers that nothing has passed for a while.
     pub(super) fn sweep_flows(&mut self) {
-        let Self { relays, egress, hub, connected, .. } = self;
+        let Self { relays, egress, server, connected, .. } = self;
         connected.retain(|relay| {
             let Some(RelaySocket::Udp(udp)) = relays.get_mut(relay.0 as usize) else { return false };
             let is_idle = udp.flow.is_idle();
@@ -111,7 +111,7 @@ impl Worker {
                 // What is queued for its descriptor must go before the number means another socket.
                 egress.flush();
                 udp.flow = Flow::NEW;
-                hub.flows.give_back();
+                server.flows.give_back();
             }
             !is_idle
         });
@@ -121,7 +121,7 @@ impl Worker {
 /// Gives `peer` a socket of its own.
 fn connect(udp: &mut UdpRelay, relay: RelayId, peer: SocketAddr, epoll: &Epoll) -> io::Result<()> {
     let socket = udp.socket.connect_beside(peer)?;
-    epoll.add(&socket, Token::Flow(relay.0).number(), READ_EDGE)?;
+    epoll.add(&socket, Token::Flow(relay.0).number(), Interest::READ_EDGE)?;
     udp.flow = Flow::Connected { peer, socket, idle_sweeps: 0 };
     Ok(())
 }

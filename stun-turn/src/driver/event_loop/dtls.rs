@@ -1,17 +1,17 @@
-//! What a worker does about DTLS.
+//! DTLS clients.
 
 use std::time::{Duration, Instant};
 
-use super::dtls::{Association, Event, VERSION_ALERT, is_outdated_hello};
-use super::token::Path;
-use super::worker::{IDLE_TIMEOUT, Worker};
-use crate::core::Input;
+use super::{EventLoop, IDLE_TIMEOUT};
+use crate::driver::associations::{Association, Event, VERSION_ALERT, is_outdated_hello};
+use crate::driver::token::Path;
 use crate::five_tuple::{FiveTuple, Transport};
+use crate::shard::Input;
 
 /// A DTLS handshake gets this long.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Worker {
+impl EventLoop {
     pub(super) fn read_dtls(&mut self, now: Instant, listener: usize, tuple: FiveTuple, record: &[u8]) {
         let Some(context) = self.tls.dtls.clone() else { return };
         if is_outdated_hello(record) {
@@ -84,7 +84,7 @@ impl Worker {
         for index in self.associations.silent_since(since) {
             let Some(association) = self.associations.get(index) else { continue };
             let is_idle = association.last_heard < idle_since;
-            if !association.is_connected() || is_idle && !self.turn.has_allocation(&association.tuple) {
+            if !association.is_connected() || is_idle && !self.shard.has_allocation(&association.tuple) {
                 over.push(index);
             }
         }

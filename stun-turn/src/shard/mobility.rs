@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::Turn;
+use super::Shard;
 use crate::five_tuple::{FiveTuple, PathId};
 use crate::wire::Request;
 
-impl Turn {
+impl Shard {
     /// What names an allocation to a client on a new five-tuple. It stays the same for the life of the allocation, so that a client whose
     /// answer got lost can ask again; without the user's password it is worth nothing.
     pub(super) fn ticket(&self, serial: u64) -> [u8; 16] {
@@ -51,13 +51,13 @@ impl Turn {
 
     /// Puts an allocation on a new five-tuple; `false` when the new address has its quota full.
     fn move_to(&mut self, index: usize, tuple: FiveTuple, path: PathId) -> bool {
-        let settings = &self.shared.settings;
+        let settings = &self.context.settings;
         let Some(allocation) = self.allocations.get_mut(index) else { return false };
         let user = settings.credentials.quota_name(&allocation.username);
         // Given back first: whoever is at a limit may still move.
-        self.shared.quotas.release(user, allocation.tuple.client.ip());
-        if !self.shared.quotas.take(&settings.limits, user, tuple.client.ip()) {
-            self.shared.quotas.put_back(user, allocation.tuple.client.ip());
+        self.context.quotas.release(user, allocation.tuple.client.ip());
+        if !self.context.quotas.take(&settings.limits, user, tuple.client.ip()) {
+            self.context.quotas.put_back(user, allocation.tuple.client.ip());
             return false;
         }
         self.by_tuple.remove(&allocation.tuple, index);

@@ -2,24 +2,14 @@
 
 use std::time::Instant;
 
-use super::Turn;
-use crate::auth::{IntegrityAlgorithm, Key, NonceState, PasswordAlgorithm};
+use super::Shard;
+use super::verified::Verified;
+use crate::auth::NonceState;
 use crate::five_tuple::{FiveTuple, PathId};
 use crate::wire::attribute as attr;
-use crate::wire::{BadAttribute, MessageBuilder, ReplyTo, Request};
+use crate::wire::{BadAttribute, Key, MessageBuilder, PasswordAlgorithm, Request};
 
-/// Who a request comes from, proved.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Verified {
-    pub(super) key: Key,
-    pub(super) password_algorithm: PasswordAlgorithm,
-    pub(super) integrity: IntegrityAlgorithm,
-    pub(super) reply_to: ReplyTo,
-    pub(super) tuple: FiveTuple,
-    pub(super) path: PathId,
-}
-
-impl Turn {
+impl Shard {
     /// Checks who sent `request`. `None` when it has been answered, or is not to be.
     pub(super) fn authenticate(
         &mut self,
@@ -47,7 +37,7 @@ impl Turn {
         let username = self.username(request);
         let key = username
             .as_deref()
-            .filter(|_| realm == self.shared.settings.realm.as_bytes())
+            .filter(|_| realm == self.context.settings.realm.as_bytes())
             .and_then(|username| self.verify(now, tuple, username, password_algorithm, request));
         let (Some(username), Some(key)) = (username, key) else {
             self.counters.wrong_credentials += 1;
@@ -55,7 +45,7 @@ impl Turn {
             return None;
         };
         // Only now, so that a stale nonce under a wrong password is 401 and not a hint that the password was right.
-        let lifetime = u32::try_from(self.shared.settings.nonce_lifetime.as_secs()).unwrap_or(u32::MAX);
+        let lifetime = u32::try_from(self.context.settings.nonce_lifetime.as_secs()).unwrap_or(u32::MAX);
         if self.nonces.check(nonce, self.second(now), tuple.client, lifetime) == NonceState::Stale {
             self.challenge(now, tuple, path, request, 438);
             return None;
@@ -83,7 +73,7 @@ impl Turn {
         match (request.username, request.userhash) {
             (Some(username), _) => std::str::from_utf8(username).ok().map(str::to_owned),
             (None, Some(hash)) => {
-                let settings = &self.shared.settings;
+                let settings = &self.context.settings;
                 let user = settings.credentials.by_userhash(hash, settings.realm.as_bytes())?;
                 Some(user.username.clone())
             }
@@ -110,7 +100,7 @@ impl Turn {
         {
             return Some(key);
         }
-        let settings = &self.shared.settings;
+        let settings = &self.context.settings;
         let now = self.unix_seconds(now);
         settings
             .credentials
@@ -124,7 +114,7 @@ impl Turn {
             return;
         }
         let mut reply = MessageBuilder::error(request.reply_to(), code);
-        reply.bytes(attr::REALM, self.shared.settings.realm.as_bytes());
+        reply.bytes(attr::REALM, self.context.settings.realm.as_bytes());
         reply.bytes(attr::NONCE, self.nonces.issue(self.second(now), tuple.client).as_bytes());
         reply.bytes(attr::PASSWORD_ALGORITHMS, &PasswordAlgorithm::OFFERED);
         self.counters.challenges += 1;

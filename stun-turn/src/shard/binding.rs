@@ -2,16 +2,17 @@
 
 use std::net::SocketAddr;
 
-use super::{Output, Turn};
+use super::Shard;
+use super::event::Output;
 use crate::five_tuple::{FiveTuple, PathId, Transport};
 use crate::settings::BehaviourDiscovery;
 use crate::wire::attribute as attr;
 use crate::wire::{BadAttribute, MessageBuilder, Request};
 
-impl Turn {
+impl Shard {
     pub(super) fn binding(&mut self, tuple: FiveTuple, path: PathId, request: &Request<'_>) {
         self.counters.binding_requests += 1;
-        let discovery = self.shared.settings.features.behaviour_discovery;
+        let discovery = self.context.settings.features.behaviour_discovery;
         let discovery = discovery.filter(|discovery| discovery.covers(tuple.server));
         let mut unknown: Vec<u16> = request.unknown.iter().copied().take(request.unknown_count).collect();
         // A stream, and a DTLS association, has no other address to answer from.
@@ -34,7 +35,7 @@ impl Turn {
             self.transmit(tuple, path, MessageBuilder::error(request.reply_to(), 400).finish(None));
             return;
         };
-        let relays = &self.shared.settings.relays;
+        let relays = &self.context.settings.relays;
         reply.address(attr::RESPONSE_ORIGIN, relays.seen_from_outside(origin));
         let other = discovery.changed(tuple.server, true, true);
         reply.address(attr::OTHER_ADDRESS, relays.seen_from_outside(other));

@@ -1,32 +1,37 @@
 //! One shard: its sockets, its state machine, and the loop that moves between them.
 
+mod dtls;
+mod flows;
+mod peers;
+mod relays;
+mod streams;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datagrams::{Batch, Egress, Epoll, Events, Interest, Pace, Pacing, Receiver, Socket};
+use datagrams::{Batch, Egress, Epoll, Events, Interest, Pace, Pacing, Receiver};
 use slab::Slab;
 
+use super::associations::Associations;
 use super::clock;
-use super::config::{Listener, OnTurn};
-use super::connections::Connections;
-use super::dtls::Associations;
-use super::flow::FlowBudget;
-use super::inbox::{Inbox, LocalPath, Orders};
+use super::inbox::{LocalPath, Orders};
+use super::listeners::{StreamListener, UdpListener};
 use super::peer_stream::PeerStream;
-use super::ports::PortPool;
-use super::server::ShardMetrics;
+use super::relay_socket::RelaySocket;
+use super::server_state::ServerState;
 use super::stream::Stream;
 use super::tls::TlsContext;
 use super::token::{Path, Token};
-use super::worker_relays::RelaySocket;
-use crate::core::{Input, Output, Relayed, Turn};
 use crate::five_tuple::{FiveTuple, PathId, RelayId, Transport};
+use crate::limits::Limits;
+use crate::random::SplitMix64;
+use crate::shard::{Input, Output, RelayPeer, Relayed, Shard};
 use crate::wire::{Kind, classify};
 
 /// Batches that one socket may deliver before the others get their turn.
-pub(super) const SOCKET_BUDGET: usize = 8;
+const SOCKET_BUDGET: usize = 8;
 /// Messages that one system call receives at most.
 const RECEIVE_MESSAGES: usize = 16;
 /// The work of a turn is counted in packets.
@@ -34,88 +39,57 @@ const PACING: Pacing =
     Pacing { busy_rate: 4_000.0, fade: Duration::from_millis(10), full_turn: 32, wait: Duration::ZERO };
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has no allocation and says nothing is closed after this.
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// A UDP socket that clients send to.
-pub(super) struct UdpListener {
-    pub(super) socket: Socket,
-    pub(super) local: SocketAddr,
-    pub(super) transport: Transport,
-}
-
-impl UdpListener {
-    /// Whether plain datagrams to `address` come in here.
-    fn hears(&self, address: SocketAddr) -> bool {
-        Listener { transport: self.transport, address: self.local }.hears(address)
-    }
-}
-
-/// A TCP socket that clients connect to.
-pub(super) struct StreamListener {
-    pub(super) socket: TcpListener,
-    pub(super) transport: Transport,
-}
-
-/// What every shard shares with the others and with the handles.
-pub(super) struct Hub {
-    pub(super) inboxes: Vec<Inbox>,
-    pub(super) ports: PortPool,
-    pub(super) metrics: Vec<ShardMetrics>,
-    pub(super) connections: Connections,
-    pub(super) max_wait: Duration,
-    pub(super) flows: FlowBudget,
-    pub(super) on_turn: Option<OnTurn>,
-}
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One shard of a running server.
-pub struct Worker {
-    pub(super) index: u8,
-    pub(super) turn: Turn,
-    pub(super) hub: Arc<Hub>,
-    pub(super) media: Option<Arc<dyn crate::core::RelayPeer>>,
-    pub(super) limits: crate::limits::Limits,
-    pub(super) tls: TlsContext,
-    pub(super) epoll: Epoll,
-    pub(super) udp: Vec<UdpListener>,
-    pub(super) tcp: Vec<StreamListener>,
-    pub(super) relays: Slab<RelaySocket>,
+pub struct EventLoop {
+    index: u8,
+    shard: Shard,
+    server: Arc<ServerState>,
+    media: Option<Arc<dyn RelayPeer>>,
+    limits: Limits,
+    tls: TlsContext,
+    epoll: Epoll,
+    udp: Vec<UdpListener>,
+    tcp: Vec<StreamListener>,
+    relays: Slab<RelaySocket>,
     /// Relays that have a socket for their main peer.
-    pub(super) connected: Vec<RelayId>,
-    pub(super) streams: Slab<Stream>,
-    pub(super) dirty_streams: Vec<usize>,
-    pub(super) peers: Slab<PeerStream>,
-    pub(super) associations: Associations,
-    pub(super) egress: Egress,
-    pub(super) scratch: Vec<u8>,
-    pub(super) dtls_buffer: Vec<u8>,
-    pub(super) random: u64,
+    connected: Vec<RelayId>,
+    streams: Slab<Stream>,
+    dirty_streams: Vec<usize>,
+    peers: Slab<PeerStream>,
+    associations: Associations,
+    egress: Egress,
+    scratch: Vec<u8>,
+    dtls_buffer: Vec<u8>,
+    random: SplitMix64,
     /// Sockets that were left with more to read: an edge is reported once.
-    pub(super) unfinished: Vec<Token>,
-    pub(super) packets: u64,
+    unfinished: Vec<Token>,
+    packets: u64,
 }
 
-impl std::fmt::Debug for Worker {
+impl std::fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("EventLoop").field("index", &self.index).finish_non_exhaustive()
     }
 }
 
-/// Everything that a worker is made of, but its loop.
+/// What an event loop is made of.
 pub(super) struct Parts {
     pub(super) index: u8,
-    pub(super) turn: Turn,
-    pub(super) hub: Arc<Hub>,
-    pub(super) media: Option<Arc<dyn crate::core::RelayPeer>>,
-    pub(super) limits: crate::limits::Limits,
+    pub(super) shard: Shard,
+    pub(super) server: Arc<ServerState>,
+    pub(super) media: Option<Arc<dyn RelayPeer>>,
+    pub(super) limits: Limits,
     pub(super) tls: TlsContext,
     pub(super) udp: Vec<UdpListener>,
     pub(super) tcp: Vec<StreamListener>,
     pub(super) random: u64,
 }
 
-impl Worker {
-    pub(super) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { index, turn, hub, media, limits, tls, udp, tcp, random } = parts;
+impl EventLoop {
+    pub(in crate::driver) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { index, shard, server, media, limits, tls, udp, tcp, random } = parts;
         let epoll = Epoll::new()?;
         for (at, listener) in (0..).zip(&udp) {
             epoll.add(&listener.socket, Token::Udp(at).number(), Interest::READ)?;
@@ -123,13 +97,13 @@ impl Worker {
         for (at, listener) in (0..).zip(&tcp) {
             epoll.add(&listener.socket, Token::Tcp(at).number(), Interest::READ)?;
         }
-        if let Some(inbox) = hub.inboxes.get(usize::from(index)) {
+        if let Some(inbox) = server.inboxes.get(usize::from(index)) {
             epoll.add(inbox, Token::Inbox.number(), Interest::READ)?;
         }
         Ok(Self {
             index,
-            turn,
-            hub,
+            shard,
+            server,
             media,
             limits,
             tls,
@@ -145,7 +119,7 @@ impl Worker {
             egress: Egress::default(),
             scratch: vec![0; 32 * 1024],
             dtls_buffer: vec![0; 4096],
-            random,
+            random: SplitMix64::new(random),
             unfinished: Vec::new(),
             packets: 0,
         })
@@ -161,14 +135,14 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         let mut batch = Batch::default();
         let mut next_sweep = clock::now();
-        let mut pace = Pace::new(Pacing { wait: self.hub.max_wait, ..PACING }, clock::now());
+        let mut pace = Pace::new(Pacing { wait: self.server.max_wait, ..PACING }, clock::now());
         loop {
-            if let Some(on_turn) = &self.hub.on_turn {
-                on_turn.call(self.index);
+            if let Some(heartbeat) = &self.server.heartbeat {
+                heartbeat.call(self.index);
             }
             let now = clock::now();
             let timeout = if self.unfinished.is_empty() {
-                let due = self.turn.poll_timeout().map_or(next_sweep, |at| at.min(next_sweep));
+                let due = self.shard.poll_timeout().map_or(next_sweep, |at| at.min(next_sweep));
                 due.saturating_duration_since(now)
             } else {
                 Duration::ZERO
@@ -188,8 +162,8 @@ impl Worker {
                     self.read(now, token, &mut receiver);
                 }
             }
-            if self.turn.poll_timeout().is_some_and(|at| at <= now) {
-                self.turn.handle_timeout(now);
+            if self.shard.poll_timeout().is_some_and(|at| at <= now) {
+                self.shard.handle_timeout(now);
             }
             if now >= next_sweep {
                 next_sweep = now + SWEEP_INTERVAL;
@@ -246,7 +220,7 @@ impl Worker {
 
     /// Gives an event to the state machine and does what it says about the packet.
     pub(super) fn input(&mut self, now: Instant, input: Input<'_>) {
-        match self.turn.handle_input(now, input) {
+        match self.shard.handle_input(now, input) {
             None => {}
             Some(Relayed::ToPeer { relay, peer, dont_fragment, payload }) => {
                 self.send_from_relay(relay, peer, dont_fragment, payload);
@@ -255,7 +229,7 @@ impl Worker {
                 self.send_data(tuple, path, [prefix.head(), payload, prefix.tail()]);
             }
             Some(Relayed::ToShard { shard, to, from, payload }) => {
-                let inbox = self.hub.inboxes.get(usize::from(shard));
+                let inbox = self.server.inboxes.get(usize::from(shard));
                 if inbox.is_none_or(|inbox| !inbox.put(to, from, payload)) {
                     self.egress.dropped += 1;
                 }
@@ -284,7 +258,7 @@ impl Worker {
 
     /// Does what the state machine wants.
     pub(super) fn drain_outputs(&mut self, now: Instant) {
-        while let Some(output) = self.turn.poll_output() {
+        while let Some(output) = self.shard.poll_output() {
             match output {
                 Output::Transmit { tuple, path, message } => match Path::of(path) {
                     Path::Udp(index) => {
@@ -324,15 +298,15 @@ impl Worker {
 
     /// `false` when the server is to stop.
     fn read_inbox(&mut self, now: Instant, batch: &mut Batch<LocalPath>) -> bool {
-        let hub = self.hub.clone();
-        let Some(inbox) = hub.inboxes.get(usize::from(self.index)) else { return true };
+        let server = self.server.clone();
+        let Some(inbox) = server.inboxes.get(usize::from(self.index)) else { return true };
         let Orders { drain, tls, is_stopped } = inbox.take(batch);
         for (LocalPath { to, from }, payload) in batch.iter() {
             self.packets += 1;
             self.input(now, Input::Local { to, from, payload });
         }
         if let Some((alternate_v4, alternate_v6)) = drain {
-            self.turn.drain(alternate_v4, alternate_v6);
+            self.shard.drain(alternate_v4, alternate_v6);
         }
         if let Some(context) = tls {
             self.tls = context;
@@ -343,8 +317,8 @@ impl Worker {
 
     /// What happens once a second.
     fn sweep(&mut self, now: Instant) {
-        self.turn.set_unix_time(now, clock::unix_time());
-        self.hub.ports.expire(now);
+        self.shard.set_unix_time(now, clock::unix_time());
+        self.server.ports.expire(now);
         let idle_since = now.checked_sub(IDLE_TIMEOUT).unwrap_or(now);
         let idle: Vec<usize> = self
             .streams
@@ -352,7 +326,7 @@ impl Worker {
             .filter(|(_, stream)| {
                 stream.spliced.is_none()
                     && stream.last_heard < idle_since
-                    && !self.turn.has_allocation(&stream.tuple)
+                    && !self.shard.has_allocation(&stream.tuple)
             })
             .map(|(index, _)| index)
             .collect();
@@ -369,21 +343,12 @@ impl Worker {
         self.drain_outputs(now);
         self.flush_streams(now);
         self.egress.flush();
-        if let Some(metrics) = self.hub.metrics.get(usize::from(self.index)) {
-            metrics.publish(self.turn.counters(), self.egress.dropped, self.connections());
+        if let Some(metrics) = self.server.metrics.get(usize::from(self.index)) {
+            metrics.publish(self.shard.counters(), self.egress.dropped, self.connections());
         }
     }
 
     fn connections(&self) -> u64 {
         (self.streams.len() + self.associations.len()) as u64
     }
-}
-
-/// The next number of a sequence that looks random. It is seeded by the system's generator.
-pub(super) fn splitmix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -1,50 +1,28 @@
-//! The relays' sockets of a worker.
+//! Opening and closing the sockets of relays.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use datagrams::{Interest, Socket};
 
-use super::flow::Flow;
-use super::token::Token;
-use super::worker::{Worker, splitmix};
-use crate::core::{OpenError, OpenedRelay, OpenedRelays, RelayWanted};
+use super::EventLoop;
+use crate::driver::flow::Flow;
+use crate::driver::relay_socket::{RelaySocket, TcpRelay, UdpRelay};
+use crate::driver::token::Token;
 use crate::five_tuple::RelayId;
+use crate::shard::{OpenError, OpenedRelay, OpenedRelays, RelayWanted};
 
-pub(super) const READ_EDGE: Interest = Interest { edge: true, ..Interest::READ };
-
-/// A relay's socket. Small, because there are thousands of them and each packet looks one up.
-pub(super) enum RelaySocket {
-    Udp(UdpRelay),
-    Tcp(Box<TcpRelay>),
-}
-
-/// The socket of a UDP relay, and that for its main peer.
-pub(super) struct UdpRelay {
-    pub(super) socket: Socket,
-    port: u16,
-    /// Whether datagrams that leave by `socket` carry the don't-fragment bit at the moment.
-    pub(super) dont_fragment: bool,
-    pub(super) flow: Flow,
-}
-
-/// The listener of a TCP relay.
-pub(super) struct TcpRelay {
-    pub(super) socket: TcpListener,
-    pub(super) local: SocketAddr,
-}
-
-impl Worker {
+impl EventLoop {
     pub(super) fn open_relay(
         &mut self,
         now: Instant,
         wanted: RelayWanted,
     ) -> Result<OpenedRelays, OpenError> {
-        let ports = &self.hub.ports;
-        let random = splitmix(&mut self.random);
+        let ports = &self.server.ports;
+        let random = self.random.next();
         match wanted {
             RelayWanted::Udp { address, additional, is_even, reserve_next } => {
-                let token = splitmix(&mut self.random).to_be_bytes();
+                let token = self.random.next().to_be_bytes();
                 let opened = if reserve_next {
                     ports.open_pair(address, self.index, now, random, token)?
                 } else {
@@ -72,8 +50,8 @@ impl Worker {
     fn add_relay(&mut self, socket: Socket, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
         let entry = self.relays.vacant_entry();
         let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
-        if self.epoll.add(&socket, Token::Relay(id.0).number(), READ_EDGE).is_err() {
-            self.hub.ports.release(bound.port());
+        if self.epoll.add(&socket, Token::Relay(id.0).number(), Interest::READ_EDGE).is_err() {
+            self.server.ports.release(bound.port());
             return Err(OpenError::Exhausted);
         }
         let relay = UdpRelay { socket, port: bound.port(), dont_fragment: false, flow: Flow::NEW };
@@ -85,7 +63,7 @@ impl Worker {
         let entry = self.relays.vacant_entry();
         let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
         if self.epoll.add(&socket, Token::Relay(id.0).number(), Interest::READ).is_err() {
-            self.hub.ports.release(bound.port());
+            self.server.ports.release(bound.port());
             return Err(OpenError::Exhausted);
         }
         entry.insert(RelaySocket::Tcp(Box::new(TcpRelay { socket, local: bound })));
@@ -99,13 +77,13 @@ impl Worker {
             Some(RelaySocket::Udp(udp)) => {
                 if udp.flow.socket().is_some() {
                     self.connected.retain(|connected| *connected != relay);
-                    self.hub.flows.give_back();
+                    self.server.flows.give_back();
                 }
                 udp.port
             }
             Some(RelaySocket::Tcp(relay)) => relay.local.port(),
             None => return,
         };
-        self.hub.ports.release(port);
+        self.server.ports.release(port);
     }
 }

@@ -1,0 +1,79 @@
+//! What speaks to a server while it runs.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::config::{Certificate, CertificateError, Listener};
+use super::metrics::Metrics;
+use super::server_state::ServerState;
+use super::tls::TlsContext;
+use crate::directory::RelayDirectory;
+
+/// Speaks to a server while it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) server: Arc<ServerState>,
+    pub(super) directory: Arc<RelayDirectory>,
+    pub(super) listeners: Arc<[Listener]>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Where the server listens, with the ports that the system chose.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// What has happened up to now.
+    pub fn metrics(&self) -> Metrics {
+        let mut sum = Metrics::default();
+        self.server.metrics.iter().for_each(|shard| sum.add(&shard.read()));
+        sum
+    }
+
+    /// Takes no more allocations. Clients are sent to the alternate server of their family (300), or away (508).
+    pub fn drain(&self, alternate_v4: Option<SocketAddr>, alternate_v6: Option<SocketAddr>) {
+        for inbox in &self.server.inboxes {
+            inbox.order(|orders| orders.drain = Some((alternate_v4, alternate_v6)));
+        }
+    }
+
+    /// Uses another certificate for connections that begin from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the certificate can't be used; the old one stays then.
+    pub fn reload_certificate(&self, certificate: &Certificate) -> Result<(), CertificateError> {
+        let context = TlsContext::new(certificate)?;
+        for inbox in &self.server.inboxes {
+            inbox.order(|orders| orders.tls = Some(context.clone()));
+        }
+        Ok(())
+    }
+
+    /// Ends the server. Allocations end with it.
+    pub fn stop(&self) {
+        for inbox in &self.server.inboxes {
+            inbox.order(|orders| orders.is_stopped = true);
+        }
+    }
+
+    /// Hands a packet of the media server in this process to the relay at `to`, as if it came from `from`. `false` when there is
+    /// no such relay, or its shard has too much to do: the packet is lost then, as on a network.
+    pub fn send_to_relay(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
+        let owner = self.directory.owner(to.port());
+        let inbox = owner.and_then(|shard| self.server.inboxes.get(usize::from(shard)));
+        inbox.is_some_and(|inbox| inbox.put(to, from, payload))
+    }
+
+    /// Whether the port of `address` is that of a relay of this server.
+    pub fn is_relay(&self, address: SocketAddr) -> bool {
+        self.directory.owner(address.port()).is_some()
+    }
+}
