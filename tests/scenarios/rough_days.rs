@@ -373,6 +373,10 @@ fn nothing_that_was_acknowledged_is_lost_over_bad_days() {
             };
             println!("{:>5} s: {day:?}", begun.elapsed().as_secs());
             go_through(day, &machine, &server);
+            // A client that is silent for two heartbeats is closed.
+            for host in &mut hosts {
+                host.settle();
+            }
             let room = usize::try_from(dice.roll(ROOMS as u64)).unwrap();
             locked[room] = !locked[room];
             seq += 1;
