@@ -67,8 +67,9 @@ const DEFAULTS: &[(&str, &str, Make)] = &[
 )]
 struct Schemas;
 
-/// One operation: method, path, what it does, the schema of its body, its success, and the statuses of its refusals.
+/// One operation: its name in generated clients, method, path, what it does, the schema of its body, its success, and the statuses of its refusals.
 struct Operation {
+    id: &'static str,
     method: &'static str,
     path: &'static str,
     summary: &'static str,
@@ -80,8 +81,22 @@ struct Operation {
 
 const JSON: &str = "application/json";
 
-const fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
-    Operation { method, path, summary, body: None, success: (204, None), refusals: READ, is_public: false }
+const fn operation(
+    id: &'static str,
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation {
+        id,
+        method,
+        path,
+        summary,
+        body: None,
+        success: (204, None),
+        refusals: READ,
+        is_public: false,
+    }
 }
 
 const READ: &[u16] = &[400, 401, 403, 404, 429, 500, 503];
@@ -94,31 +109,32 @@ const OPERATIONS: &[Operation] = &[
         body: Some("NewMeeting"),
         success: (201, Some((JSON, "Meeting"))),
         refusals: WRITE,
-        ..operation("post", "/api/v1/meetings", "Book a meeting")
+        ..operation("bookMeeting", "post", "/api/v1/meetings", "Book a meeting")
     },
     Operation {
         success: (200, Some((JSON, "MeetingPage"))),
-        ..operation("get", "/api/v1/meetings", "A page of meetings")
+        ..operation("listMeetings", "get", "/api/v1/meetings", "A page of meetings")
     },
     Operation {
         success: (200, Some((JSON, "Meeting"))),
         refusals: CONDITIONAL,
-        ..operation("get", "/api/v1/meetings/{id}", "One meeting")
+        ..operation("getMeeting", "get", "/api/v1/meetings/{id}", "One meeting")
     },
     Operation {
         body: Some("MeetingChange"),
         success: (200, Some((JSON, "Meeting"))),
         refusals: WRITE,
-        ..operation("patch", "/api/v1/meetings/{id}", "Change a meeting")
+        ..operation("changeMeeting", "patch", "/api/v1/meetings/{id}", "Change a meeting")
     },
     Operation {
         refusals: WRITE,
-        ..operation("delete", "/api/v1/meetings/{id}", "Call a meeting off, or erase it")
+        ..operation("deleteMeeting", "delete", "/api/v1/meetings/{id}", "Call a meeting off, or erase it")
     },
     Operation {
         success: (200, Some((JSON, "Meeting"))),
         refusals: WRITE,
         ..operation(
+            "endMeeting",
             "post",
             "/api/v1/meetings/{id}/end",
             "End a meeting, or the present occurrence of a series",
@@ -127,31 +143,46 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         success: (200, Some(("text/calendar", "Text"))),
         is_public: true,
-        ..operation("get", "/api/v1/meetings/{id}/calendar.ics", "The calendar file")
+        ..operation("getCalendarFile", "get", "/api/v1/meetings/{id}/calendar.ics", "The calendar file")
     },
     Operation {
         success: (200, Some((JSON, "Deliveries"))),
-        ..operation("get", "/api/v1/meetings/{id}/deliveries", "What webhooks were told")
+        ..operation("listDeliveries", "get", "/api/v1/meetings/{id}/deliveries", "What webhooks were told")
     },
     Operation {
         success: (202, None),
         refusals: WRITE,
-        ..operation("post", "/api/v1/meetings/{id}/deliveries/{delivery}/replay", "Tell it once more")
+        ..operation(
+            "replayDelivery",
+            "post",
+            "/api/v1/meetings/{id}/deliveries/{delivery}/replay",
+            "Tell it once more",
+        )
     },
     Operation {
         success: (200, Some((JSON, "WebhookSecret"))),
         refusals: WRITE,
-        ..operation("post", "/api/v1/meetings/{id}/webhook-secret", "A new secret for webhooks")
+        ..operation(
+            "renewWebhookSecret",
+            "post",
+            "/api/v1/meetings/{id}/webhook-secret",
+            "A new secret for webhooks",
+        )
     },
     Operation {
         success: (200, Some((JSON, "Invitation"))),
         is_public: true,
-        ..operation("get", "/api/v1/invitations/{id}", "What everybody may know who has the id")
+        ..operation(
+            "getInvitation",
+            "get",
+            "/api/v1/invitations/{id}",
+            "What everybody may know who has the id",
+        )
     },
     Operation {
         success: (200, Some(("image/svg+xml", "Text"))),
         is_public: true,
-        ..operation("get", "/api/v1/invitations/{id}/qr.svg", "The link as a QR code")
+        ..operation("getInvitationQrCode", "get", "/api/v1/invitations/{id}/qr.svg", "The link as a QR code")
     },
 ];
 
@@ -233,7 +264,7 @@ impl Operation {
     fn described(&self) -> Value {
         let mut described = json!({
             "summary": self.summary,
-            "operationId": format!("{} {}", self.method, self.path),
+            "operationId": self.id,
             "parameters": self.parameters(),
             "responses": self.responses(),
             "security": match (self.is_public, self.body) {
@@ -298,16 +329,15 @@ pub(super) fn document(others: &[Value]) -> Value {
             property.insert("default".to_owned(), value());
         }
     }
-    // The zones that are known, by name.
-    let zones: Vec<Value> = jiff::tz::db().available().map(|zone| zone.as_str().into()).collect();
+    // An `enum` of six hundred names makes generated clients unusable.
+    let names: Vec<String> =
+        jiff::tz::db().available().map(|zone| zone.as_str().replace('+', r"\+")).collect();
+    let pattern = format!("^({})$", names.join("|"));
     for (schema, kind) in [("NewMeeting", json!("string")), ("MeetingChange", json!(["string", "null"]))] {
         let pointer = format!("/components/schemas/{schema}/properties/timeZone");
         if let Some(zone) = document.pointer_mut(&pointer) {
-            let mut names = zones.clone();
-            if kind.is_array() {
-                names.push(Value::Null);
-            }
-            *zone = json!({"type": kind, "enum": names});
+            let description = "A name of the IANA time zone database.";
+            *zone = json!({"type": kind, "pattern": pattern, "description": description, "examples": ["Europe/Berlin"]});
         }
     }
     if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
