@@ -10,7 +10,7 @@ import { at } from './base/root.js';
 
 const DOCUMENT = at('api/v1/openapi.json');
 const KEYS = { none: 'api.keyNone', optional: 'api.keyOptional', needed: 'api.keyNeeded' };
-/** So many values of an enumeration are told at once; more are folded away. */
+/** An enumeration of more values than this is collapsed. */
 const FEW = 8;
 
 const contents = /** @type {HTMLElement} */ (document.getElementById('contents'));
@@ -19,7 +19,7 @@ const note = /** @type {HTMLElement} */ (document.getElementById('note'));
 const about = /** @type {HTMLElement} */ (document.getElementById('about'));
 const operations = /** @type {HTMLElement} */ (document.getElementById('operations'));
 
-/** Words of the document, which is in English whatever the page speaks. @param {string | undefined} text */
+/** A text of the OpenAPI document, which is in English in every language of the page. @param {string | undefined} text */
 const said = (text) => text ? h('span', { lang: 'en', dir: 'ltr' }, text) : null;
 
 /** @param {...(Node | string)} parts */

@@ -8,7 +8,7 @@ const devices = /** @type {HTMLElement} */ (document.getElementById('devices'));
 const summary = /** @type {HTMLElement} */ (document.getElementById('summary'));
 const again = /** @type {HTMLButtonElement} */ (document.getElementById('again'));
 
-/** What each probe is called. */
+/** The name of each probe. */
 const TITLES = {
   websocket: 'check.websocket',
   sse: 'check.sse',
@@ -86,7 +86,7 @@ async function check() {
 }
 
 /**
- * What it comes to: one way of signalling and one way of media are enough.
+ * The verdict: one working way of signaling and one of media are enough.
  *
  * @param {Record<string, string>} outcomes
  */

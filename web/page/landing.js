@@ -67,7 +67,7 @@ async function isName(room) {
   try {
     return (await fetch(roomPath(room), { method: 'HEAD', cache: 'no-store' })).status !== 400;
   } catch {
-    // Nobody answers; the room's own page says what is wrong.
+    // The server does not answer; the room's page reports the cause.
     return true;
   }
 }

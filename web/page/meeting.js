@@ -30,7 +30,7 @@ function enter({ code, endsAt, title }) {
 function body(seen) {
   const { state } = seen;
   if (state !== 'scheduled' && state !== 'open') return [h('p', { role: 'status' }, t(`meeting.${state}`))];
-  // Who waits here is let in by themselves.
+  // A user who waits here is let in automatically.
   countdown = state === 'scheduled' ? new Countdown(new Date(seen.startsAt), () => void arrived()) : null;
   return [
     seen.hasTime && meetingTimes(seen),
@@ -48,7 +48,7 @@ function body(seen) {
   ];
 }
 
-/** The time has come: in, as soon as the server says so too. */
+/** The start time has come: the user is let in as soon as the server agrees. */
 async function arrived() {
   const seen = await invitation(meeting).catch(() => null);
   if (seen?.state === 'open') enter(seen);

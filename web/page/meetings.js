@@ -9,7 +9,7 @@ import { at } from './base/root.js';
 import { instantOf, ownZone, shownIn, zones } from './base/zoned-time.js';
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById('schedule'));
-/** Disabled until the script is there: by itself the browser would put the form, password and all, into an address. */
+/** Disabled until the script runs: without it the browser would submit the form, with the password, in a URL. */
 const submit = /** @type {HTMLButtonElement} */ (form.querySelector('button[type=submit]'));
 const problem = /** @type {HTMLElement} */ (document.getElementById('problem'));
 const list = /** @type {HTMLElement} */ (document.getElementById('mine'));
@@ -57,7 +57,7 @@ form.addEventListener('submit', async (event) => {
   }
 });
 
-/** How many times, for what comes again. */
+/** Shows the number of occurrences for a meeting that repeats. */
 function showCount() {
   /** @type {HTMLElement} */ (document.getElementById('count-field')).hidden = field('repeat').value === '';
 }
@@ -102,7 +102,7 @@ keyForm.addEventListener('submit', async (event) => {
 
 field('repeat').addEventListener('change', showCount);
 
-// The form is there before the texts are, on a slow line long before: what somebody has entered by now stays.
+// On a slow connection the form is usable before the texts have loaded; what the user has entered stays.
 const nextHour = shownIn(new Date(Math.ceil((Date.now() + 60_000) / 3_600_000) * 3_600_000), ownZone());
 field('date').value ||= nextHour.date;
 field('time').value ||= nextHour.time;

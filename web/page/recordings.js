@@ -1,4 +1,4 @@
-// What was recorded in a room, for its hosts: to play, to keep, to delete.
+// The recordings of a room, for its hosts: play, download, delete.
 
 import { textButton } from './widgets/buttons.js';
 import { h, setText } from './base/dom.js';
@@ -22,7 +22,7 @@ import { at, nameInAddress } from './base/root.js';
  * @property {string} url
  */
 
-/** While something is being recorded the list is looked at again. */
+/** While a recording is in progress, the list is fetched again at this interval. */
 const REFRESH_MS = 5_000;
 
 const room = nameInAddress();
@@ -67,7 +67,7 @@ async function refresh() {
 function render(recordings) {
   const elements = recordings.map((recording) => {
     const known = shown.get(recording.recording);
-    // One that plays is left alone.
+    // A recording that is playing is not replaced.
     if (known && known.state === recording.state && recording.state === 'ready') return known.element;
     const element = card(recording);
     shown.set(recording.recording, { state: recording.state, element });

@@ -22,14 +22,14 @@ import { WaitingScreen } from './screens/waiting-screen.js';
  * @typedef {import('../sdk/protocol.js').TransportName} TransportName
  */
 
-/** Reasons after which the room is no more. */
+/** Reasons after which the room no longer exists. */
 const OVER = new Set(['host-ended', 'expired', 'empty', 'drained', 'room-ended', 'ended']);
 
 const app = /** @type {HTMLElement} */ (document.getElementById('app'));
 const room = nameInAddress();
 const query = new URLSearchParams(location.search);
 const role = roleOf(query.get('role'));
-// Taken out of the address before anybody copies it.
+// The token is removed from the address before anybody copies it.
 joinTokenOf(room);
 const media = new LocalMedia();
 const call = new Call({ media, transports: transports(query.get('transport')), holdsRecorded: true });
@@ -49,7 +49,7 @@ function transports(forced) {
   return one ? [one] : known.slice(0, 2);
 }
 
-/** With what we are in the call. @type {{name: string, password?: string}} */
+/** The name and password of the current call. @type {{name: string, password?: string}} */
 let answers = { name: '' };
 
 /** @param {{name: string, password?: string}} answers */
@@ -58,7 +58,7 @@ async function join({ name, password }) {
   const topology = query.get('topology');
   /** @type {JoinOptions} */
   const options = { room, name, role, clientId: clientId() };
-  // A code with a slip in it is no name for a new room.
+  // A mistyped code must not create a room.
   if (mayBeCode(room)) options.create = false;
   if (topology === 'mesh' || topology === 'sfu' || topology === 'auto') options.topology = topology;
   if (password) options.password = password;
@@ -73,7 +73,7 @@ async function join({ name, password }) {
   show(call.waiting ? new WaitingScreen(call) : new CallScreen(call));
 }
 
-/** What this browser keeps of our powers. */
+/** Stores the host token in this browser. */
 function keepPowers() {
   if (call.hostToken) takeHostToken(room, call.hostToken, keptUntil(call.room?.endsAt));
 }
@@ -97,7 +97,7 @@ function ended(reason) {
 }
 
 /**
- * Joins with what there is to show: the host's token, a join token, at last nothing.
+ * Joins with the host token, then with a join token, then with neither, until the server accepts.
  *
  * @param {JoinOptions} options
  */
@@ -114,11 +114,11 @@ async function enter(options) {
     } catch (error) {
       if (!(error instanceof RefusedError) || error.code !== 'unauthorized') throw error;
       refusals.push(error);
-      // The token was of an earlier life of a room of this name.
+      // The token belongs to an earlier room of this name.
       if (token === host) dropHostToken(room);
     }
   }
-  // What is wrong with an invitation says more than that there is none.
+  // The reason why an invitation is invalid is more useful than that none was given.
   throw refusals.find(({ reason }) => reason && reason !== 'invitation-needed') ?? refusals.at(-1);
 }
 
@@ -133,7 +133,7 @@ async function wait(answers, startsAt) {
   const enter = () => join(answers).catch((error) => {
     show(new EndScreen(error instanceof RefusedError ? error.code : 'other'));
   });
-  // The clock is known to the second; who knocks too early waits a moment more.
+  // The server's clock is known to the second; after an attempt that was too early the client waits a moment more.
   const early = shown instanceof CountdownScreen;
   const at = new Date(early ? Math.max(Date.parse(startsAt), serverNow() + 500) : Date.parse(startsAt));
   show(new CountdownScreen(at, () => void enter()));

@@ -1,4 +1,4 @@
-// An address that leads to no page, or names what can be no room: the server's own document says so already, in English.
+// The document for an address without a page, or with an invalid room name. The server's document is in English.
 
 import { loadCatalogue } from './base/i18n.js';
 

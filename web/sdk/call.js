@@ -47,7 +47,7 @@ export class Call extends Emitter {
   self = null;
   /** @type {string | null} */
   hostToken = null;
-  /** The host has not let us in yet. */
+  /** Whether the client is in the lobby. */
   waiting = false;
   hand = false;
   /** What the server can do. @type {string[]} */
@@ -321,7 +321,7 @@ export class Call extends Emitter {
     this.emit('room', room);
     for (const peer of peers) {
       if (this.#roster.peer(peer.id)) this.#updated(peer);
-      // Which of the two came first is not known any more; offers that cross are sorted out.
+      // The order of joining is no longer known; negotiation resolves offers that cross.
       else this.#joined(peer, true);
     }
     this.#roster.snapshot(peers, this.#resumeWindowMs);
@@ -394,7 +394,7 @@ export class Call extends Emitter {
     void this.session.send({ type: 'update', ...state }).catch(() => {});
   }
 
-  /** As somebody new in the room: only those are gone who are not there any more. @param {Peer[]} peers */
+  /** Starts as a new peer of the room: only peers that are no longer listed have left. @param {Peer[]} peers */
   #startAnew(peers) {
     const there = new Set(peers.map(({ id }) => id));
     this.#closePath();
@@ -438,7 +438,7 @@ export class Call extends Emitter {
     this.#iceServers.close();
     this.#network.stop();
     this.#flow.stop();
-    // Who was refused may try again, and still sees themselves.
+    // After a refused join the user may try again and still needs the preview.
     if (this.self) this.media.close();
     this.emit('ended', { reason });
   }

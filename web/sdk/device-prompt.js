@@ -32,7 +32,7 @@ export class DevicePrompt {
       try {
         return await answer(questions);
       } catch {
-        // One of them is not to be had. Each alone tells which.
+        // One of them is not available. Asking for each alone shows which.
       }
     }
     for (const [kind, question] of questions) {

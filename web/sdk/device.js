@@ -29,7 +29,7 @@ const BROWSERS_CHOICE = { deviceId: '', facing: null };
 export class Device {
   /** @type {MediaStreamTrack | null} */
   track = null;
-  /** Why there is no track, when one was asked for. @type {DeviceProblem | null} */
+  /** Why there is no track although one was requested. @type {DeviceProblem | null} */
   problem = null;
   /** @type {Substitution | null} */
   substitution = null;
@@ -60,7 +60,7 @@ export class Device {
     return this.#settle();
   }
 
-  /** Gives the device back, and whatever a request under way still brings. */
+  /** Releases the device, and the track that a pending request may still deliver. */
   close() {
     this.#wanted = false;
     this.substitution = null;

@@ -1,5 +1,5 @@
 const EVERY_MS = 100;
-/** Sound comes fifty times a second: after so long without anything the path is in doubt. */
+/** Sound arrives fifty times a second; after this long without any packet, in milliseconds, the path is in doubt. */
 const SILENT_MS = 500;
 
 /**
@@ -33,7 +33,7 @@ export class FlowWatch {
   }
 
   /**
-   * Whether something arrived of late; a connection over which nothing ever came is believed.
+   * Whether packets arrived recently; true for a connection that never carried any.
    *
    * @param {RTCPeerConnection} connection
    */

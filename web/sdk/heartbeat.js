@@ -1,8 +1,8 @@
-/** For so long the answer to a probe is waited for; less where answers have been quick. */
+/** The longest wait for the answer to a probe, in milliseconds; shorter where answers have been quick. */
 const PROBE_MS = 1000;
 const LEAST_PROBE_MS = 400;
 
-/** Says something as often as the server wants, and notices when the server has gone silent. */
+/** Sends a ping as often as the server requires, and detects a silent server. */
 export class Heartbeat {
   #say;
   #silent;

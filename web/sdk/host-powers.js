@@ -6,7 +6,7 @@ import { Emitter } from './emitter.js';
  */
 
 /**
- * What a host can do in a room, and who waits at its door.
+ * The host's powers in a room, and the peers in its lobby.
  *
  * @extends {Emitter<{change: void, knock: {id: string, name: string}}>}
  */
@@ -23,7 +23,7 @@ export class HostPowers extends Emitter {
     for (const event of /** @type {const} */ (['room', 'self'])) call.on(event, () => this.emit('change', undefined));
   }
 
-  /** Whether the powers are ours. */
+  /** Whether this client is a host. */
   get isHost() {
     return this.#call.self?.host ?? false;
   }

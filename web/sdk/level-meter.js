@@ -1,4 +1,4 @@
-/** How loud a microphone is, also while it is muted: a copy of the track is listened to, which is never sent. */
+/** The level of a microphone, also while it is muted: it analyses a copy of the track that is never sent. */
 export class LevelMeter {
   /** @type {AudioContext | null} */
   #context = null;
@@ -28,7 +28,7 @@ export class LevelMeter {
   /** @returns {number} 0 for silence to 1 for loud */
   get level() {
     if (!this.#analyser) return 0;
-    // A context that was made before the user touched the page sleeps until then.
+    // An audio context made before a user gesture is suspended until one.
     if (this.#context?.state === 'suspended') void this.#context.resume();
     this.#analyser.getFloatTimeDomainData(this.#samples);
     const power = this.#samples.reduce((sum, sample) => sum + sample * sample, 0) / this.#samples.length;

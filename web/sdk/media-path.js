@@ -27,7 +27,7 @@ import { SfuCall } from './sfu-call.js';
  * @property {() => void} troubled a connection is interrupted
  */
 
-/** The way media takes: peer to peer or through the server, and for a while both, on the way from one to the other. */
+/** The path of media: peer to peer, through the server, or both during the change from one to the other. */
 export class MediaPath {
   #options;
   /** @type {Path} */
@@ -143,7 +143,7 @@ export class MediaPath {
     }
   }
 
-  /** We have become somebody who sends, or somebody who only watches. @param {Peer} self */
+  /** The own role has changed between publishing and viewing. @param {Peer} self */
   become(self) {
     this.#options = { ...this.#options, self };
     for (const path of [this.#current, this.#next]) {

@@ -20,12 +20,12 @@ import { fill, limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
  * @property {() => void} failed neither the first path nor new ones carry anything
  */
 
-/** A path that comes back by itself does so within this time. */
+/** A path that recovers by itself does so within this time, in milliseconds. */
 const DISCONNECTED_MS = 3000;
 /** A connection that has not come about by then is tried anew, and again after as long. */
 const STUCK_MS = 12_000;
 const SCREEN_BITRATE = 2_500_000;
-/** Paths that were tried in vain before the pair is given up. */
+/** The pair is given up after this many failed paths. */
 const ATTEMPTS = 2;
 
 /**
@@ -55,7 +55,7 @@ export class MeshPeer {
   #watch;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #enlarging;
-  /** Paths that came to nothing, since the last one that did not. */
+  /** Failed paths since the last one that worked. */
   #vain = 0;
 
   /** @param {MeshPeerOptions} options */
@@ -86,7 +86,7 @@ export class MeshPeer {
     });
   }
 
-  /** The local tracks are others now. */
+  /** The local tracks have changed. */
   update() {
     this.#enqueue(() => this.#sendTracks());
   }
@@ -112,7 +112,7 @@ export class MeshPeer {
     this.#enqueue(() => {
       const { connection } = this;
       const interrupted = ['disconnected', 'failed'].includes(connection.iceConnectionState);
-      // One that has not stood yet is still being made.
+      // A path that was never established is still being set up.
       if (interrupted || (moved && this.isConnected)) this.#renew();
     });
   }
@@ -143,7 +143,7 @@ export class MeshPeer {
     connection.close();
   }
 
-  /** A new connection in the place of one that cannot be saved. */
+  /** Replaces a connection that cannot recover. */
   #replace() {
     this.#detach();
     this.#lines = null;
@@ -203,7 +203,7 @@ export class MeshPeer {
     try {
       await this.connection.addIceCandidate(candidate.candidate ? candidate : undefined);
     } catch (error) {
-      // Candidates of an offer that was ignored belong to nothing.
+      // Candidates of an ignored offer are dropped.
       if (!this.#ignoring) console.warn('candidate:', error);
     }
   }

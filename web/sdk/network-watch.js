@@ -1,4 +1,4 @@
-/** Tells when the network may be another one: it came back, it changed, or the page was asleep and is shown again. */
+/** Reports when the network may have changed: it came back, it changed, or the page was suspended and is shown again. */
 export class NetworkWatch {
   #changed;
   /** @type {[EventTarget, string][]} */

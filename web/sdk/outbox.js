@@ -15,7 +15,7 @@ import { RefusedError } from './protocol.js';
 const WINDOW = 32;
 /** The server takes 200 at once and 50 a second of a session, pings and repetitions included. */
 const PACE = { burst: 150, perSecond: 45 };
-/** Messages that wait for a connection. */
+/** At most this many messages wait for a connection. */
 const AT_MOST = 4096;
 
 /**
@@ -69,7 +69,7 @@ export class Outbox {
     if (this.#queue.length >= AT_MOST) return Promise.reject(new RefusedError({ code: 'overloaded', message: 'too many messages wait' }));
     /** @type {Promise<void>} */
     const done = new Promise((resolve, reject) => this.#queue.push({ message, resolve, reject }));
-    // Whoever does not look at the answer must not be told of an unhandled rejection.
+    // A caller that ignores the promise must not cause an unhandled rejection.
     done.catch(() => {});
     this.#advance();
     return done;
@@ -118,7 +118,7 @@ export class Outbox {
     for (const { reject } of entries) reject(new RefusedError({ code, message: 'the session is over' }));
   }
 
-  /** The server is at work on what it owes. */
+  /** The server has sent something: it works on the answers it owes. */
   heard() {
     this.#heardAt = this.#now();
   }

@@ -1,7 +1,7 @@
 import { Emitter } from './emitter.js';
 
 /**
- * What of this side's media goes out: all of it, or nothing while it is held back.
+ * The local media that is sent: all of it, or nothing while it is held back.
  *
  * @extends {Emitter<{change: void}>}
  */

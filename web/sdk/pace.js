@@ -26,7 +26,7 @@ export class Pace {
     return this.#tokens >= 1 ? 0 : ((1 - this.#tokens) / this.#perSecond) * 1000;
   }
 
-  /** Uses a permission, also one that there is not yet. */
+  /** Takes a permission; the bucket may go below zero. */
   take() {
     this.#refill();
     this.#tokens -= 1;

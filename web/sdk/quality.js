@@ -14,12 +14,12 @@
  * @typedef {Figures & {level: Level, bitrate: number, fps: number, loss: number}} Quality
  */
 
-/** So long nothing arrives of somebody who has something on before that is no connection. */
+/** A peer that should send and of which nothing has arrived for this long, in milliseconds, has no connection. */
 const SILENT_MS = 2_000;
-/** Peers behind one connection are looked at together: one report does for all of them. */
+/** Peers that share a connection share one report. */
 const FRESH_MS = 100;
 
-/** Watches what arrives over peer connections and says how well it does. */
+/** Rates the quality of the media that arrives over peer connections. */
 export class QualityWatch {
   /** @type {Map<string, {at: number, figures: Figures, heardAt: number | null, onSince: number | null}>} */
   #before = new Map();
@@ -37,7 +37,7 @@ export class QualityWatch {
     const figures = count(await this.#report(connection), tracks?.map(({ id }) => id));
     const at = performance.now();
     const before = this.#before.get(name);
-    // What a track brought that is no longer there does not count, so that the sum may fall.
+    // A track that has ended no longer counts, so the sum may fall.
     const heard = figures.packets > 0 && figures.packets !== before?.figures.packets;
     const heardAt = heard ? at : (before?.heardAt ?? null);
     const onSince = isOn ? (before?.onSince ?? at) : null;

@@ -22,17 +22,17 @@ const DEAD_TOKEN = new Set(['unauthorized', 'forbidden']);
 /** Answers to a `join` after which the same may succeed later. */
 const PASSING = new Set(['rate-limited', 'overloaded', 'internal']);
 const SILENT_JITTER_MS = 100;
-/** So long the server may owe the answer to a message. */
+/** The longest time that the server may owe an answer, in milliseconds. */
 const OWED_MS = 20_000;
-/** A transport that is lost so soon after a doubt about the network was lost with that network. */
+/** A transport lost within this time after a doubt about the network, in milliseconds, was lost with that network. */
 const DOUBT_MS = 10_000;
-/** An attempt to connect that is older is begun anew when the network has changed. */
+/** An attempt to connect older than this, in milliseconds, is restarted when the network has changed. */
 const HURRY_MS = 1000;
-/** A connection that has brought no welcome by then is given up. */
+/** A connection without a welcome after this time, in milliseconds, is given up. */
 const WELCOME_TIMEOUT_MS = 10_000;
 
 /**
- * One session with the server, over whatever transport works: joins, resumes where it was, and says every event once.
+ * One session with the server over any transport that works: joins, resumes, and emits every event once.
  *
  * @extends {Emitter<{
  *   state: SessionState,
@@ -99,7 +99,7 @@ export class Session extends Emitter {
    * @returns {Promise<Welcome>} rejected with a `RefusedError` when the server says no
    */
   start(join) {
-    // A join whose answer was lost is made again, and must not leave somebody behind.
+    // A join is repeated when its answer is lost; the client id keeps it from leaving a second peer behind.
     this.#join = { clientId: randomId(), ...join };
     this.state = 'idle';
     return new Promise((resolve, reject) => {
@@ -180,7 +180,7 @@ export class Session extends Emitter {
     transport.open(this.#credentials ? { type: 'resume', ...this.#credentials, lastId: this.lastId } : { type: 'join', ...join });
   }
 
-  /** No answer: the network is another one, or gone. Where it was the server that stood still, not all come at one moment. */
+  /** No answer: the network has changed or is gone. The jitter keeps clients apart where the server had stopped. */
   #silent() {
     if (this.state !== 'connected') return;
     this.#doubtedAt = performance.now();
@@ -190,7 +190,7 @@ export class Session extends Emitter {
   }
 
   #ping() {
-    // Answers were lost on the way. They are given again to whoever asks again over another transport.
+    // Answers were lost. The server repeats them to messages that are sent again over another transport.
     if (this.#outbox.owedMs > OWED_MS) return this.#silent();
     this.#transport?.send({ type: 'ping', t: Math.round(performance.now()) });
   }
@@ -205,7 +205,7 @@ export class Session extends Emitter {
     this.emit('verified', { moved });
   }
 
-  /** The transport is gone: the session is not. */
+  /** The transport is lost; the session goes on. */
   #lost() {
     if (this.state === 'ended') return;
     const worked = this.#welcomed;
@@ -296,7 +296,7 @@ export class Session extends Emitter {
   }
 
   /**
-   * The server does not know its own token any more: it was set up anew. We come back as somebody new.
+   * The server no longer accepts its own token: it was set up anew. The client joins as a new peer.
    *
    * @param {string} code
    */
@@ -307,7 +307,7 @@ export class Session extends Emitter {
     this.#connect();
   }
 
-  /** What works is tried first the next time. @param {TransportName} name */
+  /** Makes the transport that works the first to be tried. @param {TransportName} name */
   #prefer(name) {
     this.#transports = [name, ...this.#transports.filter((other) => other !== name)];
   }
@@ -344,7 +344,7 @@ export class Session extends Emitter {
   }
 }
 
-/** What comes after the last slash of a URL would give way to what is looked for below it. @param {URL} base */
+/** The URL with a slash at its end, so that relative paths are resolved below it. @param {URL} base */
 function asFolder(base) {
   const folder = new URL(base);
   if (!folder.pathname.endsWith('/')) folder.pathname += '/';

@@ -106,7 +106,7 @@ export class SfuCall {
     const published = this.#options.peer(id)?.tracks.find((track) => track.source === source && track.kind === 'video');
     if (!published || !this.tracks(id).some(({ track }) => track === published.track)) return;
     const enabled = width > 0 && height > 0;
-    // A window that is dragged must not send a message for every pixel.
+    // Resizing a window must not send a message for every pixel.
     const wanted = enabled ? { enabled, maxWidth: stepUp(width), maxHeight: stepUp(height) } : { enabled };
     const asked = JSON.stringify(wanted);
     if (this.#attention.get(published.track) === asked) return;
@@ -114,7 +114,7 @@ export class SfuCall {
     this.#options.send({ type: 'subscribe', track: published.track, ...wanted });
   }
 
-  /** Ours flows, and that of everybody else who has something on. */
+  /** Whether the own media flows, and that of every peer that sends. */
   get isReady() {
     if (this.#publisher && !this.#publisher.isConnected) return false;
     const sending = this.#options.peers().filter(({ microphone, camera, screen }) => microphone || camera || screen);

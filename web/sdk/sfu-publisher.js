@@ -71,7 +71,7 @@ export class SfuPublisher {
     return this.#lines.size === 0 || this.connection.connectionState === 'connected';
   }
 
-  /** The local tracks are others now. */
+  /** The local tracks have changed. */
   update() {
     this.#enqueue(() => this.#putTracks());
   }

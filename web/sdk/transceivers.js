@@ -1,5 +1,5 @@
 /**
- * Which connection of the other side a description is of.
+ * Identifies the other side's connection that a description belongs to.
  *
  * @param {RTCSessionDescriptionInit} description
  */

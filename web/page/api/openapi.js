@@ -1,5 +1,5 @@
 /**
- * What of an OpenAPI 3.1 document is shown.
+ * The part of an OpenAPI 3.1 document that the page shows.
  *
  * @typedef {object} Schema
  * @property {string} [$ref]

@@ -34,7 +34,7 @@ export function attribute(element, name, value) {
 }
 
 /**
- * Sets the text of an element only when it is another, so that screen readers don't say it again.
+ * Sets the text of an element only when it differs, so that screen readers do not repeat it.
  *
  * @param {Element} element
  * @param {string} text

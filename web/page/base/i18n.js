@@ -1,6 +1,6 @@
 import { preferences } from '../storage/preferences.js';
 
-/** The languages there are catalogues for, by their own names. */
+/** The languages with a catalogue, by their own names. */
 export const LANGUAGES = { en: 'English', de: 'Deutsch', es: 'Español', ar: 'العربية' };
 const RIGHT_TO_LEFT = new Set(['ar']);
 
@@ -42,7 +42,7 @@ export function t(key, values = {}) {
 }
 
 /**
- * A name that is written in the other direction keeps it, and leaves that of the sentence around it alone.
+ * Isolates a value that is written in the other direction, so that it does not change the direction of its sentence.
  *
  * @param {string} value
  */

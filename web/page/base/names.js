@@ -5,7 +5,7 @@
  * @returns {string}
  */
 export function initials(name) {
-  // Brackets and quotation marks are no letters.
+  // Brackets and quotation marks do not count as letters.
   const words = name.split(/\s+/).map((word) => word.replace(/^[\p{P}\u2066-\u2069]+/u, '')).filter(Boolean);
   const letters = [words[0], words.length > 1 ? words[words.length - 1] : undefined];
   return letters.map((word) => [...(word ?? '')][0] ?? '').join('').toLocaleUpperCase();

@@ -1,8 +1,8 @@
-/** Where the server's pages begin: below the path of its public address, if that has one. */
+/** The root of the server's pages: the path of its public address. */
 const ROOT = new URL('../../', import.meta.url);
 
 /**
- * The path of something that the server has.
+ * The path of a page or resource of the server.
  *
  * @param {string} path without a slash at its beginning; nothing for the first page
  */

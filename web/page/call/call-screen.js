@@ -137,7 +137,7 @@ export class CallScreen {
       else hands.delete(id);
     });
     call.on('event', (event) => {
-      // Who was there before is told by other events: they are no news.
+      // The peers that were in the room before this client are not announced.
       if (event.type === 'peer-joined' && !call.peer(event.peer.id)) this.#say('call.joined', event.peer);
       if (event.type === 'muted') toasts.show(t('call.mutedByHost'));
     });
@@ -182,7 +182,7 @@ export class CallScreen {
    * @param {import('../../sdk/protocol.js').Peer} peer
    */
   #say(key, { name, role }) {
-    // Those who watch come and go without a word: they may be many.
+    // Viewers are not announced: they may be many.
     if (role !== 'viewer') this.#toasts.show(t(key, { name }));
   }
 

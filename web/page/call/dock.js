@@ -103,7 +103,7 @@ export class Dock {
 
   #render() {
     const { media, hand } = this.#call;
-    // Buttons come and go, and the others make room.
+    // The dock's buttons appear and disappear, which moves the others.
     if (this.#sent !== this.#sends) this.#steady.moved();
     this.#sent = this.#sends;
     for (const { element } of [this.#microphone, this.#camera]) element.hidden = !this.#sends;

@@ -1,6 +1,6 @@
-/** Windows lower than this give a text field, while it has the focus, all there is. */
+/** In a window lower than this, in pixels, a focused text field gets the whole height. */
 const LOW_PX = 340;
-/** What the browser's own bars take and give back is less than this; an on-screen keyboard is more. */
+/** A change of height above this, in pixels, is an on-screen keyboard; the browser's bars take less. */
 const KEYBOARD_PX = 120;
 
 /**
@@ -32,7 +32,7 @@ export class Keyboard {
 
   #update() {
     const viewport = window.visualViewport;
-    // Somebody who has zoomed in looks at a part of the page, which stays as it is.
+    // While the user has zoomed in, the layout stays as it is.
     const covered = viewport && Math.abs(viewport.scale - 1) < 0.01 ? innerHeight - viewport.height : 0;
     const isCovered = covered > KEYBOARD_PX;
     const { style, classList } = this.#element;

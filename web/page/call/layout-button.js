@@ -3,7 +3,7 @@ import { t } from '../base/i18n.js';
 import { icon } from '../widgets/icons.js';
 import { preferences, remember } from '../storage/preferences.js';
 
-/** Between a grid of equals and one large picture of whoever speaks. */
+/** Switches between a grid of equal tiles and one large picture of the active speaker. */
 export class LayoutButton {
   element;
   #changed;

@@ -7,7 +7,7 @@ import { QualityWatch } from '../../sdk/index.js';
 
 const EVERY_MS = 1000;
 
-/** Looks at all connections every now and then. */
+/** Measures the quality of all connections at intervals. */
 export class QualityLoop {
   /** @type {((peer: string, quality: Quality) => void)[]} */
   #listeners = [];

@@ -2,7 +2,7 @@ import { h } from '../base/dom.js';
 
 const SHOWN_MS = 4000;
 
-/** The emoji that float by. */
+/** Shows the emoji of reactions as they float up over the stage. */
 export class Reactions {
   element = h('div', { class: 'reactions', 'aria-hidden': 'true' });
 

@@ -14,7 +14,7 @@ import { SpeakerPicker } from '../devices/speaker-picker.js';
  * @typedef {import('../devices/sound-output.js').SoundOutput} SoundOutput
  */
 
-/** Devices, language, and what the page does by itself. */
+/** The settings: devices, language, shortcuts and statistics. */
 export class SettingsDialog {
   element;
   /** @type {(shown: boolean) => void} whether the statistics are to be seen */

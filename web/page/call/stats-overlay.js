@@ -1,7 +1,7 @@
 import { h } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 
-/** Figures of every connection, for those who want to know. */
+/** Shows the statistics of every connection. */
 export class StatsOverlay {
   #body = h('tbody', {});
   element;

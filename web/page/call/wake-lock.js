@@ -23,7 +23,7 @@ export class WakeLock {
       this.#sentinel = await navigator.wakeLock.request('screen');
       if (!this.#wanted) await this.#sentinel.release();
     } catch {
-      // Refused, at a low battery for example: the call goes on without it.
+      // The browser refuses it, at a low battery for example; the call goes on without the lock.
     }
   }
 }

@@ -10,10 +10,10 @@ import { at } from '../base/root.js';
  * @typedef {{name: string, run: (found: Found) => Promise<Outcome>}} Probe
  */
 
-/** Long enough for a slow network; what has not come by then does not come. */
+/** A probe that takes longer, in milliseconds, has failed. */
 const PATIENCE_MS = 15_000;
 
-/** What there is to try, in this order: the first ones find out what the others need. */
+/** The probes in order: the first ones find out what the later ones need. */
 export const PROBES = /** @type {Probe[]} */ ([
   { name: 'websocket', run: websocket },
   { name: 'sse', run: events },
@@ -49,7 +49,7 @@ async function websocket(found) {
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   const line = lineOf(new WebSocket(url, [SUBPROTOCOL]), joinOf(found));
   const first = await line.next((event) => event.type === 'welcome' || event.type === 'error');
-  // A refusal came through as well as a welcome would have.
+  // A refusal proves the connection as well as a welcome.
   if (first.type === 'welcome') {
     found.iceServers = first.iceServers ?? [];
     found.line = line;
@@ -76,7 +76,7 @@ async function events(found) {
     session = at(`api/v1/sessions/${encodeURIComponent(welcome.session)}`);
     authorization = { Authorization: `Bearer ${welcome.secret}` };
     const stream = await fetch(`${session}/events`, { headers: authorization, signal });
-    // A proxy that gathers answers keeps the first bytes back.
+    // A proxy that buffers responses delays the first bytes.
     const first = await stream.body?.getReader().read();
     return first?.value?.length ? 'works' : 'fails';
   } finally {

@@ -9,7 +9,7 @@ import { remember } from '../storage/preferences.js';
 
 let count = 0;
 
-/** A list of the cameras or microphones there are. */
+/** A list of the cameras or microphones. */
 export class DevicePicker {
   element;
   #select;
@@ -28,7 +28,7 @@ export class DevicePicker {
     const id = `picker-${kind}-${++count}`;
     this.#select = h('select', { id, class: 'input', onchange: () => void this.#choose() });
     this.element = h('div', { class: 'field' }, h('label', { for: id }, t(`devices.${kind}`)), this.#select);
-    // Names of devices are told only after the user has allowed one.
+    // The browser reveals the names of devices only after the user has allowed one.
     media.on('change', () => void this.#list());
     navigator.mediaDevices?.addEventListener('devicechange', () => void this.#list());
     void this.#list();
@@ -41,7 +41,7 @@ export class DevicePicker {
     const options = devices.map(({ deviceId, label }, index) =>
       h('option', { value: deviceId }, label || `${t(`devices.${this.#kind}`)} ${index + 1}`));
     const listed = devices.map(({ deviceId, label }) => `${deviceId} ${label}`).join('\n');
-    // An open list must not be rebuilt under the user's hand.
+    // A list that is open must not be rebuilt.
     if (listed !== this.#listed) {
       this.#listed = listed;
       const none = h('option', {}, t(`devices.none.${this.#kind}`));
@@ -53,7 +53,7 @@ export class DevicePicker {
 
   async #choose() {
     await this.#media.choose(this.#kind, this.#select.value);
-    // What came of it: a device that could not be opened is not asked for again.
+    // The list shows the device in use: one that could not be opened is not selected again.
     remember({ [this.#kind]: this.#media.chosen[this.#kind] });
   }
 }

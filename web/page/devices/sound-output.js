@@ -1,6 +1,6 @@
 import { preferences, remember } from '../storage/preferences.js';
 
-/** Where the others are heard: the chosen loudspeaker, and whether the browser lets us play at all. */
+/** The output of sound: the chosen loudspeaker, and whether the browser allows playback. */
 export class SoundOutput {
   /** @type {() => void} the browser wants a click first */
   onblocked = () => {};
@@ -56,7 +56,7 @@ export class SoundOutput {
     await Promise.all([...this.#videos].filter(({ paused }) => paused).map((video) => this.#play(video)));
   }
 
-  /** After a click, everything may play. */
+  /** Starts playback after a click of the user. */
   async unblock() {
     await Promise.all([...this.#videos].map((video) => this.#play(video)));
   }

@@ -2,7 +2,7 @@ import { h } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { SoundOutput } from './sound-output.js';
 
-/** A list of the loudspeakers there are, where the browser lets a page choose. */
+/** A list of the loudspeakers, where the browser lets a page choose one. */
 export class SpeakerPicker {
   element;
   #media;

@@ -1,10 +1,10 @@
 import { h } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 
-/** As many as the server invites to one meeting. */
+/** The most people that the server invites to one meeting. */
 const MOST = 100;
 
-/** Who is invited to a meeting by mail, and the key that it takes. */
+/** The people who are invited by mail, and the API key that this requires. */
 export class Invitees {
   element;
   #rows = h('ol', { class: 'invitees' });

@@ -3,7 +3,7 @@ import { t } from '../base/i18n.js';
 import { cancel, change, end } from './meetings-api.js';
 import { instantOf, shownIn } from '../base/zoned-time.js';
 
-/** What its organiser may do with a meeting. */
+/** The organiser's controls of a meeting. */
 export class MeetingHost {
   element;
   #problem = h('p', { class: 'problem', role: 'alert' });

@@ -67,7 +67,7 @@ export async function book(wanted, key) {
 }
 
 /**
- * What everybody may know who has the link.
+ * What everybody who has the link may see of a meeting.
  *
  * @param {string} meeting
  * @returns {Promise<Invitation>}
@@ -91,7 +91,7 @@ async function features() {
 /** Whether the server sends invitations by mail. */
 export const sendsMail = async () => (await features())?.includes('mail') ?? false;
 
-/** Whether somebody without a key may make rooms and meetings. Who cannot be told tries. */
+/** Whether rooms and meetings can be made without a key; true where the server does not say. */
 export const isOpenToAll = async () => (await features())?.includes('anonymous-rooms') ?? true;
 
 /** @param {string} key @returns {Promise<{meetings: Meeting[]}>} */

@@ -6,7 +6,7 @@ const KNOWN = new Set([
   'room-ended', 'rate-limited', 'overloaded', 'invalid-state', 'peer-unknown',
 ]);
 
-/** What is wrong with an invitation. */
+/** The reasons why an invitation is refused. */
 const REASONS = new Set(['invitation-needed', 'expired', 'other-room']);
 
 /**

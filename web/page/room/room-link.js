@@ -1,4 +1,4 @@
-/** What codes are made of. */
+/** The alphabet of codes. */
 const LETTERS = '23456789cdfhjkmnprtvwxy';
 /** A group of a code, or one with a character too many or too few. */
 const GROUP = `[${LETTERS}]{2,4}`;
@@ -25,7 +25,7 @@ export function roomOf(text) {
   const path = /\/r\/([^/?#]+)/.exec(trimmed)?.[1];
   try {
     const name = path === undefined ? codeOf(trimmed) ?? trimmed : decodeURIComponent(path);
-    // What stands between slashes as dots, or is half a character, cannot be put into an address.
+    // A path segment of dots, or a lone surrogate, cannot stand in an address.
     return name && !/^\.\.?$/.test(name) && encodeURIComponent(name) ? name : null;
   } catch {
     return null;

@@ -2,7 +2,7 @@
  * @typedef {import('../../sdk/protocol.js').Room} Room
  */
 
-/** An id that the server made: nobody reads it, and nobody says it aloud. */
+/** The form of an id that the server made, which people do not read or say aloud. */
 const MADE = /^[0-9a-hjkmnp-tv-z]{20}$/;
 
 /** Words that are short, plain and hard to mistake for each other. */
@@ -55,7 +55,7 @@ export function noteTitle(room, title) {
   try {
     sessionStorage.setItem(`${KEY}.${room}`, title);
   } catch {
-    // It is shown once one is in.
+    // The title is shown once the user has joined.
   }
 }
 

@@ -7,16 +7,16 @@ const KNOWN = new Set([
   'left', 'kicked', 'replaced', 'session-replaced', 'host-ended', 'expired', 'drained', 'room-ended', 'timeout', 'denied',
 ]);
 
-/** Reasons after which coming in again leads nowhere. */
+/** Reasons after which the user cannot rejoin. */
 const FINAL = new Set(['kicked', 'host-ended', 'expired', 'drained', 'room-ended', 'denied']);
 
-/** Reasons that a look at the connection may explain. */
+/** Reasons for which the connection check is offered. */
 const TROUBLE = new Set(['timeout', 'other', 'unreachable']);
 
-/** After the call. */
+/** The screen after the call. */
 export class EndScreen {
   element;
-  /** Before the page is loaded again. */
+  /** Called before the page is loaded again. */
   onagain = () => {};
   #first;
   #again = h('button', { type: 'button', class: 'button', onclick: () => this.#rejoin() }, t('end.again'));
@@ -30,7 +30,7 @@ export class EndScreen {
     const home = h('a', { class: 'button', href: at() }, t('end.home'));
     const trouble = h('p', { class: 'hint' }, h('a', { href: at('check') }, t('check.link')));
     const isFinal = FINAL.has(reason);
-    // What leads somewhere stands first.
+    // The primary action stands first.
     this.#first = isFinal ? home : this.#again;
     this.#first.classList.add('primary');
     this.element = h('main', { class: 'end' }, logo(),

@@ -13,7 +13,7 @@ import { ToggleButton } from '../widgets/toggle-button.js';
 
 /** @typedef {import('../../sdk/local-media.js').LocalMedia} LocalMedia */
 
-/** Before the call: how one looks and sounds, under which name, with which devices. */
+/** The screen before the call: preview, name and devices. */
 export class PrejoinScreen {
   /** @type {HTMLElement} */
   element;
@@ -88,7 +88,7 @@ export class PrejoinScreen {
     setText(this.#progress, t('prejoin.unreachable'));
   }
 
-  /** It is off the screen. */
+  /** The screen is no longer shown. */
   close() {
     this.#meter.stop();
     this.#changed();
@@ -101,7 +101,7 @@ export class PrejoinScreen {
   }
 
   async #open() {
-    // What the user closed last time stays closed.
+    // A device that the user switched off last time stays off.
     const { microphoneOn, cameraOn } = preferences;
     if (!microphoneOn) void this.#media.setMicrophone(false);
     await this.#media.open({ microphone: microphoneOn, camera: cameraOn });

@@ -2,7 +2,7 @@ import { h, setText } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { logo } from '../widgets/icons.js';
 
-/** On the way back into the call that the page was in. */
+/** The screen while a reloaded page returns into its call. */
 export class ReturningScreen {
   #text = h('p', { role: 'status', tabindex: -1 }, t('prejoin.connecting'));
   element = h('main', { class: 'end waiting-screen' }, logo(), this.#text);

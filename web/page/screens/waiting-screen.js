@@ -2,7 +2,7 @@ import { h } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { logo } from '../widgets/icons.js';
 
-/** In the lobby, until a host opens. */
+/** The screen in the lobby, until a host admits the user. */
 export class WaitingScreen {
   element;
   #leave;

@@ -1,7 +1,7 @@
 const KEY = 'visavis.hosts';
 const MOST = 50;
 const DAY_MS = 86_400_000;
-/** A room of which nothing was heard for so long is over. */
+/** A room that was not seen for this long, in milliseconds, counts as over. */
 const FORGOTTEN_MS = 30 * DAY_MS;
 
 /**

@@ -21,7 +21,7 @@ function keep(own) {
   try {
     localStorage.setItem(KEY, JSON.stringify(own.slice(0, MOST)));
   } catch {
-    // A browser that keeps nothing: the host link is still good.
+    // The browser has no storage; the host link still works.
   }
 }
 
@@ -37,7 +37,7 @@ export function rememberMeeting(meeting, token) {
  */
 export function noteMeetingEnd({ meeting, endsAt, state, recurrence }) {
   const isOver = state !== 'scheduled' && state !== 'open';
-  // Nobody is thrown out at the end: what is still open is not over.
+  // The planned end closes nothing: a meeting that is still open is not over.
   const until = recurrence !== null && !isOver ? undefined : keptUntil(endsAt, state === 'open');
   keep(ownMeetings().map((one) => (one.meeting === meeting ? { ...one, until } : one)));
 }

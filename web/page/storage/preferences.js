@@ -23,11 +23,11 @@ export function remember(changes) {
   try {
     localStorage.setItem(KEY, JSON.stringify(preferences));
   } catch {
-    // A browser that keeps nothing, in private windows for example. The choice holds for this page.
+    // The browser has no storage, as in some private windows. The choice lasts as long as the page.
   }
 }
 
-/** Everything as if nothing had ever been chosen. What was kept is the caller's to erase. */
+/** Resets the preferences to their defaults. The caller erases the storage. */
 export function forgetPreferences() {
   Object.assign(preferences, DEFAULTS);
 }
@@ -39,7 +39,7 @@ function read() {
   try {
     stored = JSON.parse(localStorage.getItem(KEY) ?? '{}') ?? {};
   } catch {
-    // As above, or something else wrote there.
+    // There is no storage, or its content is not ours.
   }
   const known = Object.entries(DEFAULTS).map(([key, fallback]) => {
     const value = stored[key];

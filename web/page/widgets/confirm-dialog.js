@@ -25,7 +25,7 @@ export class ConfirmDialog {
     setText(this.#title, title);
     setText(this.#text, text);
     setText(this.#yes, action);
-    // It opens under the pointer that asked for it.
+    // The dialog opens under the pointer that opened it.
     this.#steady.moved();
     openDialog(this.element);
     this.#no.focus();

@@ -28,7 +28,7 @@ export class Countdown {
     const left = this.#startsAt.getTime() - serverNow();
     setText(this.element, left > 0 ? t('meeting.startsIn', { time: span(left) }) : t('meeting.starting'));
     if (left <= 0) return this.#reached();
-    // At the next full second; timers of pages that are not seen may be late, and then show the truth.
+    // At the next full second. Timers of hidden pages may fire late and then show the correct time.
     this.#timer = setTimeout(() => this.#tick(), Math.min(left, left % 1000 || 1000));
   }
 }

@@ -17,12 +17,12 @@ function forgetDevice() {
       const kept = /** @type {Storage} */ (/** @type {any} */ (window)[storage]);
       for (const key of Object.keys(kept)) if (key.startsWith(PREFIX)) kept.removeItem(key);
     } catch {
-      // A browser that keeps nothing.
+      // The browser has no storage.
     }
   }
 }
 
-/** For a computer that others use as well. */
+/** The button that erases all stored data, for a shared computer. */
 export class ForgetDevice {
   element;
   #done = h('p', { class: 'hint', role: 'status' });

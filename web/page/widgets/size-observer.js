@@ -1,5 +1,5 @@
 /**
- * Calls back whenever an element may have another size, and once at the beginning.
+ * Calls back whenever the size of an element may have changed, and once at the beginning.
  *
  * @param {Element} element
  * @param {() => void} changed
@@ -11,7 +11,7 @@ export function observeSize(element, changed) {
     observer.observe(element);
     return () => observer.disconnect();
   }
-  // What else changes sizes, a side panel for example, is followed by the next change of the window alone.
+  // Other causes, a side panel for example, are noticed only at the next resize of the window.
   addEventListener('resize', changed);
   const first = requestAnimationFrame(changed);
   return () => {

@@ -30,7 +30,7 @@ export class Steady {
     }, { capture: true });
   }
 
-  /** Something in the element is elsewhere now. */
+  /** Something in the element has moved. */
   moved() {
     this.#movedAt = performance.now();
     this.#rest = { x: this.#x, y: this.#y };

@@ -2,10 +2,10 @@ import { h, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 
 const EVERY_MS = 250;
-/** Media that goes through the server may end with it: so long nothing is promised. */
+/** Media through the server may stop with it; for this long, in milliseconds, the banner promises nothing. */
 const KNOWN_MS = 1500;
 
-/** Says that the connection with the server is gone for the moment, and what that means for the call. */
+/** Shows that the connection with the server is interrupted, and what that means for the call. */
 export class Banner {
   element = h('div', { class: 'banner', role: 'alert', hidden: true });
   #call;

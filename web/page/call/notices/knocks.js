@@ -3,10 +3,10 @@ import { chime } from './chime.js';
 import { h } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 
-/** So many have a line of their own; the list of people has all. */
+/** At most this many knocks have a row of their own; the list of people has all. */
 const LINES = 2;
 
-/** Who knocks at the lobby, with what a host can answer, until they are let in, turned away or gone. */
+/** The peers in the lobby, each with Admit and Deny, until they are admitted, denied or gone. */
 export class Knocks {
   element = h('ul', { class: 'knocks', 'aria-label': t('lobby.waiting'), hidden: true });
   #host;

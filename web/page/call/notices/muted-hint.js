@@ -3,7 +3,7 @@ import { t } from '../../base/i18n.js';
 
 const EVERY_MS = 200;
 const LOUD = 0.55;
-/** So many looks in a row: somebody speaks, it was not a door. */
+/** This many samples in a row are speech, not a single noise. */
 const LOOKS = 4;
 const AGAIN_MS = 30_000;
 

@@ -29,7 +29,7 @@ export class Notices {
     this.#list.append(...notices);
   }
 
-  /** One has come, gone, or changed. */
+  /** A notice was added, removed or changed. */
   moved() {
     this.#steady.moved();
   }

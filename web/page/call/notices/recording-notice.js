@@ -32,7 +32,7 @@ export class RecordingNotice {
       if (this.#failed) toasts.show(t('call.recordingFailed'));
     });
     for (const event of /** @type {const} */ (['room', 'self'])) call.on(event, () => this.#render());
-    // Whoever comes in hears it once the page is there to be read.
+    // A screen reader announces it once the page is rendered.
     soon(() => this.#render());
   }
 
@@ -48,7 +48,7 @@ export class RecordingNotice {
       if (recorded) this.#toasts.show(t('call.recordingBegan'));
       else if (!this.#failed) this.#toasts.show(t('call.recordingEnded'));
     }
-    // It has been said; the operator asks for no more than that.
+    // The operator requires notice, not consent.
     if (held && !asks) soon(() => this.#call.consent());
   }
 }

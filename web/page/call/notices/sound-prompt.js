@@ -1,7 +1,7 @@
 import { h } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 
-/** Shown when the browser plays nothing before a click. */
+/** The prompt that is shown while the browser blocks sound until a click. */
 export class SoundPrompt {
   element = h('div', { class: 'banner', role: 'alert', hidden: true });
 

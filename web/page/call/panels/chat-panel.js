@@ -10,7 +10,7 @@ import { Steady } from '../../widgets/steady.js';
  * @typedef {import('../../../sdk/call.js').ChatLine} ChatLine
  */
 
-/** What is written in the room. */
+/** The chat of the room. */
 export class ChatPanel {
   element;
   title = t('chat.title');
@@ -22,7 +22,7 @@ export class ChatPanel {
   #unread = 0;
   /** Lines that are shown. @type {Set<number>} */
   #seen = new Set();
-  /** When this page came in for the first time; what was written before is no news. */
+  /** When this page first joined; earlier messages are not counted as unread. */
   #since;
   /** @type {Map<string, string>} names of those who wrote, who may have left since */
   #names = new Map();
@@ -68,7 +68,7 @@ export class ChatPanel {
 
   /** @param {ChatLine} line */
   #add(line) {
-    // Whoever comes in again is told the last lines again.
+    // A client that joins again receives the last lines again.
     if (line.id !== undefined && this.#seen.has(line.id)) return;
     if (line.id !== undefined) this.#seen.add(line.id);
     const own = line.from === this.#call.self?.id;

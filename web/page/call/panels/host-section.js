@@ -9,10 +9,10 @@ import { recordingsLink } from '../../room/recordings-link.js';
  * @typedef {import('../../../sdk/index.js').HostPowers} HostPowers
  */
 
-/** What a host sees beside the list of people: who waits, who may come in, the recording, and the end. */
+/** The host's controls beside the list of people: the lobby, access, the recording, and ending the call. */
 export class HostSection {
   element;
-  /** To end the call for everybody: it stands below the list. */
+  /** The button that ends the call for everybody; it stands below the list. */
   end;
   #call;
   #host;
@@ -25,7 +25,7 @@ export class HostSection {
   #recordings = h('a', { class: 'button small', target: '_blank', rel: 'noopener' }, t('host.recordings'));
   #recording = h('section', { class: 'group' }, h('h3', {}, t('host.recording')), h('div', { class: 'actions' }, this.#record, this.#recordings));
   #password = h('input', { class: 'input', id: 'host-password', type: 'text', autocomplete: 'off', maxlength: 64 });
-  /** Who is shown to wait. */
+  /** The ids of the peers that are shown as waiting. */
   #listed = '';
 
   /**
@@ -88,7 +88,7 @@ export class HostSection {
 
   #toggleRecording() {
     if (this.#call.room?.recording) return this.#use('stop-recording');
-    // Whoever has it recorded agrees to it.
+    // The host who starts the recording consents to it.
     this.#call.consent();
     this.#use('start-recording');
   }

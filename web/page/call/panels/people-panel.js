@@ -14,10 +14,10 @@ import { Steady } from '../../widgets/steady.js';
  * @typedef {import('../../widgets/confirm-dialog.js').ConfirmDialog} ConfirmDialog
  */
 
-/** A pointer that has rested for so long is not about to press anything. */
+/** After the pointer has rested this long, the list may move under it. */
 const RESTS_MS = 2000;
 
-/** Who is there, who waits, and what one can do about it. */
+/** Lists the people in the room and in the lobby, with what the user may do to each. */
 export class PeoplePanel {
   element;
   title = t('people.title');
@@ -87,7 +87,7 @@ export class PeoplePanel {
     this.#settle();
   }
 
-  /** What makes others move waits until nobody is about to press something. */
+  /** Applies a change that moves rows, once the pointer is not about to press one. */
   #settle() {
     clearTimeout(this.#settling);
     const resting = performance.now() - this.#pointedAt;

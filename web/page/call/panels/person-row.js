@@ -17,7 +17,7 @@ import { hueOf, initials } from '../../base/names.js';
 /** What a host can do, in the order in which the buttons stand. @type {PersonAction[]} */
 const ACTIONS = ['ring', 'mute', 'invite', 'promote', 'kick'];
 
-/** Somebody in the list of people. Each button has its place for as long as the row is there, also while it does nothing. */
+/** One person's row in the list of people. Each button keeps its place as long as the row exists, also while it does nothing. */
 export class PersonRow {
   #avatar = h('span', { class: 'avatar small', 'aria-hidden': 'true' });
   #name = h('bdi', {});

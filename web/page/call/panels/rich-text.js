@@ -1,12 +1,12 @@
 import { h } from '../../base/dom.js';
 
 const LINK = /\bhttps?:\/\/[^\s<>"“”«»]+/giu;
-/** What ends a sentence, and a bracket that was opened before the link. */
+/** Punctuation behind a link that belongs to the sentence, and a bracket opened before the link. */
 const TRAILING = /[.,;:!?'’)\]}…]+$/u;
 
 /**
- * A text of somebody else's, in which addresses are links. Nothing of them is fetched, and the page behind one learns
- * neither of this page nor how to reach it.
+ * Turns the addresses in a text into links. The page fetches nothing of them, and a linked page gets neither a referrer
+ * nor a handle of this window.
  *
  * @param {string} text
  * @returns {(string | HTMLAnchorElement)[]}
@@ -28,7 +28,7 @@ export function withLinks(text) {
 /** @param {string} found */
 function trimmed(found) {
   const short = found.replace(TRAILING, '');
-  // An address of an encyclopedia ends with a bracket of its own.
+  // Some addresses, as those of Wikipedia, end with a closing bracket of their own.
   return short.split('(').length > short.split(')').length && found[short.length] === ')' ? `${short})` : short;
 }
 

@@ -1,7 +1,7 @@
 import { Arrivals } from './arrivals.js';
 
 /**
- * A level is that of the last packet (20 ms of sound), so it is read often, and by a period that no regular sound keeps step with.
+ * A level is that of the last packet (20 ms of sound), so it is read often, with a period that does not divide that of regular sounds.
  */
 const EVERY_MS = 90;
 /** How long a level that was heard counts: speech has gaps between syllables. */
@@ -50,7 +50,7 @@ export class ActiveSpeakers {
     }
     levels.sort(([, a], [, b]) => b - a);
     const speaking = new Set(levels.map(([id]) => id));
-    // Whoever was the loudest stays so while nobody else speaks up.
+    // The loudest speaker stays the loudest until somebody else speaks.
     const loudest = this.#loudest !== null && speaking.has(this.#loudest) ? this.#loudest : (levels[0]?.[0] ?? this.#loudest);
     const same = loudest === this.#loudest && speaking.size === this.#speaking.size && [...speaking].every((id) => this.#speaking.has(id));
     if (same) return;

@@ -4,7 +4,7 @@ import { linkFor } from '../../room/room-link.js';
 
 /** @typedef {import('../../../sdk/protocol.js').Role} Role */
 
-/** What there is to say to somebody who sees nobody. */
+/** The note for a user who sees nobody else. */
 export class AloneNote {
   #title = h('p', { class: 'alone-title' });
   #hint = h('p', {});
@@ -17,7 +17,7 @@ export class AloneNote {
   /** @param {{role: Role, others: number, viewers: number}} room as it is */
   update({ role, others, viewers }) {
     this.#seen ||= others > 0;
-    // Who broadcasts needs nobody beside, only somebody who watches.
+    // A broadcaster needs no other participant, only viewers.
     this.element.hidden = others > 0 || (role === 'broadcaster' && viewers > 0);
     this.element.classList.toggle('waiting', role === 'viewer');
     this.#linkLine.hidden = role === 'viewer';

@@ -1,8 +1,8 @@
-/** Sound that arrived longer ago says nothing of who speaks now. */
+/** Sound that arrived longer ago, in milliseconds, does not count for the active speaker. */
 const STALE_MS = 500;
 
 /**
- * When the newest sound of a receiver arrived. A browser goes on telling the level of the last packet for ten seconds.
+ * Tracks when the newest sound of a receiver arrived: a browser reports the level of the last packet for ten seconds more.
  */
 export class Arrivals {
   /** @type {WeakMap<RTCRtpReceiver, {timestamp: number, seenAt: number}>} */
@@ -20,7 +20,7 @@ export class Arrivals {
     if (!receiver || !source) return 0;
     const { timestamp, audioLevel = 0 } = source;
     const known = this.#seen.get(receiver);
-    // Browsers count these timestamps from different moments: what can be trusted is that they move on.
+    // Browsers count these timestamps from different epochs; only their progress can be relied on.
     if (known?.timestamp === timestamp) return now - known.seenAt > STALE_MS ? 0 : audioLevel;
     this.#seen.set(receiver, { timestamp, seenAt: now });
     return audioLevel;

@@ -1,12 +1,12 @@
 /** A camera's picture. */
 const WIDE = 16 / 9;
-/** As narrow as a tile gets before it cuts off what is beside a face; a stage that stands upright has square ones. */
+/** The narrowest aspect ratio of a tile; on an upright stage tiles may be square. */
 const NARROW = 4 / 3;
 const SQUARE = 1;
 /** Somebody alone on the stage fills it, on a phone too. */
 const UPRIGHT = 9 / 16;
 const GAP = 10;
-/** What a name needs to be read. */
+/** The smallest tile, in pixels, on which a name is readable. */
 const LEAST = { width: 100, height: 64 };
 /** More faces than these are a crowd: they have pages. */
 const MOST = 49;

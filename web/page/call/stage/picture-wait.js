@@ -6,12 +6,12 @@ import { t } from '../../base/i18n.js';
  */
 
 const EVERY_MS = 500;
-/** A picture that comes within this time is not waited for. */
+/** A picture that arrives within this time, in milliseconds, needs no notice. */
 const GRACE_MS = 700;
-/** After this time of waiting it is said why. */
+/** After this time, in milliseconds, the notice gives the reason. */
 const WHY_MS = 3000;
 
-/** Says on tiles that wait for their first picture that they do, and then why. */
+/** Shows on a tile that its first picture is missing, and after a while why. */
 export class PictureWait {
   #call;
   #tiles;

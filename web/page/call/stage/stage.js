@@ -21,7 +21,7 @@ const SETTLED_MS = 400;
 /** What the row of buttons that turns pages takes from the stage, in pixels. */
 const PAGER_PX = 52;
 
-/** Everybody's picture, as large as there is room. */
+/** The pictures of all participants, as large as they fit. */
 export class Stage {
   element;
   #call;
@@ -96,7 +96,7 @@ export class Stage {
     const { media, peers } = this.#call;
     this.#renderSelf();
     const watching = this.#watching;
-    // Who watches sees those who are on air, and nobody who is about to be.
+    // A viewer sees only broadcasters whose media flows.
     const shown = peers.filter(({ role, live }) => role === 'participant' || (role === 'broadcaster' && (live || !watching)));
     for (const peer of shown) {
       const streams = this.#call.streams(peer.id);

@@ -25,7 +25,7 @@ import { showTileMenu } from './tile-menu.js';
 /** A tile narrower than this has one button for all, in pixels. */
 const SMALL_PX = 200;
 
-/** One picture with a name: somebody's camera or screen. */
+/** One participant's camera or screen with a label. */
 export class Tile {
   /** @type {HTMLElement} */
   element;
@@ -80,7 +80,7 @@ export class Tile {
     const key = this.#screen ? (this.#self ? 'tile.ownScreen' : 'tile.screen') : this.#self ? 'tile.self' : 'tile.name';
     this.#label = t(key, { name });
     setText(this.#name, this.#label);
-    // A bare name is written its own way, a sentence with a name in it as the page is.
+    // A bare name keeps its own direction; a sentence with a name has the direction of the page.
     attribute(this.#name, 'dir', key === 'tile.name' ? 'auto' : null);
     attribute(this.element, 'aria-label', this.#label);
     setText(this.#avatar, initials(name));
@@ -91,7 +91,7 @@ export class Tile {
     if (this.#pip) this.#pip.hidden = !camera && !this.#screen;
     this.#away = away;
     this.#camera = camera;
-    // How it was before says nothing of how it is once somebody is back.
+    // The quality from before the interruption does not count afterwards.
     if (away) this.#level = null;
     if (away) this.setSpeaking(false);
     this.#renderConnection();
@@ -131,7 +131,7 @@ export class Tile {
     void this.#output?.add(this.#video);
   }
 
-  /** Plays on what the system paused. Sound is for the output to care about. */
+  /** Resumes a video that the system paused. `SoundOutput` takes care of sound. */
   resume() {
     if (this.#video.paused && this.#video.srcObject) void this.#video.play().catch(() => {});
   }
