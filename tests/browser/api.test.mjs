@@ -134,7 +134,7 @@ for (const [colorScheme, viewport] of [
   });
 }
 
-test('a server that does not answer is told of', async () => {
+test('a server that does not answer is reported', async () => {
   const page = await newPage(browser);
   await page.route('**/api/v1/openapi.json', (route) => route.fulfill({ status: 503 }));
   await page.goto(`${server.url}/api`);

@@ -85,7 +85,7 @@ test('two broadcasters, one of whom reloads, and a viewer on a phone', async () 
   await close(ada, grace, bob);
 });
 
-test('who watches and is asked in has a camera from then on', async () => {
+test('a viewer who is invited to speak has a camera from then on', async () => {
   const room = newRoom();
   const ada = await studio(room, 'Ada');
   const bob = await watch(room, 'Bob');

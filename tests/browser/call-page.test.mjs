@@ -42,7 +42,7 @@ const event = (page, one) => page.evaluate((it) => window.madeUp.event(it), one)
 const LONG = 'A very long name that goes on and on until it has sixty-four let';
 
 for (const [width, height] of [[320, 568], [390, 844], [768, 1024], [1280, 800], [1920, 1080]]) {
-  test(`what is said covers nothing, ${width} by ${height}`, async () => {
+  test(`notices cover nothing, ${width} by ${height}`, async () => {
     const page = await call(4, { host: true, room: { lobby: true }, options: { viewport: { width, height }, reducedMotion: 'reduce' } });
     const covered = () => page.evaluate(() => {
       const over = [];
@@ -90,7 +90,7 @@ for (const [width, height] of [[320, 568], [390, 844], [768, 1024], [1280, 800],
   });
 }
 
-test('who knocks is heard, and stays with Admit and Deny until they are answered', async () => {
+test('a knock makes a sound, and keeps Admit and Deny until it is answered', async () => {
   const page = await newPage(browser);
   await page.addInitScript(() => {
     window.tones = 0;
@@ -144,7 +144,7 @@ test('a double click on Mute mutes, and nothing else', async () => {
   await close(page);
 });
 
-test('rows stay under the pointer when somebody leaves or knocks', async () => {
+test('rows stay under the pointer when a peer leaves or knocks', async () => {
   const page = await call(6, { host: true, room: { lobby: true } });
   await people(page).click();
   const remove = page.getByRole('button', { name: 'Remove Person 4' });
@@ -175,7 +175,7 @@ test('a second click of a double click does not hit the knock that moved up', as
   await close(page);
 });
 
-test('removing, making host and ending ask first', async () => {
+test('removing, promoting and ending ask for confirmation', async () => {
   const page = await call(3, { host: true });
   await people(page).click();
   const dialog = page.getByRole('alertdialog');
@@ -199,7 +199,7 @@ test('removing, making host and ending ask first', async () => {
   await close(page);
 });
 
-test('nobody who never left is told to have left or come when one comes in again', async () => {
+test('rejoining announces no peer that stayed in the room', async () => {
   const page = await call(4);
   await noToasts(page);
   await page.evaluate(() => {
@@ -218,7 +218,7 @@ test('nobody who never left is told to have left or come when one comes in again
   await close(page);
 });
 
-test('what was written before one came is in the chat, and no toast', async () => {
+test('messages from before the join are in the chat without a toast', async () => {
   const page = await call(3);
   await noToasts(page);
   const old = { type: 'chat', id: 3, from: 'peer-1', text: 'old', at: '2026-01-01T10:00:00Z' };
@@ -234,7 +234,7 @@ test('what was written before one came is in the chat, and no toast', async () =
   await close(page);
 });
 
-test('a private line is marked, addresses are links, and a long name leaves the time in sight', async () => {
+test('a private line is marked, addresses are links, and a long name leaves the time visible', async () => {
   const page = await call(3, { options: { locale: 'en-US', timezoneId: 'UTC', viewport: { width: 390, height: 844 } } });
   await page.evaluate((name) => window.madeUp.person(2, { name }), LONG);
   const requests = [];
@@ -267,7 +267,7 @@ test('a private line is marked, addresses are links, and a long name leaves the 
   await close(british);
 });
 
-test('denied devices are told once, in words for somebody who is in the call', async () => {
+test('denied devices are reported once, in words for a participant of the call', async () => {
   const denied = await launch({ devices: 'denied' });
   const page = await call(2, {}, denied);
   await noToasts(page);
@@ -285,7 +285,7 @@ test('denied devices are told once, in words for somebody who is in the call', a
   await denied.close();
 });
 
-test('P opens the list of people with the focus in it, and gives it back', async () => {
+test('P opens the list of people and moves the focus into it and back', async () => {
   for (const host of [false, true]) {
     const page = await call(3, { host });
     await page.evaluate(() => document.activeElement?.blur());
@@ -298,7 +298,7 @@ test('P opens the list of people with the focus in it, and gives it back', async
   }
 });
 
-test('one has the same colour for oneself as for the others', async () => {
+test('the own avatar has the colour that the others see', async () => {
   const page = await call(2);
   for (const id of ['abc', 'peer-77', 'q9']) {
     const hues = await page.evaluate((own) => {
@@ -339,7 +339,7 @@ test('axe finds nothing in the panels and dialogs of a host, in the dark and in 
   }
 });
 
-test('a Latin name in an Arabic sentence turns neither round', async () => {
+test('a Latin name in an Arabic sentence changes no direction of writing', async () => {
   const page = await call(3, { host: true, options: { locale: 'ar' } });
   await page.evaluate(() => window.madeUp.event({ type: 'peer-joined', peer: window.madeUp.peer(5, { name: 'Ada (UK)' }) }));
   await page.locator('[aria-describedby="waiting"]').click();
@@ -359,7 +359,7 @@ test('a Latin name in an Arabic sentence turns neither round', async () => {
   await close(page);
 });
 
-test('everything that is pressed on a phone is at least 44 by 44', async () => {
+test('every target on a phone is at least 44 by 44 pixels', async () => {
   for (const [width, height] of [[320, 568], [360, 740], [390, 844]]) {
     const page = await call(5, { host: true, features: ['recording'], room: { lobby: true }, options: { viewport: { width, height }, hasTouch: true, isMobile: true } });
     await event(page, { type: 'lobby', peer: 'x', name: 'Eve' });

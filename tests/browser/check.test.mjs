@@ -38,21 +38,21 @@ async function checked(...args) {
   }
 }
 
-test('a server that offers everything passes in everything', async () => {
+test('every probe passes with a server that offers everything', async () => {
   const { summary, ...states } = await checked('--tls-cert', pem, '--tls-key', pem);
   const works = 'works';
   assert.deepEqual(states, { websocket: works, sse: works, stun: works, turnUdp: works, turnTcp: works, turnTls: works, media: works });
   assert.match(summary, /^Calls work from here/);
 });
 
-test('what is switched off is told as not offered', async () => {
+test('a service that is switched off is reported as not offered', async () => {
   const { summary, ...states } = await checked('--no-turn', '--no-sfu', '--transports', 'sse');
   const absent = 'absent';
   assert.deepEqual(states, { websocket: absent, sse: 'works', stun: absent, turnUdp: absent, turnTcp: absent, turnTls: absent, media: absent });
   assert.match(summary, /neither media nor a relay/);
 });
 
-test('a relay that does not answer is told as one that does not work', async () => {
+test('a relay that does not answer is reported as not working', async () => {
   // Nothing is behind this port, which belongs to nobody.
   const { summary, ...states } = await checked('--no-turn', '--ice-server', 'turn:127.0.0.1:9,user,secret');
   assert.equal(states.turnUdp, 'fails');
@@ -65,7 +65,7 @@ for (const [devices, camera, microphone, summary] of [
   ['denied', 'fails', 'fails', /a camera or microphone does not work/],
   ['none', 'absent', 'absent', /a camera or microphone does not work/],
 ]) {
-  test(`camera and microphone are tried too, and given back: ${devices}`, async () => {
+  test(`camera and microphone are tested and released: ${devices}`, async () => {
     const other = await launch({ devices });
     const server = await Server.start();
     const page = await newPage(other);

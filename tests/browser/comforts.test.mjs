@@ -129,7 +129,7 @@ test('a picture goes into a window of its own', async () => {
   await closeAll(ada, grace);
 });
 
-test('who speaks while muted is told so', async () => {
+test('a user who speaks while muted is told so', async () => {
   const tone = () => {
     const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
     navigator.mediaDevices.getUserMedia = async (wanted) => {
@@ -152,7 +152,7 @@ test('who speaks while muted is told so', async () => {
   await closeAll(ada, grace);
 });
 
-test('nothing moves for whoever wants no motion', async () => {
+test('nothing moves where reduced motion is preferred', async () => {
   const [ada, grace] = await pair(null, { reducedMotion: 'reduce' });
   await grace.getByRole('button', { name: 'Reactions' }).click();
   await grace.getByRole('button', { name: 'Send 👏' }).click();

@@ -42,7 +42,7 @@ const sends = (page) => page.evaluate(async () => {
   return { packets, camera, microphone };
 });
 
-test('where the operator asks, nothing is sent before a yes, and everything after it', async () => {
+test('with consent required nothing is sent before consent, and everything after it', async () => {
   const { room, host } = await recorded(servers.asking);
   const ada = await participant(browser, servers.asking.url, room, { name: 'Ada' });
   const question = ada.getByRole('alert').filter({ hasText: 'This call is being recorded. Nobody sees or hears you' });
@@ -61,7 +61,7 @@ test('where the operator asks, nothing is sent before a yes, and everything afte
   await closeAll(host, ada);
 });
 
-test('a recording that begins later asks those who are there', async () => {
+test('a recording that begins later asks the participants for consent', async () => {
   const room = newRoom();
   const host = await participant(browser, servers.asking.url, room, { name: 'Host', topology: 'sfu' });
   const ada = await participant(browser, servers.asking.url, room, { name: 'Ada' });
@@ -77,7 +77,7 @@ test('a recording that begins later asks those who are there', async () => {
   await closeAll(host, ada);
 });
 
-test('where the operator does not ask, it is said, and then sent', async () => {
+test('without required consent the page announces the recording, then sends', async () => {
   const { room, host } = await recorded(servers.plain);
   const ada = await newPage(browser);
   await ada.addInitScript(() => {
@@ -101,7 +101,7 @@ test('where the operator does not ask, it is said, and then sent', async () => {
   await closeAll(host, ada);
 });
 
-test('the mark is red and in sight in every size, and read out', async () => {
+test('the recording mark is red, visible in every size, and read out', async () => {
   const page = await newPage(browser);
   await openStage(page, servers.plain.url, { room: { recording: true } });
   await page.getByRole('status').getByText('This call is being recorded').waitFor();
@@ -132,7 +132,7 @@ test('the mark is red and in sight in every size, and read out', async () => {
   await page.context().close();
 });
 
-test('a tile waits for its picture, and after a while says why', async () => {
+test('a tile shows that it waits for its picture, and after a while why', async () => {
   const page = await newPage(browser);
   await openStage(page, servers.plain.url);
   await page.evaluate(() => {

@@ -138,7 +138,7 @@ test('a screen is captured once however often it is asked for, and not at all af
   await close(page);
 });
 
-test('nothing that listened to the microphone outlives the call', async () => {
+test('no copy of the microphone's track outlives the call', async () => {
   const page = await watched();
   await join(page, server.url, newRoom(), { name: 'Ada' });
   await button(page, 'Mute microphone').click();
@@ -210,7 +210,7 @@ for (const where of ['before joining', 'in the call']) {
   });
 }
 
-test('a chosen device that is gone is replaced by the usual one, with a word', async () => {
+test('a chosen device that is gone is replaced by the default, with a notice', async () => {
   const page = await watched();
   await page.addInitScript(() => localStorage.setItem('visavis.preferences', JSON.stringify({ camera: 'f'.repeat(64), microphone: 'e'.repeat(64) })));
   await visit(page, server.url, newRoom(), { name: 'Ada' });
@@ -282,7 +282,7 @@ test('"Other camera" opens no camera that is off, and a busy one leaves the one 
   await close(page, grace);
 });
 
-test('what was closed stays closed at the next visit, and Join opens nothing', async () => {
+test('devices that were off stay off at the next visit, and Join opens none', async () => {
   const page = await watched();
   await visit(page, server.url, newRoom(), { name: 'Ada' });
   await until('both', async () => (await live(page)).length >= 2);
@@ -301,7 +301,7 @@ test('what was closed stays closed at the next visit, and Join opens nothing', a
   await close(page);
 });
 
-test('a microphone that the system silences is told to its owner and to the others, until it is back', async () => {
+test('a microphone that the system silences is shown to its owner and to the others until it returns', async () => {
   const room = newRoom();
   const grace = await participant(browser, server.url, room, { name: 'Grace' });
   const page = await watched();

@@ -98,7 +98,7 @@ test('mute, make host, remove, end', async () => {
   await closeAll(boss, ada, eve);
 });
 
-test('who is made host sees it at once, and so do the others', async () => {
+test('a new host sees the powers at once, and so do the others', async () => {
   const room = newRoom();
   const boss = await host(room);
   const ada = await participant(browser, server.url, room, { name: 'Ada' });

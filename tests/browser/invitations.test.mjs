@@ -202,7 +202,7 @@ for (const [what, more] of [['with --auth-key', ['--auth-key', SECRET]], ['witho
   });
 }
 
-test('who has no invitation, an old one or one for another room is told so, and sees no "Start a call"', async () => {
+test('a missing, expired or wrong invitation is reported, without "Start a call"', async () => {
   const server = await Server.start('--auth-key', SECRET);
   const key = keyOf(server, 'rooms', 'meetings:write');
   const page = await newPage(browser);

@@ -117,7 +117,7 @@ test('a length that the browser does not know leaves the stage its height', asyn
   await page.context().close();
 });
 
-test('a syntax that the browser does not know is told, and so is a part that does not arrive', async () => {
+test('an unknown syntax is reported, and so is a module that does not arrive', async () => {
   for (const [reason, answer] of [['old', { contentType: 'text/javascript', body: 'export class Call { #secret @@ }' }], ['load', { status: 502 }]]) {
     for (const path of Object.keys(PAGES)) {
       const page = await newPage(browser);

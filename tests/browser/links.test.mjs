@@ -46,7 +46,7 @@ test('rooms have names in any letters, and one room however it is written', asyn
   }
 });
 
-test('an address that is no room or no page says so', async () => {
+test('an address without a room or a page says so', async () => {
   const page = await newPage(browser);
   for (const [path, status, heading] of [
     ['/r/%E0%A4%A', 400, 'No room can have this name'],
@@ -91,7 +91,7 @@ test('a slash at the end of an address does no harm', async () => {
   await page.context().close();
 });
 
-test('a mistyped code is no such code, and no new room', async () => {
+test('a mistyped code is refused and makes no room', async () => {
   const page = await newPage(browser);
   await page.goto(server.url);
   await page.getByRole('button', { name: 'New call with code' }).click();

@@ -154,7 +154,7 @@ test('a meeting is scheduled on the page, in the zone that was chosen, and calle
   await page.context().close();
 });
 
-test('what was entered before the page had its texts stays', async () => {
+test('input from before the texts have loaded stays', async () => {
   const page = await newPage(browser);
   let release;
   const released = new Promise((resolve) => { release = resolve; });
@@ -175,7 +175,7 @@ test('what was entered before the page had its texts stays', async () => {
   await page.context().close();
 });
 
-test('what a meeting may have is asked for, and people are invited where the server sends mail', async () => {
+test('the form has all options of a meeting, and invites people where the server sends mail', async () => {
   // Nobody takes the letters: they wait.
   const posting = await Server.start('--smtp', 'smtp://127.0.0.1:1', '--mail-from', 'Calls <calls@example.org>', '--public-url', 'https://calls.example');
   const create = ['--data-dir', posting.data, 'api-key', 'create', '--scope', 'meetings:write'];
@@ -224,7 +224,7 @@ test('what a meeting may have is asked for, and people are invited where the ser
   await posting.close();
 });
 
-test('who is early counts down and is let in without doing anything', async () => {
+test('an early user sees a countdown and is let in automatically', async () => {
   const [early, visitor] = [await newPage(browser), await newPage(browser)];
   // Both have to be there before it begins: on a slow machine it begins later.
   const bothWait = async (lead) => {

@@ -42,7 +42,7 @@ for (const transports of [
   });
 }
 
-test('who leaves is gone for the others at once', async () => {
+test('a peer that leaves disappears for the others at once', async () => {
   const room = newRoom();
   const [ada, grace] = [
     await participant(browser, server.url, room, { name: 'Ada', topology: 'mesh' }),

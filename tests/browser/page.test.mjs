@@ -79,7 +79,7 @@ test('muting, camera and screen are seen by the other side', async () => {
   for (const page of [ada, grace]) await page.context().close();
 });
 
-test('who joins muted and without a picture sends neither, until they change their mind', async () => {
+test('a user who joins muted and without a picture sends neither until switching them on', async () => {
   const room = newRoom();
   const ada = await participant(browser, server.url, room, { name: 'Ada', topology: 'mesh' });
   const grace = await newPage(browser);

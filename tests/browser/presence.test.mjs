@@ -68,7 +68,7 @@ for (const topology of ['mesh', 'sfu']) {
     await ada.context().close();
   });
 
-  test(`a track that brings nothing is no connection, and is one again (${topology})`, async () => {
+  test(`a track without media counts as no connection until media arrives (${topology})`, async () => {
     const room = newRoom();
     const ada = await participant(browser, server.url, room, { name: 'Ada', topology });
     const bob = await participant(browser, server.url, room, { name: 'Bob' });
@@ -111,7 +111,7 @@ for (const topology of ['mesh', 'sfu']) {
   });
 }
 
-test('whoever has lost the connection is marked away within moments, until it is back', { timeout: 2 * PATIENCE_MS }, async () => {
+test('a peer that has lost its connection is marked away until it returns', { timeout: 2 * PATIENCE_MS }, async () => {
   const wire = await Wire.to(server);
   const room = newRoom();
   const ada = await participant(browser, server.url, room, { name: 'Ada', topology: 'mesh' });

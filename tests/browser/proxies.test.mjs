@@ -185,7 +185,7 @@ for (const name of Object.keys(PROXIES)) {
   }
 }
 
-test('behind a proxy that loses the port the page says what is set wrongly', async () => {
+test('behind a proxy that drops the port the page names the wrong setting', async () => {
   const proxied = await behind('nginx', { told: false, change: [['Host $http_host', 'Host $host']] });
   const page = await newPage(browser, { ignoreHTTPSErrors: true });
   await page.goto(proxied.url);

@@ -69,7 +69,7 @@ for (const [what, init] of Object.entries(WEBSOCKETS)) {
   });
 }
 
-test('a server that comes back with another key throws nobody out: all join again as somebody new', async () => {
+test('a server that returns with another key drops no client: all join again as new peers', async () => {
   const server = await Server.start();
   const room = newRoom();
   const maker = await participant(browser, server.url, room, { name: 'Maker', topology: 'mesh' });

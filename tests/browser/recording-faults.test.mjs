@@ -106,7 +106,7 @@ test('a publisher that reconnects goes on in the same recording, in time', async
   assert.ok(apart.length >= 5 && apart.every((lag) => Math.abs(lag) <= 40), `sound behind the picture by ${apart} ms`);
 });
 
-test('a host records a call, and others get nothing of it', async () => {
+test('a host records a call, and others cannot fetch the recording', async () => {
   const server = await Server.start('--recording-finalize', 'off');
   const room = newRoom();
   const page = await publisher(browser, server.url, room, '', { topology: 'auto' });

@@ -137,7 +137,7 @@ test('a thousand lines get through cuts, whatever of them the server had taken, 
   assert.deepEqual(settled, lines(1000));
 });
 
-test('more than fits waits for no connection', async () => {
+test('the outbox refuses messages beyond its limit', async () => {
   const outbox = new Outbox();
   const kept = lines(4096).map((text) => outbox.add({ type: 'chat', text }));
   await assert.rejects(outbox.add({ type: 'chat', text: 'one more' }), { code: 'overloaded' });
@@ -187,7 +187,7 @@ test('an event stream is read whatever the pieces it comes in', async () => {
   }
 });
 
-test('somebody missing from a snapshot is awaited', (context) => {
+test('a peer missing from a snapshot is kept for the resume window', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   const gone = [];
   const roster = new Roster((id) => gone.push(id));
@@ -228,7 +228,7 @@ test('names and links', () => {
 const catalogue = (name) => JSON.parse(readFileSync(new URL(`locales/${name}`, PAGE), 'utf8'));
 const locales = readdirSync(new URL('locales/', PAGE));
 
-test('what a button is called begins with, or contains, what stands on it', () => {
+test('a button's accessible name contains its visible text', () => {
   for (const locale of locales) {
     const texts = catalogue(locale);
     const lower = (text) => text.toLocaleLowerCase();
@@ -239,7 +239,7 @@ test('what a button is called begins with, or contains, what stands on it', () =
   }
 });
 
-test('every catalogue says everything, with the same values', () => {
+test('every catalogue has every key, with the same placeholders', () => {
   const english = catalogue('en.json');
   const values = (text) => [...text.matchAll(/\{\w+\}/g)].map(([value]) => value).sort();
   for (const name of locales) {

@@ -200,7 +200,7 @@ test('from peer to peer over to the server, without a gap', async () => {
   await growing('grace', 'ada', 'main');
 });
 
-test('what is published is announced, and a screen is told from a camera', async () => {
+test('published tracks are announced, and a screen is distinguished from a camera', async () => {
   const announced = await page.evaluate(() => window.clients.get('ada').sent.findLast(({ type }) => type === 'publish').tracks.map(({ source, kind }) => `${source} ${kind}`));
   assert.deepEqual(announced, ['microphone audio', 'camera video']);
   await page.evaluate(async () => {
@@ -226,7 +226,7 @@ test('what is published is announced, and a screen is told from a camera', async
   await growing('grace', 'ada', 'main');
 });
 
-test('a server that has forgotten everything gets it again', async () => {
+test('a server that has lost its state gets everything again', async () => {
   await page.evaluate(() => {
     for (const client of window.clients.values()) {
       client.port.forget();

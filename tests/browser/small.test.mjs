@@ -152,7 +152,7 @@ test('a page at twice its size has everything in sight', async () => {
   }
 });
 
-test('what is touched is at least 44 px', async () => {
+test('every touch target is at least 44 px', async () => {
   for (const [width, height] of PHONES) {
     const room = newRoom();
     const other = await participant(browser, server.url, room, { name: 'Bob', topology: 'mesh' });
@@ -200,7 +200,7 @@ test('with forced colours switches, meter and Leave can be told apart', async ()
   }
 });
 
-test('a pull does not reload the call', async () => {
+test('pulling the page down does not reload the call', async () => {
   const page = await phone(390, 844);
   await join(page, server.url, newRoom(), { name: 'Ada' });
   for (const tag of ['html', 'body']) {

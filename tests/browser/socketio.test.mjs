@@ -100,7 +100,7 @@ for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']])
   });
 }
 
-test('whoever speaks and is spoken to while it changes to a WebSocket loses nothing', { timeout: PATIENCE_MS }, async () => {
+test('a client loses no message in either direction while it upgrades to a WebSocket', { timeout: PATIENCE_MS }, async () => {
   const room = newRoom();
   const ada = new Client(server.url, { transports: ['websocket'] });
   await ada.ask(join(room, 'Ada'));
@@ -159,7 +159,7 @@ test('a session goes from one transport of the client to the other', { timeout: 
   ada.close();
 });
 
-test('who is refused for good is let go', { timeout: PATIENCE_MS }, async () => {
+test('a session that is refused finally is closed', { timeout: PATIENCE_MS }, async () => {
   const stranger = new Client(server.url);
   assert.equal((await stranger.ask({ type: 'chat', text: 'let me in' })).code, 'unauthorized');
   assert.equal(await stranger.ended, 'io server disconnect');

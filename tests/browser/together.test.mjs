@@ -75,7 +75,7 @@ test('a pinned picture is the large one', async () => {
   await closeAll(ada, grace, third);
 });
 
-test('shortcuts work, not while one writes, and can be switched off', async () => {
+test('shortcuts work except in text fields, and can be switched off', async () => {
   const [ada, grace] = await pair();
   await ada.keyboard.press('m');
   await ada.getByRole('button', { name: 'Unmute microphone' }).waitFor();
@@ -112,7 +112,7 @@ for (const [locale, dir, label] of [['de-AT', 'ltr', 'Beitreten'], ['es-MX', 'lt
   });
 }
 
-test('what was chosen is remembered', async () => {
+test('the user's choices are remembered', async () => {
   const page = await newPage(browser);
   const room = newRoom();
   await visit(page, server.url, room, { name: 'Ada' });

@@ -112,7 +112,7 @@ for (const codec of ['VP8', 'VP9', 'H264', 'AV1']) {
   });
 }
 
-test('who watches first is served when somebody publishes, and by the next one too', async () => {
+test('a viewer from before the publisher gets its media, and that of the next one', async () => {
   const room = newRoom();
   const viewer = await watch(room);
   const first = await publish(room);
