@@ -1,9 +1,8 @@
-//! API keys: made, and known again by their digests.
+//! API keys, made and known again by their digests, and ids.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use signaling_core::{Entropy, Scope, Timestamp};
+use signaling_core::{Entropy, Scope, Timestamp, sha256_hex};
 
 use crate::store::KeyRecord;
 
@@ -27,16 +26,20 @@ pub fn make_key(
     entropy.fill(&mut secret);
     entropy.fill(&mut id);
     let key = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
-    let id = id.iter().fold(String::from("key_"), |id, byte| id + &format!("{byte:02x}"));
+    // A key has 256 random bits: a slow hash would guard nothing more.
     let hash = sha256_hex(key.as_bytes());
-    let record = KeyRecord { id, hash, customer, scopes, note, created_at: now, revoked_at: None };
+    let record =
+        KeyRecord { id: hex("key_", &id), hash, customer, scopes, note, created_at: now, revoked_at: None };
     (key, record)
 }
 
-/// The SHA-256 in hex. A key has 256 random bits: a slow hash would guard nothing more.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes)
-        .as_ref()
-        .iter()
-        .fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
+/// An id with 96 random bits.
+pub(crate) fn random_id(prefix: &str, entropy: &mut dyn Entropy) -> String {
+    let mut bytes = [0; 12];
+    entropy.fill(&mut bytes);
+    hex(prefix, &bytes)
+}
+
+fn hex(prefix: &str, bytes: &[u8]) -> String {
+    bytes.iter().fold(prefix.to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
 }

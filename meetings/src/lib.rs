@@ -1,23 +1,84 @@
 //! Scheduled meetings: what they are, where they are kept, and the HTTP interface that other applications book through.
 //!
-//! [`Meetings`] is both sides' partner: rooms ask it for the room behind a code ([`signaling_core::MeetingDirectory`]),
-//! and tell it what happens there ([`Meetings::observer`]); [`router`] serves `/api/v1/meetings`. It knows rooms only by
-//! the trait [`Rooms`], so that it can be tested, and run, without any.
+//! [`Meetings`] stands between two sides. Rooms ask it for the room behind a code ([`signaling_core::MeetingDirectory`]) and
+//! tell it what happens in them ([`Meetings::observer`]); applications and people use the routes of [`router`] under
+//! `/api/v1/meetings` and `/api/v1/invitations`. It reaches rooms only through the trait [`Rooms`], so that it can be tested,
+//! and run, without any.
+//!
+//! From the inside out, each importing only what stands before it:
+//!
+//! - [`meeting`]: a meeting as a pure state machine, its recurrence, and the drafts and changes that applications send;
+//!   `calendar` writes it as iCalendar.
+//! - `store`: the queries, the same for `SQLite` and `PostgreSQL`. Every query has a time limit of its own.
+//! - `mail` and `webhook` write letters and messages; `outbox` carries both to their receivers, again and again until they
+//!   are taken or given up.
+//! - `service` is [`Meetings`] itself. `follower` carries over what happens in rooms, `timer` does what is due by itself,
+//!   `directory` answers the rooms.
+//! - `api`: the routes.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use axum::body::Body;
+//! use http::{Request, StatusCode};
+//! use meetings::{Config, Meetings, Store, router};
+//! use signaling_core::testing::SeededEntropy;
+//! use signaling_core::{ServerKey, Timestamp, WallClock};
+//! use tower::ServiceExt as _;
+//!
+//! struct Noon;
+//!
+//! impl WallClock for Noon {
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp::from_millis(1_795_780_800_000)
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let meetings = Meetings::new(Config {
+//!     key: ServerKey::new([7; 32]), // that of the signaling
+//!     store: Store::sqlite(&folder.path().join("meetings.db")),
+//!     clock: Arc::new(Noon),
+//!     entropy: Box::new(SeededEntropy::new(1)), // random bytes of the system
+//!     public_url: Some("https://calls.example".to_owned()),
+//!     anonymous: true,
+//!     keep: None,
+//!     private_webhooks: false,
+//!     mailer: None,
+//! });
+//! // `meetings.start(rooms, &watch)` follows the rooms and the clock from then on.
+//! let wanted = r#"{"title": "Standup", "timeZone": "Europe/Berlin", "durationMinutes": 15}"#;
+//! let booking = Request::post("/api/v1/meetings").header("content-type", "application/json").body(Body::from(wanted))?;
+//! let booked = router(meetings, &[]).oneshot(booking).await?;
+//! assert_eq!(booked.status(), StatusCode::CREATED);
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod api;
 mod calendar;
+mod directory;
+mod follower;
 mod keys;
 mod mail;
 pub mod meeting;
-mod over;
-mod payer;
+mod outbox;
+mod pending_ends;
+mod presence;
+mod rate_limits;
 mod service;
 mod store;
+#[cfg(test)]
+mod testing;
+mod timer;
 mod webhook;
 
-pub use api::{Client, router};
+pub use api::router;
 pub use keys::make_key;
 pub use mail::{MailError, Mailer};
 pub use service::{Config, Meetings, Rooms};

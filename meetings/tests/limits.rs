@@ -15,7 +15,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
-use meetings::{Client, Config, Meetings, Store};
+use http_api::ClientAddr;
+use meetings::{Config, Meetings, Store};
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{ServerKey, Timestamp, WallClock};
 use tower::ServiceExt as _;
@@ -101,7 +102,13 @@ async fn who_asks_too_much_waits_and_nobody_else_does() {
             r#"{"title": "", "timeZone": "", "durationMinutes": 0}"#,
         );
         let ip: IpAddr = ip.parse().unwrap();
-        asked.extensions_mut().insert(Client { ip: Some(ip), origin: None });
+        asked.extensions_mut().insert(ClientAddr {
+            ip,
+            peer: (ip, 1).into(),
+            local: None,
+            secure: false,
+            host: None,
+        });
         let answer = router.clone().oneshot(asked).await.unwrap();
         let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
         (answer.status().as_u16(), wait)

@@ -3,10 +3,10 @@
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use http::StatusCode;
 use http::uri::{PathAndQuery, Uri};
+use http_api::Problem;
 use signaling_core::{Code, Refusal};
-use signaling_transport::{Problem, Signaling};
+use signaling_transport::Signaling;
 use tower::ServiceExt as _;
 use web::Web;
 
@@ -50,12 +50,6 @@ fn not_found(web: &Web, request: &Request) -> Response {
     web.no_page(request.method(), request.uri(), request.headers()).unwrap_or_else(|| {
         Problem::from(Refusal::new(Code::NotFound, "there is nothing at this path")).into_response()
     })
-}
-
-/// 405 for a path that exists; the router says in `Allow` what it takes.
-pub(crate) async fn method_not_allowed() -> Problem {
-    let refusal = Refusal::bad_request("this path takes other methods; see `Allow`");
-    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
 }
 
 #[cfg(test)]

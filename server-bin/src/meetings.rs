@@ -10,13 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{self, Next};
-use meetings::{Client, Config, Mailer, Meetings, Rooms, Store, StoreError};
+use meetings::{Config, Mailer, Meetings, Rooms, Store, StoreError};
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
 use signaling_core::{RoomId, ServerKey, WallClock as _, Watch};
-use signaling_transport::net::ClientAddr;
 use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
 
 use crate::cli::KeyAsk;
@@ -122,17 +119,7 @@ pub(crate) fn router(signaling: &Signaling, meetings: Meetings, has_recordings: 
     // Each is read by a test of its crate.
     let others: Vec<_> =
         others.into_iter().flatten().filter_map(|text| serde_json::from_str(text).ok()).collect();
-    let router = meetings::router(meetings, &others).layer(middleware::from_fn(introduce));
-    signaling.guard(router)
-}
-
-/// Says who is calling.
-async fn introduce(mut request: Request, next: Next) -> axum::response::Response {
-    if let Some(client) = request.extensions().get::<ClientAddr>() {
-        let client = Client { ip: Some(client.ip), origin: client.origin() };
-        request.extensions_mut().insert(client);
-    }
-    next.run(request).await
+    signaling.guard(meetings::router(meetings, &others))
 }
 
 struct HubRooms(Hub);

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use signaling_core::{RoomName, ServerKey, Watch};
+use signaling_transport::Signaling;
 use signaling_transport::net::{
     AddressLimits, BindError, Certificates, Mount, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
 };
-use signaling_transport::{Signaling, unsniffed};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use web::Web;
@@ -129,8 +129,8 @@ async fn run(
         let api = Api::new(recordings, &signaling, key, Arc::new(api_keys), public_path(settings));
         router = router.merge(signaling.guard(api.router()));
     }
-    let router =
-        fallback::with_fallback(&signaling, web, router).layer(axum::middleware::map_response(unsniffed));
+    let router = fallback::with_fallback(&signaling, web, router)
+        .layer(axum::middleware::map_response(http_api::unsniffed));
     let drain = Duration::from_secs(settings.drain_timeout.get().into());
     let accepting = watch.engine("listener").run(server.serve(router, ending.clone(), drain));
     let serving = tokio::spawn(accepting);
@@ -240,7 +240,7 @@ fn router(
         .merge(signaling.router())
         .merge(meetings::router(signaling, meetings, has_recordings))
         .merge(web.router())
-        .method_not_allowed_fallback(fallback::method_not_allowed)
+        .method_not_allowed_fallback(http_api::method_not_allowed)
 }
 
 /// The path below which people find the server, without a slash at its end.

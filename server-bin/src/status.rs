@@ -6,10 +6,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{StatusCode, header};
+use http_api::{Problem, no_store};
 use serde::Serialize;
 use signaling_core::{Code, Refusal};
-use signaling_transport::Problem;
 
 use crate::health::Health;
 
@@ -49,14 +48,10 @@ async fn readyz(State(status): State<Status>) -> Response {
 fn answer(trouble: Option<String>) -> Response {
     match trouble {
         Some(trouble) => Problem::from(Refusal::new(Code::Overloaded, trouble)).into_response(),
-        None => plain(StatusCode::OK, "ok\n"),
+        None => no_store("ok\n"),
     }
 }
 
 async fn version(State(status): State<Status>) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(status.about)).into_response()
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response {
-    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
+    no_store(Json(status.about))
 }

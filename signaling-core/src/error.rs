@@ -1,5 +1,7 @@
 //! What goes wrong, by who has to change something.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::Timestamp;
@@ -166,11 +168,10 @@ impl Refusal {
         Self::new(Code::BadRequest, message)
     }
 
-    /// `rate-limited`, to be tried again after `retry_after_ms` milliseconds.
-    pub fn rate_limited(retry_after_ms: u64) -> Self {
-        let mut refusal = Self::new(Code::RateLimited, "too many messages; slow down");
-        refusal.retry_after_ms = Some(retry_after_ms);
-        refusal
+    /// `rate-limited`, to be tried again after `wait`.
+    pub fn rate_limited(wait: Duration, message: impl Into<String>) -> Self {
+        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Self { retry_after_ms: Some(millis), ..Self::new(Code::RateLimited, message) }
     }
 
     /// `not-started`, with the beginning.

@@ -69,13 +69,11 @@
 
 #![forbid(unsafe_code)]
 
-mod bucket;
 mod codec;
 mod engine;
 mod error;
 mod http_media;
 mod id;
-mod json_body;
 mod limits;
 mod live;
 mod log;
@@ -94,20 +92,19 @@ mod text;
 mod time;
 mod traits;
 
-pub use bucket::TokenBucket;
 pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use engine::{End, Engine, Running, Sign, Watch, Witness};
 pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
-pub use json_body::json_object;
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordWhom};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use room_name::{MalformedRoomName, RoomName};
 pub use sealed::{
-    Digest, FileClaims, HostClaims, ServerKey, SessionClaims, TicketClaims, TokenDigests, shard_hash,
+    Digest, FileClaims, HostClaims, ServerKey, SessionClaims, TicketClaims, TokenDigests, sha256_hex,
+    shard_hash,
 };
 pub use session::{NewConnection, TransportKind};
 pub use shard::{Census, Environment, MadeRoom, MediaJoin, Person, RoomSummary, Seat, Shard, StreamRefusal};

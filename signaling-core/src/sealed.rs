@@ -326,6 +326,12 @@ impl TicketClaims {
     }
 }
 
+/// The SHA-256 of some bytes, in hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, bytes);
+    digest.as_ref().iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 /// A stable 64-bit hash of a room id, the same in every process: which shard owns the room.
 pub fn shard_hash(room: &RoomId) -> u64 {
     let digest = digest::digest(&digest::SHA256, room.as_str().as_bytes());

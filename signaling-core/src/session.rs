@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
+
+use rate_limit::{Bucket, Rate};
 
 use crate::log::Log;
 use crate::room::Audience;
 use crate::sequence::Sequence;
 use crate::{
     CloseReason, ConnectionId, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId, Timestamp,
-    TokenBucket,
 };
 
 /// Everything the server keeps for a peer besides its place in the room.
@@ -50,7 +52,7 @@ pub(crate) struct Session {
     pub(crate) sequence: Sequence,
     /// The room changed for this peer while it had no connection: a snapshot is due.
     pub(crate) snapshot_due: bool,
-    bucket: TokenBucket,
+    bucket: Bucket<Timestamp>,
 }
 
 /// Answers that wait for a connection, and bytes of them.
@@ -111,7 +113,7 @@ impl Session {
             newest: None,
             sequence: Sequence::default(),
             snapshot_due: false,
-            bucket: TokenBucket::full(now, limits.message_burst),
+            bucket: Bucket::full(now),
         }
     }
 
@@ -233,8 +235,10 @@ impl Session {
         }
     }
 
-    pub(crate) fn take_token(&mut self, now: Timestamp, limits: &Limits) -> Result<(), u64> {
-        self.bucket.take(now, limits.message_burst, limits.messages_per_second)
+    /// Counts a message, or says how long to wait for the next.
+    pub(crate) fn take_token(&mut self, now: Timestamp, limits: &Limits) -> Result<(), Duration> {
+        let rate = Rate::per_second(limits.messages_per_second.into(), limits.message_burst.into());
+        self.bucket.take(now, rate, 1)
     }
 
     /// Says something to the connection alone. Without a connection it is lost.

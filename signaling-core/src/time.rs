@@ -32,6 +32,12 @@ impl Timestamp {
     }
 }
 
+impl rate_limit::Moment for Timestamp {
+    fn since(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 

@@ -19,21 +19,19 @@
 
 #![forbid(unsafe_code)]
 
-mod caller;
+mod address_limit;
 mod driver;
-mod gate;
-mod guesses;
+mod duplex;
 mod http;
 pub mod net;
-mod opening;
 mod service;
 mod socketio;
 mod tickets;
 mod tokens;
 mod websocket;
 
+pub use address_limit::GateLimits;
 pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
-pub use gate::GateLimits;
-pub use http::{JsonBody, OPENAPI, Problem, unsniffed};
+pub use http::OPENAPI;
 pub use service::{Signaling, SignalingConfig, Transports};
 pub use tokens::{JoinTokens, KeyError, TokenKey, TokenMinter, TokenTerms};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use http_api::Caller;
 use signaling_core::meeting::MeetingCode;
 use signaling_core::message::{Join, Resume};
 use signaling_core::{
@@ -16,10 +17,8 @@ use signaling_core::{
 };
 use tokio::task::JoinSet;
 
-use crate::caller::Caller;
+use crate::address_limit::{AddressLimit, GateLimits};
 use crate::driver::{Hub, HubConfig, SystemEntropy};
-use crate::gate::{Gate, GateLimits};
-use crate::guesses::Guesses;
 use crate::tickets::{self, Tickets};
 use crate::tokens::TokenMinter;
 
@@ -142,8 +141,8 @@ struct Inner {
     key: ServerKey,
     authenticator: Arc<dyn Authenticator>,
     meetings: Arc<dyn MeetingDirectory>,
-    codes: Guesses,
-    passwords: Guesses,
+    codes: AddressLimit,
+    passwords: AddressLimit,
     api_keys: Arc<dyn ApiKeys>,
     replies: Arc<dyn Replies>,
     tickets: Tickets,
@@ -154,9 +153,9 @@ struct Inner {
     public_url: Option<String>,
     /// How many pages were refused for their origin since that was last said, and when it was.
     refused_origins: Mutex<(u64, Option<Timestamp>)>,
-    gate: Gate,
+    gate: AddressLimit,
     /// As much again for clients that begin by polling: until they join they have no connection that would be counted.
-    polls: Gate,
+    polls: AddressLimit,
     http_media: Option<Arc<dyn HttpMedia>>,
     recording_consent: bool,
     features: Arc<[String]>,
@@ -211,8 +210,8 @@ impl Signaling {
             key,
             authenticator: config.authenticator,
             meetings: config.meetings,
-            codes: Guesses::at_codes(),
-            passwords: Guesses::at_passwords(),
+            codes: AddressLimit::on_codes(),
+            passwords: AddressLimit::on_passwords(),
             api_keys: config.api_keys,
             replies: config.replies,
             tickets: Tickets::default(),
@@ -222,8 +221,8 @@ impl Signaling {
             is_own_name: config.is_own_name,
             refused_origins: Mutex::default(),
             public_url: config.public_url,
-            gate: Gate::new(config.gate),
-            polls: Gate::new(config.gate),
+            gate: AddressLimit::on_sessions(config.gate),
+            polls: AddressLimit::on_sessions(config.gate),
             http_media: config.http_media,
             recording_consent,
             features,
@@ -238,7 +237,7 @@ impl Signaling {
     }
 
     /// Puts what holds for the whole API around routes of its embedder: origins are checked, bodies are limited, and
-    /// wrong methods are answered with a [`Problem`](crate::Problem).
+    /// wrong methods are answered with a [`Problem`](http_api::Problem).
     pub fn guard(&self, routes: Router) -> Router {
         crate::http::guard(self, routes)
     }
@@ -355,12 +354,12 @@ impl Signaling {
 
     /// Counts an attempt to open a session.
     pub(crate) fn pass_gate(&self, caller: &Caller) -> Result<(), Refusal> {
-        self.inner.gate.pass(self.inner.hub.clock().ticks(), caller.ip)
+        self.inner.gate.take(self.inner.hub.clock().ticks(), caller.ip)
     }
 
     /// Counts a client that begins by polling.
     pub(crate) fn pass_poll_gate(&self, caller: &Caller) -> Result<(), Refusal> {
-        self.inner.polls.pass(self.inner.hub.clock().ticks(), caller.ip)
+        self.inner.polls.take(self.inner.hub.clock().ticks(), caller.ip)
     }
 
     /// What the hub is to be asked when somebody joins: a code has become the room that it stands for.
@@ -390,12 +389,12 @@ impl Signaling {
         if !has_password {
             return joining.await;
         }
-        self.inner.passwords.begin(self.inner.hub.clock().ticks(), caller.ip)?;
+        self.inner.passwords.take(self.inner.hub.clock().ticks(), caller.ip)?;
         let joined = joining.await;
         if joined.as_ref().is_err_and(|refusal| refusal.code == Code::WrongPassword) {
             return joined;
         }
-        self.inner.passwords.forgive(caller.ip);
+        self.inner.passwords.give_back(caller.ip);
         joined
     }
 
@@ -422,10 +421,10 @@ impl Signaling {
         look_up: impl Future<Output = Result<Option<T>, Refusal>>,
     ) -> Result<Option<T>, Refusal> {
         let codes = &self.inner.codes;
-        codes.begin(self.inner.hub.clock().ticks(), ip)?;
+        codes.take(self.inner.hub.clock().ticks(), ip)?;
         let found = look_up.await;
         if !matches!(found, Ok(None)) {
-            codes.forgive(ip);
+            codes.give_back(ip);
         }
         found
     }

@@ -1,18 +1,15 @@
 //! What a meeting's webhooks were told, and what they are signed with.
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::header::CACHE_CONTROL;
-use http::{HeaderMap, StatusCode};
-use serde::Serialize;
+use axum::extract::Path;
+use axum::response::Response;
+use http::StatusCode;
+use http_api::{Problem, no_store};
+use serde::{Deserialize, Serialize};
 use signaling_core::{Code, Refusal, Timestamp};
 use utoipa::ToSchema;
 
-use super::access::{Principal, Want};
-use super::problem::Problem;
-use super::request::Client;
-use crate::service::Meetings;
+use super::request::MeetingRequest;
 use crate::store::Delivery;
 use crate::webhook::{OVERLAP, new_secret};
 
@@ -63,38 +60,31 @@ pub(super) struct DeliveriesView {
 }
 
 /// `GET /api/v1/meetings/{id}/deliveries`
-pub(super) async fn list(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Read).await?;
-    let meeting = principal.meeting(&meetings, &id).await?;
-    let store = &meetings.inner.store;
-    let listed = store.patiently(store.deliveries(meeting.id.as_str(), LISTED)).await?;
-    let view = DeliveriesView { deliveries: listed.into_iter().map(DeliveryView::from).collect() };
-    Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
+pub(super) async fn list(MeetingRequest { request, meeting }: MeetingRequest) -> Result<Response, Problem> {
+    let listed = request.meetings.inner.store.deliveries(meeting.id.as_str(), LISTED).await?;
+    let deliveries = listed.into_iter().map(DeliveryView::from).collect();
+    Ok(no_store(Json(DeliveriesView { deliveries })))
+}
+
+#[derive(Deserialize)]
+pub(super) struct DeliveryPath {
+    delivery: String,
 }
 
 /// `POST /api/v1/meetings/{id}/deliveries/{delivery}/replay`
 pub(super) async fn replay(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
-    Path((id, delivery)): Path<(String, String)>,
+    MeetingRequest { request, meeting }: MeetingRequest,
+    Path(DeliveryPath { delivery }): Path<DeliveryPath>,
 ) -> Result<StatusCode, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
-    let meeting = principal.meeting(&meetings, &id).await?;
-    let store = &meetings.inner.store;
+    let meetings = &request.meetings;
     // What is no id of ours is not looked for: a database takes offence at some texts.
     let is_id = delivery.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let is_there =
-        is_id && store.patiently(store.replay(meeting.id.as_str(), &delivery, meetings.now())).await?;
+        is_id && meetings.inner.store.replay(meeting.id.as_str(), &delivery, meetings.now()).await?;
     if !is_there {
         return Err(Refusal::new(Code::NotFound, "there is no such delivery").into());
     }
-    meetings.inner.outbox.notify_one();
+    meetings.wake_outboxes();
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -110,19 +100,12 @@ pub(super) struct SecretView {
 }
 
 /// `POST /api/v1/meetings/{id}/webhook-secret`
-pub(super) async fn rotate(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
-    let meeting = principal.meeting(&meetings, &id).await?;
+pub(super) async fn rotate(MeetingRequest { request, meeting }: MeetingRequest) -> Result<Response, Problem> {
+    let meetings = &request.meetings;
     let none = || Refusal::new(Code::InvalidState, "the meeting has no webhook");
     let endpoint = meeting.webhook.ok_or_else(none)?;
     let webhook_secret = meetings.with_entropy(new_secret);
     let previous_until = meetings.now() + OVERLAP;
-    let store = &meetings.inner.store;
-    store.patiently(store.rotate_secret(&endpoint, &webhook_secret, previous_until)).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(SecretView { webhook_secret, previous_until })).into_response())
+    meetings.inner.store.rotate_secret(&endpoint, &webhook_secret, previous_until).await?;
+    Ok(no_store(Json(SecretView { webhook_secret, previous_until })))
 }

@@ -1,71 +1,45 @@
 //! `/api/v1/meetings`.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use axum::extract::{Path, Query};
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use http_api::{JsonBody, Problem, idempotency_key, no_store};
 use serde::{Deserialize, Serialize};
 use signaling_core::message::EndReason;
-use signaling_core::{Code, MeetingId, Refusal, Repeatable, Timestamp};
+use signaling_core::{Code, MeetingId, Refusal, Repeatable, Timestamp, sha256_hex};
 use utoipa::ToSchema;
 
-use super::access::{Principal, Want};
-use super::problem::Problem;
-use super::request::{Client, JsonBody, header};
+use super::request::{BODY_BYTES, MeetingRequest, Request, no_meeting};
 use super::view::MeetingView;
-use crate::keys::sha256_hex;
+use crate::access::Principal;
 use crate::meeting::{self, Change, Event, Meeting, Patch, Wanted, time};
-use crate::payer::Payer;
-use crate::service::Meetings;
 use crate::store::{Filter, Outgoing, Presences, Reply, StoreError};
 use crate::webhook;
 
-/// Meetings that an address may make at once without a key, and how soon it may make another.
-const ANONYMOUS: (u32, Duration) = (200, Duration::from_secs(2));
-
 /// `POST /api/v1/meetings`
-pub(super) async fn create(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
-    body: JsonBody,
-) -> Result<Response, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
-    match &principal {
-        Principal::Key(_) => {}
-        Principal::Host(_) => {
-            return Err(Refusal::new(Code::Forbidden, "a host token makes no other meetings").into());
-        }
-        Principal::Anonymous if !meetings.inner.anonymous => {
-            return Err(Refusal::new(Code::Unauthorized, "an API key is needed to make meetings").into());
-        }
-        Principal::Anonymous => {
-            if let Some(ip) = client.ip {
-                meetings.count(Payer::Maker(ip), ANONYMOUS.0, ANONYMOUS.1)?;
-            }
-        }
-    }
-    let (wanted, body) = body.read::<Wanted>().await?;
+pub(super) async fn create(request: Request, body: JsonBody) -> Result<Response, Problem> {
+    let Request { meetings, principal, caller, headers } = &request;
+    may_create(&request)?;
+    let (wanted, body) = body.object::<Wanted>(BODY_BYTES).await?;
     let now = meetings.now();
     let draft = wanted.check(now)?;
-    if !draft.attendees.is_empty() && principal.owner().is_none() {
-        return Err(Refusal::new(Code::Forbidden, "an API key is needed to invite people by mail").into());
+    if !draft.attendees.is_empty() {
+        may_invite(principal)?;
     }
-    let origin = meetings.lasting_origin(&client, &headers, &principal)?;
-    let request = header(&headers, "idempotency-key")?.map(|key| Repeatable {
+    let origin = meetings.lasting_origin(caller, principal)?;
+    let repeatable = idempotency_key(headers)?.map(|key| Repeatable {
         owner: principal
             .owner()
-            .unwrap_or_else(|| format!("@{}", client.ip.map_or_else(String::new, |ip| ip.to_string()))),
+            .unwrap_or_else(|| format!("@{}", caller.ip.map_or_else(String::new, |ip| ip.to_string()))),
         key: key.to_owned(),
         digest: sha256_hex(&body),
     });
     let store = &meetings.inner.store;
-    if let Some(request) = &request
-        && let Some(reply) = store.patiently(store.replied(request)).await?
+    if let Some(repeatable) = &repeatable
+        && let Some(reply) = store.replied(repeatable).await?
     {
         return Ok(created(&reply));
     }
@@ -79,9 +53,29 @@ pub(super) async fn create(
         meetings.with_entropy(|entropy| webhook::messages(&meeting, &[Event::Created], now, entropy));
     let letters = meetings.letters(None, &meeting, &origin)?;
     let outgoing = Outgoing { messages, letters, presences: Presences::default() };
-    let former = store.patiently(store.create(&meeting, &outgoing, request.as_ref(), &reply)).await?;
-    meetings.told();
+    let former = store.create(&meeting, &outgoing, repeatable.as_ref(), &reply).await?;
+    meetings.wake_outboxes();
     Ok(created(&former.unwrap_or(reply)))
+}
+
+/// Nothing when the sender may make meetings at all, and has not made too many.
+fn may_create(request: &Request) -> Result<(), Refusal> {
+    match &request.principal {
+        Principal::Key(_) => Ok(()),
+        Principal::Host(_) => Err(Refusal::new(Code::Forbidden, "a host token makes no other meetings")),
+        Principal::Anonymous if !request.meetings.inner.anonymous => {
+            Err(Refusal::new(Code::Unauthorized, "an API key is needed to make meetings"))
+        }
+        Principal::Anonymous => request.meetings.count_maker(request.caller.ip),
+    }
+}
+
+/// Only applications have mail sent.
+fn may_invite(principal: &Principal) -> Result<(), Refusal> {
+    match principal {
+        Principal::Key(_) => Ok(()),
+        _ => Err(Refusal::new(Code::Forbidden, "an API key is needed to invite people by mail")),
+    }
 }
 
 fn created(reply: &Reply) -> Response {
@@ -91,17 +85,9 @@ fn created(reply: &Reply) -> Response {
     }
     let place =
         serde_json::from_str::<Place>(&reply.body).map(|place| format!("/api/v1/meetings/{}", place.meeting));
-    (
-        StatusCode::CREATED,
-        [
-            (CONTENT_TYPE, "application/json"),
-            (CACHE_CONTROL, "no-store"),
-            (ETAG, &*reply.etag),
-            (LOCATION, &*place.unwrap_or_default()),
-        ],
-        reply.body.clone(),
-    )
-        .into_response()
+    let head =
+        [(CONTENT_TYPE, "application/json"), (ETAG, &*reply.etag), (LOCATION, &*place.unwrap_or_default())];
+    no_store((StatusCode::CREATED, head, reply.body.clone()))
 }
 
 /// The version of a meeting as somebody sees it. It is another one where the clock has changed what is seen since the last
@@ -135,16 +121,24 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     headers.get_all(IF_NONE_MATCH).iter().flat_map(tags).any(|tag| tag == "*" || tag == own)
 }
 
-impl Meetings {
-    fn shown(&self, principal: &Principal, client: &Client, meeting: &Meeting) -> MeetingView {
-        let host = principal.is_organiser().then_some(&self.inner.key);
-        MeetingView::new(&self.present(meeting.clone()), &self.origin(client), self.now(), host)
+impl Request {
+    fn view(&self, meeting: &Meeting) -> MeetingView {
+        let meetings = &self.meetings;
+        let host = self.principal.is_organiser().then_some(&meetings.inner.key);
+        MeetingView::new(
+            &meetings.present(meeting.clone()),
+            &meetings.origin(&self.caller),
+            meetings.now(),
+            host,
+        )
     }
 
-    fn answer(&self, principal: &Principal, client: &Client, meeting: &Meeting) -> Response {
-        let view = self.shown(principal, client, meeting);
-        let etag = etag(meeting, self.now(), principal.is_organiser());
-        ([(CACHE_CONTROL, "no-store"), (ETAG, &*etag)], Json(view)).into_response()
+    fn etag(&self, meeting: &Meeting) -> String {
+        etag(meeting, self.meetings.now(), self.principal.is_organiser())
+    }
+
+    fn answer(&self, meeting: &Meeting) -> Response {
+        no_store(([(ETAG, self.etag(meeting))], Json(self.view(meeting))))
     }
 }
 
@@ -175,12 +169,10 @@ pub(super) struct PageView {
 
 /// `GET /api/v1/meetings`
 pub(super) async fn list(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
+    request: Request,
     wanted: Result<Query<PageWanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Read).await?;
+    let Request { meetings, principal, .. } = &request;
     if !matches!(principal, Principal::Key(_)) {
         return Err(Refusal::new(Code::Unauthorized, "an API key is needed to list meetings").into());
     }
@@ -198,50 +190,37 @@ pub(super) async fn list(
         from: instant("from", wanted.from)?,
         to: instant("to", wanted.to)?,
     };
-    let store = &meetings.inner.store;
-    let page = store.patiently(store.page(&filter, meetings.now(), after, limit)).await?;
+    let page = meetings.inner.store.page(&filter, meetings.now(), after, limit).await?;
     let view = PageView {
-        meetings: page.meetings.iter().map(|meeting| meetings.shown(&principal, &client, meeting)).collect(),
+        meetings: page.meetings.iter().map(|meeting| request.view(meeting)).collect(),
         broken: page.broken,
         next: page.next.map(|next| next.to_string()),
     };
-    Ok(([(CACHE_CONTROL, "no-store")], Json(view)).into_response())
+    Ok(no_store(Json(view)))
 }
 
 /// `GET /api/v1/meetings/{id}`
-pub(super) async fn show(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Read).await?;
-    let meeting = principal.meeting(&meetings, &id).await?;
-    let etag = etag(&meeting, meetings.now(), principal.is_organiser());
-    if is_known(&headers, &etag) {
-        let head = [(CACHE_CONTROL, "no-store"), (ETAG, &*etag)];
-        return Ok((StatusCode::NOT_MODIFIED, head).into_response());
+pub(super) async fn show(MeetingRequest { request, meeting }: MeetingRequest) -> Response {
+    let etag = request.etag(&meeting);
+    if is_known(&request.headers, &etag) {
+        return no_store((StatusCode::NOT_MODIFIED, [(ETAG, etag)]));
     }
-    Ok(meetings.answer(&principal, &client, &meeting))
+    request.answer(&meeting)
 }
 
 /// `PATCH /api/v1/meetings/{id}`
 pub(super) async fn change(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
-    Path(id): Path<String>,
+    MeetingRequest { request, meeting: known }: MeetingRequest,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
-    let known = principal.meeting(&meetings, &id).await?;
+    let Request { meetings, principal, caller, headers } = &request;
     if !headers.contains_key(IF_MATCH) {
-        let detail = "`If-Match` with the version that is to be changed is missing";
-        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, detail));
+        let missing = Refusal::bad_request("`If-Match` with the version that is to be changed is missing");
+        return Err(Problem::with_status(StatusCode::PRECONDITION_REQUIRED, missing));
     }
-    let (change, _) = body.read::<Change>().await?;
-    if change.invites() && principal.owner().is_none() {
-        return Err(Refusal::new(Code::Forbidden, "an API key is needed to invite people by mail").into());
+    let (change, _) = body.object::<Change>(BODY_BYTES).await?;
+    if change.invites() {
+        may_invite(principal)?;
     }
     let mut pointed = known.clone();
     if change.webhook_url != Patch::Keep {
@@ -252,10 +231,9 @@ pub(super) async fn change(
         meetings.point_webhook(&mut pointed, None).await?;
     }
     let key = meetings.inner.key.clone();
-    let origin = meetings.origin(&client);
     let changed = meetings
-        .update_and_invite(known.id, &origin, |meeting, now| {
-            may_change(&headers, meeting)?;
+        .update_and_invite(known.id, &meetings.origin(caller), |meeting, now| {
+            may_change(headers, meeting)?;
             let before = (meeting.webhook.clone(), meeting.webhook_url.clone());
             if change.webhook_url != Patch::Keep {
                 (meeting.webhook, meeting.webhook_url) = (pointed.webhook, pointed.webhook_url);
@@ -268,11 +246,11 @@ pub(super) async fn change(
             Ok(((), events))
         })
         .await?;
-    let (meeting, ()) = changed.ok_or_else(Problem::not_found)?;
+    let (meeting, ()) = changed.ok_or_else(no_meeting)?;
     if let (Some(rooms), Ok(record)) = (meetings.rooms(), meeting.room_record()) {
         rooms.arrange(record).await;
     }
-    Ok(meetings.answer(&principal, &client, &meeting))
+    Ok(request.answer(&meeting))
 }
 
 #[derive(Deserialize)]
@@ -284,23 +262,20 @@ pub(super) struct EraseWanted {
 
 /// `DELETE /api/v1/meetings/{id}`: calls it off; with `?erase=true` nothing is left of it either.
 pub(super) async fn cancel(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
+    request: Request,
     Path(id): Path<String>,
     wanted: Result<Query<EraseWanted>, QueryRejection>,
 ) -> Result<StatusCode, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
-    if principal.removes_broken(&meetings, &id).await? {
+    if request.erases_broken(&id).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let known = principal.meeting(&meetings, &id).await?;
+    let known = request.meeting(&id).await?;
     let Query(EraseWanted { erase }) = wanted.map_err(|error| Refusal::bad_request(error.body_text()))?;
-    let origin = meetings.origin(&client);
+    let meetings = &request.meetings;
     meetings.catch_up().await;
     let cancelled = meetings
-        .update_and_invite(known.id, &origin, |meeting, _| {
-            may_change(&headers, meeting)?;
+        .update_and_invite(known.id, &meetings.origin(&request.caller), |meeting, _| {
+            may_change(&request.headers, meeting)?;
             if meeting.is_over() && !erase {
                 let why = "the meeting is over already; `?erase=true` erases what is kept of it";
                 return Err(Refusal::new(Code::InvalidState, why).into());
@@ -308,32 +283,27 @@ pub(super) async fn cancel(
             Ok(((), meeting.cancel()))
         })
         .await?;
-    cancelled.ok_or_else(Problem::not_found)?;
+    cancelled.ok_or_else(no_meeting)?;
     if let Some(rooms) = meetings.rooms() {
         rooms.end(known.room, EndReason::HostEnded).await;
     }
     if erase {
-        let store = &meetings.inner.store;
-        store.patiently(store.erase(known.id)).await?;
+        meetings.inner.store.erase(known.id).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /api/v1/meetings/{id}/end`
 pub(super) async fn end(
-    State(meetings): State<Meetings>,
-    client: Client,
-    headers: HeaderMap,
-    Path(id): Path<String>,
+    MeetingRequest { request, meeting: known }: MeetingRequest,
 ) -> Result<Response, Problem> {
-    let principal = Principal::of(&meetings, &headers, &client, Want::Write).await?;
-    let known = principal.meeting(&meetings, &id).await?;
+    let meetings = &request.meetings;
     meetings.catch_up().await;
     let ended =
         meetings.update(known.id, |meeting, now| Ok(((), meeting.end(EndReason::HostEnded, now)?))).await?;
-    let (meeting, ()) = ended.ok_or_else(Problem::not_found)?;
+    let (meeting, ()) = ended.ok_or_else(no_meeting)?;
     if let Some(rooms) = meetings.rooms() {
         rooms.end(known.room, EndReason::HostEnded).await;
     }
-    Ok(meetings.answer(&principal, &client, &meeting))
+    Ok(request.answer(&meeting))
 }

@@ -1,13 +1,13 @@
 //! The HTTP interface under `/api/v1/meetings` and `/api/v1/invitations`.
 
-mod access;
 mod deliveries;
 mod invitations;
 mod meetings;
 mod openapi;
-mod problem;
+mod origin;
 mod request;
 mod view;
+mod webhook_url;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -15,14 +15,13 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-
-pub(crate) use access::Principal;
-pub use request::Client;
+use http_api::{Problem, method_not_allowed};
+use signaling_core::{Code, Refusal};
 
 use crate::service::Meetings;
-use problem::Problem;
+use crate::store::StoreError;
 
-/// The routes. Whoever accepts connections puts a [`Client`] into each request's extensions, and looks at `Origin`. What
+/// The routes. Whoever accepts connections puts an [`http_api::ClientAddr`] into each request's extensions, and looks at `Origin`. What
 /// `others` say of the routes beside these, as `OpenAPI` has it (`paths` and `components.schemas`), stands in the description
 /// too.
 pub fn router(meetings: Meetings, others: &[serde_json::Value]) -> Router {
@@ -41,11 +40,20 @@ pub fn router(meetings: Meetings, others: &[serde_json::Value]) -> Router {
         .route("/api/v1/openapi.json", description)
         .route("/api/v1/invitations/{id}", get(invitations::show))
         .route("/api/v1/invitations/{id}/qr.svg", get(invitations::qr))
-        .layer(DefaultBodyLimit::max(usize::try_from(request::BODY_BYTES).unwrap_or(usize::MAX)))
+        .layer(DefaultBodyLimit::max(request::BODY_BYTES))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(meetings)
 }
 
-async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes other methods; see `Allow`")
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Stale => {
+                let why = "the meeting has been changed since the version that `If-Match` names";
+                let stale = Refusal::new(Code::InvalidState, why);
+                Self::with_status(StatusCode::PRECONDITION_FAILED, stale)
+            }
+            error => Refusal::from(error).into(),
+        }
+    }
 }

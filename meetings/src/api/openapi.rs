@@ -1,12 +1,12 @@
 //! The description of the HTTP interface, as `OpenAPI` 3.1 has it: schemas from the types, paths from one table. What other
 //! crates serve beside it they describe themselves, and it is put in.
 
+use http_api::ProblemBody;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::deliveries::{DeliveriesView, DeliveryView, SecretView};
 use super::meetings::PageView;
-use super::problem::ProblemBody;
 use super::view::{InvitationView, MeetingView, OwnWayView};
 use crate::meeting::{Attendee, Change, State, Wanted};
 

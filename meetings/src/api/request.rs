@@ -1,111 +1,156 @@
-//! What a request shows and carries.
+//! What every route asks of a request before it does anything: who sends it, what it may do, and which meeting it is about.
 
-use std::convert::Infallible;
-use std::net::IpAddr;
-
-use axum::body::HttpBody as _;
-use axum::extract::{FromRequest, FromRequestParts, Request};
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN};
+use axum::extract::{FromRequestParts, Path};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
-use signaling_core::{Refusal, json_object};
+use http_api::{Caller, Problem, bearer};
+use serde::Deserialize;
+use signaling_core::message::EndReason;
+use signaling_core::{Code, HostClaims, MeetingId, Refusal, Scope};
 
-use super::problem::Problem;
+use crate::access::Principal;
+use crate::keys::is_key;
+use crate::meeting::{Meeting, Way};
+use crate::service::Meetings;
+use crate::store::StoreError;
 
 /// Bytes of a request's body.
-pub(super) const BODY_BYTES: u64 = 64 * 1024;
+pub(super) const BODY_BYTES: usize = 64 * 1024;
 
-/// Who sent a request, put into its extensions by whoever accepted the connection.
-#[derive(Clone, Debug, Default)]
-pub struct Client {
-    /// The address, if it is known.
-    pub ip: Option<IpAddr>,
-    /// Under which origin it sees this server, as in `https://calls.example`.
-    pub origin: Option<String>,
+/// A request whose sender is known. A bearer that is neither a key with the scope of the method nor a host token is
+/// refused, not ignored.
+pub(super) struct Request {
+    pub(super) meetings: Meetings,
+    pub(super) principal: Principal,
+    pub(super) caller: Caller,
+    pub(super) headers: HeaderMap,
 }
 
-impl Client {
-    /// Whether the request comes from a page of the server's own, whose address bar has the address that people use.
-    pub(super) fn is_own_page(&self, headers: &HeaderMap) -> bool {
-        let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-        origin
-            .is_some_and(|origin| self.origin.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(origin)))
+impl FromRequestParts<Meetings> for Request {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, meetings: &Meetings) -> Result<Self, Problem> {
+        let caller = Caller::of(parts);
+        let scope = if parts.method.is_safe() { Scope::MeetingsRead } else { Scope::MeetingsWrite };
+        let principal = principal(meetings, &parts.headers, &caller, scope).await?;
+        Ok(Self { meetings: meetings.clone(), principal, caller, headers: parts.headers.clone() })
+    }
+}
+
+async fn principal(
+    meetings: &Meetings,
+    headers: &HeaderMap,
+    caller: &Caller,
+    scope: Scope,
+) -> Result<Principal, Refusal> {
+    let Some(bearer) = bearer(headers) else {
+        if headers.contains_key(AUTHORIZATION) {
+            return Err(Refusal::new(Code::Unauthorized, "`Authorization` is `Bearer` and a key"));
+        }
+        meetings.count_reader(caller.ip)?;
+        return Ok(Principal::Anonymous);
+    };
+    if is_key(bearer) {
+        return Ok(Principal::Key(meetings.key(bearer, scope).await?));
+    }
+    meetings.count_reader(caller.ip)?;
+    HostClaims::open(&meetings.inner.key, bearer)
+        .map(Principal::Host)
+        .ok_or_else(|| Refusal::new(Code::Unauthorized, "the bearer is neither an API key nor a host token"))
+}
+
+impl Request {
+    /// The meeting of an id in a path, if it is the sender's; another's is not there.
+    pub(super) async fn meeting(&self, id: &str) -> Result<Meeting, Problem> {
+        if matches!(self.principal, Principal::Anonymous) {
+            let why = "an API key or the host token is needed as bearer";
+            return Err(Refusal::new(Code::Unauthorized, why).into());
+        }
+        let meeting = self.meetings.inner.store.meeting(meeting_id(id)?).await?.ok_or_else(no_meeting)?;
+        if self.principal.may_see(&meeting) { Ok(meeting) } else { Err(no_meeting().into()) }
     }
 
-    /// Whether the address that the request names leads to the machine that it comes from.
-    pub(super) fn is_at_home(&self) -> bool {
-        let authority = self.origin.as_deref().and_then(|origin| origin.split_once("://"));
-        let Some(authority) = authority.and_then(|(_, authority)| authority.parse::<Authority>().ok()) else {
-            return false;
+    /// Erases a meeting that cannot be read, if it is one and the sender's; whether it was.
+    pub(super) async fn erases_broken(&self, id: &str) -> Result<bool, Problem> {
+        let (Principal::Key(_), Ok(id)) = (&self.principal, id.parse::<MeetingId>()) else {
+            return Ok(false);
         };
-        let host = authority.host();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Client {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
-    }
-}
-
-/// The token of `Authorization: Bearer …`.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
-
-/// A header's value, of characters that can be seen.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len()));
-    let wrong = || Refusal::bad_request(format!("`{name}` has 1 to 255 visible characters"));
-    text.map(Some).ok_or_else(|| wrong().into())
-}
-
-/// A JSON body that has not been read. A client that waits for `100 Continue` is asked for it by [`Self::read`], once it is known
-/// who sends it.
-pub(super) struct JsonBody(Request);
-
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self(request))
-    }
-}
-
-impl JsonBody {
-    /// What it says, and its bytes.
-    pub(super) async fn read<T: DeserializeOwned>(self) -> Result<(T, Bytes), Problem> {
-        let headers = self.0.headers();
-        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        let is_json = text(CONTENT_TYPE).is_some_and(|value| {
-            value.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
-        });
-        if !is_json {
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is `application/json`"));
+        let store = &self.meetings.inner.store;
+        if !matches!(store.meeting(id).await, Err(StoreError::Broken { .. })) {
+            return Ok(false);
         }
-        if text(CONTENT_ENCODING).is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
-            let detail = "the body is not compressed: no `Content-Encoding` is understood";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        let Some((owner, room)) = store.place_of(id).await? else { return Ok(false) };
+        if !self.principal.owns(owner.as_deref()) {
+            return Err(no_meeting().into());
         }
-        let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-        if self.0.body().size_hint().lower() > BODY_BYTES {
-            return Err(too_large());
+        store.erase(id).await?;
+        tracing::warn!(meeting = %id, "a meeting that could not be read is deleted");
+        if let (Some(rooms), Ok(room)) = (self.meetings.rooms(), room.parse()) {
+            rooms.end(room, EndReason::HostEnded).await;
         }
-        let body = match Bytes::from_request(self.0, &()).await {
-            Ok(body) => body,
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(too_large()),
-            Err(_) => return Err(Refusal::bad_request("the body could not be read").into()),
-        };
-        Ok((json_object(&body)?, body))
+        Ok(true)
     }
+}
+
+#[derive(Deserialize)]
+struct MeetingPath {
+    id: String,
+}
+
+async fn path_id(parts: &mut Parts, meetings: &Meetings) -> Result<String, Problem> {
+    let path = Path::<MeetingPath>::from_request_parts(parts, meetings).await;
+    // A path that is not UTF-8 names no meeting.
+    Ok(path.map_err(|_| no_meeting())?.0.id)
+}
+
+/// A request about the sender's own meeting.
+pub(super) struct MeetingRequest {
+    pub(super) request: Request,
+    pub(super) meeting: Meeting,
+}
+
+impl FromRequestParts<Meetings> for MeetingRequest {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, meetings: &Meetings) -> Result<Self, Problem> {
+        let request = Request::from_request_parts(parts, meetings).await?;
+        let meeting = request.meeting(&path_id(parts, meetings).await?).await?;
+        Ok(Self { request, meeting })
+    }
+}
+
+/// A request of whoever has an invitation's id: the meeting, and the way in that the id stands for.
+pub(super) struct Invited {
+    pub(super) meetings: Meetings,
+    pub(super) caller: Caller,
+    pub(super) meeting: Meeting,
+    pub(super) way: Way,
+}
+
+impl FromRequestParts<Meetings> for Invited {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, meetings: &Meetings) -> Result<Self, Problem> {
+        let caller = Caller::of(parts);
+        meetings.count_reader(caller.ip)?;
+        let (meeting, way) = find_invited(meetings, &path_id(parts, meetings).await?).await?;
+        Ok(Self { meetings: meetings.clone(), caller, meeting, way })
+    }
+}
+
+/// The meeting of an invitation's id in a path: the meeting's own, or that of one invited address.
+pub(super) async fn find_invited(meetings: &Meetings, id: &str) -> Result<(Meeting, Way), Problem> {
+    let id = meeting_id(id)?;
+    let meeting = meetings.inner.store.invited(id).await?.ok_or_else(no_meeting)?;
+    let way = meeting.way_by_id(id).ok_or_else(no_meeting)?;
+    Ok((meeting, way))
+}
+
+fn meeting_id(text: &str) -> Result<MeetingId, Refusal> {
+    text.parse().map_err(|_| no_meeting())
+}
+
+pub(super) fn no_meeting() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such meeting")
 }

@@ -9,12 +9,12 @@ use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::{AsyncSmtpTransport, Message, Tokio1Executor};
 use signaling_core::{Entropy, Timestamp};
 
-pub(crate) use self::dispatch::dispatch;
+pub(crate) use self::dispatch::Postman;
 
 use crate::calendar::{self, Purpose};
+use crate::keys::random_id;
 use crate::meeting::{Attendee, Meeting, Status, Way, in_calendar};
-use crate::store::{StoreError, explain};
-use crate::webhook::random_id;
+use crate::store::{Letter, StoreError, explain};
 
 /// Writes invitations, in whose name, and knows the mail server.
 #[derive(Clone, Debug)]
@@ -33,18 +33,6 @@ pub enum MailError {
     /// Not an address.
     #[error("expected an address to send from, as in `Calls <calls@example.org>`")]
     From(#[source] lettre::address::AddressError),
-}
-
-/// A letter on its way into the outbox, or out of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Letter {
-    pub(crate) id: String,
-    pub(crate) meeting: String,
-    pub(crate) recipient: String,
-    /// The whole of it, as RFC 5322 has it; ASCII.
-    pub(crate) message: String,
-    pub(crate) at: Timestamp,
-    pub(crate) attempts: u32,
 }
 
 /// What a letter is about, for the one who gets it.

@@ -1,9 +1,43 @@
-//! The outbox: what is to be told to receivers of webhooks, until it has been.
+//! The outbox of webhooks: messages to their receivers, kept for a while after they were dealt with.
 
 use signaling_core::Timestamp;
 use sqlx::Row as _;
 
-use super::{Store, StoreError, int, on_pool, uint};
+use super::database::{Store, reading, writing};
+use super::error::StoreError;
+use super::pool::{int, on_pool, uint};
+
+/// A message on its way into the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) endpoint: String,
+    pub(crate) meeting: String,
+    pub(crate) kind: &'static str,
+    pub(crate) body: String,
+    pub(crate) at: Timestamp,
+}
+
+/// Puts messages into the outbox, within a transaction.
+macro_rules! enqueue_messages {
+    ($tx:expr, $messages:expr) => {
+        for message in $messages {
+            sqlx::query(
+                "INSERT INTO deliveries (id, endpoint, meeting, kind, body, created_at, attempts, due_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, 0, $6)",
+            )
+            .bind(&message.id)
+            .bind(&message.endpoint)
+            .bind(&message.meeting)
+            .bind(message.kind)
+            .bind(&message.body)
+            .bind(int(message.at.as_millis()))
+            .execute(&mut *$tx)
+            .await?;
+        }
+    };
+}
+pub(super) use enqueue_messages;
 
 /// One message to one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +102,7 @@ macro_rules! delivery_of {
 impl Store {
     /// What may be sent now: of each meeting the oldest message that waits, if it is due.
     pub(crate) async fn sendable(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let rows = sqlx::query(
                 "SELECT id, endpoint, meeting, kind, body, created_at, attempts, due_at, delivered_at, last_status, \
                  last_error FROM deliveries AS one WHERE due_at <= $1 AND NOT EXISTS \
@@ -84,37 +117,9 @@ impl Store {
         })
     }
 
-    /// Lets a message wait until then.
-    pub(crate) async fn postpone(&self, id: &str, until: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
-            sqlx::query("UPDATE deliveries SET due_at = $2 WHERE id = $1")
-                .bind(id)
-                .bind(int(until.as_millis()))
-                .execute(pool)
-                .await
-                .map(drop)?;
-        });
-        Ok(())
-    }
-
-    /// Makes everything that waits due: a process that begins knows nothing of the attempts of the one before.
-    pub(crate) async fn hurry(&self, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
-            sqlx::query("UPDATE deliveries SET due_at = $1 WHERE due_at > $1")
-                .bind(int(now.as_millis()))
-                .execute(pool)
-                .await
-                .map(drop)?;
-        });
-        Ok(())
-    }
-
     /// Notes what came of an attempt.
     pub(crate) async fn note(&self, id: &str, outcome: &Outcome, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             sqlx::query(
                 "UPDATE deliveries SET attempts = attempts + 1, due_at = $2, delivered_at = $3, last_status = $4, \
                  last_error = $5 WHERE id = $1",
@@ -127,14 +132,13 @@ impl Store {
             .execute(pool)
             .await
             .map(drop)?;
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The newest messages about a meeting, the newest first.
     pub async fn deliveries(&self, meeting: &str, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let rows = sqlx::query(
                 "SELECT id, endpoint, meeting, kind, body, created_at, attempts, due_at, delivered_at, last_status, \
                  last_error FROM deliveries WHERE meeting = $1 ORDER BY position DESC LIMIT $2",
@@ -149,8 +153,7 @@ impl Store {
 
     /// Sends a message about a meeting once more; whether there is such a one.
     pub async fn replay(&self, meeting: &str, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             let done =
                 sqlx::query("UPDATE deliveries SET due_at = $3, attempts = 0 WHERE meeting = $1 AND id = $2")
                     .bind(meeting)
@@ -164,8 +167,8 @@ impl Store {
 
     /// Forgets messages that were dealt with and are older, or are about a meeting that was erased.
     pub(crate) async fn forget_deliveries(&self, before: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        let permit = self.write_permit().await?;
+        on_pool!(permit, |pool, begin| {
             sqlx::query(
                 "DELETE FROM deliveries WHERE due_at IS NULL AND (created_at < $1 OR NOT EXISTS \
                  (SELECT 1 FROM meetings WHERE meetings.id = deliveries.meeting))",

@@ -3,7 +3,9 @@
 use signaling_core::Timestamp;
 use sqlx::Row as _;
 
-use super::{Store, StoreError, int, on_pool, uint};
+use super::database::{Store, reading, writing};
+use super::error::StoreError;
+use super::pool::{int, uint};
 
 /// A receiver of webhooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +43,7 @@ macro_rules! endpoint_of {
 impl Store {
     /// The endpoint of this owner and URL: the one that is there, or else `new`. One that was switched off is on again.
     pub(crate) async fn endpoint_for(&self, new: &Endpoint, now: Timestamp) -> Result<Endpoint, StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             let row = sqlx::query(
                 "INSERT INTO endpoints (id, owner, url, secret, created_at) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (owner, url) DO UPDATE SET disabled_at = NULL \
@@ -61,8 +62,7 @@ impl Store {
 
     /// The endpoint of this id.
     pub async fn endpoint(&self, id: &str) -> Result<Option<Endpoint>, StoreError> {
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let row = sqlx::query(
                 "SELECT id, owner, url, secret, previous_secret, previous_until, disabled_at FROM endpoints \
                  WHERE id = $1",
@@ -76,8 +76,7 @@ impl Store {
 
     /// Gives an endpoint a new secret; the present one signs as well until `until`.
     pub async fn rotate_secret(&self, id: &str, secret: &str, until: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             sqlx::query(
                 "UPDATE endpoints SET previous_secret = secret, previous_until = $3, secret = $2 WHERE id = $1",
             )
@@ -87,14 +86,13 @@ impl Store {
             .execute(pool)
             .await
             .map(drop)?;
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Sends an endpoint nothing any more; what waits for it is given up.
     pub(crate) async fn disable_endpoint(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;
             sqlx::query("UPDATE endpoints SET disabled_at = $2 WHERE id = $1")
                 .bind(id)
@@ -106,7 +104,7 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             tx.commit().await?;
-        });
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -2,14 +2,16 @@
 
 use signaling_core::{MeetingId, Timestamp};
 
-use super::{Store, StoreError, int, on_pool};
+use super::database::{Store, writing};
+use super::error::StoreError;
+use super::pool::{int, on_pool};
 
 impl Store {
     /// Meetings that have been over since then or longer.
     pub(crate) async fn over_since(&self, at: Timestamp, limit: u32) -> Result<Vec<MeetingId>, StoreError> {
         let query = "SELECT id FROM meetings WHERE over_at <= $1 ORDER BY over_at LIMIT $2";
-        let turn = self.turn().await?;
-        let ids: Vec<String> = on_pool!(turn, |pool, begin| {
+        let permit = self.permit().await?;
+        let ids: Vec<String> = on_pool!(permit, |pool, begin| {
             sqlx::query_scalar(query).bind(int(at.as_millis())).bind(i64::from(limit)).fetch_all(pool).await?
         });
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
@@ -17,12 +19,11 @@ impl Store {
 
     /// Erases a meeting with all that names its people: the document, ways in, presences, replies that repeat it, and
     /// messages that were dealt with. What still waits to be told is told, and then erased by
-    /// [`Self::forget_deliveries`] and by the postbox.
+    /// [`Self::forget_deliveries`] and by the outbox of letters.
     pub(crate) async fn erase(&self, id: MeetingId) -> Result<bool, StoreError> {
         // Replies of before the column `meeting` name it in their text alone.
         let named = format!("%\"meeting\":\"{id}\"%");
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;
             let erased =
                 sqlx::query("DELETE FROM meetings WHERE id = $1").bind(id.as_str()).execute(&mut *tx).await?;

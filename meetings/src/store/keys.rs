@@ -3,7 +3,9 @@
 use signaling_core::{Scope, Timestamp};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, int, on_pool, uint};
+use super::database::{Store, reading};
+use super::error::StoreError;
+use super::pool::{int, on_pool, uint};
 
 /// What is known of an API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +50,8 @@ impl Store {
     /// Keeps a new key.
     pub async fn add_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
         let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        let permit = self.write_permit().await?;
+        on_pool!(permit, |pool, begin| {
             sqlx::query(
                 "INSERT INTO api_keys (id, hash, customer, scopes, note, created_at) \
                  VALUES ($1, $2, $3, $4, $5, $6)",
@@ -69,8 +71,7 @@ impl Store {
 
     /// The key with this digest.
     pub async fn key(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let row = sqlx::query(
                 "SELECT id, hash, customer, scopes, note, created_at, revoked_at FROM api_keys WHERE hash = $1",
             )
@@ -83,8 +84,8 @@ impl Store {
 
     /// All keys, the oldest first.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        let permit = self.permit().await?;
+        on_pool!(permit, |pool, begin| {
             let rows = sqlx::query(
                 "SELECT id, hash, customer, scopes, note, created_at, revoked_at FROM api_keys ORDER BY created_at, id",
             )
@@ -96,8 +97,8 @@ impl Store {
 
     /// Makes a key open nothing any more; whether it did before.
     pub async fn revoke_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        let permit = self.write_permit().await?;
+        on_pool!(permit, |pool, begin| {
             let done =
                 sqlx::query("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
                     .bind(id)

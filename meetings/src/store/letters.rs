@@ -1,10 +1,23 @@
-//! The postbox: letters to those who are invited, until the mail server has taken them.
+//! The outbox of mail: letters to those who are invited, until the mail server has taken them.
 
 use signaling_core::{Code, Refusal, Timestamp};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, int, on_pool, uint};
-use crate::mail::Letter;
+use super::database::{Store, reading, writing};
+use super::error::StoreError;
+use super::pool::{int, on_pool, uint};
+
+/// A letter on its way into the outbox, or out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) id: String,
+    pub(crate) meeting: String,
+    pub(crate) recipient: String,
+    /// The whole of it, as RFC 5322 has it; ASCII.
+    pub(crate) message: String,
+    pub(crate) at: Timestamp,
+    pub(crate) attempts: u32,
+}
 
 /// Letters that wait for the mail server at most: beyond it nobody is invited.
 pub(super) const WAITING: i64 = 10_000;
@@ -14,8 +27,8 @@ pub(super) fn full() -> StoreError {
     Refusal::new(Code::Overloaded, "too many invitations wait for the mail server").into()
 }
 
-/// Puts letters into the postbox, within a transaction.
-macro_rules! put_in_postbox {
+/// Puts letters into the outbox, within a transaction.
+macro_rules! enqueue_letters {
     ($tx:expr, $letters:expr) => {
         if !$letters.is_empty() {
             let waiting: i64 =
@@ -40,13 +53,12 @@ macro_rules! put_in_postbox {
         }
     };
 }
-pub(super) use put_in_postbox;
+pub(super) use enqueue_letters;
 
 impl Store {
     /// What may be posted now: of those about one meeting to one address the oldest, if it is due.
     pub(crate) async fn letters_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let rows = sqlx::query(
                 "SELECT id, meeting, recipient, message, created_at, attempts FROM letters AS one \
                  WHERE due_at <= $1 AND NOT EXISTS (SELECT 1 FROM letters AS older \
@@ -71,50 +83,27 @@ impl Store {
         })
     }
 
-    /// Lets a letter wait until then.
-    pub(crate) async fn postpone_letter(&self, id: &str, until: Timestamp) -> Result<(), StoreError> {
-        self.delay("UPDATE letters SET due_at = $2 WHERE id = $1", id, until).await
-    }
-
-    /// The same after an attempt.
+    /// Lets a letter wait after an attempt.
     pub(crate) async fn retry_letter(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
-        self.delay("UPDATE letters SET due_at = $2, attempts = attempts + 1 WHERE id = $1", id, at).await
-    }
-
-    async fn delay(&self, query: &'static str, id: &str, until: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
-            sqlx::query(query).bind(id).bind(int(until.as_millis())).execute(pool).await.map(drop)?;
-        });
-        Ok(())
-    }
-
-    /// Makes every letter due.
-    pub(crate) async fn hurry_letters(&self, now: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
-            sqlx::query("UPDATE letters SET due_at = $1 WHERE due_at > $1")
-                .bind(int(now.as_millis()))
-                .execute(pool)
-                .await
-                .map(drop)?;
-        });
-        Ok(())
+        writing!(self, |pool, begin| {
+            let query = "UPDATE letters SET due_at = $2, attempts = attempts + 1 WHERE id = $1";
+            sqlx::query(query).bind(id).bind(int(at.as_millis())).execute(pool).await.map(drop)?;
+            Ok(())
+        })
     }
 
     /// Takes a letter out that was sent, or is given up. What was sent is nobody's business any more.
     pub(crate) async fn forget_letter(&self, id: &str) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             sqlx::query("DELETE FROM letters WHERE id = $1").bind(id).execute(pool).await.map(drop)?;
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Takes letters out that are older, whatever became of them: a server without a mail server keeps none for ever.
     pub(crate) async fn forget_letters(&self, before: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        let permit = self.write_permit().await?;
+        on_pool!(permit, |pool, begin| {
             sqlx::query("DELETE FROM letters WHERE created_at < $1")
                 .bind(int(before.as_millis()))
                 .execute(pool)

@@ -4,13 +4,14 @@ use signaling_core::meeting::{MeetingCode, Presence};
 use signaling_core::{MeetingId, Repeatable, RoomId, Timestamp};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::letters::put_in_postbox;
-use super::presences::{keep_presences, present};
-use super::replies::{Reply, former_reply};
-use super::{Presences, Present, Store, StoreError, int, on_pool};
-use crate::mail::Letter;
+use super::database::{Store, reading, writing};
+use super::deliveries::{Message, enqueue_messages};
+use super::error::{StoreError, explain};
+use super::letters::{Letter, enqueue_letters};
+use super::pool::int;
+use super::presences::{Presences, Present, keep_presences, present};
+use super::replies::Reply;
 use crate::meeting::{Meeting, State, Status};
-use crate::webhook::Message;
 
 /// Some meetings of many.
 #[derive(Clone, Debug, Default)]
@@ -87,24 +88,11 @@ macro_rules! keep_invitations {
     };
 }
 
-/// Writes what is to be told into the outbox and the postbox, within a transaction.
+/// Writes what is to be told into the outboxes, within a transaction.
 macro_rules! enqueue {
     ($tx:expr, $outgoing:expr) => {
-        put_in_postbox!($tx, &$outgoing.letters);
-        for message in &$outgoing.messages {
-            sqlx::query(
-                "INSERT INTO deliveries (id, endpoint, meeting, kind, body, created_at, attempts, due_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, 0, $6)",
-            )
-            .bind(&message.id)
-            .bind(&message.endpoint)
-            .bind(&message.meeting)
-            .bind(message.kind)
-            .bind(&message.body)
-            .bind(int(message.at.as_millis()))
-            .execute(&mut *$tx)
-            .await?;
-        }
+        enqueue_letters!($tx, &$outgoing.letters);
+        enqueue_messages!($tx, &$outgoing.messages);
     };
 }
 
@@ -126,8 +114,7 @@ impl Store {
         reply: &Reply,
     ) -> Result<Option<Reply>, StoreError> {
         let document = serde_json::to_string(meeting)?;
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        let is_new = writing!(self, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;
             if let Some(request) = request {
                 let kept = sqlx::query(
@@ -145,7 +132,7 @@ impl Store {
                 .await?;
                 if kept.rows_affected() == 0 {
                     tx.rollback().await?;
-                    return former_reply(&turn, request).await.map(Some);
+                    return Ok(false);
                 }
             }
             sqlx::query(
@@ -167,8 +154,12 @@ impl Store {
             keep_invitations!(tx, meeting);
             enqueue!(tx, outgoing);
             tx.commit().await?;
-        });
-        Ok(None)
+            Ok(true)
+        })?;
+        match request {
+            Some(request) if !is_new => self.replied(request).await,
+            _ => Ok(None),
+        }
     }
 
     /// The meeting of this id.
@@ -196,11 +187,10 @@ impl Store {
     }
 
     async fn one(&self, query: &'static str, value: &str) -> Result<Option<Meeting>, StoreError> {
-        let turn = self.turn().await?;
-        let document = on_pool!(turn, |pool, begin| {
+        let document = reading!(self, |pool| {
             let row = sqlx::query(query).bind(value).fetch_optional(pool).await?;
-            row.map(|row| row.try_get(0))
-        });
+            Ok(row.map(|row| row.try_get(0)))
+        })?;
         document.map(|document| read(value, document)).transpose()
     }
 
@@ -223,16 +213,15 @@ impl Store {
             "SELECT id, document FROM meetings WHERE (created_at, id) > ($1, $2){} ORDER BY created_at, id LIMIT $3",
             filter.condition(now)
         );
-        let turn = self.turn().await?;
-        let documents: Vec<(String, Result<String, sqlx::Error>)> = on_pool!(turn, |pool, begin| {
+        let documents: Vec<(String, Result<String, sqlx::Error>)> = reading!(self, |pool| {
             let asked =
                 sqlx::query(AssertSqlSafe(query)).bind(last.0).bind(last.1).bind(i64::from(limit) + 1);
             let rows = match &filter.owner {
                 Some(owner) => asked.bind(owner).fetch_all(pool).await?,
                 None => asked.fetch_all(pool).await?,
             };
-            rows.iter().map(|row| (row.get(0), row.try_get(1))).collect()
-        });
+            Ok(rows.iter().map(|row| (row.get(0), row.try_get(1))).collect())
+        })?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = documents.len() > limit;
         let mut page = Page::default();
@@ -241,7 +230,7 @@ impl Store {
             match read(&id, document) {
                 Ok(meeting) => page.meetings.push(meeting),
                 Err(error) => {
-                    tracing::error!(error = super::explain(&error), "a meeting is broken");
+                    tracing::error!(error = explain(&error), "a meeting is broken");
                     page.broken.push(id);
                 }
             }
@@ -252,13 +241,10 @@ impl Store {
 
     /// When a meeting was made.
     async fn made_at(&self, id: MeetingId) -> Result<Option<i64>, StoreError> {
-        let turn = self.turn().await?;
-        Ok(on_pool!(turn, |pool, begin| {
-            sqlx::query_scalar("SELECT created_at FROM meetings WHERE id = $1")
-                .bind(id.as_str())
-                .fetch_optional(pool)
-                .await?
-        }))
+        reading!(self, |pool| {
+            let query = sqlx::query_scalar("SELECT created_at FROM meetings WHERE id = $1");
+            Ok(query.bind(id.as_str()).fetch_optional(pool).await?)
+        })
     }
 
     /// Whose a meeting is and where it takes place, as far as that stands outside of its document.
@@ -266,27 +252,25 @@ impl Store {
         &self,
         id: MeetingId,
     ) -> Result<Option<(Option<String>, String)>, StoreError> {
-        let turn = self.turn().await?;
-        Ok(on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let row = sqlx::query("SELECT owner, room FROM meetings WHERE id = $1")
                 .bind(id.as_str())
                 .fetch_optional(pool)
                 .await?;
-            row.map(|row| (row.get(0), row.get(1)))
-        }))
+            Ok(row.map(|row| (row.get(0), row.get(1))))
+        })
     }
 
     /// Sees to it that a meeting that cannot be read is looked at no more.
     pub(crate) async fn set_aside(&self, id: MeetingId) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             sqlx::query("UPDATE meetings SET live = 0, due_at = NULL WHERE id = $1")
                 .bind(id.as_str())
                 .execute(pool)
                 .await
                 .map(drop)?;
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Changes a meeting as `change` says, and keeps what is then to be told; `None` when there is none of this id.
@@ -304,8 +288,7 @@ impl Store {
         } else {
             "SELECT document FROM meetings WHERE id = $1"
         };
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        writing!(self, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;
             let row = sqlx::query(query).bind(id.as_str()).fetch_optional(&mut *tx).await?;
             let Some(row) = row else { return Ok(None) };
@@ -348,8 +331,7 @@ impl Store {
     /// Meetings of which something is due by itself.
     pub(crate) async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<MeetingId>, StoreError> {
         let query = "SELECT id FROM meetings WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let rows =
                 sqlx::query(query).bind(int(now.as_millis())).bind(i64::from(limit)).fetch_all(pool).await?;
             Ok(rows.iter().filter_map(|row| row.get::<String, _>(0).parse().ok()).collect())
@@ -358,8 +340,7 @@ impl Store {
 
     /// Meetings in which somebody is, as far as is known, with their rooms.
     pub(crate) async fn live(&self) -> Result<Vec<(MeetingId, RoomId)>, StoreError> {
-        let turn = self.turn().await?;
-        on_pool!(turn, |pool, begin| {
+        reading!(self, |pool| {
             let rows = sqlx::query("SELECT id, room FROM meetings WHERE live = 1").fetch_all(pool).await?;
             let pair = |(id, room): (String, String)| Some((id.parse().ok()?, room.parse().ok()?));
             Ok(rows.iter().filter_map(|row| pair((row.get(0), row.get(1)))).collect())

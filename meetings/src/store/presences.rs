@@ -25,8 +25,8 @@ pub(crate) struct Presences {
 macro_rules! present {
     ($tx:expr, $meeting:expr, $whom:expr) => {{
         let one = match $whom {
-            $crate::store::Present::One(peer) => Some(peer),
-            $crate::store::Present::All => None,
+            $crate::store::presences::Present::One(peer) => Some(peer),
+            $crate::store::presences::Present::All => None,
         };
         let query = match one {
             Some(_) => "SELECT document FROM presences WHERE meeting = $1 AND peer = $2",

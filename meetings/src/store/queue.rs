@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// Who had a place for so long waited for the database in vain, or nearly so.
 const IN_VAIN: Duration = Duration::from_millis(500);

@@ -3,7 +3,9 @@
 use signaling_core::{Code, Refusal, Repeatable, Timestamp};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, Turn, int, on_pool};
+use super::database::{Store, reading, writing};
+use super::error::StoreError;
+use super::pool::{int, on_pool};
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,37 +16,22 @@ pub(crate) struct Reply {
     pub etag: String,
 }
 
-/// The reply to the earlier request of that key; `idempotency-mismatch` when it asked for something else.
-pub(super) async fn former_reply(turn: &Turn<'_>, request: &Repeatable) -> Result<Reply, StoreError> {
-    on_pool!(turn, |pool, begin| {
-        let row =
-            sqlx::query("SELECT request, body, etag FROM replies WHERE owner = $1 AND idempotency_key = $2")
-                .bind(&request.owner)
-                .bind(&request.key)
-                .fetch_optional(pool)
-                .await?;
-        match row {
-            Some(row) if row.get::<&str, _>(0) == request.digest => {
-                Ok(Reply { body: row.get(1), etag: row.get(2) })
-            }
-            Some(_) => Err(Refusal::new(
-                Code::IdempotencyMismatch,
-                "this `Idempotency-Key` was used before, for another request",
-            )
-            .into()),
-            None => Err(StoreError::Unreachable(None)),
-        }
-    })
-}
-
 impl Store {
-    /// The reply that was given to this request before, if it was.
+    /// The reply that was given to this request before, if it was; `idempotency-mismatch` when its key was used for another
+    /// one.
     pub(crate) async fn replied(&self, request: &Repeatable) -> Result<Option<Reply>, StoreError> {
-        let turn = self.turn().await?;
-        match former_reply(&turn, request).await {
-            Ok(reply) => Ok(Some(reply)),
-            Err(StoreError::Unreachable(None)) => Ok(None),
-            Err(error) => Err(error),
+        let row = reading!(self, |pool| {
+            let query = "SELECT request, body, etag FROM replies WHERE owner = $1 AND idempotency_key = $2";
+            let row = sqlx::query(query).bind(&request.owner).bind(&request.key).fetch_optional(pool).await?;
+            Ok(row.map(|row| (row.get::<String, _>(0), Reply { body: row.get(1), etag: row.get(2) })))
+        })?;
+        match row {
+            Some((digest, reply)) if digest == request.digest => Ok(Some(reply)),
+            Some(_) => {
+                let why = "this `Idempotency-Key` was used before, for another request";
+                Err(Refusal::new(Code::IdempotencyMismatch, why).into())
+            }
+            None => Ok(None),
         }
     }
 
@@ -55,9 +42,8 @@ impl Store {
         reply: &Reply,
         now: Timestamp,
     ) -> Result<Option<Reply>, StoreError> {
-        let turn = self.turn_to_write().await?;
-        let kept = on_pool!(turn, |pool, begin| {
-            sqlx::query(
+        let kept = writing!(self, |pool, begin| {
+            let kept = sqlx::query(
                 "INSERT INTO replies (owner, idempotency_key, request, body, etag, created_at) \
                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (owner, idempotency_key) DO NOTHING",
             )
@@ -68,16 +54,16 @@ impl Store {
             .bind(&reply.etag)
             .bind(int(now.as_millis()))
             .execute(pool)
-            .await?
-            .rows_affected()
-        });
-        if kept == 0 { former_reply(&turn, request).await.map(Some) } else { Ok(None) }
+            .await?;
+            Ok(kept.rows_affected() > 0)
+        })?;
+        if kept { Ok(None) } else { self.replied(request).await }
     }
 
     /// Forgets replies that are older.
     pub(crate) async fn forget_replies(&self, before: Timestamp) -> Result<(), StoreError> {
-        let turn = self.turn_to_write().await?;
-        on_pool!(turn, |pool, begin| {
+        let permit = self.write_permit().await?;
+        on_pool!(permit, |pool, begin| {
             sqlx::query("DELETE FROM replies WHERE created_at < $1")
                 .bind(int(before.as_millis()))
                 .execute(pool)

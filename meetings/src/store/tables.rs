@@ -7,7 +7,8 @@ use sqlx::migrate::MigrateError;
 use sqlx::{ConnectOptions as _, Row as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
-use super::{Pool, StoreError, int, on_pool};
+use super::error::StoreError;
+use super::pool::{Pool, int, on_pool};
 use crate::meeting::Meeting;
 
 /// How often the tables of a file are brought up to date before that is a failure.
@@ -128,7 +129,7 @@ async fn fill_in(pool: &Pool) -> Result<(), StoreError> {
     }
 }
 
-/// What is asked before anybody has a turn.
+/// What is asked before anybody has a permit.
 struct Asked<'a> {
     pool: &'a Pool,
 }

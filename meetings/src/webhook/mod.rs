@@ -13,29 +13,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use signaling_core::{Entropy, Timestamp};
 
-pub(crate) use self::dispatch::dispatch;
+pub(crate) use self::address::Target;
+pub(crate) use self::dispatch::Messenger;
 
-use self::address::Target;
+use crate::keys::random_id;
 use crate::meeting::{Event, Meeting};
-use crate::service::Meetings;
-use crate::store::{Endpoint, StoreError};
+use crate::store::Message;
 
 /// How long messages are kept that were dealt with, to be looked at and sent again.
 pub(crate) const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// How long the secret of before signs as well.
 pub(crate) const OVERLAP: Duration = Duration::from_hours(24);
-
-/// A message on its way into the outbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) id: String,
-    pub(crate) endpoint: String,
-    pub(crate) meeting: String,
-    pub(crate) kind: &'static str,
-    pub(crate) body: String,
-    pub(crate) at: Timestamp,
-}
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -101,47 +90,6 @@ fn kind_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Emptied => return None,
         Event::RecordingReady { recording } => ("recording.ready", json!({"recording": recording})),
     })
-}
-
-/// An id with 96 random bits.
-pub(crate) fn random_id(prefix: &str, entropy: &mut dyn Entropy) -> String {
-    let mut bytes = [0; 12];
-    entropy.fill(&mut bytes);
-    bytes.iter().fold(prefix.to_owned(), |id, byte| id + &format!("{byte:02x}"))
-}
-
-impl Meetings {
-    /// Sees to it that a meeting's webhooks have an endpoint, with this secret if one is given; the secret that it has.
-    pub(crate) async fn point_webhook(
-        &self,
-        meeting: &mut Meeting,
-        secret: Option<&str>,
-    ) -> Result<Option<String>, StoreError> {
-        let Some(url) = meeting.webhook_url.clone() else {
-            meeting.webhook = None;
-            return Ok(None);
-        };
-        Target::parse(&url, self.inner.private_webhooks)?;
-        // Without an owner nobody else's meetings share it.
-        let owner = meeting.owner.clone().unwrap_or_else(|| format!("@{}", meeting.id));
-        let new = self.with_entropy(|entropy| Endpoint {
-            id: random_id("ep_", entropy),
-            owner,
-            url,
-            secret: secret.map_or_else(|| new_secret(entropy), str::to_owned),
-            previous: None,
-            disabled_at: None,
-        });
-        let now = self.now();
-        let store = &self.inner.store;
-        let endpoint = store.patiently(store.endpoint_for(&new, now)).await?;
-        // Other meetings had the endpoint before, with another secret: both are good for a while, as in every change.
-        if let Some(secret) = secret.filter(|secret| **secret != endpoint.secret) {
-            store.patiently(store.rotate_secret(&endpoint.id, secret, now + OVERLAP)).await?;
-        }
-        meeting.webhook = Some(endpoint.id);
-        Ok(Some(secret.map_or(endpoint.secret, str::to_owned)))
-    }
 }
 
 /// A secret of 32 bytes, as Standard Webhooks writes it.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::{Json, Router};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use http_api::{Caller, Problem, no_store};
 use recording::container::Container;
 use recording::driver::Recorder;
 use recording::index::{Entry, RecordingId, RecordingState};
@@ -17,8 +18,7 @@ use recording::upload::Upload;
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Name, TrackSource};
 use signaling_core::{ApiKeys, Code, FileClaims, PeerId, Refusal, RoomId, ServerKey, Timestamp, WallClock};
-use signaling_transport::net::ClientAddr;
-use signaling_transport::{Hub, Problem, Signaling, SystemClock, SystemEntropy};
+use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
 
 use super::access::{self, Reach};
 use super::{Recordings, control, download};
@@ -60,8 +60,8 @@ impl Api {
     }
 
     /// The room that is meant by a code, a name or an id.
-    pub(super) async fn room(&self, client: Option<&ClientAddr>, text: &str) -> Result<RoomId, Refusal> {
-        self.inner.signaling.room(client.map(|client| client.ip), text).await
+    pub(super) async fn room(&self, caller: &Caller, text: &str) -> Result<RoomId, Refusal> {
+        self.inner.signaling.room(caller.ip, text).await
     }
 
     pub(crate) fn router(self) -> Router {
@@ -87,7 +87,7 @@ impl Api {
 
     /// What the request's bearer opens.
     async fn reach(&self, headers: &HeaderMap) -> Result<Reach, Refusal> {
-        access::reach(self.key(), self.keys(), bearer(headers)?).await
+        access::reach(self.key(), self.keys(), headers).await
     }
 
     /// A recording within reach; all others might as well not be there.
@@ -136,15 +136,6 @@ impl Api {
             upload: entry.upload.map(|upload| ShownUpload::new(&upload, entry.bytes, entry.upload_error)),
         }
     }
-}
-
-/// What the request has to show for itself.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
-    bearer.ok_or_else(|| Refusal::new(Code::Unauthorized, access::NEEDED))
 }
 
 /// A recording as clients see it.
@@ -220,13 +211,13 @@ struct Listed {
 async fn list(
     State(api): State<Api>,
     wanted: Result<Query<Wanted>, QueryRejection>,
-    client: Option<Extension<ClientAddr>>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let reach = api.reach(&headers).await?;
     let Query(wanted) = wanted.map_err(|error| Refusal::bad_request(error.body_text()))?;
     let room = match wanted.room {
-        Some(room) => Some(api.room(client.as_ref().map(|Extension(client)| client), &room).await?),
+        Some(room) => Some(api.room(&caller, &room).await?),
         None => None,
     };
     if let (Some(room), Reach::Room(own, _)) = (&room, &reach)
@@ -248,7 +239,7 @@ async fn list(
     listed.truncate(limit);
     let next = listed.last().filter(|_| has_more).map(|entry| entry.recording);
     let recordings = listed.into_iter().map(|entry| api.shown(entry)).collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Listed { recordings, next })).into_response())
+    Ok(no_store(Json(Listed { recordings, next })))
 }
 
 /// `GET /api/v1/recordings/{recording}`.
@@ -258,7 +249,7 @@ async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let entry = api.find(&api.reach(&headers).await?, &recording)?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(api.shown(entry))).into_response())
+    Ok(no_store(Json(api.shown(entry))))
 }
 
 /// `DELETE /api/v1/recordings/{recording}`.

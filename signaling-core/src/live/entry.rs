@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{GUESS_EVERY, LiveRoom, millis};
+use rate_limit::Rate;
+
+use super::{GUESS_EVERY, LiveRoom, TOO_MANY, millis};
 use crate::codec::Frame;
 use crate::message::{IceServers, PeerView, Reply, Welcome, WelcomeState};
 use crate::room::{Admission, Pass, Power, RoomInput};
@@ -26,8 +28,7 @@ impl LiveRoom {
         let awaited_host = self.room.awaits_first_host();
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
         if guessed && effects.as_ref().is_err_and(|refusal| refusal.code == Code::WrongPassword) {
-            let burst = env.rules.limits.password_guesses;
-            let _ = self.guesses.take_slow(now, burst, GUESS_EVERY);
+            let _ = self.guesses.take(now, guess_rate(env), 1);
         }
         let effects = effects?;
         let make = if media_only { Session::media_only } else { Session::new };
@@ -60,9 +61,8 @@ impl LiveRoom {
         if admission.pass != Pass::None || admission.password.is_none() {
             return Ok(());
         }
-        let mut looked_at = self.guesses;
-        let burst = env.rules.limits.password_guesses;
-        looked_at.take_slow(now, burst, GUESS_EVERY).map_err(Refusal::rate_limited)
+        let checked = self.guesses.check(now, guess_rate(env), 1);
+        checked.map_err(|wait| Refusal::rate_limited(wait, TOO_MANY))
     }
 
     /// A session begins at the present of the room, after the chat of before.
@@ -217,4 +217,9 @@ impl LiveRoom {
         }
         Ok(())
     }
+}
+
+/// How many passwords may be guessed at in a room, from all addresses together.
+fn guess_rate(env: &Environment) -> Rate {
+    Rate::every(GUESS_EVERY, env.rules.limits.password_guesses.into())
 }

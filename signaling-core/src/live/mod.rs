@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rate_limit::Bucket;
+
 use crate::codec::Frame;
 use crate::log::Log;
 use crate::message::{ClientMessage, LeaveReason, Reply, Role, Snapshot};
@@ -16,14 +18,14 @@ use crate::session::{Gap, NewConnection, Session};
 use crate::shard::Environment;
 use crate::{
     CloseReason, Code, ConnectionId, Envelope, Limits, MediaEvent, PeerId, Refusal, RequestId, SessionClaims,
-    SessionId, Timestamp, TokenBucket, Unreadable,
+    SessionId, Timestamp, Unreadable,
 };
 
 pub(crate) struct LiveRoom {
     pub(crate) room: Room,
     log: Log<Audience>,
     sessions: BTreeMap<PeerId, Session>,
-    guesses: TokenBucket,
+    guesses: Bucket<Timestamp>,
     /// When this process began to serve the room. Secrets made before are honoured once; later ones are known.
     served_since: Timestamp,
     /// Marks the secrets of this process.
@@ -39,6 +41,8 @@ pub(crate) struct LiveRoom {
 
 /// A password guess is given back every so often, to all addresses together.
 const GUESS_EVERY: Duration = Duration::from_millis(100);
+/// What a client is told that sends or guesses too fast.
+const TOO_MANY: &str = "too many messages; slow down";
 
 impl LiveRoom {
     pub(crate) fn new(room: Room, now: Timestamp, env: &Environment, run: u64) -> Self {
@@ -47,7 +51,7 @@ impl LiveRoom {
             room,
             log: Log::new(limits.log_bytes, limits.log_age).with_history(limits.chat_history),
             sessions: BTreeMap::new(),
-            guesses: TokenBucket::full(now, limits.password_guesses),
+            guesses: Bucket::full(now),
             served_since: now,
             run,
             returned: BTreeSet::new(),
@@ -138,9 +142,9 @@ impl LiveRoom {
             Ok(envelope) => envelope.seq,
             Err(unreadable) => unreadable.seq,
         };
-        if let Err(wait_ms) = session.take_token(now, &env.rules.limits) {
+        if let Err(wait) = session.take_token(now, &env.rules.limits) {
             // The number is not used: the client may send the same again.
-            let refusal = Refusal::rate_limited(wait_ms);
+            let refusal = Refusal::rate_limited(wait, TOO_MANY);
             session.reply(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
             return self.deliver_to(now, env, peer);
         }

@@ -1,20 +1,14 @@
 //! What a request shows: a bearer, or the cookie of a session.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::COOKIE;
+use http_api::bearer;
 use signaling_core::{Code, Refusal, Seat, SessionClaims, SessionId};
 
 use crate::service::Signaling;
 
 /// The cookie that carries a session's secret; its path is the session's.
 pub(super) const COOKIE_NAME: &str = "visavis-session";
-
-/// The token of `Authorization: Bearer …`.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());

@@ -7,10 +7,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{patch, post};
-use http::header::{
-    ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, LINK, LOCATION,
-};
+use http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ETAG, IF_MATCH, LINK, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_api::{Caller, Problem, bearer, body_of, media_type, no_store};
 use serde::Deserialize;
 use signaling_core::message::{IceServers, Join, Leave, Role};
 use signaling_core::room::MediaTerms;
@@ -20,10 +19,6 @@ use signaling_core::{
 };
 use tokio::sync::oneshot;
 
-use super::Problem;
-use super::credentials::bearer;
-use super::problem::body_of;
-use crate::caller::Caller;
 use crate::service::Signaling;
 
 const SDP: &str = "application/sdp";
@@ -189,10 +184,9 @@ fn created(
     answer: HttpAnswer,
     servers: &IceServers,
 ) -> Response {
-    let mut response = (StatusCode::CREATED, answer.sdp).into_response();
+    let mut response = no_store((StatusCode::CREATED, answer.sdp));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let place = format!("/{endpoint}/{}/{}", seat.room, seat.to_resource(signaling.key()));
     for (name, value) in [(LOCATION, place), (ETAG, format!("\"{}\"", answer.ice_session))] {
         if let Ok(value) = HeaderValue::from_str(&value) {
@@ -250,10 +244,9 @@ async fn change(
     match ask(|reply| media.patch(asked, reply)).await? {
         Patched::Trickled => Ok(StatusCode::NO_CONTENT.into_response()),
         Patched::Restarted(HttpAnswer { sdp, ice_session }) => {
-            let mut response = (StatusCode::OK, sdp).into_response();
+            let mut response = no_store(sdp);
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             if let Ok(tag) = HeaderValue::from_str(&format!("\"{ice_session}\"")) {
                 headers.insert(ETAG, tag);
             }
@@ -306,11 +299,9 @@ async fn ask<T: Send + 'static>(ask: impl FnOnce(HttpReply<T>)) -> Result<T, Ref
 }
 
 /// The media type of the body, and the body as text.
-async fn text_body(request: Request, media_type: &'static str, most: usize) -> Result<String, Problem> {
-    let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(media_type) {
-        let refusal = Refusal::bad_request(format!("the body is `{media_type}`"));
+async fn text_body(request: Request, expected: &'static str, most: usize) -> Result<String, Problem> {
+    if !media_type(request.headers()).is_some_and(|given| given.eq_ignore_ascii_case(expected)) {
+        let refusal = Refusal::bad_request(format!("the body is `{expected}`"));
         return Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
     }
     let body = body_of(request, most).await?;

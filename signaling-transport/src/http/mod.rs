@@ -3,25 +3,28 @@
 mod credentials;
 mod media;
 mod origin;
-mod problem;
 mod rooms;
 mod sessions;
 mod stream;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::response::Response;
 use axum::routing::{get, post};
-use http::HeaderValue;
-use http::header::X_CONTENT_TYPE_OPTIONS;
-
-pub use problem::{JsonBody, Problem};
+use http_api::{Problem, method_not_allowed, unsniffed};
+use signaling_core::Refusal;
 
 /// What of these routes other applications use, as `OpenAPI` 3.1 describes it: `paths` and `components`, to be put into a
 /// document whose components have the response `Refused` and the security scheme `bearer`.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
+use crate::driver::Stopped;
 use crate::service::Signaling;
+
+impl From<Stopped> for Problem {
+    fn from(stopped: Stopped) -> Self {
+        Refusal::from(stopped).into()
+    }
+}
 
 /// The routes of the transports that are on.
 pub(crate) fn router(signaling: &Signaling) -> Router {
@@ -53,18 +56,12 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
     guard(signaling, routes.with_state(signaling.clone()))
 }
 
-/// Has browsers take an answer for what its `Content-Type` says, whatever it looks like: a name in JSON may look like HTML.
-pub async fn unsniffed(mut response: Response) -> Response {
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
 /// What holds for all routes of the API: the size of a body, what is said to a wrong method, who may ask, and that nobody
 /// guesses what the answer is.
 pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
     routes
         .layer(DefaultBodyLimit::max(signaling.limits().message_bytes))
-        .method_not_allowed_fallback(problem::method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::check))
         .layer(axum::middleware::map_response(unsniffed))
 }
@@ -72,7 +69,7 @@ pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
 /// Lets pages of other origins that were allowed read what routes answer that are no part of the API.
 pub(crate) fn share(signaling: &Signaling, routes: Router) -> Router {
     routes
-        .method_not_allowed_fallback(problem::method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(signaling.clone(), origin::share))
 }
 

@@ -9,10 +9,9 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, COOKIE, VARY,
 };
 use http::{HeaderValue, Method, StatusCode};
+use http_api::{Caller, Problem};
 use signaling_core::{Code, Refusal};
 
-use super::Problem;
-use crate::caller::Caller;
 use crate::service::Signaling;
 
 /// What browsers send for pages without an origin.

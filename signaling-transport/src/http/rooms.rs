@@ -2,25 +2,21 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, body::Bytes};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use http_api::{Caller, JsonBody, Problem, bearer, idempotency_key, no_store};
 use serde::{Deserialize, Deserializer, Serialize};
 use signaling_core::message::{self, Name, Role, Topology, TopologyChoice};
 use signaling_core::{
     Code, EndReason, HostClaims, MalformedRoomName, Person, Refusal, Repeatable, RoomId, RoomSummary, Scope,
-    WallClock as _, json_object,
+    WallClock as _, sha256_hex,
 };
 
-use super::Problem;
-use super::credentials::bearer;
-use super::problem::JsonBody;
-use crate::caller::Caller;
 use crate::service::Signaling;
 use crate::tokens::{METADATA_BYTES, SUB_BYTES, TokenTerms};
 
@@ -53,12 +49,7 @@ pub(super) async fn make(
         Some(key) => signaling.check_key(Some(key), Scope::Rooms).await?,
         None => signaling.may_make_room(bearer)?,
     }
-    let (wanted, body): (Wanted, _) = if body.is_empty() {
-        (Wanted::default(), Bytes::new())
-    } else {
-        let body = body.read_untyped(signaling.limits().message_bytes).await?;
-        (json_object(&body)?, body)
-    };
+    let (wanted, body): (Wanted, _) = body.object_or_default(signaling.limits().message_bytes).await?;
     let link = signaling.link(&caller, key.is_some(), "/r/")?;
     let repeatable = repeatable(&caller, &headers, bearer, &body)?;
     if let Some(repeatable) = &repeatable
@@ -88,12 +79,8 @@ fn made(answer: String) -> Response {
         room: String,
     }
     let place = serde_json::from_str::<Place>(&answer).map(|place| format!("/api/v1/rooms/{}", place.room));
-    let head = [
-        (LOCATION, place.unwrap_or_default()),
-        (CACHE_CONTROL, "no-store".into()),
-        (CONTENT_TYPE, "application/json".into()),
-    ];
-    (StatusCode::CREATED, head, answer).into_response()
+    let head = [(LOCATION, place.unwrap_or_default()), (CONTENT_TYPE, "application/json".into())];
+    no_store((StatusCode::CREATED, head, answer))
 }
 
 /// The request, if it says that it may come again.
@@ -103,19 +90,10 @@ fn repeatable(
     bearer: Option<&str>,
     body: &[u8],
 ) -> Result<Option<Repeatable>, Refusal> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
-    let key = key.ok_or_else(|| Refusal::bad_request("`idempotency-key` has 1 to 255 visible characters"))?;
+    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
     let who = bearer.map_or_else(|| caller.ip.map(|ip| ip.to_string()).unwrap_or_default(), str::to_owned);
-    Ok(Some(Repeatable {
-        owner: format!("rooms {}", sha256_hex(who.as_bytes())),
-        key: key.to_owned(),
-        digest: sha256_hex(body),
-    }))
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    let owner = format!("rooms {}", sha256_hex(who.as_bytes()));
+    Ok(Some(Repeatable { owner, key: key.to_owned(), digest: sha256_hex(body) }))
 }
 
 fn room_id(text: &str) -> Result<RoomId, Refusal> {
@@ -224,7 +202,7 @@ pub(super) async fn list(
         .into_iter()
         .map(|summary| Shown { room: summary.room.id.clone(), more: Some(summary.into()) })
         .collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Page { rooms, next })).into_response())
+    Ok(no_store(Json(Page { rooms, next })))
 }
 
 /// `GET /api/v1/rooms/{room}`: without a right to know more, the same for every name.
@@ -254,7 +232,7 @@ pub(super) async fn show(
 }
 
 fn shown(shown: Shown) -> Response {
-    ([(CACHE_CONTROL, "no-store")], Json(shown)).into_response()
+    no_store(Json(shown))
 }
 
 fn no_room() -> Refusal {
@@ -313,7 +291,7 @@ pub(super) async fn participants(
     path: RoomPath,
 ) -> Result<Response, Problem> {
     let participants = people(&signaling, &caller, &headers, &path).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Participants { participants })).into_response())
+    Ok(no_store(Json(Participants { participants })))
 }
 
 /// `GET /api/v1/rooms/{room}/peers`: the same under the name of the wire protocol.
@@ -324,7 +302,7 @@ pub(super) async fn peers(
     path: RoomPath,
 ) -> Result<Response, Problem> {
     let peers = people(&signaling, &caller, &headers, &path).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Peers { peers })).into_response())
+    Ok(no_store(Json(Peers { peers })))
 }
 
 /// `POST /api/v1/rooms/{room}/end`: everybody is told, and sent out.
@@ -406,7 +384,7 @@ pub(super) async fn mint(
         return Err(Refusal::new(Code::Forbidden, why).into());
     }
     signaling.check_is_alive(&room).await?;
-    let wanted: TokenWanted = json_object(&body.read(signaling.limits().message_bytes).await?)?;
+    let (wanted, _): (TokenWanted, _) = body.object(signaling.limits().message_bytes).await?;
     let name = wanted.name.as_deref().map(Name::parse).transpose()?;
     wanted.check()?;
     let minter = signaling.minter();
@@ -424,7 +402,7 @@ pub(super) async fn mint(
     };
     let token = minter.mint(&room, terms, expires_at);
     let answer = Json(Minted { url: format!("{link}{token}"), token, expires_at });
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], answer).into_response())
+    Ok(no_store((StatusCode::CREATED, answer)))
 }
 
 impl TokenWanted {

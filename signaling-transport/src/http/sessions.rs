@@ -4,17 +4,15 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use http::header::{CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use http_api::{Caller, JsonBody, Problem, bearer, no_store};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use signaling_core::message::Leave;
 use signaling_core::{ClientMessage, Code, Envelope, Frame, Refusal, Seat, Unreadable};
 
-use super::Problem;
-use super::credentials::{COOKIE_NAME, bearer, seat, session_claims};
-use super::problem::JsonBody;
-use crate::caller::Caller;
+use super::credentials::{COOKIE_NAME, seat, session_claims};
 use crate::service::Signaling;
 
 /// Messages that one POST may carry.
@@ -67,10 +65,9 @@ fn welcomed(signaling: &Signaling, seat: &Seat, welcome: &Frame, secure: bool, t
         Some(ticket) => with_ticket(&welcome.json, &ticket),
         None => welcome.json.clone(),
     };
-    let mut response = (StatusCode::CREATED, body).into_response();
+    let mut response = no_store((StatusCode::CREATED, body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(secret) = secret {
         let secure = if secure { "; Secure" } else { "" };
         let cookie = format!("{COOKIE_NAME}={secret}; Path={place}; HttpOnly; SameSite=Strict{secure}");
@@ -160,5 +157,5 @@ pub(super) async fn ice_servers(
         bearer(&headers).and_then(|secret| signaling.open_secret(secret)).ok_or_else(unauthorized)?;
     let servers = signaling.hub().ice_servers(seat(&claims), caller.reached_at()).await?;
     let servers = servers.ok_or_else(|| Refusal::new(Code::Forbidden, "you are not in the room"))?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(servers)).into_response())
+    Ok(no_store(Json(servers)))
 }

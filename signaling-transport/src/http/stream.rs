@@ -11,12 +11,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_api::Problem;
 use http_body::Frame as BodyFrame;
 use serde::Deserialize;
 use signaling_core::message::Reply;
 use signaling_core::{CloseReason, Code, Frame, Refusal, StreamRefusal};
 
-use super::Problem;
 use super::credentials::session_claims;
 use crate::driver::{Batch, Next, Opened};
 use crate::net::Endless;
@@ -70,7 +70,7 @@ pub(super) async fn open(
     let opened = match signaling.hub().attach(claims, last_id).await {
         Ok(opened) => opened,
         Err(StreamRefusal::Replaced) => return Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(refused) => return Err(refused.into()),
+        Err(StreamRefusal::Refused(refusal)) => return Err(refusal.into()),
     };
     let mut response = as_stream(Body::new(EventStream::new(signaling, opened)));
     response.extensions_mut().insert(Endless);

@@ -33,7 +33,6 @@
 
 mod admission;
 mod certificates;
-mod client_addr;
 mod connection;
 mod endless;
 mod forwarded;
@@ -48,9 +47,9 @@ mod upgraded;
 
 pub use admission::{AddressLimits, Refusal};
 pub use certificates::{CertificateError, Certificates, Validity};
-pub use client_addr::ClientAddr;
 pub use endless::Endless;
 pub use forwarded::TrustedProxies;
+pub use http_api::ClientAddr;
 pub use listener::BindError;
 pub use mount::Mount;
 pub use server::{PlainHttp, Server, ServerConfig, Shutdown};

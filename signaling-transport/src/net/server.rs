@@ -2,12 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use http::Uri;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -145,10 +144,10 @@ impl Server {
             let permit = if shared.trusted_proxies.trusts(ip) {
                 Admission::exempt(ip)
             } else {
-                match admission.admit(Instant::now(), ip) {
+                match admission.admit(clock::now(), ip) {
                     Ok(permit) => permit,
                     Err(refusal) => {
-                        refusals.tell(Instant::now(), ip, refusal);
+                        refusals.tell(clock::now(), ip, refusal);
                         continue;
                     }
                 }

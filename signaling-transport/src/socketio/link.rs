@@ -3,19 +3,18 @@
 //! Every event goes out as a share of its one JSON text with a few bytes around it, many in one write.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use signaling_core::message::Reply;
-use signaling_core::{Frame, Limits, MessageCodec, Refusal, RequestId};
-use tokio::time::Instant;
+use signaling_core::{Code, Frame, Limits, MessageCodec, Refusal, RequestId};
 
 use super::event::Event;
-use super::transport::{Gone, Transport};
-use super::{ATTACHMENTS, End, PACKET_BYTES};
-use crate::websocket::{Fault, Incoming};
+use super::transport::Transport;
+use super::{ATTACHMENTS, PACKET_BYTES};
+use crate::duplex::{Duplex, End, Fault, Received};
+use crate::websocket::Incoming;
 
 /// How often clients are told to expect a sign of life, and how much longer they wait for it. It goes out with the first
 /// event after [`PING_EVERY`]; there is one at least every heartbeat, which is 15 seconds.
@@ -65,7 +64,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, is_connected: false, attachments: 0, ping_at: Instant::now() + PING_EVERY }
+        Self { transport, is_connected: false, attachments: 0, ping_at: clock::now() + PING_EVERY }
     }
 
     /// Says what the connection begins with.
@@ -77,78 +76,28 @@ impl Link {
         self.transport.push(packet.into());
     }
 
-    /// Lays out a frame: as the acknowledgement of a request if it answers one, else as an event.
-    pub(super) fn deliver(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
-        match request {
-            None => self.transport.push_event(r#"42["message","#, frame, "]"),
-            Some(RequestId(id)) => self.transport.push_event(&format!("43{id}["), frame, "]"),
-        }
-    }
-
-    /// Writes everything that was laid out.
-    pub(super) async fn flush(&mut self) -> Result<(), End> {
-        self.transport.flush().await.map_err(End::from)
-    }
-
-    /// Lays out that the client is to stay away.
-    pub(super) fn disconnect(&mut self) {
-        self.send("41");
-    }
-
-    /// Writes everything that was laid out, and closes what carries it.
-    pub(super) async fn close(&mut self) {
-        // Whoever is gone needs no farewell.
-        let _ = self.transport.close().await;
-    }
-
-    pub(super) fn ping_if_due(&mut self) {
-        let now = Instant::now();
+    fn ping_if_due(&mut self) {
+        let now = clock::now();
         if now >= self.ping_at {
             self.ping_at = now + PING_EVERY;
             self.send("2");
         }
     }
 
-    pub(super) fn say(
-        &mut self,
-        codec: &dyn MessageCodec,
-        refusal: &Refusal,
-        seq: Option<u64>,
-        request: Option<RequestId>,
-    ) {
-        self.deliver(Arc::new(codec.encode_reply(&Reply::error(refusal, seq))), request);
-    }
-
-    /// Answers with an error, and ends the connection if it is one of those that do.
-    pub(super) fn refuse(
-        &mut self,
-        codec: &dyn MessageCodec,
-        refusal: &Refusal,
-        seq: Option<u64>,
-        request: Option<RequestId>,
-    ) -> Result<(), End> {
-        self.say(codec, refusal, seq, request);
-        End::after(refusal.code).map_or(Ok(()), Err)
-    }
-
-    /// The next event. What was laid out is written while it is awaited.
-    pub(super) async fn next(&mut self) -> Result<Event, End> {
+    /// The next event.
+    async fn next(&mut self) -> Result<Event, End> {
         loop {
-            match self.transport.recv().await? {
-                Ok(Incoming::Text(packet)) => {
+            match self.transport.recv().await?.map_err(End::Fault)? {
+                Incoming::Text(packet) => {
                     if let Some(event) = self.read(packet)? {
                         return Ok(event);
                     }
                 }
-                Ok(Incoming::Binary) => {
-                    self.attachments = self.attachments.checked_sub(1).ok_or_else(nonsense)?;
+                Incoming::Binary => {
+                    self.attachments = self.attachments.checked_sub(1).ok_or(NONSENSE)?;
                 }
-                Ok(Incoming::Ping(_) | Incoming::Pong) => {}
-                Ok(Incoming::Close(_)) => return Err(End::Left),
-                Err(Fault::TooLarge) => {
-                    return Err(End::Refuse(Limits::default().too_large()));
-                }
-                Err(Fault::Encoding | Fault::Protocol) => return Err(nonsense()),
+                Incoming::Ping(_) | Incoming::Pong => {}
+                Incoming::Close(code) => return Err(End::Left(code)),
             }
         }
     }
@@ -163,13 +112,13 @@ impl Link {
                     self.send("3");
                     Ok(None)
                 }
-                "1" => Err(End::Left),
-                _ => Err(nonsense()),
+                "1" => Err(End::Left(None)),
+                _ => Err(NONSENSE),
             };
         };
-        let (kind, rest) = message.split_at_checked(1).ok_or_else(nonsense)?;
+        let (kind, rest) = message.split_at_checked(1).ok_or(NONSENSE)?;
         let (attachments, rest) = match kind {
-            "5" => rest.split_once('-').ok_or_else(nonsense)?,
+            "5" => rest.split_once('-').ok_or(NONSENSE)?,
             _ => ("0", rest),
         };
         let (namespace, rest) = match rest.strip_prefix('/') {
@@ -179,7 +128,7 @@ impl Link {
         match kind {
             "0" if namespace.is_empty() => {
                 self.is_connected = true;
-                let id = random_id().ok_or(End::Drop)?;
+                let id = random_id().ok_or(End::Refused(Code::Overloaded))?;
                 self.send(format!(r#"40{{"sid":"{id}"}}"#));
                 Ok(None)
             }
@@ -191,8 +140,8 @@ impl Link {
                 Ok(None)
             }
             _ if !namespace.is_empty() => Ok(None),
-            _ if !self.is_connected => Err(nonsense()),
-            "1" => Err(End::Left),
+            _ if !self.is_connected => Err(NONSENSE),
+            "1" => Err(End::Left(None)),
             "2" => {
                 let (request, content) = request(rest);
                 let start = text.len() - content.len();
@@ -200,24 +149,55 @@ impl Link {
             }
             "5" => {
                 let attachments = attachments.parse().ok().filter(|count| *count <= ATTACHMENTS);
-                self.attachments = attachments.ok_or_else(nonsense)?;
+                self.attachments = attachments.ok_or(NONSENSE)?;
                 Ok(Some(Event::binary(request(rest).0)))
             }
             // Acknowledgements of what nobody asked for.
             "3" => Ok(None),
-            _ => Err(nonsense()),
+            _ => Err(NONSENSE),
         }
     }
 }
 
 /// The end that goes with what is no packet.
-fn nonsense() -> End {
-    End::Refuse(Refusal::bad_request("not the Socket.IO protocol"))
-}
+const NONSENSE: End = End::Fault(Fault::Protocol);
 
-impl From<Gone> for End {
-    fn from(_: Gone) -> Self {
-        Self::Gone
+impl Duplex for Link {
+    async fn recv(&mut self, codec: &dyn MessageCodec) -> Result<Received, End> {
+        let event = self.next().await?;
+        Ok(Received { message: event.read(codec), request: event.request })
+    }
+
+    /// As the acknowledgement of a request if it answers one, else as an event.
+    fn push(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
+        match request {
+            None => self.transport.push_event(r#"42["message","#, frame, "]"),
+            Some(RequestId(id)) => self.transport.push_event(&format!("43{id}["), frame, "]"),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        self.ping_if_due();
+        Ok(self.transport.flush().await?)
+    }
+
+    fn complaint(fault: Fault, limits: &Limits) -> Option<Refusal> {
+        Some(match fault {
+            Fault::TooLarge => limits.too_large(),
+            Fault::Encoding | Fault::Protocol => Refusal::bad_request("not the Socket.IO protocol"),
+        })
+    }
+
+    async fn close(&mut self, end: End) {
+        if end == End::Gone {
+            return;
+        }
+        // The official client comes back by itself unless it is disconnected.
+        if end.is_final() {
+            self.send("41");
+        }
+        // A client that is gone needs no farewell.
+        let _ = self.transport.close().await;
     }
 }
 

@@ -7,8 +7,9 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
+use http_api::{Caller, Problem, no_store};
 use http_body::Body as _;
 use signaling_core::{Code, Refusal};
 use tokio::sync::{mpsc, oneshot};
@@ -18,9 +19,7 @@ use super::PACKET_BYTES;
 use super::link::{Greeting, Link};
 use super::polling::{Sessions, Visit};
 use super::transport::Transport;
-use crate::caller::Caller;
-use crate::http::Problem;
-use crate::opening::FIRST_MESSAGE;
+use crate::duplex::{self, FIRST_MESSAGE};
 use crate::service::Signaling;
 use crate::websocket::{self, Incoming, SUBPROTOCOL, WebSocket, handshake};
 
@@ -102,7 +101,7 @@ async fn connect(signaling: Signaling, request: Request) -> Response {
                 let Some(greeting) = Greeting::new(false) else { return };
                 let mut link = Link::new(Transport::WebSocket(socket));
                 link.greet(&greeting);
-                super::serve(signaling, caller, link).await;
+                duplex::serve(signaling, caller, link).await;
             });
             response
         }
@@ -125,7 +124,7 @@ fn open(signaling: Signaling, sessions: &Arc<Sessions>, request: Request) -> Res
         return Problem::from(Refusal::new(Code::Overloaded, "too many clients are polling")).into_response();
     };
     let link = Link::new(Transport::Polling(Box::new(polling)));
-    tokio::spawn(super::serve(signaling, caller, link));
+    tokio::spawn(duplex::serve(signaling, caller, link));
     payload(greeting.packet())
 }
 
@@ -161,11 +160,7 @@ async fn post(door: &mpsc::Sender<Visit>, body: Body) -> Response {
 }
 
 fn payload(packets: String) -> Response {
-    let mut response = packets.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    no_store(([(CONTENT_TYPE, "text/plain; charset=UTF-8")], packets))
 }
 
 /// A client that has been polling wants to change.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use signaling_core::Frame;
 
 use super::polling::{Polling, Step};
-use crate::websocket::{Fault, Incoming, WebSocket};
+use crate::duplex::{End, Fault};
+use crate::websocket::{Incoming, WebSocket};
 
 /// Carries packets, by one way at first and perhaps by the other later. Nothing is lost when a future of it is dropped before
 /// its end.
@@ -17,6 +18,12 @@ pub(super) enum Transport {
 /// The client is gone.
 #[derive(Debug)]
 pub(super) struct Gone;
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
 
 impl Transport {
     /// The next packet. What was laid out is written while it is awaited.

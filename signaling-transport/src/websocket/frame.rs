@@ -2,6 +2,8 @@
 //!
 //! A connection that says nothing holds no buffer: what has not come whole lies in vectors that are given back.
 
+use crate::duplex::Fault;
+
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
@@ -15,17 +17,6 @@ pub(crate) enum Incoming {
     Pong,
     /// The client closes, with this code if it gave one.
     Close(Option<u16>),
-}
-
-/// Why nothing more can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// A message is larger than is allowed.
-    TooLarge,
-    /// A text is not UTF-8.
-    Encoding,
-    /// These are no frames of a client.
-    Protocol,
 }
 
 /// What a frame is for.

@@ -9,10 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use http_api::Problem;
 use hyper::upgrade::OnUpgrade;
 use signaling_core::Refusal;
-
-use crate::http::Problem;
 
 /// What the server appends to the client's key before it hashes it.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

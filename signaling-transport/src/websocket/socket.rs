@@ -12,7 +12,8 @@ use bytes::Bytes;
 use signaling_core::Frame as Text;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frame::{Fault, Incoming, Opcode, Reader, head};
+use super::frame::{Incoming, Opcode, Reader, head};
+use crate::duplex::Fault;
 
 /// Bytes that are read at once.
 const READ: usize = 4 * 1024;

@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Rooms whose end the database does not know yet.
 #[derive(Debug)]
-pub(crate) struct Over {
+pub(crate) struct PendingEnds {
     rooms: Mutex<HashSet<RoomId>>,
     /// Changes with each end that the database has come to know.
     known: watch::Sender<()>,
 }
 
-impl Over {
+impl PendingEnds {
     pub(crate) fn new() -> Self {
         Self { rooms: Mutex::default(), known: watch::Sender::new(()) }
     }
@@ -76,24 +76,17 @@ impl Over {
 mod tests {
     use std::cell::Cell;
 
-    use signaling_core::testing::SeededEntropy;
-    use signaling_core::{ServerKey, Timestamp};
-
     use super::*;
-    use crate::meeting::Wanted;
+    use crate::testing::planned;
 
     fn meeting() -> Meeting {
-        let wanted: Wanted =
-            serde_json::from_str(r#"{"title": "open", "timeZone": "UTC", "durationMinutes": 30}"#).unwrap();
-        let draft = wanted.check(Timestamp::from_millis(0)).unwrap();
-        let entropy = &mut SeededEntropy::new(1);
-        Meeting::new(&draft, None, &ServerKey::new([1; 32]), Timestamp::from_millis(0), entropy)
+        planned("open", 1)
     }
 
     /// Reads the meeting, which is titled "open", and "ended" once its end is written. `before` and `after` happen around
     /// the first reading.
     async fn read_around(
-        over: &Over,
+        pending: &PendingEnds,
         before: impl Fn(&RoomId, &Cell<bool>),
         after: impl Fn(&RoomId, &Cell<bool>),
     ) -> (Result<String, Code>, u32) {
@@ -110,7 +103,7 @@ mod tests {
             }
             Ok(Some(Meeting { title: title.to_owned(), ..meeting.clone() }))
         };
-        let found = over.current(read).await;
+        let found = pending.current(read).await;
         (found.map(|meeting| meeting.unwrap().title).map_err(|refusal| refusal.code), readings.get())
     }
 
@@ -118,26 +111,26 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_that_is_written_after_the_reading_has_it_read_again() {
-        let over = Over::new();
+        let pending = PendingEnds::new();
         let ends = |room: &RoomId, has_ended: &Cell<bool>| {
-            over.insert(room.clone());
+            pending.insert(room.clone());
             has_ended.set(true);
-            over.settle(room);
+            pending.settle(room);
         };
-        assert_eq!(read_around(&over, nothing, ends).await, (Ok("ended".to_owned()), 2));
-        assert_eq!(read_around(&over, nothing, nothing).await, (Ok("open".to_owned()), 1));
+        assert_eq!(read_around(&pending, nothing, ends).await, (Ok("ended".to_owned()), 2));
+        assert_eq!(read_around(&pending, nothing, nothing).await, (Ok("open".to_owned()), 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_end_that_is_not_written_yet_is_waited_for() {
-        let over = Over::new();
-        let ends = |room: &RoomId, _: &Cell<bool>| over.insert(room.clone());
+        let pending = PendingEnds::new();
+        let ends = |room: &RoomId, _: &Cell<bool>| pending.insert(room.clone());
         let room = meeting().room;
         let later = async {
             tokio::time::sleep(PATIENCE / 2).await;
-            over.settle(&room);
+            pending.settle(&room);
         };
-        let (found, ()) = tokio::join!(read_around(&over, ends, nothing), later);
+        let (found, ()) = tokio::join!(read_around(&pending, ends, nothing), later);
         assert_eq!(
             found,
             (Ok("open".to_owned()), 2),
@@ -147,8 +140,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_end_that_nobody_writes_is_one() {
-        let over = Over::new();
-        let ends = |room: &RoomId, _: &Cell<bool>| over.insert(room.clone());
-        assert_eq!(read_around(&over, ends, nothing).await, (Err(Code::RoomEnded), 1));
+        let pending = PendingEnds::new();
+        let ends = |room: &RoomId, _: &Cell<bool>| pending.insert(room.clone());
+        assert_eq!(read_around(&pending, ends, nothing).await, (Err(Code::RoomEnded), 1));
     }
 }

@@ -3,29 +3,30 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
-use ::http::header::{HOST, ORIGIN};
-use ::http::request::Parts;
 use axum::extract::{ConnectInfo, FromRequestParts};
+use http::header::{HOST, ORIGIN};
+use http::request::Parts;
 
-use crate::net::ClientAddr;
+use crate::ClientAddr;
 
 /// What is known of a request's sender.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Caller {
+pub struct Caller {
     /// The address; unknown behind an accept loop that does not say.
-    pub(crate) ip: Option<IpAddr>,
+    pub ip: Option<IpAddr>,
     /// The server's own address at which the request came in, when no proxy stands between.
-    pub(crate) local: Option<IpAddr>,
+    pub local: Option<IpAddr>,
     /// Whether the request came by https.
-    pub(crate) secure: bool,
+    pub secure: bool,
     /// The origin under which the client sees the server.
-    pub(crate) own_origin: Option<String>,
+    pub own_origin: Option<String>,
     /// The page that the request comes from, when a browser says.
-    pub(crate) origin: Option<String>,
+    pub origin: Option<String>,
 }
 
 impl Caller {
-    pub(crate) fn of(parts: &Parts) -> Self {
+    /// The sender of a request: what the accept loop says of it ([`ClientAddr`]), else what axum's own says.
+    pub fn of(parts: &Parts) -> Self {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let origin = text(ORIGIN);
         if let Some(client) = parts.extensions.get::<ClientAddr>() {
@@ -44,13 +45,13 @@ impl Caller {
     }
 
     /// Whether the request comes from a page of the server's own.
-    pub(crate) fn is_own_page(&self) -> bool {
+    pub fn is_own_page(&self) -> bool {
         let own = self.own_origin.as_deref();
         own.zip(self.origin.as_deref()).is_some_and(|(own, origin)| own.eq_ignore_ascii_case(origin))
     }
 
     /// Whether the name by which the server was reached leads to the machine that the caller is on.
-    pub(crate) fn is_at_home(&self) -> bool {
+    pub fn is_at_home(&self) -> bool {
         self.reached_at().is_some_and(|host| {
             let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
             address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
@@ -59,7 +60,7 @@ impl Caller {
 
     /// By which address of the server the caller's media comes first: the one it came by, unless that lies in a network
     /// which the caller is not in. Else its own address, which says at least whether it is on this machine.
-    pub(crate) fn via(&self) -> Option<IpAddr> {
+    pub fn via(&self) -> Option<IpAddr> {
         let ip = self.ip.map(|ip| ip.to_canonical());
         let local = self.local.map(|local| local.to_canonical());
         let reaches = |local: &IpAddr| ip.is_some_and(is_private) || !is_private(*local);
@@ -68,9 +69,9 @@ impl Caller {
 
     /// The host name or address by which the client reached the server, as it stands in a URL; none that could be
     /// anything else.
-    pub(crate) fn reached_at(&self) -> Option<String> {
+    pub fn reached_at(&self) -> Option<String> {
         let (_, authority) = self.own_origin.as_deref()?.split_once("://")?;
-        let authority: ::http::uri::Authority = authority.parse().ok()?;
+        let authority: http::uri::Authority = authority.parse().ok()?;
         let host = authority.host();
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let is_host = match address {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Who sent a request, and how. [`Server`](super::Server) puts it into the extensions of each.
+/// Who sent a request, and how. The accept loop puts it into the extensions of each.
 ///
 /// Behind a trusted proxy these are the proxy's words about its client, else what the connection itself shows.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,41 @@
+//! What the HTTP interfaces of the server have in common: requests in, answers out.
+//!
+//! A handler learns who calls from [`Caller`], reads a body with [`JsonBody`] once the sender is known, and refuses with a
+//! [`Problem`] (RFC 9457), which every [`Refusal`](signaling_core::Refusal) becomes. Answers that concern one caller go
+//! through [`no_store`].
+//!
+//! ```
+//! use axum::response::Response;
+//! use axum::{Json, Router, routing::post};
+//! use http::HeaderMap;
+//! use http_api::{JsonBody, Problem, bearer, method_not_allowed, no_store};
+//! use signaling_core::{Code, Refusal};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Greeting {
+//!     name: String,
+//! }
+//!
+//! async fn greet(headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+//!     bearer(&headers).ok_or_else(|| Refusal::new(Code::Unauthorized, "a bearer is needed"))?;
+//!     let (Greeting { name }, _) = body.object(1_000).await?;
+//!     Ok(no_store(Json(format!("Hello, {name}!"))))
+//! }
+//!
+//! let router: Router = Router::new().route("/greetings", post(greet)).method_not_allowed_fallback(method_not_allowed);
+//! # drop(router);
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod body;
+mod caller;
+mod client_addr;
+mod headers;
+mod problem;
+
+pub use body::{JsonBody, body_of, json_object};
+pub use caller::Caller;
+pub use client_addr::ClientAddr;
+pub use headers::{bearer, idempotency_key, media_type, no_store, unsniffed};
+pub use problem::{Problem, ProblemBody, method_not_allowed};

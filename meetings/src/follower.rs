@@ -1,0 +1,92 @@
+//! What happens in rooms, carried over to their meetings one after the other.
+
+use std::time::Duration;
+
+use signaling_core::RoomObserver;
+use signaling_core::meeting::{Happening, RoomHappening};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::meeting::Meeting;
+use crate::service::{Meetings, Note};
+use crate::store::{Present, StoreError, explain};
+
+/// How long a request waits for what happened before it.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// How long an unreachable database is left alone.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Meetings {
+    /// What tells these meetings what happens in their rooms.
+    pub fn observer(&self) -> Box<dyn RoomObserver> {
+        Box::new(Follower { meetings: self.clone() })
+    }
+
+    /// Waits until everything is carried out that has happened in rooms by now, so that what follows is told behind it: not for
+    /// ever, since nothing that is asked for hangs on a database that is behind.
+    pub(crate) async fn catch_up(&self) {
+        let (turn, mine) = oneshot::channel();
+        let wait = async {
+            if self.inner.happenings.send(Note::Barrier(turn)).await.is_ok() {
+                let _ = mine.await;
+            }
+        };
+        let _ = tokio::time::timeout(CATCH_UP, wait).await;
+    }
+
+    /// Carries out what happened in rooms, one after the other, each when the database takes it.
+    pub(crate) async fn follow(self, mut waiting: mpsc::Receiver<Note>) {
+        while let Some(note) = waiting.recv().await {
+            let happening = match note {
+                Note::Happening(happening) => happening,
+                Note::Barrier(turn) => {
+                    // Who has waited long enough is not there any more.
+                    let _ = turn.send(());
+                    continue;
+                }
+            };
+            while let Err(error) = self.note(&happening).await {
+                // What a full disk or a database that is away takes nothing of waits here.
+                if !error.is_of_its_place() {
+                    tracing::error!(
+                        room = %happening.room,
+                        error = explain(&error),
+                        "what happened in a room is not kept"
+                    );
+                    break;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            if matches!(happening.what, RoomHappening::Ended { .. }) {
+                self.inner.pending_ends.settle(&happening.room);
+            }
+        }
+    }
+
+    async fn note(&self, happening: &Happening) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        let Some(meeting) = store.by_room(&happening.room).await? else { return Ok(()) };
+        let whom = match &happening.what {
+            RoomHappening::Joined(who) | RoomHappening::Left { who, .. } => Present::One(who.peer),
+            RoomHappening::Recording { .. } | RoomHappening::Ended { .. } => Present::All,
+        };
+        let follow = |meeting: &mut Meeting, _| Ok(((), meeting.happened(&happening.what, happening.at)));
+        self.change(meeting.id, whom, None, follow).await.map(drop)
+    }
+}
+
+struct Follower {
+    meetings: Meetings,
+}
+
+impl RoomObserver for Follower {
+    fn happened(&mut self, happening: Happening) {
+        let inner = &self.meetings.inner;
+        if matches!(happening.what, RoomHappening::Ended { .. }) {
+            inner.pending_ends.insert(happening.room.clone());
+        }
+        let room = happening.room.clone();
+        if inner.happenings.try_send(Note::Happening(happening)).is_err() {
+            tracing::warn!(%room, "what happened in a meeting is not noted: the database is behind");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A connection over which both sides speak: how it gets its session, what flows over it, and how it ends.
+//!
+//! WebSocket and Socket.IO are two ways to carry it; each implements [`Duplex`], and [`serve`] runs both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_api::Caller;
+use signaling_core::message::Reply;
+use signaling_core::{
+    ClientMessage, CloseReason, Code, Envelope, Frame, Limits, MessageCodec, Refusal, RequestId, Unreadable,
+};
+
+use crate::driver::{Batch, Next, Opened};
+use crate::service::Signaling;
+
+/// How long a connection may be without a session.
+pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+/// How long the last words may take to reach a client that reads slowly.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What carries messages in both directions. Nothing is lost when one of its futures is dropped before its end.
+pub(crate) trait Duplex: Send {
+    /// The next message. What was laid out is written while it is awaited.
+    fn recv(&mut self, codec: &dyn MessageCodec) -> impl Future<Output = Result<Received, End>> + Send;
+
+    /// Lays out a frame: the answer to a request, or an event.
+    fn push(&mut self, frame: Arc<Frame>, request: Option<RequestId>);
+
+    /// Writes everything that was laid out.
+    fn flush(&mut self) -> impl Future<Output = Result<(), End>> + Send;
+
+    /// What a client is told whose bytes are none of the transport's protocol, where it can still read it.
+    fn complaint(fault: Fault, limits: &Limits) -> Option<Refusal>;
+
+    /// Writes everything that was laid out, and closes as the end says.
+    fn close(&mut self, end: End) -> impl Future<Output = ()> + Send;
+}
+
+/// A message that came in, and the request that its answer is awaited under.
+pub(crate) struct Received {
+    pub(crate) message: Result<Envelope, Unreadable>,
+    pub(crate) request: Option<RequestId>,
+}
+
+/// What is wrong with bytes that are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A frame or message is larger than allowed.
+    TooLarge,
+    /// A text is not UTF-8.
+    Encoding,
+    /// The bytes are not the transport's protocol.
+    Protocol,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client is gone.
+    Gone,
+    /// The client closes; over a WebSocket with this code.
+    Left(Option<u16>),
+    /// The client neither joined nor resumed in time.
+    Late,
+    /// The client sent what is no message.
+    Fault(Fault),
+    /// The client was refused with this code, and told so.
+    Refused(Code),
+    /// The shard lets the connection go.
+    Closed(CloseReason),
+}
+
+impl End {
+    /// Whether the client is to stay away until its program says otherwise.
+    pub(crate) const fn is_final(self) -> bool {
+        match self {
+            Self::Gone | Self::Left(_) | Self::Late => false,
+            Self::Fault(_) => true,
+            Self::Refused(code) => !matches!(code, Code::Overloaded),
+            Self::Closed(reason) => matches!(reason, CloseReason::Ended | CloseReason::Replaced),
+        }
+    }
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve<D: Duplex>(signaling: Signaling, caller: Caller, mut duplex: D) {
+    // What opening and closing need is large and short-lived: it must not make every connection's task as large.
+    let opened = Box::pin(tokio::time::timeout(FIRST_MESSAGE, open(&signaling, &caller, &mut duplex))).await;
+    let end = match opened.unwrap_or(Err(End::Late)) {
+        Ok(opened) => {
+            let mut connection = Connection { signaling: &signaling, duplex: &mut duplex, opened };
+            let end = connection.run().await;
+            let Opened { seat, connection, .. } = connection.opened;
+            signaling.hub().detach(&seat, connection);
+            end
+        }
+        Err(end) => end,
+    };
+    let last_words = match end {
+        End::Fault(fault) => D::complaint(fault, signaling.limits()),
+        End::Closed(CloseReason::Replaced) => {
+            Some(Refusal::new(Code::SessionReplaced, "another connection took the session over"))
+        }
+        _ => None,
+    };
+    if let Some(refusal) = last_words {
+        say(&signaling, &mut duplex, &refusal, None, None);
+    }
+    // A client that does not take the last words by then has none.
+    let _ = Box::pin(tokio::time::timeout(FAREWELL, duplex.close(end))).await;
+}
+
+/// Reads on until a join or resume succeeds.
+async fn open<D: Duplex>(signaling: &Signaling, caller: &Caller, duplex: &mut D) -> Result<Opened, End> {
+    loop {
+        let Received { message, request } = duplex.recv(signaling.codec()).await?;
+        let (seq, asked) = match message {
+            Ok(Envelope { seq, message }) => (seq, first_message(signaling, caller, message, request).await),
+            Err(Unreadable { seq, refusal }) => (seq, Err(refusal)),
+        };
+        match asked {
+            Ok(opened) => return Ok(opened),
+            Err(refusal) => refuse(signaling, duplex, &refusal, seq, request)?,
+        }
+    }
+}
+
+/// A connection without a session may only join or resume. The welcome comes through the inbox, as the answer to
+/// `request`.
+async fn first_message(
+    signaling: &Signaling,
+    caller: &Caller,
+    message: ClientMessage,
+    request: Option<RequestId>,
+) -> Result<Opened, Refusal> {
+    match message {
+        ClientMessage::Join(join) => {
+            let (join, grant) = signaling.admit(caller, *join).await?;
+            let has_password = join.password.is_some();
+            signaling.guessing(caller, has_password, signaling.hub().join(join, grant, request)).await
+        }
+        ClientMessage::Resume(resume) => {
+            signaling.pass_gate(caller)?;
+            let claims = signaling.claims(&resume)?;
+            signaling.hub().resume(claims, resume.last_id, request).await
+        }
+        _ => Err(Refusal::new(Code::Unauthorized, "the first message is `join` or `resume`")),
+    }
+}
+
+/// Answers with an error, and ends the connection if it is one of those that do.
+fn refuse<D: Duplex>(
+    signaling: &Signaling,
+    duplex: &mut D,
+    refusal: &Refusal,
+    seq: Option<u64>,
+    request: Option<RequestId>,
+) -> Result<(), End> {
+    say(signaling, duplex, refusal, seq, request);
+    if refusal.code.close_code().is_some() { Err(End::Refused(refusal.code)) } else { Ok(()) }
+}
+
+fn say<D: Duplex>(
+    signaling: &Signaling,
+    duplex: &mut D,
+    refusal: &Refusal,
+    seq: Option<u64>,
+    request: Option<RequestId>,
+) {
+    duplex.push(Arc::new(signaling.codec().encode_reply(&Reply::error(refusal, seq))), request);
+}
+
+/// A connection with a session.
+struct Connection<'a, D> {
+    signaling: &'a Signaling,
+    duplex: &'a mut D,
+    opened: Opened,
+}
+
+impl<D: Duplex> Connection<'_, D> {
+    async fn run(&mut self) -> End {
+        let mut batch = Batch::new();
+        loop {
+            let done = tokio::select! {
+                biased;
+                next = self.opened.inbox.next(&mut batch) => {
+                    let written = self.write(&mut batch, next).await;
+                    batch.shrink_to(4);
+                    written
+                }
+                received = self.duplex.recv(self.signaling.codec()) => match received {
+                    Ok(received) => self.take(received).await,
+                    Err(end) => Err(end),
+                },
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    async fn take(&mut self, Received { message, request }: Received) -> Result<(), End> {
+        if let Err(Unreadable { seq, refusal }) = &message
+            && refusal.code.close_code().is_some()
+        {
+            return refuse(self.signaling, self.duplex, refusal, *seq, request);
+        }
+        match self.signaling.hub().receive(&self.opened, message, request).await {
+            Ok(()) => Ok(()),
+            Err(stopped) => refuse(self.signaling, self.duplex, &stopped.into(), None, None),
+        }
+    }
+
+    /// Writes a batch out. A client that does not read holds it up; the shard's patience then ends the wait.
+    async fn write(&mut self, batch: &mut Batch, next: Next) -> Result<(), End> {
+        self.lay_out(batch);
+        let reason = match next {
+            Next::Frames => tokio::select! {
+                biased;
+                written = self.duplex.flush() => {
+                    written?;
+                    if self.opened.inbox.was_full() {
+                        self.signaling.hub().writable(&self.opened.seat, self.opened.connection);
+                    }
+                    return Ok(());
+                }
+                reason = self.opened.inbox.closed() => {
+                    // What came meanwhile: the answer to a `leave`, or why it is the end.
+                    self.opened.inbox.next(batch).await;
+                    self.lay_out(batch);
+                    reason
+                }
+            },
+            Next::Close(reason) => reason,
+        };
+        // What was laid out is still written before the last words.
+        Err(End::Closed(reason))
+    }
+
+    fn lay_out(&mut self, batch: &mut Batch) {
+        for (frame, request) in batch.drain(..) {
+            self.duplex.push(frame, request);
+        }
+    }
+}
