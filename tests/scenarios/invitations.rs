@@ -8,31 +8,11 @@
     reason = "what fails in a test fails the test"
 )]
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tests::Visavis;
 use tests::api::{Api, host_token};
 use tests::client::Ws;
-
-const SECRET: &str = "thirty-two-bytes-and-some-more-of-it";
-
-/// A token of another service's, good for a minute.
-fn signed(room: &str, more: Value) -> String {
-    #[allow(clippy::disallowed_methods, reason = "tokens are made for the server's clock")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let mut claims = json!({"room": room, "exp": now + 60});
-    for (name, value) in more.as_object().unwrap() {
-        claims[name] = value.clone();
-    }
-    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let signed = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT"})), part(claims));
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
-}
+use tests::tokens::{SECRET, token};
 
 /// Knocks at a room; the welcome or the error.
 fn knock(server: &Visavis, room: &str, token: Option<&str>) -> (Ws, Value) {
@@ -198,22 +178,22 @@ fn a_token_of_another_service_may_name_a_meeting_by_its_code_and_a_room_by_its_n
     let (room, code) = (text(&meeting, "room"), text(&meeting, "code"));
     for named in [code, room, &code.replace('-', "").to_uppercase()] {
         for asked in [code, room] {
-            let welcome = knock(&server, asked, Some(&signed(named, json!({})))).1;
+            let welcome = knock(&server, asked, Some(&token(named, json!({})))).1;
             assert_eq!(welcome["room"]["id"], meeting["room"], "{named} at {asked}: {welcome}");
         }
-        let refused = knock(&server, text(&second, "room"), Some(&signed(named, json!({})))).1;
+        let refused = knock(&server, text(&second, "room"), Some(&token(named, json!({})))).1;
         assert_eq!(refused["reason"], "other-room", "{named}");
     }
-    let welcome = knock(&server, "team call", Some(&signed(" Team Call ", json!({})))).1;
+    let welcome = knock(&server, "team call", Some(&token(" Team Call ", json!({})))).1;
     assert_eq!(welcome["type"], "welcome", "{welcome}");
     let shown =
-        Api::with_bearer(server.addr, &signed(code, json!({}))).get(&format!("/api/v1/rooms/{code}")).json();
+        Api::with_bearer(server.addr, &token(code, json!({}))).get(&format!("/api/v1/rooms/{code}")).json();
     assert_eq!(shown["room"], meeting["room"], "{shown}");
     assert!(shown["peers"].as_u64().is_some(), "{shown}");
     // What is wrong with a token is said.
-    let expired = knock(&server, "standup", Some(&signed("standup", json!({"exp": 1})))).1;
+    let expired = knock(&server, "standup", Some(&token("standup", json!({"exp": 1})))).1;
     assert_eq!((&expired["code"], &expired["reason"]), (&json!("unauthorized"), &json!("expired")));
-    let far = knock(&server, "standup", Some(&signed("standup", json!({"exp": 1_795_000_000_000_u64})))).1;
+    let far = knock(&server, "standup", Some(&token("standup", json!({"exp": 1_795_000_000_000_u64})))).1;
     assert!(text(&far, "message").contains("is this in milliseconds?"), "{far}");
 }
 
@@ -221,7 +201,7 @@ fn a_token_of_another_service_may_name_a_meeting_by_its_code_and_a_room_by_its_n
 fn what_a_token_says_of_its_bearer_stands_for_good() {
     let server = Visavis::start(&["--auth-key", SECRET]);
     let api = Api::with_key(&server, &["rooms"], &[]);
-    let token = signed("standup", json!({"sub": "user-7", "metadata": {"class": "7b"}}));
+    let token = token("standup", json!({"sub": "user-7", "metadata": {"class": "7b"}}));
     let mut ws = Ws::connect(server.addr);
     ws.send(&json!({"type": "join", "room": "standup", "name": "Ada", "token": token, "metadata": {"class": "mine"}}));
     let welcome = ws.until("welcome");

@@ -8,13 +8,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tests::api::{Api, host_token, wanted};
 use tests::client::{Ws, post};
 use tests::postgres::with_both;
+use tests::tokens::{SECRET, jwt};
 use tests::{Answer, Visavis, request};
 
 /// A refusal as a client can read it: the status, said twice, and a sentence with this in it.
@@ -215,16 +215,6 @@ fn anothers_meetings_are_not_there_and_neither_are_ids_that_are_none() {
         let own = ada.get(&format!("/api/v1/meetings/{id}"));
         assert_eq!((own.header("etag"), &own.json()["title"]), ("\"1\"", &json!("Standup")));
     });
-}
-
-const SECRET: &str = "thirty-two-bytes-and-some-more-of-it";
-
-/// A JWT of these parts, signed with the secret.
-fn jwt(header: &Value, claims: &Value) -> String {
-    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let signed = format!("{}.{}", part(header), part(claims));
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
 #[test]

@@ -7,31 +7,11 @@
     reason = "what fails in a test fails the test"
 )]
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tests::client::{Ws, post};
 use tests::socketio::Sio;
+use tests::tokens::{SECRET, token};
 use tests::{Visavis, ask, request};
-
-const SECRET: &str = "thirty-two-bytes-and-some-more-of-it";
-
-/// A token for a room, good for a minute.
-fn token(room: &str, more: Value) -> String {
-    #[allow(clippy::disallowed_methods, reason = "tokens are made for the server's clock")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let mut claims = json!({"room": room, "exp": now + 60});
-    for (name, value) in more.as_object().unwrap() {
-        claims[name] = value.clone();
-    }
-    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let signed = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT"})), part(claims));
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
-}
 
 fn join(room: &str, token: Option<&str>) -> Value {
     json!({"type": "join", "room": room, "name": "Somebody", "token": token})

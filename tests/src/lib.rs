@@ -20,6 +20,7 @@ pub mod postgres;
 mod process;
 pub mod smtp;
 pub mod socketio;
+pub mod tokens;
 
 pub use http::{Answer, ask, get, request};
 pub use process::{Visavis, command, on_a_full_disk, run};
