@@ -37,17 +37,21 @@ pub(crate) fn with_presences(events: Vec<Event>, mut present: Vec<Presence>) -> 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "test code")]
 mod tests {
+    use signaling_core::PeerId;
+    use signaling_core::message::Role;
+    use signaling_core::testing::SeededEntropy;
+
     use super::*;
 
-    fn who(peer: &str) -> Presence {
-        serde_json::from_value(serde_json::json!({"peer": peer, "name": "Ada"})).unwrap()
+    fn who(seed: u64) -> Presence {
+        let peer = PeerId::random(&mut SeededEntropy::new(seed));
+        Presence { peer, name: "Ada".to_owned(), role: Role::Participant, sub: None, metadata: None }
     }
 
     #[test]
     fn a_coming_is_told_once_and_a_going_only_after_its_coming() {
-        let (ada, bob) = (who("p-1"), who("p-2"));
+        let (ada, bob) = (who(1), who(2));
         let left = |who: &Presence| Event::PeerLeft { who: who.clone(), reason: LeaveReason::Left };
         let joined = |who: &Presence| Event::PeerJoined(who.clone());
         let (told, presences) = with_presences(vec![joined(&ada)], Vec::new());
@@ -62,7 +66,7 @@ mod tests {
 
     #[test]
     fn all_who_are_still_in_leave_before_the_end() {
-        let (ada, bob) = (who("p-1"), who("p-2"));
+        let (ada, bob) = (who(1), who(2));
         let (told, presences) =
             with_presences(vec![Event::Emptied, Event::Cancelled], vec![ada.clone(), bob.clone()]);
         assert!(
