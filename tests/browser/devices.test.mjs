@@ -138,7 +138,7 @@ test('a screen is captured once however often it is asked for, and not at all af
   await close(page);
 });
 
-test('no copy of the microphone's track outlives the call', async () => {
+test('no copy of the microphone track outlives the call', async () => {
   const page = await watched();
   await join(page, server.url, newRoom(), { name: 'Ada' });
   await button(page, 'Mute microphone').click();

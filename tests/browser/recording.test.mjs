@@ -52,7 +52,7 @@ const leave = (page) => page.evaluate(async () => {
   return { frames: framesSent, ended: performance.now() };
 });
 
-test('the file contains the camera's picture', { skip }, async () => {
+test('the file contains the picture of the camera', { skip }, async () => {
   const known = mediaFiles(folder).length;
   const page = await participant(browser, server.url, newRoom(), { name: 'Ada', topology: 'sfu' });
   await until('pictures are sent', async () => (await sent(page)).frames > 60);

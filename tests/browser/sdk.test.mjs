@@ -228,7 +228,7 @@ test('names and links', () => {
 const catalogue = (name) => JSON.parse(readFileSync(new URL(`locales/${name}`, PAGE), 'utf8'));
 const locales = readdirSync(new URL('locales/', PAGE));
 
-test('a button's accessible name contains its visible text', () => {
+test('the accessible name of a button contains its visible text', () => {
   for (const locale of locales) {
     const texts = catalogue(locale);
     const lower = (text) => text.toLocaleLowerCase();

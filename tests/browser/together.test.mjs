@@ -112,7 +112,7 @@ for (const [locale, dir, label] of [['de-AT', 'ltr', 'Beitreten'], ['es-MX', 'lt
   });
 }
 
-test('the user's choices are remembered', async () => {
+test('the choices of the user are remembered', async () => {
   const page = await newPage(browser);
   const room = newRoom();
   await visit(page, server.url, room, { name: 'Ada' });
