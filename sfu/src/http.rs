@@ -4,9 +4,9 @@ use signaling_core::{
     Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Refusal,
 };
 
+use crate::driver::worker::{Overloaded, SfuHandle};
 use crate::sdp::{RemoteDescription, SdpError};
-use crate::server::{Overloaded, SfuHandle};
-use crate::worker::{Input, NegotiationError};
+use crate::shard::{Input, NegotiationError};
 
 impl HttpMedia for SfuHandle {
     fn check(&self, session: HttpSession, sdp: &str) -> Result<(), Refusal> {

@@ -11,8 +11,8 @@ use crate::receive::Receiver;
 use crate::ring::{PacketInfo, Ring, RingSize};
 use crate::rtcp::NtpTime;
 use crate::sdp::{ExtensionMap, WrittenCodec};
+use crate::shard::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::tap::Tap;
-use crate::worker::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 
 /// A published track: where its packets come from, what is kept of them, and who gets them.
 pub(crate) struct Publication {

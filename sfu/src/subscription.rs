@@ -5,9 +5,9 @@ use crate::rewrite::{Rewrite, Rewritten};
 use crate::ring::{StoredPacket, stored_extensions};
 use crate::rtp::{NewHeader, build_header};
 use crate::sdp::{Extension, ExtensionMap, WrittenCodec};
+use crate::shard::{PublicationKey, TransportKey};
 use crate::srtp::Sealer;
 use crate::wire::put;
-use crate::worker::{PublicationKey, TransportKey};
 
 /// A stream names its section in its first packets, for clients who were not told SSRCs.
 const MID_PACKETS: u32 = 100;

@@ -1,6 +1,9 @@
 //! The thread of a worker: its socket, its clock, and nothing that knows about media.
 
+pub(crate) mod links;
+pub(crate) mod relay;
 mod socket;
+pub(crate) mod worker;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +12,7 @@ use std::time::{Duration, Instant};
 use datagrams::{Pace, Pacing, wait_readable};
 use signaling_core::{MediaEvent, RoomId};
 
-use crate::server::Seat;
+use crate::driver::worker::Seat;
 pub use socket::MediaSocket;
 
 /// Longest wait without a look at whether to stop.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use datagrams::{Batch, Options, Receiver, Run, Sender, Socket};
 
+use crate::driver::relay::Relay;
 use crate::path::{Carrier, Path};
-use crate::relay::Relay;
 
 /// The system's default would overflow at every key frame.
 const BUFFER_BYTES: usize = 4 << 20;

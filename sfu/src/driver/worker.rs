@@ -9,13 +9,13 @@ use datagrams::{Batch, Wake};
 use signaling_core::{Engine, MediaDemand, MediaPlane, PeerId, RoomId};
 
 use crate::config::Config;
+use crate::driver::links::HandOver;
 use crate::dtls::Identity;
 use crate::error::SfuError;
-use crate::handover::HandOver;
 use crate::metrics::{Metrics, Published};
 use crate::path::Path;
+use crate::shard::{Answer, HttpSession, Input, Reply, Shared, Worker, home_of};
 use crate::tap::Tap;
-use crate::worker::{Answer, HttpSession, Input, Reply, Shared, Worker, home_of};
 
 /// Inputs that may wait for a worker.
 const MAILBOX: usize = 16_384;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use datagrams::Batch;
 
-use super::spread::Note;
+use super::mirror::Note;
 use super::{TransportKey, Worker};
 use crate::path::{MAX_DATAGRAM, Path};
 use crate::publication::SenderClock;

@@ -125,7 +125,7 @@ impl Worker {
             Origin::Transport(transport) => self.schedule(transport, due.max(now_micros)),
             Origin::Home { worker, key } if due <= now_micros => {
                 publication.keyframe.sent(now_micros);
-                self.notes.push((worker, super::spread::Note::KeyframeWanted(key)));
+                self.notes.push((worker, super::mirror::Note::KeyframeWanted(key)));
             }
             // Asked for a moment ago. The next packet that nobody can begin with asks again.
             Origin::Home { .. } => {}

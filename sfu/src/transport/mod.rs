@@ -10,8 +10,8 @@ use crate::ice::Credentials;
 use crate::path::Path;
 use crate::sdp::{LocalSection, RemoteSection};
 use crate::sender::Sender;
+use crate::shard::{PeerKey, PublicationKey, SubscriptionKey};
 use crate::srtp::{Opener, Sealer};
-use crate::worker::{PeerKey, PublicationKey, SubscriptionKey};
 
 /// Addresses of one client that ICE may validate.
 pub(crate) const MAX_ADDRESSES: usize = 16;

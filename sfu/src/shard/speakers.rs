@@ -4,7 +4,7 @@ use signaling_core::MediaEvent;
 use signaling_core::message::PeerLevel;
 
 use super::Worker;
-use super::spread::home_of;
+use super::mirror::home_of;
 use crate::codec::MediaKind;
 
 /// Who speaks is told this often, while somebody does.

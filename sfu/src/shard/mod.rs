@@ -4,15 +4,15 @@ mod bandwidth;
 mod connections;
 mod fanout;
 mod feedback;
-mod handed;
 mod ingress;
+mod media_batch;
+mod mirror;
 mod negotiate;
 mod offer;
 mod record;
 mod rooms;
 mod sections;
 mod speakers;
-mod spread;
 mod start;
 mod tracks;
 
@@ -38,9 +38,9 @@ use crate::sdp::SdpError;
 use crate::subscription::Subscription;
 use crate::tap::Tap;
 use crate::transport::Transport;
-pub(crate) use handed::MediaBatch;
+pub(crate) use media_batch::MediaBatch;
+pub(crate) use mirror::{Note, home_of};
 use rooms::{Peer, Room};
-pub(crate) use spread::{Note, home_of};
 
 slotmap::new_key_type! {
     pub(crate) struct PeerKey;

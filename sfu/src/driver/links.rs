@@ -16,7 +16,7 @@ use datagrams::{Batch, Wake};
 use crate::demux::{Protocol, classify, is_transport_feedback};
 use crate::ice::{Check, worker_of};
 use crate::path::Path;
-use crate::worker::{MediaBatch, Note, Worker};
+use crate::shard::{MediaBatch, Note, Worker};
 
 /// Batches that may wait for a worker. More are dropped, as a full socket would.
 const MAILBOX: usize = 1_024;
@@ -281,7 +281,7 @@ mod tests {
     #![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 
     use super::*;
-    use crate::server::{Seat, Sfu};
+    use crate::driver::worker::{Seat, Sfu};
     use crate::{Config, SfuHandle};
 
     /// Two workers, of whom the second has the client at [`CLIENT`].
