@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Context as _;
-use sfu::driver::{self, MediaSocket};
-use sfu::{Seat, Sfu, SfuHandle};
+use sfu::driver::{self, MediaSocket, Worker};
 use signaling_core::Watch;
 use signaling_transport::Hub;
 use signaling_transport::net::self_signed;
@@ -18,10 +17,10 @@ use crate::relay_bridge::{MediaPeer, TurnRelay};
 
 /// The media server, its sockets open.
 pub(crate) struct Media {
-    handle: SfuHandle,
+    handle: sfu::Handle,
     address: SocketAddr,
     candidates: Vec<SocketAddr>,
-    seats: Vec<(Seat, MediaSocket)>,
+    workers: Vec<(Worker, MediaSocket)>,
 }
 
 /// The media server at work.
@@ -62,16 +61,16 @@ impl Media {
         aws_lc_rs::rand::fill(&mut seed).ok().context("the system gives no random bytes")?;
         let candidates = candidates(settings, address);
         let config = sfu::Config {
-            workers: u16::try_from(sockets.len()).unwrap_or(1),
+            shards: u16::try_from(sockets.len()).unwrap_or(1),
             ..sfu::Config::new(candidates.clone(), seed)
         };
-        let (handle, seats) = Sfu::new(config, clock::now())?;
-        let seats = seats.into_iter().zip(sockets).collect();
-        Ok(Self { handle, address, candidates, seats })
+        let (handle, workers) = driver::open(config, clock::now())?;
+        let workers = workers.into_iter().zip(sockets).collect();
+        Ok(Self { handle, address, candidates, workers })
     }
 
     /// What rooms speak to.
-    pub(crate) fn handle(&self) -> SfuHandle {
+    pub(crate) fn handle(&self) -> sfu::Handle {
         self.handle.clone()
     }
 
@@ -83,15 +82,15 @@ impl Media {
     /// Starts a thread for each worker. What they report goes to the rooms of the hub; what they send to clients behind the
     /// relay goes to that.
     pub(crate) fn start(self, hub: &Hub, relay: Option<&Handle>, watch: &Watch) -> anyhow::Result<Workers> {
-        tracing::info!(addr = %self.address, workers = self.seats.len(), "media server ready");
+        tracing::info!(addr = %self.address, workers = self.workers.len(), "media server ready");
         let stop = Arc::new(AtomicBool::new(false));
         let relay = relay.map(|handle| -> Arc<dyn sfu::Relay> { Arc::new(TurnRelay(handle.clone())) });
-        for (index, (seat, socket)) in self.seats.into_iter().enumerate() {
+        for (index, (worker, socket)) in self.workers.into_iter().enumerate() {
             let (stop, hub) = (Arc::clone(&stop), hub.clone());
             let socket = socket.with_relay(relay.clone());
-            let seat = seat.watched(watch.engine(format!("media worker {index}")));
+            let worker = worker.watched(watch.engine(format!("media worker {index}")));
             thread::Builder::new().name(format!("media-{index}")).spawn(move || {
-                if let Err(error) = driver::run(seat, socket, |room, event| hub.media(&room, event), &stop) {
+                if let Err(error) = worker.run(socket, |room, event| hub.media(&room, event), &stop) {
                     tracing::error!(%error, "a media worker failed");
                 }
             })?;

@@ -12,7 +12,6 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header;
-use sfu::SfuHandle;
 use signaling_core::Watch;
 use signaling_transport::Hub;
 use signaling_transport::net::{Server, ServerConfig};
@@ -24,7 +23,7 @@ use crate::logging;
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) hub: Hub,
-    pub(crate) media: Option<SfuHandle>,
+    pub(crate) media: Option<sfu::Handle>,
     pub(crate) turn: Option<stun_turn::Handle>,
     pub(crate) draining: CancellationToken,
     pub(crate) version: String,

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use sfu::SfuHandle;
 use stun_turn::{Handle, RelayPeer};
 
 /// The media server, as the relay sees it.
 pub(crate) struct MediaPeer {
-    pub(crate) sfu: SfuHandle,
+    pub(crate) sfu: sfu::Handle,
     /// What clients are told.
     pub(crate) candidates: Vec<SocketAddr>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use meetings::Meetings;
-use sfu::SfuHandle;
+use sfu::Handle;
 use signaling_core::{ServerKey, Watch};
 use signaling_transport::net::Certificates;
 use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenMinter, Transports};
@@ -16,7 +16,7 @@ use crate::turn::Servers;
 /// What the service works with.
 pub(crate) struct Parts<'a> {
     pub(crate) servers: Servers,
-    pub(crate) media: Option<SfuHandle>,
+    pub(crate) media: Option<Handle>,
     pub(crate) recordings: Option<&'a Recordings>,
     pub(crate) meetings: &'a Meetings,
     pub(crate) certificates: Option<Certificates>,

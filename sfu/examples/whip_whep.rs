@@ -17,14 +17,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
 use sfu::driver::{self, MediaSocket};
-use sfu::{Config, HttpSession, Sfu, SfuHandle};
+use sfu::{Config, Handle};
 use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId};
+use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaPlane, PeerId, RoomId};
 
 #[derive(Clone)]
 struct App {
-    sfu: SfuHandle,
+    sfu: Handle,
     entropy: Arc<Mutex<SeededEntropy>>,
     sessions: Arc<Mutex<HashMap<String, (RoomId, PeerId)>>>,
 }
@@ -40,13 +40,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let media_port = socket.local_addr()?.port();
     let candidates = vec![SocketAddr::from(([127, 0, 0, 1], media_port))];
     // An example may be guessed; a server takes its seed from the system.
-    let (sfu, seats) = Sfu::new(Config::new(candidates, [7; 32]), Instant::now())?;
+    let (sfu, workers) = driver::open(Config::new(candidates, [7; 32]), Instant::now())?;
     let mut sockets = vec![socket];
-    for seat in seats {
-        let socket = sockets.pop().ok_or("one worker, one socket")?;
+    for worker in workers {
+        let socket = sockets.pop().ok_or("one shard, one socket")?;
         std::thread::spawn(move || {
             let stop = AtomicBool::new(false);
-            driver::run(seat, socket, |room, event| tracing::info!(%room, ?event), &stop)
+            worker.run(socket, |room, event| tracing::info!(%room, ?event), &stop)
         });
     }
 
@@ -78,14 +78,8 @@ async fn negotiate(mut app: App, room: String, role: Role, session: HttpSession,
     app.sfu.demand(&room, MediaDemand::Join { peer, role });
     let (reply, answer) = tokio::sync::oneshot::channel();
     let via = Some(std::net::Ipv4Addr::LOCALHOST.into());
-    let taken = app.sfu.offer(
-        room.clone(),
-        peer,
-        session,
-        offer,
-        via,
-        Box::new(move |result| drop(reply.send(result))),
-    );
+    let offer = HttpOffer { room: room.clone(), peer, session, sdp: offer, via };
+    let taken = app.sfu.offer(offer, Box::new(move |result| drop(reply.send(result))));
     if taken.is_err() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

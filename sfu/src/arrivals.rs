@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::rtcp::{MAX_STATUSES, write_twcc};
+use crate::time::Micros;
 use crate::wire::Writer;
 
 /// Feedback is due this long after the first packet that it reports.
@@ -18,12 +19,12 @@ pub(crate) struct Arrivals {
     times: VecDeque<Option<i64>>,
     highest: Option<u64>,
     feedback_count: u8,
-    oldest_unreported: Option<u64>,
+    oldest_unreported: Option<Micros>,
 }
 
 impl Arrivals {
     /// Notes a packet.
-    pub(crate) fn on_packet(&mut self, sequence: u16, now_micros: u64) {
+    pub(crate) fn on_packet(&mut self, sequence: u16, now: Micros) {
         let number = match self.highest {
             // Room below for what was overtaken at the very beginning.
             None => 0x1_0000 + u64::from(sequence),
@@ -46,24 +47,24 @@ impl Arrivals {
             self.times.clear();
             self.base = number;
             self.oldest_unreported = None;
-            self.store(0, now_micros);
+            self.store(0, now);
         } else {
-            self.store(at, now_micros);
+            self.store(at, now);
         }
     }
 
-    fn store(&mut self, at: usize, now_micros: u64) {
+    fn store(&mut self, at: usize, now: Micros) {
         if self.times.len() <= at {
             self.times.resize(at + 1, None);
         }
         if let Some(time) = self.times.get_mut(at) {
-            time.get_or_insert(i64::try_from(now_micros).unwrap_or(i64::MAX));
-            self.oldest_unreported.get_or_insert(now_micros);
+            time.get_or_insert(i64::try_from(now.0).unwrap_or(i64::MAX));
+            self.oldest_unreported.get_or_insert(now);
         }
     }
 
     /// When feedback is due, in microseconds.
-    pub(crate) fn due_at(&self) -> Option<u64> {
+    pub(crate) fn due_at(&self) -> Option<Micros> {
         let oldest = self.oldest_unreported?;
         Some(if self.times.len() >= MANY { oldest } else { oldest + INTERVAL_MICROS })
     }
@@ -81,7 +82,8 @@ impl Arrivals {
         let passed = if taken == 0 { take } else { taken };
         self.times.drain(..passed);
         self.base += passed as u64;
-        self.oldest_unreported = self.times.iter().flatten().next().and_then(|at| u64::try_from(*at).ok());
+        self.oldest_unreported =
+            self.times.iter().flatten().next().and_then(|at| u64::try_from(*at).ok()).map(Micros);
     }
 }
 
@@ -103,15 +105,15 @@ mod tests {
     fn reports_each_number_once_over_the_wrap() {
         let mut arrivals = Arrivals::default();
         for (sequence, at) in [(65_534, 0), (65_535, 10), (1, 20), (0, 30), (3, 40)] {
-            arrivals.on_packet(sequence, at);
+            arrivals.on_packet(sequence, Micros(at));
         }
-        assert_eq!(arrivals.due_at(), Some(50_000));
+        assert_eq!(arrivals.due_at(), Some(Micros(50_000)));
         let reported = feedback(&mut arrivals);
         assert_eq!(reported, [(65_534, true), (65_535, true), (0, true), (1, true), (2, false), (3, true)]);
         assert_eq!(arrivals.due_at(), None);
-        arrivals.on_packet(2, 50_010);
+        arrivals.on_packet(2, Micros(50_010));
         assert_eq!(arrivals.due_at(), None, "too late to be reported");
-        arrivals.on_packet(5, 60_000);
+        arrivals.on_packet(5, Micros(60_000));
         assert_eq!(feedback(&mut arrivals), [(4, false), (5, true)]);
     }
 
@@ -120,7 +122,7 @@ mod tests {
         let mut arrivals = Arrivals::default();
         let mut sequence = 0_u16;
         for at in 0..1_000 {
-            arrivals.on_packet(sequence, at);
+            arrivals.on_packet(sequence, Micros(at));
             sequence = sequence.wrapping_add(30_000);
             assert!(arrivals.times.len() <= usize::from(MAX_STATUSES));
         }

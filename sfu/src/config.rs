@@ -6,8 +6,8 @@ use std::time::Duration;
 /// What an [`Sfu`](crate::Sfu) is made with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Workers to make: one for each core that should forward media. 1 to 1,024.
-    pub workers: u16,
+    /// Shards to make: one for each core that should forward media. 1 to 1,024.
+    pub shards: u16,
     /// The addresses that clients are told, best first, all with the media port. Loopback addresses among them are
     /// told only to clients who came by loopback, or who came an unknown way.
     pub candidates: Vec<SocketAddr>,
@@ -27,7 +27,7 @@ impl Config {
     /// Defaults for these addresses and this seed.
     pub fn new(candidates: Vec<SocketAddr>, seed: [u8; 32]) -> Self {
         Self {
-            workers: 1,
+            shards: 1,
             candidates,
             seed,
             consent_timeout: Duration::from_secs(20),

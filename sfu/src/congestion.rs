@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::rate::RateMeter;
+use crate::time::Micros;
 
 /// Delay above the path's own that is taken for a queue.
 const QUEUE_MICROS: i64 = 60_000;
@@ -27,7 +28,7 @@ const SETTLE_MICROS: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     /// When it left, on our clock.
-    pub(crate) sent_micros: u64,
+    pub(crate) sent_at: Micros,
     /// When it arrived, on the receiver's clock; `None` when it had not.
     pub(crate) arrived_micros: Option<i64>,
     pub(crate) bytes: u16,
@@ -37,8 +38,8 @@ pub(crate) struct Report {
 #[derive(Debug, Default)]
 pub(crate) struct Congestion {
     base: BaseDelay,
-    queue_since: Option<u64>,
-    settled_at: u64,
+    queue_since: Option<Micros>,
+    settled_at: Micros,
     delivered: RateMeter,
     /// Sent and lost since the last verdict.
     sample: (u64, u64),
@@ -47,11 +48,7 @@ pub(crate) struct Congestion {
 impl Congestion {
     /// Takes one feedback packet. The answer is the bitrate that the path carried, when it is full: less than that should
     /// be sent from now on.
-    pub(crate) fn on_feedback(
-        &mut self,
-        now_micros: u64,
-        reports: impl Iterator<Item = Report>,
-    ) -> Option<u64> {
+    pub(crate) fn on_feedback(&mut self, now: Micros, reports: impl Iterator<Item = Report>) -> Option<u64> {
         let mut least: Option<i64> = None;
         for report in reports {
             self.sample.0 += 1;
@@ -59,54 +56,54 @@ impl Congestion {
                 self.sample.1 += 1;
                 continue;
             };
-            self.delivered.add(now_micros, u64::from(report.bytes));
-            let delay = arrived - i64::try_from(report.sent_micros).unwrap_or(i64::MAX);
+            self.delivered.add(now, u64::from(report.bytes));
+            let delay = arrived - i64::try_from(report.sent_at.0).unwrap_or(i64::MAX);
             least = Some(least.map_or(delay, |least| least.min(delay)));
         }
         let least = least?;
-        let queued = least - self.base.update(now_micros, least);
+        let queued = least - self.base.update(now, least);
         if queued < QUEUE_MICROS {
             self.queue_since = None;
         } else {
-            self.queue_since.get_or_insert(now_micros);
+            self.queue_since.get_or_insert(now);
         }
-        let stands = self.queue_since.is_some_and(|since| now_micros >= since + STANDING_MICROS);
+        let stands = self.queue_since.is_some_and(|since| now >= since + STANDING_MICROS);
         let (sent, lost) = self.sample;
         let mut is_lossy = false;
         if sent >= LOSS_SAMPLE {
             is_lossy = lost * 100 >= sent * HEAVY_LOSS_PERCENT;
             self.sample = (0, 0);
         }
-        if !(stands || is_lossy) || now_micros < self.settled_at {
+        if !(stands || is_lossy) || now < self.settled_at {
             return None;
         }
-        self.settled_at = now_micros + SETTLE_MICROS;
+        self.settled_at = now + SETTLE_MICROS;
         self.queue_since = None;
         // Some way below what was carried, so that the queue drains.
-        Some(self.delivered.bits_per_second(now_micros) * 85 / 100)
+        Some(self.delivered.bits_per_second(now) * 85 / 100)
     }
 }
 
 /// The least delay of a sliding window, in two halves.
 #[derive(Debug, Default)]
 struct BaseDelay {
-    halves: VecDeque<(u64, i64)>,
+    halves: VecDeque<(Micros, i64)>,
     last: Option<i64>,
 }
 
 impl BaseDelay {
-    fn update(&mut self, now_micros: u64, delay: i64) -> i64 {
+    fn update(&mut self, now: Micros, delay: i64) -> i64 {
         // After an outage of the path it grows as suddenly, but falls again, and the base with it.
         if self.last.replace(delay).is_some_and(|last| delay - last >= CLOCK_STEP_MICROS) {
             self.halves.clear();
         }
         match self.halves.back_mut() {
-            Some((begun, least)) if now_micros < *begun + BASE_WINDOW_MICROS => *least = (*least).min(delay),
+            Some((begun, least)) if now < *begun + BASE_WINDOW_MICROS => *least = (*least).min(delay),
             _ => {
                 if self.halves.len() >= 2 {
                     self.halves.pop_front();
                 }
-                self.halves.push_back((now_micros, delay));
+                self.halves.push_back((now, delay));
             }
         }
         self.halves.iter().map(|(_, least)| *least).min().unwrap_or(delay)
@@ -119,7 +116,7 @@ pub(crate) struct Train {
     /// Transport-wide numbers, both ends included.
     first: u16,
     last: u16,
-    began_micros: u64,
+    began: Micros,
     arrivals: Option<(i64, i64)>,
     bytes: u64,
 }
@@ -128,8 +125,8 @@ pub(crate) struct Train {
 const TRAIN_TIMEOUT_MICROS: u64 = 2_000_000;
 
 impl Train {
-    pub(crate) fn new(first: u16, last: u16, now_micros: u64) -> Self {
-        Self { first, last, began_micros: now_micros, arrivals: None, bytes: 0 }
+    pub(crate) fn new(first: u16, last: u16, now: Micros) -> Self {
+        Self { first, last, began: now, arrivals: None, bytes: 0 }
     }
 
     /// Takes note of a packet. Once the end of the train has been reported, answers what the path carries, in bits per
@@ -154,8 +151,8 @@ impl Train {
         Some(self.bytes * 8_000_000 / spread)
     }
 
-    pub(crate) fn is_lost(&self, now_micros: u64) -> bool {
-        now_micros > self.began_micros + TRAIN_TIMEOUT_MICROS
+    pub(crate) fn is_lost(&self, now: Micros) -> bool {
+        now > self.began + TRAIN_TIMEOUT_MICROS
     }
 }
 
@@ -184,14 +181,15 @@ mod tests {
                 let is_lost = loss_every > 0 && count % loss_every == 0;
                 // The receiver's clock is 7 s ahead.
                 let arrived_micros = (!is_lost).then_some(free_at as i64 + 7_000_000);
-                under_way.push_back((free_at, Report { sent_micros: next, arrived_micros, bytes: 1_000 }));
+                under_way
+                    .push_back((free_at, Report { sent_at: Micros(next), arrived_micros, bytes: 1_000 }));
                 next += gap;
             }
             let mut reports = Vec::new();
             while under_way.front().is_some_and(|(at, _)| *at <= now) {
                 reports.extend(under_way.pop_front().map(|(_, report)| report));
             }
-            if let Some(rate) = congestion.on_feedback(now, reports.into_iter()) {
+            if let Some(rate) = congestion.on_feedback(Micros(now), reports.into_iter()) {
                 return Some((rate, now));
             }
         }
@@ -225,18 +223,19 @@ mod tests {
             let now = step * 50_000;
             // Ours stood still for 2.2 s; the receiver's did not.
             let ahead = if step < 200 { 7_000_000 } else { 9_200_000 };
-            let report = Report { sent_micros: now, arrived_micros: Some(now as i64 + ahead), bytes: 1_000 };
-            assert_eq!(congestion.on_feedback(now, std::iter::once(report)), None, "{step}");
+            let report =
+                Report { sent_at: Micros(now), arrived_micros: Some(now as i64 + ahead), bytes: 1_000 };
+            assert_eq!(congestion.on_feedback(Micros(now), std::iter::once(report)), None, "{step}");
         }
     }
 
     #[test]
     fn a_train_measures_the_bottleneck() {
-        let mut train = Train::new(65_530, 3, 0);
+        let mut train = Train::new(65_530, 3, Micros(0));
         let mut measured = None;
         for at in 0..10_u16 {
             let arrived_micros = Some(i64::from(at) * 2_000);
-            let report = Report { sent_micros: 0, arrived_micros, bytes: 250 };
+            let report = Report { sent_at: Micros(0), arrived_micros, bytes: 250 };
             assert_eq!(measured, None);
             measured = train.on_report(65_530_u16.wrapping_add(at), &report);
         }

@@ -32,14 +32,12 @@ pub fn classify(datagram: &[u8]) -> Option<Protocol> {
     }
 }
 
-/// Whether a datagram is a transport-wide feedback by itself (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1): its type and
-/// format stand in what SRTCP leaves readable.
-pub(crate) fn is_transport_feedback(datagram: &[u8]) -> bool {
+/// Whether a datagram of RTCP is a transport-wide feedback by itself (draft-holmer-rmcat-transport-wide-cc-extensions-01
+/// section 3.1): its type and format stand in what SRTCP leaves readable.
+pub(crate) fn is_transport_feedback(rtcp: &[u8]) -> bool {
     const RTPFB: u8 = 205;
     const TRANSPORT_WIDE: u8 = 15;
-    classify(datagram) == Some(Protocol::Rtcp)
-        && datagram.first().is_some_and(|first| first & 0x1f == TRANSPORT_WIDE)
-        && datagram.get(1) == Some(&RTPFB)
+    rtcp.first().is_some_and(|first| first & 0x1f == TRANSPORT_WIDE) && rtcp.get(1) == Some(&RTPFB)
 }
 
 #[cfg(test)]

@@ -4,29 +4,27 @@ use signaling_core::{
     Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Refusal,
 };
 
-use crate::driver::worker::{Overloaded, SfuHandle};
+use crate::driver::{Handle, Overloaded};
 use crate::sdp::{RemoteDescription, SdpError};
-use crate::shard::{Input, NegotiationError};
+use crate::shard::{Input, NegotiationError, Reply};
 
-impl HttpMedia for SfuHandle {
+impl HttpMedia for Handle {
     fn check(&self, session: HttpSession, sdp: &str) -> Result<(), Refusal> {
         check(session, sdp).map_err(|error| NegotiationError::from(error).into())
     }
 
     fn offer(&self, offer: HttpOffer, reply: HttpReply<HttpAnswer>) {
-        let HttpOffer { room, peer, session, sdp, via } = offer;
-        self.ask(reply, |reply| Input::Offer { room, peer, session, sdp, via, reply });
+        self.ask(reply, |reply| Input::Offer { offer, reply });
     }
 
     fn patch(&self, patch: HttpPatch, reply: HttpReply<Patched>) {
-        let HttpPatch { room, peer, ice_sessions, sdp } = patch;
-        self.ask(reply, |reply| Input::Fragment { room, peer, ice_sessions, sdp, reply });
+        self.ask(reply, |reply| Input::Patch { patch, reply });
     }
 }
 
-impl SfuHandle {
-    /// Sends an input. Of one that no worker takes, nobody would ever hear: the reply is dropped with it, and says so.
-    fn ask<T: 'static>(&self, reply: HttpReply<T>, input: impl FnOnce(crate::Reply<T>) -> Input) {
+impl Handle {
+    /// Sends an input. One that no shard takes is dropped with its reply, which says so.
+    fn ask<T: 'static>(&self, reply: HttpReply<T>, input: impl FnOnce(Reply<T>) -> Input) {
         let reply = Unanswered(Some(reply));
         let input = input(Box::new(move |result: Result<T, NegotiationError>| {
             reply.answer(result.map_err(Refusal::from));

@@ -12,9 +12,11 @@ use stun_types::message::{
 };
 use stun_types::prelude::*;
 
+use crate::wire::u16_at;
+
 const USE_CANDIDATE: AttributeType = AttributeType::new(0x0025);
 const ICE_CONTROLLED: AttributeType = AttributeType::new(0x8029);
-/// Length of the user name fragments made here: two characters of worker index and 80 random bits.
+/// Length of the user name fragments made here: two characters of shard index and 80 random bits.
 const UFRAG_LEN: usize = 16;
 const PASSWORD_LEN: usize = 24;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -22,7 +24,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Our user name fragment and password of one ICE session.
 #[derive(Clone)]
 pub struct Credentials {
-    /// `ice-ufrag`; its first two characters name the worker that owns the transport.
+    /// `ice-ufrag`; its first two characters name the shard that owns the transport.
     pub ufrag: String,
     /// `ice-pwd`.
     pub password: String,
@@ -30,11 +32,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Makes new credentials for a transport of the worker with this index.
-    pub fn generate(worker: u16, rng: &mut impl Rng) -> Self {
+    /// Makes new credentials for a transport of the shard with this index.
+    pub fn generate(shard: u16, rng: &mut impl Rng) -> Self {
         let mut ufrag = String::with_capacity(UFRAG_LEN);
-        ufrag.push(letter(usize::from(worker) / 64));
-        ufrag.push(letter(usize::from(worker)));
+        ufrag.push(letter(usize::from(shard) / 64));
+        ufrag.push(letter(usize::from(shard)));
         ufrag.extend((2..UFRAG_LEN).map(|_| letter(rng.next_u32() as usize)));
         Self::new(ufrag, (0..PASSWORD_LEN).map(|_| letter(rng.next_u32() as usize)).collect())
     }
@@ -50,11 +52,27 @@ fn letter(index: usize) -> char {
     ALPHABET.get(index % ALPHABET.len()).map_or('A', |byte| char::from(*byte))
 }
 
-/// The worker that made a user name fragment; `None` when none of ours did.
-pub fn worker_of(ufrag: &str) -> Option<u16> {
+/// The shard that made a user name fragment; `None` when none of ours did.
+pub fn shard_of(ufrag: &str) -> Option<u16> {
     let mut digits = ufrag.bytes().map(|byte| ALPHABET.iter().position(|letter| *letter == byte));
     let (high, low) = (digits.next()??, digits.next()??);
     u16::try_from(high * 64 + low).ok()
+}
+
+/// Our half of the user name that a STUN message carries (RFC 8445 section 7.2.2), which names the transport and by that its
+/// shard. It is read before the message is parsed, which only the shard that has the transport does.
+pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
+    const HEADER: usize = 20;
+    const USERNAME: u16 = 6;
+    let mut rest = datagram.get(HEADER..)?;
+    loop {
+        let (kind, len) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
+        let value = rest.get(4..4 + len)?;
+        if kind == USERNAME {
+            return std::str::from_utf8(value).ok()?.split_once(':').map(|(local, _)| local);
+        }
+        rest = rest.get(4 + len.next_multiple_of(4)..)?;
+    }
 }
 
 /// A Binding request addressed to us, not yet authenticated.
@@ -82,13 +100,6 @@ impl<'a> Check<'a> {
         let message = Message::from_bytes(datagram).ok()?;
         (message.get_type() == MessageType::from_class_method(MessageClass::Request, BINDING))
             .then_some(Self { message })
-    }
-
-    /// Our half of the user name, by which the transport is found.
-    pub fn local_ufrag(&self) -> Option<String> {
-        let username = self.message.attribute::<Username>().ok()?;
-        let (local, _) = username.username().split_once(':')?;
-        Some(local.to_owned())
     }
 
     /// Checks the request against the credentials of the transport that its user name names.
@@ -159,4 +170,20 @@ pub fn is_success(datagram: &[u8]) -> bool {
     Message::from_bytes(datagram).is_ok_and(|message| {
         message.class() == MessageClass::Success && message.has_attribute(Fingerprint::TYPE)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_names_its_transport_before_it_is_parsed() {
+        let mut buf = [0; 256];
+        let len = write_check("ours:theirs", "a password", 7, true, &mut buf).unwrap();
+        assert_eq!(local_ufrag(&buf[..len]), Some("ours"));
+        for cut in 0..len {
+            assert!(local_ufrag(&buf[..cut]).is_none_or(|ufrag| ufrag == "ours"), "{cut}");
+        }
+        assert_eq!(local_ufrag(&[0; 20]), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! Pictures that a decoder can start with: the newest one that came, and the wish for another.
 
 use crate::ring::PacketInfo;
+use crate::time::Micros;
 
 /// Whoever can receive so soon after a key frame starts from it: the frames since then are few.
 const FRESH_MICROS: u64 = 500_000;
@@ -22,18 +23,14 @@ pub(crate) struct Entry {
     pub(crate) position: u64,
     pub(crate) generation: u32,
     timestamp: u32,
-    at_micros: u64,
+    at: Micros,
 }
 
 impl Entry {
     /// The entry after a packet where a decoder can start, which arrived then.
-    pub(crate) fn after(known: Option<Self>, info: &PacketInfo, at_micros: u64) -> Self {
-        let new = Self {
-            position: info.position,
-            generation: info.generation,
-            timestamp: info.timestamp,
-            at_micros,
-        };
+    pub(crate) fn after(known: Option<Self>, info: &PacketInfo, at: Micros) -> Self {
+        let new =
+            Self { position: info.position, generation: info.generation, timestamp: info.timestamp, at };
         match known {
             // Parameter sets and each slice of one picture are such places: it begins with the first of them.
             Some(known) if known.generation == new.generation && known.timestamp == new.timestamp => {
@@ -45,18 +42,18 @@ impl Entry {
     }
 
     /// When its first packet arrived.
-    pub(crate) fn at_micros(&self) -> u64 {
-        self.at_micros
+    pub(crate) fn arrived_at(&self) -> Micros {
+        self.at
     }
 
     /// Whether a newcomer starts here rather than wait for another key frame.
-    pub(crate) fn is_fresh(&self, now_micros: u64) -> bool {
-        now_micros <= self.at_micros + FRESH_MICROS
+    pub(crate) fn is_fresh(&self, now: Micros) -> bool {
+        now <= self.at + FRESH_MICROS
     }
 
     /// Whether it will probably be fresh when a connection stands that is only being made.
-    pub(crate) fn serves_early(&self, now_micros: u64) -> bool {
-        now_micros <= self.at_micros + EARLY_MICROS
+    pub(crate) fn serves_early(&self, now: Micros) -> bool {
+        now <= self.at + EARLY_MICROS
     }
 }
 
@@ -65,10 +62,10 @@ impl Entry {
 pub(crate) struct KeyframeRequest {
     wish: Option<Wish>,
     /// When the publisher was last asked.
-    asked_at: Option<u64>,
+    asked_at: Option<Micros>,
     /// When a request was last repeated before its time.
-    hurried_at: Option<u64>,
-    came_at: Option<u64>,
+    hurried_at: Option<Micros>,
+    came_at: Option<Micros>,
 }
 
 /// Somebody wants a key frame.
@@ -85,33 +82,33 @@ impl KeyframeRequest {
     }
 
     /// One came.
-    pub(crate) fn satisfied(&mut self, now_micros: u64) {
+    pub(crate) fn satisfied(&mut self, now: Micros) {
         self.wish = None;
-        self.came_at = Some(now_micros);
+        self.came_at = Some(now);
     }
 
     /// When to ask the publisher, who is so far away, in microseconds.
-    pub(crate) fn due_at(&self, rtt_micros: u64) -> Option<u64> {
+    pub(crate) fn due_at(&self, rtt_micros: u64) -> Option<Micros> {
         let Wish { asked } = self.wish?;
         let answer = rtt_micros + ANSWER_MICROS;
-        let spaced = self.asked_at.map_or(0, |at| match asked {
+        let spaced = self.asked_at.map_or(Micros::default(), |at| match asked {
             0 => at + SPACING_MICROS,
             // The request may have got lost.
             1 if self.hurried_at.is_none_or(|hurried| at > hurried + SOON_MICROS) => at + answer,
             _ => at + SPACING_MICROS.max(answer),
         });
-        let rested = self.came_at.map_or(0, |at| at + REST_MICROS);
+        let rested = self.came_at.map_or(Micros::default(), |at| at + REST_MICROS);
         Some(spaced.max(rested))
     }
 
     /// Notes that the publisher was asked. The wish stays until a key frame comes.
-    pub(crate) fn sent(&mut self, now_micros: u64) {
+    pub(crate) fn sent(&mut self, now: Micros) {
         let Some(wish) = &mut self.wish else { return };
         wish.asked = wish.asked.saturating_add(1);
         if wish.asked == 2 {
-            self.hurried_at = Some(now_micros);
+            self.hurried_at = Some(now);
         }
-        self.asked_at = Some(now_micros);
+        self.asked_at = Some(now);
     }
 }
 
@@ -125,14 +122,14 @@ mod tests {
 
     #[test]
     fn a_picture_begins_with_its_parameter_sets() {
-        let sps = Entry::after(None, &info(10, 90, 0), 1_000);
-        let idr = Entry::after(Some(sps), &info(12, 90, 0), 1_200);
+        let sps = Entry::after(None, &info(10, 90, 0), Micros(1_000));
+        let idr = Entry::after(Some(sps), &info(12, 90, 0), Micros(1_200));
         assert_eq!(idr, sps);
-        assert_eq!(Entry::after(Some(idr), &info(9, 90, 0), 1_300).position, 9, "one that came late");
-        assert_eq!(Entry::after(Some(idr), &info(40, 180, 0), 9_000).position, 40);
-        assert_eq!(Entry::after(Some(idr), &info(7, 45, 0), 9_000).position, 10, "an older picture");
-        assert_eq!(Entry::after(Some(idr), &info(90, 90, 1), 9_000).position, 90, "another stream");
-        assert!(idr.is_fresh(501_000) && !idr.is_fresh(501_001));
+        assert_eq!(Entry::after(Some(idr), &info(9, 90, 0), Micros(1_300)).position, 9, "one that came late");
+        assert_eq!(Entry::after(Some(idr), &info(40, 180, 0), Micros(9_000)).position, 40);
+        assert_eq!(Entry::after(Some(idr), &info(7, 45, 0), Micros(9_000)).position, 10, "an older picture");
+        assert_eq!(Entry::after(Some(idr), &info(90, 90, 1), Micros(9_000)).position, 90, "another stream");
+        assert!(idr.is_fresh(Micros(501_000)) && !idr.is_fresh(Micros(501_001)));
     }
 
     /// When a publisher is asked whose key frames come so long after a request, or never.
@@ -141,13 +138,13 @@ mod tests {
         let (mut asked, mut coming) = (Vec::new(), None);
         for now in (0..3_000_000).step_by(1_000) {
             if coming == Some(now) {
-                request.satisfied(now);
+                request.satisfied(Micros(now));
             }
             if wishes.contains(&now) {
                 request.want();
             }
-            if request.due_at(rtt).is_some_and(|due| due <= now) {
-                request.sent(now);
+            if request.due_at(rtt).is_some_and(|due| due <= Micros(now)) {
+                request.sent(Micros(now));
                 asked.push(now);
                 coming = answer.map(|answer| now + answer);
             }

@@ -6,53 +6,52 @@
 //!
 //! # The run loop
 //!
-//! [`Sfu::new`] makes workers, one a core, and a handle; no thread and no socket. A [`Worker`] is a state machine: it
-//! takes datagrams, inputs and the time, and fills its egress slab. [`driver::run`] is the loop around it for a real
-//! socket; this is the same by hand:
+//! A [`Shard`] is a state machine: it takes datagrams, inputs, messages of other shards and the time, and is drained of
+//! datagrams, messages and events. [`driver`] runs one shard on each core, on a real socket, and has the [`Handle`] that other
+//! threads speak to. This is the same by hand, with one shard:
 //!
 //! ```
+//! use std::sync::Arc;
 //! use std::time::Instant;
 //! use signaling_core::message::Role;
 //! use signaling_core::testing::SeededEntropy;
-//! use signaling_core::{MediaDemand, MediaPlane, PeerId, RoomId};
+//! use signaling_core::{HttpOffer, HttpSession, MediaDemand, PeerId, RoomId};
 //! use sfu::testing::{Client, ClientKind};
-//! use sfu::{Config, HttpSession, Path, Sfu};
+//! use sfu::dtls::Identity;
+//! use sfu::{Config, Input, Path, Shard};
 //!
 //! let now = Instant::now(); // a driver reads its clock
 //! let server = "192.0.2.1:3478".parse().unwrap();
-//! let (mut sfu, mut seats) = Sfu::new(Config::new(vec![server], [7; 32]), now).unwrap(); // a server takes a random seed
-//! let seat = &mut seats[0];
+//! let config = Config::new(vec![server], [7; 32]); // a server takes a random seed
+//! let mut shard = Shard::new(0, Arc::new(config), Identity::generate().unwrap(), now);
 //!
 //! // A WHIP client comes: its peer joins the room, and its offer is answered.
-//! let identity = sfu::dtls::Identity::generate().unwrap();
+//! let identity = Identity::generate().unwrap();
 //! let mut client = Client::new(ClientKind::Publisher, "192.0.2.7:5000".parse().unwrap(), identity, 1, now);
 //! let room: RoomId = "standup".parse().unwrap();
 //! let peer = PeerId::random(&mut SeededEntropy::new(1));
-//! sfu.demand(&room, MediaDemand::Join { peer, role: Role::Broadcaster });
+//! let demand = MediaDemand::Join { peer, role: Role::Broadcaster };
+//! shard.handle_input(now, Input::Demand { room: room.clone(), demand });
 //! let (reply, answer) = std::sync::mpsc::sync_channel(1);
+//! let offer = HttpOffer { room, peer, session: HttpSession::Publish, sdp: client.offer(), via: None };
 //! let reply = Box::new(move |result| reply.send(result).unwrap());
-//! sfu.offer(room, peer, HttpSession::Publish, client.offer(), None, reply).unwrap();
-//! seat.take_inputs(now);
+//! shard.handle_input(now, Input::Offer { offer, reply });
 //! client.accept_answer(now, &answer.recv().unwrap().unwrap().sdp).unwrap();
 //!
 //! // Datagrams in, datagrams out, until media can flow.
 //! while !client.is_connected() {
 //!     client.handle_timeout(now);
 //!     while let Some((_, mut datagram)) = client.poll_transmit() {
-//!         seat.handle_datagram(now, Path::to(client.address), &mut datagram);
+//!         shard.handle_datagram(now, Path::to(client.address), &mut datagram);
 //!     }
-//!     let mut is_done = false;
-//!     while !is_done {
-//!         is_done = seat.end_batch(now);
-//!         let egress = seat.worker.egress_mut();
-//!         for (path, datagram) in egress.iter() {
+//!     while let Some(transmits) = shard.poll_transmit(now) {
+//!         for (path, datagram) in transmits.iter() {
 //!             assert_eq!(path.remote, client.address);
 //!             client.handle_datagram(now, &mut datagram.to_vec());
 //!         }
-//!         egress.clear();
 //!     }
 //! }
-//! assert!(seat.poll_timeout().is_some()); // reports, feedback, consent
+//! assert!(shard.poll_timeout().is_some()); // reports, feedback, consent
 //! ```
 
 #![forbid(unsafe_code)]
@@ -68,6 +67,7 @@ mod error;
 mod http;
 pub mod ice;
 mod keyframe;
+mod keys;
 mod metrics;
 mod path;
 mod publication;
@@ -84,14 +84,14 @@ pub mod srtp;
 mod subscription;
 mod tap;
 pub mod testing;
+mod time;
 mod transport;
 mod wire;
 
 pub use config::Config;
-pub use driver::relay::Relay;
-pub use driver::worker::{Overloaded, Seat, Sfu, SfuHandle};
+pub use driver::{Handle, Relay};
 pub use error::SfuError;
 pub use metrics::Metrics;
 pub use path::{Carrier, MAX_DATAGRAM, Path};
-pub use shard::{Answer, HttpSession, Input, NegotiationError, Reply, Worker};
+pub use shard::{Input, Message, NegotiationError, Reply, Shard, Transmits};
 pub use tap::{Rotation, Tap, TapEvent, TapPacket, TapReport, TapTrack};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts of one worker or of all.
+/// Counts of one shard or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -27,7 +27,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Adds those of another worker.
+    /// Adds those of another shard.
     pub fn add(&mut self, other: &Self) {
         let Self {
             rooms,
@@ -52,7 +52,7 @@ impl Metrics {
     }
 }
 
-/// The numbers of one worker as of its last turn, for others to read.
+/// The numbers of one shard as of its last turn, for others to read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Published(Arc<Mutex<Metrics>>);
 

@@ -17,7 +17,7 @@ pub struct Path {
     pub carrier: Carrier,
 }
 
-/// What carries datagrams between a client and a worker.
+/// What carries datagrams between a client and a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Carrier {
     /// The media port.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use signaling_core::message::{Track, TrackKind, TrackSource};
+use signaling_core::message::{Track, TrackSource};
 
 use crate::codec::{Codec, MediaKind};
 use crate::keyframe::{Entry, KeyframeRequest};
+use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::rate::RateMeter;
 use crate::receive::Receiver;
 use crate::ring::{PacketInfo, Ring, RingSize};
 use crate::rtcp::NtpTime;
 use crate::sdp::{ExtensionMap, WrittenCodec};
-use crate::shard::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::tap::Tap;
+use crate::time::Micros;
 
 /// A published track: where its packets come from, what is kept of them, and who gets them.
 pub(crate) struct Publication {
@@ -36,13 +37,13 @@ pub(crate) struct Publication {
     pub(crate) subscriptions: Vec<SubscriptionKey>,
     /// Positions that came since the last fan-out.
     pub(crate) pending: Vec<u64>,
-    /// Workers that mirror the track, and how many of the pending packets they have.
+    /// Shards that mirror the track, and how many of the pending packets they have.
     pub(crate) annexes: Vec<u16>,
-    pub(crate) handed_on: usize,
+    pub(crate) mirrored: usize,
     /// Where a newcomer can start.
     pub(crate) entry: Option<Entry>,
     pub(crate) keyframe: KeyframeRequest,
-    pub(crate) last_packet: Option<u64>,
+    pub(crate) last_packet: Option<Micros>,
     pub(crate) loudness: Loudness,
     pub(crate) rate: RateMeter,
     /// Takes the track for a recording.
@@ -54,10 +55,10 @@ pub(crate) struct Publication {
 pub(crate) enum Origin {
     /// The publisher's connection.
     Transport(TransportKey),
-    /// The room's home on another worker, which knows the track by this key: this is a mirror.
+    /// The room's home on another shard, which knows the track by this key: this is a mirror.
     Home {
-        /// The worker.
-        worker: u16,
+        /// The shard.
+        shard: u16,
         /// Its key.
         key: PublicationKey,
     },
@@ -80,7 +81,7 @@ pub(crate) struct Described {
 pub(crate) struct SenderClock {
     pub(crate) ntp: NtpTime,
     pub(crate) rtp_timestamp: u32,
-    pub(crate) at_micros: u64,
+    pub(crate) at: Micros,
     pub(crate) generation: u32,
 }
 
@@ -125,7 +126,7 @@ impl Publication {
             subscriptions: Vec::new(),
             pending: Vec::new(),
             annexes: Vec::new(),
-            handed_on: 0,
+            mirrored: 0,
             entry: None,
             keyframe: KeyframeRequest::default(),
             last_packet: None,
@@ -136,18 +137,18 @@ impl Publication {
     }
 
     /// The place to start for somebody who can receive now, unless it is better to ask for another.
-    pub(crate) fn fresh_entry(&self, now_micros: u64) -> Option<Entry> {
-        self.entry.filter(|entry| entry.generation == self.generation && entry.is_fresh(now_micros))
+    pub(crate) fn fresh_entry(&self, now: Micros) -> Option<Entry> {
+        self.entry.filter(|entry| entry.generation == self.generation && entry.is_fresh(now))
     }
 
     /// Notes a packet where a decoder can start, which arrived then.
-    pub(crate) fn on_entry(&mut self, info: &PacketInfo, at_micros: u64) {
-        self.entry = Some(Entry::after(self.entry, info, at_micros));
-        self.keyframe.satisfied(at_micros);
+    pub(crate) fn on_entry(&mut self, info: &PacketInfo, at: Micros) {
+        self.entry = Some(Entry::after(self.entry, info, at));
+        self.keyframe.satisfied(at);
     }
 
     /// When to ask for a key frame.
-    pub(crate) fn keyframe_due(&self) -> Option<u64> {
+    pub(crate) fn keyframe_due(&self) -> Option<Micros> {
         self.keyframe.due_at(self.receiver.as_ref().map_or(0, Receiver::rtt_micros))
     }
 
@@ -183,10 +184,7 @@ impl Publication {
     pub(crate) fn describe(&self) -> Track {
         Track {
             track: self.id.to_string(),
-            kind: match self.kind {
-                MediaKind::Audio => TrackKind::Audio,
-                MediaKind::Video => TrackKind::Video,
-            },
+            kind: self.kind.into(),
             source: self.source,
             simulcast: false,
             codec: self.codec.name().to_owned(),

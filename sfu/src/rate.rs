@@ -1,5 +1,7 @@
 //! How much flows, over about a second.
 
+use crate::time::Micros;
+
 const BUCKET_MICROS: u64 = 250_000;
 const BUCKETS: usize = 4;
 
@@ -9,29 +11,29 @@ pub(crate) struct RateMeter {
     buckets: [u64; BUCKETS],
     /// Number of the newest bucket since the epoch.
     newest: u64,
-    first: Option<u64>,
+    first: Option<Micros>,
 }
 
 impl RateMeter {
-    pub(crate) fn add(&mut self, now_micros: u64, bytes: u64) {
-        self.advance(now_micros);
-        self.first.get_or_insert(now_micros);
+    pub(crate) fn add(&mut self, now: Micros, bytes: u64) {
+        self.advance(now);
+        self.first.get_or_insert(now);
         if let Some(bucket) = self.buckets.get_mut(slot(self.newest)) {
             *bucket += bytes;
         }
     }
 
     /// Bits per second over the last second, or over the time since the first byte.
-    pub(crate) fn bits_per_second(&mut self, now_micros: u64) -> u64 {
-        self.advance(now_micros);
+    pub(crate) fn bits_per_second(&mut self, now: Micros) -> u64 {
+        self.advance(now);
         let Some(first) = self.first else { return 0 };
         let begun = (self.newest * BUCKET_MICROS).saturating_sub((BUCKETS as u64 - 1) * BUCKET_MICROS);
-        let elapsed = (now_micros - begun.max(first).min(now_micros)).max(BUCKET_MICROS);
+        let elapsed = (now.0 - begun.max(first.0).min(now.0)).max(BUCKET_MICROS);
         self.buckets.iter().sum::<u64>() * 8_000_000 / elapsed
     }
 
-    fn advance(&mut self, now_micros: u64) {
-        let number = now_micros / BUCKET_MICROS;
+    fn advance(&mut self, now: Micros) {
+        let number = now.0 / BUCKET_MICROS;
         let passed = number.saturating_sub(self.newest).min(BUCKETS as u64);
         for back in 0..passed {
             if let Some(bucket) = self.buckets.get_mut(slot(number - back)) {
@@ -53,12 +55,12 @@ mod tests {
     #[test]
     fn follows_what_flows() {
         let mut meter = RateMeter::default();
-        assert_eq!(meter.bits_per_second(5), 0);
+        assert_eq!(meter.bits_per_second(Micros(5)), 0);
         for at in 0..300 {
-            meter.add(1_000_000 + at * 10_000, 1_250);
+            meter.add(Micros(1_000_000 + at * 10_000), 1_250);
         }
-        let rate = meter.bits_per_second(4_000_000);
+        let rate = meter.bits_per_second(Micros(4_000_000));
         assert!((900_000..=1_100_000).contains(&rate), "{rate}");
-        assert_eq!(meter.bits_per_second(6_000_000), 0);
+        assert_eq!(meter.bits_per_second(Micros(6_000_000)), 0);
     }
 }

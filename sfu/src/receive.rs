@@ -1,6 +1,7 @@
 //! The receiving half of a publisher's stream: positions, loss, jitter, and which packets to ask for again.
 
 use crate::rtcp::ReceptionReport;
+use crate::time::Micros;
 
 /// Longest gap that is asked for packet by packet; a longer one is an interruption.
 const MAX_GAP: u64 = 256;
@@ -41,8 +42,8 @@ struct Jitter {
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     position: u64,
-    next_at: u64,
-    last_at: u64,
+    next_at: Micros,
+    last_at: Micros,
     tries: u8,
 }
 
@@ -93,7 +94,7 @@ impl Receiver {
         &mut self,
         position: u64,
         timestamp: u32,
-        now_micros: u64,
+        now: Micros,
         retransmitted: bool,
         wants_again: bool,
     ) -> Gap {
@@ -101,12 +102,12 @@ impl Receiver {
         if let Ok(at) = self.missing.binary_search_by_key(&position, |missing| missing.position) {
             let missing = self.missing.remove(at);
             if retransmitted && missing.tries == 1 {
-                let sample = now_micros.saturating_sub(missing.last_at);
+                let sample = now - missing.last_at;
                 self.rtt_micros = (self.rtt_micros * 7 + sample) / 8;
             }
         }
         if !retransmitted {
-            self.jitter.sample(timestamp, now_micros, self.clock_rate);
+            self.jitter.sample(timestamp, now, self.clock_rate);
         }
         if self.first.is_none() {
             self.first = Some(position);
@@ -126,8 +127,13 @@ impl Receiver {
             self.missing.clear();
             return Gap::Interrupted;
         }
-        let next_at = now_micros + REORDER_MICROS;
-        self.missing.extend(gap.map(|position| Missing { position, next_at, last_at: 0, tries: 0 }));
+        let next_at = now + REORDER_MICROS;
+        self.missing.extend(gap.map(|position| Missing {
+            position,
+            next_at,
+            last_at: Micros::default(),
+            tries: 0,
+        }));
         Gap::None
     }
 
@@ -142,39 +148,39 @@ impl Receiver {
     }
 
     /// When to ask again, in microseconds; `None` when nothing is missing.
-    pub(crate) fn next_request(&self) -> Option<u64> {
+    pub(crate) fn next_request(&self) -> Option<Micros> {
         self.missing.iter().map(|missing| missing.next_at).min()
     }
 
     /// Moves the sequence numbers to ask for now into `out`, in ascending order.
-    pub(crate) fn requests(&mut self, now_micros: u64, out: &mut Vec<u16>) {
+    pub(crate) fn requests(&mut self, now: Micros, out: &mut Vec<u16>) {
         let repeat = (self.rtt_micros + self.rtt_micros / 4).max(MIN_REPEAT_MICROS);
         let shift = self.shift;
         self.missing.retain_mut(|missing| {
-            if missing.next_at > now_micros {
+            if missing.next_at > now {
                 return true;
             }
             if missing.tries >= MAX_TRIES {
                 return false;
             }
             missing.tries += 1;
-            missing.last_at = now_micros;
-            missing.next_at = now_micros + repeat;
+            missing.last_at = now;
+            missing.next_at = now + repeat;
             out.push((missing.position.wrapping_sub(shift) & 0xffff) as u16);
             true
         });
     }
 
     /// The report block about what came since the last one.
-    pub(crate) fn report(&mut self, sender_report: Option<(u32, u64)>, now_micros: u64) -> ReceptionReport {
+    pub(crate) fn report(&mut self, sender_report: Option<(u32, Micros)>, now: Micros) -> ReceptionReport {
         let expected = self.first.map_or(0, |first| self.highest - first + 1);
         let (expected_before, received_before) = self.reported;
         self.reported = (expected, self.received);
         let expected_now = expected.saturating_sub(expected_before);
         let lost_now = expected_now.saturating_sub(self.received.saturating_sub(received_before));
         let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255);
-        let (last_sender_report, delay_since_last) = sender_report.map_or((0, 0), |(middle, at_micros)| {
-            let delay = now_micros.saturating_sub(at_micros).saturating_mul(65_536) / 1_000_000;
+        let (last_sender_report, delay_since_last) = sender_report.map_or((0, 0), |(middle, at)| {
+            let delay = (now - at).saturating_mul(65_536) / 1_000_000;
             (middle, u32::try_from(delay).unwrap_or(u32::MAX))
         });
         ReceptionReport {
@@ -190,8 +196,8 @@ impl Receiver {
 }
 
 impl Jitter {
-    fn sample(&mut self, timestamp: u32, now_micros: u64, clock_rate: u32) {
-        let arrival = i64::try_from(u128::from(now_micros) * u128::from(clock_rate) / 1_000_000).unwrap_or(0);
+    fn sample(&mut self, timestamp: u32, now: Micros, clock_rate: u32) {
+        let arrival = i64::try_from(u128::from(now.0) * u128::from(clock_rate) / 1_000_000).unwrap_or(0);
         let transit = arrival - i64::from(timestamp);
         if let Some(last) = self.last_transit {
             let distance = (transit - last).unsigned_abs();
@@ -210,7 +216,7 @@ mod tests {
 
     fn requests(receiver: &mut Receiver, now: u64) -> Vec<u16> {
         let mut out = Vec::new();
-        receiver.requests(now, &mut out);
+        receiver.requests(Micros(now), &mut out);
         out
     }
 
@@ -218,13 +224,13 @@ mod tests {
     fn asks_for_what_is_missing_until_it_comes() {
         let mut receiver = Receiver::new(1, 90_000, 1 << 20, None);
         let base = 1 << 20;
-        receiver.on_packet(base + 65_534, 0, 0, false, true);
-        receiver.on_packet(base + 65_537, 0, 0, false, true);
+        receiver.on_packet(base + 65_534, 0, Micros(0), false, true);
+        receiver.on_packet(base + 65_537, 0, Micros(0), false, true);
         assert!(requests(&mut receiver, 0).is_empty(), "reordering is waited for");
         assert_eq!(requests(&mut receiver, 5_000), [65_535, 0]);
         assert!(requests(&mut receiver, 50_000).is_empty());
         assert_eq!(receiver.position_of_sequence(65_535), Some(base + 65_535));
-        receiver.on_packet(base + 65_535, 0, 60_000, true, true);
+        receiver.on_packet(base + 65_535, 0, Micros(60_000), true, true);
         assert_eq!(requests(&mut receiver, 200_000), [0]);
         for round in 0..20 {
             requests(&mut receiver, 400_000 + round * 200_000);
@@ -235,8 +241,8 @@ mod tests {
     #[test]
     fn a_long_gap_is_an_interruption() {
         let mut receiver = Receiver::new(1, 90_000, 0, None);
-        assert_eq!(receiver.on_packet(10, 0, 0, false, true), Gap::None);
-        assert_eq!(receiver.on_packet(400, 0, 0, false, true), Gap::Interrupted);
+        assert_eq!(receiver.on_packet(10, 0, Micros(0), false, true), Gap::None);
+        assert_eq!(receiver.on_packet(400, 0, Micros(0), false, true), Gap::Interrupted);
         assert_eq!(receiver.next_request(), None);
     }
 
@@ -244,11 +250,11 @@ mod tests {
     fn reports_count_what_was_expected() {
         let mut receiver = Receiver::new(1, 90_000, 1 << 20, None);
         for position in (0..100).filter(|position| position % 4 != 3) {
-            receiver.on_packet((1 << 20) + position, 0, position * 1000, false, false);
+            receiver.on_packet((1 << 20) + position, 0, Micros(position * 1000), false, false);
         }
-        let report = receiver.report(Some((77, 0)), 1_000_000);
+        let report = receiver.report(Some((77, Micros(0))), Micros(1_000_000));
         assert_eq!((report.lost, report.fraction_lost, report.highest_sequence), (24, 62, 98));
         assert_eq!((report.last_sender_report, report.delay_since_last), (77, 65_536));
-        assert_eq!(receiver.report(None, 0).fraction_lost, 0);
+        assert_eq!(receiver.report(None, Micros(0)).fraction_lost, 0);
     }
 }

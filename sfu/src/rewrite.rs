@@ -2,6 +2,7 @@
 
 use crate::codec::{Codec, vp8};
 use crate::ring::{PacketInfo, StoredPacket};
+use crate::time::Micros;
 
 /// Numbers a subscriber's stream.
 ///
@@ -14,7 +15,7 @@ pub(crate) struct Rewrite {
     next: u64,
     mapping: Option<Mapping>,
     /// Timestamp last sent and when, to carry on from after a change of source.
-    last: Option<(u32, u64)>,
+    last: Option<(u32, Micros)>,
     /// Newest picture id and TL0PICIDX sent.
     last_picture: Option<(u16, u8)>,
 }
@@ -57,23 +58,23 @@ impl Rewrite {
         self.mapping.is_none_or(|mapping| mapping.generation != generation)
     }
 
-    /// Decides about a packet of the publisher; `None` when it is not for this subscriber. `now_micros` runs evenly.
+    /// Decides about a packet of the publisher; `None` when it is not for this subscriber. `now` runs evenly.
     pub(crate) fn apply(
         &mut self,
         packet: &StoredPacket<'_>,
         codec: Codec,
-        now_micros: u64,
+        now: Micros,
     ) -> Option<Rewritten> {
         let info = packet.info;
         if self.waits(info.generation) {
             if !info.starts_picture {
                 return None;
             }
-            self.enter(packet, codec, now_micros);
+            self.enter(packet, codec, now);
         }
         let rewritten = self.at(&info)?;
         self.next = self.next.max(rewritten.index + 1);
-        self.last = Some((rewritten.timestamp, now_micros));
+        self.last = Some((rewritten.timestamp, now));
         if codec == Codec::Vp8 {
             self.remember_picture(packet.payload, &rewritten);
         }
@@ -105,10 +106,10 @@ impl Rewrite {
         self.mapping.map(|mapping| mapping.timestamp_shift)
     }
 
-    fn enter(&mut self, packet: &StoredPacket<'_>, codec: Codec, now_micros: u64) {
+    fn enter(&mut self, packet: &StoredPacket<'_>, codec: Codec, now: Micros) {
         let info = packet.info;
-        let timestamp_shift = self.last.map_or(0, |(timestamp, at_micros)| {
-            let elapsed = now_micros.saturating_sub(at_micros) * u64::from(codec.clock_rate()) / 1_000_000;
+        let timestamp_shift = self.last.map_or(0, |(timestamp, at)| {
+            let elapsed = (now - at) * u64::from(codec.clock_rate()) / 1_000_000;
             // At least one tick: equal timestamps would make two pictures one.
             let continued = timestamp.wrapping_add(u32::try_from(elapsed.max(1)).unwrap_or(1));
             continued.wrapping_sub(info.timestamp)
@@ -174,18 +175,22 @@ mod tests {
     #[test]
     fn enters_at_a_key_frame_and_keeps_gaps() {
         let mut rewrite = Rewrite::new(500);
-        assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, 0), None);
+        assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, Micros(0)), None);
         assert_eq!(
-            rewrite.apply(&packet(11, 3000, true, 0), VP9, 0).map(|r| (r.index, r.timestamp)),
+            rewrite.apply(&packet(11, 3000, true, 0), VP9, Micros(0)).map(|r| (r.index, r.timestamp)),
             Some((500, 3000))
         );
         assert_eq!(
-            rewrite.apply(&packet(14, 6000, false, 0), VP9, 0).map(|r| r.index),
+            rewrite.apply(&packet(14, 6000, false, 0), VP9, Micros(0)).map(|r| r.index),
             Some(503),
             "loss stays visible"
         );
-        assert_eq!(rewrite.apply(&packet(12, 3000, false, 0), VP9, 0).map(|r| r.index), Some(501), "late");
-        assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, 0), None, "before the entry");
+        assert_eq!(
+            rewrite.apply(&packet(12, 3000, false, 0), VP9, Micros(0)).map(|r| r.index),
+            Some(501),
+            "late"
+        );
+        assert_eq!(rewrite.apply(&packet(10, 0, false, 0), VP9, Micros(0)), None, "before the entry");
         assert_eq!(rewrite.position_of(503), Some(14));
         assert_eq!(rewrite.position_of(500), Some(11));
         assert_eq!(rewrite.position_of(499), None);
@@ -194,15 +199,15 @@ mod tests {
     #[test]
     fn a_change_of_source_continues_numbers_and_time() {
         let mut rewrite = Rewrite::new(0x7fff);
-        rewrite.apply(&packet(100, 90_000, true, 0), VP9, 1_000_000).unwrap();
-        rewrite.apply(&packet(104, 93_000, false, 0), VP9, 1_033_000).unwrap();
+        rewrite.apply(&packet(100, 90_000, true, 0), VP9, Micros(1_000_000)).unwrap();
+        rewrite.apply(&packet(104, 93_000, false, 0), VP9, Micros(1_033_000)).unwrap();
         assert!(rewrite.waits(1));
-        assert_eq!(rewrite.apply(&packet(70_000, 5, false, 1), VP9, 1_500_000), None);
-        let entered = rewrite.apply(&packet(70_001, 5, true, 1), VP9, 2_033_000).unwrap();
+        assert_eq!(rewrite.apply(&packet(70_000, 5, false, 1), VP9, Micros(1_500_000)), None);
+        let entered = rewrite.apply(&packet(70_001, 5, true, 1), VP9, Micros(2_033_000)).unwrap();
         assert_eq!(entered.index, 0x7fff + 5);
         assert_eq!(entered.timestamp, 93_000 + 90_000, "one second at 90 kHz");
         assert_eq!(
-            rewrite.apply(&packet(105, 96_000, false, 0), VP9, 2_040_000),
+            rewrite.apply(&packet(105, 96_000, false, 0), VP9, Micros(2_040_000)),
             None,
             "the old source is over"
         );
@@ -233,9 +238,11 @@ mod tests {
             if !sent.insert((late, generation)) {
                 continue;
             }
-            if let Some(rewritten) =
-                rewrite.apply(&packet(late, 0, (state >> 20).is_multiple_of(8), generation), VP9, step)
-            {
+            if let Some(rewritten) = rewrite.apply(
+                &packet(late, 0, (state >> 20).is_multiple_of(8), generation),
+                VP9,
+                Micros(step),
+            ) {
                 assert!(used.insert(rewritten.index), "{} at step {step}", rewritten.index);
             }
         }
@@ -252,15 +259,15 @@ mod tests {
         let first = payload(0x7ffe);
         let mut stored = packet(1, 0, true, 0);
         stored.payload = &first;
-        assert_eq!(rewrite.apply(&stored, Codec::Vp8, 0).unwrap().picture_shift, 0);
+        assert_eq!(rewrite.apply(&stored, Codec::Vp8, Micros(0)).unwrap().picture_shift, 0);
         let second = payload(0x7fff);
         let mut stored = packet(2, 3000, false, 0);
         stored.payload = &second;
-        rewrite.apply(&stored, Codec::Vp8, 33_000).unwrap();
+        rewrite.apply(&stored, Codec::Vp8, Micros(33_000)).unwrap();
         let other = payload(77);
         let mut stored = packet(3, 0, true, 1);
         stored.payload = &other;
-        let entered = rewrite.apply(&stored, Codec::Vp8, 66_000).unwrap();
+        let entered = rewrite.apply(&stored, Codec::Vp8, Micros(66_000)).unwrap();
         assert_eq!(77_u16.wrapping_add(entered.picture_shift) & 0x7fff, 0);
         assert_eq!(9_u8.wrapping_add(entered.tl0_shift), 10);
     }

@@ -1,12 +1,13 @@
 //! One track on its way to one subscriber: a media section of his, and what of whom is sent in it.
 
 use crate::codec::{Codec, MediaKind, red, vp8};
+use crate::keys::{PublicationKey, TransportKey};
 use crate::rewrite::{Rewrite, Rewritten};
 use crate::ring::{StoredPacket, stored_extensions};
 use crate::rtp::{NewHeader, build_header};
 use crate::sdp::{Extension, ExtensionMap, WrittenCodec};
-use crate::shard::{PublicationKey, TransportKey};
 use crate::srtp::Sealer;
+use crate::time::Micros;
 use crate::wire::put;
 
 /// A stream names its section in its first packets, for clients who were not told SSRCs.
@@ -39,7 +40,7 @@ pub(crate) struct Subscription {
     pub(crate) packets: u32,
     pub(crate) octets: u32,
     /// Since when pictures come that it cannot begin with, or when that was last told.
-    pub(crate) waits_since: Option<u64>,
+    pub(crate) waits_since: Option<Micros>,
     /// The pair of payload types used last: publisher's codec to ours.
     current: Option<(Codec, u8)>,
 }
@@ -99,15 +100,15 @@ impl Subscription {
     }
 
     /// Notes whether it waits for a key frame while pictures come; `true` each time it has waited for so long.
-    pub(crate) fn note_wait(&mut self, now_micros: u64, waits: bool) -> bool {
+    pub(crate) fn note_wait(&mut self, now: Micros, waits: bool) -> bool {
         if !waits {
             self.waits_since = None;
             return false;
         }
-        let since = *self.waits_since.get_or_insert(now_micros);
-        let is_long = now_micros >= since + LONG_WAIT_MICROS;
+        let since = *self.waits_since.get_or_insert(now);
+        let is_long = now >= since + LONG_WAIT_MICROS;
         if is_long {
-            self.waits_since = Some(now_micros);
+            self.waits_since = Some(now);
         }
         is_long
     }
@@ -148,10 +149,10 @@ impl Subscription {
         &mut self,
         packet: &StoredPacket<'_>,
         codec: Codec,
-        now_micros: u64,
+        now: Micros,
     ) -> Option<Rewritten> {
         self.payload_type(codec)?;
-        self.rewrite.apply(packet, codec, now_micros)
+        self.rewrite.apply(packet, codec, now)
     }
 
     /// Writes and seals a packet into `buf` and returns its length.

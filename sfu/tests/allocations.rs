@@ -42,7 +42,7 @@ static ALLOCATOR: Counting = Counting;
 
 /// Counts what one publisher's media to 20 players costs, after a while in which buffers grow to what such bursts need.
 fn allocations(workers: u16) -> (u64, usize) {
-    let mut world = World::with_config(1, |config| config.workers = workers);
+    let mut world = World::with_config(1, |config| config.shards = workers);
     let room = World::room("count");
     let (_, publisher) = world.publisher(&room, 17);
     let players: Vec<_> = (0..20).map(|_| world.player(&room, None).1).collect();
@@ -66,28 +66,27 @@ fn allocations(workers: u16) -> (u64, usize) {
         }
         let before = ALLOCATIONS.with(Cell::get);
         for datagram in &mut datagrams {
-            world.seats[entrance].handle_datagram(now, source, datagram);
+            world.workers[entrance].shard.handle_datagram(now, source, datagram);
         }
         let mut datagrams_out = 0;
         // In at one worker, to the room's home, and on to its annex.
         for at in (0..3).flat_map(|_| 0..usize::from(workers)) {
-            let seat = &mut world.seats[at];
-            seat.take_inputs(now);
-            let mut is_done = false;
-            while !is_done {
-                is_done = seat.end_batch(now);
-                datagrams_out += seat.worker.egress_mut().datagrams();
-                seat.worker.egress_mut().clear();
+            let worker = &mut world.workers[at];
+            worker.take_inputs(now);
+            worker.send_messages(now);
+            while let Some(transmits) = worker.shard.poll_transmit(now) {
+                datagrams_out += transmits.datagrams();
             }
+            worker.send_messages(now);
         }
         if round >= 60 {
             counted += ALLOCATIONS.with(Cell::get) - before;
             forwarded += datagrams_out;
         }
         // Feedback and reports go out on timers, not for packets.
-        for seat in &mut world.seats {
-            seat.worker.handle_timeout(now);
-            seat.worker.egress_mut().clear();
+        for worker in &mut world.workers {
+            worker.shard.handle_timeout(now);
+            while worker.shard.poll_transmit(now).is_some() {}
         }
     }
     (counted, forwarded)

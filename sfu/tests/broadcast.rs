@@ -111,7 +111,7 @@ fn loss_of_ten_percent_stalls_for_less_than_a_second() {
 
 #[test]
 fn clients_whose_datagrams_reach_another_worker_are_served_all_the_same() {
-    let mut world = World::with_config(30, |config| config.workers = 2);
+    let mut world = World::with_config(30, |config| config.shards = 2);
     let room = World::room("two");
     world.publisher(&room, 4);
     let players: Vec<_> = (0..3).map(|_| world.player(&room, None).1).collect();

@@ -11,14 +11,13 @@ use common::World;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use sfu::HttpSession;
 use sfu::testing::ClientKind;
 use signaling_core::room::MediaTerms;
 use signaling_core::testing::{RecordedMedia, SeededEntropy};
 use signaling_core::{
-    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MediaEvent,
-    MediaJoin, MessageCodec, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound, RecordWhom,
-    RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp, TransportKind,
+    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HttpSession, JsonCodec, Limits,
+    MediaEvent, MediaJoin, MessageCodec, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound,
+    RecordWhom, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp, TransportKind,
 };
 
 /// What one connection was told.

@@ -4,9 +4,10 @@
 mod common;
 
 use common::World;
+use sfu::NegotiationError;
 use sfu::codec::{Codec, MediaKind};
 use sfu::sdp::{Direction, Extension, RemoteDescription, RemoteFragment, SdpError, Setup};
-use sfu::{HttpSession, NegotiationError};
+use signaling_core::HttpSession;
 use signaling_core::message::Role;
 
 const PUBLISH: &str = include_str!("fixtures/chromium-156-publish.sdp");

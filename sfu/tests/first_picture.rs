@@ -112,7 +112,7 @@ fn a_request_that_is_lost_is_repeated_after_a_round_trip_and_100_ms() {
 #[test]
 fn a_hundred_viewers_ask_a_publisher_three_times_a_second() {
     for (seed, workers) in [(10, 1), (11, 2)] {
-        let mut world = World::with_config(seed, |config| config.workers = workers);
+        let mut world = World::with_config(seed, |config| config.shards = workers);
         let room = World::room("crowd");
         let (_, camera) = broadcast(&mut world, &room);
         let began = world.micros();
@@ -140,7 +140,7 @@ fn a_hundred_viewers_ask_a_publisher_three_times_a_second() {
 
 #[test]
 fn another_worker_has_what_its_first_viewer_starts_with() {
-    let mut world = World::with_config(12, |config| config.workers = 2);
+    let mut world = World::with_config(12, |config| config.shards = 2);
     let room = World::room("mirrors");
     let (_, camera) = broadcast(&mut world, &room);
     for _ in 0..11 {
@@ -311,7 +311,7 @@ fn the_pictures_of_eight_come_in_one_wave() {
 #[test]
 fn nothing_is_sealed_twice_whatever_happens() {
     for seed in 20..26 {
-        let mut world = World::with_config(seed, |config| config.workers = 1 + (seed % 2) as u16);
+        let mut world = World::with_config(seed, |config| config.shards = 1 + (seed % 2) as u16);
         let mut rng = StdRng::seed_from_u64(seed);
         let room = World::room("whatever");
         let lossy = Link { jitter_micros: 20_000, loss_per_mille: 30, ..link(10) };

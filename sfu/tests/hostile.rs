@@ -11,9 +11,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfu::dtls::Identity;
 use sfu::testing::ClientKind;
-use sfu::{HttpSession, NegotiationError, Path};
-use signaling_core::MediaEvent;
+use sfu::{NegotiationError, Path};
 use signaling_core::message::Role;
+use signaling_core::{HttpSession, MediaEvent};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -55,11 +55,11 @@ fn garbage_from_strangers_and_from_a_validated_address() {
             }
             let player = world.clients[1].address;
             for source in [stranger(), player] {
-                world.seats[0].worker.handle_datagram(world.now, Path::to(source), &mut datagram.clone());
+                world.workers[0].shard.handle_datagram(world.now, Path::to(source), &mut datagram.clone());
             }
         }
     });
-    assert!(!world.seats[0].worker.knows_address(stranger()));
+    assert!(!world.workers[0].shard.knows_address(stranger()));
 }
 
 #[test]
@@ -68,14 +68,13 @@ fn dtls_from_an_address_that_ice_has_not_validated_is_not_answered() {
     let room = World::room("victims");
     world.publisher(&room, 4);
     world.run(SECOND);
-    world.seats[0].worker.egress_mut().clear();
     // A ClientHello's record header, and a body that only a DTLS stack would look at.
     let mut hello = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60];
     hello.resize(73, 1);
     for _ in 0..1_000 {
-        world.seats[0].worker.handle_datagram(world.now, Path::to(stranger()), &mut hello.clone());
+        world.workers[0].shard.handle_datagram(world.now, Path::to(stranger()), &mut hello.clone());
     }
-    assert!(world.seats[0].worker.egress_mut().is_empty());
+    assert!(world.workers[0].shard.poll_transmit(world.now).is_none());
 }
 
 #[test]
@@ -90,9 +89,9 @@ fn a_check_with_a_wrong_password_opens_nothing() {
     let mut buf = [0; 256];
     let username = format!("{ufrag}:abcd");
     let len = sfu::ice::write_check(&username, "not the password at all", 7, true, &mut buf).unwrap();
-    world.seats[0].worker.handle_datagram(world.now, Path::to(stranger()), &mut buf[..len]);
-    assert!(world.seats[0].worker.egress_mut().is_empty());
-    assert!(!world.seats[0].worker.knows_address(stranger()));
+    world.workers[0].shard.handle_datagram(world.now, Path::to(stranger()), &mut buf[..len]);
+    assert!(world.workers[0].shard.poll_transmit(world.now).is_none());
+    assert!(!world.workers[0].shard.knows_address(stranger()));
 }
 
 #[test]

@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn media_flows_both_ways_without_a_socket() {
     for workers in [1, 2] {
-        let mut world = World::with_config(7, |config| config.workers = workers);
+        let mut world = World::with_config(7, |config| config.shards = workers);
         world.relayed = true;
         let room = World::room("relayed");
         world.publisher(&room, 4);

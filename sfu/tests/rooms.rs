@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{World, sdp_of};
+use common::World;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use signaling_core::message::{Attention, PeerConnection, Role, SignalBody};
+use signaling_core::message::{Attention, Role};
 use signaling_core::{MediaDemand, MediaEvent};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -96,33 +96,29 @@ fn one_offer_is_outstanding_and_changes_are_merged() {
     for peer in &broadcasters {
         world.publish(&room, *peer, 1);
     }
-    let offers = |world: &World| -> Vec<SignalBody> {
+    let offers = |world: &World| -> Vec<(String, u64, usize)> {
         let to_viewer = world.events.iter().filter_map(|(_, event)| match event {
-            MediaEvent::Signal { peer, body } if *peer == viewer => Some(body.clone()),
+            MediaEvent::Offer { peer, sdp, negotiation, tracks } if *peer == viewer => {
+                Some((sdp.clone(), *negotiation, tracks.len()))
+            }
             _ => None,
         });
-        to_viewer.filter(|body| body.pc == Some(PeerConnection::Subscribe)).collect()
+        to_viewer.collect()
     };
     let first = offers(&world);
     assert_eq!(first.len(), 1);
-    assert_eq!((first[0].negotiation, first[0].tracks.len()), (Some(1), 2));
+    assert_eq!((first[0].1, first[0].2), (1, 2));
     // A stale answer changes nothing.
-    let stale = SignalBody {
-        description: Some(common::description("answer", "v=0")),
-        pc: Some(PeerConnection::Subscribe),
-        negotiation: Some(0),
-        ..SignalBody::default()
-    };
-    world.demand(&room, MediaDemand::Signal { peer: viewer, body: Arc::new(stale) });
+    world.demand(&room, MediaDemand::Answer { peer: viewer, sdp: "v=0".into(), negotiation: Some(0) });
     assert_eq!(offers(&world).len(), 1);
-    world.answer(&room, viewer, &first[0]);
+    world.answer(&room, viewer, &first[0].0, 1);
     world.settle();
     let second = offers(&world);
     assert_eq!(second.len(), 2, "all other changes in one offer");
-    assert_eq!((second[1].negotiation, second[1].tracks.len()), (Some(2), 8));
+    assert_eq!((second[1].1, second[1].2), (2, 8));
     // Lost on the way: sent again, with another number.
     world.demand(&room, MediaDemand::Resend { peer: viewer });
-    assert_eq!(offers(&world).last().unwrap().negotiation, Some(3));
+    assert_eq!(offers(&world).last().unwrap().1, 3);
 }
 
 #[test]
@@ -136,16 +132,11 @@ fn a_restart_gives_new_credentials_and_media_goes_on() {
     let before = world.played(client);
     assert!(before > 10);
     let ufrag = |world: &World| {
-        let last = world.events.iter().rev().find_map(|(_, event)| match event {
-            MediaEvent::Signal { peer, body } if *peer == viewer => Some(sdp_of(body)),
-            _ => None,
-        });
-        last.unwrap().lines().find(|line| line.starts_with("a=ice-ufrag")).unwrap().to_owned()
+        let offer = world.newest_offer(viewer);
+        offer.lines().find(|line| line.starts_with("a=ice-ufrag")).unwrap().to_owned()
     };
     let old = ufrag(&world);
-    let body =
-        SignalBody { restart: Some(true), pc: Some(PeerConnection::Subscribe), ..SignalBody::default() };
-    world.demand(&room, MediaDemand::Signal { peer: viewer, body: Arc::new(body) });
+    world.demand(&room, MediaDemand::RestartIce { peer: viewer });
     assert_ne!(ufrag(&world), old);
     world.run(2 * SECOND);
     assert!(world.played(client) > before + 50);

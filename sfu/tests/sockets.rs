@@ -1,6 +1,10 @@
 //! Two workers over real sockets on one port of loopback: the kernel spreads clients as it likes, and all are served.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
+#![allow(unreachable_pub, reason = "a module that several tests use")]
+
+#[path = "common/endpoint.rs"]
+mod endpoint;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -8,57 +12,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use datagrams::Batch;
+use endpoint::Endpoint;
 use sfu::driver::{self, MediaSocket};
 use sfu::dtls::Identity;
-use sfu::testing::{Client, ClientKind};
-use sfu::{Config, HttpSession, Path, Sfu, SfuHandle};
+use sfu::testing::ClientKind;
+use sfu::{Config, Handle};
 use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
+use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
 const PLAYERS: u64 = 24;
 
-struct Endpoint {
-    client: Client,
-    socket: MediaSocket,
-    out: Batch<Path>,
-}
-
-impl Endpoint {
-    fn join(sfu: &mut SfuHandle, kind: ClientKind, identity: &Identity, number: u64) -> Self {
-        let socket = MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let address = socket.local_addr().unwrap();
-        let mut client = Client::new(kind, address, identity.clone(), number, Instant::now());
-        let (role, session) = match kind {
-            ClientKind::Publisher => (Role::Broadcaster, HttpSession::Publish),
-            ClientKind::Player => (Role::Viewer, HttpSession::Play { publisher: None }),
-        };
-        let room: RoomId = "sockets".parse().unwrap();
-        let peer = PeerId::random(&mut SeededEntropy::new(number));
-        sfu.demand(&room, MediaDemand::Join { peer, role });
-        let (reply, answer) = sync_channel(1);
-        let reply = Box::new(move |result| reply.send(result).unwrap());
-        sfu.offer(room, peer, session, client.offer(), None, reply).unwrap();
-        client.accept_answer(Instant::now(), &answer.recv().unwrap().unwrap().sdp).unwrap();
-        Self { client, socket, out: Batch::default() }
-    }
-
-    fn turn(&mut self) {
-        let Self { client, socket, out } = self;
-        let now = Instant::now();
-        socket.receive(|_, datagram| client.handle_datagram(now, datagram)).unwrap();
-        client.handle_timeout(now);
-        while let Some((server, datagram)) = client.poll_transmit() {
-            out.push(Path::to(server), [&datagram]);
-        }
-        socket.send(out);
-        out.clear();
-    }
-
-    fn played(&self) -> u32 {
-        self.client.playback.values().map(|playback| playback.played).sum()
-    }
+fn join(sfu: &mut Handle, kind: ClientKind, identity: &Identity, number: u64) -> Endpoint {
+    let mut endpoint = Endpoint::new(kind, identity, number);
+    let (role, session) = match kind {
+        ClientKind::Publisher => (Role::Broadcaster, HttpSession::Publish),
+        ClientKind::Player => (Role::Viewer, HttpSession::Play { publisher: None }),
+    };
+    let room: RoomId = "sockets".parse().unwrap();
+    let peer = PeerId::random(&mut SeededEntropy::new(number));
+    sfu.demand(&room, MediaDemand::Join { peer, role });
+    let (reply, answer) = sync_channel(1);
+    let reply = Box::new(move |result| reply.send(result).unwrap());
+    let offer = HttpOffer { room, peer, session, sdp: endpoint.client.offer(), via: None };
+    sfu.offer(offer, reply).unwrap();
+    endpoint.client.accept_answer(Instant::now(), &answer.recv().unwrap().unwrap().sdp).unwrap();
+    endpoint
 }
 
 fn flowing(events: &Receiver<MediaEvent>) -> bool {
@@ -70,25 +49,23 @@ fn two_workers_on_one_port_serve_a_broadcast() {
     let mut sockets = vec![MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap()];
     let address = sockets[0].local_addr().unwrap();
     sockets.push(MediaSocket::bind(address).unwrap());
-    let config = Config { workers: 2, ..Config::new(vec![address], [3; 32]) };
-    let (mut sfu, seats) = Sfu::new(config, Instant::now()).unwrap();
+    let config = Config { shards: 2, ..Config::new(vec![address], [3; 32]) };
+    let (mut sfu, workers) = driver::open(config, Instant::now()).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, events) = sync_channel(10_000);
-    let workers: Vec<_> = seats
+    let threads: Vec<_> = workers
         .into_iter()
         .zip(sockets)
-        .map(|(seat, socket)| {
+        .map(|(worker, socket)| {
             let (stop, sender) = (Arc::clone(&stop), sender.clone());
-            std::thread::spawn(move || {
-                driver::run(seat, socket, |_, event| sender.send(event).unwrap(), &stop)
-            })
+            std::thread::spawn(move || worker.run(socket, |_, event| sender.send(event).unwrap(), &stop))
         })
         .collect();
 
     let identity = Identity::generate().unwrap();
-    let mut publisher = Endpoint::join(&mut sfu, ClientKind::Publisher, &identity, 0);
+    let mut publisher = join(&mut sfu, ClientKind::Publisher, &identity, 0);
     let mut players: Vec<_> =
-        (1..=PLAYERS).map(|number| Endpoint::join(&mut sfu, ClientKind::Player, &identity, number)).collect();
+        (1..=PLAYERS).map(|number| join(&mut sfu, ClientKind::Player, &identity, number)).collect();
     let mut has_flowed = false;
     // Pictures as fast as everybody takes a turn; a server that serves not all of them never ends this.
     while !(has_flowed && players.iter().all(|player| player.played() >= 30)) {
@@ -98,11 +75,11 @@ fn two_workers_on_one_port_serve_a_broadcast() {
             publisher.client.send_picture(Instant::now(), 3);
         }
         has_flowed |= flowing(&events);
-        assert!(workers.iter().all(|worker| !worker.is_finished()), "a worker has ended");
+        assert!(threads.iter().all(|thread| !thread.is_finished()), "a worker has ended");
         std::thread::yield_now();
     }
     stop.store(true, Ordering::Release);
-    for worker in workers {
-        worker.join().unwrap().unwrap();
+    for thread in threads {
+        thread.join().unwrap().unwrap();
     }
 }

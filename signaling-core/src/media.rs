@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{
-    Attention, Name, PeerLevel, PublishTrack, QualityReason, RecordingState, Role, SignalBody, Track,
+    Attention, Name, PeerLevel, PublishTrack, QualityReason, RecordingState, Role, SubscribeTrack, Track,
 };
 use crate::{LifeId, PeerId};
 
@@ -25,12 +25,28 @@ pub enum MediaDemand {
         /// Who.
         peer: PeerId,
     },
-    /// A description, a candidate or a restart from the peer.
-    Signal {
+    /// The peer offers to publish.
+    Offer {
         /// Who.
         peer: PeerId,
-        /// What.
-        body: Arc<SignalBody>,
+        /// The description.
+        sdp: Arc<str>,
+        /// The number of the offer, which the answer repeats.
+        negotiation: Option<u64>,
+    },
+    /// The peer answers the server's offer.
+    Answer {
+        /// Who.
+        peer: PeerId,
+        /// The description.
+        sdp: Arc<str>,
+        /// The number of the offer; without one, the newest.
+        negotiation: Option<u64>,
+    },
+    /// The peer asks for new ICE credentials of the connection by which it receives (RFC 8445 section 9).
+    RestartIce {
+        /// Who.
+        peer: PeerId,
     },
     /// The server's standing offer to the peer may have been lost: send it again.
     Resend {
@@ -95,12 +111,25 @@ pub enum RecordWhom {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MediaEvent {
-    /// A description for a peer.
-    Signal {
+    /// The server's answer to a peer's offer to publish.
+    Answer {
         /// For whom.
         peer: PeerId,
-        /// What.
-        body: SignalBody,
+        /// The description.
+        sdp: String,
+        /// The number of the offer, if the peer gave it one.
+        negotiation: Option<u64>,
+    },
+    /// The server's offer to a peer that receives.
+    Offer {
+        /// For whom.
+        peer: PeerId,
+        /// The description.
+        sdp: String,
+        /// The number of the offer, which the answer repeats.
+        negotiation: u64,
+        /// Which section carries which track.
+        tracks: Vec<SubscribeTrack>,
     },
     /// What a peer publishes now.
     Tracks {

@@ -16,8 +16,8 @@ use recording::Retention;
 use recording::driver::{Recorder, RecorderConfig};
 use serde::{Deserialize, Serialize};
 use sfu::driver::{self, MediaSocket};
-use sfu::{Config, Sfu, SfuHandle};
-use signaling_core::message::{PeerConnection, Role, SignalBody};
+use sfu::{Config, Handle};
+use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{LifeId, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId, Watch};
 
@@ -29,14 +29,15 @@ use crate::process::Process;
 #[derive(Serialize, Deserialize)]
 enum Order {
     Join { room: RoomId, peer: PeerId, role: Role },
-    Signal { room: RoomId, peer: PeerId, body: SignalBody },
+    Offer { room: RoomId, peer: PeerId, sdp: Arc<str> },
+    Answer { room: RoomId, peer: PeerId, sdp: Arc<str>, negotiation: Option<u64> },
 }
 
 /// A line from the server.
 #[derive(Serialize, Deserialize)]
-struct Event {
-    peer: PeerId,
-    body: SignalBody,
+enum Event {
+    Answer { peer: PeerId, sdp: String },
+    Offer { peer: PeerId, sdp: String, negotiation: u64 },
 }
 
 /// Serves on a free port of loopback until it is killed, or its standard input ends.
@@ -47,12 +48,12 @@ pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
     while sockets.len() < usize::from(workers) {
         sockets.push(MediaSocket::bind(address)?);
     }
-    let config = Config { workers, ..Config::new(vec![address], [7; 32]) };
-    let (mut handle, seats) = Sfu::new(config, Instant::now())?;
+    let config = Config { shards: workers, ..Config::new(vec![address], [7; 32]) };
+    let (mut handle, shards) = driver::open(config, Instant::now())?;
     let stop = Arc::new(AtomicBool::new(false));
-    for (seat, socket) in seats.into_iter().zip(sockets) {
+    for (worker, socket) in shards.into_iter().zip(sockets) {
         let stop = Arc::clone(&stop);
-        std::thread::spawn(move || driver::run(seat, socket, |_, event| tell(event), &stop));
+        std::thread::spawn(move || worker.run(socket, |_, event| tell(event), &stop));
     }
     let recorder = record.map(|folder| recorder(folder, handle.clone())).transpose()?;
     let mut rooms = HashSet::new();
@@ -67,8 +68,11 @@ pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
                 }
                 handle.demand(&room, MediaDemand::Join { peer, role });
             }
-            Order::Signal { room, peer, body } => {
-                handle.demand(&room, MediaDemand::Signal { peer, body: Arc::new(body) });
+            Order::Offer { room, peer, sdp } => {
+                handle.demand(&room, MediaDemand::Offer { peer, sdp, negotiation: None });
+            }
+            Order::Answer { room, peer, sdp, negotiation } => {
+                handle.demand(&room, MediaDemand::Answer { peer, sdp, negotiation });
             }
         }
     }
@@ -76,16 +80,19 @@ pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn recorder(folder: &Path, sfu: SfuHandle) -> anyhow::Result<Recorder> {
+fn recorder(folder: &Path, sfu: Handle) -> anyhow::Result<Recorder> {
     let (folder, retention) = (folder.to_owned(), Retention::default());
     let config = RecorderConfig { folder, fsync: false, ffmpeg: None, retention, store: None };
     Ok(Recorder::start(config, sfu, &Watch::default(), Box::new(|_, _| ()))?)
 }
 
 fn tell(event: MediaEvent) {
-    if let MediaEvent::Signal { peer, body } = event
-        && let Ok(line) = serde_json::to_string(&Event { peer, body })
-    {
+    let event = match event {
+        MediaEvent::Answer { peer, sdp, .. } => Event::Answer { peer, sdp },
+        MediaEvent::Offer { peer, sdp, negotiation, .. } => Event::Offer { peer, sdp, negotiation },
+        _ => return,
+    };
+    if let Ok(line) = serde_json::to_string(&event) {
         // When nobody reads any more the process is about to be killed.
         let _ = writeln!(std::io::stdout(), "{line}");
     }
@@ -135,23 +142,8 @@ impl Ours {
         Ok(())
     }
 
-    fn signal(
-        &mut self,
-        member: usize,
-        pc: PeerConnection,
-        kind: &str,
-        sdp: &str,
-        number: Option<u64>,
-    ) -> anyhow::Result<()> {
-        let (room, peer) = self.members.get(member).context("no such member")?.clone();
-        let description = serde_json::from_value(serde_json::json!({ "type": kind, "sdp": sdp }))?;
-        let body = SignalBody {
-            description: Some(description),
-            pc: Some(pc),
-            negotiation: number,
-            ..SignalBody::default()
-        };
-        self.say(&Order::Signal { room, peer, body })
+    fn member(&self, member: usize) -> anyhow::Result<(RoomId, PeerId)> {
+        self.members.get(member).cloned().context("no such member")
     }
 }
 
@@ -170,7 +162,8 @@ impl Signaling for Ours {
     }
 
     fn publish(&mut self, member: usize, offer: &str) -> anyhow::Result<()> {
-        self.signal(member, PeerConnection::Publish, "offer", offer, None)
+        let (room, peer) = self.member(member)?;
+        self.say(&Order::Offer { room, peer, sdp: offer.into() })
     }
 
     fn watch(&mut self, _: usize) -> anyhow::Result<()> {
@@ -178,22 +171,18 @@ impl Signaling for Ours {
     }
 
     fn answer(&mut self, member: usize, number: Option<u64>, sdp: &str) -> anyhow::Result<()> {
-        self.signal(member, PeerConnection::Subscribe, "answer", sdp, number)
+        let (room, peer) = self.member(member)?;
+        self.say(&Order::Answer { room, peer, sdp: sdp.into(), negotiation: number })
     }
 
     fn poll(&mut self, wait: Duration) -> anyhow::Result<Option<Said>> {
-        #[derive(Deserialize)]
-        struct Description {
-            sdp: String,
-        }
         let Ok(line) = self.lines.recv_timeout(wait) else { return Ok(None) };
-        let Event { peer, body } = serde_json::from_str(&line)?;
-        let member = self.members.iter().position(|(_, known)| *known == peer).context("no such peer")?;
-        let description = body.description.context("no description")?;
-        let Description { sdp } = serde_json::from_str(description.as_str())?;
-        Ok(Some(match body.pc {
-            Some(PeerConnection::Publish) => Said::Answer { member, sdp },
-            _ => Said::Offer { member, number: body.negotiation, sdp },
+        let event = serde_json::from_str(&line)?;
+        let (Event::Answer { peer, .. } | Event::Offer { peer, .. }) = &event;
+        let member = self.members.iter().position(|(_, known)| known == peer).context("no such peer")?;
+        Ok(Some(match event {
+            Event::Answer { sdp, .. } => Said::Answer { member, sdp },
+            Event::Offer { sdp, negotiation, .. } => Said::Offer { member, number: Some(negotiation), sdp },
         }))
     }
 }

@@ -18,7 +18,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use sfu::SfuHandle;
+use sfu::Handle;
 use signaling_core::message::{Name, Role};
 use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp, Watch};
 
@@ -92,7 +92,7 @@ impl Recorder {
     /// told when one of them ends.
     pub fn start(
         config: RecorderConfig,
-        sfu: SfuHandle,
+        sfu: Handle,
         watch: &Watch,
         on_event: OnEvent,
     ) -> Result<Self, StartError> {

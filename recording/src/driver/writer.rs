@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
-use sfu::{SfuHandle, TapTrack};
+use sfu::{Handle, TapTrack};
 use signaling_core::message::{self, Name, Role};
 use signaling_core::{Engine, Entropy, LifeId, MediaEvent, PeerId, RoomId, Timestamp};
 
@@ -32,7 +32,7 @@ const DISK_CHECK: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     config: RecorderConfig,
     index: Arc<Index>,
-    sfu: SfuHandle,
+    sfu: Handle,
     feed: Feed,
     hands: Hands,
     sweeper: Sweeper,
@@ -65,7 +65,7 @@ impl Writer {
     pub(super) fn new(
         config: RecorderConfig,
         index: Arc<Index>,
-        sfu: SfuHandle,
+        sfu: Handle,
         feed: Feed,
         hands: Hands,
         on_event: OnEvent,

@@ -17,7 +17,6 @@ use recording::Retention;
 use recording::driver::{Recorder, RecorderConfig, StartError};
 use recording::ffmpeg::Ffmpeg;
 use recording::store::StoreConfig;
-use sfu::SfuHandle;
 use signaling_core::message::RecordingState;
 use signaling_core::{MediaDemand, MediaEvent, MediaPlane, RecordWhom, RoomId, Watch};
 use signaling_transport::Hub;
@@ -70,7 +69,7 @@ impl Recordings {
     pub(crate) fn start(
         settings: &Settings,
         data: &DataDir,
-        sfu: SfuHandle,
+        sfu: sfu::Handle,
         watch: &Watch,
     ) -> anyhow::Result<Option<Self>> {
         if settings.no_recording {
@@ -134,7 +133,7 @@ impl Recordings {
     }
 
     /// The media plane of rooms that can be recorded.
-    pub(crate) fn plane(&self, sfu: SfuHandle) -> RecordedMedia {
+    pub(crate) fn plane(&self, sfu: sfu::Handle) -> RecordedMedia {
         RecordedMedia { sfu, recorder: self.recorder.clone() }
     }
 }
@@ -177,7 +176,7 @@ pub(crate) fn whom(settings: &Settings) -> RecordWhom {
 
 /// The media server, with the recorder listening to what rooms ask of it.
 pub(crate) struct RecordedMedia {
-    sfu: SfuHandle,
+    sfu: sfu::Handle,
     recorder: Recorder,
 }
 

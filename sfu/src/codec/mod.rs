@@ -7,6 +7,8 @@ pub(crate) mod red;
 pub(crate) mod vp8;
 mod vp9;
 
+use signaling_core::message::TrackKind;
+
 /// Audio or video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {
@@ -22,6 +24,15 @@ impl MediaKind {
         match self {
             Self::Audio => "audio",
             Self::Video => "video",
+        }
+    }
+}
+
+impl From<MediaKind> for TrackKind {
+    fn from(kind: MediaKind) -> Self {
+        match kind {
+            MediaKind::Audio => Self::Audio,
+            MediaKind::Video => Self::Video,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 /// A relay in the same process.
 pub trait Relay: Send + Sync {
-    /// Takes a datagram for the relayed address `to`, sent by one of our addresses. Called on a worker's thread: it must not
+    /// Takes a datagram for the relayed address `to`, sent by one of our addresses. Called on a shard's thread: it must not
     /// block, and drops what it can't take.
     fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datagrams::{Batch, Options, Receiver, Run, Sender, Socket};
 
-use crate::driver::relay::Relay;
+use super::relay::Relay;
 use crate::path::{Carrier, Path};
 
 /// The system's default would overflow at every key frame.
@@ -25,7 +25,7 @@ pub struct MediaSocket {
 }
 
 impl MediaSocket {
-    /// Opens the port on an address; `[::]` takes IPv4 as well. With several workers each opens the same one; the kernel
+    /// Opens the port on an address; `[::]` takes IPv4 as well. With several shards each opens the same one; the kernel
     /// spreads clients over them.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let options = Options {

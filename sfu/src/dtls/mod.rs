@@ -1,10 +1,6 @@
 //! DTLS of one transport: handshake, the peer's fingerprint, and the keys it yields.
 
-mod edit;
-mod hello;
-mod provider;
-#[cfg(test)]
-mod tests;
+mod patch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +9,7 @@ use aws_lc_rs::digest;
 use dimpl::{Config, Dtls, DtlsCertificate, Output, SrtpProfile};
 
 use crate::error::SfuError;
-use hello::{HelloReader, Read};
+use patch::Patch;
 
 /// Longest handshake; a client that is slower starts over with another offer.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,7 +86,7 @@ impl Identity {
             fingerprint: Fingerprint::of(&certificate),
             certificate: DtlsCertificate { certificate, private_key: key.serialize_der() },
             as_client: config(dimpl::crypto::aws_lc_rs::default_provider())?,
-            as_server: config(provider::of_server())?,
+            as_server: config(Patch::provider())?,
         })
     }
 }
@@ -135,19 +131,19 @@ pub struct Handshake {
     expected: Fingerprint,
     verified: bool,
     /// Until there are keys, where we are the server.
-    hello: Option<HelloReader>,
+    patch: Option<Patch>,
 }
 
 impl Handshake {
     /// Prepares an association with the peer whose description carried `expected`.
     pub fn new(identity: &Identity, role: Role, expected: Fingerprint, now: Instant) -> Self {
-        let (config, hello) = match role {
+        let (config, patch) = match role {
             Role::Client => (&identity.as_client, None),
-            Role::Server => (&identity.as_server, Some(HelloReader::default())),
+            Role::Server => (&identity.as_server, Some(Patch::default())),
         };
         let mut dtls = Dtls::new_12(Arc::clone(config), identity.certificate.clone(), now);
         dtls.set_active(role == Role::Client);
-        Self { dtls, role, expected, verified: false, hello }
+        Self { dtls, role, expected, verified: false, patch }
     }
 
     /// Our role.
@@ -155,15 +151,16 @@ impl Handshake {
         self.role
     }
 
+    /// The certificate that the peer has to show.
+    pub fn expected(&self) -> Fingerprint {
+        self.expected
+    }
+
     /// Feeds a datagram. Poll afterwards.
     pub fn handle_packet(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         self.handle_timeout(now)?;
-        let read = self.hello.as_mut().map_or(Read::Other, |hello| hello.read(datagram));
-        let datagram = match &read {
-            Read::Other => datagram,
-            Read::Incomplete => return Ok(()),
-            Read::Complete(hello) => hello,
-        };
+        let read = self.patch.as_mut().map_or(Some(datagram), |patch| patch.read(datagram));
+        let Some(datagram) = read else { return Ok(()) };
         self.dtls.handle_packet(datagram).map_err(|_| DtlsError::Failed)
     }
 
@@ -178,14 +175,13 @@ impl Handshake {
             match self.dtls.poll_output(buf) {
                 Output::Packet(packet) => {
                     let len = packet.len();
-                    let Some(edited) = self.hello.as_ref().and_then(|_| edit::complete_request(packet))
-                    else {
+                    let Some(edited) = self.patch.as_mut().and_then(|patch| patch.write(packet)) else {
                         return Ok(DtlsEvent::Transmit(len));
                     };
                     let room = buf.len().max(edited.len());
                     buf.resize(room, 0);
                     if let Some(place) = buf.get_mut(..edited.len()) {
-                        place.copy_from_slice(&edited);
+                        place.copy_from_slice(edited);
                     }
                     return Ok(DtlsEvent::Transmit(edited.len()));
                 }
@@ -201,7 +197,7 @@ impl Handshake {
                     if !self.verified {
                         return Err(DtlsError::WrongFingerprint);
                     }
-                    self.hello = None;
+                    self.patch = None;
                     return Ok(DtlsEvent::Keys(material.to_vec(), profile));
                 }
                 Output::CloseNotify => return Ok(DtlsEvent::Closed),

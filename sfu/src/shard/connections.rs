@@ -1,167 +1,151 @@
-//! Peer connections from their opening to their end.
+//! All connections of a shard: found by the client's address and by the user name fragment of a check, woken by timers.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::time::Instant;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
 
-use signaling_core::{MediaEvent, PeerId};
+use datagrams::Batch;
+use slotmap::SlotMap;
 
-use super::{PeerKey, TransportKey, Worker};
-use crate::codec::MediaKind;
-use crate::ice::Credentials;
-use crate::transport::{Negotiation, Purpose, Section, Transport};
+use crate::ice::{Check, Credentials};
+use crate::keys::{FastMap, SubscriptionKey, TransportKey};
+use crate::path::Path;
+use crate::time::Micros;
+use crate::transport::{Checked, Transport, ufrags};
 
-impl Worker {
-    /// Makes an empty transport for a peer.
-    pub(super) fn open_transport(
-        &mut self,
-        now: Instant,
-        peer: PeerKey,
-        purpose: Purpose,
-        via: Option<IpAddr>,
-    ) -> TransportKey {
-        let now_micros = self.micros(now);
-        let credentials = Credentials::generate(self.index, &mut self.rng);
-        let ufrag = credentials.ufrag.clone();
-        let (session, local_ssrc) = (u64::from(self.random_u32()), self.random_u32());
-        let key = self.transports.insert(Transport {
-            peer,
-            purpose,
-            credentials: vec![credentials],
-            remote_ufrag: String::new(),
-            fingerprint: None,
-            remote: None,
-            addresses: Vec::new(),
-            via,
-            handshake: None,
-            handshake_due: None,
-            keys: None,
-            last_check: now_micros,
-            sections: Vec::new(),
-            session,
-            version: 0,
-            local_ssrc,
-            routes: HashMap::default(),
-            flight_left: None,
-            rtt_micros: None,
-            arrivals: crate::arrivals::Arrivals::default(),
-            sender: crate::sender::Sender::default(),
-            negotiation: Negotiation::default(),
-            payload_types: Vec::new(),
-            scheduled: u64::MAX,
-            next_report: 0,
-            probing: crate::transport::Probing::default(),
-        });
-        self.by_ufrag.insert(ufrag, key);
-        if let Some(state) = self.peers.get_mut(peer) {
-            match purpose {
-                Purpose::Publish => state.publish = Some(key),
-                Purpose::Subscribe => state.subscribe = Some(key),
-            }
-        }
-        let consent = u64::try_from(self.shared.config.consent_timeout.as_micros()).unwrap_or(u64::MAX);
-        self.schedule(key, now_micros.saturating_add(consent));
+/// The table of connections.
+#[derive(Default)]
+pub(super) struct Connections {
+    transports: SlotMap<TransportKey, Transport>,
+    by_address: FastMap<SocketAddr, TransportKey>,
+    by_ufrag: FastMap<String, TransportKey>,
+    timers: BinaryHeap<Reverse<(Micros, TransportKey)>>,
+}
+
+impl Connections {
+    pub(super) fn get(&self, key: TransportKey) -> Option<&Transport> {
+        self.transports.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: TransportKey) -> Option<&mut Transport> {
+        self.transports.get_mut(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.transports.len()
+    }
+
+    /// The connection whose client ICE has validated at this address.
+    pub(super) fn at(&self, address: SocketAddr) -> Option<TransportKey> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// Adds a connection.
+    pub(super) fn open(&mut self, transport: Transport) -> TransportKey {
+        let ufrags: Vec<_> = transport.ice.ufrags().map(str::to_owned).collect();
+        let key = self.transports.insert(transport);
+        self.by_ufrag.extend(ufrags.into_iter().map(|ufrag| (ufrag, key)));
         key
     }
 
-    /// Ends a transport and all that goes over it.
-    pub(super) fn close_transport(&mut self, key: TransportKey) {
-        let Some(mut transport) = self.transports.remove(key) else { return };
-        if let (Some(to), Some(handshake)) = (transport.destination(), transport.handshake.as_mut()) {
-            handshake.close();
-            while let Ok(crate::dtls::DtlsEvent::Transmit(len)) = handshake.poll(&mut self.dtls_buf) {
-                if let Some(packet) = self.dtls_buf.get(..len) {
-                    self.egress.push(to, [packet]);
-                }
-            }
+    /// Removes a connection, so that nothing finds it any more.
+    pub(super) fn close(&mut self, key: TransportKey) -> Option<Transport> {
+        let transport = self.transports.remove(key)?;
+        for ufrag in transport.ice.ufrags() {
+            self.by_ufrag.remove(ufrag);
         }
-        for credentials in &transport.credentials {
-            self.by_ufrag.remove(&credentials.ufrag);
+        for address in transport.ice.addresses() {
+            self.release(key, address);
         }
-        for path in &transport.addresses {
-            if self.by_address.get(&path.remote) == Some(&key) {
-                self.by_address.remove(&path.remote);
-            }
-        }
-        for section in &transport.sections {
-            match section {
-                Section::Receive { publication: Some(publication), .. } => self.unpublish(*publication),
-                Section::Send { subscription, .. } => self.detach(*subscription, true),
-                _ => {}
-            }
-        }
-        if let Some(peer) = self.peers.get_mut(transport.peer) {
-            match transport.purpose {
-                Purpose::Publish => peer.publish = None,
-                Purpose::Subscribe => peer.subscribe = None,
-            }
-            if transport.purpose == Purpose::Publish {
-                self.tell_tracks(transport.peer);
-                self.set_flowing(transport.peer, false);
-            }
-        }
+        Some(transport)
     }
 
-    /// The client has closed its connection.
-    pub(super) fn on_closed(&mut self, key: TransportKey) {
-        self.tell_http(key, |peer| MediaEvent::Closed { peer });
-        self.close_transport(key);
+    /// Answers a connectivity check by the connection that it names. The key is returned when the check was valid.
+    pub(super) fn on_check(
+        &mut self,
+        now: Micros,
+        path: Path,
+        ufrag: &str,
+        datagram: &[u8],
+        egress: &mut Batch<Path>,
+    ) -> Option<(TransportKey, Checked)> {
+        let key = self.by_ufrag.get(ufrag).copied()?;
+        let check = Check::parse(datagram)?;
+        let checked = self.transports.get_mut(key)?.on_check(now, path, &check, ufrag, egress)?;
+        for ufrag in ufrags(&checked.retired) {
+            self.by_ufrag.remove(ufrag);
+        }
+        if let Some(evicted) = checked.evicted {
+            self.by_address.remove(&evicted);
+        }
+        if checked.is_new_path {
+            let previous = self.by_address.insert(path.remote, key).filter(|previous| *previous != key);
+            if let Some(previous) = previous.and_then(|previous| self.transports.get_mut(previous)) {
+                previous.ice.forget(path.remote);
+            }
+        }
+        Some((key, checked))
     }
 
-    /// No check has come for too long: nothing more is sent (RFC 7675). A client of WHIP or WHEP may come back to its
-    /// transport, with an ICE restart or without; others make a new one.
-    pub(super) fn on_consent_lost(&mut self, key: TransportKey) {
+    /// Gives a connection new credentials beside those in use (RFC 8445 section 9).
+    pub(super) fn restart_ice(&mut self, key: TransportKey, fresh: Credentials, remote_ufrag: &str) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let owner = transport.peer;
-        if self.peers.get(owner).is_none_or(|peer| peer.http.is_none()) {
-            tracing::info!("a peer's ICE consent expired");
-            self.fail_transport(key);
-            return;
-        }
-        if transport.addresses.is_empty() {
-            return;
-        }
-        tracing::info!("a WHIP or WHEP session's ICE consent expired");
-        transport.remote = None;
-        for path in std::mem::take(&mut transport.addresses) {
-            if self.by_address.get(&path.remote) == Some(&key) {
-                self.by_address.remove(&path.remote);
-            }
-        }
-        self.stop_flowing(owner);
-        self.tell_http(key, |peer| MediaEvent::Failed { peer });
-    }
-
-    /// Tells the room something of a client of WHIP or WHEP.
-    fn tell_http(&mut self, key: TransportKey, event: impl FnOnce(PeerId) -> MediaEvent) {
-        let owner = self.transports.get(key).and_then(|transport| self.peers.get(transport.peer));
-        if let Some(peer) = owner.filter(|peer| peer.http.is_some()) {
-            self.events.push_back((peer.room.clone(), event(peer.id)));
+        self.by_ufrag.insert(fresh.ufrag.clone(), key);
+        let unused = transport.ice.restart(fresh, remote_ufrag);
+        for ufrag in ufrags(&unused) {
+            self.by_ufrag.remove(ufrag);
         }
     }
 
-    /// A transport that failed without anybody's wish.
-    pub(super) fn fail_transport(&mut self, key: TransportKey) {
-        let Some(transport) = self.transports.get(key) else { return };
-        let peer = transport.peer;
-        self.close_transport(key);
-        if let Some(peer) = self.peers.get(peer) {
-            self.events.push_back((peer.room.clone(), MediaEvent::Failed { peer: peer.id }));
+    /// Takes the client's paths away until its next check; `false` when there were none.
+    pub(super) fn expire(&mut self, key: TransportKey) -> bool {
+        let Some(transport) = self.transports.get_mut(key) else { return false };
+        let paths = transport.ice.expire();
+        for path in &paths {
+            self.release(key, path.remote);
+        }
+        !paths.is_empty()
+    }
+
+    fn release(&mut self, key: TransportKey, address: SocketAddr) {
+        if self.by_address.get(&address) == Some(&key) {
+            self.by_address.remove(&address);
         }
     }
 
-    pub(super) fn on_connected(&mut self, now: Instant, key: TransportKey) {
-        let now_micros = self.micros(now);
-        self.tell_http(key, |peer| MediaEvent::Connected { peer });
-        for section in self.sections_to_send(key) {
-            // A client that comes back to its transport has missed what its decoder needs.
-            if let Some(subscription) = self.subscriptions.get_mut(section)
-                && subscription.kind == MediaKind::Video
+    /// The sections of a connection that send; none when it is gone.
+    pub(super) fn sends(&self, key: TransportKey) -> Vec<SubscriptionKey> {
+        self.transports.get(key).map(|transport| transport.sends().collect()).unwrap_or_default()
+    }
+
+    /// Makes sure that the connection's timer runs no later than this.
+    pub(super) fn schedule(&mut self, key: TransportKey, at: Micros) {
+        if let Some(transport) = self.transports.get_mut(key)
+            && at < transport.scheduled
+        {
+            transport.scheduled = at;
+            self.timers.push(Reverse((at, key)));
+        }
+    }
+
+    /// When the next timer runs.
+    pub(super) fn next_timer(&self) -> Option<Micros> {
+        let Reverse((at, _)) = self.timers.peek()?;
+        Some(*at)
+    }
+
+    /// Takes a connection whose timer is due.
+    pub(super) fn pop_due(&mut self, now: Micros) -> Option<TransportKey> {
+        while let Some(Reverse((at, key))) = self.timers.peek().copied().filter(|due| due.0.0 <= now) {
+            self.timers.pop();
+            // Otherwise an earlier entry has overtaken this one, and the timer has run since.
+            if let Some(transport) =
+                self.transports.get_mut(key).filter(|transport| transport.scheduled == at)
             {
-                subscription.rewrite.leave();
+                transport.scheduled = Micros::NEVER;
+                return Some(key);
             }
         }
-        self.start_all(key);
-        self.schedule(key, now_micros);
+        None
     }
 }

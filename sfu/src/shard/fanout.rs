@@ -1,24 +1,21 @@
 //! Packets on their way from the rings to the subscribers.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use signaling_core::MediaEvent;
+use datagrams::Batch;
 use signaling_core::message::QualityReason;
+use signaling_core::{MediaEvent, PeerId, RoomId};
 
-use super::{PublicationKey, SubscriptionKey, Worker};
+use super::Shard;
+use super::tracks::{Served, Tracks};
 use crate::codec::Codec;
-use crate::path::MAX_DATAGRAM;
+use crate::keys::{PublicationKey, SubscriptionKey};
+use crate::path::Path;
+use crate::publication::Publication;
 use crate::ring::StoredPacket;
-
-/// How far the fan-out of the publication at the end of the list is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Served {
-    /// Packets that all subscribers have.
-    packets: usize,
-    /// Subscribers who have the next ones, too.
-    subscriptions: usize,
-}
+use crate::subscription::Subscription;
+use crate::time::Micros;
+use crate::transport::Outlet;
 
 /// The slab is sent when it holds so much: it stays in the processor's cache between sealing and sending, and the first
 /// subscriber does not wait for the last.
@@ -26,32 +23,30 @@ pub(super) const SLAB_BYTES: usize = 256 * 1024;
 /// Packets that are taken from a ring at a time, and so the longest run of one track.
 const CHUNK: usize = 32;
 
-impl Worker {
-    /// Sends what came since the last call to everybody who receives it. Subscriber by subscriber, so that each one's
-    /// packets stand side by side in the slab and its state is touched once.
-    ///
-    /// `false` when the slab is full before everybody was served: send what is in [`Worker::egress_mut`], clear it, and
-    /// call again, before anything else.
-    #[must_use = "when the slab is full there is more to send"]
-    pub fn fan_out(&mut self, now: Instant) -> bool {
-        let now_micros = self.micros(now);
-        while let Some(key) = self.dirty.last().copied() {
-            if !self.fan_out_one(now_micros, key) {
-                return false;
+impl Shard {
+    /// Queues what came since the last call for all subscribers that receive it, until the slab is full. Subscriber by
+    /// subscriber, so that each one's packets stand side by side in the slab and its state is touched once.
+    pub(super) fn fan_out(&mut self, now: Micros) {
+        while let Some(key) = self.tracks.dirty.last().copied() {
+            if !self.fan_out_track(now, key) {
+                return;
             }
-            self.dirty.pop();
-            self.served = Served::default();
+            self.tracks.dirty.pop();
+            self.tracks.served = Served::default();
         }
-        self.start_pending(now_micros)
+        self.start_pending(now);
     }
 
-    /// The same for one publication.
-    fn fan_out_one(&mut self, now_micros: u64, key: PublicationKey) -> bool {
-        let Some(publication) = self.publications.get_mut(key) else { return true };
-        let muted = self.peers.get(publication.peer).is_some_and(|peer| peer.silences(publication.kind));
-        let fresh = publication.fresh_entry(now_micros);
-        while self.served.packets < publication.pending.len() {
-            let positions = publication.pending.get(self.served.packets..).unwrap_or_default();
+    /// The same for one publication; `false` when the slab is full before all subscribers were served.
+    fn fan_out_track(&mut self, now: Micros, key: PublicationKey) -> bool {
+        let Self { rooms, connections, tracks, egress, events, .. } = self;
+        let Tracks { publications, subscriptions, served, starting, .. } = tracks;
+        let Some(publication) = publications.get_mut(key) else { return true };
+        let publisher = rooms.peer(publication.peer);
+        let muted = publisher.is_some_and(|peer| peer.silences(publication.kind));
+        let has_fresh_entry = publication.fresh_entry(now).is_some();
+        while served.packets < publication.pending.len() {
+            let positions = publication.pending.get(served.packets..).unwrap_or_default();
             let mut packets: [Option<(StoredPacket<'_>, Codec)>; CHUNK] = [None; CHUNK];
             for (place, position) in packets.iter_mut().zip(positions) {
                 *place = publication
@@ -59,100 +54,105 @@ impl Worker {
                     .packet(*position)
                     .and_then(|packet| Some((packet, publication.codec_of(packet.info.payload_type)?)));
             }
-            for key in publication.subscriptions.iter().skip(self.served.subscriptions) {
-                if self.egress.len() >= SLAB_BYTES {
+            for key in publication.subscriptions.iter().skip(served.subscriptions) {
+                if egress.len() >= SLAB_BYTES {
                     return false;
                 }
-                self.served.subscriptions += 1;
-                let Some(subscription) = self.subscriptions.get_mut(*key) else { continue };
+                served.subscriptions += 1;
+                let Some(subscription) = subscriptions.get_mut(*key) else { continue };
                 if muted || !subscription.flow.is_open() {
                     subscription.rewrite.leave();
                     subscription.waits_since = None;
                     continue;
                 }
-                let Some(transport) = self.transports.get_mut(subscription.transport) else { continue };
-                let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_ref())
-                else {
-                    continue;
-                };
+                let Some(transport) = connections.get_mut(subscription.transport) else { continue };
+                let subscriber = transport.peer;
+                let Some(mut outlet) = transport.outlet() else { continue };
                 for (packet, codec) in packets.iter().flatten() {
-                    let Some(rewritten) = subscription.admit(packet, *codec, now_micros) else { continue };
-                    let departure = transport.sender.departure(now_micros);
-                    let len = self.egress.push_with(destination, MAX_DATAGRAM, |buf| {
-                        subscription.write(packet, *codec, rewritten, departure, &keys.sealer, buf)
-                    });
-                    if let Some(len) = len {
-                        transport.sender.sent(now_micros, len);
-                    }
+                    forward(now, egress, &mut outlet, subscription, packet, *codec);
                 }
-                // What has not been negotiated yet could not use one.
+                // What has not been negotiated yet could not use a key frame.
                 let waits = subscription.rewrite.waits(publication.generation)
                     && subscription.takes(publication.codec);
-                if subscription.note_wait(now_micros, waits)
-                    && let (Some(peer), Some(publisher)) =
-                        (self.peers.get(transport.peer), self.peers.get(publication.peer))
+                if subscription.note_wait(now, waits)
+                    && let (Some(subscriber), Some(publisher)) = (rooms.peer(subscriber), publisher)
                 {
-                    let event = MediaEvent::Quality {
-                        peer: publisher.id,
-                        level: 0,
-                        track: Some(Arc::clone(&publication.id)),
-                        reason: Some(QualityReason::Sender),
-                        to: Some(peer.id),
-                    };
-                    self.events.push_back((peer.room.clone(), event));
+                    events.push_back(no_picture(&subscriber.room, publisher.id, publication, subscriber.id));
                 }
-                if waits {
-                    if fresh.is_some() {
-                        self.starting.push(*key);
-                    } else {
-                        publication.keyframe.want();
-                    }
+                if waits && has_fresh_entry {
+                    starting.push(*key);
+                } else if waits {
+                    publication.keyframe.want();
                 }
             }
-            self.served.packets += CHUNK;
-            self.served.subscriptions = 0;
+            served.packets += CHUNK;
+            served.subscriptions = 0;
         }
         publication.pending.clear();
-        publication.handed_on = 0;
-        self.request_keyframe(now_micros, key);
+        publication.mirrored = 0;
+        self.request_keyframe(now, key);
         true
     }
 
-    /// Sends the packets again that a subscriber misses, from the ring.
+    /// Queues the packets again that a subscriber misses, from the ring.
     pub(super) fn retransmit(
         &mut self,
-        now_micros: u64,
+        now: Micros,
         key: SubscriptionKey,
         sequences: impl Iterator<Item = u16>,
     ) {
-        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        let Some(publication) = subscription.publication.and_then(|key| self.publications.get(key)) else {
+        let Tracks { publications, subscriptions, .. } = &mut self.tracks;
+        let Some(subscription) = subscriptions.get_mut(key) else { return };
+        let Some(publication) = subscription.publication.and_then(|key| publications.get(key)) else {
             return;
         };
-        let Some(transport) = self.transports.get_mut(subscription.transport) else { return };
-        let (Some(destination), Some(keys)) = (transport.destination(), transport.keys.as_ref()) else {
-            return;
-        };
+        let transport = self.connections.get_mut(subscription.transport);
+        let Some(mut outlet) = transport.and_then(|transport| transport.outlet()) else { return };
         if !subscription.flow.is_open() || !subscription.has_rtx() {
             return;
         }
         for sequence in sequences {
-            let Some(packet) = subscription
-                .rewrite
-                .position_of(sequence)
-                .and_then(|position| publication.ring.packet(position))
-            else {
+            let position = subscription.rewrite.position_of(sequence);
+            let Some(packet) = position.and_then(|position| publication.ring.packet(position)) else {
                 continue;
             };
             let Some(rewritten) = subscription.rewrite.at(&packet.info) else { continue };
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
-            let departure = transport.sender.departure(now_micros);
-            let len = self.egress.push_with(destination, MAX_DATAGRAM, |buf| {
-                subscription.write_rtx(&packet, codec, rewritten, departure, &keys.sealer, buf)
+            outlet.send(now, &mut self.egress, |departure, sealer, buf| {
+                subscription.write_rtx(&packet, codec, rewritten, departure, sealer, buf)
             });
-            if let Some(len) = len {
-                transport.sender.sent(now_micros, len);
-            }
         }
     }
+}
+
+/// Queues a packet for a subscriber, if it is for this one.
+pub(super) fn forward(
+    now: Micros,
+    egress: &mut Batch<Path>,
+    outlet: &mut Outlet<'_>,
+    subscription: &mut Subscription,
+    packet: &StoredPacket<'_>,
+    codec: Codec,
+) {
+    let Some(rewritten) = subscription.admit(packet, codec, now) else { return };
+    outlet.send(now, egress, |departure, sealer, buf| {
+        subscription.write(packet, codec, rewritten, departure, sealer, buf)
+    });
+}
+
+/// Tells a subscriber that the publisher's video has nothing to begin with.
+fn no_picture(
+    room: &RoomId,
+    publisher: PeerId,
+    publication: &Publication,
+    to: PeerId,
+) -> (RoomId, MediaEvent) {
+    let event = MediaEvent::Quality {
+        peer: publisher,
+        level: 0,
+        track: Some(Arc::clone(&publication.id)),
+        reason: Some(QualityReason::Sender),
+        to: Some(to),
+    };
+    (room.clone(), event)
 }

@@ -1,73 +1,51 @@
-//! Rooms that several workers serve.
+//! Rooms that several shards serve.
 //!
-//! A room has one home, the worker that its name falls to: all who publish do so there. When a room has grown, those who
-//! receive are spread: the subscribing connection of a further peer lives on another worker, an annex of the room. An annex
+//! A room has one home, the shard that its name falls to: all who publish do so there. When a room has grown, those who
+//! receive are spread: the subscribing connection of a further peer lives on another shard, an annex of the room. An annex
 //! holds the peers that it serves and, for each track of the room, a mirror: a publication whose packets come from the home,
 //! a batch at a time, and whose subscribers it serves as if they were the home's. What else it needs to know comes in notes,
 //! in order. Where a peer goes depends on the order of joining alone.
 
-use std::time::Instant;
+use signaling_core::{HttpSession, MediaDemand, PeerId, RoomId};
 
-use signaling_core::message::{PeerConnection, Role};
-use signaling_core::{MediaDemand, PeerId, RoomId, shard_hash};
+use super::message::{Content, MirroredPacket, Note, Published};
+use super::rooms::{Placement, home_of};
+use super::{Input, Shard};
+use crate::keys::{PeerKey, PublicationKey};
+use crate::publication::{Origin, Publication};
+use crate::time::Micros;
 
-use super::{HttpSession, Input, PeerKey, PublicationKey, Worker};
-use crate::publication::{Described, Origin, Publication, SenderClock};
-
-/// Subscribers whom the home serves alone: handing packets over costs something, too.
-const AT_HOME: u32 = 12;
-
-/// What one worker has to tell another.
-pub(crate) enum Note {
-    /// What the rooms ask about a peer that the receiver serves.
-    Input(Input),
-    /// A track is published, or described anew.
-    Published(Box<Published>),
-    /// The track that the sender knows by this key is over.
-    Unpublished(PublicationKey),
-    /// What its publisher reported of its clocks.
-    Clock(PublicationKey, SenderClock),
-    /// Somebody needs a key frame of the track that the receiver knows by this key.
-    KeyframeWanted(PublicationKey),
-}
-
-/// A track as an annex has to know it.
-pub(crate) struct Published {
-    key: PublicationKey,
-    room: RoomId,
-    peer: PeerId,
-    described: Described,
-}
-
-/// The worker at which a room's publishers are.
-pub(crate) fn home_of(room: &RoomId, workers: u16) -> u16 {
-    u16::try_from(shard_hash(room) % u64::from(workers.max(1))).unwrap_or(0)
-}
-
-impl Worker {
+impl Shard {
     pub(super) fn is_home(&self, room: &RoomId) -> bool {
-        home_of(room, self.shared.config.workers) == self.index
+        home_of(room, self.config.shards) == self.index
     }
 
-    fn note(&mut self, to: u16, note: Note) {
-        self.notes.push((to, note));
+    /// Whether other shards may serve peers of this room for this one.
+    fn may_have_annexes(&self, room: &RoomId) -> bool {
+        self.links.exist() && self.is_home(room)
+    }
+
+    pub(super) fn note(&mut self, to: u16, note: Note) {
+        self.links.send(to, Content::Note(note));
     }
 
     fn note_demand(&mut self, to: u16, room: &RoomId, demand: MediaDemand) {
         self.note(to, Note::Input(Input::Demand { room: room.clone(), demand }));
     }
 
-    /// Passes a demand on to those who serve the peers that it is about; what is left is to be done here.
+    /// Passes a demand on to the shards that serve the peers that it is about; what is left is to be done here.
     pub(super) fn pass_on(&mut self, room: &RoomId, demand: MediaDemand) -> Option<MediaDemand> {
-        if self.shared.config.workers < 2 || !self.is_home(room) {
+        if !self.may_have_annexes(room) {
             return Some(demand);
         }
         match &demand {
-            MediaDemand::Resend { peer } | MediaDemand::Subscribe { peer, .. } => {
-                self.pass_to_server(room, *peer, demand)
-            }
-            MediaDemand::Signal { peer, body } if body.pc == Some(PeerConnection::Subscribe) => {
-                self.pass_to_server(room, *peer, demand)
+            MediaDemand::Resend { peer }
+            | MediaDemand::Subscribe { peer, .. }
+            | MediaDemand::Answer { peer, .. }
+            | MediaDemand::RestartIce { peer } => {
+                let Some(annex) = self.served_elsewhere(room, *peer) else { return Some(demand) };
+                self.note_demand(annex, room, demand);
+                None
             }
             MediaDemand::Mute { .. } => {
                 for annex in self.annexes(room) {
@@ -79,113 +57,72 @@ impl Worker {
         }
     }
 
-    /// The demand itself when the peer is served here.
-    fn pass_to_server(&mut self, room: &RoomId, peer: PeerId, demand: MediaDemand) -> Option<MediaDemand> {
-        match self.served_elsewhere(room, peer) {
-            Some(annex) => {
-                self.note_demand(annex, room, demand);
-                None
-            }
-            None => Some(demand),
-        }
-    }
-
-    /// The worker that has the peer's subscribing connection, when it is another one.
-    pub(super) fn served_elsewhere(&self, room: &RoomId, peer: PeerId) -> Option<u16> {
-        let peer = self.peers.get(self.peer_key(room, peer)?)?;
+    /// The shard that has the peer's subscribing connection, when it is another one.
+    fn served_elsewhere(&self, room: &RoomId, peer: PeerId) -> Option<u16> {
+        let peer = self.rooms.peer(self.rooms.find(room, peer)?)?;
         (peer.served_by != self.index).then_some(peer.served_by)
     }
 
     /// Passes on what a player asks over HTTP.
     pub(super) fn pass_on_http(&mut self, input: Input) -> Option<Input> {
-        let (Input::Offer { room, peer, session: HttpSession::Play { .. }, .. }
-        | Input::Fragment { room, peer, .. }) = &input
-        else {
+        let (room, peer) = match &input {
+            Input::Offer { offer, .. } if offer.session != HttpSession::Publish => (&offer.room, offer.peer),
+            Input::Patch { patch, .. } => (&patch.room, patch.peer),
+            _ => return Some(input),
+        };
+        let publishes = self.rooms.find(room, peer).and_then(|key| self.rooms.peer(key)?.publish).is_some();
+        let Some(annex) = self.served_elsewhere(room, peer).filter(|_| !publishes) else {
             return Some(input);
         };
-        let publishes = self.peer_key(room, *peer).and_then(|key| self.peers.get(key)?.publish).is_some();
-        match self.served_elsewhere(room, *peer).filter(|_| !publishes) {
-            Some(annex) => {
-                self.note(annex, Note::Input(input));
-                None
-            }
-            None => Some(input),
-        }
+        self.note(annex, Note::Input(input));
+        None
     }
 
-    /// Other workers that serve peers of a room whose home this is.
     fn annexes(&self, room: &RoomId) -> Vec<u16> {
-        let served = self.rooms.get(room).map(|room| room.served.as_slice()).unwrap_or_default();
-        let others = (0..).zip(served).filter(|(worker, peers)| *worker != self.index && **peers > 0);
-        others.map(|(worker, _)| worker).collect()
+        self.rooms.annexes(room, self.index)
     }
 
-    /// Chooses the worker that serves a peer who has just joined, and tells it.
-    pub(super) fn place(&mut self, now_micros: u64, room: &RoomId, key: PeerKey) {
-        if self.shared.config.workers < 2 || !self.is_home(room) {
+    /// Chooses the shard that serves a peer that has just joined, and tells it.
+    pub(super) fn place(&mut self, now: Micros, room: &RoomId, key: PeerKey) {
+        if !self.may_have_annexes(room) {
             return;
         }
-        let Some(peer) = self.peers.get(key) else { return };
-        let (id, role) = (peer.id, peer.role);
-        let Some(state) = self.rooms.get_mut(room) else { return };
-        state.served.resize(usize::from(self.shared.config.workers), 0);
-        let count = |worker: u16| state.served.get(usize::from(worker)).copied().unwrap_or(u32::MAX);
-        let home = self.index;
-        // Who only publishes receives next to nothing.
-        let chosen = if role == Role::Broadcaster || count(home) < AT_HOME {
-            home
-        } else {
-            let others =
-                (1..self.shared.config.workers).map(|step| (home + step) % self.shared.config.workers);
-            others.fold(home, |best, other| if count(other) < count(best) { other } else { best })
+        let Some(Placement { shard, is_new }) = self.rooms.place(key, self.index, self.config.shards) else {
+            return;
         };
-        let is_new = count(chosen) == 0 && chosen != home;
-        if let Some(served) = state.served.get_mut(usize::from(chosen)) {
-            *served += 1;
-        }
-        if chosen == home {
-            return;
-        }
-        if let Some(peer) = self.peers.get_mut(key) {
-            peer.served_by = chosen;
-        }
-        self.note_demand(chosen, room, MediaDemand::Join { peer: id, role });
+        let Some(peer) = self.rooms.peer(key).filter(|_| shard != self.index) else { return };
+        let join = MediaDemand::Join { peer: peer.id, role: peer.role };
+        self.note_demand(shard, room, join);
         if is_new {
-            self.open_annex(now_micros, room, chosen);
-        }
-    }
-
-    /// Tells a worker that is new to a room what is published there.
-    fn open_annex(&mut self, now_micros: u64, room: &RoomId, annex: u16) {
-        for key in self.rooms.get(room).map(|room| room.order.clone()).unwrap_or_default() {
-            for key in self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default() {
-                self.announce_to(now_micros, key, annex);
+            for peer in self.rooms.members(room) {
+                for track in self.rooms.publications(peer) {
+                    self.announce_to(now, track, shard);
+                }
             }
         }
     }
 
     /// Tells all annexes of its room how a track is described now.
-    pub(super) fn announce(&mut self, now_micros: u64, key: PublicationKey) {
-        let Some(publication) = self.publications.get(key) else { return };
-        let Some(peer) = self.peers.get(publication.peer) else { return };
-        let room = peer.room.clone();
+    pub(super) fn announce(&mut self, now: Micros, key: PublicationKey) {
+        let publisher = self.tracks.publication(key).and_then(|track| self.rooms.peer(track.peer));
+        let Some(room) = publisher.map(|peer| peer.room.clone()) else { return };
         if self.is_home(&room) {
             for annex in self.annexes(&room) {
-                self.announce_to(now_micros, key, annex);
+                self.announce_to(now, key, annex);
             }
         }
     }
 
-    fn announce_to(&mut self, now_micros: u64, key: PublicationKey, annex: u16) {
-        let Some(publication) = self.publications.get_mut(key) else { return };
-        let Some(peer) = self.peers.get(publication.peer) else { return };
+    fn announce_to(&mut self, now: Micros, key: PublicationKey, annex: u16) {
+        let Some(publication) = self.tracks.publication_mut(key) else { return };
+        let Some(peer) = self.rooms.peer(publication.peer) else { return };
         let is_new = !publication.annexes.contains(&annex);
         if is_new {
             publication.annexes.push(annex);
         }
         let described = publication.described();
         let published = Published { key, room: peer.room.clone(), peer: peer.id, described };
-        let (clock, muted) = (publication.clock, peer.muted.then(|| (peer.room.clone(), peer.id)));
+        let (clock, muted) = (publication.clock, peer.is_muted.then(|| (peer.room.clone(), peer.id)));
         self.note(annex, Note::Published(Box::new(published)));
         if let Some((room, peer)) = muted {
             self.note_demand(annex, &room, MediaDemand::Mute { peer, muted: true });
@@ -194,38 +131,21 @@ impl Worker {
             self.note(annex, Note::Clock(key, clock));
         }
         if is_new {
-            self.hand_on_entry(now_micros, key, annex);
-        }
-    }
-
-    /// Tells the annexes that a track is over.
-    pub(super) fn retract(&mut self, key: PublicationKey, publication: &Publication) {
-        if let Origin::Home { worker, key } = publication.origin {
-            self.mirrors.remove(&(worker, key));
-        }
-        for annex in &publication.annexes {
-            self.notes.push((*annex, Note::Unpublished(key)));
+            self.mirror_entry(now, key, annex);
         }
     }
 
     /// Tells the annexes of a room that a peer leaves; one that served nobody else is closed.
     pub(super) fn take_leave(&mut self, room: &RoomId, peer: PeerId, served_by: u16) {
-        if self.shared.config.workers < 2 || !self.is_home(room) {
+        if !self.may_have_annexes(room) {
             return;
         }
-        let Some(state) = self.rooms.get_mut(room) else { return };
-        let mut is_empty = false;
-        if let Some(served) = state.served.get_mut(usize::from(served_by)) {
-            *served = served.saturating_sub(1);
-            is_empty = *served == 0;
-        }
+        let is_empty = self.rooms.unplace(room, served_by);
         if is_empty && served_by != self.index {
             self.note_demand(served_by, room, MediaDemand::End);
-            for publication in self.publications.values_mut() {
-                publication.annexes.retain(|annex| {
-                    *annex != served_by
-                        || self.peers.get(publication.peer).is_none_or(|publisher| publisher.room != *room)
-                });
+            for publication in self.tracks.publications.values_mut() {
+                let is_here = self.rooms.peer(publication.peer).is_some_and(|peer| peer.room == *room);
+                publication.annexes.retain(|annex| *annex != served_by || !is_here);
             }
         }
         for annex in self.annexes(room) {
@@ -233,42 +153,102 @@ impl Worker {
         }
     }
 
-    /// Takes what another worker has to tell.
-    pub(crate) fn handle_note(&mut self, now: Instant, from: u16, note: Note) {
-        let now_micros = self.micros(now);
+    /// Takes a fact from another shard.
+    pub(super) fn on_note(&mut self, now: Micros, from: u16, note: Note) {
         match note {
-            Note::Input(input) => self.handle_input(now, input),
-            Note::Published(published) => self.mirror(now_micros, from, *published),
+            Note::Input(input) => self.on_input(now, input),
+            Note::Published(published) => self.mirror(now, from, *published),
             Note::Unpublished(key) => {
-                if let Some(mirror) = self.mirrors.get(&(from, key)).copied() {
+                if let Some(mirror) = self.tracks.mirror(from, key) {
                     self.unpublish(mirror);
                 }
             }
             Note::Clock(key, clock) => {
-                if let Some(mirror) = self.mirrors.get(&(from, key)).copied() {
-                    self.on_clock(now_micros, mirror, clock);
+                if let Some(mirror) = self.tracks.mirror(from, key) {
+                    self.on_clock(now, mirror, clock);
                 }
             }
-            Note::KeyframeWanted(key) => self.want_keyframe(now_micros, key),
+            Note::KeyframeWanted(key) => self.want_keyframe(now, key),
         }
-        self.negotiate_pending(now_micros);
+        self.negotiate_pending(now);
     }
 
     /// Makes the mirror of a track, or describes it anew.
-    fn mirror(&mut self, now_micros: u64, from: u16, published: Published) {
+    fn mirror(&mut self, now: Micros, home: u16, published: Published) {
         let Published { key, room, peer, described } = published;
-        if let Some(mirror) = self.mirrors.get(&(from, key)).and_then(|key| self.publications.get_mut(*key)) {
-            mirror.codecs = described.codecs;
+        if let Some(mirror) = self.tracks.mirror(home, key) {
+            if let Some(mirror) = self.tracks.publication_mut(mirror) {
+                mirror.codecs = described.codecs;
+            }
             return;
         }
         // Without the room its last peer here has left meanwhile.
-        let Some(owner) = self.publisher_of_mirror(&room, peer, from) else { return };
-        let mirror = Publication::new(owner, Origin::Home { worker: from, key }, described);
-        let mirror = self.publications.insert(mirror);
-        self.mirrors.insert((from, key), mirror);
-        if let Some(owner) = self.peers.get_mut(owner) {
+        let Some(state) = self.rooms.room(&room) else { return };
+        let owner = state
+            .find(peer)
+            .unwrap_or_else(|| self.rooms.add(&room, peer, signaling_core::message::Role::Participant, home));
+        let mirror =
+            self.tracks.publish(Publication::new(owner, Origin::Home { shard: home, key }, described));
+        if let Some(owner) = self.rooms.peer_mut(owner) {
             owner.publications.push(mirror);
         }
-        self.on_published(now_micros, mirror);
+        self.on_published(now, mirror);
+    }
+
+    /// Copies what came since the last call for the annexes that need it.
+    pub(super) fn mirror_pending(&mut self, now: Micros) {
+        if !self.links.exist() {
+            return;
+        }
+        for key in &self.tracks.dirty {
+            let Some(publication) = self.tracks.publications.get_mut(*key) else { continue };
+            let new = publication.pending.get(publication.mirrored..).unwrap_or_default();
+            for annex in &publication.annexes {
+                let Some(batch) = self.links.media_mut(*annex) else { continue };
+                for packet in new.iter().filter_map(|position| publication.ring.packet(*position)) {
+                    batch.push(*key, &packet, now);
+                }
+            }
+            publication.mirrored = publication.pending.len();
+        }
+    }
+
+    /// Copies the newest key frame for an annex that is new to a track.
+    fn mirror_entry(&mut self, now: Micros, key: PublicationKey, annex: u16) {
+        let Some(publication) = self.tracks.publications.get(key) else { return };
+        let Some(batch) = self.links.media_mut(annex) else { return };
+        let Some(entry) = publication.fresh_entry(now) else { return };
+        for packet in publication.since(entry.position) {
+            batch.push(key, &packet, entry.arrived_at());
+        }
+    }
+
+    /// Takes a packet from the home of its room.
+    pub(super) fn on_mirrored(
+        &mut self,
+        now: Micros,
+        from: u16,
+        packet: &MirroredPacket,
+        extensions: &[u8],
+        payload: &[u8],
+    ) {
+        let Some(key) = self.tracks.mirror(from, packet.publication) else { return };
+        let Some(mirror) = self.tracks.publications.get_mut(key) else { return };
+        let Some(codec) = mirror.codec_of(packet.info.payload_type) else { return };
+        mirror.generation = packet.info.generation;
+        mirror.rate.add(now, payload.len() as u64);
+        if packet.info.starts_picture {
+            mirror.on_entry(&packet.info, packet.at);
+        }
+        if mirror.ring.insert(packet.info, extensions, payload) {
+            if mirror.pending.is_empty() {
+                self.tracks.dirty.push(key);
+            }
+            mirror.pending.push(packet.info.position);
+        }
+        if mirror.codec != codec {
+            mirror.codec = codec;
+            self.renegotiate_receivers(key);
+        }
     }
 }

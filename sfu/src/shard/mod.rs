@@ -1,266 +1,261 @@
-//! A worker: all rooms, peers and tracks of one core, as a state machine without I/O.
+//! A shard: all rooms, peers and tracks of one core, as a state machine without I/O.
+//!
+//! This file is its whole contract; the modules below are what happens behind it.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `rooms` | Who is there |
+//! | `connections` | Their peer connections |
+//! | `tracks` | What is published, and who is sent it |
+//! | `links`, `message` | What goes to other shards of the process |
+//! | `demands`, `lifecycle`, `negotiate`, `offer` | What the rooms and clients ask, and our answers and offers |
+//! | `ingress`, `fanout`, `start`, `feedback`, `bandwidth` | The way of a packet and of its reports |
+//! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, who speaks |
 
 mod bandwidth;
 mod connections;
+mod demands;
 mod fanout;
 mod feedback;
 mod ingress;
-mod media_batch;
+mod input;
+mod lifecycle;
+mod links;
+mod message;
 mod mirror;
 mod negotiate;
 mod offer;
 mod record;
 mod rooms;
-mod sections;
 mod speakers;
 mod start;
 mod tracks;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use datagrams::Batch;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-pub use signaling_core::{HttpAnswer as Answer, HttpSession};
-use signaling_core::{MediaDemand, MediaEvent, Patched, PeerId, RoomId};
-use slotmap::SlotMap;
+use signaling_core::{MediaEvent, RoomId};
 
 use crate::config::Config;
+use crate::demux::{Protocol, classify};
 use crate::dtls::Identity;
+use crate::ice::{local_ufrag, shard_of};
+use crate::keys::PeerKey;
 use crate::metrics::Metrics;
 use crate::path::Path;
-use crate::publication::Publication;
-use crate::sdp::SdpError;
-use crate::subscription::Subscription;
-use crate::tap::Tap;
-use crate::transport::Transport;
-pub(crate) use media_batch::MediaBatch;
-pub(crate) use mirror::{Note, home_of};
-use rooms::{Peer, Room};
+use crate::time::{Clock, Micros};
+use crate::transport::DtlsContext;
+use connections::Connections;
+pub use input::{Input, NegotiationError, Reply};
+use links::Links;
+use message::Content;
+pub use message::Message;
+use rooms::Rooms;
+pub(crate) use rooms::home_of;
+use tracks::Tracks;
 
-slotmap::new_key_type! {
-    pub(crate) struct PeerKey;
-    pub(crate) struct TransportKey;
-    pub(crate) struct PublicationKey;
-    pub(crate) struct SubscriptionKey;
-}
-
-type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// What a worker is told from outside, datagrams apart.
-pub enum Input {
-    /// A room's demand.
-    Demand {
-        /// The room.
-        room: RoomId,
-        /// What it asks.
-        demand: MediaDemand,
-    },
-    /// A WHIP or WHEP client's first offer. The peer must have joined.
-    Offer {
-        /// The room.
-        room: RoomId,
-        /// Who.
-        peer: PeerId,
-        /// What for.
-        session: HttpSession,
-        /// The SDP.
-        sdp: String,
-        /// The server's address by which the client came, which becomes the first candidate.
-        via: Option<IpAddr>,
-        /// Takes the answer.
-        reply: Reply<Answer>,
-    },
-    /// A WHIP or WHEP client's trickled candidates or ICE restart (RFC 9725 section 4.3).
-    Fragment {
-        /// The room.
-        room: RoomId,
-        /// Who.
-        peer: PeerId,
-        /// The ICE sessions that it may be about; `None` when any will do.
-        ice_sessions: Option<Vec<String>>,
-        /// The SDP fragment.
-        sdp: String,
-        /// Takes what became of it.
-        reply: Reply<Patched>,
-    },
-    /// A recorder for all that is published in a room, or none any more.
-    Record {
-        /// The room.
-        room: RoomId,
-        /// What takes its media.
-        tap: Option<Arc<dyn Tap>>,
-    },
-    /// A recorder needs a picture to start with.
-    Keyframe {
-        /// The room.
-        room: RoomId,
-        /// The track.
-        track: Arc<str>,
-    },
-}
-
-/// Takes the result of a negotiation, from the worker's thread.
-pub type Reply<T> = Box<dyn FnOnce(Result<T, NegotiationError>) + Send>;
-
-/// Why a negotiation was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NegotiationError {
-    /// The client's description is at fault.
-    #[error(transparent)]
-    Sdp(#[from] SdpError),
-    /// The peer is not in the room, or has no such session.
-    #[error("no such peer or session")]
-    UnknownPeer,
-    /// The server cannot take more.
-    #[error("the media server is full")]
-    Overloaded,
-}
-
-/// What all workers share.
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) identity: Identity,
-}
-
-/// A state machine that takes datagrams, inputs and the time, and fills an egress slab.
+/// A state machine that takes datagrams, inputs, messages of other shards and the time.
 ///
-/// Call [`Worker::handle_datagram`] for each datagram of a batch, then [`Worker::fan_out`] until it says `true`, each time
-/// sending what is in [`Worker::egress_mut`] and clearing it; call [`Worker::handle_timeout`] when [`Worker::poll_timeout`] says so, and drain
-/// [`Worker::poll_event`].
-pub struct Worker {
+/// After each batch of calls of `handle_*`, the caller drains it: [`Shard::poll_message`] and [`Shard::poll_transmit`] until
+/// there is nothing, then messages again, and [`Shard::poll_event`].
+pub struct Shard {
     index: u16,
-    shared: Arc<Shared>,
+    config: Arc<Config>,
+    identity: Identity,
+    clock: Clock,
     rng: StdRng,
-    epoch: Instant,
-    rooms: HashMap<RoomId, Room>,
-    peers: SlotMap<PeerKey, Peer>,
-    transports: SlotMap<TransportKey, Transport>,
-    publications: SlotMap<PublicationKey, Publication>,
-    subscriptions: SlotMap<SubscriptionKey, Subscription>,
-    by_address: FastMap<SocketAddr, TransportKey>,
-    by_ufrag: FastMap<String, TransportKey>,
-    /// Publications with packets to fan out.
-    dirty: Vec<PublicationKey>,
-    served: fanout::Served,
-    /// Sections that can send since the last fan-out.
-    starting: Vec<SubscriptionKey>,
-    /// Mirrors of tracks of rooms whose home is another worker, by what that one knows them by.
-    mirrors: FastMap<(u16, PublicationKey), PublicationKey>,
-    /// What other workers are to be told.
-    pub(crate) notes: Vec<(u16, Note)>,
-    /// Packets for other workers, by worker.
-    pub(crate) batches: Vec<MediaBatch>,
-    timers: BinaryHeap<Reverse<(u64, TransportKey)>>,
-    /// Peers whose standing offer may have to be renewed.
+    rooms: Rooms,
+    connections: Connections,
+    tracks: Tracks,
+    links: Links,
+    /// Peers whose sections may have to be brought up to date.
     renegotiate: Vec<PeerKey>,
-    next_speakers: u64,
+    next_speakers: Micros,
     egress: Batch<Path>,
     events: VecDeque<(RoomId, MediaEvent)>,
-    dtls_buf: Vec<u8>,
-    sequence_buf: Vec<u16>,
-    extension_buf: Vec<u8>,
+    counted: Metrics,
+    scratch: Scratch,
 }
 
-impl Worker {
-    pub(crate) fn new(index: u16, shared: Arc<Shared>, epoch: Instant) -> Self {
-        let mut seed = shared.config.seed;
+/// Memory that is used again for each packet.
+#[derive(Default)]
+struct Scratch {
+    datagram: Vec<u8>,
+    sequences: Vec<u16>,
+    extensions: Vec<u8>,
+}
+
+/// Datagrams to send; the shard forgets them when this is dropped.
+pub struct Transmits<'a>(&'a mut Batch<Path>);
+
+impl Deref for Transmits<'_> {
+    type Target = Batch<Path>;
+
+    fn deref(&self) -> &Batch<Path> {
+        self.0
+    }
+}
+
+impl Drop for Transmits<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Shard {
+    /// Makes the shard of this number, of `config.shards`, without rooms.
+    pub fn new(index: u16, config: Arc<Config>, identity: Identity, epoch: Instant) -> Self {
+        let mut seed = config.seed;
         for (byte, mask) in seed.iter_mut().zip(index.to_be_bytes()) {
             *byte ^= mask;
         }
-        let workers = usize::from(shared.config.workers);
         Self {
             index,
-            shared,
+            links: Links::new(config.shards),
+            config,
+            identity,
+            clock: Clock::new(epoch),
             rng: StdRng::from_seed(seed),
-            epoch,
-            rooms: HashMap::new(),
-            peers: SlotMap::with_key(),
-            transports: SlotMap::with_key(),
-            publications: SlotMap::with_key(),
-            subscriptions: SlotMap::with_key(),
-            by_address: FastMap::default(),
-            by_ufrag: FastMap::default(),
-            dirty: Vec::new(),
-            served: fanout::Served::default(),
-            starting: Vec::new(),
-            mirrors: FastMap::default(),
-            notes: Vec::new(),
-            batches: std::iter::repeat_with(MediaBatch::default).take(workers).collect(),
-            timers: BinaryHeap::new(),
+            rooms: Rooms::default(),
+            connections: Connections::default(),
+            tracks: Tracks::default(),
             renegotiate: Vec::new(),
-            next_speakers: 0,
+            next_speakers: Micros::default(),
             egress: Batch::default(),
             events: VecDeque::new(),
-            dtls_buf: vec![0; 2048],
-            sequence_buf: Vec::new(),
-            extension_buf: Vec::new(),
+            counted: Metrics::default(),
+            scratch: Scratch { datagram: vec![0; 2048], ..Scratch::default() },
         }
     }
 
-    /// Which worker this is, counted from 0.
-    pub fn index(&self) -> u16 {
-        self.index
+    /// Takes a datagram of a client, of this shard or of another one. It is opened in place, so its bytes are of no use
+    /// afterwards.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
+        self.counted.datagrams_received += 1;
+        self.counted.bytes_received += datagram.len() as u64;
+        let now = self.clock.micros(now);
+        match classify(datagram) {
+            None => {}
+            Some(Protocol::Stun) => {
+                let Some(ufrag) = local_ufrag(datagram) else { return };
+                match shard_of(ufrag).filter(|_| self.links.exist()) {
+                    Some(owner) if owner != self.index => {
+                        self.links.forward_to(now, owner, path, Protocol::Stun, datagram);
+                    }
+                    _ => {
+                        self.on_check(now, path, ufrag, datagram);
+                    }
+                }
+            }
+            // From an address that ICE has not validated nothing else is taken.
+            Some(protocol) => match self.connections.at(path.remote) {
+                Some(key) => self.on_protected(now, key, path, protocol, datagram),
+                None => self.links.forward(now, path, protocol, datagram),
+            },
+        }
     }
 
-    /// When [`Worker::handle_timeout`] wants to be called.
+    /// Carries out what the outside asks.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.on_input(self.clock.micros(now), input);
+    }
+
+    /// Takes what the shard `from` has sent to this one.
+    pub fn handle_message(&mut self, now: Instant, from: u16, message: Message) {
+        let now = self.clock.micros(now);
+        match message.0 {
+            Content::Datagrams(mut batch) => {
+                batch.drain(|(path, protocol), datagram| {
+                    self.on_forwarded(now, from, path, protocol, datagram)
+                });
+                self.links.send(from, Content::SpareDatagrams(batch));
+            }
+            Content::Owns(address) => self.links.set_owner(from, address),
+            Content::Media(mut batch) => {
+                batch.drain(|packet, extensions, payload| {
+                    self.on_mirrored(now, from, packet, extensions, payload);
+                });
+                self.links.send(from, Content::SpareMedia(batch));
+            }
+            Content::Note(note) => self.on_note(now, from, note),
+            Content::SpareDatagrams(spare) => self.links.keep_datagrams(spare),
+            Content::SpareMedia(spare) => self.links.keep_media(spare),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clock.micros(now);
+        let mut is_due = false;
+        while let Some(key) = self.connections.pop_due(now) {
+            is_due = true;
+            self.run_timer(now, key);
+        }
+        if is_due {
+            self.tell_speakers(now);
+            self.negotiate_pending(now);
+        }
+    }
+
+    /// When to call [`Shard::handle_timeout`], and to drain the shard afterwards, at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let Reverse((at, _)) = self.timers.peek()?;
-        Some(self.epoch + Duration::from_micros(*at))
+        let timers = [self.connections.next_timer(), self.links.poll_timeout()];
+        timers.into_iter().flatten().min().map(|at| self.clock.instant(at))
     }
 
-    /// What happened, for the rooms.
+    /// The next datagrams to send, up to some 256 KiB of them. Send them and call again, until there are none, before
+    /// anything else is handled.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmits<'_>> {
+        let now = self.clock.micros(now);
+        self.mirror_pending(now);
+        self.fan_out(now);
+        if self.egress.is_empty() {
+            return None;
+        }
+        self.counted.datagrams_sent += self.egress.datagrams() as u64;
+        self.counted.bytes_sent += self.egress.len() as u64;
+        Some(Transmits(&mut self.egress))
+    }
+
+    /// The next message for another shard, and which one. Messages to one shard are handled in this order.
+    pub fn poll_message(&mut self, now: Instant) -> Option<(u16, Message)> {
+        let now = self.clock.micros(now);
+        self.mirror_pending(now);
+        self.links.poll(now)
+    }
+
+    /// What has happened, for the rooms.
     pub fn poll_event(&mut self) -> Option<(RoomId, MediaEvent)> {
         self.events.pop_front()
     }
 
-    /// What to send.
-    pub fn egress_mut(&mut self) -> &mut Batch<Path> {
-        &mut self.egress
-    }
-
-    /// Whether this client's address belongs to one of this worker's transports.
+    /// Whether ICE has validated this address for a client of this shard.
     pub fn knows_address(&self, source: SocketAddr) -> bool {
-        self.by_address.contains_key(&source)
+        self.connections.at(source).is_some()
     }
 
-    /// `counted`, with how much there is of everything now.
-    pub(crate) fn population(&self, counted: Metrics) -> Metrics {
+    /// What has been counted, and how much there is of everything now.
+    pub fn metrics(&self) -> Metrics {
+        let (rooms, peers) = self.rooms.population();
         Metrics {
-            rooms: self.rooms.len() as u64,
-            peers: self.peers.len() as u64,
-            transports: self.transports.len() as u64,
-            publications: self.publications.len() as u64,
-            subscriptions: self.subscriptions.len() as u64,
-            ..counted
+            rooms: rooms as u64,
+            peers: peers as u64,
+            transports: self.connections.len() as u64,
+            publications: self.tracks.publications.len() as u64,
+            subscriptions: self.tracks.subscriptions.len() as u64,
+            ..self.counted
         }
     }
 
-    /// Whether nobody is here.
-    pub fn is_empty(&self) -> bool {
-        self.rooms.is_empty() && self.transports.is_empty() && self.publications.is_empty()
-    }
-
-    fn micros(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
-    }
-
-    fn random_u32(&mut self) -> u32 {
-        self.rng.next_u32()
-    }
-
-    /// Makes sure that the transport's timer runs no later than this.
-    fn schedule(&mut self, key: TransportKey, at: u64) {
-        if let Some(transport) = self.transports.get_mut(key)
-            && at < transport.scheduled
-        {
-            transport.scheduled = at;
-            self.timers.push(Reverse((at, key)));
-        }
+    fn dtls_context(&mut self) -> (&mut Connections, DtlsContext<'_>) {
+        let context =
+            DtlsContext { clock: self.clock, egress: &mut self.egress, buf: &mut self.scratch.datagram };
+        (&mut self.connections, context)
     }
 }

@@ -1,106 +1,81 @@
 //! Offers of clients: what they publish, and what players of WHEP ask for.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
-use serde::Deserialize;
-use signaling_core::message::{Json, PeerConnection, SignalBody, TrackSource};
-use signaling_core::{MediaEvent, Patched};
+use signaling_core::message::TrackSource;
+use signaling_core::{HttpAnswer, HttpPatch, HttpSession, MediaEvent, Patched};
 
-use super::{Answer, NegotiationError, PeerKey, PublicationKey, TransportKey, Worker};
+use super::{NegotiationError, Shard};
 use crate::codec::{Codec, MediaKind};
 use crate::dtls::Role;
-use crate::ice::Credentials;
+use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::publication::{Described, Origin, Publication};
 use crate::sdp::{
     Direction, Extension, ExtensionMap, Feedback, LocalDescription, LocalSection, Msid, OfferedCodec,
     RemoteDescription, RemoteFragment, RemoteSection, SdpError, SectionState, Setup, WrittenCodec,
 };
 use crate::subscription::Subscription;
-use crate::transport::{Purpose, Route, Section};
+use crate::time::Micros;
+use crate::transport::{Purpose, Route, Section, Transport};
 
 /// Codecs taken from one section, in the client's order: keeps an answer below 8 KiB.
 const MAX_CODECS: usize = 10;
 
-/// An `RTCSessionDescriptionInit`.
-#[derive(Deserialize)]
-pub(super) struct DescriptionInit {
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    #[serde(default)]
-    pub(super) sdp: String,
-}
-
-impl Worker {
-    pub(super) fn on_publish_signal(
+impl Shard {
+    /// Answers an offer to publish that came by signaling.
+    pub(super) fn on_signaled_offer(
         &mut self,
-        now: Instant,
+        now: Micros,
         key: PeerKey,
-        description: &Json,
-        body: &SignalBody,
+        sdp: &str,
+        negotiation: Option<u64>,
     ) {
-        let offer = serde_json::from_str::<DescriptionInit>(description.as_str()).ok();
-        let result = match offer {
-            Some(offer) if offer.kind == "offer" => self.on_publish_offer(now, key, &offer.sdp, None),
-            _ => Err(NegotiationError::Sdp(SdpError::Mismatch)),
-        };
-        let Some(peer) = self.peers.get(key) else { return };
-        match result {
-            Ok(answer) => {
-                let body = SignalBody {
-                    description: description_json("answer", &answer.sdp),
-                    pc: Some(PeerConnection::Publish),
-                    negotiation: body.negotiation,
-                    ..SignalBody::default()
-                };
-                self.events.push_back((peer.room.clone(), MediaEvent::Signal { peer: peer.id, body }));
-            }
-            Err(error) => {
-                tracing::info!(peer = %peer.id, %error, "publish offer refused");
-                self.events.push_back((peer.room.clone(), MediaEvent::Failed { peer: peer.id }));
-            }
+        match self.on_publish_offer(now, key, sdp, None) {
+            Ok(answer) => self.tell(key, |peer| MediaEvent::Answer { peer, sdp: answer.sdp, negotiation }),
+            Err(error) => self.tell(key, |peer| {
+                tracing::info!(%peer, %error, "publish offer refused");
+                MediaEvent::Failed { peer }
+            }),
         }
     }
 
     /// Takes an offer to publish, the first one or a later one, and answers it.
     pub(super) fn on_publish_offer(
         &mut self,
-        now: Instant,
+        now: Micros,
         peer: PeerKey,
         sdp: &str,
         via: Option<IpAddr>,
-    ) -> Result<Answer, NegotiationError> {
+    ) -> Result<HttpAnswer, NegotiationError> {
         let offer = RemoteDescription::parse(sdp)?;
         if !offer.is_bundled {
             return Err(SdpError::Unbundled.into());
         }
         let usable = |section: &RemoteSection| section.direction.sends() && is_usable(section);
-        if !offer.sections.iter().any(|section| section.kind.is_some() && !section.rejected) {
-            return Err(SdpError::NothingInCommon.into());
-        }
-        let known = self.peers.get(peer).ok_or(NegotiationError::UnknownPeer)?.publish;
-        if known.is_none() && !offer.sections.iter().any(usable) {
+        let known = self.rooms.peer(peer).ok_or(NegotiationError::UnknownPeer)?.publish;
+        let has_media = offer.sections.iter().any(|section| section.kind.is_some() && !section.rejected);
+        if !has_media || known.is_none() && !offer.sections.iter().any(usable) {
             return Err(SdpError::NothingInCommon.into());
         }
         let transport = self.transport_for(now, peer, known, Purpose::Publish, &offer, via)?;
-        let before = self.peers.get(peer).map(|peer| peer.publications.clone()).unwrap_or_default();
-        let mut new = Vec::new();
+        let before = self.rooms.publications(peer);
         for (at, offered) in offer.sections.iter().enumerate() {
-            let section = self.receive_section(peer, transport, at, offered, &mut new);
+            let section = self.receive_section(peer, transport, at, offered);
             self.set_section(transport, at, section);
         }
-        let role = if offer.setup == Setup::Passive { Role::Client } else { Role::Server };
-        self.begin_dtls(now, transport, role);
-        let now_micros = self.micros(now);
-        for publication in &new {
-            self.on_published(now_micros, *publication);
+        let role = answering_role(&offer);
+        self.start_dtls(now, transport, (role, offer.fingerprint));
+        let publications = self.rooms.publications(peer);
+        for publication in publications.iter().filter(|publication| !before.contains(publication)) {
+            self.on_published(now, *publication);
         }
-        for publication in self.peers.get(peer).map(|peer| peer.publications.clone()).unwrap_or_default() {
-            self.announce(now_micros, publication);
+        for publication in &publications {
+            self.announce(now, *publication);
         }
-        if self.peers.get(peer).is_some_and(|peer| peer.publications != before) {
+        if publications != before {
             self.tell_tracks(peer);
         }
         self.answer(transport, role)
@@ -112,12 +87,8 @@ impl Worker {
         transport: TransportKey,
         at: usize,
         offered: &RemoteSection,
-        new: &mut Vec<PublicationKey>,
     ) -> Section {
-        let current = match self.transports.get(transport).and_then(|transport| transport.sections.get(at)) {
-            Some(Section::Receive { publication, .. }) => *publication,
-            _ => None,
-        };
+        let current = self.section(transport, at).and_then(Section::receives);
         let Some(kind) = offered.kind.filter(|_| is_usable(offered)) else {
             if let Some(publication) = current {
                 self.unpublish(publication);
@@ -126,16 +97,15 @@ impl Worker {
         };
         let mut codecs = negotiated_codecs(&offered.codecs);
         let mut extensions = supported(&offered.extensions, kind);
-        if self.is_recorded(peer) {
+        if self.rooms.is_recorded(peer) {
             super::record::prefer_recordable(&mut codecs);
-            // Whoever may not say how a picture lies sends it upright, and a file needs no other one when it is turned.
+            // A publisher that may not say how a picture lies sends it upright, and a file needs no other one when it is turned.
             extensions.clear(Extension::VideoOrientation);
         }
-        let limit = self.shared.config.max_tracks_per_peer;
-        let count = self.peers.get(peer).map_or(0, |peer| peer.publications.len());
+        let count = self.rooms.peer(peer).map_or(0, |peer| peer.publications.len());
         let publication = match current {
             Some(publication) if offered.direction.sends() => {
-                if let Some(state) = self.publications.get_mut(publication) {
+                if let Some(state) = self.tracks.publication_mut(publication) {
                     state.codecs.clone_from(&codecs);
                     state.extensions = extensions;
                 }
@@ -145,14 +115,12 @@ impl Worker {
                 self.unpublish(publication);
                 None
             }
-            None if offered.direction.sends() && count < limit => {
-                let publication = self.publish(peer, transport, offered, kind, &codecs, extensions);
-                new.extend(publication);
-                publication
+            None if offered.direction.sends() && count < self.config.max_tracks_per_peer => {
+                self.publish(peer, transport, offered, kind, &codecs, extensions)
             }
             None => None,
         };
-        if let (Some(publication), Some(state)) = (publication, self.transports.get_mut(transport)) {
+        if let (Some(publication), Some(state)) = (publication, self.connections.get_mut(transport)) {
             for (ssrc, rtx) in &offered.ssrcs {
                 state.routes.insert(*ssrc, Route::Media(publication));
                 if let Some(rtx) = rtx {
@@ -161,14 +129,8 @@ impl Worker {
             }
         }
         let direction = if publication.is_some() { Direction::RecvOnly } else { Direction::Inactive };
-        Section::Receive {
-            publication,
-            local: LocalSection {
-                mid: offered.mid.clone(),
-                kind,
-                state: SectionState::Active { direction, codecs, extensions, msid: None },
-            },
-        }
+        let state = SectionState::Active { direction, codecs, extensions, msid: None };
+        Section::Receive { publication, local: LocalSection { mid: offered.mid.clone(), kind, state } }
     }
 
     fn publish(
@@ -181,7 +143,7 @@ impl Worker {
         extensions: ExtensionMap,
     ) -> Option<PublicationKey> {
         let codec = codecs.first()?.codec;
-        let announced = self.announced(peer, &offered.mid, kind);
+        let announced = self.rooms.peer(peer)?.announcement(&offered.mid, kind);
         let source = announced.map_or(
             match kind {
                 MediaKind::Audio => TrackSource::Microphone,
@@ -199,9 +161,8 @@ impl Worker {
             codec,
             extensions,
         };
-        let publication = Publication::new(peer, Origin::Transport(transport), described);
-        let key = self.publications.insert(publication);
-        self.peers.get_mut(peer)?.publications.push(key);
+        let key = self.tracks.publish(Publication::new(peer, Origin::Transport(transport), described));
+        self.rooms.peer_mut(peer)?.publications.push(key);
         self.tap_publication(key);
         Some(key)
     }
@@ -209,11 +170,11 @@ impl Worker {
     /// Takes the offer of a WHEP client. What nobody publishes yet comes later without another offer.
     pub(super) fn on_play_offer(
         &mut self,
-        now: Instant,
+        now: Micros,
         peer: PeerKey,
         sdp: &str,
         via: Option<IpAddr>,
-    ) -> Result<Answer, NegotiationError> {
+    ) -> Result<HttpAnswer, NegotiationError> {
         let offer = RemoteDescription::parse(sdp)?;
         if !offer.is_bundled {
             return Err(SdpError::Unbundled.into());
@@ -221,16 +182,15 @@ impl Worker {
         if !offer.sections.iter().any(|section| section.direction.receives() && is_usable(section)) {
             return Err(SdpError::NothingInCommon.into());
         }
-        let known = self.peers.get(peer).ok_or(NegotiationError::UnknownPeer)?.subscribe;
+        let known = self.rooms.peer(peer).ok_or(NegotiationError::UnknownPeer)?.subscribe;
         let transport = self.transport_for(now, peer, known, Purpose::Subscribe, &offer, via)?;
         for (at, offered) in offer.sections.iter().enumerate() {
             let section = self.send_section(peer, transport, at, offered);
             self.set_section(transport, at, section);
         }
-        let role = if offer.setup == Setup::Passive { Role::Client } else { Role::Server };
-        self.begin_dtls(now, transport, role);
-        let now_micros = self.micros(now);
-        self.fill_player(now_micros, peer);
+        let role = answering_role(&offer);
+        self.start_dtls(now, transport, (role, offer.fingerprint));
+        self.fill_player(now, peer);
         self.answer(transport, role)
     }
 
@@ -241,21 +201,18 @@ impl Worker {
         at: usize,
         offered: &RemoteSection,
     ) -> Section {
-        let current = match self.transports.get(transport).and_then(|transport| transport.sections.get(at)) {
-            Some(Section::Send { subscription, .. }) => Some(*subscription),
-            _ => None,
-        };
+        let current = self.section(transport, at).and_then(Section::sends);
         let Some(kind) = offered.kind.filter(|_| is_usable(offered) && offered.direction.receives()) else {
             if let Some(subscription) = current {
-                self.detach(subscription, true);
+                self.tracks.unsubscribe(subscription);
             }
             return Section::reject(offered);
         };
         let codecs = negotiated_codecs(&offered.codecs);
         let extensions = supported(&offered.extensions, kind);
         let key = current.unwrap_or_else(|| self.subscribe_section(transport, offered.mid.clone(), kind));
-        let stream = self.peers.get(peer).map(|peer| peer.id.to_string()).unwrap_or_default();
-        let msid = self.subscriptions.get_mut(key).map(|subscription| {
+        let stream = self.rooms.peer(peer).map(|peer| peer.id.to_string()).unwrap_or_default();
+        let msid = self.tracks.subscription_mut(key).map(|subscription| {
             subscription.set_codecs(codecs.clone(), extensions);
             subscription.flow.negotiated = true;
             Msid {
@@ -265,13 +222,43 @@ impl Worker {
                 rtx_ssrc: subscription.has_rtx().then_some(subscription.rtx_ssrc),
             }
         });
-        Section::Send {
-            subscription: key,
-            local: LocalSection {
-                mid: offered.mid.clone(),
-                kind,
-                state: SectionState::Active { direction: Direction::SendOnly, codecs, extensions, msid },
-            },
+        let state = SectionState::Active { direction: Direction::SendOnly, codecs, extensions, msid };
+        Section::Send { subscription: key, local: LocalSection { mid: offered.mid.clone(), kind, state } }
+    }
+
+    /// Gives a WHEP client's waiting sections the tracks of the publisher that it watches.
+    pub(super) fn fill_player(&mut self, now: Micros, key: PeerKey) {
+        let Some(peer) = self.rooms.peer(key) else { return };
+        let (Some(HttpSession::Play { publisher }), Some(transport)) = (peer.http, peer.subscribe) else {
+            return;
+        };
+        let Some(room) = self.rooms.room_of(key) else { return };
+        let sections = self.connections.sends(transport);
+        let mut sent: Vec<_> = sections.iter().filter_map(|section| self.tracks.sent_in(*section)).collect();
+        let chosen = match publisher {
+            Some(id) => room.find(id),
+            // The publisher that is being watched stays; only a newcomer chooses the first.
+            None => {
+                sent.first().and_then(|track| Some(self.tracks.publication(*track)?.peer)).or_else(|| {
+                    let publishes = |peer: &PeerKey| {
+                        self.rooms.peer(*peer).is_some_and(|peer| !peer.publications.is_empty())
+                    };
+                    self.rooms.others(key).find(publishes)
+                })
+            }
+        };
+        let tracks = chosen.map(|peer| self.rooms.publications(peer)).unwrap_or_default();
+        for section in sections {
+            let waiting = self.tracks.subscription(section).filter(|state| state.publication.is_none());
+            let Some(kind) = waiting.map(|state| state.kind) else { continue };
+            let fitting = tracks.iter().copied().find(|track| {
+                !sent.contains(track)
+                    && self.tracks.publication(*track).is_some_and(|track| track.kind == kind)
+            });
+            if let Some(publication) = fitting {
+                sent.push(publication);
+                self.attach(now, section, publication);
+            }
         }
     }
 
@@ -281,33 +268,32 @@ impl Worker {
         transport: TransportKey,
         mid: String,
         kind: MediaKind,
-    ) -> super::SubscriptionKey {
-        let mut fresh = || loop {
-            let ssrc = self.rng_u32();
-            let used = self
-                .subscriptions
-                .values()
-                .any(|other| other.transport == transport && (other.ssrc == ssrc || other.rtx_ssrc == ssrc));
-            if ssrc != 0 && !used {
-                break ssrc;
-            }
-        };
-        let ssrcs = (fresh(), fresh());
-        let first = self.rng_u32().to_be_bytes();
-        let [a, b, c, d] = first;
+    ) -> SubscriptionKey {
+        let ssrcs = (self.fresh_ssrc(transport), self.fresh_ssrc(transport));
+        let [a, b, c, d] = self.random_u32().to_be_bytes();
         let first = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-        self.subscriptions.insert(Subscription::new(transport, mid, kind, ssrcs, first))
+        self.tracks.subscriptions.insert(Subscription::new(transport, mid, kind, ssrcs, first))
     }
 
-    fn rng_u32(&mut self) -> u32 {
-        self.random_u32()
+    fn fresh_ssrc(&mut self, transport: TransportKey) -> u32 {
+        loop {
+            let ssrc = self.random_u32();
+            let mut others = self.tracks.subscriptions.values();
+            let is_used = others
+                .any(|other| other.transport == transport && (other.ssrc == ssrc || other.rtx_ssrc == ssrc));
+            if ssrc != 0 && !is_used {
+                return ssrc;
+            }
+        }
+    }
+
+    pub(super) fn section(&self, transport: TransportKey, at: usize) -> Option<&Section> {
+        self.connections.get(transport)?.sections.get(at)
     }
 
     pub(super) fn set_section(&mut self, transport: TransportKey, at: usize, section: Section) {
-        let Some(transport) = self.transports.get_mut(transport) else { return };
-        match transport.sections.get_mut(at) {
-            Some(place) => *place = section,
-            None => transport.sections.push(section),
+        if let Some(transport) = self.connections.get_mut(transport) {
+            transport.set_section(at, section);
         }
     }
 
@@ -315,7 +301,7 @@ impl Worker {
     /// or the client shows another certificate.
     fn transport_for(
         &mut self,
-        now: Instant,
+        now: Micros,
         peer: PeerKey,
         known: Option<TransportKey>,
         purpose: Purpose,
@@ -323,104 +309,75 @@ impl Worker {
         via: Option<IpAddr>,
     ) -> Result<TransportKey, NegotiationError> {
         if let Some(key) = known {
-            let transport = self.transports.get(key).ok_or(NegotiationError::UnknownPeer)?;
-            let is_same = transport.fingerprint == Some(offer.fingerprint);
+            let transport = self.connections.get(key).ok_or(NegotiationError::UnknownPeer)?;
+            let is_same = transport.fingerprint() == Some(offer.fingerprint);
             if is_same && offer.sections.len() >= transport.sections.len() {
-                if transport.remote_ufrag != offer.ufrag {
-                    self.renew_credentials(key, &offer.ufrag);
+                if transport.ice.remote_ufrag != offer.ufrag {
+                    let fresh = self.fresh_credentials();
+                    self.connections.restart_ice(key, fresh, &offer.ufrag);
                 }
                 return Ok(key);
             }
             self.close_transport(key);
         }
-        let key = self.open_transport(now, peer, purpose, via);
-        let transport = self.transports.get_mut(key).ok_or(NegotiationError::UnknownPeer)?;
-        transport.fingerprint = Some(offer.fingerprint);
-        transport.remote_ufrag.clone_from(&offer.ufrag);
-        Ok(key)
-    }
-
-    /// An ICE restart: new credentials of ours beside the old ones, which hold until the client uses the new ones.
-    pub(super) fn renew_credentials(&mut self, key: TransportKey, remote_ufrag: &str) {
-        let credentials = Credentials::generate(self.index, &mut self.rng);
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        // A client that restarts again and again before any check leaves one pair of credentials, not a heap of them.
-        while transport.credentials.len() > 1 {
-            if let Some(unused) = transport.credentials.pop() {
-                self.by_ufrag.remove(&unused.ufrag);
-            }
-        }
-        self.by_ufrag.insert(credentials.ufrag.clone(), key);
-        transport.credentials.push(credentials);
-        remote_ufrag.clone_into(&mut transport.remote_ufrag);
+        Ok(self.open_transport(now, peer, purpose, via, offer.ufrag.clone()))
     }
 
     /// A PATCH of WHIP or WHEP: candidates need no action, new credentials are a restart (RFC 9725 section 4.3).
-    pub(super) fn on_fragment(
-        &mut self,
-        peer: PeerKey,
-        ice_sessions: Option<&[String]>,
-        sdp: &str,
-    ) -> Result<Patched, NegotiationError> {
-        let fragment = RemoteFragment::parse(sdp)?;
-        let state = self.peers.get(peer).ok_or(NegotiationError::UnknownPeer)?;
+    pub(super) fn on_patch(&mut self, peer: PeerKey, patch: &HttpPatch) -> Result<Patched, NegotiationError> {
+        let fragment = RemoteFragment::parse(&patch.sdp)?;
+        let state = self.rooms.peer(peer).ok_or(NegotiationError::UnknownPeer)?;
         let key = state.publish.or(state.subscribe).ok_or(NegotiationError::UnknownPeer)?;
-        let transport = self.transports.get(key).ok_or(NegotiationError::UnknownPeer)?;
-        let current = transport.newest_credentials().ok_or(NegotiationError::UnknownPeer)?;
-        if ice_sessions.is_some_and(|sessions| !sessions.contains(&current.ufrag)) {
+        let transport = self.connections.get(key).ok_or(NegotiationError::UnknownPeer)?;
+        let current = transport.ice.credentials().ok_or(NegotiationError::UnknownPeer)?;
+        if patch.ice_sessions.as_ref().is_some_and(|sessions| !sessions.contains(&current.ufrag)) {
             return Ok(Patched::Stale);
         }
-        let Some(ufrag) = fragment.ufrag.filter(|ufrag| *ufrag != transport.remote_ufrag) else {
+        let Some(ufrag) = fragment.ufrag.filter(|ufrag| *ufrag != transport.ice.remote_ufrag) else {
             return Ok(Patched::Trickled);
         };
         if !fragment.has_password {
             return Err(SdpError::Missing("ice-pwd").into());
         }
-        self.renew_credentials(key, &ufrag);
-        let transport = self.transports.get(key).ok_or(NegotiationError::UnknownPeer)?;
-        let credentials = transport.newest_credentials().ok_or(NegotiationError::UnknownPeer)?;
-        let (kind, mid) = transport
-            .sections
-            .first()
-            .map(|section| (section.local().kind.as_str(), section.local().mid.as_str()))
-            .unwrap_or_default();
-        let mut out = format!(
-            "a=ice-lite\r\nm={kind} 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n",
-            credentials.ufrag, credentials.password
-        );
-        let ice_session = credentials.ufrag.clone();
-        for line in crate::sdp::candidate_lines(&self.candidates(key)) {
-            out.push_str(&line);
-        }
-        out.push_str("a=end-of-candidates\r\n");
-        Ok(Patched::Restarted(Answer { sdp: out, ice_session }))
+        let fresh = self.fresh_credentials();
+        self.connections.restart_ice(key, fresh, &ufrag);
+        self.fragment(key).map(Patched::Restarted).ok_or(NegotiationError::UnknownPeer)
     }
 
-    fn answer(&mut self, key: TransportKey, role: Role) -> Result<Answer, NegotiationError> {
+    /// Writes a transport's credentials and candidates as an SDP fragment (RFC 8840).
+    fn fragment(&self, key: TransportKey) -> Option<HttpAnswer> {
+        let transport = self.connections.get(key)?;
+        let credentials = transport.ice.credentials()?;
+        let first = transport.sections.first().map(Section::local);
+        let (kind, mid) = first.map(|local| (local.kind.as_str(), local.mid.as_str())).unwrap_or_default();
+        let mut sdp = format!("a=ice-lite\r\nm={kind} 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\n");
+        let _ = write!(sdp, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", credentials.ufrag, credentials.password);
+        sdp.extend(crate::sdp::candidate_lines(&self.candidates(transport)));
+        sdp.push_str("a=end-of-candidates\r\n");
+        Some(HttpAnswer { sdp, ice_session: credentials.ufrag.clone() })
+    }
+
+    fn answer(&mut self, key: TransportKey, role: Role) -> Result<HttpAnswer, NegotiationError> {
         let setup = if role == Role::Client { Setup::Active } else { Setup::Passive };
         let sdp = self.describe(key, setup).ok_or(NegotiationError::UnknownPeer)?;
-        let ice_session = self
-            .transports
-            .get(key)
-            .and_then(|transport| transport.newest_credentials())
-            .map(|credentials| credentials.ufrag.clone())
-            .unwrap_or_default();
-        Ok(Answer { sdp, ice_session })
+        let credentials = self.connections.get(key).and_then(|transport| transport.ice.credentials());
+        let ice_session = credentials.map(|credentials| credentials.ufrag.clone()).unwrap_or_default();
+        Ok(HttpAnswer { sdp, ice_session })
     }
 
     /// Writes the transport's description as it stands.
     pub(super) fn describe(&mut self, key: TransportKey, setup: Setup) -> Option<String> {
-        let candidates = self.candidates(key);
-        let transport = self.transports.get_mut(key)?;
+        let candidates = self.candidates(self.connections.get(key)?);
+        let transport = self.connections.get_mut(key)?;
         transport.version += 1;
-        let credentials = transport.credentials.last()?;
+        let credentials = transport.ice.credentials()?;
         let sections: Vec<_> = transport.sections.iter().map(|section| section.local().clone()).collect();
         let description = LocalDescription {
             session: transport.session,
             version: transport.version,
             ufrag: &credentials.ufrag,
             password: &credentials.password,
-            fingerprint: self.shared.identity.fingerprint,
+            fingerprint: self.identity.fingerprint,
             setup,
             candidates: &candidates,
             sections: &sections,
@@ -428,22 +385,22 @@ impl Worker {
         Some(description.to_sdp())
     }
 
-    /// The address by which the client came first, then those of its kind; loopback for nobody who came another way.
-    fn candidates(&self, key: TransportKey) -> Vec<SocketAddr> {
-        let via = self.transports.get(key).and_then(|transport| transport.via).map(|ip| ip.to_canonical());
-        let mut candidates: Vec<_> = self
-            .shared
-            .config
-            .candidates
-            .iter()
-            .copied()
-            .filter(|candidate| !candidate.ip().is_loopback() || via.is_none_or(|via| via.is_loopback()))
-            .collect();
+    /// The address by which the client came first, then those of its kind; loopback for no client that came another way.
+    fn candidates(&self, transport: &Transport) -> Vec<SocketAddr> {
+        let via = transport.via.map(|ip| ip.to_canonical());
+        let is_told =
+            |candidate: &SocketAddr| !candidate.ip().is_loopback() || via.is_none_or(|via| via.is_loopback());
+        let mut candidates: Vec<_> = self.config.candidates.iter().copied().filter(is_told).collect();
         let is_local = via.is_some_and(|via| via.is_loopback());
         candidates
             .sort_by_key(|candidate| (Some(candidate.ip()) != via, candidate.ip().is_loopback() != is_local));
         candidates
     }
+}
+
+/// Our DTLS role in the answer to an offer: the server, unless the client asks for that.
+fn answering_role(offer: &RemoteDescription) -> Role {
+    if offer.setup == Setup::Passive { Role::Client } else { Role::Server }
 }
 
 fn is_usable(section: &RemoteSection) -> bool {
@@ -481,8 +438,4 @@ fn supported(offered: &ExtensionMap, kind: MediaKind) -> ExtensionMap {
         }
     }
     map
-}
-
-pub(super) fn description_json(kind: &str, sdp: &str) -> Option<Json> {
-    serde_json::from_value(serde_json::json!({ "type": kind, "sdp": sdp })).ok()
 }

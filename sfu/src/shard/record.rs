@@ -4,50 +4,44 @@ use std::sync::Arc;
 
 use signaling_core::RoomId;
 
-use super::{PeerKey, PublicationKey, Worker};
+use super::Shard;
 use crate::codec::Codec;
+use crate::keys::PublicationKey;
 use crate::sdp::WrittenCodec;
 use crate::tap::{Tap, TapEvent, TapTrack};
+use crate::time::Micros;
 
-impl Worker {
+impl Shard {
     /// Records the room from now on, or no more.
-    pub(super) fn on_record(&mut self, now_micros: u64, room: &RoomId, tap: Option<Arc<dyn Tap>>) {
+    pub(super) fn on_record(&mut self, now: Micros, room: &RoomId, tap: Option<Arc<dyn Tap>>) {
         let is_over = tap.is_none();
-        let state = self.rooms.entry(room.clone()).or_default();
-        state.tap = tap;
-        let peers = state.order.clone();
-        if is_over && peers.is_empty() {
-            self.rooms.remove(room);
-        }
-        let tracks: Vec<_> = peers
-            .iter()
-            .filter_map(|peer| self.peers.get(*peer))
-            .flat_map(|peer| peer.publications.iter().copied())
-            .collect();
-        for track in tracks {
+        self.rooms.set_tap(room, tap);
+        for track in self.tracks_in(room) {
             self.tap_publication(track);
-            if !is_over && !self.start_tap(now_micros, track) {
-                self.want_keyframe(now_micros, track);
+            if !is_over && !self.tracks.start_tap(now, self.clock, track) {
+                self.want_keyframe(now, track);
             }
         }
     }
 
-    /// A recorder misses a picture to start with.
-    pub(super) fn on_recorder_wish(&mut self, now_micros: u64, room: &RoomId, track: &str) {
-        let Some(room) = self.rooms.get(room) else { return };
-        let mut tracks =
-            room.order.iter().filter_map(|peer| self.peers.get(*peer)).flat_map(|p| &p.publications);
-        let found = tracks.find(|key| self.publications.get(**key).is_some_and(|p| *p.id == *track)).copied();
-        if let Some(key) = found {
-            self.want_keyframe(now_micros, key);
+    /// A recorder misses a key frame to start with.
+    pub(super) fn on_recorder_wish(&mut self, now: Micros, room: &RoomId, track: &str) {
+        let mut tracks = self.tracks_in(room).into_iter();
+        let is_it = |key: &PublicationKey| self.tracks.publication(*key).is_some_and(|it| *it.id == *track);
+        if let Some(key) = tracks.find(is_it) {
+            self.want_keyframe(now, key);
         }
+    }
+
+    fn tracks_in(&self, room: &RoomId) -> Vec<PublicationKey> {
+        self.rooms.members(room).into_iter().flat_map(|peer| self.rooms.publications(peer)).collect()
     }
 
     /// Gives a publication to the recorder of its room, if there is one, or takes it away from one that is gone.
     pub(super) fn tap_publication(&mut self, key: PublicationKey) {
-        let Some(publication) = self.publications.get_mut(key) else { return };
-        let Some(peer) = self.peers.get(publication.peer) else { return };
-        publication.tap = self.rooms.get(&peer.room).and_then(|room| room.tap.clone());
+        let Some(publication) = self.tracks.publication_mut(key) else { return };
+        let Some(peer) = self.rooms.peer(publication.peer) else { return };
+        publication.tap = self.rooms.room(&peer.room).and_then(|room| room.tap.clone());
         let Some(tap) = &publication.tap else { return };
         tap.take(TapEvent::Published(&TapTrack {
             track: Arc::clone(&publication.id),
@@ -58,12 +52,6 @@ impl Worker {
         if let Some(clock) = publication.clock {
             tap.take(TapEvent::Report(&publication.id, clock.into()));
         }
-    }
-
-    /// Whether the peer's room is recorded.
-    pub(super) fn is_recorded(&self, peer: PeerKey) -> bool {
-        let room = self.peers.get(peer).and_then(|peer| self.rooms.get(&peer.room));
-        room.is_some_and(|room| room.tap.is_some())
     }
 }
 

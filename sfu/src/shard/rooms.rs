@@ -1,164 +1,169 @@
-//! Rooms and peers: who is there, and what is asked of them.
+//! The rooms and peers of a shard.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use signaling_core::message::{Attention, PeerConnection, PublishTrack, Role};
-use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
+use signaling_core::message::{Attention, PublishTrack, Role, TrackKind};
+use signaling_core::{HttpSession, PeerId, RoomId, shard_hash};
+use slotmap::SlotMap;
 
-use super::{HttpSession, Input, NegotiationError, PeerKey, PublicationKey, TransportKey, Worker};
 use crate::codec::MediaKind;
+use crate::keys::{PeerKey, PublicationKey, TransportKey};
 use crate::tap::{Tap, TapEvent};
+use crate::transport::Purpose;
+
+/// Subscribers that the home shard of a room serves alone: mirroring packets costs something, too.
+const AT_HOME: u32 = 12;
+
+/// The shard at which a room's publishers are.
+pub(crate) fn home_of(room: &RoomId, shards: u16) -> u16 {
+    u16::try_from(shard_hash(room) % u64::from(shards.max(1))).unwrap_or(0)
+}
+
+/// The tables of rooms and peers.
+#[derive(Default)]
+pub(super) struct Rooms {
+    rooms: HashMap<RoomId, Room>,
+    peers: SlotMap<PeerKey, Peer>,
+}
 
 /// A room as the media server sees it.
 #[derive(Default)]
-pub(crate) struct Room {
-    pub(crate) peers: HashMap<PeerId, PeerKey>,
+pub(super) struct Room {
+    peers: HashMap<PeerId, PeerKey>,
     /// In the order of joining: the first publisher is the first here.
-    pub(crate) order: Vec<PeerKey>,
-    /// At home: how many peers each worker serves.
-    pub(super) served: Vec<u32>,
-    pub(super) speaking: bool,
-    /// The room is recorded.
+    order: Vec<PeerKey>,
+    /// At the home shard: how many peers each shard serves.
+    served: Vec<u32>,
+    /// Whether speakers were reported last.
+    pub(super) is_speaking: bool,
+    /// Takes the media of a recorded room.
     pub(super) tap: Option<Arc<dyn Tap>>,
 }
 
 /// A peer that uses the media server.
-pub(crate) struct Peer {
-    pub(crate) id: PeerId,
-    pub(crate) room: RoomId,
-    pub(crate) role: Role,
-    /// What the tracks of the next offer are.
-    pub(crate) announced: Arc<[PublishTrack]>,
-    pub(crate) publish: Option<TransportKey>,
-    pub(crate) subscribe: Option<TransportKey>,
-    pub(crate) publications: Vec<PublicationKey>,
-    pub(super) muted: bool,
-    pub(super) flowing: bool,
-    /// The worker that has the subscribing connection.
+pub(super) struct Peer {
+    pub(super) id: PeerId,
+    pub(super) room: RoomId,
+    pub(super) role: Role,
+    /// The tracks of the next offer.
+    pub(super) announced: Arc<[PublishTrack]>,
+    pub(super) publish: Option<TransportKey>,
+    pub(super) subscribe: Option<TransportKey>,
+    pub(super) publications: Vec<PublicationKey>,
+    pub(super) is_muted: bool,
+    pub(super) is_flowing: bool,
+    /// The shard that has the subscribing connection.
     pub(super) served_by: u16,
     /// What the peer wants of single tracks.
-    pub(crate) attention: HashMap<Arc<str>, Attention>,
-    /// A WHIP or WHEP client, whom we cannot make offers.
-    pub(crate) http: Option<HttpSession>,
+    pub(super) attention: HashMap<Arc<str>, Attention>,
+    /// What a WHIP or WHEP client does; such a client cannot be made offers.
+    pub(super) http: Option<HttpSession>,
+}
+
+/// Where a peer that has joined is served.
+pub(super) struct Placement {
+    pub(super) shard: u16,
+    /// The shard serves nobody else of the room yet.
+    pub(super) is_new: bool,
 }
 
 impl Peer {
     /// Whether a host has silenced this kind of track.
-    pub(crate) fn silences(&self, kind: MediaKind) -> bool {
-        self.muted && kind == MediaKind::Audio
+    pub(super) fn silences(&self, kind: MediaKind) -> bool {
+        self.is_muted && kind == MediaKind::Audio
     }
 
     /// Whether the peer wants this track.
-    pub(crate) fn wants(&self, track: &str) -> bool {
+    pub(super) fn wants(&self, track: &str) -> bool {
         self.attention.get(track).and_then(|attention| attention.enabled).unwrap_or(true)
+    }
+
+    /// The connection for one direction.
+    pub(super) fn connection_mut(&mut self, purpose: Purpose) -> &mut Option<TransportKey> {
+        match purpose {
+            Purpose::Publish => &mut self.publish,
+            Purpose::Subscribe => &mut self.subscribe,
+        }
+    }
+
+    /// How the client announced the track of this section.
+    pub(super) fn announcement(&self, mid: &str, kind: MediaKind) -> Option<&PublishTrack> {
+        let kind = TrackKind::from(kind);
+        self.announced.iter().find(|track| track.mid == mid && track.kind == kind)
     }
 }
 
-impl Worker {
-    /// Carries out what the outside asks.
-    pub fn handle_input(&mut self, now: Instant, input: Input) {
-        let now_micros = self.micros(now);
-        let Some(input) = self.pass_on_http(input) else { return };
-        match input {
-            Input::Demand { room, demand } => self.on_demand(now, &room, demand),
-            Input::Offer { room, peer, session, sdp, via, reply } => {
-                let result = match self.peer_key(&room, peer) {
-                    None => Err(NegotiationError::UnknownPeer),
-                    Some(key) => {
-                        self.become_http(key, session);
-                        match session {
-                            HttpSession::Publish => self.on_publish_offer(now, key, &sdp, via),
-                            HttpSession::Play { .. } => self.on_play_offer(now, key, &sdp, via),
-                        }
-                    }
-                };
-                reply(result);
-            }
-            Input::Fragment { room, peer, ice_sessions, sdp, reply } => {
-                let key = self.peer_key(&room, peer).ok_or(NegotiationError::UnknownPeer);
-                reply(key.and_then(|key| self.on_fragment(key, ice_sessions.as_deref(), &sdp)));
-            }
-            Input::Record { room, tap } => self.on_record(now_micros, &room, tap),
-            Input::Keyframe { room, track } => self.on_recorder_wish(now_micros, &room, &track),
-        }
-        self.negotiate_pending(now_micros);
+impl Room {
+    /// The peers in the order of joining.
+    pub(super) fn members(&self) -> &[PeerKey] {
+        &self.order
     }
 
-    fn on_demand(&mut self, now: Instant, room: &RoomId, demand: MediaDemand) {
-        let now_micros = self.micros(now);
-        let Some(demand) = self.pass_on(room, demand) else { return };
-        match demand {
-            MediaDemand::Join { peer, role } => self.join(now_micros, room, peer, role),
-            MediaDemand::Leave { peer } => {
-                if let Some(key) = self.peer_key(room, peer) {
-                    self.remove_peer(key);
-                }
-            }
-            MediaDemand::Signal { peer, body } => {
-                if let Some(key) = self.peer_key(room, peer) {
-                    self.on_signal(now, key, &body);
-                }
-            }
-            MediaDemand::Resend { peer } => {
-                if let Some(key) = self.peer_key(room, peer) {
-                    self.resend(key);
-                }
-            }
-            MediaDemand::Publish { peer, tracks } => {
-                if let Some(state) = self.peer_key(room, peer).and_then(|key| self.peers.get_mut(key)) {
-                    state.announced = tracks;
-                }
-            }
-            MediaDemand::Subscribe { peer, track, attention } => {
-                if let Some(key) = self.peer_key(room, peer) {
-                    self.on_attention(key, track, attention);
-                }
-            }
-            MediaDemand::Mute { peer, muted } => {
-                if let Some(state) = self.peer_key(room, peer).and_then(|key| self.peers.get_mut(key)) {
-                    state.muted = muted;
-                }
-            }
-            MediaDemand::End => {
-                let peers = self.rooms.get(room).map(|room| room.order.clone()).unwrap_or_default();
-                for key in peers {
-                    self.remove_peer(key);
-                }
-                if let Some(tap) = self.rooms.remove(room).and_then(|room| room.tap) {
-                    tap.take(TapEvent::Ended);
-                }
-            }
-            // What is for the recorder, which hears of it elsewhere, and what is new in the core.
-            _ => {}
-        }
+    pub(super) fn find(&self, peer: PeerId) -> Option<PeerKey> {
+        self.peers.get(&peer).copied()
+    }
+}
+
+impl Rooms {
+    pub(super) fn room(&self, id: &RoomId) -> Option<&Room> {
+        self.rooms.get(id)
     }
 
-    fn join(&mut self, now_micros: u64, room: &RoomId, id: PeerId, role: Role) {
-        let (limit, is_home) = (self.shared.config.max_peers_per_room, self.is_home(room));
-        let state = self.rooms.entry(room.clone()).or_default();
-        if let Some(key) = state.peers.get(&id) {
-            if let Some(peer) = self.peers.get_mut(*key) {
-                peer.role = role;
-                if !is_home {
-                    // Known as a publisher until now; from now on this worker serves it, too.
-                    peer.served_by = self.index;
-                    self.renegotiate.push(*key);
-                }
-            }
-            return;
-        }
-        if state.order.len() >= limit {
-            self.events.push_back((room.clone(), MediaEvent::Failed { peer: id }));
-            return;
-        }
-        let key = self.add_peer(room, id, role, self.index);
-        self.place(now_micros, room, key);
-        self.renegotiate.push(key);
+    /// The room, made when there is none.
+    pub(super) fn entry(&mut self, id: &RoomId) -> &mut Room {
+        self.rooms.entry(id.clone()).or_default()
     }
 
-    fn add_peer(&mut self, room: &RoomId, id: PeerId, role: Role, served_by: u16) -> PeerKey {
+    pub(super) fn iter_mut(
+        &mut self,
+    ) -> (impl Iterator<Item = (&RoomId, &mut Room)>, &SlotMap<PeerKey, Peer>) {
+        (self.rooms.iter_mut(), &self.peers)
+    }
+
+    /// How many rooms and peers there are.
+    pub(super) fn population(&self) -> (usize, usize) {
+        (self.rooms.len(), self.peers.len())
+    }
+
+    pub(super) fn peer(&self, key: PeerKey) -> Option<&Peer> {
+        self.peers.get(key)
+    }
+
+    pub(super) fn peer_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        self.peers.get_mut(key)
+    }
+
+    pub(super) fn find(&self, room: &RoomId, peer: PeerId) -> Option<PeerKey> {
+        self.rooms.get(room)?.find(peer)
+    }
+
+    pub(super) fn find_mut(&mut self, room: &RoomId, peer: PeerId) -> Option<&mut Peer> {
+        self.peers.get_mut(self.rooms.get(room)?.find(peer)?)
+    }
+
+    /// The peers of a room, in the order of joining.
+    pub(super) fn members(&self, room: &RoomId) -> Vec<PeerKey> {
+        self.rooms.get(room).map(|room| room.order.clone()).unwrap_or_default()
+    }
+
+    /// The other peers of a peer's room, in the order of joining.
+    pub(super) fn others(&self, key: PeerKey) -> impl Iterator<Item = PeerKey> {
+        let room = self.room_of(key);
+        room.into_iter().flat_map(|room| &room.order).copied().filter(move |other| *other != key)
+    }
+
+    pub(super) fn room_of(&self, key: PeerKey) -> Option<&Room> {
+        self.rooms.get(&self.peers.get(key)?.room)
+    }
+
+    /// The tracks of a peer.
+    pub(super) fn publications(&self, key: PeerKey) -> Vec<PublicationKey> {
+        self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default()
+    }
+
+    /// Adds a peer, and its room when that is new.
+    pub(super) fn add(&mut self, room: &RoomId, id: PeerId, role: Role, served_by: u16) -> PeerKey {
         let key = self.peers.insert(Peer {
             id,
             room: room.clone(),
@@ -167,76 +172,86 @@ impl Worker {
             publish: None,
             subscribe: None,
             publications: Vec::new(),
-            muted: false,
-            flowing: false,
+            is_muted: false,
+            is_flowing: false,
             served_by,
             attention: HashMap::new(),
             http: None,
         });
-        let state = self.rooms.entry(room.clone()).or_default();
+        let state = self.entry(room);
         state.peers.insert(id, key);
         state.order.push(key);
         key
     }
 
-    /// The publisher of a mirrored track, whom another worker serves unless this one does.
-    pub(super) fn publisher_of_mirror(&mut self, room: &RoomId, id: PeerId, home: u16) -> Option<PeerKey> {
-        let known = self.rooms.get(room)?.peers.get(&id).copied();
-        Some(known.unwrap_or_else(|| self.add_peer(room, id, Role::Participant, home)))
-    }
-
-    /// Only with its first offer a peer turns out to be a client of WHIP or WHEP. What was offered to it before, it has
-    /// never heard of.
-    fn become_http(&mut self, key: PeerKey, session: HttpSession) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        let is_new = peer.http.replace(session).is_none();
-        let unheard = peer.subscribe.filter(|_| is_new);
-        if let Some(transport) = unheard {
-            self.close_transport(transport);
-        }
-    }
-
-    pub(super) fn peer_key(&self, room: &RoomId, peer: PeerId) -> Option<PeerKey> {
-        self.rooms.get(room)?.peers.get(&peer).copied()
-    }
-
-    fn remove_peer(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get(key) else { return };
-        let (id, room, served_by) = (peer.id, peer.room.clone(), peer.served_by);
-        for transport in [peer.publish, peer.subscribe].into_iter().flatten() {
-            self.close_transport(transport);
-        }
-        // Mirrors have no transport here.
-        for mirror in self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default() {
-            self.unpublish(mirror);
-        }
-        self.take_leave(&room, id, served_by);
+    /// Removes a peer, and its room when that is empty and not recorded.
+    pub(super) fn remove(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.remove(key) else { return };
-        if let Some(room) = self.rooms.get_mut(&peer.room) {
-            room.peers.remove(&peer.id);
-            room.order.retain(|other| *other != key);
-            if let Some(tap) = &room.tap {
-                tap.take(TapEvent::Left(peer.id));
-            } else if room.order.is_empty() {
-                self.rooms.remove(&peer.room);
-            }
+        let Some(room) = self.rooms.get_mut(&peer.room) else { return };
+        room.peers.remove(&peer.id);
+        room.order.retain(|other| *other != key);
+        if let Some(tap) = &room.tap {
+            tap.take(TapEvent::Left(peer.id));
+        } else if room.order.is_empty() {
+            self.rooms.remove(&peer.room);
         }
     }
 
-    fn on_signal(&mut self, now: Instant, key: PeerKey, body: &signaling_core::message::SignalBody) {
-        match (body.pc, &body.description) {
-            (Some(PeerConnection::Publish), Some(description)) => {
-                self.on_publish_signal(now, key, description, body);
-            }
-            (Some(PeerConnection::Subscribe), Some(description)) => {
-                self.on_subscribe_answer(now, key, description, body.negotiation);
-            }
-            (Some(PeerConnection::Subscribe), None) if body.restart == Some(true) => {
-                let now_micros = self.micros(now);
-                self.restart_subscribe(now_micros, key);
-            }
-            // A lite agent has no use for candidates.
-            _ => {}
+    /// Forgets a room, whose peers have been removed.
+    pub(super) fn end(&mut self, room: &RoomId) {
+        if let Some(tap) = self.rooms.remove(room).and_then(|room| room.tap) {
+            tap.take(TapEvent::Ended);
         }
+    }
+
+    /// Whether the peer's room is recorded.
+    pub(super) fn is_recorded(&self, key: PeerKey) -> bool {
+        self.room_of(key).is_some_and(|room| room.tap.is_some())
+    }
+
+    /// Records the room from now on, or no more.
+    pub(super) fn set_tap(&mut self, room: &RoomId, tap: Option<Arc<dyn Tap>>) {
+        let is_over = tap.is_none();
+        let state = self.entry(room);
+        state.tap = tap;
+        if is_over && state.order.is_empty() {
+            self.rooms.remove(room);
+        }
+    }
+
+    /// At the home shard: chooses the shard that serves a peer that has just joined. It depends on the order of joining alone.
+    pub(super) fn place(&mut self, key: PeerKey, home: u16, shards: u16) -> Option<Placement> {
+        let peer = self.peers.get_mut(key)?;
+        let served = &mut self.rooms.get_mut(&peer.room)?.served;
+        served.resize(usize::from(shards), 0);
+        let count = |shard: u16| served.get(usize::from(shard)).copied().unwrap_or(u32::MAX);
+        // A peer that only publishes receives next to nothing.
+        let shard = if peer.role == Role::Broadcaster || count(home) < AT_HOME {
+            home
+        } else {
+            let others = (1..shards).map(|step| (home + step) % shards);
+            others.fold(home, |best, other| if count(other) < count(best) { other } else { best })
+        };
+        let is_new = count(shard) == 0 && shard != home;
+        *served.get_mut(usize::from(shard))? += 1;
+        peer.served_by = shard;
+        Some(Placement { shard, is_new })
+    }
+
+    /// At the home shard: a peer that this shard served leaves the room. Whether it was the last one.
+    pub(super) fn unplace(&mut self, room: &RoomId, shard: u16) -> bool {
+        let room = self.rooms.get_mut(room);
+        let Some(served) = room.and_then(|room| room.served.get_mut(usize::from(shard))) else {
+            return false;
+        };
+        *served = served.saturating_sub(1);
+        *served == 0
+    }
+
+    /// Other shards that serve peers of a room whose home this is.
+    pub(super) fn annexes(&self, room: &RoomId, home: u16) -> Vec<u16> {
+        let served = self.rooms.get(room).map(|room| room.served.as_slice()).unwrap_or_default();
+        let others = (0..).zip(served).filter(|(shard, peers)| *shard != home && **peers > 0);
+        others.map(|(shard, _)| shard).collect()
     }
 }

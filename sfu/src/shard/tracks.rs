@@ -1,135 +1,165 @@
-//! What peers publish: from the first packet of a track to its end.
+//! The tracks of a shard: what is published, and who is sent it.
 
-use signaling_core::message::{PublishTrack, TrackKind};
-use signaling_core::{HttpSession, MediaEvent};
+use std::time::Duration;
 
-use super::{PeerKey, PublicationKey, SubscriptionKey, TransportKey, Worker};
+use slotmap::SlotMap;
+
 use crate::codec::MediaKind;
-use crate::publication::Origin;
-use crate::tap::TapEvent;
+use crate::keys::{FastMap, PublicationKey, SubscriptionKey, TransportKey};
+use crate::publication::{Origin, Publication};
+use crate::subscription::Subscription;
+use crate::tap::{TapEvent, TapPacket};
+use crate::time::{Clock, Micros};
 
-/// A publisher that sends nothing for so long has stopped.
-const SILENCE_MICROS: u64 = 5_000_000;
+/// The tables of publications and subscriptions, and what is to be done for them next.
+#[derive(Default)]
+pub(super) struct Tracks {
+    pub(super) publications: SlotMap<PublicationKey, Publication>,
+    pub(super) subscriptions: SlotMap<SubscriptionKey, Subscription>,
+    /// Mirrors of tracks of rooms whose home is another shard, by that shard and its key.
+    mirrors: FastMap<(u16, PublicationKey), PublicationKey>,
+    /// Publications with packets to fan out.
+    pub(super) dirty: Vec<PublicationKey>,
+    pub(super) served: Served,
+    /// Sections that can send since the last fan-out.
+    pub(super) starting: Vec<SubscriptionKey>,
+}
 
-impl Worker {
-    /// The first packet of a track, or one of another codec than before.
-    pub(super) fn on_first_media(&mut self, key: PublicationKey, codec_changed: bool) {
-        let Some(publication) = self.publications.get(key) else { return };
-        let peer = publication.peer;
-        if codec_changed {
-            self.tell_tracks(peer);
-            let subscribers = self.subscribers_of(key);
-            self.renegotiate.extend(subscribers);
+/// How far the fan-out of the publication at the end of the list is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Served {
+    /// Packets that all subscribers have.
+    pub(super) packets: usize,
+    /// Subscribers that have the next ones, too.
+    pub(super) subscriptions: usize,
+}
+
+impl Tracks {
+    pub(super) fn publication(&self, key: PublicationKey) -> Option<&Publication> {
+        self.publications.get(key)
+    }
+
+    pub(super) fn publication_mut(&mut self, key: PublicationKey) -> Option<&mut Publication> {
+        self.publications.get_mut(key)
+    }
+
+    pub(super) fn subscription(&self, key: SubscriptionKey) -> Option<&Subscription> {
+        self.subscriptions.get(key)
+    }
+
+    pub(super) fn subscription_mut(&mut self, key: SubscriptionKey) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(key)
+    }
+
+    /// The track that a section sends.
+    pub(super) fn sent_in(&self, key: SubscriptionKey) -> Option<PublicationKey> {
+        self.subscriptions.get(key)?.publication
+    }
+
+    /// The mirror of a track that this shard knows by this key.
+    pub(super) fn mirror(&self, home: u16, key: PublicationKey) -> Option<PublicationKey> {
+        self.mirrors.get(&(home, key)).copied()
+    }
+
+    /// Adds a track.
+    pub(super) fn publish(&mut self, publication: Publication) -> PublicationKey {
+        let origin = publication.origin;
+        let key = self.publications.insert(publication);
+        if let Origin::Home { shard, key: there } = origin {
+            self.mirrors.insert((shard, there), key);
         }
-        self.set_flowing(peer, true);
+        key
     }
 
-    /// Notices that a publisher sends nothing any more.
-    pub(super) fn note_silence(&mut self, now_micros: u64, key: TransportKey) {
-        let Some(owner) = self.transports.get(key).map(|transport| transport.peer) else { return };
-        let Some(peer) = self.peers.get(owner).filter(|peer| peer.flowing) else { return };
-        let mut last =
-            peer.publications.iter().filter_map(|track| self.publications.get(*track)?.last_packet);
-        if !last.any(|at| at.saturating_add(SILENCE_MICROS) > now_micros) {
-            self.stop_flowing(owner);
+    /// Removes a track; sections that sent it wait for another one.
+    pub(super) fn unpublish(&mut self, key: PublicationKey) -> Option<Publication> {
+        let publication = self.publications.remove(key)?;
+        if let Origin::Home { shard, key } = publication.origin {
+            self.mirrors.remove(&(shard, key));
         }
-    }
-
-    /// Nothing flows; the next packet counts as the first.
-    pub(super) fn stop_flowing(&mut self, key: PeerKey) {
-        let tracks = self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default();
-        for track in tracks {
-            if let Some(publication) = self.publications.get_mut(track) {
-                publication.last_packet = None;
-            }
-        }
-        self.set_flowing(key, false);
-    }
-
-    pub(super) fn set_flowing(&mut self, key: PeerKey, flowing: bool) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        if peer.flowing != flowing {
-            peer.flowing = flowing;
-            self.events.push_back((peer.room.clone(), MediaEvent::Flowing { peer: peer.id, flowing }));
-        }
-    }
-
-    /// Tells the room what the peer publishes now.
-    pub(super) fn tell_tracks(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get(key) else { return };
-        let tracks = peer
-            .publications
-            .iter()
-            .filter_map(|publication| {
-                self.publications.get(*publication).map(super::super::publication::Publication::describe)
-            })
-            .collect();
-        self.events.push_back((peer.room.clone(), MediaEvent::Tracks { peer: peer.id, tracks }));
-    }
-
-    /// What the client said the track in this section is.
-    pub(super) fn announced(&self, peer: PeerKey, mid: &str, kind: MediaKind) -> Option<PublishTrack> {
-        let kind = match kind {
-            MediaKind::Audio => TrackKind::Audio,
-            MediaKind::Video => TrackKind::Video,
-        };
-        self.peers.get(peer)?.announced.iter().find(|track| track.mid == mid && track.kind == kind).cloned()
-    }
-
-    /// Offers a new track to everybody who should get it.
-    pub(super) fn on_published(&mut self, now_micros: u64, key: PublicationKey) {
-        let Some(publication) = self.publications.get(key) else { return };
-        let Some(room) = self.peers.get(publication.peer).and_then(|peer| self.rooms.get(&peer.room)) else {
-            return;
-        };
-        let publisher = publication.peer;
-        let others: Vec<_> = room.order.iter().copied().filter(|peer| *peer != publisher).collect();
-        for peer in others {
-            match self.peers.get(peer).and_then(|peer| peer.http) {
-                None => self.renegotiate.push(peer),
-                Some(HttpSession::Play { .. }) => self.fill_player(now_micros, peer),
-                Some(HttpSession::Publish) => {}
-            }
-        }
-    }
-
-    /// Ends a track.
-    pub(super) fn unpublish(&mut self, key: PublicationKey) {
-        let subscribers = self.subscribers_of(key);
-        let Some(publication) = self.publications.remove(key) else { return };
-        if let Some(tap) = &publication.tap {
-            tap.take(TapEvent::Unpublished(&publication.id));
-        }
-        self.retract(key, &publication);
         for subscription in &publication.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(*subscription) {
                 subscription.attach(None);
             }
         }
-        if let Origin::Transport(transport) = publication.origin
-            && let Some(transport) = self.transports.get_mut(transport)
-        {
-            transport.routes.retain(|_, route| {
-                let (crate::transport::Route::Media(to) | crate::transport::Route::Retransmission(to)) =
-                    route;
-                *to != key
-            });
-        }
-        if let Some(peer) = self.peers.get_mut(publication.peer) {
-            peer.publications.retain(|other| *other != key);
-            if peer.publications.is_empty() {
-                self.set_flowing(publication.peer, false);
-            }
-        }
         self.dirty.retain(|other| *other != key);
-        self.served = super::fanout::Served::default();
-        self.renegotiate.extend(subscribers);
+        self.served = Served::default();
+        Some(publication)
     }
 
-    pub(super) fn subscribers_of(&self, key: PublicationKey) -> Vec<PeerKey> {
-        let Some(publication) = self.publications.get(key) else { return Vec::new() };
+    /// Sends this track in this section from now on.
+    pub(super) fn attach(&mut self, key: SubscriptionKey, publication: PublicationKey) {
+        self.detach(key);
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        subscription.attach(Some(publication));
+        if let Some(publication) = self.publications.get_mut(publication) {
+            publication.subscriptions.push(key);
+        }
+        self.start(key);
+    }
+
+    /// Sends nothing in this section any more.
+    fn detach(&mut self, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let publication = subscription.publication;
+        subscription.attach(None);
+        if let Some(publication) = publication.and_then(|key| self.publications.get_mut(key)) {
+            publication.subscriptions.retain(|other| *other != key);
+        }
+    }
+
+    /// The section is over.
+    pub(super) fn unsubscribe(&mut self, key: SubscriptionKey) {
+        self.detach(key);
+        self.subscriptions.remove(key);
+    }
+
+    /// This section can send from now on: its video begins with the next fan-out.
+    pub(super) fn start(&mut self, key: SubscriptionKey) {
+        if self.subscriptions.get(key).is_some_and(|subscription| subscription.kind == MediaKind::Video) {
+            self.starting.push(key);
+        }
+    }
+
+    /// The connections that receive a track.
+    pub(super) fn receivers(&self, key: PublicationKey) -> Vec<TransportKey> {
+        let subscriptions = self.publications.get(key).map(|track| track.subscriptions.as_slice());
         let transport = |key: &SubscriptionKey| Some(self.subscriptions.get(*key)?.transport);
-        let subscribers = publication.subscriptions.iter().filter_map(transport);
-        subscribers.filter_map(|transport| Some(self.transports.get(transport)?.peer)).collect()
+        subscriptions.unwrap_or_default().iter().filter_map(transport).collect()
+    }
+
+    /// What the track in this section takes, in bits per second.
+    pub(super) fn rate_of(&mut self, now: Micros, section: SubscriptionKey) -> u64 {
+        let publication = self.sent_in(section).and_then(|key| self.publications.get_mut(key));
+        publication.map_or(0, |publication| publication.rate.bits_per_second(now))
+    }
+
+    /// Whether packets go out in this section.
+    pub(super) fn is_open(&self, section: SubscriptionKey) -> bool {
+        self.subscriptions.get(section).is_some_and(|subscription| subscription.flow.is_open())
+    }
+
+    /// Gives a recorder that has just come what lies in the ring from a fresh key frame on; whether there was one.
+    pub(super) fn start_tap(&self, now: Micros, clock: Clock, key: PublicationKey) -> bool {
+        let Some(publication) = self.publications.get(key) else { return false };
+        if publication.kind == MediaKind::Audio {
+            return true;
+        }
+        let (Some(tap), Some(entry)) = (&publication.tap, publication.fresh_entry(now)) else {
+            return false;
+        };
+        let Some(newest) = publication.ring.newest().and_then(|at| publication.ring.packet(at)) else {
+            return false;
+        };
+        let now = clock.instant(now);
+        for packet in publication.since(entry.position) {
+            let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
+            // About when it arrived: the recorder aligns sound and picture by that until the publisher reports its clocks.
+            let ticks = newest.info.timestamp.wrapping_sub(packet.info.timestamp);
+            let age = Duration::from_secs(1) * ticks.min(codec.clock_rate()) / codec.clock_rate();
+            let packet = TapPacket::new(now.checked_sub(age).unwrap_or(now), codec, packet);
+            tap.take(TapEvent::Packet(&publication.id, packet));
+        }
+        true
     }
 }

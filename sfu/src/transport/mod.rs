@@ -1,20 +1,34 @@
-//! One peer connection: its ICE session, its DTLS association, its SRTP keys, and its media sections.
+//! One peer connection as a state machine: ICE says where the client is, DTLS who it is, and then media flows.
+//!
+//! ```text
+//!            start_dtls                 keys                 close_notify, failure
+//!   New ───────────────► Handshaking ───────────► Connected ───────────────────────► (removed)
+//! ```
+//!
+//! Paths become valid and expire in each of these states ([`IceSession`]); media flows when there are keys and a path.
+
+mod ice;
+mod section;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use datagrams::Batch;
+
 use crate::arrivals::Arrivals;
 use crate::codec::Codec;
-use crate::dtls::{Fingerprint, Handshake};
+use crate::dtls::{DtlsError, DtlsEvent, Fingerprint, Handshake, Identity, Role};
 use crate::ice::Credentials;
-use crate::path::Path;
-use crate::sdp::{LocalSection, RemoteSection};
+use crate::keys::{PeerKey, PublicationKey, SubscriptionKey};
+use crate::path::{MAX_DATAGRAM, Path};
+use crate::rtp::RtpHeader;
 use crate::sender::Sender;
-use crate::shard::{PeerKey, PublicationKey, SubscriptionKey};
-use crate::srtp::{Opener, Sealer};
-
-/// Addresses of one client that ICE may validate.
-pub(crate) const MAX_ADDRESSES: usize = 16;
+use crate::srtp::{self, Opener, RTCP_OVERHEAD, Sealer};
+use crate::subscription::Departure;
+use crate::time::{Clock, Micros};
+use crate::wire::Writer;
+pub(crate) use ice::{Checked, IceSession};
+pub(crate) use section::Section;
 
 /// Which way media goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,26 +43,12 @@ pub(crate) enum Purpose {
 pub(crate) struct Transport {
     pub(crate) peer: PeerKey,
     pub(crate) purpose: Purpose,
-    /// The newest last; an older one stays until the newest is used (RFC 8445 section 9).
-    pub(crate) credentials: Vec<Credentials>,
-    /// The client's user name fragment, which tells an ICE restart.
-    pub(crate) remote_ufrag: String,
-    pub(crate) fingerprint: Option<Fingerprint>,
-    /// Where to send.
-    pub(crate) remote: Option<Path>,
-    /// All addresses that ICE has validated, the newest last.
-    pub(crate) addresses: Vec<Path>,
     /// By which of our addresses the client came.
     pub(crate) via: Option<IpAddr>,
-    pub(crate) handshake: Option<Handshake>,
-    /// When DTLS wants to be called, in microseconds.
-    pub(crate) handshake_due: Option<u64>,
-    pub(crate) keys: Option<Keys>,
-    /// When the last flight of the handshake left that has not been answered.
-    pub(crate) flight_left: Option<u64>,
-    /// How far away the client is, by the handshake: the time from a flight to the next one of the client's, at least.
+    pub(crate) ice: IceSession,
+    state: State,
+    /// How far away the client is, by the handshake: the least time from a flight of ours to the client's next one.
     pub(crate) rtt_micros: Option<u64>,
-    pub(crate) last_check: u64,
     pub(crate) sections: Vec<Section>,
     /// `o=` line.
     pub(crate) session: u64,
@@ -63,26 +63,66 @@ pub(crate) struct Transport {
     /// Payload types given to codecs in our offers: codec, its number, that of its retransmissions.
     pub(crate) payload_types: Vec<(Codec, u8, Option<u8>)>,
     /// The earliest time at which a timer of this transport is queued.
-    pub(crate) scheduled: u64,
-    pub(crate) next_report: u64,
+    pub(crate) scheduled: Micros,
+    pub(crate) next_report: Micros,
     pub(crate) probing: Probing,
 }
 
-/// When a subscriber who lacks pictures is next tried for bandwidth.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Probing {
-    /// In microseconds; `None` while nothing is held back.
-    pub(crate) next_at: Option<u64>,
-    /// The last wait; the next one is twice as long.
-    pub(crate) waited: u64,
-    /// A burst was sent that the client has not reported.
-    pub(crate) unanswered: bool,
+/// How far the connection is.
+enum State {
+    /// The client's certificate is not known: checks are answered, all else is dropped.
+    New,
+    /// DTLS shakes hands once there is a path.
+    Handshaking(Association),
+    /// There are keys. The association repeats its last flight and hears of the end.
+    Connected(Association, Box<Keys>),
+}
+
+/// The DTLS association and its timers.
+struct Association {
+    handshake: Handshake,
+    /// When it wants to be called.
+    due: Option<Micros>,
+    /// When the last flight left that has not been answered.
+    flight_left: Option<Micros>,
 }
 
 /// SRTP in both directions.
-pub(crate) struct Keys {
-    pub(crate) sealer: Sealer,
-    pub(crate) opener: Opener,
+struct Keys {
+    sealer: Sealer,
+    opener: Opener,
+}
+
+/// What became of the association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It goes on.
+    Pending,
+    /// There are keys from now on.
+    Connected,
+    /// The client has closed it.
+    Closed,
+    /// It is over.
+    Failed(DtlsError),
+}
+
+/// What DTLS needs of its shard.
+pub(crate) struct DtlsContext<'a> {
+    pub(crate) clock: Clock,
+    pub(crate) egress: &'a mut Batch<Path>,
+    /// Memory for one datagram.
+    pub(crate) buf: &'a mut Vec<u8>,
+}
+
+/// When a subscriber that lacks video is next tried for bandwidth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Probing {
+    /// `None` while nothing is held back.
+    pub(crate) next_at: Option<Micros>,
+    /// The last wait in microseconds; the next one is twice as long.
+    pub(crate) waited: u64,
+    /// A burst was sent that the client has not reported.
+    pub(crate) unanswered: bool,
 }
 
 /// What an incoming SSRC carries.
@@ -94,36 +134,11 @@ pub(crate) enum Route {
     Retransmission(PublicationKey),
 }
 
-/// One m-line.
-#[derive(Debug)]
-pub(crate) enum Section {
-    /// A track of the client.
-    Receive {
-        /// The track, while there is one.
-        publication: Option<PublicationKey>,
-        /// As last described.
-        local: LocalSection,
-    },
-    /// Something for the client.
-    Send {
-        /// The sending side.
-        subscription: SubscriptionKey,
-        /// As last described.
-        local: LocalSection,
-    },
-    /// Neither: refused for good.
-    Rejected(LocalSection),
-}
-
-impl Section {
-    pub(crate) fn reject(offered: &RemoteSection) -> Self {
-        Self::Rejected(LocalSection::reject(offered))
-    }
-
-    pub(crate) fn local(&self) -> &LocalSection {
-        match self {
-            Self::Receive { local, .. } | Self::Send { local, .. } | Self::Rejected(local) => local,
-        }
+impl Route {
+    /// The track.
+    pub(crate) fn publication(self) -> PublicationKey {
+        let (Self::Media(key) | Self::Retransmission(key)) = self;
+        key
     }
 }
 
@@ -138,27 +153,311 @@ pub(crate) struct Negotiation {
     pub(crate) stale: bool,
 }
 
+impl Negotiation {
+    /// The newest offer has to be made anew, with what has changed meanwhile.
+    pub(crate) fn renew(&mut self) {
+        self.outstanding = false;
+        self.stale = true;
+    }
+}
+
 impl Transport {
-    /// The credentials that our descriptions carry.
-    pub(crate) fn newest_credentials(&self) -> Option<&Credentials> {
-        self.credentials.last()
-    }
-
-    /// Where to send now: the nominated pair, before nomination any valid one.
-    pub(crate) fn destination(&self) -> Option<Path> {
-        self.remote.or_else(|| self.addresses.last().copied())
-    }
-
-    /// A flight of the client's handshake has come.
-    pub(crate) fn on_flight(&mut self, now_micros: u64) {
-        if let Some(left) = self.flight_left.take() {
-            let sample = now_micros.saturating_sub(left);
-            self.rtt_micros = Some(self.rtt_micros.map_or(sample, |known| known.min(sample)));
+    /// A connection that waits for the client's checks.
+    pub(crate) fn new(
+        peer: PeerKey,
+        purpose: Purpose,
+        via: Option<IpAddr>,
+        ice: IceSession,
+        (session, local_ssrc): (u32, u32),
+    ) -> Self {
+        Self {
+            peer,
+            purpose,
+            via,
+            ice,
+            state: State::New,
+            rtt_micros: None,
+            sections: Vec::new(),
+            session: session.into(),
+            version: 0,
+            local_ssrc,
+            routes: HashMap::default(),
+            arrivals: Arrivals::default(),
+            sender: Sender::default(),
+            negotiation: Negotiation::default(),
+            payload_types: Vec::new(),
+            scheduled: Micros::NEVER,
+            next_report: Micros::default(),
+            probing: Probing::default(),
         }
+    }
+
+    /// Answers a connectivity check that names `ufrag`. `None` when it changes nothing.
+    pub(crate) fn on_check(
+        &mut self,
+        now: Micros,
+        path: Path,
+        check: &crate::ice::Check<'_>,
+        ufrag: &str,
+        egress: &mut Batch<Path>,
+    ) -> Option<Checked> {
+        self.ice.on_check(now, path, check, ufrag, egress)
     }
 
     /// Whether media can flow.
     pub(crate) fn is_connected(&self) -> bool {
-        self.keys.is_some() && self.destination().is_some()
+        self.has_keys() && self.ice.destination().is_some()
     }
+
+    pub(crate) fn has_keys(&self) -> bool {
+        matches!(self.state, State::Connected(..))
+    }
+
+    /// The certificate that the client has to show; `None` before it is known.
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.association().map(|association| association.handshake.expected())
+    }
+
+    /// Begins DTLS, unless it has begun.
+    pub(crate) fn start_dtls(
+        &mut self,
+        now: Micros,
+        clock: Clock,
+        identity: &Identity,
+        (role, fingerprint): (Role, Fingerprint),
+    ) {
+        if matches!(self.state, State::New) {
+            let handshake = Handshake::new(identity, role, fingerprint, clock.instant(now));
+            self.state = State::Handshaking(Association { handshake, due: None, flight_left: None });
+        }
+    }
+
+    /// Whether it is on us to send the first flight, and there is somewhere to send it.
+    pub(crate) fn is_to_speak_first(&self) -> bool {
+        let waits = self.association().is_some_and(|association| {
+            association.handshake.role() == Role::Client && association.due.is_none()
+        });
+        waits && self.ice.destination().is_some()
+    }
+
+    /// When DTLS wants [`Transport::on_dtls_timeout`].
+    pub(crate) fn dtls_due(&self) -> Option<Micros> {
+        self.association().and_then(|association| association.due)
+    }
+
+    /// Takes a DTLS datagram of the client.
+    pub(crate) fn on_dtls(
+        &mut self,
+        now: Micros,
+        datagram: &[u8],
+        context: &mut DtlsContext<'_>,
+    ) -> Progress {
+        let Some(association) = self.association_mut() else { return Progress::Pending };
+        let answered = association.flight_left.take();
+        let result = association.handshake.handle_packet(context.clock.instant(now), datagram);
+        if let Some(left) = answered {
+            let sample = now - left;
+            self.rtt_micros = Some(self.rtt_micros.map_or(sample, |known| known.min(sample)));
+        }
+        self.drive_dtls(now, context, result)
+    }
+
+    /// Lets DTLS repeat what is due.
+    pub(crate) fn on_dtls_timeout(&mut self, now: Micros, context: &mut DtlsContext<'_>) -> Progress {
+        let Some(association) = self.association_mut() else { return Progress::Pending };
+        let result = association.handshake.handle_timeout(context.clock.instant(now));
+        self.drive_dtls(now, context, result)
+    }
+
+    /// Drains the association.
+    fn drive_dtls(
+        &mut self,
+        now: Micros,
+        context: &mut DtlsContext<'_>,
+        result: Result<(), DtlsError>,
+    ) -> Progress {
+        if let Err(error) = result {
+            return Progress::Failed(error);
+        }
+        let destination = self.ice.destination();
+        let mut progress = Progress::Pending;
+        loop {
+            let Some(association) = self.association_mut() else { return progress };
+            match association.handshake.poll(context.buf) {
+                Ok(DtlsEvent::Transmit(len)) => {
+                    association.flight_left = Some(now);
+                    if let (Some(destination), Some(packet)) = (destination, context.buf.get(..len)) {
+                        context.egress.push(destination, [packet]);
+                    }
+                }
+                Ok(DtlsEvent::Keys(material, profile)) => {
+                    let is_client = association.handshake.role() == Role::Client;
+                    let Ok((sealer, opener)) = srtp::keys(&material, profile, is_client) else {
+                        return Progress::Failed(DtlsError::Failed);
+                    };
+                    tracing::debug!(?profile, "transport connected");
+                    self.open(Keys { sealer, opener });
+                    progress = Progress::Connected;
+                }
+                Ok(DtlsEvent::Closed) => return Progress::Closed,
+                Ok(DtlsEvent::Wait(at)) => {
+                    // Rounded up, and never now: called before its time, the association would name the same time again.
+                    association.due = Some((context.clock.micros(at) + 1).max(now + 1));
+                    return progress;
+                }
+                Err(error) => return Progress::Failed(error),
+            }
+        }
+    }
+
+    fn open(&mut self, keys: Keys) {
+        self.state = match std::mem::replace(&mut self.state, State::New) {
+            State::New => State::New,
+            State::Handshaking(association) | State::Connected(association, _) => {
+                State::Connected(association, Box::new(keys))
+            }
+        };
+    }
+
+    /// Says goodbye to the client.
+    pub(crate) fn close(&mut self, egress: &mut Batch<Path>, buf: &mut Vec<u8>) {
+        let destination = self.ice.destination();
+        let (Some(to), Some(association)) = (destination, self.association_mut()) else { return };
+        association.handshake.close();
+        while let Ok(DtlsEvent::Transmit(len)) = association.handshake.poll(buf) {
+            if let Some(packet) = buf.get(..len) {
+                egress.push(to, [packet]);
+            }
+        }
+    }
+
+    /// Opens a packet of RTP in place: its length without the tag, and its extended sequence number.
+    pub(crate) fn open_rtp(
+        &mut self,
+        path: Path,
+        header: &RtpHeader,
+        datagram: &mut [u8],
+    ) -> Option<(usize, u64)> {
+        let State::Connected(_, keys) = &mut self.state else { return None };
+        let opened = keys.opener.open_rtp(datagram, header.len, header.ssrc).ok()?;
+        self.ice.select(path);
+        Some(opened)
+    }
+
+    /// Opens a compound packet of RTCP in place: its length.
+    pub(crate) fn open_rtcp(&mut self, path: Path, datagram: &mut [u8]) -> Option<usize> {
+        let State::Connected(_, keys) = &mut self.state else { return None };
+        let len = keys.opener.open_rtcp(datagram).ok()?;
+        self.ice.select(path);
+        Some(len)
+    }
+
+    /// The way out for media, when it can flow.
+    pub(crate) fn outlet(&mut self) -> Option<Outlet<'_>> {
+        let path = self.ice.destination()?;
+        let State::Connected(_, keys) = &self.state else { return None };
+        Some(Outlet { path, sealer: &keys.sealer, sender: &mut self.sender })
+    }
+
+    /// Writes, seals and queues a compound packet of RTCP.
+    pub(crate) fn send_rtcp(&mut self, egress: &mut Batch<Path>, write: impl FnOnce(&mut Writer<'_>)) {
+        let Some(path) = self.ice.destination() else { return };
+        let State::Connected(_, keys) = &mut self.state else { return };
+        egress.push_with(path, MAX_DATAGRAM, |buf| seal_rtcp(&mut keys.sealer, buf, write));
+    }
+
+    /// Queues the transport-wide feedback that is due.
+    pub(crate) fn send_feedback(&mut self, now: Micros, egress: &mut Batch<Path>, media_ssrc: u32) {
+        let Some(path) = self.ice.destination() else { return };
+        let State::Connected(_, keys) = &mut self.state else { return };
+        let (sender, arrivals) = (self.local_ssrc, &mut self.arrivals);
+        while arrivals.due_at().is_some_and(|due| due <= now) {
+            egress.push_with(path, MAX_DATAGRAM, |buf| {
+                seal_rtcp(&mut keys.sealer, buf, |writer| arrivals.write(writer, sender, media_ssrc))
+            });
+        }
+    }
+
+    /// The sections that send, in order.
+    pub(crate) fn sends(&self) -> impl Iterator<Item = SubscriptionKey> {
+        self.sections.iter().filter_map(Section::sends)
+    }
+
+    /// The tracks that are received, in order.
+    pub(crate) fn receives(&self) -> impl Iterator<Item = PublicationKey> {
+        self.sections.iter().filter_map(Section::receives)
+    }
+
+    /// Sets the section of an m-line, which is a known one or the next.
+    pub(crate) fn set_section(&mut self, at: usize, section: Section) {
+        match self.sections.get_mut(at) {
+            Some(place) => *place = section,
+            None => self.sections.push(section),
+        }
+    }
+
+    fn association(&self) -> Option<&Association> {
+        match &self.state {
+            State::New => None,
+            State::Handshaking(association) | State::Connected(association, _) => Some(association),
+        }
+    }
+
+    fn association_mut(&mut self) -> Option<&mut Association> {
+        match &mut self.state {
+            State::New => None,
+            State::Handshaking(association) | State::Connected(association, _) => Some(association),
+        }
+    }
+}
+
+/// The way out of a connection over which media can flow.
+pub(crate) struct Outlet<'a> {
+    path: Path,
+    sealer: &'a Sealer,
+    sender: &'a mut Sender,
+}
+
+impl Outlet<'_> {
+    /// Queues the packet that `write` writes and seals.
+    pub(crate) fn send(
+        &mut self,
+        now: Micros,
+        egress: &mut Batch<Path>,
+        write: impl FnOnce(Departure, &Sealer, &mut [u8]) -> Option<usize>,
+    ) {
+        let departure = self.sender.departure(now);
+        let len = egress.push_with(self.path, MAX_DATAGRAM, |buf| write(departure, self.sealer, buf));
+        if let Some(len) = len {
+            self.sender.sent(now, len);
+        }
+    }
+
+    /// Queues a burst of `packets` that measures the path.
+    pub(crate) fn send_train(
+        &mut self,
+        now: Micros,
+        egress: &mut Batch<Path>,
+        packets: usize,
+        mut write: impl FnMut(Departure, &Sealer, &mut [u8]) -> Option<usize>,
+    ) {
+        let first = self.sender.next_sequence();
+        for _ in 0..packets {
+            self.send(now, egress, &mut write);
+        }
+        self.sender.train_left(first, now);
+    }
+}
+
+fn seal_rtcp(sealer: &mut Sealer, buf: &mut [u8], write: impl FnOnce(&mut Writer<'_>)) -> Option<usize> {
+    let room = buf.len().checked_sub(RTCP_OVERHEAD)?;
+    let mut writer = Writer::new(buf.get_mut(..room)?);
+    write(&mut writer);
+    let len = writer.finish()?;
+    sealer.seal_rtcp(buf, len).ok()
+}
+
+/// User name fragments, by which a check finds its connection.
+pub(crate) fn ufrags(credentials: &[Credentials]) -> impl Iterator<Item = &str> {
+    credentials.iter().map(|credentials| credentials.ufrag.as_str())
 }

@@ -16,12 +16,15 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use sfu::demux::{Protocol, classify};
+use sfu::driver::{self, Worker};
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind, Link, Network, Playback};
-use sfu::{Answer, Carrier, Config, HttpSession, NegotiationError, Path, Seat, Sfu, SfuHandle};
-use signaling_core::message::{PeerConnection, Role, SignalBody};
+use sfu::{Carrier, Config, Handle, NegotiationError, Path};
+use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
+use signaling_core::{
+    HttpAnswer, HttpOffer, HttpSession, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId,
+};
 
 /// Making keys is what takes time: clients share one certificate.
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
@@ -32,8 +35,8 @@ pub const SOUND: Duration = Duration::from_millis(20);
 pub struct World {
     pub epoch: Instant,
     pub now: Instant,
-    pub handle: SfuHandle,
-    pub seats: Vec<Seat>,
+    pub handle: Handle,
+    pub workers: Vec<Worker>,
     /// All clients are behind a relay of the same process.
     pub relayed: bool,
     pub network: Network,
@@ -73,12 +76,12 @@ impl World {
         let server: SocketAddr = "192.0.2.1:3478".parse().unwrap();
         let mut config = Config::new(vec![server], [seed as u8; 32]);
         change(&mut config);
-        let (handle, seats) = Sfu::new(config, epoch).unwrap();
+        let (handle, workers) = driver::open(config, epoch).unwrap();
         Self {
             epoch,
             now: epoch,
             handle,
-            seats,
+            workers,
             relayed: false,
             network: Network::new(seed),
             server,
@@ -137,11 +140,12 @@ impl World {
         peer: PeerId,
         session: HttpSession,
         sdp: String,
-    ) -> Result<Answer, NegotiationError> {
+    ) -> Result<HttpAnswer, NegotiationError> {
         let result = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&result);
         let reply = Box::new(move |answer| *slot.lock().unwrap() = Some(answer));
-        self.handle.offer(room.clone(), peer, session, sdp, None, reply).unwrap();
+        let offer = HttpOffer { room: room.clone(), peer, session, sdp, via: None };
+        self.handle.offer(offer, reply).unwrap();
         self.settle();
         let answer = result.lock().unwrap().take();
         answer.expect("the worker replies at once")
@@ -176,21 +180,12 @@ impl World {
     pub fn publish(&mut self, room: &RoomId, peer: PeerId, packets: u16) -> usize {
         let client = self.client(ClientKind::Publisher);
         let offer = self.clients[client].offer();
-        let body = SignalBody {
-            description: Some(description("offer", &offer)),
-            pc: Some(PeerConnection::Publish),
-            ..SignalBody::default()
-        };
         let mark = self.events.len();
-        self.demand(room, MediaDemand::Signal { peer, body: Arc::new(body) });
+        self.demand(room, MediaDemand::Offer { peer, sdp: offer.into(), negotiation: None });
         let answer = self.events[mark..]
             .iter()
             .find_map(|(_, event)| match event {
-                MediaEvent::Signal { peer: to, body }
-                    if *to == peer && body.pc == Some(PeerConnection::Publish) =>
-                {
-                    Some(sdp_of(body))
-                }
+                MediaEvent::Answer { peer: to, sdp, .. } if *to == peer => Some(sdp.clone()),
                 _ => None,
             })
             .expect("an answer");
@@ -222,7 +217,7 @@ impl World {
     fn step(&mut self, end: Instant) {
         let arrival = self.network.next_arrival().map(|at| self.epoch + Duration::from_micros(at));
         let timers = self.clients.iter().map(Client::poll_timeout).min();
-        let workers = self.seats.iter().filter_map(Seat::poll_timeout).min();
+        let workers = self.workers.iter().filter_map(|worker| worker.shard.poll_timeout()).min();
         let media = Some(self.next_picture.min(self.next_sound));
         let next = [arrival, timers, media, workers, Some(end)].into_iter().flatten().min();
         self.now = self.now.max(next.unwrap());
@@ -233,14 +228,14 @@ impl World {
                 self.handle.deliver(from, to, &datagram);
             } else if to == self.server {
                 let entrance = self.entrance(from);
-                self.seats[entrance].handle_datagram(now, Path::to(from), &mut datagram);
+                self.workers[entrance].shard.handle_datagram(now, Path::to(from), &mut datagram);
             } else if let Some(client) = self.by_address.get(&to) {
                 self.clients[*client].handle_datagram(now, &mut datagram);
             }
         }
         self.settle();
-        for seat in &mut self.seats {
-            seat.handle_timeout(now);
+        for worker in &mut self.workers {
+            worker.shard.handle_timeout(now);
         }
         for client in &mut self.clients {
             client.handle_timeout(now);
@@ -252,7 +247,7 @@ impl World {
     /// Whose socket a client's datagrams reach: the kernel goes by address, and knows nothing of rooms.
     pub fn entrance(&self, from: SocketAddr) -> usize {
         let SocketAddr::V4(address) = from else { panic!("clients have IPv4") };
-        usize::from(address.ip().octets()[3]) % self.seats.len()
+        usize::from(address.ip().octets()[3]) % self.workers.len()
     }
 
     fn send_media(&mut self) {
@@ -287,13 +282,12 @@ impl World {
         let micros = self.micros();
         let mut is_busy = true;
         while std::mem::take(&mut is_busy) {
-            for at in 0..self.seats.len() {
-                is_busy |= self.seats[at].take_inputs(self.now);
-                let mut is_done = false;
-                while !is_done {
-                    is_done = self.seats[at].end_batch(self.now);
-                    let egress = self.seats[at].worker.egress_mut();
-                    for (path, datagram) in egress.iter() {
+            for at in 0..self.workers.len() {
+                let worker = &mut self.workers[at];
+                is_busy |= worker.take_inputs(self.now);
+                worker.send_messages(self.now);
+                while let Some(transmits) = worker.shard.poll_transmit(self.now) {
+                    for (path, datagram) in transmits.iter() {
                         assert_eq!(path.carrier == Carrier::Relay, self.relayed, "back by the way it came");
                         if self.relayed {
                             assert_eq!(path.local, self.server.ip());
@@ -301,17 +295,16 @@ impl World {
                         sealed_once(&mut self.sealed, path.remote, datagram);
                         self.network.send(micros, self.server, path.remote, datagram.to_vec());
                     }
-                    egress.clear();
                 }
-                while let Some((room, event)) = self.seats[at].worker.poll_event() {
+                worker.send_messages(self.now);
+                while let Some((room, event)) = self.workers[at].shard.poll_event() {
                     is_busy = true;
                     self.events.push((room.clone(), event.clone()));
-                    if let MediaEvent::Signal { peer, body } = &event
+                    if let MediaEvent::Offer { peer, sdp, negotiation, .. } = event
                         && self.answers
-                        && body.pc == Some(PeerConnection::Subscribe)
-                        && !self.http_peers.contains(peer)
+                        && !self.http_peers.contains(&peer)
                     {
-                        self.answer(&room, *peer, body);
+                        self.answer(&room, peer, &sdp, negotiation);
                     }
                 }
             }
@@ -324,7 +317,7 @@ impl World {
         }
     }
 
-    pub fn answer(&mut self, room: &RoomId, peer: PeerId, body: &SignalBody) {
+    pub fn answer(&mut self, room: &RoomId, peer: PeerId, offer: &str, negotiation: u64) {
         let key = (room.clone(), peer);
         let client = if let Some(client) = self.subscribers.get(&key) {
             *client
@@ -333,14 +326,26 @@ impl World {
             self.subscribers.insert(key, client);
             client
         };
-        let answer = self.clients[client].answer(self.now, &sdp_of(body)).unwrap();
-        let body = SignalBody {
-            description: Some(description("answer", &answer)),
-            pc: Some(PeerConnection::Subscribe),
-            negotiation: body.negotiation,
-            ..SignalBody::default()
-        };
-        self.handle.demand(room, MediaDemand::Signal { peer, body: Arc::new(body) });
+        let sdp = self.clients[client].answer(self.now, offer).unwrap().into();
+        self.handle.demand(room, MediaDemand::Answer { peer, sdp, negotiation: Some(negotiation) });
+    }
+
+    /// The newest offer that the server has made a peer.
+    pub fn newest_offer(&self, peer: PeerId) -> &str {
+        let mut events = self.events.iter().rev();
+        let offer = events.find_map(|(_, event)| match event {
+            MediaEvent::Offer { peer: to, sdp, .. } if *to == peer => Some(sdp),
+            _ => None,
+        });
+        offer.expect("an offer")
+    }
+
+    /// Nothing is left of rooms and connections.
+    pub fn is_empty(&self) -> bool {
+        self.workers.iter().all(|worker| {
+            let metrics = worker.shard.metrics();
+            metrics.rooms + metrics.transports + metrics.publications == 0
+        })
     }
 
     pub fn micros(&self) -> u64 {
@@ -380,14 +385,4 @@ fn sealed_once(sealed: &mut HashMap<(SocketAddr, u32), HashSet<u16>>, to: Socket
         numbers.clear();
     }
     assert!(numbers.insert(number(2)), "packet {} of stream {ssrc:08x} to {to} is sealed twice", number(2));
-}
-
-pub fn description(kind: &str, sdp: &str) -> signaling_core::message::Json {
-    serde_json::from_value(serde_json::json!({ "type": kind, "sdp": sdp })).unwrap()
-}
-
-pub fn sdp_of(body: &SignalBody) -> String {
-    let description: serde_json::Value =
-        serde_json::from_str(body.description.as_ref().expect("a description").as_str()).unwrap();
-    description["sdp"].as_str().expect("an SDP").to_owned()
 }

@@ -20,15 +20,20 @@ impl Json {
     }
 }
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+impl From<Box<RawValue>> for Json {
+    fn from(raw: Box<RawValue>) -> Self {
         if !raw.get().contains(['\n', '\r']) {
-            return Ok(Self(raw.into()));
+            return Self(raw.into());
         }
         // Inside strings JSON has no line breaks as they are: these are blanks between tokens.
         let one_line = raw.get().replace(['\n', '\r'], " ");
-        RawValue::from_string(one_line).map(|raw| Self(raw.into())).map_err(serde::de::Error::custom)
+        Self(RawValue::from_string(one_line).unwrap_or(raw).into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self::from)
     }
 }
 

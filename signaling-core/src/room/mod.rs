@@ -13,6 +13,7 @@ mod member;
 mod power;
 mod record;
 mod settings;
+mod sfu;
 mod state;
 mod topology;
 
@@ -469,11 +470,7 @@ impl Room {
         }
         if let PeerTarget::Sfu = PeerTarget::parse(&signal.to)? {
             self.require_sfu()?;
-            if body.pc.is_none() {
-                return Err(Refusal::bad_request("a signal to the SFU says which `pc`"));
-            }
-            let body = Arc::new(body.clone());
-            return Ok(vec![Effect::Demand(MediaDemand::Signal { peer: from, body })]);
+            return Ok(sfu::demand(from, body)?.into_iter().map(Effect::Demand).collect());
         }
         let to = self.other_member(from, &signal.to)?.id;
         let epoch = self
@@ -503,10 +500,14 @@ impl Room {
     }
 
     fn decide_media(&self, event: MediaEvent) -> Vec<Effect> {
+        let signalled = |to, body| Fact::Signalled { to, from: PeerTarget::Sfu, body: Arc::new(body) };
         let here = |peer: PeerId| self.member(peer).filter(|member| member.is_joined());
         let fact = match event {
-            MediaEvent::Signal { peer, body } => {
-                here(peer).map(|_| Fact::Signalled { to: peer, from: PeerTarget::Sfu, body: Arc::new(body) })
+            MediaEvent::Answer { peer, sdp, negotiation } => {
+                here(peer).map(|_| signalled(peer, sfu::answer(&sdp, negotiation)))
+            }
+            MediaEvent::Offer { peer, sdp, negotiation, tracks } => {
+                here(peer).map(|_| signalled(peer, sfu::offer(&sdp, negotiation, tracks)))
             }
             MediaEvent::Tracks { peer, tracks } => {
                 let facts = here(peer).map(|member| tracks_changed(member, tracks)).unwrap_or_default();

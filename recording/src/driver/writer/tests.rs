@@ -1,8 +1,9 @@
 use std::fs;
 use std::path::Path;
 
+use sfu::Config;
 use sfu::codec::{Codec, MediaKind};
-use sfu::{Config, Seat, Sfu};
+use sfu::driver::Worker;
 use signaling_core::message::TrackSource;
 use signaling_core::testing::SeededEntropy;
 
@@ -19,18 +20,18 @@ struct World {
     room: RoomId,
     // The other ends of what it speaks to.
     _intake: Intake,
-    _seats: Vec<Seat>,
+    _workers: Vec<Worker>,
 }
 
 fn world(folder: &Path, retention: Retention) -> World {
     let server = "192.0.2.1:3478".parse().unwrap();
-    let (sfu, seats) = Sfu::new(Config::new(vec![server], [7; 32]), now()).unwrap();
+    let (sfu, workers) = sfu::driver::open(Config::new(vec![server], [7; 32]), now()).unwrap();
     let index = Arc::new(Index::open(folder).unwrap());
     let config =
         RecorderConfig { folder: folder.to_owned(), fsync: false, ffmpeg: None, retention, store: None };
     let (feed, intake) = feed();
     let writer = Writer::new(config, Arc::clone(&index), sfu, feed, Hands::default(), Box::new(|_, _| ()));
-    World { writer, index, room: "standup".parse().unwrap(), _intake: intake, _seats: seats }
+    World { writer, index, room: "standup".parse().unwrap(), _intake: intake, _workers: workers }
 }
 
 impl World {

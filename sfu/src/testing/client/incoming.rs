@@ -6,6 +6,7 @@ use crate::receive::Receiver;
 use crate::rtcp::{Compound, Rtcp, write_nack, write_pli, write_receiver_report};
 use crate::rtp::RtpHeader;
 use crate::testing::Frame;
+use crate::time::Micros;
 use crate::wire::u16_at;
 
 /// A stream that arrives.
@@ -28,7 +29,7 @@ impl Client {
             return;
         }
         if let Some(sequence) = sequence {
-            self.arrivals.on_packet(sequence, now_micros);
+            self.arrivals.on_packet(sequence, Micros(now_micros));
         }
         self.media_packets += u64::from(known.is_some_and(|(_, is_rtx)| !is_rtx));
         let Some(Ok((len, index))) = plain else { return };
@@ -44,7 +45,7 @@ impl Client {
             let Some((ssrc, position)) = self.original(payload) else { return };
             payload = payload.get(2..).unwrap_or_default();
             if let Some(stream) = self.streams.get_mut(&ssrc) {
-                stream.receiver.on_packet(position, header.timestamp, now_micros, true, true);
+                stream.receiver.on_packet(position, header.timestamp, Micros(now_micros), true, true);
             }
             ssrc
         } else {
@@ -53,7 +54,7 @@ impl Client {
                 last_pli: 0,
             });
             let position = stream.receiver.position_of_index(index);
-            stream.receiver.on_packet(position, header.timestamp, now_micros, false, true);
+            stream.receiver.on_packet(position, header.timestamp, Micros(now_micros), false, true);
             header.ssrc
         };
         if let Some(frame) = Frame::from_vp8(payload) {
@@ -111,7 +112,7 @@ impl Client {
         let (mut nacks, mut plis) = (Vec::new(), Vec::new());
         for (ssrc, stream) in &mut self.streams {
             let mut lost = Vec::new();
-            stream.receiver.requests(now_micros, &mut lost);
+            stream.receiver.requests(Micros(now_micros), &mut lost);
             if !lost.is_empty() {
                 nacks.push((*ssrc, lost));
             }
@@ -131,11 +132,14 @@ impl Client {
         }
         if !self.gives_feedback && self.next_report <= now_micros {
             self.next_report = now_micros + REPORT_MICROS;
-            let reports: Vec<_> =
-                self.streams.values_mut().map(|stream| stream.receiver.report(None, now_micros)).collect();
+            let reports: Vec<_> = self
+                .streams
+                .values_mut()
+                .map(|stream| stream.receiver.report(None, Micros(now_micros)))
+                .collect();
             self.send_rtcp(|writer| write_receiver_report(writer, 1, &reports));
         }
-        while self.gives_feedback && self.arrivals.due_at().is_some_and(|due| due <= now_micros) {
+        while self.gives_feedback && self.arrivals.due_at().is_some_and(|due| due <= Micros(now_micros)) {
             let mut arrivals = std::mem::take(&mut self.arrivals);
             self.send_rtcp(|writer| arrivals.write(writer, 1, 1));
             self.arrivals = arrivals;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::edit::{
+use super::messages::{
     CLIENT_HELLO, MESSAGE_HEADER, Message, Record, hide_slow_profile, write_message, write_record,
 };
 

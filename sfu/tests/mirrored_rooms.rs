@@ -7,32 +7,24 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{World, sdp_of};
+use common::World;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfu::testing::Link;
-use signaling_core::message::{Attention, PeerConnection, Role};
+use signaling_core::message::{Attention, Role};
 use signaling_core::{MediaDemand, MediaEvent, PeerId};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn world(seed: u64, workers: u16) -> World {
-    World::with_config(seed, |config| config.workers = workers)
+    World::with_config(seed, |config| config.shards = workers)
 }
 
 /// The worker that serves a peer, as the user name in its newest offer tells.
 fn server_of(world: &World, peer: PeerId) -> u16 {
-    let offer = world.events.iter().rev().find_map(|(_, event)| match event {
-        MediaEvent::Signal { peer: to, body }
-            if *to == peer && body.pc == Some(PeerConnection::Subscribe) =>
-        {
-            Some(sdp_of(body))
-        }
-        _ => None,
-    });
-    let offer = offer.unwrap();
+    let offer = world.newest_offer(peer);
     let ufrag = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap();
-    sfu::ice::worker_of(ufrag).unwrap()
+    sfu::ice::shard_of(ufrag).unwrap()
 }
 
 #[test]
@@ -167,12 +159,7 @@ fn wishes_reach_the_worker_that_serves() {
     );
 
     // An ICE restart of a connection that is not at home.
-    let body = signaling_core::message::SignalBody {
-        restart: Some(true),
-        pc: Some(PeerConnection::Subscribe),
-        ..Default::default()
-    };
-    world.demand(&room, MediaDemand::Signal { peer: viewer, body: Arc::new(body) });
+    world.demand(&room, MediaDemand::RestartIce { peer: viewer });
     let seen = world.played(client);
     world.run(SECOND);
     assert!(world.played(client) > seen + 20);
@@ -238,6 +225,6 @@ fn every_order_of_coming_and_going_ends_well() {
             world.demand(&room, MediaDemand::Leave { peer });
         }
         world.run(SECOND);
-        assert!(world.seats.iter().all(|seat| seat.worker.is_empty()), "seed {seed}: something is left");
+        assert!(world.is_empty(), "seed {seed}: something is left");
     }
 }

@@ -1,4 +1,4 @@
-//! The cryptography of our handshakes as a server: that of the library over what has [really been said](super::edit::restore), and
+//! The cryptography of our handshakes as a server: that of the library over what has [really been said](super::messages::restore), and
 //! certificates with RSA keys.
 
 use aws_lc_rs::signature::{
@@ -13,7 +13,7 @@ use dimpl::{CryptoError, CryptoOperation};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use super::edit::restore;
+use super::messages::restore;
 
 /// For the side that reads a `ClientHello` and writes a `CertificateRequest`.
 pub(super) fn of_server() -> CryptoProvider {

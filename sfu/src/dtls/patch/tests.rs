@@ -6,10 +6,13 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, RsaKeyPair};
 use dimpl::crypto::{HashAlgorithm, SignatureAlgorithm};
 
-use super::edit::{
-    MESSAGE_HEADER, Message, Record, complete_request, hide_slow_profile, restore, write_record,
+use super::hello::HelloReader;
+use super::messages::{
+    MESSAGE_HEADER, Message, Record, complete_request, hide_slow_profile, restore, write_message,
+    write_record,
 };
-use super::*;
+use super::provider;
+use crate::dtls::*;
 
 /// The two ends of an association, and what either has to send.
 struct Pair {
@@ -200,7 +203,7 @@ fn a_profile_is_hidden_where_there_is_a_better_one_and_comes_back() {
         assert_eq!(seen != said, is_hidden, "{profiles:?}");
         let message = |body: &[u8]| {
             let mut out = Vec::new();
-            super::edit::write_message(1, [0, 0], body, &mut out);
+            write_message(1, [0, 0], body, &mut out);
             out
         };
         assert_eq!(restore(&message(&seen))[..], message(&said)[..], "{profiles:?}");

@@ -1,0 +1,125 @@
+//! The media server as a whole: workers for the caller to run, and a handle to speak to them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Instant;
+
+use datagrams::{Mailbox, Wake};
+use signaling_core::{HttpAnswer, HttpOffer, MediaDemand, MediaPlane, RoomId};
+
+use super::neighbours::Neighbours;
+use super::worker::{Inbox, Worker};
+use crate::config::Config;
+use crate::dtls::Identity;
+use crate::error::SfuError;
+use crate::metrics::{Metrics, Published};
+use crate::path::Path;
+use crate::shard::{Input, Reply, Shard, home_of};
+use crate::tap::Tap;
+
+/// Inputs that may wait for a shard.
+const MAX_INPUTS: usize = 16_384;
+
+/// Makes a media server: its handle and its workers, one for each shard. Nothing runs until the caller runs the workers, each
+/// on a thread of its own ([`Worker::run`]) or by hand.
+pub fn open(config: Config, epoch: Instant) -> Result<(Handle, Vec<Worker>), SfuError> {
+    if config.shards == 0 || config.shards > 1_024 {
+        return Err(SfuError::Config("1 to 1,024 shards"));
+    }
+    let (config, identity) = (Arc::new(config), Identity::generate()?);
+    let wakes = (0..config.shards).map(|_| Wake::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
+    let neighbours = Neighbours::between(&wakes);
+    let (entrances, workers): (Vec<_>, Vec<_>) = (0..)
+        .zip(wakes.into_iter().zip(neighbours))
+        .map(|(index, (wake, neighbours))| {
+            let (sender, inputs) = sync_channel(MAX_INPUTS);
+            let relayed = Arc::new(Mailbox::new(Arc::clone(&wake)));
+            let published = Published::default();
+            let entrance = Entrance {
+                inputs: sender,
+                relayed: Arc::clone(&relayed),
+                published: published.clone(),
+                wake: Arc::clone(&wake),
+            };
+            let shard = Shard::new(index, Arc::clone(&config), identity.clone(), epoch);
+            let inbox = Inbox { inputs, relayed, neighbours, wake };
+            (entrance, Worker::new(shard, inbox, published))
+        })
+        .unzip();
+    Ok((Handle { entrances: entrances.into() }, workers))
+}
+
+/// The ways into a shard from other threads.
+struct Entrance {
+    inputs: SyncSender<Input>,
+    relayed: Arc<Mailbox<Path>>,
+    published: Published,
+    wake: Arc<Wake>,
+}
+
+/// The inputs that a shard can hold are waiting already, or its worker is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the media server is overloaded")]
+pub struct Overloaded;
+
+/// Speaks to the shards. Cheap to clone; never blocks.
+#[derive(Clone)]
+pub struct Handle {
+    entrances: Arc<[Entrance]>,
+}
+
+impl Handle {
+    /// Hands an input to the shard that is the home of its room.
+    pub fn send(&self, input: Input) -> Result<(), Overloaded> {
+        let shards = u16::try_from(self.entrances.len()).unwrap_or(u16::MAX);
+        let home = home_of(input.room(), shards);
+        let entrance = self.entrances.get(usize::from(home)).ok_or(Overloaded)?;
+        let result = entrance.inputs.try_send(input);
+        entrance.wake.signal();
+        result.map_err(|_| Overloaded)
+    }
+
+    /// What has been counted up to now, over all shards.
+    pub fn metrics(&self) -> Metrics {
+        let mut sum = Metrics::default();
+        for entrance in self.entrances.iter() {
+            sum.add(&entrance.published.read());
+        }
+        sum
+    }
+
+    /// Takes a datagram that a client behind a relay of this process sent to `to`, one of the candidates. It is lost when its
+    /// shard does not keep up. What is sent back goes to the [`Relay`](crate::Relay) of the socket.
+    pub fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        // As the kernel does for sockets that share a port: any shard, but always the same one.
+        let index = usize::from(from.port()) % self.entrances.len().max(1);
+        if let Some(entrance) = self.entrances.get(index) {
+            entrance.relayed.put(Path::relayed(from, to.ip()), datagram);
+        }
+    }
+
+    /// Answers a WHIP or WHEP client's offer. The peer must have joined before, by [`MediaDemand::Join`].
+    pub fn offer(&self, offer: HttpOffer, reply: Reply<HttpAnswer>) -> Result<(), Overloaded> {
+        self.send(Input::Offer { offer, reply })
+    }
+
+    /// Lets a recorder have all that is published in a room, from now on; `None` ends that. While a room is recorded,
+    /// codecs that fit into MP4 are preferred.
+    pub fn record(&self, room: RoomId, tap: Option<Arc<dyn Tap>>) -> Result<(), Overloaded> {
+        self.send(Input::Record { room, tap })
+    }
+
+    /// Asks the publisher of a track for a picture that a decoder can start with.
+    pub fn request_keyframe(&self, room: RoomId, track: Arc<str>) -> Result<(), Overloaded> {
+        self.send(Input::Keyframe { room, track })
+    }
+}
+
+impl MediaPlane for Handle {
+    fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+        if self.send(Input::Demand { room: room.clone(), demand }).is_err() {
+            tracing::error!(%room, "the media server takes no more demands");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The way of messages between the shards of a process: bounded mailboxes, and no memory that two threads write.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
+
+use datagrams::Wake;
+
+use crate::shard::{Message, Shard};
+
+/// Messages that may wait for a shard. More are dropped, as a full socket would, or wait here if they must arrive.
+const MAILBOX: usize = 1_024;
+/// Messages that may wait here. A shard that takes none of so many has died.
+const MAX_BACKLOG: usize = 65_536;
+
+/// One shard's mailbox for the others, and theirs for it.
+pub(super) struct Neighbours {
+    own: u16,
+    inbox: Receiver<(u16, Message)>,
+    neighbours: Vec<Neighbour>,
+}
+
+struct Neighbour {
+    sender: SyncSender<(u16, Message)>,
+    wake: Arc<Wake>,
+    /// Messages that must arrive and for which there was no room.
+    backlog: VecDeque<Message>,
+}
+
+impl Neighbours {
+    /// Connects shards that are woken by these.
+    pub(super) fn between(wakes: &[Arc<Wake>]) -> Vec<Self> {
+        let (senders, inboxes): (Vec<_>, Vec<_>) = wakes.iter().map(|_| sync_channel(MAILBOX)).unzip();
+        let neighbours = || {
+            let ends = senders.iter().cloned().zip(wakes.iter().map(Arc::clone));
+            ends.map(|(sender, wake)| Neighbour { sender, wake, backlog: VecDeque::new() }).collect()
+        };
+        (0..).zip(inboxes).map(|(own, inbox)| Self { own, inbox, neighbours: neighbours() }).collect()
+    }
+
+    /// Gives the shard what the others have sent; whether there was something.
+    pub(super) fn receive(&mut self, shard: &mut Shard, now: Instant) -> bool {
+        let mut has_received = false;
+        while let Ok((from, message)) = self.inbox.try_recv() {
+            has_received = true;
+            shard.handle_message(now, from, message);
+        }
+        has_received
+    }
+
+    /// Sends what the shard has for others.
+    pub(super) fn send(&mut self, shard: &mut Shard, now: Instant) {
+        for neighbour in &mut self.neighbours {
+            neighbour.send_backlog(self.own);
+        }
+        while let Some((to, message)) = shard.poll_message(now) {
+            if let Some(neighbour) = self.neighbours.get_mut(usize::from(to)) {
+                neighbour.send(self.own, message);
+            }
+        }
+    }
+}
+
+impl Neighbour {
+    fn send(&mut self, own: u16, message: Message) {
+        // What follows a message that must arrive would tell of things that the neighbour does not know yet.
+        if self.backlog.is_empty() {
+            if let Err(message) = self.try_send(own, message) {
+                self.keep(message);
+            }
+        } else {
+            self.keep(message);
+        }
+    }
+
+    fn keep(&mut self, message: Message) {
+        if !message.must_arrive() {
+            return;
+        }
+        if self.backlog.len() < MAX_BACKLOG {
+            self.backlog.push_back(message);
+        } else {
+            tracing::error!("a media shard takes no more messages");
+        }
+    }
+
+    fn send_backlog(&mut self, own: u16) {
+        while let Some(message) = self.backlog.pop_front() {
+            if let Err(message) = self.try_send(own, message) {
+                self.backlog.push_front(message);
+                return;
+            }
+        }
+    }
+
+    /// The message comes back when there is no room for it.
+    fn try_send(&self, own: u16, message: Message) -> Result<(), Message> {
+        let is_urgent = message.is_urgent();
+        match self.sender.try_send((own, message)) {
+            Ok(()) => {
+                if is_urgent {
+                    self.wake.signal();
+                }
+                Ok(())
+            }
+            Err(TrySendError::Full((_, message))) => Err(message),
+            // The neighbour has ended, and the process is about to.
+            Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+}

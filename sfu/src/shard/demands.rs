@@ -1,0 +1,157 @@
+//! What the rooms and the clients of WHIP and WHEP ask.
+
+use std::sync::Arc;
+
+use signaling_core::message::{Attention, Role};
+use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaEvent, PeerId, RoomId};
+
+use super::{Input, NegotiationError, Shard};
+use crate::keys::PeerKey;
+use crate::time::Micros;
+
+impl Shard {
+    pub(super) fn on_input(&mut self, now: Micros, input: Input) {
+        let Some(input) = self.pass_on_http(input) else { return };
+        match input {
+            Input::Demand { room, demand } => self.on_demand(now, &room, demand),
+            Input::Offer { offer, reply } => {
+                let HttpOffer { room, peer, session, sdp, via } = offer;
+                let key = self.rooms.find(&room, peer).ok_or(NegotiationError::UnknownPeer);
+                reply(key.and_then(|key| {
+                    self.become_http(key, session);
+                    match session {
+                        HttpSession::Publish => self.on_publish_offer(now, key, &sdp, via),
+                        HttpSession::Play { .. } => self.on_play_offer(now, key, &sdp, via),
+                    }
+                }));
+            }
+            Input::Patch { patch, reply } => {
+                let key = self.rooms.find(&patch.room, patch.peer).ok_or(NegotiationError::UnknownPeer);
+                reply(key.and_then(|key| self.on_patch(key, &patch)));
+            }
+            Input::Record { room, tap } => self.on_record(now, &room, tap),
+            Input::Keyframe { room, track } => self.on_recorder_wish(now, &room, &track),
+        }
+        self.negotiate_pending(now);
+    }
+
+    fn on_demand(&mut self, now: Micros, room: &RoomId, demand: MediaDemand) {
+        let Some(demand) = self.pass_on(room, demand) else { return };
+        let find = |peer| self.rooms.find(room, peer);
+        match demand {
+            MediaDemand::Join { peer, role } => self.join(now, room, peer, role),
+            MediaDemand::Leave { peer } => {
+                if let Some(key) = find(peer) {
+                    self.remove_peer(key);
+                }
+            }
+            MediaDemand::Offer { peer, sdp, negotiation } => {
+                if let Some(key) = find(peer) {
+                    self.on_signaled_offer(now, key, &sdp, negotiation);
+                }
+            }
+            MediaDemand::Answer { peer, sdp, negotiation } => {
+                if let Some(key) = find(peer) {
+                    self.on_answer(now, key, &sdp, negotiation);
+                }
+            }
+            MediaDemand::RestartIce { peer } => {
+                if let Some(key) = find(peer) {
+                    self.restart_ice(key);
+                }
+            }
+            MediaDemand::Resend { peer } => {
+                if let Some(key) = find(peer) {
+                    self.resend(key);
+                }
+            }
+            MediaDemand::Publish { peer, tracks } => {
+                if let Some(state) = self.rooms.find_mut(room, peer) {
+                    state.announced = tracks;
+                }
+            }
+            MediaDemand::Subscribe { peer, track, attention } => {
+                if let Some(key) = find(peer) {
+                    self.on_attention(key, track, attention);
+                }
+            }
+            MediaDemand::Mute { peer, muted } => {
+                if let Some(state) = self.rooms.find_mut(room, peer) {
+                    state.is_muted = muted;
+                }
+            }
+            MediaDemand::End => {
+                for key in self.rooms.members(room) {
+                    self.remove_peer(key);
+                }
+                self.rooms.end(room);
+            }
+            // What is for the recorder, which hears of it elsewhere, and what is new in the core.
+            _ => {}
+        }
+    }
+
+    fn join(&mut self, now: Micros, room: &RoomId, id: PeerId, role: Role) {
+        if let Some(key) = self.rooms.find(room, id) {
+            let (is_home, index) = (self.is_home(room), self.index);
+            let Some(peer) = self.rooms.peer_mut(key) else { return };
+            peer.role = role;
+            if !is_home {
+                // Known as a publisher until now; from now on this shard serves it, too.
+                peer.served_by = index;
+                self.renegotiate.push(key);
+            }
+            return;
+        }
+        if self.rooms.room(room).is_some_and(|room| room.members().len() >= self.config.max_peers_per_room) {
+            self.events.push_back((room.clone(), MediaEvent::Failed { peer: id }));
+            return;
+        }
+        let key = self.rooms.add(room, id, role, self.index);
+        self.place(now, room, key);
+        self.renegotiate.push(key);
+    }
+
+    fn remove_peer(&mut self, key: PeerKey) {
+        let Some(peer) = self.rooms.peer(key) else { return };
+        let (id, room, served_by) = (peer.id, peer.room.clone(), peer.served_by);
+        for transport in [peer.publish, peer.subscribe].into_iter().flatten() {
+            self.close_transport(transport);
+        }
+        // Mirrors have no transport here.
+        for mirror in self.rooms.publications(key) {
+            self.unpublish(mirror);
+        }
+        self.take_leave(&room, id, served_by);
+        self.rooms.remove(key);
+    }
+
+    /// Only with its first offer a peer turns out to be a client of WHIP or WHEP. It has never heard of what was offered to it
+    /// before.
+    fn become_http(&mut self, key: PeerKey, session: HttpSession) {
+        let Some(peer) = self.rooms.peer_mut(key) else { return };
+        let is_new = peer.http.replace(session).is_none();
+        if let Some(transport) = peer.subscribe.filter(|_| is_new) {
+            self.close_transport(transport);
+        }
+    }
+
+    fn on_attention(&mut self, key: PeerKey, track: Arc<str>, attention: Attention) {
+        let publications = &self.tracks.publications;
+        let known = publications.iter().find(|(_, publication)| publication.id == track).map(|(key, _)| key);
+        let (Some(publication), Some(peer)) = (known, self.rooms.peer_mut(key)) else { return };
+        peer.attention.insert(track, attention);
+        let wanted = attention.enabled.unwrap_or(true);
+        let sections = peer.subscribe.map(|transport| self.connections.sends(transport)).unwrap_or_default();
+        for section in sections {
+            let Some(state) = self.tracks.subscription_mut(section) else { continue };
+            if state.publication == Some(publication) && state.flow.wanted != wanted {
+                state.flow.wanted = wanted;
+                state.rewrite.leave();
+                if wanted {
+                    self.tracks.start(section);
+                }
+            }
+        }
+    }
+}

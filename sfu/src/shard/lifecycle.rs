@@ -1,0 +1,265 @@
+//! Connections and tracks from their beginning to their end.
+
+use std::net::IpAddr;
+
+use rand::Rng;
+use signaling_core::message::Track;
+use signaling_core::{HttpSession, MediaEvent, PeerId};
+
+use super::Shard;
+use super::message::Note;
+use crate::codec::MediaKind;
+use crate::dtls::{Fingerprint, Role};
+use crate::ice::Credentials;
+use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
+use crate::publication::{Origin, Publication};
+use crate::tap::TapEvent;
+use crate::time::{Micros, micros};
+use crate::transport::{IceSession, Progress, Purpose, Section, Transport};
+
+/// A publisher that sends nothing for so long has stopped.
+const SILENCE_MICROS: u64 = 5_000_000;
+
+impl Shard {
+    pub(super) fn random_u32(&mut self) -> u32 {
+        self.rng.next_u32()
+    }
+
+    pub(super) fn fresh_credentials(&mut self) -> Credentials {
+        Credentials::generate(self.index, &mut self.rng)
+    }
+
+    /// How long a connection lives without a check.
+    pub(super) fn consent_micros(&self) -> u64 {
+        micros(self.config.consent_timeout)
+    }
+
+    /// Makes an empty transport for a peer, whose client has this user name fragment if it is known.
+    pub(super) fn open_transport(
+        &mut self,
+        now: Micros,
+        peer: PeerKey,
+        purpose: Purpose,
+        via: Option<IpAddr>,
+        remote_ufrag: String,
+    ) -> TransportKey {
+        let ice = IceSession::new(now, self.fresh_credentials(), remote_ufrag);
+        let numbers = (self.random_u32(), self.random_u32());
+        let key = self.connections.open(Transport::new(peer, purpose, via, ice, numbers));
+        if let Some(state) = self.rooms.peer_mut(peer) {
+            *state.connection_mut(purpose) = Some(key);
+        }
+        self.connections.schedule(key, now + self.consent_micros());
+        key
+    }
+
+    /// Ends a transport and all that goes over it.
+    pub(super) fn close_transport(&mut self, key: TransportKey) {
+        let Some(mut transport) = self.connections.close(key) else { return };
+        transport.close(&mut self.egress, &mut self.scratch.datagram);
+        for section in &transport.sections {
+            match section {
+                Section::Receive { publication: Some(publication), .. } => self.unpublish(*publication),
+                Section::Send { subscription, .. } => self.tracks.unsubscribe(*subscription),
+                _ => {}
+            }
+        }
+        let Some(peer) = self.rooms.peer_mut(transport.peer) else { return };
+        *peer.connection_mut(transport.purpose) = None;
+        if transport.purpose == Purpose::Publish {
+            self.tell_tracks(transport.peer);
+            self.set_flowing(transport.peer, false);
+        }
+    }
+
+    /// Begins DTLS once the client's fingerprint is known.
+    pub(super) fn start_dtls(&mut self, now: Micros, key: TransportKey, client: (Role, Fingerprint)) {
+        let Some(transport) = self.connections.get_mut(key) else { return };
+        transport.start_dtls(now, self.clock, &self.identity, client);
+        if transport.is_to_speak_first() {
+            self.on_dtls_timeout(now, key);
+        }
+    }
+
+    pub(super) fn on_dtls(&mut self, now: Micros, key: TransportKey, datagram: &[u8]) {
+        let (connections, mut context) = self.dtls_context();
+        let progress = connections.get_mut(key).map(|it| it.on_dtls(now, datagram, &mut context));
+        self.after_dtls(now, key, progress);
+    }
+
+    pub(super) fn on_dtls_timeout(&mut self, now: Micros, key: TransportKey) {
+        let (connections, mut context) = self.dtls_context();
+        let progress = connections.get_mut(key).map(|it| it.on_dtls_timeout(now, &mut context));
+        self.after_dtls(now, key, progress);
+    }
+
+    fn after_dtls(&mut self, now: Micros, key: TransportKey, progress: Option<Progress>) {
+        match progress {
+            None | Some(Progress::Pending) => {}
+            Some(Progress::Connected) => self.on_connected(now, key),
+            Some(Progress::Closed) => {
+                self.tell_http(key, |peer| MediaEvent::Closed { peer });
+                self.close_transport(key);
+            }
+            Some(Progress::Failed(error)) => {
+                tracing::info!(%error, "DTLS of a peer failed");
+                self.fail_transport(key);
+            }
+        }
+        if let Some(due) = self.connections.get(key).and_then(Transport::dtls_due) {
+            self.connections.schedule(key, due);
+        }
+    }
+
+    /// Media can flow, for the first time or again.
+    pub(super) fn on_connected(&mut self, now: Micros, key: TransportKey) {
+        self.tell_http(key, |peer| MediaEvent::Connected { peer });
+        for section in self.connections.sends(key) {
+            // A client that comes back to its transport has missed what its decoder needs.
+            if let Some(subscription) = self.tracks.subscription_mut(section)
+                && subscription.kind == MediaKind::Video
+            {
+                subscription.rewrite.leave();
+            }
+        }
+        self.start_all(key);
+        self.connections.schedule(key, now);
+    }
+
+    /// No check has come for too long: nothing more is sent (RFC 7675). A client of WHIP or WHEP may come back to its
+    /// transport, with an ICE restart or without; others make a new one.
+    pub(super) fn on_consent_lost(&mut self, key: TransportKey) {
+        let Some(owner) = self.connections.get(key).map(|transport| transport.peer) else { return };
+        if self.rooms.peer(owner).is_none_or(|peer| peer.http.is_none()) {
+            tracing::info!("a peer's ICE consent expired");
+            self.fail_transport(key);
+            return;
+        }
+        if self.connections.expire(key) {
+            tracing::info!("a WHIP or WHEP session's ICE consent expired");
+            self.stop_flowing(owner);
+            self.tell_http(key, |peer| MediaEvent::Failed { peer });
+        }
+    }
+
+    /// Tells the room about a client of WHIP or WHEP.
+    fn tell_http(&mut self, key: TransportKey, event: impl FnOnce(PeerId) -> MediaEvent) {
+        let owner = self.connections.get(key).and_then(|transport| self.rooms.peer(transport.peer));
+        if let Some(peer) = owner.filter(|peer| peer.http.is_some()) {
+            self.events.push_back((peer.room.clone(), event(peer.id)));
+        }
+    }
+
+    /// Tells the room about a peer.
+    pub(super) fn tell(&mut self, key: PeerKey, event: impl FnOnce(PeerId) -> MediaEvent) {
+        if let Some(peer) = self.rooms.peer(key) {
+            self.events.push_back((peer.room.clone(), event(peer.id)));
+        }
+    }
+
+    /// Closes a transport that neither side wanted to end.
+    pub(super) fn fail_transport(&mut self, key: TransportKey) {
+        let Some(owner) = self.connections.get(key).map(|transport| transport.peer) else { return };
+        self.close_transport(key);
+        self.tell(owner, |peer| MediaEvent::Failed { peer });
+    }
+
+    /// The first packet of a track, or one of another codec than before.
+    pub(super) fn on_first_media(&mut self, key: PublicationKey, codec_changed: bool) {
+        let Some(peer) = self.tracks.publication(key).map(|publication| publication.peer) else { return };
+        if codec_changed {
+            self.tell_tracks(peer);
+            self.renegotiate_receivers(key);
+        }
+        self.set_flowing(peer, true);
+    }
+
+    /// Notices that a publisher sends nothing any more.
+    pub(super) fn note_silence(&mut self, now: Micros, key: TransportKey) {
+        let Some(owner) = self.connections.get(key).map(|transport| transport.peer) else { return };
+        let Some(peer) = self.rooms.peer(owner).filter(|peer| peer.is_flowing) else { return };
+        let mut last = peer.publications.iter().filter_map(|key| self.tracks.publication(*key)?.last_packet);
+        if !last.any(|at| at + SILENCE_MICROS > now) {
+            self.stop_flowing(owner);
+        }
+    }
+
+    /// Nothing flows; the next packet counts as the first.
+    fn stop_flowing(&mut self, key: PeerKey) {
+        for track in self.rooms.publications(key) {
+            if let Some(publication) = self.tracks.publication_mut(track) {
+                publication.last_packet = None;
+            }
+        }
+        self.set_flowing(key, false);
+    }
+
+    fn set_flowing(&mut self, key: PeerKey, flowing: bool) {
+        let Some(peer) = self.rooms.peer_mut(key) else { return };
+        if peer.is_flowing != flowing {
+            peer.is_flowing = flowing;
+            self.events.push_back((peer.room.clone(), MediaEvent::Flowing { peer: peer.id, flowing }));
+        }
+    }
+
+    /// Tells the room what the peer publishes now.
+    pub(super) fn tell_tracks(&mut self, key: PeerKey) {
+        let publications = self.rooms.publications(key);
+        let tracks: Vec<Track> = publications
+            .iter()
+            .filter_map(|key| self.tracks.publication(*key))
+            .map(Publication::describe)
+            .collect();
+        self.tell(key, |peer| MediaEvent::Tracks { peer, tracks });
+    }
+
+    /// Offers a new track to all peers that should get it.
+    pub(super) fn on_published(&mut self, now: Micros, key: PublicationKey) {
+        let Some(publisher) = self.tracks.publication(key).map(|publication| publication.peer) else {
+            return;
+        };
+        let others: Vec<_> = self.rooms.others(publisher).collect();
+        for peer in others {
+            match self.rooms.peer(peer).and_then(|peer| peer.http) {
+                None => self.renegotiate.push(peer),
+                Some(HttpSession::Play { .. }) => self.fill_player(now, peer),
+                Some(HttpSession::Publish) => {}
+            }
+        }
+    }
+
+    /// Ends a track.
+    pub(super) fn unpublish(&mut self, key: PublicationKey) {
+        self.renegotiate_receivers(key);
+        let Some(publication) = self.tracks.unpublish(key) else { return };
+        if let Some(tap) = &publication.tap {
+            tap.take(TapEvent::Unpublished(&publication.id));
+        }
+        for annex in &publication.annexes {
+            self.note(*annex, Note::Unpublished(key));
+        }
+        if let Origin::Transport(transport) = publication.origin
+            && let Some(transport) = self.connections.get_mut(transport)
+        {
+            transport.routes.retain(|_, route| route.publication() != key);
+        }
+        let Some(peer) = self.rooms.peer_mut(publication.peer) else { return };
+        peer.publications.retain(|other| *other != key);
+        if peer.publications.is_empty() {
+            self.set_flowing(publication.peer, false);
+        }
+    }
+
+    /// The peers that receive a track may need another offer.
+    pub(super) fn renegotiate_receivers(&mut self, key: PublicationKey) {
+        let receivers = self.tracks.receivers(key);
+        let peers = receivers.into_iter().filter_map(|key| Some(self.connections.get(key)?.peer));
+        self.renegotiate.extend(peers);
+    }
+
+    /// Sends this track in this section from now on.
+    pub(super) fn attach(&mut self, now: Micros, key: SubscriptionKey, publication: PublicationKey) {
+        self.tracks.attach(key, publication);
+        self.ask_early(now, publication);
+    }
+}

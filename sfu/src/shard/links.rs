@@ -1,0 +1,231 @@
+//! What a shard sends to the other shards of its process.
+//!
+//! The kernel spreads clients over the sockets of the shards by address, and knows nothing of rooms. A connectivity check names its
+//! shard in its user name, so it finds its way at once; when the shard has validated it, it says so, and all else that comes
+//! from that address follows. The packets and facts of rooms that several shards serve take the same way. Everything is
+//! collected, and leaves a batch at a time ([`Shard::poll_message`](super::Shard::poll_message)).
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::message::{Content, Datagrams, MediaBatch, Message};
+use crate::demux::{Protocol, is_transport_feedback};
+use crate::keys::FastMap;
+use crate::path::Path;
+use crate::time::Micros;
+
+/// Facts that may wait for a shard. None may be lost: a shard that takes none of so many has died.
+const MAX_NOTES: usize = 65_536;
+/// Bytes of a batch from which it is sent at once.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Addresses of other shards' clients that are remembered.
+const MAX_FOREIGN: usize = 65_536;
+const MAX_SPARE: usize = 8;
+/// How long a transport-wide feedback waits for company. It names the times of arrival itself, so what it says is as true later,
+/// and waking another shard for each costs more than handling it.
+const PATIENCE_MICROS: u64 = 5_000;
+
+/// What is collected for one other shard.
+#[derive(Default)]
+struct Link {
+    /// Messages that leave at once, in order.
+    ready: VecDeque<Message>,
+    media: MediaBatch,
+    datagrams: Datagrams,
+    /// Something in the datagrams does not wait.
+    is_urgent: bool,
+    /// Since when the first of the datagrams waits.
+    since: Option<Micros>,
+}
+
+impl Link {
+    /// When to send the datagrams at the latest; `None` when there are none.
+    fn due(&self) -> Option<Micros> {
+        Some(self.since? + if self.is_urgent { 0 } else { PATIENCE_MICROS })
+    }
+
+    fn flush_datagrams(&mut self, spare: &mut Vec<Datagrams>) {
+        if self.since.take().is_some() {
+            self.is_urgent = false;
+            let full = std::mem::replace(&mut self.datagrams, spare.pop().unwrap_or_default());
+            self.ready.push_front(Message(Content::Datagrams(full)));
+        }
+    }
+
+    fn flush_media(&mut self, spare: &mut Vec<MediaBatch>) {
+        if !self.media.is_empty() {
+            let full = std::mem::replace(&mut self.media, spare.pop().unwrap_or_default());
+            self.ready.push_back(Message(Content::Media(full)));
+        }
+    }
+}
+
+/// The links from one shard to the others.
+pub(super) struct Links {
+    /// By shard.
+    links: Vec<Link>,
+    /// Clients of other shards, by address.
+    foreign: FastMap<SocketAddr, u16>,
+    spare_datagrams: Vec<Datagrams>,
+    spare_media: Vec<MediaBatch>,
+}
+
+impl Links {
+    pub(super) fn new(shards: u16) -> Self {
+        Self {
+            links: std::iter::repeat_with(Link::default).take(shards.into()).collect(),
+            foreign: FastMap::default(),
+            spare_datagrams: Vec::new(),
+            spare_media: Vec::new(),
+        }
+    }
+
+    /// Whether there are other shards.
+    pub(super) fn exist(&self) -> bool {
+        self.links.len() > 1
+    }
+
+    /// Passes a datagram on to the shard whose client is at its address, if one has said so.
+    pub(super) fn forward(&mut self, now: Micros, path: Path, protocol: Protocol, datagram: &[u8]) {
+        if let Some(owner) = self.foreign.get(&path.remote).copied() {
+            self.forward_to(now, owner, path, protocol, datagram);
+        }
+    }
+
+    /// Passes a datagram on to this shard.
+    pub(super) fn forward_to(
+        &mut self,
+        now: Micros,
+        owner: u16,
+        path: Path,
+        protocol: Protocol,
+        datagram: &[u8],
+    ) {
+        let Some(link) = self.links.get_mut(usize::from(owner)) else { return };
+        link.since.get_or_insert(now);
+        link.is_urgent |= protocol != Protocol::Rtcp || !is_transport_feedback(datagram);
+        link.datagrams.push((path, protocol), [datagram]);
+        if link.datagrams.len() > BATCH_BYTES {
+            link.flush_datagrams(&mut self.spare_datagrams);
+        }
+    }
+
+    /// Remembers whose client is at an address.
+    pub(super) fn set_owner(&mut self, owner: u16, address: SocketAddr) {
+        if self.foreign.len() >= MAX_FOREIGN {
+            // A client that is still there is found again with its next check.
+            self.foreign.clear();
+        }
+        self.foreign.insert(address, owner);
+    }
+
+    /// Queues a message that leaves at once.
+    pub(super) fn send(&mut self, to: u16, content: Content) {
+        match self.links.get_mut(usize::from(to)) {
+            Some(link) if link.ready.len() < MAX_NOTES => link.ready.push_back(Message(content)),
+            _ => tracing::error!(shard = to, "a media shard takes no more messages"),
+        }
+    }
+
+    /// Where packets for a shard are collected.
+    pub(super) fn media_mut(&mut self, to: u16) -> Option<&mut MediaBatch> {
+        self.links.get_mut(usize::from(to)).map(|link| &mut link.media)
+    }
+
+    /// Takes back memory.
+    pub(super) fn keep_datagrams(&mut self, spare: Datagrams) {
+        if self.spare_datagrams.len() < MAX_SPARE {
+            self.spare_datagrams.push(spare);
+        }
+    }
+
+    /// The same.
+    pub(super) fn keep_media(&mut self, spare: MediaBatch) {
+        if self.spare_media.len() < MAX_SPARE {
+            self.spare_media.push(spare);
+        }
+    }
+
+    /// When [`Links::poll`] has something that waits until then.
+    pub(super) fn poll_timeout(&self) -> Option<Micros> {
+        self.links.iter().filter_map(Link::due).min()
+    }
+
+    /// The next message and the shard that it is for.
+    pub(super) fn poll(&mut self, now: Micros) -> Option<(u16, Message)> {
+        let Self { links, spare_datagrams, spare_media, .. } = self;
+        (0..).zip(links).find_map(|(shard, link)| {
+            // A shard that is woken anyway gets what waits for it.
+            let is_woken = link.ready.iter().any(Message::is_urgent) || !link.media.is_empty();
+            if is_woken || link.due().is_some_and(|due| due <= now) {
+                link.flush_datagrams(spare_datagrams);
+                link.flush_media(spare_media);
+            }
+            Some((shard, link.ready.pop_front()?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Note;
+    use super::*;
+    use crate::keys::PublicationKey;
+
+    const FEEDBACK: [u8; 8] = [0x8f, 205, 0, 1, 0, 0, 0, 1];
+    const NACK: [u8; 8] = [0x81, 205, 0, 1, 0, 0, 0, 1];
+
+    /// The links of the first of two shards, of which the second has this client.
+    fn links() -> (Links, Path) {
+        let mut links = Links::new(2);
+        let path = Path::to("192.0.2.7:5000".parse().unwrap());
+        links.set_owner(1, path.remote);
+        (links, path)
+    }
+
+    fn polled(links: &mut Links, now: u64) -> Option<usize> {
+        let (to, message) = links.poll(Micros(now))?;
+        let Content::Datagrams(batch) = message.0 else { panic!("no datagrams") };
+        assert_eq!(to, 1);
+        Some(batch.datagrams())
+    }
+
+    #[test]
+    fn feedback_for_another_shard_waits_a_little() {
+        let (mut links, path) = links();
+        links.forward(Micros(0), path, Protocol::Rtcp, &FEEDBACK);
+        links.forward(Micros(PATIENCE_MICROS / 2), path, Protocol::Rtcp, &FEEDBACK);
+        assert_eq!(polled(&mut links, PATIENCE_MICROS - 1), None, "it waits");
+        assert_eq!(links.poll_timeout(), Some(Micros(PATIENCE_MICROS)));
+        links.send(1, Content::SpareMedia(MediaBatch::default()));
+        assert!(links.poll(Micros(0)).is_some_and(|(_, message)| !message.is_urgent()), "it wakes nobody");
+        assert_eq!(polled(&mut links, PATIENCE_MICROS), Some(2));
+        assert_eq!(links.poll_timeout(), None, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_asks_for_packets_goes_at_once_and_takes_along_what_waits() {
+        let (mut links, path) = links();
+        links.forward(Micros(0), path, Protocol::Rtcp, &FEEDBACK);
+        links.forward(Micros(0), path, Protocol::Rtcp, &NACK);
+        assert_eq!(polled(&mut links, 0), Some(2));
+        links.forward(Micros(9), Path::to("192.0.2.8:1".parse().unwrap()), Protocol::Rtp, &NACK);
+        assert_eq!(polled(&mut links, 9), None, "a stranger's datagram goes nowhere");
+    }
+
+    #[test]
+    fn facts_take_waiting_feedback_along_and_keep_their_order() {
+        let (mut links, path) = links();
+        links.forward(Micros(0), path, Protocol::Rtcp, &FEEDBACK);
+        let key = PublicationKey::default();
+        links.send(1, Content::Note(Note::Unpublished(key)));
+        links.send(1, Content::Note(Note::KeyframeWanted(key)));
+        assert_eq!(polled(&mut links, 0), Some(1));
+        let rest: Vec<_> = std::iter::from_fn(|| links.poll(Micros(0))).map(|(_, message)| message).collect();
+        assert!(matches!(
+            rest.as_slice(),
+            [Message(Content::Note(Note::Unpublished(_))), Message(Content::Note(Note::KeyframeWanted(_)))]
+        ));
+        assert!(rest.iter().all(|message| message.must_arrive() && message.is_urgent()));
+    }
+}
