@@ -323,3 +323,17 @@ test('the link of the room can be found at any time', async () => {
   await page.locator('.panel').getByText(`/r/${room}`).scrollIntoViewIfNeeded();
   await close(page, other);
 });
+
+test('what begins a call is in sight on the first page, in each language', async () => {
+  for (const [width, height] of [[844, 390], [1024, 600], [390, 844]]) {
+    for (const locale of ['en-GB', 'de-DE', 'ar-EG', 'es-ES']) {
+      const page = await newPage(browser, { viewport: { width, height }, locale, hasTouch: true });
+      await page.goto(server.url);
+      const button = page.locator('.hero .actions button').first();
+      await button.waitFor();
+      const { y, height: tall } = await button.boundingBox();
+      assert.ok(y + tall <= height, `${width}x${height} ${locale}: ${y + tall}`);
+      await page.context().close();
+    }
+  }
+});
