@@ -25,7 +25,7 @@ impl Meetings {
         if key.scopes.iter().any(|held| held.includes(scope)) {
             Ok(key)
         } else {
-            Err(Refusal::new(Code::Forbidden, format!("the API key has not the scope `{}`", scope.as_str())))
+            Err(Refusal::new(Code::Forbidden, format!("the API key lacks the scope `{}`", scope.as_str())))
         }
     }
 
@@ -106,10 +106,7 @@ impl ApiKeys for Meetings {
         }
         Err(Refusal::new(
             Code::Forbidden,
-            format!(
-                "the API key has not the scope `rooms`, nor `{}` for a meeting in this room",
-                own.as_str()
-            ),
+            format!("the API key lacks the scope `rooms`, and `{}` for a meeting in this room", own.as_str()),
         ))
     }
 }

@@ -47,13 +47,11 @@ const NANOS: u64 = 1_000_000_000;
 /// The nanoseconds in which `tokens` come at a rate of `rate` in each `period`.
 #[allow(clippy::cast_possible_truncation, reason = "it is compared with the largest that fits")]
 const fn time_of(tokens: u64, rate: u64, period: u64) -> u64 {
-    match tokens.checked_mul(period) {
-        Some(product) => product / rate,
-        None => {
-            let time = tokens as u128 * period as u128 / rate as u128;
-            if time > u64::MAX as u128 { u64::MAX } else { time as u64 }
-        }
+    if let Some(product) = tokens.checked_mul(period) {
+        return product / rate;
     }
+    let time = tokens as u128 * period as u128 / rate as u128;
+    if time > u64::MAX as u128 { u64::MAX } else { time as u64 }
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -76,13 +74,12 @@ impl<T: Moment> Bucket<T> {
     /// Takes `tokens`, or nothing and says how long to wait for them.
     pub fn take(&mut self, now: T, rate: Rate, tokens: u64) -> Result<(), Duration> {
         let missing = self.refill(now).saturating_add(rate.time_of(tokens));
-        match missing.checked_sub(rate.burst) {
-            Some(wait @ 1..) => Err(Duration::from_nanos(wait)),
-            _ => {
-                self.missing = missing;
-                Ok(())
-            }
+        let wait = missing.saturating_sub(rate.burst);
+        if wait > 0 {
+            return Err(Duration::from_nanos(wait));
         }
+        self.missing = missing;
+        Ok(())
     }
 
     /// As [`Self::take`], and takes nothing.

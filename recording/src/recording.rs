@@ -110,11 +110,6 @@ impl Recording {
         }
     }
 
-    /// Whether the track is one of this recording's.
-    pub fn has_track(&self, track: &str) -> bool {
-        [&self.video, &self.audio].into_iter().flatten().any(|known| *known.id == *track)
-    }
-
     /// Whether any track is left.
     pub fn is_live(&self) -> bool {
         self.video.is_some() || self.audio.is_some()

@@ -1,4 +1,4 @@
-//! Facts made so, and told to whom they concern.
+//! Applies facts, and publishes them to their audience.
 
 use std::sync::Arc;
 

@@ -196,9 +196,7 @@ impl PeerTarget {
         if text == "sfu" {
             return Ok(Self::Sfu);
         }
-        text.parse()
-            .map(Self::Peer)
-            .map_err(|_| Refusal::new(Code::PeerUnknown, "nobody of that id is in the room"))
+        text.parse().map(Self::Peer).map_err(|_| Refusal::new(Code::PeerUnknown, "no such peer in the room"))
     }
 }
 

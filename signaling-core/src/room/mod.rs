@@ -127,7 +127,7 @@ fn tracks_changed(member: &Member, tracks: Vec<Track>) -> Vec<Fact> {
 }
 
 fn nobody() -> Refusal {
-    Refusal::new(Code::PeerUnknown, "nobody of that id is in the room")
+    Refusal::new(Code::PeerUnknown, "no such peer in the room")
 }
 
 impl Room {

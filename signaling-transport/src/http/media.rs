@@ -122,7 +122,7 @@ async fn publish(post: Post) -> Result<Response, Problem> {
 
 /// `POST /whep/{room}`.
 async fn play(post: Post) -> Result<Response, Problem> {
-    let unknown = |_| Refusal::new(Code::PeerUnknown, "nobody of that id is in the room");
+    let unknown = |_| Refusal::new(Code::PeerUnknown, "no such peer in the room");
     let publisher: Option<PeerId> = post.publisher.as_deref().map(str::parse).transpose().map_err(unknown)?;
     open(post, "whep", Role::Viewer, HttpSession::Play { publisher }).await
 }

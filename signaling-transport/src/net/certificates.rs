@@ -101,11 +101,6 @@ impl Certificates {
         Ok(())
     }
 
-    /// As [`replace`](Self::replace), from files.
-    pub fn replace_from_files(&self, chain: &Path, key: &Path) -> Result<(), CertificateError> {
-        self.replace(&read(chain)?, &read(key)?)
-    }
-
     pub(super) fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
     }
