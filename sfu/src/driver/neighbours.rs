@@ -18,7 +18,7 @@ const MAX_BACKLOG: usize = 65_536;
 pub(super) struct Neighbours {
     own: u16,
     inbox: Receiver<(u16, Message)>,
-    neighbours: Vec<Neighbour>,
+    by_shard: Vec<Neighbour>,
 }
 
 struct Neighbour {
@@ -36,7 +36,7 @@ impl Neighbours {
             let ends = senders.iter().cloned().zip(wakes.iter().map(Arc::clone));
             ends.map(|(sender, wake)| Neighbour { sender, wake, backlog: VecDeque::new() }).collect()
         };
-        (0..).zip(inboxes).map(|(own, inbox)| Self { own, inbox, neighbours: neighbours() }).collect()
+        (0..).zip(inboxes).map(|(own, inbox)| Self { own, inbox, by_shard: neighbours() }).collect()
     }
 
     /// Gives the shard what the others have sent; whether there was something.
@@ -51,11 +51,11 @@ impl Neighbours {
 
     /// Sends what the shard has for others.
     pub(super) fn send(&mut self, shard: &mut Shard, now: Instant) {
-        for neighbour in &mut self.neighbours {
+        for neighbour in &mut self.by_shard {
             neighbour.send_backlog(self.own);
         }
         while let Some((to, message)) = shard.poll_message(now) {
-            if let Some(neighbour) = self.neighbours.get_mut(usize::from(to)) {
+            if let Some(neighbour) = self.by_shard.get_mut(usize::from(to)) {
                 neighbour.send(self.own, message);
             }
         }

@@ -11,7 +11,7 @@ use crate::rtcp::ReceptionReport;
 use crate::sender::PathNews;
 use crate::subscription::Subscription;
 use crate::time::Micros;
-use crate::transport::Probing;
+use crate::transport::{Probing, Transport};
 
 /// First wait before a path is tried again, and the longest: when a burst can measure it, and when only the pictures can.
 const FIRST_PROBE_MICROS: u64 = 3_000_000;
@@ -136,7 +136,7 @@ impl Shard {
     fn send_train(&mut self, now: Micros, key: TransportKey, section: SubscriptionKey) -> bool {
         let Some(subscription) = self.tracks.subscription_mut(section) else { return false };
         let transport = self.connections.get_mut(key);
-        let Some(mut outlet) = transport.and_then(|transport| transport.outlet()) else { return false };
+        let Some(mut outlet) = transport.and_then(Transport::outlet) else { return false };
         let measures = subscription.measures();
         if measures {
             outlet.send_train(now, &mut self.egress, TRAIN_PACKETS, |departure, sealer, buf| {

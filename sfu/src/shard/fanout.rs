@@ -15,7 +15,7 @@ use crate::publication::Publication;
 use crate::ring::StoredPacket;
 use crate::subscription::Subscription;
 use crate::time::Micros;
-use crate::transport::Outlet;
+use crate::transport::{Outlet, Transport};
 
 /// The slab is sent when it holds so much: it stays in the processor's cache between sealing and sending, and the first
 /// subscriber does not wait for the last.
@@ -107,7 +107,7 @@ impl Shard {
             return;
         };
         let transport = self.connections.get_mut(subscription.transport);
-        let Some(mut outlet) = transport.and_then(|transport| transport.outlet()) else { return };
+        let Some(mut outlet) = transport.and_then(Transport::outlet) else { return };
         if !subscription.flow.is_open() || !subscription.has_rtx() {
             return;
         }

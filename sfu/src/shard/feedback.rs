@@ -156,13 +156,13 @@ impl Shard {
         let transport = connections.get_mut(key)?;
         let is_report_due = transport.next_report <= now;
         let mut next = Micros::NEVER;
-        let mut received = Received::default();
+        let mut report = Received::default();
         let publications: Vec<_> = transport.receives().collect();
         for key in publications {
             let Some(publication) = tracks.publication_mut(key) else { continue };
             let Some(receiver) = publication.receiver.as_mut() else { continue };
             let (sender, ssrc) = (transport.local_ssrc, receiver.ssrc);
-            received.media_ssrc = ssrc;
+            report.media_ssrc = ssrc;
             scratch.sequences.clear();
             receiver.requests(now, &mut scratch.sequences);
             let next_request = receiver.next_request();
@@ -173,28 +173,31 @@ impl Shard {
                 publication.keyframe.sent(now);
                 let has_fir_only = publication.codecs.iter().any(|c| c.feedback.fir && !c.feedback.pli);
                 let sequence = ((now.0 / 1_000) & 0xff) as u8;
-                transport.send_rtcp(egress, |writer| match has_fir_only {
-                    true => write_fir(writer, sender, ssrc, sequence),
-                    false => write_pli(writer, sender, ssrc),
+                transport.send_rtcp(egress, |writer| {
+                    if has_fir_only {
+                        write_fir(writer, sender, ssrc, sequence)
+                    } else {
+                        write_pli(writer, sender, ssrc)
+                    }
                 });
             }
             next = next_request.into_iter().chain(publication.keyframe_due()).fold(next, Micros::min);
             if is_report_due {
-                received.add(now, publication);
+                report.add(now, publication);
             }
         }
         if is_report_due {
             transport.next_report = now + REPORT_INTERVAL_MICROS;
             let sender = transport.local_ssrc;
             transport.send_rtcp(egress, |writer| {
-                write_receiver_report(writer, sender, &received.reports);
+                write_receiver_report(writer, sender, &report.reports);
                 write_cname(writer, sender, CNAME);
-                if !received.estimated.is_empty() {
-                    write_remb(writer, sender, config.max_publish_bitrate, &received.estimated);
+                if !report.estimated.is_empty() {
+                    write_remb(writer, sender, config.max_publish_bitrate, &report.estimated);
                 }
             });
         }
-        transport.send_feedback(now, egress, received.media_ssrc);
+        transport.send_feedback(now, egress, report.media_ssrc);
         let feedback = transport.arrivals.due_at().unwrap_or(Micros::NEVER);
         Some(next.min(feedback).min(transport.next_report))
     }

@@ -228,7 +228,7 @@ impl Publication {
         rtt_micros: Option<u64>,
     ) -> Option<Incoming<'a>> {
         let codec = self.codec_of(header.payload_type)?;
-        if !self.receiver.as_ref().is_some_and(|receiver| receiver.ssrc == header.ssrc) {
+        if self.receiver.as_ref().is_none_or(|receiver| receiver.ssrc != header.ssrc) {
             let base = self.ring.newest().map_or(GENERATION_GAP, |newest| newest + GENERATION_GAP);
             if self.receiver.is_some() {
                 self.generation = self.generation.wrapping_add(1);

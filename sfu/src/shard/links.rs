@@ -62,8 +62,7 @@ impl Link {
 
 /// The links from one shard to the others.
 pub(super) struct Links {
-    /// By shard.
-    links: Vec<Link>,
+    by_shard: Vec<Link>,
     /// Clients of other shards, by address.
     foreign: FastMap<SocketAddr, u16>,
     spare_datagrams: Vec<Datagrams>,
@@ -73,7 +72,7 @@ pub(super) struct Links {
 impl Links {
     pub(super) fn new(shards: u16) -> Self {
         Self {
-            links: std::iter::repeat_with(Link::default).take(shards.into()).collect(),
+            by_shard: std::iter::repeat_with(Link::default).take(shards.into()).collect(),
             foreign: FastMap::default(),
             spare_datagrams: Vec::new(),
             spare_media: Vec::new(),
@@ -82,7 +81,7 @@ impl Links {
 
     /// Whether there are other shards.
     pub(super) fn exist(&self) -> bool {
-        self.links.len() > 1
+        self.by_shard.len() > 1
     }
 
     /// Passes a datagram on to the shard whose client is at its address, if one has said so.
@@ -101,7 +100,7 @@ impl Links {
         protocol: Protocol,
         datagram: &[u8],
     ) {
-        let Some(link) = self.links.get_mut(usize::from(owner)) else { return };
+        let Some(link) = self.by_shard.get_mut(usize::from(owner)) else { return };
         link.since.get_or_insert(now);
         link.is_urgent |= protocol != Protocol::Rtcp || !is_transport_feedback(datagram);
         link.datagrams.push((path, protocol), [datagram]);
@@ -121,7 +120,7 @@ impl Links {
 
     /// Queues a message that leaves at once.
     pub(super) fn send(&mut self, to: u16, content: Content) {
-        match self.links.get_mut(usize::from(to)) {
+        match self.by_shard.get_mut(usize::from(to)) {
             Some(link) if link.ready.len() < MAX_NOTES => link.ready.push_back(Message(content)),
             _ => tracing::error!(shard = to, "a media shard takes no more messages"),
         }
@@ -129,7 +128,7 @@ impl Links {
 
     /// Where packets for a shard are collected.
     pub(super) fn media_mut(&mut self, to: u16) -> Option<&mut MediaBatch> {
-        self.links.get_mut(usize::from(to)).map(|link| &mut link.media)
+        self.by_shard.get_mut(usize::from(to)).map(|link| &mut link.media)
     }
 
     /// Takes back memory.
@@ -148,13 +147,13 @@ impl Links {
 
     /// When [`Links::poll`] has something that waits until then.
     pub(super) fn poll_timeout(&self) -> Option<Micros> {
-        self.links.iter().filter_map(Link::due).min()
+        self.by_shard.iter().filter_map(Link::due).min()
     }
 
     /// The next message and the shard that it is for.
     pub(super) fn poll(&mut self, now: Micros) -> Option<(u16, Message)> {
-        let Self { links, spare_datagrams, spare_media, .. } = self;
-        (0..).zip(links).find_map(|(shard, link)| {
+        let Self { by_shard, spare_datagrams, spare_media, .. } = self;
+        (0..).zip(by_shard).find_map(|(shard, link)| {
             // A shard that is woken anyway gets what waits for it.
             let is_woken = link.ready.iter().any(Message::is_urgent) || !link.media.is_empty();
             if is_woken || link.due().is_some_and(|due| due <= now) {

@@ -172,7 +172,7 @@ impl Shard {
         match message.0 {
             Content::Datagrams(mut batch) => {
                 batch.drain(|(path, protocol), datagram| {
-                    self.on_forwarded(now, from, path, protocol, datagram)
+                    self.on_forwarded(now, from, path, protocol, datagram);
                 });
                 self.links.send(from, Content::SpareDatagrams(batch));
             }

@@ -115,7 +115,7 @@ impl Rooms {
         self.rooms.entry(id.clone()).or_default()
     }
 
-    pub(super) fn iter_mut(
+    pub(super) fn split_mut(
         &mut self,
     ) -> (impl Iterator<Item = (&RoomId, &mut Room)>, &SlotMap<PeerKey, Peer>) {
         (self.rooms.iter_mut(), &self.peers)

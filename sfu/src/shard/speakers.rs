@@ -23,7 +23,7 @@ impl Shard {
         }
         self.next_speakers = now + SPEAKERS_INTERVAL_MICROS;
         let (shards, index) = (self.config.shards, self.index);
-        let (rooms, peers) = self.rooms.iter_mut();
+        let (rooms, peers) = self.rooms.split_mut();
         // All who publish do so at the home of their room.
         for (id, room) in rooms.filter(|(id, _)| home_of(id, shards) == index) {
             let mut speakers: Vec<PeerLevel> = room
