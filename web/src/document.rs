@@ -42,7 +42,7 @@ fn with_texts(document: &str) -> String {
         let (tag, rest) = part.split_once('>').unwrap_or((part, ""));
         let text = tag.split('"').next().and_then(|key| ENGLISH.get(key));
         let text = text.map(|text| text.replace('&', "&amp;").replace('<', "&lt;")).unwrap_or_default();
-        filled += &format!("{tag}>{text}{rest}");
+        filled.extend([tag, ">", text.as_str(), rest]);
     }
     filled
 }
