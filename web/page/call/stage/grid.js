@@ -74,13 +74,16 @@ export function strip(width, height) {
 export function fit(count, width, height, most = { columns: count, rows: count }) {
   const narrow = count === 1 ? UPRIGHT : height > width ? SQUARE : NARROW;
   let best = { columns: 1, width: 0, height: 0 };
+  let worth = 0;
   for (let columns = 1; columns <= Math.min(count, most.columns); columns += 1) {
     const lines = Math.ceil(count / columns);
     if (lines > most.rows && columns < most.columns) continue;
     const cell = { width: (width - GAP * (columns - 1)) / columns, height: (height - GAP * (lines - 1)) / lines };
     const ratio = clamp(cell.width / cell.height, narrow, WIDE);
     const tile = { width: Math.floor(Math.min(cell.width, cell.height * ratio)), height: Math.floor(Math.min(cell.height, cell.width / ratio)) };
-    if (tile.width * tile.height > best.width * best.height) best = { columns, ...tile };
+    // A tile that cuts a picture's sides off has to be so much larger.
+    const seen = tile.width * tile.height * Math.sqrt(ratio / WIDE);
+    if (seen > worth) [best, worth] = [{ columns, ...tile }, seen];
   }
   return best;
 }
