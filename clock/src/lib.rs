@@ -1,13 +1,13 @@
 //! The times of the machine, read in one place for every driver of the server.
 //!
 //! - [`wall`] is the machine's wall clock, read anew each time: it follows NTP, and an operator who sets it.
-//! - [`settled`] is the wall clock as far as it can be trusted with what cannot be undone: a clock that was set is not
-//!   believed until it has stood for five minutes.
-//! - [`now`] is what timers go by. It is monotonic, and stands still while the process does not run (a virtual machine
-//!   that is moved, a stopped process), so that such a time counts against nobody.
+//! - [`settled`] is the wall clock for decisions that cannot be undone: after a step the new time is not
+//!   trusted until it has been stable for five minutes.
+//! - [`now`] is the clock of timers. It is monotonic, and stands still while the process does not run (a migrated virtual
+//!   machine, a stopped process), so that no timer expires because of it.
 //!
-//! Steps of the wall clock and times without running are noticed by a thread that [`watch`] starts; without it [`now`] is
-//! the system's monotonic clock, and steps are noticed by readings alone.
+//! The thread that [`watch`] starts detects steps of the wall clock and times without running. Without it [`now`] is the
+//! system's monotonic clock, and only readings detect steps.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "this is where the clocks are read")]
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use running::Running;
 use steps::{Steps, step_seconds};
 
-/// How often the clocks are looked at.
+/// The interval of clock readings.
 const BEAT: Duration = Duration::from_millis(250);
 
 /// The clocks of the process.
@@ -42,8 +42,8 @@ fn clocks() -> &'static Clocks {
     })
 }
 
-/// Notices, from now on, when the wall clock is set and when the process has not run. Called once or more often; the first
-/// call's `on_beat` is called with every look, several times a second.
+/// Starts the detection of steps and of times without running. The first call starts it, later calls do nothing; `on_beat`
+/// is called at every reading, several times a second.
 pub fn watch(on_beat: impl Fn() + Send + 'static) {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
@@ -69,8 +69,8 @@ pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The wall clock as far as it has stood for five minutes: after a step the time goes on as it did before, until the new
-/// one has stood for so long or has gone back to one that had. `None` while no clock of this process has stood so long.
+/// The wall clock that has been stable for five minutes. After a step the old time continues, until the new one has been
+/// stable for as long or the clock returns to a time that was. `None` until a clock has been stable for as long in this process.
 pub fn settled() -> Option<Duration> {
     let (steps, elapsed) = read_steps();
     steps.settled(elapsed)
@@ -94,7 +94,7 @@ pub fn deadline(at: Instant) -> Instant {
     Instant::now() + at.saturating_duration_since(now())
 }
 
-/// What is known of the wall clock after a look at it, and when that was.
+/// The state of the wall clock after a reading, and the time of that reading.
 fn read_steps() -> (MutexGuard<'static, Steps>, Duration) {
     let clocks = clocks();
     let mut steps = clocks.steps.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,22 +1,22 @@
-//! How long the process has run, without the times in which it did not.
+//! The time for which the process has run.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// From this time on between two looks the process has not run: it looks at the clock many times a second.
+/// A gap of this length between two readings means that the process did not run, since it reads the clock many times a second.
 const MISSED: Duration = Duration::from_secs(2);
 
-/// Measures running time. Any thread may read it, and mostly does so without a lock.
+/// Measures running time. Any thread may read it, mostly without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
-    /// Whether somebody looks often enough for a gap to mean something.
+    /// Whether readings are frequent enough for a gap to be significant.
     is_watched: AtomicBool,
     /// The latest reading of the monotonic clock, in nanoseconds.
     seen: AtomicU64,
-    /// For how long the process has not run, in nanoseconds.
+    /// The time without running, in nanoseconds.
     missed: AtomicU64,
-    /// Held by whoever adds to `missed`.
+    /// Held while a thread adds to `missed`.
     adding: Mutex<()>,
 }
 
@@ -34,7 +34,7 @@ impl Running {
         self.is_watched.store(false, Ordering::Release);
     }
 
-    /// The running time by a reading of the monotonic clock; and the time without running, to whoever notices it first.
+    /// The running time at a reading of the monotonic clock, and the time without running if this call is the first to detect it.
     pub(crate) fn read(&self, elapsed: impl Fn() -> Duration) -> (Duration, Option<Duration>) {
         loop {
             let missed = self.missed.load(Ordering::Acquire);
@@ -49,14 +49,14 @@ impl Running {
                 continue;
             }
             self.seen.fetch_max(at, Ordering::AcqRel);
-            // A thread that was stopped between its readings must not take an old time for one after the gap.
+            // A thread that was stopped between its readings must not take an old reading for one after the gap.
             if self.missed.load(Ordering::Acquire) == missed {
                 return (Duration::from_nanos(at.max(seen).saturating_sub(missed)), None);
             }
         }
     }
 
-    /// Counts the gap that there is, if nobody else has.
+    /// Counts the gap, unless another thread has.
     fn add(&self, elapsed: impl Fn() -> Duration) -> Option<Duration> {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, seen) = (nanos(elapsed()), self.seen.load(Ordering::Acquire));

@@ -1,33 +1,33 @@
-//! Steps of the wall clock, and which clock is to be believed.
+//! Steps of the wall clock, and the clock to trust after them.
 
 use std::time::Duration;
 
-/// From this difference on the clock has been set; below, it is being slewed.
+/// A larger difference is a step; a smaller one is slewing.
 const STEP_MS: i64 = 2_000;
-/// How long a clock stands before it is believed.
+/// How long a clock must be stable before it is trusted.
 const STANDS: Duration = Duration::from_mins(5);
-/// Clocks that were believed once, and are again when the time goes back to one of them.
+/// Clocks that were trusted before. They are trusted again at once when the time returns to one of them.
 const FORMER: usize = 8;
 
-/// The wall clock beside the monotonic one.
+/// The wall clock relative to the monotonic one.
 #[derive(Debug)]
 pub(crate) struct Steps {
-    /// By how many milliseconds the wall clock is ahead of the monotonic one.
+    /// Milliseconds by which the wall clock is ahead of the monotonic one.
     ahead: i64,
-    /// Since when it has stood so, by the monotonic clock.
+    /// The monotonic time since when it has been stable.
     since: Duration,
-    /// As `ahead`, of the clock that is believed.
+    /// As `ahead`, for the trusted clock.
     settled: Option<i64>,
     former: Vec<i64>,
 }
 
 impl Steps {
-    /// A process begins. Its clock has not stood yet: machines begin with wrong ones.
+    /// The state at the start of the process. Its clock is not trusted yet, since machines boot with wrong clocks.
     pub(crate) fn new(wall: Duration, elapsed: Duration) -> Self {
         Self { ahead: ahead(wall, elapsed), since: elapsed, settled: None, former: Vec::new() }
     }
 
-    /// Takes a reading of both clocks; by how many milliseconds the wall clock was set since the last one, if it was.
+    /// Records a reading of both clocks. Returns the step in milliseconds, if the wall clock was set since the last reading.
     pub(crate) fn read(&mut self, wall: Duration, elapsed: Duration) -> Option<i64> {
         let ahead = ahead(wall, elapsed);
         let step = ahead - self.ahead;
@@ -55,7 +55,7 @@ impl Steps {
         self.settled = Some(ahead);
     }
 
-    /// The time by the clock that is believed.
+    /// The time of the trusted clock.
     pub(crate) fn settled(&self, elapsed: Duration) -> Option<Duration> {
         let millis = self.settled?.saturating_add(millis(elapsed));
         Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
@@ -71,11 +71,11 @@ fn ahead(wall: Duration, elapsed: Duration) -> i64 {
 }
 
 fn millis(duration: Duration) -> i64 {
-    // Half of the range: differences of two of them fit.
+    // Half of the range, so that the difference of two values fits.
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }
 
-/// A step as the log has it.
+/// A step, formatted for the log.
 pub(crate) fn step_seconds(step: i64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "a number to be read")]
     let seconds = step as f64 / 1_000.0;

@@ -21,7 +21,7 @@ impl Default for RelayDirectory {
 }
 
 const FREE: u8 = 0;
-/// Held for a reservation: in use, but nobody's relay yet.
+/// Held for a reservation: in use, but not yet a relay.
 const RESERVED: u8 = u8::MAX;
 
 impl RelayDirectory {

@@ -1,4 +1,4 @@
-//! Who talks to the server, and over which of its sockets.
+//! The client of a message, and the socket that it used.
 
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,7 @@ impl Transport {
 /// Client address, server address and transport: what names an allocation (RFC 8656, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FiveTuple {
-    /// How.
+    /// The transport.
     pub transport: Transport,
     /// The client, as the server sees it.
     pub client: SocketAddr,

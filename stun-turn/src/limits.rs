@@ -1,4 +1,4 @@
-//! What one client, and all of them together, may take: quotas and rates.
+//! Quotas and rates, by client and in total.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -21,7 +21,7 @@ pub struct Limits {
     pub permissions: usize,
     /// Channels of one allocation.
     pub channels: usize,
-    /// Bytes of payload a second that one allocation relays, both ways together. What is over is dropped.
+    /// Bytes of payload a second that one allocation relays in both directions together. The server drops packets above it.
     pub bytes_per_second: Option<u64>,
     /// Answers a second that one address (IPv6 by its /64) gets before it has authenticated, with ten times as many at once.
     pub unauthenticated_per_second: Option<u32>,
@@ -50,7 +50,7 @@ impl Default for Limits {
     }
 }
 
-/// The address that limits count by: IPv6 by its /64, of which a single host has all.
+/// The address that limits count by: for IPv6 its /64, since one host owns a whole /64.
 pub fn limit_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -100,12 +100,12 @@ impl Quotas {
         true
     }
 
-    /// Takes one without asking for limits: what was released a moment ago.
+    /// Takes back an allocation that was just released, without checking limits.
     pub(crate) fn put_back(&self, user: &str, address: IpAddr) {
         self.lock().count(user, limit_key(address));
     }
 
-    /// Gives it back.
+    /// Releases an allocation of `user` at `address`.
     pub fn release(&self, user: &str, address: IpAddr) {
         let mut counts = self.lock();
         counts.total = counts.total.saturating_sub(1);
@@ -157,7 +157,7 @@ impl TokenBucket {
         let elapsed = now.saturating_duration_since(self.filled);
         let gained = elapsed.as_nanos().saturating_mul(u128::from(self.per_second)) / NANOS;
         if gained > 0 {
-            // The part of a token that is under way is kept by moving the mark less than to now.
+            // The fraction of a token that has accrued is kept: the mark moves to less than `now`.
             let spent = (gained * NANOS).div_ceil(u128::from(self.per_second));
             let gained = u64::try_from(gained).unwrap_or(u64::MAX);
             self.tokens = self.tokens.saturating_add(gained).min(self.burst);

@@ -56,18 +56,18 @@ const fn v6(address: [u16; 8], prefix: u8) -> Ipv6Net {
 /// What the policy says about the address of a peer, before its port is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressVerdict {
-    /// Any port of it.
+    /// Every port is allowed.
     Allowed,
     /// One of this machine's own addresses: only relays and in-process media are behind it.
     Own,
-    /// Never.
+    /// No port is allowed.
     Denied,
 }
 
-/// The rules. Everything public is allowed; what is special-purpose, and this server itself, is not.
+/// The rules. They allow public addresses, and deny special-purpose ranges and this server itself.
 #[derive(Debug, Clone, Default)]
 pub struct PeerPolicy {
-    /// Holes in the list of denied ranges.
+    /// Exceptions to the denied ranges.
     pub allowed: Vec<IpNet>,
     /// Further ranges that are denied. They win over `allowed`.
     pub denied: Vec<IpNet>,
@@ -82,7 +82,7 @@ pub struct PeerPolicy {
 }
 
 impl PeerPolicy {
-    /// What is to be said of `address` alone, as `CreatePermission` asks.
+    /// The verdict about `address` without a port, as `CreatePermission` needs it.
     pub fn address(&self, address: IpAddr) -> AddressVerdict {
         self.verdict(address, &[])
     }
@@ -97,7 +97,7 @@ impl PeerPolicy {
             return AddressVerdict::Allowed;
         }
         if forms.iter().any(|form| self.is_own(form) || also_own.contains(&form)) {
-            // Only the plain form of one's own address leads to a relay; a disguise is for getting round something.
+            // Only the plain form of an own address reaches a relay; an embedded one is an attempt to evade the policy.
             return if forms.iter().count() == 1 { AddressVerdict::Own } else { AddressVerdict::Denied };
         }
         if forms.is_refused || forms.iter().any(is_special) {
@@ -151,14 +151,14 @@ impl PeerPolicy {
     }
 }
 
-/// One address and the IPv4 addresses that hide in it.
+/// An address and the IPv4 addresses embedded in it.
 struct Forms {
     plain: IpAddr,
     /// What a packet to `plain` would reach where a translator is at work, else `plain`.
     canonical: IpAddr,
     /// A second IPv4 address (Teredo names a server and a client).
     other: Option<IpAddr>,
-    /// The encoding itself is not for peers.
+    /// The encoding itself is denied to peers.
     is_refused: bool,
 }
 
@@ -205,7 +205,7 @@ fn is_special(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4 >= DENIED_V4_FROM || DENIED_V4.iter().any(|net| net.contains(&v4)),
         IpAddr::V6(v6) => {
-            // The two encodings that are judged by what they carry are inside a denied range or none.
+            // The two encodings judged by the embedded address overlap no other denied range.
             let is_nat64 = matches!(v6.segments(), [0x64, 0xff9b, 0, 0, 0, 0, _, _]);
             !is_nat64 && DENIED_V6.iter().any(|net| net.contains(&v6))
         }

@@ -1,4 +1,4 @@
-//! What the operator decides about the protocol. Sockets and threads are the driver's [`Config`](crate::Config).
+//! Protocol settings of the operator. Sockets and threads are the driver's [`Config`](crate::Config).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::wire::AddressFamily;
 pub struct Settings {
     /// The realm of the long-term mechanism (RFC 8489, section 9.2).
     pub realm: String,
-    /// Who may allocate.
+    /// Credentials of clients that may allocate.
     pub credentials: Credentials,
-    /// How much.
+    /// Quotas and rates.
     pub limits: Limits,
-    /// Towards whom.
+    /// Peers that a relay may reach.
     pub policy: PeerPolicy,
     /// Where relays are opened, and how they are seen from outside.
     pub relays: RelayAddresses,
-    /// What is off by default.
+    /// Extensions, all off by default.
     pub features: Features,
-    /// How long a nonce is good for.
+    /// How long a nonce is valid.
     pub nonce_lifetime: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Default for Settings {
     }
 }
 
-/// Extensions that few need.
+/// Extensions. They are off unless enabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
     /// TCP allocations (RFC 6062).
@@ -80,7 +80,7 @@ impl BehaviourDiscovery {
         )
     }
 
-    /// All four.
+    /// All four addresses.
     pub fn addresses(&self) -> [SocketAddr; 4] {
         let a = self.primary;
         [(false, false), (false, true), (true, false), (true, true)]
@@ -91,7 +91,7 @@ impl BehaviourDiscovery {
 /// An address of this machine and how the world sees it (1:1 NAT).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExternalAddress {
-    /// How it is seen from outside.
+    /// The address that clients and peers see.
     pub public: IpAddr,
     /// The address here; `None` stands for each one of the same family that is not loopback.
     pub private: Option<IpAddr>,
@@ -102,11 +102,11 @@ pub struct ExternalAddress {
 pub struct RelayAddresses {
     /// The addresses to open relays on; of each family the first counts. Empty: the one that the client reached.
     pub fixed: Vec<IpAddr>,
-    /// For a family that the client did not reach the server by.
+    /// The IPv4 address for clients that reached the server over IPv6.
     pub other_v4: Option<Ipv4Addr>,
-    /// For a family that the client did not reach the server by.
+    /// The IPv6 address for clients that reached the server over IPv4.
     pub other_v6: Option<Ipv6Addr>,
-    /// Mapping to the outside.
+    /// The public address of each local one.
     pub external: Vec<ExternalAddress>,
 }
 

@@ -345,7 +345,7 @@ fn relays_close_when_their_stream_does() {
     let relay = client.allocate();
     assert!(server.handle.is_relay(relay));
     drop(client);
-    // The port is free once the server has seen the end; until then it can not be bound.
+    // The port is free once the server has seen the end; until then it cannot be bound.
     while server.handle.is_relay(relay) {
         std::thread::yield_now();
     }

@@ -1,4 +1,4 @@
-//! Passwords: made from a shared secret for a time, or given to users for good.
+//! Credentials: ephemeral ones derived from a shared secret, and static users.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::wire::{Key, PasswordAlgorithm, userhash};
 
-/// A user name and password that work until a moment in time.
+/// A user name and password that expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EphemeralCredentials {
     /// `expires ":" user`
@@ -54,12 +54,12 @@ impl std::fmt::Debug for StaticUser {
     }
 }
 
-/// Everything that is accepted.
+/// All credentials that the server accepts.
 #[derive(Clone, Default)]
 pub struct Credentials {
     /// Shared secrets; more than one while a secret is being replaced.
     pub secrets: Vec<String>,
-    /// Users with passwords. They come before the secrets.
+    /// Users with passwords. They take precedence over the secrets.
     pub users: Vec<StaticUser>,
 }
 

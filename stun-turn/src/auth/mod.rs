@@ -1,4 +1,4 @@
-//! Who may have a relay: long-term credentials, their keys, and nonces that need no memory.
+//! Authentication: long-term credentials, and nonces that the server does not store.
 
 pub mod credentials;
 mod nonce;

@@ -1,4 +1,4 @@
-//! Nonces that the server can check without having kept them (RFC 8489, sections 9.2 and 14.10).
+//! Nonces that the server checks without storing them (RFC 8489, sections 9.2 and 14.10).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,18 +6,18 @@ use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// What begins a nonce that tells the client about security features (RFC 8489, section 9.2).
+/// The prefix of a nonce that announces security features (RFC 8489, section 9.2).
 const COOKIE: &str = "obMatJos2";
 const FEATURE_PASSWORD_ALGORITHMS: u32 = 1 << 23;
 const FEATURE_USERNAME_ANONYMITY: u32 = 1 << 22;
 const MAC: usize = 12;
 
-/// What a nonce turned out to be.
+/// The result of checking a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NonceState {
-    /// Made for this client, not long ago.
+    /// Issued to this client within its lifetime.
     Valid,
-    /// Too old, made for another address, or never made here: the client gets a new one.
+    /// Expired, issued to another address, or not issued by this server: the client receives a new one.
     Stale,
 }
 

@@ -45,10 +45,10 @@ pub(super) struct Associations {
 /// A listener, the client, and the address that it reached.
 type Key = (usize, SocketAddr, SocketAddr);
 
-/// An association that was silent for so long may have lost its client: a hello begins a new one.
+/// After this silence a `ClientHello` on the same address begins a new association.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Handshakes under way at most, so that hellos from made-up addresses stay cheap. They are forgotten after a few seconds.
+/// Concurrent handshakes, so that hellos from forged addresses stay cheap. They expire after a few seconds.
 const MAX_HANDSHAKES: usize = 512;
 
 /// The answer to a client that knows DTLS 1.0 alone: a fatal alert, `protocol_version` (RFC 6347, section 4.1). Without it such a client waits
@@ -66,7 +66,7 @@ fn is_hello(record: &[u8]) -> bool {
     record.first() == Some(&22) && record.get(3..5) == Some(&[0, 0]) && record.get(13) == Some(&1)
 }
 
-/// What an association has to say.
+/// Output of an association.
 #[derive(Clone, Copy)]
 pub(super) enum Event<'a> {
     /// A record for the client.
@@ -142,7 +142,7 @@ impl Associations {
         self.by_client.insert(key, index)
     }
 
-    /// Feeds a record, and tells what comes of it. `false` when the association is over.
+    /// Passes a record to an association, and its output to `each`. `false` when the association has ended.
     pub(super) fn handle(
         &mut self,
         now: Instant,
@@ -152,7 +152,7 @@ impl Associations {
         each: &mut dyn FnMut(Event<'_>),
     ) -> bool {
         let Some(association) = self.entries.get_mut(index) else { return true };
-        // A handshake has its time from its beginning on, and a hello is no sign of the client that is served.
+        // A handshake is timed from its beginning, and a hello does not show that the established client lives.
         if association.is_connected && !is_hello(record) {
             association.last_heard = now;
         }
@@ -175,7 +175,7 @@ impl Associations {
         self.drain(index, buffer, each) && is_alive
     }
 
-    /// Retransmits where it is time to. Gives those that are over.
+    /// Retransmits what is due. Returns the associations that have ended.
     pub(super) fn handle_timeouts(
         &mut self,
         now: Instant,
@@ -197,7 +197,7 @@ impl Associations {
             .collect()
     }
 
-    /// Those that have been silent since `since`.
+    /// The associations that have been silent since `since`.
     pub(super) fn silent_since(&self, since: Instant) -> Vec<usize> {
         let silent = self.entries.iter().filter(|(_, entry)| entry.last_heard < since);
         silent.map(|(index, _)| index).collect()

@@ -1,4 +1,4 @@
-//! What a server is made of: sockets, certificate, threads.
+//! The configuration of a server: sockets, certificate, threads.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -61,18 +61,18 @@ impl Clone for Certificate {
     }
 }
 
-/// Why a certificate can't be used.
+/// The reason why a certificate cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CertificateError {
     /// Not PEM, or without a certificate or key in it.
-    #[error("the certificate or its key can't be read")]
+    #[error("the certificate or its key cannot be read")]
     Pem(#[from] rustls::pki_types::pem::Error),
     /// No certificate in the chain.
     #[error("the chain has no certificate")]
     Empty,
     /// Certificate and key don't fit, or the key is of a kind that is not supported.
-    #[error("the certificate can't be used")]
+    #[error("the certificate cannot be used")]
     Unusable(#[from] rustls::Error),
 }
 
@@ -114,7 +114,7 @@ impl std::fmt::Debug for Heartbeat {
 pub struct Config {
     /// Where to listen.
     pub listeners: Vec<Listener>,
-    /// How this machine is seen from outside.
+    /// Public addresses of this machine.
     pub external_ips: Vec<ExternalAddress>,
     /// Where to open relays; empty: where the client came in.
     pub relay_ips: Vec<IpAddr>,
@@ -126,23 +126,23 @@ pub struct Config {
     pub secrets: Vec<String>,
     /// Users with a password.
     pub users: Vec<StaticUser>,
-    /// How much.
+    /// Quotas and rates.
     pub limits: Limits,
     /// Which peers may be reached. The addresses and listeners of this machine are added to it.
     pub policy: PeerPolicy,
-    /// Extensions. TCP allocations and mobility run on a single shard, because connections and clients move between five-tuples.
+    /// Extensions. With TCP allocations or mobility there is one shard, since connections and clients move between five-tuples.
     pub features: Features,
-    /// How long a nonce is good for.
+    /// How long a nonce is valid.
     pub nonce_lifetime: Duration,
     /// Threads to run; `None`: one for each processor.
     pub shards: Option<u8>,
-    /// For TLS and DTLS.
+    /// The certificate of TLS and DTLS.
     pub certificate: Option<Certificate>,
     /// A media server in the same process.
     pub media: Option<Arc<dyn RelayPeer>>,
     /// How long a busy shard waits for more packets before it wakes. Zero: not at all.
     pub max_wait: Duration,
-    /// Hears that shards live.
+    /// Called at every turn of a shard's loop.
     pub heartbeat: Option<Heartbeat>,
 }
 

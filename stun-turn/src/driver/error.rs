@@ -1,4 +1,4 @@
-//! Why a server does not start.
+//! Errors of starting a server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,27 +8,27 @@ use thiserror::Error;
 use super::config::CertificateError;
 use crate::five_tuple::Transport;
 
-/// Why a server does not start.
+/// The reason why a server does not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// An address to listen on is taken, or not of this machine.
-    #[error("can not listen on {address} ({transport:?})")]
+    #[error("cannot listen on {address} ({transport:?})")]
     Listen {
-        /// Which one.
+        /// The address.
         address: SocketAddr,
-        /// How.
+        /// The transport.
         transport: Transport,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// A listener for TLS or DTLS alone, and nothing to speak it with.
     #[error("{transport:?} on {address} needs a certificate that fits")]
     NoCertificate {
-        /// Which one.
+        /// The address.
         address: SocketAddr,
-        /// How.
+        /// The transport.
         transport: Transport,
     },
     /// The certificate can't be used.

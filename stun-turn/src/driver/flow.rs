@@ -1,4 +1,4 @@
-//! The peer that a relay's packets mostly go to, and a socket of its own for it.
+//! A relay's main peer, and the connected socket for it.
 //!
 //! The socket is bound to the relay's address as well and connected to that peer. The kernel keeps the way to the peer with a
 //! connected socket, and takes the identification of IPv4 datagrams from it; for others it looks up the one and computes the
@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datagrams::{Route, Socket};
 
-/// From so many packets in a row to one peer on, it gets a socket: to make one costs about what so many packets save.
+/// Consecutive packets to one peer after which it gets a socket. Opening one costs about what so many packets save.
 const WORTH_A_SOCKET: u8 = 64;
-/// A socket that nothing passed for so many sweeps (of a second) is closed.
+/// Sweeps (one a second) without a packet after which the socket is closed.
 const IDLE_SWEEPS: u8 = 30;
 
-/// What is known of a relay's main peer.
+/// The state of a relay's main peer.
 pub(super) enum Flow {
-    /// Packets leave by the relay's socket. The last one's peer, and how many in a row went there.
+    /// Packets leave by the relay's socket. The peer of the last one, and the number of consecutive packets to it.
     Plain { peer: Option<SocketAddr>, packets: u8 },
     /// Packets to this peer leave by this socket.
     Connected { peer: SocketAddr, socket: Socket, idle_sweeps: u8 },
-    /// The system refused.
+    /// The system refused to open a socket.
     Refused,
 }
 
@@ -56,7 +56,7 @@ impl Flow {
         }
     }
 
-    /// Something came from the peer.
+    /// Records a packet from the peer.
     pub(super) fn touch(&mut self) {
         if let Self::Connected { idle_sweeps, .. } = self {
             *idle_sweeps = 0;
@@ -71,7 +71,7 @@ impl Flow {
     }
 }
 
-/// How many descriptors the flows of all shards may take, so that they leave enough for relays.
+/// Descriptors that the main peers of all shards may use. It leaves enough for relays.
 pub(super) struct FlowBudget(AtomicUsize);
 
 impl FlowBudget {
@@ -79,7 +79,7 @@ impl FlowBudget {
         Self(AtomicUsize::new(sockets))
     }
 
-    /// Takes one; `false` when none is left.
+    /// Takes a descriptor; `false` when none is left.
     pub(super) fn take(&self) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }

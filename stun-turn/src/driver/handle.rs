@@ -1,4 +1,4 @@
-//! What speaks to a server while it runs.
+//! The handle of a running server.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use super::server_state::ServerState;
 use super::tls::TlsContext;
 use crate::directory::RelayDirectory;
 
-/// Speaks to a server while it runs. Cheap to clone.
+/// Controls a running server. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) server: Arc<ServerState>,
@@ -30,14 +30,14 @@ impl Handle {
         &self.listeners
     }
 
-    /// What has happened up to now.
+    /// The metrics as of the last turn of each shard.
     pub fn metrics(&self) -> Metrics {
         let mut sum = Metrics::default();
         self.server.metrics.iter().for_each(|shard| sum.add(&shard.read()));
         sum
     }
 
-    /// Takes no more allocations. Clients are sent to the alternate server of their family (300), or away (508).
+    /// Refuses new allocations. Clients are redirected to the alternate server of their family (300), or refused (508).
     pub fn drain(&self, alternate_v4: Option<SocketAddr>, alternate_v6: Option<SocketAddr>) {
         for inbox in &self.server.inboxes {
             inbox.order(|orders| orders.drain = Some((alternate_v4, alternate_v6)));
@@ -48,7 +48,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the certificate can't be used; the old one stays then.
+    /// When the certificate cannot be used. The old one stays in use.
     pub fn reload_certificate(&self, certificate: &Certificate) -> Result<(), CertificateError> {
         let context = TlsContext::new(certificate)?;
         for inbox in &self.server.inboxes {
@@ -65,7 +65,7 @@ impl Handle {
     }
 
     /// Hands a packet of the media server in this process to the relay at `to`, as if it came from `from`. `false` when there is
-    /// no such relay, or its shard has too much to do: the packet is lost then, as on a network.
+    /// no such relay, or the queue of its shard is full: the packet is lost, as on a network.
     pub fn send_to_relay(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
         let owner = self.directory.owner(to.port());
         let inbox = owner.and_then(|shard| self.server.inboxes.get(usize::from(shard)));

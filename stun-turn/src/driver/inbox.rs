@@ -1,4 +1,4 @@
-//! What reaches a shard from other threads: packets of other shards and of the media server, and orders.
+//! Packets and orders that other threads send to a shard.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,14 +1,14 @@
-//! What a server has done, in numbers.
+//! Metrics of a server.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::shard::Counters;
 
-/// What has happened, over all shards.
+/// Metrics of all shards together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// What the state machines counted.
+    /// Counters of the state machines.
     pub counters: Counters,
     /// Datagrams that the kernel did not take, or for which a client's stream or another shard's queue had no room.
     pub datagrams_dropped: u64,

@@ -8,16 +8,16 @@ use datagrams::Interest;
 use super::stream::Pending;
 use crate::shard::ConnectionId;
 
-/// Bytes that wait on one side before the other is no longer read.
+/// Bytes that wait on one side before the other side is no longer read.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
 
 pub(super) enum State {
     Connecting(ConnectionId),
-    /// Nobody reads it yet: what the peer sends waits in the kernel.
+    /// The client has not bound it. Bytes of the peer wait in the kernel.
     Waiting,
-    /// Tied to a client's connection.
+    /// Exchanges data with a client's connection.
     Spliced(usize),
-    /// The client is gone; the rest of what it said is still to be written.
+    /// The client has closed; its last bytes are still to be written.
     Finishing(Instant),
 }
 

@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Type};
 use crate::directory::RelayDirectory;
 use crate::shard::OpenError;
 
-/// How long a reserved port waits to be asked for (RFC 8656, section 7.2).
+/// How long a port stays reserved (RFC 8656, section 7.2).
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 const MAX_RESERVATIONS: usize = 1024;
 
@@ -119,7 +119,7 @@ impl PortPool {
         Ok(Opened { socket, bound })
     }
 
-    /// Closes what nobody asked for in time.
+    /// Closes reservations that have expired.
     pub(super) fn expire(&self, now: Instant) {
         let mut reservations = self.reservations.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, late) in reservations.extract_if(|_, reservation| reservation.expires <= now) {
@@ -162,7 +162,7 @@ impl PortPool {
             };
             self.directory.release(port);
             match Errno::from_io_error(&error) {
-                // Another program's, or one that the system keeps.
+                // Another program uses it, or the system reserves it.
                 Some(Errno::ADDRINUSE | Errno::ACCESS) => {}
                 Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT | Errno::INVAL) => {
                     return Err(OpenError::AddressUnavailable);

@@ -37,7 +37,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When an address can't be listened on, or the certificate can't be used.
+    /// When an address can't be listened on, or the certificate cannot be used.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
         if config.relay_ports.is_empty() {
             return Err(BindError::NoRelayPorts);

@@ -1,4 +1,4 @@
-//! One client's TCP or TLS connection: bytes in, frames out, and the other way round.
+//! A client's TCP or TLS connection.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,16 +9,16 @@ use rustls::{ServerConfig, ServerConnection};
 
 use crate::five_tuple::FiveTuple;
 
-/// Bytes that wait for a client that does not read. Relayed packets beyond this are dropped, as a full socket buffer would.
+/// Bytes that wait for a client that does not read. Relayed packets above it are dropped, as by a full socket buffer.
 pub(super) const MAX_PENDING: usize = 256 * 1024;
-/// Bytes read in one go, so that one client does not keep the others waiting.
+/// Bytes read per event, so that one client does not delay the others.
 const READ_BUDGET: usize = 128 * 1024;
 /// First byte of a TLS record with a handshake message.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// What a connection turned out to speak.
+/// The protocol of a connection.
 enum Layer {
-    /// Nothing has come yet. `tls` is what to answer a TLS hello with.
+    /// Nothing was received yet. `tls` is the configuration for a TLS handshake.
     Unknown {
         tls: Option<Arc<ServerConfig>>,
         allows_plain: bool,
@@ -82,23 +82,23 @@ impl io::Write for Pending {
 pub(super) struct Stream {
     pub(super) socket: TcpStream,
     pub(super) tuple: FiveTuple,
-    /// Bytes that came and make no whole frame yet.
+    /// Bytes of an incomplete frame.
     pub(super) received: Vec<u8>,
     pub(super) last_heard: Instant,
-    /// The peer's connection that this one is tied to (RFC 6062).
+    /// The peer's connection that this one exchanges data with (RFC 6062).
     pub(super) spliced: Option<usize>,
     pub(super) wants_write: bool,
     pub(super) is_paused: bool,
-    /// The peer is gone: to be closed when everything is written.
+    /// The peer has closed; this connection is closed when everything is written.
     pub(super) is_finishing: bool,
     layer: Layer,
     pending: Pending,
 }
 
-/// What reading came to.
+/// The result of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
-    /// There may be more later.
+    /// The connection is open.
     Open,
     /// The client has closed its side.
     Closed,
@@ -180,7 +180,7 @@ impl Stream {
     pub(super) fn send(&mut self, parts: [&[u8]; 3]) -> io::Result<()> {
         match &mut self.layer {
             Layer::Tls(tls) => {
-                // One record for the whole message: there are clients that take a record for a message.
+                // One record holds the whole message, since some clients treat a record as a message.
                 let length: usize = parts.iter().map(|part| part.len()).sum();
                 let written = tls.writer().write_vectored(&parts.map(IoSlice::new))?;
                 if written < length {
@@ -197,13 +197,13 @@ impl Stream {
         }
     }
 
-    /// Writes what the socket takes.
+    /// Writes what the socket accepts.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.move_tls()?;
         self.pending.write_to(&self.socket)
     }
 
-    /// Says goodbye, where the protocol has a word for it, and writes what the socket takes.
+    /// Queues the TLS close alert if there is TLS, and writes what the socket accepts.
     pub(super) fn close(&mut self) {
         if let Layer::Tls(tls) = &mut self.layer {
             tls.send_close_notify();

@@ -1,4 +1,4 @@
-//! What TLS and DTLS need, made of one certificate.
+//! Configurations of TLS and DTLS from one certificate.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl TlsContext {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())?;
-        // A relay's connections last; tickets would only be memory.
+        // Connections to a relay are long, so session tickets would only cost memory.
         tls.send_tls13_tickets = 0;
         tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         Ok(Self { tls: Some(Arc::new(tls)), dtls: DtlsContext::new(certificate) })
@@ -37,7 +37,7 @@ impl TlsContext {
 }
 
 impl DtlsContext {
-    /// `None` when the key is not one for ECDSA in PKCS #8: the DTLS engine signs with nothing else.
+    /// `None` unless the key is an ECDSA key in PKCS #8, the only kind that the DTLS engine signs with.
     fn new(certificate: &Certificate) -> Option<Self> {
         let PrivateKeyDer::Pkcs8(key) = &certificate.key else {
             tracing::warn!("no DTLS with this certificate: its key is not in PKCS #8");
@@ -53,7 +53,7 @@ impl DtlsContext {
         }
         let config = dimpl::Config::builder()
             .require_client_certificate(false)
-            // Nothing has validated the address of who says hello here.
+            // The address of the client is not validated before the cookie.
             .use_server_cookie(true)
             .build();
         match config {

@@ -1,8 +1,8 @@
-//! Small numbers for what an event loop watches and writes to.
+//! Numbers that name the sockets of an event loop, and the ways to its clients.
 
 use crate::five_tuple::PathId;
 
-/// What an event of epoll is about: the kind in the upper half of the token, the index in the lower.
+/// The subject of an epoll event. The upper half of the number is its kind, the lower half an index.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
     Inbox,

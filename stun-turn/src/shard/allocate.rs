@@ -19,7 +19,7 @@ use crate::wire::{AddressFamily, MessageBuilder, Request};
 const UDP: u8 = 17;
 const TCP: u8 = 6;
 
-/// What a request asks for, its contradictions sorted out.
+/// A request for an allocation, after its attributes were checked against each other.
 struct Wanted {
     relay: RelayWanted,
     transport: RelayedTransport,
@@ -34,7 +34,7 @@ impl Shard {
             return;
         }
         if self.openings.iter().any(|(_, opening)| opening.tuple == tuple && !opening.is_abandoned) {
-            // A retransmission; the answer is on its way.
+            // A retransmission. The response follows when the sockets are open.
             return;
         }
         if let Service::Draining { alternate_v4, alternate_v6 } = self.service {
@@ -70,7 +70,7 @@ impl Shard {
         self.outputs.push_back(Output::OpenRelay { opening: OpeningId(opening), wanted: wanted.relay });
     }
 
-    /// An Allocate where there is an allocation: its own request once more, or a mismatch.
+    /// Answers an Allocate on a five-tuple with an allocation: a retransmission, or a mismatch (437).
     fn allocate_again(
         &mut self,
         now: Instant,
@@ -125,7 +125,7 @@ impl Shard {
         let has_conflict = family.is_some() && additional.is_some()
             || additional.is_some() && reserves
             || additional == Some(Ok(AddressFamily::V4));
-        // EVEN-PORT, DONT-FRAGMENT and the like mean nothing to TCP (RFC 6062, section 5.1).
+        // EVEN-PORT and DONT-FRAGMENT do not apply to TCP (RFC 6062, section 5.1).
         let is_odd_tcp = protocol == TCP && (even_port.is_some() || request.dont_fragment);
         if has_conflict || is_odd_tcp {
             return Err(400);
@@ -163,7 +163,7 @@ impl Shard {
         Ok(Wanted { relay, transport, missing })
     }
 
-    /// The driver has opened the sockets, or has not.
+    /// Completes an allocation with the sockets that the driver opened, or with its error.
     pub(super) fn finish_allocate(
         &mut self,
         now: Instant,
@@ -189,7 +189,7 @@ impl Shard {
         self.insert(now, opening, opened);
     }
 
-    /// The client of `tuple` is gone: what is being opened for it is closed when it comes.
+    /// Marks the pending allocations of a client that has left; their sockets are closed when they open.
     pub(super) fn abandon_openings(&mut self, tuple: FiveTuple) {
         for (_, opening) in self.openings.iter_mut().filter(|(_, opening)| opening.tuple == tuple) {
             opening.is_abandoned = true;
@@ -204,7 +204,7 @@ impl Shard {
     fn insert(&mut self, now: Instant, opening: Opening, opened: OpenedRelays) {
         let Opening { tuple, verified, username, lifetime, transport, missing, wants_ticket, .. } = opening;
         let limits = &self.context.settings.limits;
-        // A second's worth at once: a key frame comes in a burst.
+        // The burst is one second's worth, since a key frame arrives at once.
         let bandwidth = limits.bytes_per_second.map(|rate| TokenBucket::new(now, rate, rate));
         let serial = self.next_serial;
         self.next_serial += 1;

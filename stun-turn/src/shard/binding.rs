@@ -15,7 +15,7 @@ impl Shard {
         let discovery = self.context.settings.features.behaviour_discovery;
         let discovery = discovery.filter(|discovery| discovery.covers(tuple.server));
         let mut unknown: Vec<u16> = request.unknown.iter().copied().take(request.unknown_count).collect();
-        // A stream, and a DTLS association, has no other address to answer from.
+        // A stream or a DTLS association cannot be answered from another address.
         if discovery.is_none() || tuple.transport != Transport::Udp {
             unknown.extend(request.discovery_attributes());
         }
@@ -40,7 +40,7 @@ impl Shard {
         let other = discovery.changed(tuple.server, true, true);
         reply.address(attr::OTHER_ADDRESS, relays.seen_from_outside(other));
         if let Some(padding) = request.padding {
-            // As long as the one in the request, so nothing is amplified (RFC 5780, section 7.6).
+            // As long as the padding of the request, so that nothing is amplified (RFC 5780, section 7.6).
             reply.bytes(attr::PADDING, &vec![0; padding.len()]);
         }
         let message = reply.finish(None);

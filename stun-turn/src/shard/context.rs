@@ -1,4 +1,4 @@
-//! What the shards of a server have in common.
+//! The state that the shards of a server share.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,14 +8,14 @@ use crate::directory::RelayDirectory;
 use crate::limits::Quotas;
 use crate::settings::Settings;
 
-/// What is the same for all shards of a server.
+/// Settings and counters that all shards of a server use.
 #[derive(Debug, Clone, Default)]
 pub struct ServerContext {
-    /// What the operator decided.
+    /// The operator's settings.
     pub settings: Arc<Settings>,
-    /// Who uses how much.
+    /// Allocations in use, by user and address.
     pub quotas: Arc<Quotas>,
-    /// Whose port is whose.
+    /// The shard that owns each relay port.
     pub directory: Arc<RelayDirectory>,
     /// The media server in this process, if there is one.
     pub media: Option<Arc<dyn RelayPeer>>,
@@ -25,9 +25,9 @@ pub struct ServerContext {
 
 /// A media server in the same process, reached without a socket.
 pub trait RelayPeer: Send + Sync + fmt::Debug {
-    /// Whether packets to `address` are for it. Only addresses of this machine are asked for.
+    /// Whether the media server receives packets to `address`. The relay asks for addresses of this machine only.
     fn serves(&self, address: SocketAddr) -> bool;
 
-    /// Takes a packet. Called on the relay's thread: it must not block, and drops what it can not take.
+    /// Takes a packet. The relay's thread calls it: it must not block, and drops packets that it has no room for.
     fn deliver(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]);
 }

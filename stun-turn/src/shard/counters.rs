@@ -1,4 +1,4 @@
-//! What has happened, in numbers. No number is kept by client, so none of this grows with them.
+//! Counters of a server. None is kept by client, so they do not grow.
 
 /// Counts since the server began, of one shard or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Counters {
     pub challenges: u64,
     /// Requests with credentials that are wrong.
     pub wrong_credentials: u64,
-    /// Requests left without an answer because their sender had too many before it authenticated.
+    /// Requests without a response, since their unauthenticated sender exceeded its rate.
     pub rate_limited: u64,
     /// Packets relayed to peers.
     pub packets_to_peers: u64,

@@ -1,4 +1,4 @@
-//! What goes into the state machine, and what comes out of it.
+//! Inputs and outputs of the state machine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,25 +6,25 @@ use super::peer_connections::{ConnectionId, PeerSocketId};
 use crate::five_tuple::{FiveTuple, PathId, RelayId};
 use crate::wire::DataPrefix;
 
-/// What the driver tells the state machine.
+/// An input from the driver.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// A datagram or one frame of a stream from a client.
     Client {
-        /// Who sent it, and to where.
+        /// The client and the address that it sent to.
         tuple: FiveTuple,
-        /// The way back.
+        /// The way back to the client.
         path: PathId,
         /// STUN or `ChannelData`.
         message: &'a [u8],
     },
     /// A datagram that a relay's socket received.
     Peer {
-        /// Whose socket.
+        /// The relay.
         relay: RelayId,
-        /// Who sent it.
+        /// The sender.
         from: SocketAddr,
-        /// What it says.
+        /// The payload.
         payload: &'a [u8],
     },
     /// A datagram for the relay at port `to` that came another way than through its socket: from another shard, or from
@@ -34,78 +34,78 @@ pub enum Input<'a> {
         to: SocketAddr,
         /// The address that the sender goes by.
         from: SocketAddr,
-        /// What it says.
+        /// The payload.
         payload: &'a [u8],
     },
     /// The answer to [`Output::OpenRelay`].
     RelayOpened {
-        /// Which one.
+        /// The request.
         opening: OpeningId,
-        /// What came of it.
+        /// The sockets, or the error.
         result: Result<OpenedRelays, OpenError>,
     },
     /// A client's stream or DTLS association has ended, and its allocation with it (RFC 8656, section 3.1).
     Disconnected {
-        /// Which one.
+        /// The connection.
         tuple: FiveTuple,
     },
     /// The answer to [`Output::ConnectPeer`].
     PeerConnected {
-        /// Which one.
+        /// The connection.
         connection: ConnectionId,
-        /// The driver's name for the socket; `None` when nothing came of it.
+        /// The driver's name for the socket; `None` if the connection failed.
         socket: Option<PeerSocketId>,
     },
     /// A peer connected to a TCP relay.
     PeerAccepted {
-        /// Whose socket.
+        /// The relay.
         relay: RelayId,
         /// The driver's name for the socket.
         socket: PeerSocketId,
-        /// Who it is.
+        /// The peer.
         from: SocketAddr,
     },
     /// A peer's connection is closed.
     PeerClosed {
-        /// Which one.
+        /// The connection.
         socket: PeerSocketId,
     },
 }
 
-/// What is to be done with a packet that was relayed; the payload is that of the input.
+/// The destination of a relayed packet. The payload is that of the input.
 #[derive(Debug)]
 pub enum Relayed<'a> {
     /// Send it from a relay's socket.
     ToPeer {
-        /// Whose socket.
+        /// The relay.
         relay: RelayId,
-        /// To whom.
+        /// The peer.
         peer: SocketAddr,
         /// Whether IPv4 must not fragment it (RFC 8656, section 14).
         dont_fragment: bool,
-        /// What it says.
+        /// The payload.
         payload: &'a [u8],
     },
     /// Send it to a client: prefix, payload, and the tail of the prefix.
     ToClient {
-        /// To whom.
+        /// The client.
         tuple: FiveTuple,
-        /// By which way.
+        /// The way to the client.
         path: PathId,
-        /// What stands around the payload.
+        /// The bytes around the payload.
         prefix: DataPrefix,
-        /// What it says.
+        /// The payload.
         payload: &'a [u8],
     },
     /// Hand it to another shard, as [`Input::Local`].
     ToShard {
-        /// Which one.
+        /// The shard.
         shard: u8,
-        /// Where it goes.
+        /// The destination.
         to: SocketAddr,
         /// The sender's relayed address.
         from: SocketAddr,
-        /// What it says.
+        /// The payload.
         payload: &'a [u8],
     },
     /// Give it to the media server in this process.
@@ -114,56 +114,56 @@ pub enum Relayed<'a> {
         to: SocketAddr,
         /// The sender's relayed address.
         from: SocketAddr,
-        /// What it says.
+        /// The payload.
         payload: &'a [u8],
     },
 }
 
-/// What the driver is to do.
+/// An action for the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send a message to a client.
     Transmit {
-        /// To whom.
+        /// The client.
         tuple: FiveTuple,
-        /// By which way.
+        /// The way to the client.
         path: PathId,
         /// The message.
         message: Vec<u8>,
     },
     /// Send a datagram from another of the server's addresses (RFC 5780).
     TransmitFrom {
-        /// Which one.
+        /// The server's address.
         server: SocketAddr,
-        /// To whom.
+        /// The client.
         client: SocketAddr,
         /// The message.
         message: Vec<u8>,
     },
     /// Open sockets for an allocation and answer with [`Input::RelayOpened`].
     OpenRelay {
-        /// The name of this demand.
+        /// The name of this request.
         opening: OpeningId,
-        /// What is wanted.
+        /// The sockets to open.
         wanted: RelayWanted,
     },
     /// Close a relay's socket.
     CloseRelay {
-        /// Whose socket.
+        /// The relay.
         relay: RelayId,
     },
-    /// Close a client's stream: what it sent makes no sense there.
+    /// Close a client's stream, after a message that a stream cannot carry.
     Disconnect {
-        /// By which way.
+        /// The way to the client.
         path: PathId,
     },
     /// Connect a relay to a peer and answer with [`Input::PeerConnected`] (RFC 6062).
     ConnectPeer {
-        /// Whose socket.
+        /// The relay.
         relay: RelayId,
-        /// To whom.
+        /// The peer.
         peer: SocketAddr,
-        /// The name of this demand.
+        /// The name of this request.
         connection: ConnectionId,
     },
     /// Copy bytes between a client's data connection and a peer's from here on (RFC 6062).
@@ -175,34 +175,34 @@ pub enum Output {
     },
     /// Close a peer's connection.
     ClosePeer {
-        /// Which one.
+        /// The connection.
         socket: PeerSocketId,
     },
 }
 
-/// The name of a demand for relays.
+/// The name of a request for relays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OpeningId(pub(super) usize);
 
-/// Which sockets an allocation needs.
+/// The sockets that an allocation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayWanted {
     /// A UDP socket on each of up to two addresses.
     Udp {
         /// The first.
         address: IpAddr,
-        /// One of the other family, whose lack is no failure (RFC 8656, section 7.2).
+        /// One of the other family; the allocation succeeds without it (RFC 8656, section 7.2).
         additional: Option<IpAddr>,
-        /// The port is even.
+        /// Whether the port must be even.
         is_even: bool,
-        /// The next higher port is held for a while, too.
+        /// Whether to reserve the next higher port.
         reserve_next: bool,
     },
     /// The port that was held under this token.
     Reserved([u8; 8]),
     /// A TCP listener (RFC 6062).
     Tcp {
-        /// Where.
+        /// The address to listen on.
         address: IpAddr,
     },
 }
@@ -210,9 +210,9 @@ pub enum RelayWanted {
 /// A socket that was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenedRelay {
-    /// Its name from here on.
+    /// The driver's name for it.
     pub id: RelayId,
-    /// Where it is bound.
+    /// The address that it is bound to.
     pub bound: SocketAddr,
 }
 
@@ -227,7 +227,7 @@ pub struct OpenedRelays {
     pub reservation: Option<[u8; 8]>,
 }
 
-/// Why there is no relay.
+/// The reason why no relay was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -235,7 +235,7 @@ pub enum OpenError {
     #[error("no port or socket is left")]
     Exhausted,
     /// The address is not of this machine, or its family is not there.
-    #[error("the address can not be bound")]
+    #[error("the address cannot be bound")]
     AddressUnavailable,
     /// The token is unknown, used or too old.
     #[error("there is no such reservation")]

@@ -1,4 +1,4 @@
-//! Mobility: an allocation that follows its client to a new address (RFC 8016).
+//! Mobility (RFC 8016): an allocation follows its client to a new address.
 
 use std::time::Instant;
 
@@ -7,13 +7,14 @@ use crate::five_tuple::{FiveTuple, PathId};
 use crate::wire::Request;
 
 impl Shard {
-    /// What names an allocation to a client on a new five-tuple. It stays the same for the life of the allocation, so that a client whose
-    /// answer got lost can ask again; without the user's password it is worth nothing.
+    /// The ticket of an allocation. It stays the same for the life of the allocation, so that a client can retransmit after a
+    /// lost response. Using it takes the user's password.
     pub(super) fn ticket(&self, serial: u64) -> [u8; 16] {
         self.nonces.tag(&serial.to_be_bytes())
     }
 
-    /// A Refresh with MOBILITY-TICKET: on the five-tuple of the allocation a plain one, on another the move.
+    /// Handles a Refresh with MOBILITY-TICKET. On the allocation's own five-tuple it refreshes; on another one it moves the
+    /// allocation there.
     pub(super) fn refresh_with_ticket(
         &mut self,
         now: Instant,
@@ -26,7 +27,7 @@ impl Shard {
             self.refuse(&verified, 400);
             return;
         };
-        // Moves are rare, so no table of tickets is kept for them.
+        // Moves are rare, so there is no table of tickets.
         let found = self.allocations.iter().find(|(_, allocation)| allocation.ticket == Some(ticket));
         let Some((index, allocation)) = found else {
             self.refuse(&verified, if self.has_allocation(&tuple) { 400 } else { 437 });
@@ -49,12 +50,12 @@ impl Shard {
         self.refresh_allocation(now, &verified, index, request);
     }
 
-    /// Puts an allocation on a new five-tuple; `false` when the new address has its quota full.
+    /// Moves an allocation to a new five-tuple; `false` if the quota of the new address is exhausted.
     fn move_to(&mut self, index: usize, tuple: FiveTuple, path: PathId) -> bool {
         let settings = &self.context.settings;
         let Some(allocation) = self.allocations.get_mut(index) else { return false };
         let user = settings.credentials.quota_name(&allocation.username);
-        // Given back first: whoever is at a limit may still move.
+        // Released first, so that a client at its limit can still move.
         self.context.quotas.release(user, allocation.tuple.client.ip());
         if !self.context.quotas.take(&settings.limits, user, tuple.client.ip()) {
             self.context.quotas.put_back(user, allocation.tuple.client.ip());

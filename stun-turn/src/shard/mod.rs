@@ -1,4 +1,4 @@
-//! The state machine of one shard: no socket, no clock, no source of randomness.
+//! The state machine of one shard. It has no socket, no clock and no source of randomness.
 
 mod allocate;
 mod allocation;
@@ -38,7 +38,7 @@ use peer_connections::PeerConnections;
 pub use peer_connections::{ConnectionId, PeerSocketId};
 use tables::{RelayTable, TupleTable};
 
-/// What happens when the server takes no more allocations.
+/// Whether the server takes allocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     Open,
@@ -133,7 +133,7 @@ impl Shard {
         }
     }
 
-    /// The next thing to do.
+    /// The next action for the driver.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -144,7 +144,7 @@ impl Shard {
         [allocation, self.connections.deadline()].into_iter().flatten().min()
     }
 
-    /// Ends what has not been refreshed.
+    /// Removes allocations and connections that have expired.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&Reverse((at, index, serial))) = self.deadlines.peek()
             && at <= now
@@ -174,12 +174,12 @@ impl Shard {
         self.allocation_of(tuple).is_some()
     }
 
-    /// Takes no more allocations; clients are sent to an alternate server of their family when there is one. What exists goes on.
+    /// Refuses new allocations, and redirects clients to the alternate server of their family if there is one. Existing allocations stay.
     pub fn drain(&mut self, alternate_v4: Option<SocketAddr>, alternate_v6: Option<SocketAddr>) {
         self.service = Service::Draining { alternate_v4, alternate_v6 };
     }
 
-    /// Tells the state machine what time it is in the world, after the system's clock was set.
+    /// Sets the wall clock by which credentials expire.
     pub fn set_unix_time(&mut self, now: Instant, unix_time: Duration) {
         self.unix_at_start = unix_time.saturating_sub(now.saturating_duration_since(self.started));
     }
@@ -263,7 +263,7 @@ impl Shard {
         self.by_tuple.find(&self.allocations, tuple)
     }
 
-    /// A client's connection has ended: so has its allocation, unless it may come back on another (RFC 8016).
+    /// Ends the allocation of a closed connection, unless a ticket lets it move to another connection (RFC 8016).
     fn disconnect(&mut self, tuple: FiveTuple) {
         let Some(index) = self.allocation_of(&tuple) else { return };
         match self.allocations.get_mut(index) {
@@ -275,7 +275,7 @@ impl Shard {
         }
     }
 
-    /// Ends an allocation and closes what belongs to it.
+    /// Removes an allocation and closes its relays and connections.
     fn remove(&mut self, index: usize) {
         let Some(allocation) = self.allocations.try_remove(index) else { return };
         self.by_tuple.remove(&allocation.tuple, index);

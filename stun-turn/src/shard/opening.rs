@@ -7,7 +7,7 @@ use super::verified::Verified;
 use crate::five_tuple::FiveTuple;
 use crate::wire::AddressFamily;
 
-/// An allocation whose sockets are being opened.
+/// An allocation that waits for its sockets.
 #[derive(Debug)]
 pub(super) struct Opening {
     pub(super) tuple: FiveTuple,
@@ -15,7 +15,7 @@ pub(super) struct Opening {
     pub(super) username: Box<str>,
     pub(super) lifetime: Duration,
     pub(super) transport: RelayedTransport,
-    /// The family that was wanted besides, and can't be had here.
+    /// The requested family that this server has no address of.
     pub(super) missing: Option<AddressFamily>,
     pub(super) wants_ticket: bool,
     /// The client left before the sockets came.

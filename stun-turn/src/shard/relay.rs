@@ -1,4 +1,4 @@
-//! The data path: from clients to peers, from peers to clients, and from one client to another in the process.
+//! The data path: from clients to peers, from peers to clients, and between clients of this process.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::five_tuple::{FiveTuple, RelayId};
 use crate::policy::AddressVerdict;
 use crate::wire::{AddressFamily, ChannelData, DataPrefix, SendIndication};
 
-/// Where a packet from a client goes.
+/// The destination of a packet from a client.
 enum Route {
     /// Out of the relay's socket.
     Socket,
@@ -94,7 +94,7 @@ impl Shard {
             self.counters.dropped_without_permission += 1;
             return None;
         };
-        // What may not be sent to may not send: a service of this machine has no business with a client.
+        // A peer that the policy denies may not send either.
         if permission.verdict == AddressVerdict::Own && !self.allows_port(permission.verdict, from) {
             self.counters.dropped_by_policy += 1;
             return None;
@@ -102,7 +102,7 @@ impl Shard {
         self.deliver(now, index, from, payload)
     }
 
-    /// A datagram for a relay of this shard that came through no socket.
+    /// A datagram for a relay of this shard that bypassed its socket.
     pub(super) fn relay_locally<'a>(
         &mut self,
         now: Instant,
@@ -123,10 +123,10 @@ impl Shard {
         self.deliver(now, index, from, payload)
     }
 
-    /// Whether a peer may be sent datagrams, when the verdict about its address is known.
+    /// Whether a peer may receive datagrams, given the verdict about its address.
     pub(super) fn allows_port(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
         let policy = &self.context.settings.policy;
-        // Before the services are looked at: theirs may be the same port over TCP.
+        // Checked before the services, which may use the same port number over TCP.
         let is_media = match verdict {
             AddressVerdict::Denied => false,
             AddressVerdict::Own => self.is_media(peer),
@@ -218,7 +218,7 @@ fn prefix(
     let mut id = [0; 12];
     let parts = allocation.serial.to_le_bytes().into_iter().take(4).chain(transaction.to_be_bytes());
     id.iter_mut().zip(parts).for_each(|(slot, byte)| *slot = byte);
-    // The largest datagram leaves no room for the attributes around it: such a payload can't be told to the client.
+    // The largest datagram leaves no room for the attributes around it, so such a payload is dropped.
     if payload.len() > usize::from(u16::MAX) - 64 {
         return None;
     }

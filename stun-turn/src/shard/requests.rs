@@ -16,7 +16,7 @@ use crate::wire::{AddressFamily, CHANNEL_NUMBERS, MessageBuilder, Request};
 const MAX_PEERS: usize = 64;
 
 impl Shard {
-    /// Authenticates a request and finds the allocation it is about; answers 437 or 441 when there is none of this user.
+    /// Authenticates a request and finds the allocation it is about; answers 437 if there is none, or 441 if another user owns it.
     pub(super) fn verified_allocation(
         &mut self,
         now: Instant,
@@ -75,7 +75,7 @@ impl Shard {
         if lifetime.is_zero() {
             let only = family.filter(|_| allocation.relays().count() > 1);
             match only.and_then(|family| allocation.take_relay(family)) {
-                // One of two families is given up (RFC 8656, section 7.2).
+                // The client releases one of two families (RFC 8656, section 7.2).
                 Some(relay) => self.close_relay(relay),
                 None => self.remove(index),
             }
@@ -91,7 +91,7 @@ impl Shard {
         self.succeed(verified, reply);
     }
 
-    /// A client that refreshes without pause must not fill memory with deadlines.
+    /// Bounds the deadlines that a client can create by refreshing without pause.
     fn trim_deadlines(&mut self) {
         if self.deadlines.len() > 4 * self.allocations.len() + 64 {
             let allocations = &self.allocations;
@@ -103,7 +103,7 @@ impl Shard {
         }
     }
 
-    /// The lifetime for what was asked: at least the default, at most the limit, zero to end (RFC 8656, section 7.2).
+    /// The lifetime granted for a requested one: at least the default, at most the limit; zero ends the allocation (RFC 8656, section 7.2).
     pub(super) fn grant(&self, wanted: Option<u32>) -> Duration {
         const DEFAULT: Duration = Duration::from_mins(10);
         match wanted.map(|seconds| Duration::from_secs(seconds.into())) {
@@ -121,7 +121,7 @@ impl Shard {
     ) {
         let Some((verified, index)) = self.verified_allocation(now, tuple, path, request) else { return };
         let mut permissions = Vec::new();
-        // All or none: a request with one peer that is refused installs nothing.
+        // All or none: a request with one refused peer installs no permission.
         for peer in request.peers() {
             let outcome = peer.map_err(|_| 400).and_then(|peer| self.permission(now, index, peer));
             match outcome {
@@ -212,20 +212,20 @@ impl Shard {
         Ok(())
     }
 
-    /// The permission that `peer` would get, or the error code.
+    /// The permission for `peer`, or the error code.
     pub(super) fn permission(&self, now: Instant, index: usize, peer: SocketAddr) -> Result<Permission, u16> {
         let allocation = self.allocations.get(index).ok_or(437_u16)?;
         let Some(relay) = allocation.relay(AddressFamily::of(peer.ip())) else { return Err(443) };
         let policy = &self.context.settings.policy;
         let address = peer.ip();
-        // The addresses of the relay itself are this machine's even if nobody told the policy.
+        // The relay's own addresses belong to this machine even if the policy does not list them.
         let relay_addresses = [relay.bound.ip(), relay.public.ip()];
         let is_own = policy.is_own(address) || relay_addresses.contains(&address);
         let verdict = policy.verdict(address, &relay_addresses);
         match verdict {
             AddressVerdict::Denied => Err(403),
-            // A permission is for an address, whatever the port; but whoever names a port of this machine that is no relay says
-            // what is meant.
+            // A permission covers all ports of an address. A request that names a port of this machine which is no relay is refused
+            // at once.
             AddressVerdict::Own if !self.allows_port(verdict, peer) => Err(403),
             verdict => Ok(Permission { address, expires: now + PERMISSION_LIFETIME, verdict, is_own }),
         }

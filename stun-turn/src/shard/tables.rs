@@ -9,8 +9,8 @@ use slab::Slab;
 use super::allocation::Allocation;
 use crate::five_tuple::{FiveTuple, RelayId};
 
-/// By five-tuple. Holds indices alone: four bytes an allocation stay in the cache of a processor where keys would not, and the key is compared
-/// where the packet is going anyhow.
+/// Allocations by five-tuple. The table holds indices alone: four bytes per allocation stay in the processor's cache where
+/// keys would not, and the allocation with its key is needed next anyway.
 #[derive(Debug)]
 pub(super) struct TupleTable {
     indices: HashTable<u32>,
@@ -28,7 +28,7 @@ impl TupleTable {
         self.indices.find(self.hasher.hash_one(tuple), is_it).map(|index| *index as usize)
     }
 
-    /// Puts the allocation at `index` in, under the five-tuple that it has.
+    /// Inserts the allocation at `index` under its five-tuple.
     pub(super) fn insert(&mut self, allocations: &Slab<Allocation>, index: usize) {
         let Self { indices, hasher } = self;
         let (Some(allocation), Ok(number)) = (allocations.get(index), u32::try_from(index)) else { return };
@@ -38,7 +38,7 @@ impl TupleTable {
         indices.insert_unique(hasher.hash_one(allocation.tuple), number, hash_of);
     }
 
-    /// Takes the allocation at `index` out, which has `tuple` still. One that is not in the table stays where it is.
+    /// Removes the allocation at `index` with five-tuple `tuple`, if it is in the table.
     pub(super) fn remove(&mut self, tuple: &FiveTuple, index: usize) {
         if let Ok(entry) = self.indices.find_entry(self.hasher.hash_one(tuple), |at| *at as usize == index) {
             entry.remove();
@@ -46,7 +46,7 @@ impl TupleTable {
     }
 }
 
-/// By the name of a relay's socket. Names are small numbers, so it is an array.
+/// Allocations by the name of a relay's socket. Names are small numbers, so the table is an array.
 #[derive(Debug, Default)]
 pub(super) struct RelayTable(Vec<u32>);
 

@@ -12,7 +12,7 @@ use crate::policy::AddressVerdict;
 use crate::wire::attribute as attr;
 use crate::wire::{AddressFamily, MessageBuilder, Request, TransactionId, method};
 
-/// How long a peer's connection waits for the client to take it (RFC 6062, section 5.2).
+/// How long a peer's connection waits for `ConnectionBind` (RFC 6062, section 5.2).
 const BIND_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Shard {
@@ -33,7 +33,7 @@ impl Shard {
         let outcome = match (relay, verdict) {
             (None, _) => Err(443),
             (_, Err(code)) => Err(code),
-            // Media in this process does not speak TCP, and relays of UDP neither: only holes lead to own addresses.
+            // The media server and UDP relays of this process do not speak TCP, so only exceptions lead to own addresses.
             (_, Ok(AddressVerdict::Own)) => Err(403),
             (_, Ok(verdict)) if !self.context.settings.policy.allows_port(verdict, peer, || false) => {
                 Err(403)
@@ -108,7 +108,7 @@ impl Shard {
         self.transmit(tuple, path, attempt.finish(None));
     }
 
-    /// `ConnectionBind` (RFC 6062, section 5.4): comes on a connection of its own, which carries data from then on.
+    /// `ConnectionBind` (RFC 6062, section 5.4): arrives on a new connection, which carries data from then on.
     pub(super) fn connection_bind(
         &mut self,
         now: Instant,

@@ -11,7 +11,7 @@ use super::attribute as attr;
 use super::integrity::{IntegrityAlgorithm, Key};
 use super::request::AddressFamily;
 
-/// Ninety-six bits that tie an answer to its request (RFC 8489, section 5).
+/// Ninety-six bits that match a response to its request (RFC 8489, section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TransactionId(pub [u8; 12]);
 
@@ -34,7 +34,7 @@ impl TransactionId {
     }
 }
 
-/// What an answer takes over from its request.
+/// The parts of a request that its response repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplyTo {
     pub(crate) method: u16,
@@ -113,7 +113,7 @@ impl MessageBuilder {
         self.bytes(kind, value.get(..length).unwrap_or_default());
     }
 
-    /// Says why there is no relay of one family in a success response (RFC 8656, section 18.12).
+    /// Adds the error of the family that has no relay to a success response (RFC 8656, section 18.12).
     pub fn address_error(&mut self, family: AddressFamily, code: u16) {
         let [class, number] = error_code(code);
         let mut value = vec![family.number(), 0, class, number];

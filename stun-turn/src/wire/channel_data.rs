@@ -1,4 +1,4 @@
-//! `ChannelData` (RFC 8656, section 12.4), and what stands before a payload on its way to a client.
+//! `ChannelData` (RFC 8656, section 12.4), and the framing of a payload for a client.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::attribute::{DATA, MAX_ADDRESS, XOR_PEER_ADDRESS, write_xor_address};
 
 /// Channel numbers that may be bound. RFC 8656 keeps 0x5000 and up for later; RFC 5766 did not, and its
-/// clients are still about.
+/// clients are still in use.
 pub const CHANNEL_NUMBERS: RangeInclusive<u16> = 0x4000..=0x7fff;
 
 /// One `ChannelData` message.
@@ -14,7 +14,7 @@ pub const CHANNEL_NUMBERS: RangeInclusive<u16> = 0x4000..=0x7fff;
 pub struct ChannelData<'a> {
     /// The channel it came on.
     pub channel: u16,
-    /// What is to be relayed.
+    /// The payload to relay.
     pub payload: &'a [u8],
 }
 
@@ -32,7 +32,7 @@ impl<'a> ChannelData<'a> {
     }
 }
 
-/// What goes before and after a payload that is relayed to a client: the header of `ChannelData`, or a Data
+/// The bytes before and after a payload that is relayed to a client: the header of `ChannelData`, or a Data
 /// indication around it.
 #[derive(Debug, Clone, Copy)]
 pub struct DataPrefix {

@@ -1,10 +1,10 @@
-//! Messages cut out of a TCP or TLS stream (RFC 8656, sections 3.1 and 12.5).
+//! Framing of messages in a TCP or TLS stream (RFC 8656, sections 3.1 and 12.5).
 
 use thiserror::Error;
 
 use super::check::{HEADER, Kind, classify};
 
-/// What stands at the beginning of a stream's buffer.
+/// The frame at the beginning of a stream's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frame {
     /// A whole message of `message` bytes; the next one begins after `consumed` bytes.
@@ -18,7 +18,7 @@ pub enum Frame {
     Partial,
 }
 
-/// The stream is neither STUN nor `ChannelData`; there is no way to find the next message in it.
+/// The stream is neither STUN nor `ChannelData`; the next message in it cannot be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the stream carries neither STUN nor ChannelData")]
 pub struct FrameError;

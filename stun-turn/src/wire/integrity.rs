@@ -106,12 +106,12 @@ impl Key {
         Some(Self { bytes, length: password.len() })
     }
 
-    /// Whether the integrity of `request` was made with this key. A request without integrity fails.
+    /// Whether `request` carries an integrity attribute made with this key. A request without integrity fails.
     pub fn verifies(&self, request: &Request<'_>) -> bool {
         request.integrity.is_some_and(|integrity| self.verifies_at(request.bytes, integrity))
     }
 
-    /// The same for a whole message of any class, as a client needs it for answers.
+    /// The same for a message of any class, as a client needs it for responses.
     pub fn signed(&self, message: &[u8]) -> bool {
         let mut offset = 20;
         let mut found = None;

@@ -1,6 +1,6 @@
-//! What lies on the wire: STUN messages, ChannelData and how both are cut out of a byte stream.
+//! The wire format: STUN messages, `ChannelData`, and both in a byte stream.
 //!
-//! `stun-types` decodes and encodes messages; this module adds what it leaves to its caller: a strict
+//! `stun-types` decodes and encodes messages; this module adds what that crate leaves to its caller: a strict
 //! check of lengths before anything is parsed, TURN's attributes, and integrity with every combination of
 //! algorithms that RFC 8489 allows.
 

@@ -1,4 +1,4 @@
-//! What a client's message says, read once.
+//! The attributes of a client's message, parsed once.
 
 use std::net::SocketAddr;
 
@@ -287,7 +287,7 @@ fn fixed<const N: usize>(value: Option<&[u8]>) -> Result<Option<[u8; N]>, BadAtt
 pub struct SendIndication<'a> {
     /// Where the payload goes.
     pub peer: SocketAddr,
-    /// What is to be relayed.
+    /// The payload to relay.
     pub payload: &'a [u8],
     /// Whether the packet must not be fragmented on its way to the peer.
     pub dont_fragment: bool,

@@ -62,7 +62,7 @@ impl EventLoop {
     }
 
     fn close_association(&mut self, now: Instant, index: usize) {
-        // Before its handshake is done it has nothing; what is allocated is another one's of the same address.
+        // An association has no allocation before its handshake is complete; that of the same five-tuple belongs to another one.
         if let Some(association) = self.associations.remove(index).filter(Association::is_connected) {
             self.input(now, Input::Disconnected { tuple: association.tuple });
             self.drain_outputs(now);
@@ -94,7 +94,7 @@ impl EventLoop {
     }
 }
 
-/// What an association said, kept until the engine is no longer borrowed. DTLS is for the few: it may allocate.
+/// Output of an association, kept until the DTLS engine is no longer borrowed. DTLS clients are few, so it may allocate.
 #[derive(Default)]
 struct DtlsEvents {
     records: Vec<Vec<u8>>,

@@ -30,7 +30,7 @@ impl EventLoop {
                 return;
             }
             if udp.flow.count(peer) {
-                // For the packets after this one.
+                // The socket serves the packets after this one.
                 if !server.flows.take() {
                     udp.flow = Flow::NEW;
                 } else if connect(udp, relay, peer, epoll).is_ok() {
@@ -42,7 +42,7 @@ impl EventLoop {
             }
         }
         if udp.dont_fragment != dont_fragment && peer.is_ipv4() {
-            // What is queued was meant with the other setting.
+            // Queued packets leave with the setting that they were queued with.
             egress.flush();
             if udp.socket.set_dont_fragment(dont_fragment).is_ok() {
                 udp.dont_fragment = dont_fragment;
@@ -58,7 +58,7 @@ impl EventLoop {
                 Some(RelaySocket::Tcp(_)) => return self.accept_peers(now, index),
                 None => return,
             };
-            // An error is that of one peer (ICMP), or that there is nothing: the next event tells.
+            // The error is one peer's (ICMP), or there is nothing to read; the next event follows either way.
             let Ok(messages) = receiver.receive(socket) else { return };
             let has_more = messages.is_full();
             self.take_from_peers(now, RelayId(index), messages);
@@ -84,7 +84,7 @@ impl EventLoop {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // What came back by ICMP is told once, ahead of the datagrams that lie behind it.
+                // An ICMP error is reported once, before the datagrams that follow it.
                 Err(_) => {}
             }
         }
@@ -101,14 +101,14 @@ impl EventLoop {
         }
     }
 
-    /// Closes the sockets of main peers that nothing has passed for a while.
+    /// Closes idle sockets of main peers.
     pub(super) fn sweep_flows(&mut self) {
         let Self { relays, egress, server, connected, .. } = self;
         connected.retain(|relay| {
             let Some(RelaySocket::Udp(udp)) = relays.get_mut(relay.0 as usize) else { return false };
             let is_idle = udp.flow.is_idle();
             if is_idle {
-                // What is queued for its descriptor must go before the number means another socket.
+                // Packets queued for the descriptor leave before its number names another socket.
                 egress.flush();
                 udp.flow = Flow::NEW;
                 server.flows.give_back();

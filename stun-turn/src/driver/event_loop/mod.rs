@@ -1,4 +1,4 @@
-//! One shard: its sockets, its state machine, and the loop that moves between them.
+//! The event loop of one shard: it moves packets between the sockets and the state machine.
 
 mod dtls;
 mod flows;
@@ -30,7 +30,7 @@ use crate::random::SplitMix64;
 use crate::shard::{Input, Output, RelayPeer, Relayed, Shard};
 use crate::wire::{Kind, classify};
 
-/// Batches that one socket may deliver before the others get their turn.
+/// Batches that are read from one socket before the other sockets are served.
 const SOCKET_BUDGET: usize = 8;
 /// Messages that one system call receives at most.
 const RECEIVE_MESSAGES: usize = 16;
@@ -38,10 +38,10 @@ const RECEIVE_MESSAGES: usize = 16;
 const PACING: Pacing =
     Pacing { busy_rate: 4_000.0, fade: Duration::from_millis(10), full_turn: 32, wait: Duration::ZERO };
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// A connection that has no allocation and says nothing is closed after this.
+/// A silent connection without an allocation is closed after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One shard of a running server.
+/// The event loop of one shard.
 pub struct EventLoop {
     index: u8,
     shard: Shard,
@@ -63,7 +63,7 @@ pub struct EventLoop {
     scratch: Vec<u8>,
     dtls_buffer: Vec<u8>,
     random: SplitMix64,
-    /// Sockets that were left with more to read: an edge is reported once.
+    /// Sockets with more to read. Epoll reports an edge once, so the loop remembers them.
     unfinished: Vec<Token>,
     packets: u64,
 }
@@ -125,11 +125,11 @@ impl EventLoop {
         })
     }
 
-    /// Runs until the server is stopped. It blocks: give it a thread.
+    /// Runs until the server is stopped. It blocks its thread.
     ///
     /// # Errors
     ///
-    /// When epoll itself fails, which happens to no working system.
+    /// When epoll itself fails.
     pub fn run(mut self) -> io::Result<()> {
         let mut receiver = Receiver::new(RECEIVE_MESSAGES);
         let mut events = Events::with_capacity(256);
@@ -218,7 +218,7 @@ impl EventLoop {
         }
     }
 
-    /// Gives an event to the state machine and does what it says about the packet.
+    /// Passes an input to the state machine, and sends the packet that it relays.
     pub(super) fn input(&mut self, now: Instant, input: Input<'_>) {
         match self.shard.handle_input(now, input) {
             None => {}
@@ -256,7 +256,7 @@ impl EventLoop {
         self.egress.push(listener.socket.route(to, Some(from)), parts);
     }
 
-    /// Does what the state machine wants.
+    /// Carries out the actions of the state machine.
     pub(super) fn drain_outputs(&mut self, now: Instant) {
         while let Some(output) = self.shard.poll_output() {
             match output {
@@ -296,7 +296,7 @@ impl EventLoop {
         }
     }
 
-    /// `false` when the server is to stop.
+    /// Takes packets and orders from other threads. `false` when the server stops.
     fn read_inbox(&mut self, now: Instant, batch: &mut Batch<LocalPath>) -> bool {
         let server = self.server.clone();
         let Some(inbox) = server.inboxes.get(usize::from(self.index)) else { return true };
@@ -315,7 +315,7 @@ impl EventLoop {
         !is_stopped
     }
 
-    /// What happens once a second.
+    /// Closes idle connections and sockets, once a second.
     fn sweep(&mut self, now: Instant) {
         self.shard.set_unix_time(now, clock::unix_time());
         self.server.ports.expire(now);

@@ -58,12 +58,12 @@ impl EventLoop {
         Some(id)
     }
 
-    /// Something happened to a peer's connection.
+    /// Handles an event of a peer's connection.
     pub(super) fn read_peer(&mut self, now: Instant, index: usize) {
         let Some(peer) = self.peers.get_mut(index) else { return };
         match peer.state {
             State::Connecting(connection) => self.peer_is_connected(now, index, connection),
-            // Nothing is asked for, so what is reported is the end.
+            // Nothing is watched for, so the event is the end of the connection.
             State::Waiting => self.close_peer(now, index),
             State::Finishing(_) => {
                 if peer.pending.write_to(&peer.socket).is_err() || peer.pending.len() == 0 {
@@ -101,7 +101,7 @@ impl EventLoop {
         self.input(now, Input::PeerConnected { connection, socket });
     }
 
-    /// Copies what the peer sent to its client; an error is the end.
+    /// Copies bytes of the peer to its client. An error ends the connection.
     fn copy_from_peer(&mut self, index: usize, stream: usize) -> io::Result<()> {
         let (Some(peer), Some(stream)) = (self.peers.get_mut(index), self.streams.get_mut(stream)) else {
             return Err(io::ErrorKind::NotConnected.into());
@@ -118,7 +118,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Takes bytes of a client for its peer.
+    /// Queues bytes of a client for its peer.
     pub(super) fn send_to_peer(&mut self, now: Instant, index: usize, bytes: &[u8]) {
         let Some(peer) = self.peers.get_mut(index) else { return };
         peer.pending.extend(bytes);
@@ -129,7 +129,7 @@ impl EventLoop {
         self.update_peer(index);
     }
 
-    /// Ties a client's connection and a peer's together.
+    /// Connects a client's connection with a peer's.
     pub(super) fn splice(&mut self, now: Instant, stream: usize, socket: PeerSocketId) {
         let index = socket.0 as usize;
         let (Some(client), Some(peer)) = (self.streams.get_mut(stream), self.peers.get_mut(index)) else {
@@ -141,7 +141,7 @@ impl EventLoop {
         self.update_peer(index);
     }
 
-    /// Watches a peer's connection for what can be done with it now.
+    /// Updates the events that a peer's connection is watched for.
     pub(super) fn update_peer(&mut self, index: usize) {
         let Some(peer) = self.peers.get_mut(index) else { return };
         let read = match peer.state {
@@ -161,7 +161,7 @@ impl EventLoop {
         }
     }
 
-    /// Closes a peer's connection after it has been sent what the client said last.
+    /// Closes a peer's connection after the last bytes of the client are written.
     pub(super) fn finish_peer(&mut self, now: Instant, index: usize) {
         let Some(peer) = self.peers.get_mut(index) else { return };
         if peer.pending.write_to(&peer.socket).is_err() || peer.pending.len() == 0 {
@@ -176,7 +176,7 @@ impl EventLoop {
         }
     }
 
-    /// Gives up those that have been finishing since before `since`.
+    /// Closes connections that have been finishing since before `since`.
     pub(super) fn sweep_peers(&mut self, since: Instant) {
         self.peers.retain(|_, peer| !matches!(peer.state, State::Finishing(at) if at < since));
     }

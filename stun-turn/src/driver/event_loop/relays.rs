@@ -71,7 +71,7 @@ impl EventLoop {
     }
 
     pub(super) fn close_relay(&mut self, relay: RelayId) {
-        // What is queued for its descriptor must go before the number means another socket.
+        // Packets queued for the descriptor leave before its number names another socket.
         self.egress.flush();
         let port = match self.relays.try_remove(relay.0 as usize) {
             Some(RelaySocket::Udp(udp)) => {

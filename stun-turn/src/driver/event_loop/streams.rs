@@ -13,9 +13,9 @@ use crate::five_tuple::{FiveTuple, Transport};
 use crate::shard::Input;
 use crate::wire::{Frame, next_frame};
 
-/// Before it has an allocation, a client sends nothing longer than a request.
+/// Bytes of an incomplete message that a client without an allocation may send.
 const MAX_STRANGER: usize = 2048;
-/// Connections that are taken in one turn.
+/// Connections accepted per event.
 const ACCEPT_BUDGET: usize = 64;
 
 impl EventLoop {
@@ -47,7 +47,7 @@ impl EventLoop {
         if socket.set_nonblocking(true).is_err() || !self.server.connections.take(&self.limits, client.ip()) {
             return;
         }
-        // Packets of media: one that waits for company is late.
+        // Media packets must not wait for Nagle's algorithm.
         let _ = socket.set_nodelay(true);
         let tuple = FiveTuple { transport: Transport::Tcp, client, server };
         let allows_plain = transport == Transport::Tcp;
@@ -79,7 +79,7 @@ impl EventLoop {
         }
     }
 
-    /// Gives whole frames to the state machine; `false` when the stream makes no sense.
+    /// Passes whole frames to the state machine; `false` when the stream is malformed.
     fn take_frames(&mut self, now: Instant, index: usize) -> bool {
         let Some(stream) = self.streams.get_mut(index) else { return true };
         let (tuple, path) = (stream.tuple, Path::Stream(index).id());
@@ -89,7 +89,7 @@ impl EventLoop {
         }
         let mut start = 0;
         let goes_on = loop {
-            // A frame may have made this a data connection: what follows is the peer's (RFC 6062).
+            // After ConnectionBind this is a data connection: the bytes that follow belong to the peer (RFC 6062).
             let spliced = self.streams.get(index).and_then(|stream| stream.spliced);
             let rest = received.get(start..).unwrap_or_default();
             if let Some(peer) = spliced {
@@ -128,12 +128,12 @@ impl EventLoop {
             self.egress.dropped += 1;
             return;
         }
-        // A failure shows again when the stream is flushed or read.
+        // A failure recurs when the stream is flushed or read.
         let _ = stream.send(parts);
         self.dirty_streams.push(index);
     }
 
-    /// Sends an answer. A client that lets even those pile up is cut off.
+    /// Sends a response. A client that does not read them is disconnected.
     pub(super) fn send_stream_control(&mut self, now: Instant, index: usize, message: &[u8]) {
         let Some(stream) = self.streams.get_mut(index) else { return };
         let is_full = stream.pending() + message.len() > 2 * MAX_PENDING;
@@ -152,7 +152,7 @@ impl EventLoop {
             self.flush_stream(now, index);
         }
         dirty.clear();
-        // Closing a stream may have made others dirty; they keep their place for the next turn.
+        // Closing a stream may have made others dirty; they are flushed in the next turn.
         dirty.append(&mut self.dirty_streams);
         self.dirty_streams = dirty;
     }
@@ -179,7 +179,7 @@ impl EventLoop {
                 return;
             }
         }
-        // There is room again: the other side may go on.
+        // There is room again, so the peer's connection is read.
         if let Some(peer) = self.streams.get(index).and_then(|stream| stream.spliced) {
             self.update_peer(peer);
         }
@@ -187,7 +187,7 @@ impl EventLoop {
 
     pub(super) fn close_stream(&mut self, now: Instant, index: usize) {
         let Some(mut stream) = self.streams.try_remove(index) else { return };
-        // What was said last is sent if it can be: an error response, a TLS alert.
+        // The last bytes are sent if possible: an error response, a TLS alert.
         stream.close();
         self.server.connections.release(stream.tuple.client.ip());
         if let Some(peer) = stream.spliced {
@@ -197,7 +197,7 @@ impl EventLoop {
         self.drain_outputs(now);
     }
 
-    /// Closes a data connection after its client has been sent what the peer said last.
+    /// Closes a data connection after the last bytes of the peer are written.
     pub(super) fn finish_stream(&mut self, index: usize) {
         if let Some(stream) = self.streams.get_mut(index) {
             stream.spliced = None;
