@@ -175,9 +175,9 @@ impl Shard {
                 let sequence = ((now.0 / 1_000) & 0xff) as u8;
                 transport.send_rtcp(egress, |writer| {
                     if has_fir_only {
-                        write_fir(writer, sender, ssrc, sequence)
+                        write_fir(writer, sender, ssrc, sequence);
                     } else {
-                        write_pli(writer, sender, ssrc)
+                        write_pli(writer, sender, ssrc);
                     }
                 });
             }
