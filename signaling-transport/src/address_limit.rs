@@ -77,25 +77,25 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-    fn ip(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
     fn a_network_shares_its_allowance_and_others_do_not_suffer() {
         let gate = AddressLimit::on_sessions(GateLimits { burst: 2, per_second: 1 });
-        assert!(gate.take(NOW, ip("2001:db8::1")).is_ok());
-        assert!(gate.take(NOW, ip("2001:db8::ffff:1")).is_ok());
-        let refusal = gate.take(NOW, ip("2001:db8::2")).unwrap_err();
+        assert!(gate.take(NOW, Some(ip("2001:db8::1"))).is_ok());
+        assert!(gate.take(NOW, Some(ip("2001:db8::ffff:1"))).is_ok());
+        let refusal = gate.take(NOW, Some(ip("2001:db8::2"))).unwrap_err();
         assert_eq!(refusal.retry_after_ms, Some(1_000));
-        assert!(gate.take(NOW, ip("2001:db8:0:1::1")).is_ok());
-        assert!(gate.take(NOW + Duration::from_secs(1), ip("2001:db8::2")).is_ok());
+        assert!(gate.take(NOW, Some(ip("2001:db8:0:1::1"))).is_ok());
+        assert!(gate.take(NOW + Duration::from_secs(1), Some(ip("2001:db8::2"))).is_ok());
     }
 
     #[test]
     fn wrong_codes_run_out_and_right_ones_do_not() {
         let guesses = AddressLimit::on_codes();
-        let own = ip("192.0.2.7");
+        let own = Some(ip("192.0.2.7"));
         for _ in 0..60 {
             guesses.take(NOW, own).unwrap();
             guesses.give_back(own);
@@ -104,7 +104,7 @@ mod tests {
             guesses.take(NOW, own).unwrap();
         }
         assert_eq!(guesses.take(NOW, own).unwrap_err().retry_after_ms, Some(3_000));
-        assert!(guesses.take(NOW, ip("192.0.2.8")).is_ok(), "others do not suffer");
+        assert!(guesses.take(NOW, Some(ip("192.0.2.8"))).is_ok(), "others do not suffer");
         assert!(guesses.take(NOW + Duration::from_secs(3), own).is_ok());
     }
 }
