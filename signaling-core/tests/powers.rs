@@ -191,6 +191,87 @@ fn whoever_was_kicked_stays_out() {
     assert_eq!(newcomer(&mut stage, json!({"clientId": "another page"})), "joined");
 }
 
+/// A room with a guest, which the host then closes in every way.
+fn closed_behind(guest: Value) -> Stage {
+    let mut stage = room(Open);
+    assert_eq!(stage.join("guest", guest)["state"], "joined");
+    let doors = [("lock", Value::Null), ("set-password", json!("sesame")), ("set-lobby", json!(true))];
+    for (action, value) in doors {
+        say(&mut stage, "host", action, value);
+    }
+    stage
+}
+
+#[test]
+fn whoever_was_in_comes_back_past_a_closed_door_by_its_client_id() {
+    let same = json!({"clientId": "the same page"});
+    for end in ["close", "lost", "crash"] {
+        let mut stage = closed_behind(same.clone());
+        match end {
+            "close" => assert_eq!(stage.say("guest", json!({"type": "leave", "mayReturn": true})), "ack"),
+            "lost" => stage.lose("guest"),
+            _ => {}
+        }
+        stage.pass(Duration::from_secs(29));
+        assert_eq!(newcomer(&mut stage, json!({})), "room-locked", "{end}");
+        assert_eq!(newcomer(&mut stage, json!({"clientId": "another page"})), "room-locked", "{end}");
+        // What it remembers of the password does not matter, nor that others have used up all guesses.
+        let mut wrong = same.clone();
+        wrong["password"] = json!("of before");
+        assert_eq!(newcomer(&mut stage, wrong), "joined", "{end}");
+        assert_eq!(newcomer(&mut stage, same.clone()), "joined", "{end}: and once more while it is there");
+        assert_eq!(stage.say("newcomer", json!({"type": "leave"})), "ack");
+        assert_eq!(newcomer(&mut stage, same.clone()), "room-locked", "{end}: whoever said leave has left");
+    }
+}
+
+#[test]
+fn whoever_was_not_in_or_went_for_good_stays_before_a_closed_door() {
+    let same = json!({"clientId": "the same page"});
+    for end in ["leave", "late", "kick", "restart"] {
+        let mut stage = closed_behind(same.clone());
+        let peer = stage.peer("guest");
+        let may_return = end != "leave";
+        match end {
+            "kick" => {
+                assert_eq!(stage.say("host", json!({"type": "host", "action": "kick", "peer": peer})), "ack");
+            }
+            _ => {
+                assert_eq!(stage.say("guest", json!({"type": "leave", "mayReturn": may_return})), "ack");
+            }
+        }
+        if end == "late" {
+            stage.pass(Duration::from_secs(30));
+        }
+        if end == "restart" {
+            stage.restart();
+            stage.resume("host");
+        }
+        let expected = if end == "kick" { "forbidden" } else { "room-locked" };
+        assert_eq!(newcomer(&mut stage, same.clone()), expected, "{end}");
+    }
+    let mut stage = room(Lobby);
+    assert_eq!(newcomer(&mut stage, same.clone()), "waiting");
+    assert_eq!(newcomer(&mut stage, same.clone()), "waiting", "it was in the lobby only");
+    assert_eq!(stage.say("newcomer", json!({"type": "leave", "mayReturn": true})), "ack");
+    assert_eq!(newcomer(&mut stage, same), "waiting");
+}
+
+#[test]
+fn the_capacity_holds_for_whoever_comes_back() {
+    let mut stage = Stage::new();
+    let (record, host_token) = stage.arrange(None);
+    let record = RoomRecord { capacity: Some(2), ..record };
+    let guest = json!({"room": record.room, "clientId": "the same page"});
+    let host = json!({"room": record.room, "token": host_token});
+    stage.meeting = Some(Arc::new(record));
+    assert_eq!(stage.join("host", host.clone())["state"], "joined");
+    assert_eq!(stage.join("guest", guest.clone())["state"], "joined");
+    assert_eq!(stage.say("guest", json!({"type": "leave", "mayReturn": true})), "ack");
+    assert_eq!(stage.join("cohost", host)["state"], "joined");
+    assert_eq!(stage.join("guest", guest)["code"], "room-full");
+}
+
 #[test]
 fn whose_session_is_over_stays_out_over_a_restart() {
     for end in ["leave", "close", "timeout", "replaced", "kick"] {

@@ -192,6 +192,40 @@ test('a reload in a call asks, and comes back into it with the devices as they w
   await server.close();
 });
 
+/** How a host closes the room, what it is then, and what whoever does not come back is shown. */
+const DOORS = {
+  locked: { door: { action: 'lock' }, isClosed: (room) => room.locked, answer: 'The room is locked' },
+  'with a lobby': { door: { action: 'set-lobby', value: true }, isClosed: (room) => room.lobby, answer: 'You are in the lobby' },
+  'with a new password': { door: { action: 'set-password', value: 'sesame' }, isClosed: (room) => room.password, answer: 'password' },
+};
+
+for (const [what, { door, isClosed, answer }] of Object.entries(DOORS)) {
+  test(`a guest of a room ${what} comes back by itself after a reload, and does not after Leave`, async () => {
+    const server = await Server.start();
+    for (const transport of ['websocket', 'sse', 'socketio']) {
+      const room = newRoom();
+      const host = await participant(browser, server.url, room, { name: 'Grace', topology: 'mesh' });
+      const guest = await participant(browser, server.url, room, { name: 'Ada', transport });
+      const before = await selfId(guest);
+      await host.evaluate((door) => window.visavis.session.send({ type: 'host', ...door }), door);
+      await until('the door to be closed', async () => isClosed(await guest.evaluate(() => window.visavis.room)));
+      await guest.reload();
+      await button(guest, 'Leave').waitFor();
+      assert.notEqual(await selfId(guest), before, transport);
+      await until('one Ada', () => host.evaluate(() => window.visavis.peers.map(({ name }) => name).join() === 'Ada'));
+      await mediaFlows(host, 1);
+      await button(guest, 'Leave').click();
+      await guest.getByRole('heading', { name: 'You have left the call' }).waitFor();
+      await guest.reload();
+      await button(guest, 'Join').click();
+      await guest.getByText(answer).first().waitFor();
+      await until('nobody', () => host.evaluate(() => window.visavis.peers.length === 0));
+      await close(guest, host);
+    }
+    await server.close();
+  });
+}
+
 test('after every way to leave and come back, what was off is off', async () => {
   const server = await Server.start();
   const room = newRoom();

@@ -102,7 +102,8 @@ pub struct Resume {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Leave {
-    /// A page that is closed or loaded again, whose person may come back: a host's powers wait for the resume window.
+    /// A page that is closed or loaded again, whose person may come back: for the resume window a host's powers wait, and
+    /// the client that was in comes in again past lock, password and lobby.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
     pub may_return: bool,
 }

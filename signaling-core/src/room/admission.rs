@@ -68,14 +68,15 @@ pub enum Pass {
 }
 
 impl Room {
-    pub(super) fn decide_join(&self, admission: Admission) -> Result<Vec<Fact>, Refusal> {
+    pub(super) fn decide_join(&self, now: Timestamp, mut admission: Admission) -> Result<Vec<Fact>, Refusal> {
         let state = &self.state;
         if self.is_barred(&admission) {
             return Err(Refusal::new(Code::Forbidden, "a host has removed you from this room"));
         }
-        let older = self.members().find(|member| {
-            member.id == admission.peer || (member.client.is_some() && member.client == admission.client)
-        });
+        if admission.pass == Pass::None && self.comes_back(now, &admission) {
+            admission.pass = Pass::Admitted;
+        }
+        let older = self.older(&admission);
         let starts_at =
             state.meeting.and_then(|meeting| meeting.starts_at).filter(|starts_at| *starts_at > admission.at);
         if let (Some(starts_at), Pass::None | Pass::Admitted) = (starts_at, admission.pass) {
@@ -155,6 +156,26 @@ impl Room {
             media_only,
         })));
         Ok(facts)
+    }
+
+    /// The peer whose place the newcomer takes, if it is there.
+    fn older(&self, admission: &Admission) -> Option<&Member> {
+        self.members().find(|member| {
+            member.id == admission.peer || (member.client.is_some() && member.client == admission.client)
+        })
+    }
+
+    /// Whether the newcomer's client has been let in before, and is still there or left a moment ago to return.
+    pub(crate) fn comes_back(&self, now: Timestamp, admission: &Admission) -> bool {
+        let awaited = admission.client.and_then(|client| self.state.awaited.get(&client));
+        self.older(admission).is_some_and(Member::is_joined) || awaited.is_some_and(|until| *until > now)
+    }
+
+    /// What lets the client of a peer in again that goes and may come back, for as long as a lost connection would.
+    pub(super) fn return_awaited(&self, now: Timestamp, peer: PeerId) -> Option<Fact> {
+        let until = now + self.rules.limits.resume_window;
+        let client = self.member(peer).filter(|member| member.is_joined())?.client?;
+        Some(Fact::ReturnAwaited { client, until })
     }
 
     fn is_barred(&self, admission: &Admission) -> bool {

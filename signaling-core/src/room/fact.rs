@@ -32,6 +32,7 @@ pub enum Fact {
     HostWithdrawn { peer: PeerId },
     HostAnnounced,
     PowerKept { until: Timestamp },
+    ReturnAwaited { client: Digest, until: Timestamp },
     SettingsChanged(Settings),
     Arranged(Box<RoomRecord>),
     Barred { session: SessionId, client: Option<Digest>, tokens: Vec<Digest> },
@@ -205,6 +206,7 @@ impl Entry {
             Fact::Presence { .. }
             | Fact::Barred { .. }
             | Fact::PowerKept { .. }
+            | Fact::ReturnAwaited { .. }
             | Fact::TopologyReady { .. }
             | Fact::SfuAsked { .. }
             | Fact::RecordingEnding => None,

@@ -274,7 +274,7 @@ impl Room {
             return Err(Refusal::new(Code::RoomEnded, "the room is over"));
         }
         let facts = match input {
-            RoomInput::Join(admission) => self.decide_join(*admission)?,
+            RoomInput::Join(admission) => self.decide_join(now, *admission)?,
             RoomInput::Message(from, message) => return self.decide_message(now, from, message, entropy),
             RoomInput::Gone(peer, reason) => self.left(peer, reason),
             RoomInput::Media(event) => return Ok(self.decide_media(event)),
@@ -381,9 +381,10 @@ impl Room {
         let one = |fact| Ok(vec![Effect::Fact(fact)]);
         match message {
             ClientMessage::Leave(leave) => {
-                let kept = leave.may_return.then(|| self.power_kept(now, from)).flatten();
+                let kept =
+                    leave.may_return.then(|| [self.power_kept(now, from), self.return_awaited(now, from)]);
                 let left = self.left(from, LeaveReason::Left);
-                Ok(kept.into_iter().chain(left).map(Effect::Fact).collect())
+                Ok(kept.into_iter().flatten().flatten().chain(left).map(Effect::Fact).collect())
             }
             ClientMessage::Signal(signal) => self.decide_signal(from, signal),
             ClientMessage::Publish(publish) => {

@@ -66,6 +66,9 @@ pub struct RoomState {
     /// Nor before then: a host's page was closed, and may be opened again.
     #[serde(default)]
     pub(super) power_kept_until: Timestamp,
+    /// Clients that were in and whose pages were closed, and until when lock, password and lobby let them in again.
+    #[serde(default)]
+    pub(super) awaited: BTreeMap<Digest, Timestamp>,
     /// The host that everybody has been told of.
     #[serde(default)]
     pub(super) announced_host: Option<PeerId>,
@@ -116,6 +119,7 @@ impl RoomState {
             first_is_host: record.first_is_host,
             resumed_until: if record.had_host { now + rules.limits.resume_window } else { now },
             power_kept_until: now,
+            awaited: BTreeMap::new(),
             announced_host: None,
             powers: record.powers.clone(),
             empty_since: Some(now),
@@ -145,6 +149,9 @@ impl Room {
                 // Who waits for a meeting to let them in has not been in.
                 state.entered |= state.meeting.is_none() || member.is_joined();
                 state.empty_since = None;
+                if let Some(client) = &member.client {
+                    state.awaited.remove(client);
+                }
                 if let (true, Some(switch)) = (member.reports_ready(), &mut state.switching) {
                     switch.waiting.insert(member.id);
                 }
@@ -203,6 +210,13 @@ impl Room {
                 }
             }
             Fact::PowerKept { until } => state.power_kept_until = *until,
+            Fact::ReturnAwaited { client, until } => {
+                state.awaited.retain(|_, until| *until > entry.at);
+                // No more were in at one time; the others can ask to be let in.
+                if state.awaited.len() < state.capacity {
+                    state.awaited.insert(*client, *until);
+                }
+            }
             Fact::SettingsChanged(settings) => state.settings = settings.clone(),
             Fact::Arranged(record) => {
                 state.capacity = record.capacity.unwrap_or(self.rules.limits.room_peers);

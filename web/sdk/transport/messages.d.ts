@@ -180,7 +180,8 @@ export type Json = any;
  */
 export type Leave = { 
 /**
- * A page that is closed or loaded again, whose person may come back: a host's powers wait for the resume window.
+ * A page that is closed or loaded again, whose person may come back: for the resume window a host's powers wait, and
+ * the client that was in comes in again past lock, password and lobby.
  */
 mayReturn?: boolean, };
 
