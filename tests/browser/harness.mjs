@@ -1,7 +1,7 @@
 // What the browser tests share: a server of their own, a wire to cut, Chromium with made-up devices, and looks at what
 // is decoded.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
@@ -51,6 +51,12 @@ export class Server {
 
   get url() {
     return `http://localhost:${this.port}`;
+  }
+
+  /** Lets no file of its grow beyond so many bytes, which to it is as a disk that is full; or lets them again. */
+  limitFiles(most = 'unlimited') {
+    const { status, stderr } = spawnSync('prlimit', ['--pid', String(this.#process.pid), `--fsize=${most}:`], { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`prlimit: ${stderr}`);
   }
 
   /** Its numbers by name; it tells them when it was started with `--metrics-listen`. */

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -261,6 +261,91 @@ test('when ffmpeg is killed or missing the recording stays as it was written, an
     assert.equal(await decode(file), '');
     assert.deepEqual(readdirSync(recordings).filter((name) => name.endsWith('.part')), [], 'nothing half done is left');
     await stays.context().close();
+    await server.close();
+  }
+});
+
+/** What the room says of its recording from now on, each peer's files left out. */
+const recordingStates = (page) => page.evaluate(() => {
+  window.recordings = [];
+  window.visavis.on('event', ({ type, state, peer }) => type === 'recording' && !peer && window.recordings.push(state));
+});
+const hears = (page, ...states) =>
+  until(`the room to hear ${states}`, () => page.evaluate((states) => window.recordings.join() === states && window.recordings.splice(0).length > 0, states.join()));
+const hosts = (page, action) => page.evaluate((action) => window.visavis.session.send({ type: 'host', action }), action);
+
+test('a disk that fills while a room is recorded spoils the rest of that recording alone', async () => {
+  for (const codec of ['H264', 'VP8']) {
+    const server = await Server.start('--recording-finalize', 'off');
+    const recordings = path.join(server.data, 'recordings');
+    const room = newRoom();
+    const host = await publisher(browser, server.url, room, codec);
+    const guest = await publisher(browser, server.url, room, codec, { name: 'Grace' });
+    const token = await hostToken(host);
+    const listed = async () => (await ask(server, token, `?room=${room}`))[1].recordings;
+    for (const page of [host, guest]) {
+      await recordingStates(page);
+      await flowing(page);
+    }
+    /** The call goes on, and so does the chat. */
+    const goesOn = async (text) => {
+      await mediaFlows(guest, 1);
+      const said = guest.evaluate((text) => new Promise((resolve) => window.visavis.on('event', (event) => event.type === 'chat' && event.text === text && resolve())), text);
+      await host.evaluate((text) => window.visavis.session.send({ type: 'chat', text }), text);
+      await said;
+    };
+
+    await hosts(host, 'start-recording');
+    const grown = await until('both files to grow', () => {
+      const sizes = mediaFiles(recordings).map((file) => statSync(file).size);
+      return sizes.length === 2 && Math.min(...sizes) > 50_000 && Math.max(...sizes);
+    });
+    // In the middle of a write.
+    server.limitFiles(grown + 777);
+    for (const page of [host, guest]) await hears(page, 'starting', 'active', 'failed');
+    await host.locator('.count', { hasText: 'being recorded' }).waitFor({ state: 'hidden' });
+    const kept = mediaFiles(recordings);
+    assert.equal(kept.length, 2);
+    for (const file of kept) {
+      const { duration, complaints, video, audio } = await probe(file);
+      assert.deepEqual([complaints, Boolean(video && audio)], ['', true], file);
+      assert.ok(duration > 0.5, `${duration} s`);
+      assert.equal(await decode(file), '');
+    }
+    const known = await listed();
+    assert.deepEqual(known.map(({ state }) => state), ['ready', 'ready']);
+    for (const { recording, bytes } of known) assert.equal(statSync(kept.find((file) => file.includes(recording))).size, bytes);
+    await goesOn('it was full');
+
+    // Nothing fits at all: another one fails as it begins, and leaves nothing.
+    server.limitFiles(0);
+    await hosts(host, 'start-recording');
+    await hears(guest, 'starting', 'active', 'failed');
+    assert.deepEqual(mediaFiles(recordings), kept);
+    assert.equal((await listed()).length, 2);
+    await goesOn('it is full');
+
+    server.limitFiles();
+    await host.evaluate(() => window.recordings.splice(0));
+    await hosts(host, 'start-recording');
+    await until('both to be recorded again', () => mediaFiles(recordings).length === 4);
+    const again = mediaFiles(recordings).filter((file) => !kept.includes(file));
+    await until('both files to grow', () => again.every((file) => statSync(file).size > 50_000));
+    await hosts(host, 'stop-recording');
+    await hears(host, 'starting', 'active', 'stopped');
+    await until('all to be ready', async () => (await listed()).every(({ state }) => state === 'ready'));
+    for (const file of again) assert.equal(await decode(file), '');
+    assert.deepEqual(readdirSync(recordings).filter((name) => !/\.(mp4|webm|json)$/.test(name) && statSync(path.join(recordings, name)).isFile() && name !== '.lock'), []);
+    await goesOn('there is room');
+
+    // What a restart finds of them is the same.
+    const before = await listed();
+    await server.kill();
+    await server.start();
+    const after = await listed();
+    const what = ({ recording, state, bytes, durationMs }) => ({ recording, state, bytes, durationMs });
+    assert.deepEqual(after.map(what), before.map(what));
+    await Promise.all([host, guest].map((page) => page.context().close()));
     await server.close();
   }
 });

@@ -52,7 +52,8 @@ impl MediaFile {
     /// Makes the file; one of this name must not be there.
     pub(super) fn create(path: &Path, head: &[u8], fsync: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        Self::begin(file, head, fsync)
+        // One without a head plays nowhere, and nothing is known of it.
+        Self::begin(file, head, fsync).inspect_err(|_| drop(fs::remove_file(path)))
     }
 
     /// Whether the file is still at this path: what is written to one that was deleted or replaced is lost.
