@@ -24,7 +24,7 @@ pub(crate) enum Ask {
     Backup(Config, PathBuf),
     /// Print a pair of TURN credentials, for this user if one is named.
     TurnCredentials(Config, Option<String>, Init),
-    /// Make recordings handier.
+    /// Remux or transcode finished recordings.
     Finalize(Config, Finalize),
 }
 
@@ -186,7 +186,7 @@ fn command() -> Command {
                 .arg_required_else_help(true)
                 .subcommand(
                     Command::new("finalize")
-                        .about("Have ffmpeg make recordings handier, while the server does not run")
+                        .about("Remux or transcode finished recordings with ffmpeg, while the server does not run")
                         .arg(
                             Arg::new("composite")
                                 .long("composite")

@@ -88,7 +88,7 @@ async function back(page, changedAt) {
     const now = await packets(page);
     // A connection in the place of another counts from zero.
     if (now < before) before = now;
-    if (now > before + 10) return Math.round(performance.now() - changedAt);
+    if (now > before) return Math.round(performance.now() - changedAt);
     if (performance.now() - changedAt > 60_000) throw new Error('media did not come back');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -115,36 +115,36 @@ settings! {
     tls_key: Option<PathBuf>, "FILE", "";
     /// Redirect plain http to https, except on localhost.
     redirect_to_https: bool, "BOOL", "false";
-    /// Folder for what must outlive the process; its secrets are made on the first start.
+    /// Folder for data that must outlive the process; its secrets are created on the first start.
     data_dir: PathBuf, "DIR", "./visavis-data";
     /// STUN or TURN server for clients besides the built-in one: a URL, or URL,USERNAME,CREDENTIAL. Repeatable.
     ice_server: Vec<IceServer>, "SERVER", "";
-    /// Run no media server: rooms are then peer to peer alone.
+    /// Disable the media server: rooms are then peer to peer only.
     no_sfu: bool, "BOOL", "false";
     /// UDP port of the media server, on the address of --listen; on every address where that is loopback and a
     /// --trusted-proxy or --public-url says that there is more in front. All media goes through it.
     media_port: u16, "PORT", "8080";
-    /// Threads of the media server, 256 at most; 0 stands for one for each core.
+    /// Threads of the media server, 256 at most; 0 means one per core.
     workers: Number<0, 256>, "NUMBER", "0";
-    /// What is recorded without a host's asking: `all` that goes through the media server (rooms then do so from the
-    /// first participant on), `broadcasters`, or `off`. Hosts may record their rooms in any case.
+    /// What the server records by itself: `all` media that passes the media server (rooms then use it from the first
+    /// participant on), `broadcasters`, or `off`. Hosts may record their rooms in any case.
     record: RecordMode, "MODE", "off";
-    /// Nobody is recorded without having consented: the page asks before it publishes, and WHIP takes a publisher only with
+    /// Require consent to be recorded: the page asks before it publishes, and WHIP accepts a publisher only with
     /// `?recording-consent=yes`.
     recording_consent: bool, "BOOL", "false";
-    /// Folder for recordings, when it is not `recordings` in the data folder.
+    /// Folder for recordings; by default `recordings` in the data folder.
     recording_dir: Option<PathBuf>, "DIR", "";
-    /// Wait for the disk with each second of a recording, so that it survives a power cut too.
+    /// Sync each second of a recording to the disk, so that it survives a power failure too.
     recording_fsync: bool, "BOOL", "false";
-    /// Whether ffmpeg makes recordings handier when they are over: on or off. VP8 becomes H.264 in MP4, and the index of an
-    /// MP4 comes to its beginning.
+    /// Whether ffmpeg remuxes or transcodes finished recordings: on or off. VP8 becomes H.264 in MP4, and the index of an
+    /// MP4 moves to its beginning.
     recording_finalize: OnOff, "on|off", "on";
-    /// Days after which a recording that is over is deleted; 0 stands for never.
+    /// Days after which a finished recording is deleted; 0 means never.
     recording_keep_days: Number<0, 36_500>, "NUMBER", "0";
-    /// GiB that recordings may take together: beyond it the oldest are deleted. 0 stands for no bound.
+    /// GiB that all recordings may occupy: beyond that the oldest are deleted. 0 means no limit.
     recording_keep_gib: Number<0, 1_048_576>, "NUMBER", "0";
-    /// Object storage that recordings are uploaded to when they are over: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
-    /// `az://CONTAINER/PREFIX`. Without it they lie in their folder alone.
+    /// Object storage to which finished recordings are uploaded: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
+    /// `az://CONTAINER/PREFIX`. Without it they stay in their folder.
     recording_store: Option<String>, "URL", "";
     /// How to reach --recording-store, as in `endpoint=https://minio.example` or `access_key_id=…`; besides, the variables AWS_…,
     /// GOOGLE_… and AZURE_… of the environment are understood. Repeatable.
@@ -153,9 +153,9 @@ settings! {
     recording_keep_local: OnOff, "on|off", "on";
     /// ffmpeg, by name or path.
     ffmpeg: PathBuf, "PROGRAM", "ffmpeg";
-    /// Record nothing, whoever asks.
+    /// Disable recording.
     no_recording: bool, "BOOL", "false";
-    /// Run no STUN and TURN server.
+    /// Disable the STUN and TURN server.
     no_turn: bool, "BOOL", "false";
     /// Address and port of the built-in STUN and TURN server, UDP and TCP.
     turn_listen: Listen, "HOST:PORT", "[::]:3478";
@@ -164,9 +164,9 @@ settings! {
     turn_secret: Option<SharedSecret>, "SECRET", "";
     /// Address to open relays on, instead of the one the client reached; of each family one. Repeatable.
     turn_relay_ip: Vec<IpAddr>, "IP", "";
-    /// Ports of relays.
+    /// Ports on which relays are opened.
     turn_relay_ports: PortRange, "LOW-HIGH", "49152-65535";
-    /// Network or address that relays may reach though it is not public, as in 192.168.1.0/24. Repeatable.
+    /// Non-public network or address that relays may reach, as in 192.168.1.0/24. Repeatable.
     turn_allow_peer: Vec<IpNet>, "CIDR", "";
     /// Answer behaviour discovery (RFC 5780) on two addresses of this machine, on the port of --turn-listen and the next one, so that
     /// clients can tell what kind of NAT is in front of them.
@@ -177,29 +177,29 @@ settings! {
     turn_mobility: bool, "BOOL", "false";
     /// Server that TURN clients are sent to while this one drains, as in 198.51.100.8:3478. Repeatable, one for each family.
     turn_alternate: Vec<SocketAddr>, "IP:PORT", "";
-    /// How this machine is seen from outside, behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
+    /// Public address of this machine behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
     external_ip: Vec<ExternalIp>, "IP", "";
-    /// Address and port for Prometheus, which asks for /metrics there. Nothing listens by default; keep it from strangers.
+    /// Address and port for Prometheus, which asks for /metrics there. Off by default; do not expose it to the public.
     metrics_listen: Option<Listen>, "HOST:PORT", "";
     /// Key that join tokens (JWT) are signed with: a secret of 32 bytes at least (HS256), an Ed25519 public key as PEM, base64 or JWK, or the name
-    /// of a file with one. With a key, nobody comes in without a join token or host token. Repeatable.
+    /// of a file with one. With a key, joining requires a join token or a host token. Repeatable.
     auth_key: Vec<AuthKey>, "KEY", "";
-    /// Whether somebody without a token may make rooms: on or off. With --auth-key the default is off.
+    /// Whether clients without a token may create rooms: on or off. With --auth-key the default is off.
     anonymous_rooms: OnOff, "on|off", "on";
     /// Database of meetings on a PostgreSQL server, as in `postgres://user:password@host/name`; without it they are kept in the
     /// data folder.
     database_url: Option<SecretText>, "URL", "";
     /// Mail server for invitations, as in `smtps://user:password@mail.example.org`; `smtp://…?tls=required` for STARTTLS. Without
-    /// it nobody is sent mail.
+    /// it the server sends no mail.
     smtp: Option<SecretText>, "URL", "";
-    /// In whose name invitations are sent, as in `Calls <calls@example.org>`.
+    /// Sender of invitations, as in `Calls <calls@example.org>`.
     mail_from: Option<String>, "ADDRESS", "";
-    /// Days for which a meeting is kept once it is over, with its attendees' names and addresses; 0 stands for ever.
+    /// Days for which an ended meeting is kept, with its attendees' names and addresses; 0 means for ever.
     meeting_keep_days: Number<0, 36_500>, "NUMBER", "30";
-    /// Whether webhooks may go to addresses that are not public, and be redirected: only where whoever may book meetings
-    /// may reach everything this machine can.
+    /// Whether webhooks may go to non-public addresses and follow redirects: only where everybody who may book meetings
+    /// may also reach everything that this machine can reach.
     webhook_allow_private: bool, "BOOL", "false";
-    /// The address people open, when it is not this machine's own, as in `https://calls.example` or
+    /// Public address of the server, if it differs from this machine's own, as in `https://calls.example` or
     /// `https://example.org/visavis/`.
     public_url: Option<PublicUrl>, "URL", "";
     /// Network or address of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
@@ -209,17 +209,17 @@ settings! {
     allowed_origin: Vec<AllowedOrigin>, "ORIGIN", "";
     /// Site that may show the page in a frame: an origin, or `self`. Nobody may by default. Repeatable.
     frame_ancestors: Vec<FrameAncestor>, "ORIGIN", "";
-    /// Connections that one address may have open (IPv6: one /64). 0 stands for no bound.
+    /// Connections that one address may have open (IPv6: one /64). 0 means no limit.
     connections_per_address: Number<0, 1_000_000>, "NUMBER", "1000";
-    /// New connections a second from one address, lasting; five times as many at one time. 0 stands for no bound.
+    /// New connections per second from one address, sustained; bursts may be five times as large. 0 means no limit.
     new_connections_per_second: Number<0, 1_000_000>, "NUMBER", "50";
-    /// Seconds between the signal to end and the end of listening, for load balancers that watch /readyz; a day at most.
+    /// Seconds for which the server still listens after the signal to end, for load balancers that watch /readyz; a day at most.
     drain_delay: Number<0, 86_400>, "SECONDS", "0";
-    /// Seconds that requests in progress have at the end; a day at most.
+    /// Seconds that requests in progress get at shutdown; a day at most.
     drain_timeout: Number<0, 86_400>, "SECONDS", "5";
-    /// How log lines are written: text or json. They go to the standard error.
+    /// How log lines are written: text or json. They go to standard error.
     log_format: LogFormat, "FORMAT", "text";
-    /// Least level that is logged: error, warn, info, debug or trace; a crate's own level after a comma, as in
+    /// Lowest level that is logged: error, warn, info, debug or trace; a crate's own level after a comma, as in
     /// `info,signaling_transport=debug`.
     log_level: LogFilter, "LEVEL", "info";
     /// For work on Visavis itself: logs at level debug unless --log-level says otherwise.
