@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What an [`Sfu`](crate::Sfu) is made with.
+/// What the media server is made with, see [`driver::open`](crate::driver::open).
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Shards to make: one for each core that should forward media. 1 to 1,024.

@@ -65,7 +65,7 @@ fn sigterm_ends_it_with_success() {
 #[test]
 fn while_it_drains_it_is_alive_and_not_ready() {
     // Long enough for any machine: the second signal ends the delay.
-    let server = Visavis::start(&["--drain-delay", "3600"]);
+    let server = Visavis::start(&["--drain-delay", "3600", "--new-connections-per-second", "0"]);
     server.terminate();
     // The signal takes effect soon, and every answer until then says 200.
     while get(server.addr, "/readyz").status != 503 {}
