@@ -7,6 +7,9 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use serde_json::json;
 use tests::api::{Api, host_token, until, wanted};
 use tests::client::Ws;
 use tests::postgres::{Postgres, with_both};
-use tests::{Visavis, run};
+use tests::{Visavis, get, run};
 
 #[test]
 fn one_idempotency_key_makes_one_meeting_however_often_it_comes() {
@@ -130,6 +133,46 @@ fn without_its_database_calls_go_on_and_meetings_come_back_by_themselves() {
     postgres.up();
     is_back(&api);
     assert_eq!(api.get("/api/v1/meetings").json()["meetings"][0]["meeting"], call["meeting"]);
+}
+
+/// Gives the database's files to another user, or takes them back; where the tests are not run by root, nobody may open them.
+fn give_away(data: &Path, away: bool) {
+    for name in ["visavis.db", "visavis.db-wal", "visavis.db-shm"] {
+        let file = data.join(name);
+        if !file.exists() {
+            continue;
+        }
+        if rustix::process::geteuid().is_root() {
+            let owner = if away { Some(65_534) } else { Some(0) };
+            std::os::unix::fs::chown(&file, owner, None).unwrap();
+        } else {
+            let mode = if away { 0 } else { 0o600 };
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_database_of_another_owner_costs_the_meetings_alone() {
+    let first = Visavis::start(&[]);
+    let api = Api::with_key(&first, &["meetings:write"], &[]);
+    let meeting = api.book(&json!({}));
+    let folder = first.folder();
+    drop(first);
+    let data = folder.path().join("visavis-data");
+    give_away(&data, true);
+    let server = Visavis::start_without_privileges(folder, &[]);
+    let api = api.at(server.addr);
+    let refused = api.get("/api/v1/meetings");
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("overloaded")), "{}", refused.body);
+    until("word of it", || get(server.addr, "/readyz").status == 503);
+    let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+    let (_bob, _) = Ws::join(server.addr, "standup", "Bob");
+    assert_eq!(ada.until("peer-joined")["peer"]["name"], "Bob");
+    give_away(&data, false);
+    is_back(&api);
+    assert_eq!(api.get("/api/v1/meetings").json()["meetings"][0]["meeting"], meeting["meeting"]);
+    until("readiness", || get(server.addr, "/readyz").status == 200);
 }
 
 #[test]

@@ -52,17 +52,22 @@ const FREE: [&str; 8] =
 
 /// As [`command`], on a disk that takes nothing: no file may grow.
 pub fn on_a_full_disk(folder: &Path, arguments: &[&str]) -> Command {
+    started_by(&["sh", "-c", r#"ulimit -S -f 0; trap '' XFSZ; exec "$0" "$@""#], folder, arguments)
+}
+
+/// As [`command`], run by a launcher: a program and its arguments, followed by those of the server.
+fn started_by(launcher: &[&str], folder: &Path, arguments: &[&str]) -> Command {
     let plain = command(folder, arguments);
-    let mut limited = Command::new("sh");
-    limited.args(["-c", r#"ulimit -S -f 0; trap '' XFSZ; exec "$0" "$@""#]).arg(plain.get_program());
-    limited.args(plain.get_args()).current_dir(folder);
-    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (program, words) = launcher.split_first().unwrap();
+    let mut launched = Command::new(program);
+    launched.args(words).arg(plain.get_program()).args(plain.get_args()).current_dir(folder);
+    launched.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, value) in plain.get_envs() {
         if value.is_none() {
-            limited.env_remove(name);
+            launched.env_remove(name);
         }
     }
-    limited
+    launched
 }
 
 /// Runs the program to its end.
@@ -116,6 +121,17 @@ impl Visavis {
     /// As [`start_in`](Self::start_in), on a disk that takes nothing until [`Self::limit_files`] says otherwise.
     pub fn start_on_a_full_disk(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
         let command = on_a_full_disk(folder.path(), &FREE);
+        Self::start_by(command, folder, arguments, &[])
+    }
+
+    /// As [`start_in`](Self::start_in), with no power over files of other owners, also where the tests are run by root.
+    pub fn start_without_privileges(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
+        let command = if rustix::process::geteuid().is_root() {
+            let launcher = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+            started_by(&launcher, folder.path(), &FREE)
+        } else {
+            command(folder.path(), &FREE)
+        };
         Self::start_by(command, folder, arguments, &[])
     }
 
