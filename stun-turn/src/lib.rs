@@ -60,7 +60,7 @@ pub use driver::{
     BindError, Certificate, CertificateError, Config, EventLoop, Handle, Heartbeat, Listener, Metrics, Server,
 };
 pub use five_tuple::{FiveTuple, PathId, RelayId, Transport};
-pub use limits::{Limits, Quotas, RateTable, TokenBucket, limit_key};
+pub use limits::{Limits, Quotas, RateTable};
 pub use policy::{AddressVerdict, PeerPolicy};
 pub use settings::{BehaviourDiscovery, ExternalAddress, Features, RelayAddresses, Settings};
 pub use shard::{

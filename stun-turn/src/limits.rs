@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
+use rate_limit::{Bucket, Rate, network};
 
 /// The limits of a server. Quotas hold over all of its shards.
 #[derive(Debug, Clone)]
@@ -50,14 +51,6 @@ impl Default for Limits {
     }
 }
 
-/// The address that limits count by: for IPv6 its /64, since one host owns a whole /64.
-pub fn limit_key(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
-    }
-}
-
 /// Counts of allocations, shared by the shards of a server.
 #[derive(Debug, Default)]
 pub struct Quotas {
@@ -87,7 +80,7 @@ impl Quotas {
     /// Takes one allocation for `user` at `address`; `false` when a limit is reached.
     pub fn take(&self, limits: &Limits, user: &str, address: IpAddr) -> bool {
         let mut counts = self.lock();
-        let address = limit_key(address);
+        let address = network(address);
         let of_user = counts.users.get(user).copied().unwrap_or(0);
         let of_address = counts.addresses.get(&address).copied().unwrap_or(0);
         if counts.total >= limits.allocations
@@ -102,7 +95,7 @@ impl Quotas {
 
     /// Takes back an allocation that was just released, without checking limits.
     pub(crate) fn put_back(&self, user: &str, address: IpAddr) {
-        self.lock().count(user, limit_key(address));
+        self.lock().count(user, network(address));
     }
 
     /// Releases an allocation of `user` at `address`.
@@ -115,7 +108,7 @@ impl Quotas {
                 counts.users.remove(user);
             }
         }
-        let address = limit_key(address);
+        let address = network(address);
         if let Some(count) = counts.addresses.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -135,47 +128,12 @@ impl Quotas {
     }
 }
 
-const NANOS: u128 = 1_000_000_000;
-
-/// A bucket that fills at a rate and holds a burst.
-#[derive(Debug, Clone)]
-pub struct TokenBucket {
-    per_second: u64,
-    burst: u64,
-    tokens: u64,
-    filled: Instant,
-}
-
-impl TokenBucket {
-    /// A full bucket.
-    pub fn new(now: Instant, per_second: u64, burst: u64) -> Self {
-        Self { per_second, burst, tokens: burst, filled: now }
-    }
-
-    /// Takes `amount`, or nothing when there is less.
-    pub fn take(&mut self, now: Instant, amount: u64) -> bool {
-        let elapsed = now.saturating_duration_since(self.filled);
-        let gained = elapsed.as_nanos().saturating_mul(u128::from(self.per_second)) / NANOS;
-        if gained > 0 {
-            // The fraction of a token that has accrued is kept: the mark moves to less than `now`.
-            let spent = (gained * NANOS).div_ceil(u128::from(self.per_second));
-            let gained = u64::try_from(gained).unwrap_or(u64::MAX);
-            self.tokens = self.tokens.saturating_add(gained).min(self.burst);
-            self.filled += Duration::from_nanos(u64::try_from(spent).unwrap_or(u64::MAX)).min(elapsed);
-        }
-        if self.tokens < amount {
-            return false;
-        }
-        self.tokens -= amount;
-        true
-    }
-}
-
 /// Rates by address in a table of fixed size, so that made-up sources cost no memory. Addresses that fall
 /// into one slot share its rate.
 #[derive(Debug)]
 pub struct RateTable {
-    slots: Vec<TokenBucket>,
+    rate: Rate,
+    slots: Vec<Bucket<Instant>>,
     hasher: FixedState,
 }
 
@@ -185,15 +143,15 @@ impl RateTable {
     /// A table with `per_second` for each slot and ten seconds' worth at once.
     pub fn new(now: Instant, per_second: u32, seed: u64) -> Self {
         let per_second = u64::from(per_second);
-        let bucket = TokenBucket::new(now, per_second, per_second * 10);
-        Self { slots: vec![bucket; Self::SLOTS], hasher: FixedState::with_seed(seed) }
+        let rate = Rate::per_second(per_second, per_second * 10);
+        Self { rate, slots: vec![Bucket::full(now); Self::SLOTS], hasher: FixedState::with_seed(seed) }
     }
 
     /// Takes one for `address`.
     pub fn take(&mut self, now: Instant, address: IpAddr) -> bool {
-        let hash = self.hasher.hash_one(Hashed(limit_key(address)));
+        let hash = self.hasher.hash_one(Hashed(network(address)));
         let slot = usize::try_from(hash % Self::SLOTS as u64).unwrap_or(0);
-        self.slots.get_mut(slot).is_some_and(|bucket| bucket.take(now, 1))
+        self.slots.get_mut(slot).is_some_and(|bucket| bucket.take(now, self.rate, 1).is_ok())
     }
 }
 
@@ -230,26 +188,6 @@ mod tests {
         }
         let counts = quotas.lock();
         assert_eq!((counts.total, counts.users.len(), counts.addresses.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let start = crate::testing::start();
-        let mut bucket = TokenBucket::new(start, 10, 20);
-        assert_eq!((0..30).filter(|_| bucket.take(start, 1)).count(), 20);
-        let later = start + Duration::from_millis(500);
-        assert_eq!((0..30).filter(|_| bucket.take(later, 1)).count(), 5);
-        let much_later = start + Duration::from_hours(1);
-        assert_eq!((0..30).filter(|_| bucket.take(much_later, 1)).count(), 20);
-    }
-
-    #[test]
-    fn slow_trickles_fill_a_bucket_too() {
-        let start = crate::testing::start();
-        let mut bucket = TokenBucket::new(start, 10, 1);
-        assert!(bucket.take(start, 1));
-        let taken = (1..=1000).filter(|&n| bucket.take(start + Duration::from_millis(n), 1)).count();
-        assert_eq!(taken, 10);
     }
 
     #[test]

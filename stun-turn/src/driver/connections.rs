@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::limits::{Limits, limit_key};
+use rate_limit::network;
+
+use crate::limits::Limits;
 
 /// Counts of TCP and TLS connections.
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ impl Connections {
     /// Takes a place for a connection of `address`; `false` when there is none.
     pub(super) fn take(&self, limits: &Limits, address: IpAddr) -> bool {
         let mut counts = self.lock();
-        let address = limit_key(address);
+        let address = network(address);
         let of_address = counts.by_address.get(&address).copied().unwrap_or(0);
         if counts.total >= limits.connections || of_address >= limits.connections_per_address {
             return false;
@@ -36,7 +38,7 @@ impl Connections {
     pub(super) fn release(&self, address: IpAddr) {
         let mut counts = self.lock();
         counts.total = counts.total.saturating_sub(1);
-        let address = limit_key(address);
+        let address = network(address);
         if let Some(count) = counts.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

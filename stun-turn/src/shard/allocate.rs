@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::allocation::{Allocation, Relay, RelayedTransport};
+use super::allocation::{Allocation, Bandwidth, Relay, RelayedTransport};
 use super::event::{OpenError, OpenedRelay, OpenedRelays, OpeningId, Output, RelayWanted};
 use super::opening::Opening;
 use super::verified::Verified;
 use super::{Service, Shard};
 use crate::five_tuple::{FiveTuple, PathId};
-use crate::limits::TokenBucket;
 use crate::wire::attribute as attr;
 use crate::wire::{AddressFamily, MessageBuilder, Request};
 
@@ -204,8 +203,7 @@ impl Shard {
     fn insert(&mut self, now: Instant, opening: Opening, opened: OpenedRelays) {
         let Opening { tuple, verified, username, lifetime, transport, missing, wants_ticket, .. } = opening;
         let limits = &self.context.settings.limits;
-        // The burst is one second's worth, since a key frame arrives at once.
-        let bandwidth = limits.bytes_per_second.map(|rate| TokenBucket::new(now, rate, rate));
+        let bandwidth = limits.bytes_per_second.map(|bytes| Bandwidth::new(now, bytes));
         let serial = self.next_serial;
         self.next_serial += 1;
         let mut allocation = Allocation {

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rate_limit::{Bucket, Rate};
 use smallvec::SmallVec;
 
 use crate::five_tuple::{FiveTuple, PathId, RelayId};
-use crate::limits::TokenBucket;
 use crate::policy::AddressVerdict;
 use crate::wire::{AddressFamily, Key, PasswordAlgorithm, TransactionId};
 
@@ -50,6 +50,24 @@ pub(super) enum RelayedTransport {
     Tcp,
 }
 
+/// What an allocation may relay, both ways together.
+#[derive(Debug)]
+pub(super) struct Bandwidth {
+    rate: Rate,
+    bucket: Bucket<Instant>,
+}
+
+impl Bandwidth {
+    /// So many bytes a second, and a second's worth at once: a key frame comes in a burst.
+    pub(super) fn new(now: Instant, bytes_per_second: u64) -> Self {
+        Self { rate: Rate::per_second(bytes_per_second, bytes_per_second), bucket: Bucket::full(now) }
+    }
+
+    fn take(&mut self, now: Instant, bytes: usize) -> bool {
+        self.bucket.take(now, self.rate, bytes as u64).is_ok()
+    }
+}
+
 /// What a packet needs comes first, and the first channel and permission are in place: three lines of the cache, where a server
 /// with thousands of these has to fetch each from memory.
 #[derive(Debug)]
@@ -59,7 +77,7 @@ pub(super) struct Allocation {
     pub(super) path: PathId,
     /// Of IPv4 and IPv6; those of `relay_v4` and `relay_v6`.
     pub(super) relay_ids: [Option<RelayId>; 2],
-    pub(super) bandwidth: Option<Box<TokenBucket>>,
+    pub(super) bandwidth: Option<Box<Bandwidth>>,
     pub(super) channels: SmallVec<[ChannelBinding; 1]>,
     pub(super) permissions: SmallVec<[Permission; 1]>,
     /// Tells this allocation from an earlier one at the same index.
@@ -163,6 +181,6 @@ impl Allocation {
 
     /// Takes the bandwidth for `bytes`.
     pub(super) fn may_relay(&mut self, now: Instant, bytes: usize) -> bool {
-        self.bandwidth.as_mut().is_none_or(|bucket| bucket.take(now, bytes as u64))
+        self.bandwidth.as_mut().is_none_or(|bandwidth| bandwidth.take(now, bytes))
     }
 }
