@@ -1,5 +1,7 @@
 //! Rooms whose end the database does not know yet.
 
+#![allow(clippy::disallowed_methods, reason = "tests pause the time of tokio, by which this waits")]
+
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

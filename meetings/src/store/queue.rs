@@ -1,5 +1,7 @@
 //! Those who wait for the database.
 
+#![allow(clippy::disallowed_methods, reason = "tests pause the time of tokio, by which this waits")]
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! Engine.IO over HTTP requests: the client's packets come in POSTs, the server's lie in the answer to a GET that waits for
 //! them.
 
+#![allow(clippy::disallowed_methods, reason = "tests pause the time of tokio, by which this waits")]
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
