@@ -23,7 +23,7 @@ pub(crate) struct Rewrite {
 #[derive(Clone, Copy, Debug)]
 struct Mapping {
     generation: u32,
-    /// Position at which the publisher's stream was entered.
+    /// The position at which the publisher's stream was entered.
     entered_at: u64,
     /// The index assigned to that position.
     index: u64,

@@ -85,7 +85,7 @@ impl Rotation {
         }
     }
 
-    /// By degrees, clockwise; upright for what is no quarter of a circle.
+    /// The rotation by this many degrees clockwise; upright if that is none of 0, 90, 180 and 270.
     pub fn from_degrees(degrees: u16) -> Self {
         Self::ALL.into_iter().find(|rotation| rotation.degrees() == degrees).unwrap_or_default()
     }

@@ -84,7 +84,7 @@ enum State {
 /// The DTLS association and its timers.
 struct Association {
     handshake: Handshake,
-    /// When it wants to be called.
+    /// The time of its next timeout.
     due: Option<Micros>,
     /// The time at which the last unanswered flight was sent.
     flight_left: Option<Micros>,
