@@ -25,8 +25,8 @@ pub struct MediaSocket {
 }
 
 impl MediaSocket {
-    /// Opens the port on an address; `[::]` takes IPv4 as well. With several shards each opens the same one; the kernel
-    /// spreads clients over them.
+    /// Opens the port on an address; `[::]` accepts IPv4 as well. Each shard opens the same port, and the kernel
+    /// distributes the clients over the sockets.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let options = Options {
             shares_port: true,

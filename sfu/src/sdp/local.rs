@@ -21,7 +21,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether the describer sends.
+    /// Whether the describing side sends.
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
@@ -59,9 +59,9 @@ pub struct WrittenCodec {
 /// `a=msid` and the SSRCs of a sent stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Msid {
-    /// Stream: the publishing peer.
+    /// The stream id: the publishing peer.
     pub stream: String,
-    /// Track.
+    /// The track id.
     pub track: String,
     /// The SSRC of the media.
     pub ssrc: u32,
@@ -97,7 +97,7 @@ pub enum SectionState {
 /// One m-line of a description.
 #[derive(Clone, Debug)]
 pub struct LocalSection {
-    /// `a=mid`.
+    /// The `a=mid` attribute.
     pub mid: String,
     /// Audio or video; meaningless in a rejected section.
     pub kind: MediaKind,

@@ -20,7 +20,7 @@ pub(crate) struct IceSession {
     pub(crate) remote_ufrag: String,
     /// The valid paths, the newest last.
     valid: Vec<Path>,
-    /// The path that the client nominated, or that its newest media came by.
+    /// The path that the client nominated, or on which its newest media arrived.
     selected: Option<Path>,
     last_check: Micros,
 }
