@@ -166,7 +166,7 @@ pub struct Index {
     /// Held as long as the index is open, because two processes must not write to one folder.
     _lock: Option<File>,
     entries: Mutex<BTreeMap<RecordingId, Entry>>,
-    /// Objects whose recordings are gone, by their files' names.
+    /// Objects of deleted recordings that are to be removed from object storage, by file name.
     forgotten: Mutex<BTreeMap<String, Upload>>,
     /// Held while notes are written or removed, so that no note of a deleted recording reappears.
     notes: Mutex<()>,

@@ -482,7 +482,7 @@ impl Writer {
     }
 }
 
-/// The error with what caused it.
+/// The error with its cause.
 fn describe(fault: &Fault) -> String {
     match std::error::Error::source(fault) {
         Some(source) => format!("{fault}: {source}"),
@@ -494,7 +494,7 @@ pub(super) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
-        // Without randomness a name is taken, and creating the file says so.
+        // If there is no randomness, the name is taken already, and creating the file fails.
         let _ = rand::fill(bytes);
     }
 }
