@@ -301,7 +301,8 @@ mod tests {
         for (value, bits) in [(0, 3), (0, 1), (0, 1), (0, 1), (0, 1), (0, 5), (0, 12), (8, 5), (1, 1)] {
             put(value, bits);
         }
-        // Widths, no ids, three tools, four tools, order hint with two, screen content chosen, integer vectors chosen, three bits.
+        // Widths, no ids, three tools, four tools, order hint with two, screen content chosen, integer vectors chosen,
+        // three bits.
         for (value, bits) in [
             (15, 4),
             (15, 4),

@@ -6,7 +6,7 @@ const BITS: u64 = WORDS as u64 * 64;
 /// Remembers the last 1,024 indices; older ones count as seen.
 #[derive(Default)]
 pub(super) struct ReplayWindow {
-    /// One past the highest index seen, 0 before the first.
+    /// One more than the highest index seen; 0 before the first.
     end: u64,
     seen: [u64; WORDS],
 }
