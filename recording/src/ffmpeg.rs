@@ -134,8 +134,8 @@ impl Ffmpeg {
         self.run(&[OsString::from("-version")], Duration::ZERO)
     }
 
-    /// Moves the index to the beginning of the file, so that playback can start before the download is complete.
-    /// Nothing is transcoded.
+    /// Moves the index to the beginning of the file, so that playback can start before the download is
+    /// complete. Nothing is transcoded.
     pub fn faststart(&self, from: &Path, to: &Path, length: Duration) -> Result<(), FfmpegError> {
         let mut arguments = input(from, Duration::ZERO);
         arguments.extend(words(&["-map", "0", "-c", "copy"]));
@@ -165,8 +165,8 @@ impl Ffmpeg {
     pub fn composite(&self, tiles: &[Tile], to: &Path, length: Duration) -> Result<(), FfmpegError> {
         let mut arguments = Vec::new();
         for tile in tiles {
-            // Changes of picture size are handled by the filters. A graph that was rebuilt would insert the initial
-            // padding again.
+            // Changes of picture size are handled by the filters. A graph that was rebuilt would insert
+            // the initial padding again.
             arguments.extend(words(&["-reinit_filter", "0"]));
             arguments.extend(input(&tile.path, Duration::ZERO));
         }

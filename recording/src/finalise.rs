@@ -41,8 +41,8 @@ pub enum FinaliseError {
     Gone,
 }
 
-/// Turns a recording into an MP4 with the index at the beginning. The original file is kept until the new one is
-/// complete.
+/// Turns a recording into an MP4 with the index at the beginning. The original file is kept
+/// until the new one is complete.
 pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, FinaliseError> {
     let from = index.path(entry);
     let length = Duration::from_millis(entry.duration_ms);

@@ -214,8 +214,8 @@ impl Index {
         })
     }
 
-    /// Sets whether notes, and the directory entries of the files before them, are synced to disk before anything else
-    /// happens.
+    /// Sets whether notes, and the directory entries of the files before them, are synced to disk
+    /// before anything else happens.
     #[must_use]
     pub fn with_fsync(self, fsync: bool) -> Self {
         Self { fsync, ..self }
@@ -305,8 +305,8 @@ impl Index {
         }
     }
 
-    /// Changes and saves an entry; `None` if the recording no longer exists. The entry in memory is changed even if
-    /// writing fails.
+    /// Changes and saves an entry; `None` if the recording no longer exists. The entry in memory is
+    /// changed even if writing fails.
     pub fn change(
         &self,
         recording: RecordingId,

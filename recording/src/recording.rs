@@ -45,8 +45,8 @@ pub enum Output {
     },
 }
 
-/// Records the audio and video of one publisher, without I/O and without a clock; see the run loop in the crate's
-/// documentation.
+/// Records the audio and video of one publisher, without I/O and without a clock; see the run loop in
+/// the crate's documentation.
 #[derive(Debug)]
 pub struct Recording {
     epoch: Instant,
@@ -62,7 +62,7 @@ pub struct Recording {
 
 #[derive(Debug)]
 enum State {
-    /// No file is open: the first key frame or audio packet has not arrived yet.
+    /// No file is open yet: one begins with a key frame, or with audio.
     Waiting {
         since: Option<Instant>,
     },
@@ -356,8 +356,8 @@ impl Recording {
         }
     }
 
-    /// Ends the file because a container cannot hold the stream, as with parameter sets of kilobytes. The next key
-    /// frame may fit.
+    /// Ends the file because a container cannot hold the stream, as with parameter sets of kilobytes.
+    /// The next key frame may fit.
     fn give_up(&mut self, error: ContainerError) {
         tracing::warn!(%error, "a recording goes on in another file");
         if let State::Writing { file, .. } =

@@ -29,8 +29,8 @@ const RETRIES: usize = 2;
 /// The store to which finished recordings are uploaded.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, or any other URL that `object_store`
-    /// accepts for these.
+    /// `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, or any other URL that
+    /// `object_store` accepts for these.
     pub url: String,
     /// The names and values of options of `object_store`, such as `endpoint`, `region` and `access_key_id`.
     pub options: Vec<(String, String)>,

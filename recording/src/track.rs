@@ -239,8 +239,8 @@ impl Track {
         timed.placed.unwrap_or_else(|| self.clock.place(timed.ticks))
     }
 
-    /// Drops the frames before the last change of codec, because publishers may be asked to change the codec when a
-    /// recording starts.
+    /// Drops the frames before the last change of codec, because publishers may be asked to change the
+    /// codec when a recording starts.
     pub(crate) fn skip_to_last_codec(&mut self) {
         let codecs = self.frames.iter().map(|timed| timed.frame.format.as_ref().map(Format::codec));
         let (mut last, mut from) = (None, 0);

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The size of a part, unless there would be too many: the amount lost with a connection, and the memory used by an
-/// upload.
+/// The size of a part, unless there would be too many: the amount lost with a connection, and the
+/// memory used by an upload.
 const PART: u64 = 8 << 20;
 /// The most parts of one upload; S3 allows 10,000.
 const MAX_PARTS: u64 = 9_000;

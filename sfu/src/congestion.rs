@@ -128,8 +128,8 @@ impl Train {
         Self { first, last, began: now, arrivals: None, bytes: 0 }
     }
 
-    /// Adds the report on a packet. Once the end of the train has been reported, returns the capacity of the path in
-    /// bits per second.
+    /// Adds the report on a packet. Once the end of the train has been reported, returns the capacity of
+    /// the path in bits per second.
     pub(crate) fn on_report(&mut self, sequence: u16, report: &Report) -> Option<u64> {
         let length = self.last.wrapping_sub(self.first);
         let at = sequence.wrapping_sub(self.first);
@@ -166,8 +166,8 @@ mod tests {
 
     use super::*;
 
-    /// Sends packets of 1,000 bytes through a bottleneck with feedback every 50 ms; returns the first verdict and its
-    /// time.
+    /// Sends packets of 1,000 bytes through a bottleneck with feedback every 50 ms; returns the
+    /// first verdict and its time.
     fn run(rate: u64, bottleneck: u64, loss_every: u64, seconds: u64) -> Option<(u64, u64)> {
         let mut congestion = Congestion::default();
         let (mut free_at, mut count) = (0_u64, 0_u64);

@@ -3,13 +3,13 @@
 use crate::ring::PacketInfo;
 use crate::time::Micros;
 
-/// A subscriber that becomes able to receive within this time of a key frame starts from it, because few frames follow
-/// it.
+/// A subscriber that becomes able to receive within this time of a key frame starts from it,
+/// because few frames follow it.
 const FRESH_MICROS: u64 = 500_000;
 /// A key frame this recent is probably still fresh when a connection in the making is established.
 const EARLY_MICROS: u64 = FRESH_MICROS / 2;
-/// The minimum interval between requests. It is longer than [`REST_MICROS`], or else each repetition would be ignored,
-/// too.
+/// The minimum interval between requests. It is longer than [`REST_MICROS`], or else each
+/// repetition would be ignored, too.
 const SPACING_MICROS: u64 = 350_000;
 /// Chromium ignores a request within 300 ms of its last key frame.
 const REST_MICROS: u64 = 300_000;

@@ -57,8 +57,8 @@ pub(crate) enum Gap {
 }
 
 impl Receiver {
-    /// Creates the state of a stream whose positions are its SRTP index plus `base`, with the known round-trip time, if
-    /// any.
+    /// Creates the state of a stream whose positions are its SRTP index plus `base`, with the
+    /// known round-trip time, if any.
     pub(crate) fn new(ssrc: u32, clock_rate: u32, base: u64, rtt_micros: Option<u64>) -> Self {
         Self {
             ssrc,
@@ -90,8 +90,8 @@ impl Receiver {
         }
     }
 
-    /// Records a packet of the stream or a retransmission. With `wants_again`, the packets missing before it are
-    /// requested.
+    /// Records a packet of the stream or a retransmission. With `wants_again`, the packets
+    /// missing before it are requested.
     pub(crate) fn on_packet(
         &mut self,
         position: u64,

@@ -43,8 +43,8 @@ pub(crate) struct Rewritten {
 }
 
 impl Rewrite {
-    /// Creates a stream. `first` should be random and is reduced to below 2^15, so that a loss at the beginning cannot
-    /// look like a rollover.
+    /// Creates a stream. `first` should be random and is reduced to below 2^15, so that a loss at the beginning
+    /// cannot look like a rollover.
     pub(crate) fn new(first: u16) -> Self {
         Self { next: u64::from(first & 0x7fff), mapping: None, last: None, last_picture: None }
     }
@@ -82,8 +82,8 @@ impl Rewrite {
         Some(rewritten)
     }
 
-    /// The mapping of a packet that was sent, for its retransmission; `None` if it precedes the entry or belongs to
-    /// another stream.
+    /// The mapping of a packet that was sent, for its retransmission; `None` if it precedes the entry or
+    /// belongs to another stream.
     pub(crate) fn at(&self, info: &PacketInfo) -> Option<Rewritten> {
         let mapping = self.mapping.filter(|mapping| mapping.generation == info.generation)?;
         Some(Rewritten {

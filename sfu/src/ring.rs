@@ -1,5 +1,5 @@
-//! The packets of a publication, stored once for all of its subscribers. Both forwarding and retransmission read from
-//! here.
+//! The packets of a publication, stored once for all of its subscribers. Both forwarding and
+//! retransmission read from here.
 
 use crate::wire::put;
 
@@ -22,8 +22,8 @@ impl RingSize {
 /// The metadata of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PacketInfo {
-    /// The position in the publication's stream: the extended sequence number, which keeps growing over a change of
-    /// SSRC.
+    /// The position in the publication's stream: the extended sequence number, which keeps
+    /// growing over a change of SSRC.
     pub(crate) position: u64,
     /// The RTP timestamp of the publisher.
     pub(crate) timestamp: u32,

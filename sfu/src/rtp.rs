@@ -147,8 +147,8 @@ pub fn write_header<'e>(
     build_header(header, |to| elements.clone().for_each(|(id, data)| to.push(id, data)), out)
 }
 
-/// Writes a header whose elements are pushed one by one. `elements` is called again if the two-byte form turns out to
-/// be needed.
+/// Writes a header whose elements are pushed one by one. `elements` is called again if the two-byte
+/// form turns out to be needed.
 pub(crate) fn build_header(
     header: NewHeader,
     elements: impl Fn(&mut Elements<'_>),

@@ -39,8 +39,8 @@ pub(crate) struct Subscription {
     rtx_next: u64,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
-    /// The time since which the subscription has waited for a key frame while packets arrive, or of the last report of
-    /// that.
+    /// The time since which the subscription has waited for a key frame while packets arrive, or
+    /// of the last report of that.
     pub(crate) waits_since: Option<Micros>,
     /// The payload type used last, with the publisher's codec that it stands for.
     current: Option<(Codec, u8)>,
@@ -100,8 +100,8 @@ impl Subscription {
         }
     }
 
-    /// Records whether the subscription waits for a key frame while packets arrive; `true` each time the wait has
-    /// become long.
+    /// Records whether the subscription waits for a key frame while packets arrive; `true` each time
+    /// the wait has become long.
     pub(crate) fn note_wait(&mut self, now: Micros, waits: bool) -> bool {
         if !waits {
             self.waits_since = None;
@@ -185,9 +185,9 @@ impl Subscription {
         Some(written)
     }
 
-    /// Writes and encrypts the retransmission of a packet (RFC 4588). It is a packet of a stream of its own, because
-    /// encrypting the original again with a different header would reuse a nonce. `None` if the client does not support
-    /// retransmissions.
+    /// Writes and encrypts the retransmission of a packet (RFC 4588). It is a packet of a stream of its own,
+    /// because encrypting the original again with a different header would reuse a nonce. `None` if the client does
+    /// not support retransmissions.
     pub(crate) fn write_rtx(
         &mut self,
         packet: &StoredPacket<'_>,

@@ -56,8 +56,8 @@ pub struct TapPacket<'a> {
     pub payload: &'a [u8],
 }
 
-/// The clockwise rotation of a picture before it is shown: a phone held upright films sideways (3GPP TS 26.114 section
-/// 7.4.5).
+/// The clockwise rotation of a picture before it is shown: a phone held upright films sideways (3GPP
+/// TS 26.114 section 7.4.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rotation {
     /// No rotation.

@@ -32,8 +32,8 @@ pub(crate) fn put(buf: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Writes a packet front to back into a borrowed buffer. After a write that does not fit, [`Writer::finish`] returns
-/// `None`.
+/// Writes a packet front to back into a borrowed buffer. After a write that does not fit,
+/// [`Writer::finish`] returns `None`.
 pub(crate) struct Writer<'a> {
     buf: &'a mut [u8],
     len: usize,

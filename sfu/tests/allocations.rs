@@ -40,8 +40,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Counts the allocations for one publisher's media to 20 players, after a time in which buffers grow to their final
-/// size.
+/// Counts the allocations for one publisher's media to 20 players, after a time in which buffers
+/// grow to their final size.
 fn allocations(workers: u16) -> (u64, usize) {
     let mut world = World::with_config(1, |config| config.shards = workers);
     let room = World::room("count");

@@ -178,8 +178,8 @@ fn players_of_whep_are_spread_too() {
     }
 }
 
-/// Peers join and leave on all workers. In the end, all present viewers see all publishers, and unused annexes are
-/// gone.
+/// Peers join and leave on all workers. In the end, all present viewers see all publishers,
+/// and unused annexes are gone.
 #[test]
 fn every_order_of_coming_and_going_ends_well() {
     for seed in 0..5 {

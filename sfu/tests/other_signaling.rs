@@ -70,8 +70,8 @@ fn two_members_of_a_room_with_text_signaling_see_each_other() {
     camera.client.accept_answer(Instant::now(), &answer).unwrap();
 
     let mut screen = Endpoint::new(ClientKind::Player, &identity, 2);
-    // Pictures are sent as fast as both endpoints take turns; if the server did not forward them, the loop would not
-    // end.
+    // Pictures are sent as fast as both endpoints take turns; if the server did not forward
+    // them, the loop would not end.
     while screen.played() < 30 {
         while let Ok((first, offer)) = viewer.messages.try_recv() {
             let number = first.strip_prefix("OFFER ").unwrap();

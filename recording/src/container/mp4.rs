@@ -40,8 +40,8 @@ impl Mp4 {
             moof.traf.push(traf(lane, first.time, offset, samples)?);
             offset += samples.iter().map(|sample| sample.data.len()).sum::<usize>();
         }
-        // Data offsets are relative to the start of the `moof` box, whose length is known only now and does not depend
-        // on them.
+        // Data offsets are relative to the start of the `moof` box, whose length is known only now
+        // and does not depend on them.
         let base = encode(&moof)?.len() + 8;
         for trun in moof.traf.iter_mut().flat_map(|traf| &mut traf.trun) {
             let data_offset = trun.data_offset.unwrap_or(0);

@@ -1,4 +1,4 @@
-//! WebM: a segment of unknown size until the end, with one cluster per fragment.
+//! WebM: a segment of unknown size until the end of the recording, with one or more clusters per fragment.
 
 use super::ebml::{UNKNOWN_SIZE, element, float, id, nested, uint, wide_size};
 use super::{ContainerError, HEAD_LEN, Head, Lane, Sample};

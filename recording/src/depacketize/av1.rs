@@ -292,8 +292,8 @@ mod tests {
         frames
     }
 
-    /// Writes a full (not reduced) header bit by bit, so that the parser is tested against the order in the
-    /// specification.
+    /// Writes a full (not reduced) header bit by bit, so that the parser is tested against the
+    /// order in the specification.
     fn sequence(width: u32, height: u32) -> Vec<u8> {
         let mut text = String::new();
         let mut put = |value: u32, bits: usize| text = format!("{text}{value:0bits$b}");
@@ -301,8 +301,8 @@ mod tests {
         for (value, bits) in [(0, 3), (0, 1), (0, 1), (0, 1), (0, 1), (0, 5), (0, 12), (8, 5), (1, 1)] {
             put(value, bits);
         }
-        // Widths, no ids, three tools, four tools, order hint with two, screen content chosen, integer vectors chosen,
-        // three bits.
+        // Widths, no ids, three tools, four tools, order hint with two, screen content chosen, integer
+        // vectors chosen, three bits.
         for (value, bits) in [
             (15, 4),
             (15, 4),

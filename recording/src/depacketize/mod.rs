@@ -30,8 +30,8 @@ pub struct Payload<'a> {
 pub struct Frame {
     /// The RTP timestamp.
     pub timestamp: u32,
-    /// The encoded data. In H.264, each NAL unit is preceded by a length of four bytes; in AV1, each OBU has a size
-    /// field.
+    /// The encoded data. In H.264, each NAL unit is preceded by a length of four bytes; in AV1,
+    /// each OBU has a size field.
     pub data: Vec<u8>,
     /// The format with which a decoder can start at this frame; `None` if it cannot start here.
     pub format: Option<Format>,

@@ -34,8 +34,8 @@ pub(crate) fn duration_ticks(packet: &[u8]) -> Option<u64> {
     (1..=5_760).contains(&ticks).then_some(ticks)
 }
 
-/// Extracts the blocks of a redundant payload, oldest first. Duplicates of earlier packets are dropped by their
-/// timestamps later.
+/// Extracts the blocks of a redundant payload, oldest first. Duplicates of earlier packets are dropped
+/// by their timestamps later.
 pub(super) fn red(payload: &Payload<'_>, frames: &mut Vec<Frame>) {
     let mut headers: Vec<(u32, usize)> = Vec::new();
     let mut rest = payload.bytes;

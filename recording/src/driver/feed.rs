@@ -12,8 +12,8 @@ use signaling_core::{LifeId, PeerId, RoomId};
 use crate::index::RecordingId;
 use crate::track::{Packet, Report};
 
-/// The most notes in the queue. Packets are already limited by [`MAX_BYTES`], so the rest is left for notes that must
-/// not be lost.
+/// The most notes in the queue. Packets are already limited by [`MAX_BYTES`], so the rest is left for
+/// notes that must not be lost.
 const MAX_NOTES: usize = 65_536;
 /// The most bytes of packets in the queue: some seconds on a slow disk.
 const MAX_BYTES: usize = 32 << 20;
@@ -101,7 +101,7 @@ pub(super) fn feed() -> (Feed, Intake) {
 }
 
 impl Feed {
-    /// Queues a note; `false` if the queue is full.
+    /// Queues a note; `false` if the queue is full or closed.
     pub(super) fn tell(&self, note: Note) -> bool {
         let told = self.notes.try_send(note).is_ok();
         if !told {

@@ -257,8 +257,8 @@ impl Work {
             return Ok(());
         }
         let completed = bucket.complete(key, &parts.upload, parts.parts).await;
-        // The response may have been lost, now or before a restart; the size of the object tells whether it is
-        // complete.
+        // The response may have been lost, now or before a restart; the size of the object
+        // tells whether it is complete.
         match (bucket.size(key).await?, completed) {
             (Some(size), _) if size == parts.file_bytes => {
                 tracing::info!(recording = %entry.recording, bytes = size, object = parts.object, "a recording is in object storage");

@@ -56,8 +56,8 @@ impl Worker {
         Self { engine: Some(engine), ..self }
     }
 
-    /// Passes all waiting inputs, messages from other shards and relayed datagrams to the shard; returns whether there
-    /// were any.
+    /// Passes all waiting inputs, messages from other shards and relayed datagrams to the shard;
+    /// returns whether there were any.
     pub fn take_inputs(&mut self, now: Instant) -> bool {
         let Self { shard, inbox, batch, .. } = self;
         inbox.relayed.take(batch);

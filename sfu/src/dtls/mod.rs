@@ -1,5 +1,5 @@
-//! The DTLS association of one transport: the handshake, the verification of the peer's certificate, and the exported
-//! keys.
+//! The DTLS association of one transport: the handshake, the verification of the peer's
+//! certificate, and the exported keys.
 
 mod patch;
 
@@ -208,8 +208,8 @@ impl Handshake {
         }
     }
 
-    /// Queues a `close_notify`, if the association is far enough for one. [`Handshake::poll`] has to be called
-    /// afterwards.
+    /// Queues a `close_notify`, if the association is far enough for one. [`Handshake::poll`]
+    /// has to be called afterwards.
     pub fn close(&mut self) {
         let _ = self.dtls.close();
     }

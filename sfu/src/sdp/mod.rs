@@ -1,5 +1,5 @@
-//! Session descriptions (RFC 8866, RFC 8829): parsing of the client's, reduced to the parts in use, and writing of the
-//! server's.
+//! Session descriptions (RFC 8866, RFC 8829): parsing of the client's, reduced to the parts in use,
+//! and writing of the server's.
 //!
 //! `rtc-sdp` does the lexing; the attributes are interpreted here, leniently where browsers deviate.
 

@@ -143,8 +143,8 @@ impl RemoteDescription {
         if text.matches("\nm=").count() > MAX_SECTIONS {
             return Err(SdpError::TooLarge);
         }
-        // Some parsers treat a bare carriage return as a line break, and parts of the description are forwarded to
-        // them.
+        // Some parsers treat a bare carriage return as a line break, and parts of the
+        // description are forwarded to them.
         if text.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line).contains('\r')) {
             return Err(SdpError::Malformed);
         }

@@ -60,8 +60,8 @@ impl Connections {
         Some(transport)
     }
 
-    /// Answers a connectivity check on the connection that its user name selects. Returns the key if the check was
-    /// valid.
+    /// Answers a connectivity check on the connection that its user name selects. Returns the
+    /// key if the check was valid.
     pub(super) fn on_check(
         &mut self,
         now: Micros,

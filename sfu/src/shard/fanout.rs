@@ -24,9 +24,9 @@ pub(super) const SLAB_BYTES: usize = 256 * 1024;
 const CHUNK: usize = 32;
 
 impl Shard {
-    /// Queues the packets received since the last call for all of their subscribers, until the slab is full. The loop
-    /// is ordered by subscriber, so that each subscriber's packets are adjacent in the slab and its state is loaded
-    /// once.
+    /// Queues the packets received since the last call for all of their subscribers, until the slab is
+    /// full. The loop is ordered by subscriber, so that each subscriber's packets are adjacent in the slab
+    /// and its state is loaded once.
     pub(super) fn fan_out(&mut self, now: Micros) {
         while let Some(key) = self.tracks.dirty.last().copied() {
             if !self.fan_out_track(now, key) {

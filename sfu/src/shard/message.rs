@@ -32,8 +32,8 @@ pub(super) enum Content {
 }
 
 impl Message {
-    /// Whether the message must be delivered, and before all later messages to the same shard. Other messages may be
-    /// lost.
+    /// Whether the message must be delivered, and before all later messages to the same shard.
+    /// Other messages may be lost.
     pub fn must_arrive(&self) -> bool {
         matches!(self.0, Content::Note(_))
     }

@@ -134,8 +134,8 @@ impl Shard {
         }
     }
 
-    /// Handles a datagram from a client, of this shard or of another one. It is decrypted in place, so its contents are
-    /// unspecified afterwards.
+    /// Handles a datagram from a client, of this shard or of another one. It is decrypted in place, so its contents
+    /// are unspecified afterwards.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         self.counted.datagrams_received += 1;
         self.counted.bytes_received += datagram.len() as u64;
@@ -209,8 +209,8 @@ impl Shard {
         timers.into_iter().flatten().min().map(|at| self.clock.instant(at))
     }
 
-    /// The next datagrams to send, up to about 256 KiB. Send them and call again, until there are none, before handling
-    /// anything else.
+    /// The next datagrams to send, up to about 256 KiB. Send them and call again, until there are none,
+    /// before handling anything else.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmits<'_>> {
         let now = self.clock.micros(now);
         self.mirror_pending(now);

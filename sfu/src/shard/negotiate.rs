@@ -99,8 +99,8 @@ impl Shard {
         let mut extensions = supported(&offered.extensions, kind);
         if self.rooms.is_recorded(peer) {
             super::record::prefer_recordable(&mut codecs);
-            // Without this extension, the publisher rotates the picture itself, so the file never needs a change of
-            // rotation.
+            // Without this extension, the publisher rotates the picture itself, so the file never
+            // needs a change of rotation.
             extensions.clear(Extension::VideoOrientation);
         }
         let count = self.rooms.peer(peer).map_or(0, |peer| peer.publications.len());
@@ -324,8 +324,8 @@ impl Shard {
         Ok(self.open_transport(now, peer, purpose, via, offer.ufrag.clone()))
     }
 
-    /// Handles a PATCH of WHIP or WHEP: candidates need no action, new credentials are an ICE restart (RFC 9725 section
-    /// 4.3).
+    /// Handles a PATCH of WHIP or WHEP: candidates need no action, new credentials are an ICE
+    /// restart (RFC 9725 section 4.3).
     pub(super) fn on_patch(&mut self, peer: PeerKey, patch: &HttpPatch) -> Result<Patched, NegotiationError> {
         let fragment = RemoteFragment::parse(&patch.sdp)?;
         let state = self.rooms.peer(peer).ok_or(NegotiationError::UnknownPeer)?;
@@ -387,8 +387,8 @@ impl Shard {
         Some(description.to_sdp())
     }
 
-    /// The candidates, with the address that the client reached first and loopback only for clients that came over
-    /// loopback.
+    /// The candidates, with the address that the client reached first and loopback only for
+    /// clients that came over loopback.
     fn candidates(&self, transport: &Transport) -> Vec<SocketAddr> {
         let via = transport.via.map(|ip| ip.to_canonical());
         let is_told =
@@ -410,8 +410,8 @@ fn is_usable(section: &RemoteSection) -> bool {
     !section.rejected && section.kind.is_some() && !section.codecs.is_empty()
 }
 
-/// The codecs of an answer: all known ones, with the feedback that both sides support. Each profile of a codec is
-/// accepted once.
+/// The codecs of an answer: all known ones, with the feedback that both sides support. Each profile of
+/// a codec is accepted once.
 fn negotiated_codecs(offered: &[OfferedCodec]) -> Vec<WrittenCodec> {
     let mut written: HashSet<Codec> = HashSet::new();
     offered

@@ -33,8 +33,8 @@ impl Shard {
         }
     }
 
-    /// Adds sections for tracks that the peer should receive and clears those whose tracks are gone. Returns whether an
-    /// offer is due now.
+    /// Adds sections for tracks that the peer should receive and clears those whose tracks are gone. Returns
+    /// whether an offer is due now.
     fn update_sections(&mut self, now: Micros, key: PeerKey) -> bool {
         let wanted: Vec<_> =
             self.rooms.others(key).flat_map(|other| self.rooms.publications(other)).collect();

@@ -22,8 +22,8 @@ impl Shard {
         }
     }
 
-    /// Requests a key frame for a subscriber that is about to receive this track, so that the ring has one when the
-    /// path opens.
+    /// Requests a key frame for a subscriber that is about to receive this track, so that the ring
+    /// has one when the path opens.
     pub(super) fn ask_early(&mut self, now: Micros, key: PublicationKey) {
         let entry = self.tracks.publication(key).and_then(|publication| publication.fresh_entry(now));
         if !entry.is_some_and(|entry| entry.serves_early(now)) {
@@ -31,9 +31,9 @@ impl Shard {
         }
     }
 
-    /// Queues the rings, from the newest key frame on, for the subscribers that can receive since the last call, until
-    /// the slab is full. It runs when no packet is pending: everything in the ring has been fanned out, so no packet is
-    /// sent twice.
+    /// Queues the rings, from the newest key frame on, for the subscribers that can receive since the last
+    /// call, until the slab is full. It runs when no packet is pending: everything in the ring has been fanned
+    /// out, so no packet is sent twice.
     pub(super) fn start_pending(&mut self, now: Micros) {
         while self.egress.len() < SLAB_BYTES {
             let Some(key) = self.tracks.starting.pop() else { return };
@@ -88,8 +88,8 @@ impl Shard {
                 publication.keyframe.sent(now);
                 self.note(shard, Note::KeyframeWanted(key));
             }
-            // A request was sent a moment ago. The next packet that a waiting subscriber cannot use triggers another
-            // one.
+            // A request was sent a moment ago. The next packet that a waiting subscriber cannot
+            // use triggers another one.
             Origin::Home { .. } => {}
         }
     }

@@ -139,8 +139,8 @@ impl Tracks {
         self.subscriptions.get(section).is_some_and(|subscription| subscription.flow.is_open())
     }
 
-    /// Passes the ring, from a fresh key frame on, to a recorder that has just been attached; returns whether there was
-    /// one.
+    /// Passes the ring, from a fresh key frame on, to a recorder that has just been attached;
+    /// returns whether there was one.
     pub(super) fn start_tap(&self, now: Micros, clock: Clock, key: PublicationKey) -> bool {
         let Some(publication) = self.publications.get(key) else { return false };
         if publication.kind == MediaKind::Audio {
@@ -155,8 +155,8 @@ impl Tracks {
         let now = clock.instant(now);
         for packet in publication.since(entry.position) {
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
-            // Approximates the arrival time, by which the recorder aligns audio and video until the publisher reports
-            // its clocks.
+            // Approximates the arrival time, by which the recorder aligns audio and video until the
+            // publisher reports its clocks.
             let ticks = newest.info.timestamp.wrapping_sub(packet.info.timestamp);
             let age = Duration::from_secs(1) * ticks.min(codec.clock_rate()) / codec.clock_rate();
             let packet = TapPacket::new(now.checked_sub(age).unwrap_or(now), codec, packet);

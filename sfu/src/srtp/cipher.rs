@@ -237,13 +237,13 @@ fn encrypted_index(trailer: &[u8]) -> Result<u32, SrtpError> {
     Ok(word & !RTCP_ENCRYPTED)
 }
 
-/// RFC 7714 section 8.1: two zero bytes, SSRC, rollover counter and sequence number, XORed with the salt.
+/// RFC 7714 section 8.1: two zero bytes, SSRC, rollover counter and sequence number, combined with the salt by XOR.
 fn gcm_rtp_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
     let block = (u128::from(ssrc) << 48) | u128::from(index & 0xffff_ffff_ffff);
     gcm_nonce(salt, block)
 }
 
-/// RFC 7714 section 9.1: two zero bytes, SSRC, two zero bytes and the 31-bit index, XORed with the salt.
+/// RFC 7714 section 9.1: two zero bytes, SSRC, two zero bytes and the 31-bit index, combined with the salt by XOR.
 fn gcm_rtcp_nonce(salt: &[u8; 12], ssrc: u32, index: u32) -> Nonce {
     gcm_nonce(salt, (u128::from(ssrc) << 48) | u128::from(index))
 }

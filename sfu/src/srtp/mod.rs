@@ -99,8 +99,8 @@ impl Sealer {
         self.rtp.seal_rtp(buf, header_len, len, ssrc, index)
     }
 
-    /// Encrypts the compound RTCP packet in `buf[..len]` and returns its new length. `buf` must have [`RTCP_OVERHEAD`]
-    /// bytes to spare.
+    /// Encrypts the compound RTCP packet in `buf[..len]` and returns its new length. `buf` must have
+    /// [`RTCP_OVERHEAD`] bytes to spare.
     pub fn seal_rtcp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, SrtpError> {
         let ssrc = u32_at(buf, 4).ok_or(SrtpError::Truncated)?;
         let index = self.rtcp_index;

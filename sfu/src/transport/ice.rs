@@ -13,8 +13,8 @@ const MAX_PATHS: usize = 16;
 
 /// A lite agent's session (RFC 8445 section 2.5).
 pub(crate) struct IceSession {
-    /// The newest credentials are last; the previous ones are kept until the client uses the new ones (RFC 8445 section
-    /// 9).
+    /// The newest credentials are last; the previous ones are kept until the client uses the new
+    /// ones (RFC 8445 section 9).
     credentials: Vec<Credentials>,
     /// The client's user name fragment; a different one means an ICE restart.
     pub(crate) remote_ufrag: String,

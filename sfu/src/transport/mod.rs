@@ -5,8 +5,8 @@
 //!   New ───────────────► Handshaking ───────────► Connected ───────────────────────► (removed)
 //! ```
 //!
-//! In each of these states, paths become valid and expire ([`IceSession`]); media flows when there are keys and a valid
-//! path.
+//! In each of these states, paths become valid and expire ([`IceSession`]); media flows when there
+//! are keys and a valid path.
 
 mod ice;
 mod section;
@@ -48,8 +48,8 @@ pub(crate) struct Transport {
     pub(crate) via: Option<IpAddr>,
     pub(crate) ice: IceSession,
     state: State,
-    /// The round-trip time to the client, measured in the handshake: the least time from one of our flights to the
-    /// client's next packet.
+    /// The round-trip time to the client, measured in the handshake: the least time from one of our flights to
+    /// the client's next packet.
     pub(crate) rtt_micros: Option<u64>,
     pub(crate) sections: Vec<Section>,
     /// The session identifier of the SDP `o=` line.
@@ -62,8 +62,8 @@ pub(crate) struct Transport {
     pub(crate) arrivals: Arrivals,
     pub(crate) sender: Sender,
     pub(crate) negotiation: Negotiation,
-    /// The payload types assigned to codecs in our offers: the codec, its payload type, and that of its
-    /// retransmissions.
+    /// The payload types assigned to codecs in our offers: the codec, its payload type, and
+    /// that of its retransmissions.
     pub(crate) payload_types: Vec<(Codec, u8, Option<u8>)>,
     /// The earliest time at which a timer of this transport is queued.
     pub(crate) scheduled: Micros,
@@ -304,8 +304,8 @@ impl Transport {
                 }
                 Ok(DtlsEvent::Closed) => return Progress::Closed,
                 Ok(DtlsEvent::Wait(at)) => {
-                    // Rounded up, and later than now: if called too early, the association would return the same time
-                    // again.
+                    // Rounded up, and later than now: if called too early, the association would
+                    // return the same time again.
                     association.due = Some((context.clock.micros(at) + 1).max(now + 1));
                     return progress;
                 }

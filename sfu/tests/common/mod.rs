@@ -244,8 +244,8 @@ impl World {
         self.settle();
     }
 
-    /// The index of the worker whose socket receives a client's datagrams: the kernel chooses it by address and knows
-    /// nothing of rooms.
+    /// The index of the worker whose socket receives a client's datagrams: the kernel chooses it by address
+    /// and knows nothing of rooms.
     pub fn entrance(&self, from: SocketAddr) -> usize {
         let SocketAddr::V4(address) = from else { panic!("clients have IPv4") };
         usize::from(address.ip().octets()[3]) % self.workers.len()

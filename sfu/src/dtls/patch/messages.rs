@@ -5,14 +5,14 @@
 //! only ECDSA certificates, so that `GStreamer` and other clients with RSA keys send none; its request is therefore
 //! completed on the way out.
 //!
-//! Both sides authenticate the handshake messages. [`restore`] reconstructs the messages as sent over the network, and
-//! the [provider](super::provider) hashes those, so a handshake that the two sides have understood differently still
-//! fails.
+//! Both sides authenticate the handshake messages. [`restore`] reconstructs the messages as sent over the
+//! network, and the [provider](super::provider) hashes those, so a handshake that the two sides have
+//! understood differently still fails.
 
 use std::borrow::Cow;
 
-/// The length of a handshake message header: type, length, sequence number, fragment offset and fragment length (RFC
-/// 6347 section 4.2.2).
+/// The length of a handshake message header: type, length, sequence number, fragment offset and fragment length
+/// (RFC 6347 section 4.2.2).
 pub(super) const MESSAGE_HEADER: usize = 12;
 /// The length of a record header: type, version, epoch and sequence number, length.
 pub(super) const RECORD_HEADER: usize = 13;

@@ -5,8 +5,7 @@
 //! | edit | feature of the library that would replace it |
 //! | --- | --- |
 //! | [`HelloReader`] reassembles a fragmented `ClientHello` | reassembly in the server |
-//! | [`hide_slow_profile`](messages::hide_slow_profile) hides AES-256-GCM in it | an order of preference for SRTP
-//! profiles |
+//! | [`hide_slow_profile`](messages::hide_slow_profile) hides AES-256-GCM in it | a preference among SRTP profiles |
 //! | [`complete_request`] requests RSA certificates, too | a setting for signature algorithms |
 //! | [`provider`] verifies RSA signatures | RSA in the library's provider |
 
@@ -29,8 +28,8 @@ pub(super) struct Patch {
 }
 
 impl Patch {
-    /// The cryptography of a server, which hashes and verifies the messages sent over the network rather than those
-    /// seen by the library.
+    /// The cryptography of a server, which hashes and verifies the messages sent over the network rather than
+    /// those seen by the library.
     pub(super) fn provider() -> CryptoProvider {
         provider::of_server()
     }
