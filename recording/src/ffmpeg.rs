@@ -16,7 +16,7 @@ const NICENESS: i32 = 15;
 /// A job hangs if it takes longer than this time plus this multiple of the recording's length.
 const PATIENCE: Duration = Duration::from_secs(600);
 const PATIENCE_FACTOR: u32 = 6;
-/// The most bytes of ffmpeg's messages that are kept.
+/// Maximum number of bytes of ffmpeg's messages that are kept.
 const MAX_WORDS: u64 = 4_096;
 /// The exit status of a launcher that does not find the program, as with shells.
 const MISSING: i32 = 127;
@@ -40,7 +40,7 @@ impl fmt::Debug for OnWait {
     }
 }
 
-/// The reason for which a job failed.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FfmpegError {

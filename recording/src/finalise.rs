@@ -20,10 +20,10 @@ const FINALISE: &str = ".finalise-";
 const COMPOSITE: &str = ".composite-";
 pub(crate) const PARTS: [&str; 2] = [FINALISE, COMPOSITE];
 pub(crate) const PART: &str = ".part";
-/// The most pictures in one grid.
+/// Maximum number of pictures in one grid.
 const MAX_TILES: usize = 49;
 
-/// The reason for which a recording was not finalised.
+/// Why a recording was not finalised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FinaliseError {

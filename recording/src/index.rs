@@ -135,7 +135,7 @@ pub struct Entry {
     /// Whether the recording has been finalised.
     #[serde(default)]
     pub finalised: bool,
-    /// The reason for which finalising failed, if it was tried.
+    /// Why finalising failed, if it was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finalise_error: Option<String>,
     /// Whether the file is in the folder, rather than only in object storage.

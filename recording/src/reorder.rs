@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How long to wait for a missing packet.
 pub const PATIENCE: Duration = Duration::from_secs(1);
-/// The most packets that wait for a missing one.
+/// Maximum number of packets that wait for a missing one.
 const MAX_WAITING: usize = 4_096;
 /// A jump of positions that loss does not explain: the publisher has started a new stream.
 const NEW_STREAM: u64 = 1 << 16;

@@ -13,11 +13,11 @@ use crate::upload::Upload;
 pub struct Retention {
     /// How long a recording is kept after its end; `None` means forever.
     pub age: Option<Duration>,
-    /// The most bytes of all recordings in the folder; `None` means no limit.
+    /// Maximum number of bytes of all recordings in the folder; `None` means no limit.
     pub bytes: Option<u64>,
 }
 
-/// The reason for which a recording is deleted.
+/// Why a recording is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// It is older than the maximum age.

@@ -45,7 +45,7 @@ impl fmt::Debug for StoreConfig {
     }
 }
 
-/// The reason for which a store cannot be opened.
+/// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

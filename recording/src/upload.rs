@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The size of a part, unless there would be too many: the amount lost with a connection, and the
 /// memory used by an upload.
 const PART: u64 = 8 << 20;
-/// The most parts of one upload; S3 allows 10,000.
+/// Maximum number of parts of one upload; S3 allows 10,000.
 const MAX_PARTS: u64 = 9_000;
 
 /// The state of an upload.

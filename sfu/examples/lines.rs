@@ -28,9 +28,9 @@ use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
-/// The most messages that wait for a client; a client with this many unread messages has gone.
+/// Maximum number of messages that wait for a client; a client with this many unread messages has gone.
 const MAX_WAITING: usize = 64;
-/// The most bytes in one description.
+/// Maximum number of bytes in one description.
 const MAX_DESCRIPTION: usize = 64 * 1024;
 
 /// The connections, by peer.

@@ -15,9 +15,9 @@ pub struct Config {
     pub seed: [u8; 32],
     /// The time without an ICE check after which a peer has lost its connection (RFC 7675 requires one every 5 s).
     pub consent_timeout: Duration,
-    /// The most peers in one room; further ones are refused.
+    /// Maximum number of peers in one room; further ones are refused.
     pub max_peers_per_room: usize,
-    /// The most tracks that one peer may publish.
+    /// Maximum number of tracks that one peer may publish.
     pub max_tracks_per_peer: usize,
     /// The bitrate limit for a publisher that does not support transport-wide feedback, in bits per second.
     pub max_publish_bitrate: u64,

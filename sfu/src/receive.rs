@@ -5,7 +5,7 @@ use crate::time::Micros;
 
 /// The longest gap for which retransmissions are requested; a longer one is an interruption.
 const MAX_GAP: u64 = 256;
-/// The most packets that are requested at the same time.
+/// Maximum number of packets that are requested at the same time.
 const MAX_MISSING: usize = 512;
 /// The number of requests after which a packet is given up.
 const MAX_TRIES: u8 = 10;

@@ -12,8 +12,8 @@ use crate::wire::put;
 
 /// The first packets of a stream carry the section's `mid`, for clients that were not told SSRCs.
 const MID_PACKETS: u32 = 100;
-/// The most bytes in a one-byte header extension element (RFC 8285 section 4.2). The two-byte form may be mixed in only
-/// after negotiation, and the descriptions state the SSRC as well.
+/// Maximum number of bytes in a one-byte header extension element (RFC 8285 section 4.2). The two-byte form may be
+/// mixed in only after negotiation, and the descriptions state the SSRC as well.
 const MAX_MID: usize = 16;
 /// A subscriber that has waited this long for a key frame is told why.
 const LONG_WAIT_MICROS: u64 = 3_000_000;

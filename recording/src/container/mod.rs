@@ -117,7 +117,7 @@ pub struct Head {
     pub duration: Option<Duration>,
 }
 
-/// The reason for which data cannot be written to a file.
+/// Why data cannot be written to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
     /// The head exceeds its fixed length, such as by large parameter sets.

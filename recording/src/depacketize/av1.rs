@@ -238,7 +238,7 @@ fn read_sequence_header(body: &[u8], obu: Vec<u8>) -> Option<SequenceHeader> {
         }
     }
     bits.skip(3)?;
-    // Colours (section 5.5.2).
+    // Color configuration (section 5.5.2).
     let high = bits.bit()?;
     let bit_depth = match high {
         true if profile == 2 && bits.bit()? => 12,

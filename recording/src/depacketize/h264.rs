@@ -9,7 +9,7 @@ const PPS: u8 = 8;
 const DELIMITER: u8 = 9;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
-/// The most parameter sets kept of each kind.
+/// Maximum number of parameter sets kept of each kind.
 const MAX_SETS: usize = 16;
 
 /// The parameter sets of a key frame and their parsed fields.

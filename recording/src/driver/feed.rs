@@ -12,10 +12,10 @@ use signaling_core::{LifeId, PeerId, RoomId};
 use crate::index::RecordingId;
 use crate::track::{Packet, Report};
 
-/// The most notes in the queue. Packets are already limited by [`MAX_BYTES`], so the rest is left for
+/// Maximum number of notes in the queue. Packets are already limited by [`MAX_BYTES`], so the rest is left for
 /// notes that must not be lost.
 const MAX_NOTES: usize = 65_536;
-/// The most bytes of packets in the queue: some seconds on a slow disk.
+/// Maximum number of bytes of packets in the queue: some seconds on a slow disk.
 const MAX_BYTES: usize = 32 << 20;
 /// The overhead of a queued packet, in bytes.
 const OVERHEAD: usize = 128;

@@ -14,7 +14,7 @@ use crate::ffmpeg::{Ffmpeg, FfmpegError};
 use crate::finalise::{FinaliseError, finalise};
 use crate::index::{Entry, Index, RecordingId, RecordingState};
 
-/// The most queued recordings. Those that do not fit are queued at the next start.
+/// Maximum number of queued recordings. Those that do not fit are queued at the next start.
 const QUEUE: usize = 4_096;
 
 /// Queues finished recordings.
@@ -73,7 +73,7 @@ impl Finaliser {
         }
     }
 
-    /// Makes the thread and ffmpeg end, without waiting for that.
+    /// Asks the thread and ffmpeg to end, without waiting for them.
     pub(super) fn stop(&self) {
         self.life.is_ending.store(true, Ordering::Release);
     }

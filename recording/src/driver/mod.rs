@@ -55,7 +55,7 @@ pub struct RecorderConfig {
     pub store: Option<StoreConfig>,
 }
 
-/// The reason for which the recorder cannot start.
+/// Why the recorder cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

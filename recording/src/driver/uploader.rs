@@ -103,7 +103,7 @@ enum Step {
     Failed,
 }
 
-/// The reason for which a step failed.
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 enum UploadError {
     #[error("the file cannot be read")]

@@ -18,7 +18,7 @@ use crate::path::Path;
 use crate::shard::{Input, Reply, Shard, home_of};
 use crate::tap::Tap;
 
-/// The most inputs that wait for a shard.
+/// Maximum number of inputs that wait for a shard.
 const MAX_INPUTS: usize = 16_384;
 
 /// Creates a media server: its handle, and one worker per shard. Nothing runs until the caller runs the workers, each

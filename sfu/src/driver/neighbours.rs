@@ -9,10 +9,10 @@ use datagrams::Wake;
 
 use crate::shard::{Message, Shard};
 
-/// The most messages in a shard's mailbox. Further messages are dropped, as by a full socket, or kept in the sender's
-/// backlog if they must be delivered.
+/// Maximum number of messages in a shard's mailbox. Further messages are dropped, as by a full socket, or kept in the
+/// sender's backlog if they must be delivered.
 const MAILBOX: usize = 1_024;
-/// The most messages in a backlog. A shard with this many unread messages has died.
+/// Maximum number of messages in a backlog. A shard with this many unread messages has died.
 const MAX_BACKLOG: usize = 65_536;
 
 /// The mailbox of one shard, and the senders into those of all shards.

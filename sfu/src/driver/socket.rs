@@ -12,7 +12,7 @@ use crate::path::{Carrier, Path};
 
 /// The default buffer of the system would overflow at every key frame.
 const BUFFER_BYTES: usize = 4 << 20;
-/// The most messages received by one system call.
+/// Maximum number of messages received by one system call.
 const RECEIVE_MESSAGES: usize = 64;
 
 /// A UDP socket of the media port.

@@ -113,7 +113,7 @@ pub enum DtlsEvent {
     Wait(Instant),
 }
 
-/// The reason for which the association of a transport failed.
+/// Why the association of a transport failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DtlsError {

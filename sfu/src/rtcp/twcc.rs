@@ -3,7 +3,7 @@
 use super::{RTPFB, begin_packet, end_packet};
 use crate::wire::{Writer, u8_at, u16_at, u24_at, u32_at};
 
-/// The most packets reported by one feedback packet, which bounds the work that a datagram can cause.
+/// Maximum number of packets reported by one feedback packet, which bounds the work that a datagram can cause.
 pub const MAX_STATUSES: u16 = 4_096;
 /// The unit of the reference time.
 const REFERENCE_MICROS: i64 = 64_000;

@@ -16,10 +16,10 @@ use crate::codec::MediaKind;
 
 /// The longest description that is parsed.
 pub const MAX_LEN: usize = 64 * 1024;
-/// The most media sections in a description.
+/// Maximum number of media sections in a description.
 pub const MAX_SECTIONS: usize = 64;
 
-/// The reason for which a description is refused. Each is an error of the client.
+/// Why a description is refused. Each is an error of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SdpError {

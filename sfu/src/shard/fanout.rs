@@ -95,7 +95,7 @@ impl Shard {
         true
     }
 
-    /// Queues the packets that a subscriber reports missing again, from the ring.
+    /// Queues retransmissions, from the ring, of the packets that a subscriber reports missing.
     pub(super) fn retransmit(
         &mut self,
         now: Micros,

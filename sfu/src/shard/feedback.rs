@@ -18,7 +18,7 @@ use crate::transport::{Purpose, Route, Transport};
 const REPORT_INTERVAL_MICROS: u64 = 1_000_000;
 /// The minimum delay after which a timer runs again by itself.
 const TIMER_STEP_MICROS: u64 = 500;
-/// The most sequence numbers in one NACK: fits a datagram even if every item holds a single one.
+/// Maximum number of sequence numbers in one NACK: fits a datagram even if every item holds a single one.
 const MAX_NACKED: usize = 250;
 /// Key frame requests taken from one FIR.
 const MAX_FIR_TARGETS: usize = 16;

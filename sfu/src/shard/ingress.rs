@@ -16,11 +16,11 @@ use crate::time::Micros;
 use crate::transport::{Purpose, Route};
 use crate::wire::u16_at;
 
-/// The most SSRCs of one transport that are mapped to a track.
+/// Maximum number of SSRCs of one transport that are mapped to a track.
 const MAX_ROUTES: usize = 64;
 /// The first position of a track, and the step at a change of SSRC. It keeps every position above zero.
 const GENERATION_GAP: u64 = 1 << 20;
-/// The most bytes of header extensions that are forwarded with one packet.
+/// Maximum number of bytes of header extensions that are forwarded with one packet.
 const MAX_EXTENSIONS: usize = 255;
 
 /// A decrypted packet of a track.

@@ -15,11 +15,12 @@ use crate::keys::FastMap;
 use crate::path::Path;
 use crate::time::Micros;
 
-/// The most messages queued for one shard. Notes must not be lost, so a shard with this many unread messages has died.
+/// Maximum number of messages queued for one shard. Notes must not be lost, so a shard with this many
+/// unread messages has died.
 const MAX_NOTES: usize = 65_536;
 /// The size from which a batch is sent at once.
 const BATCH_BYTES: usize = 256 * 1024;
-/// The most remembered addresses of clients of other shards.
+/// Maximum number of remembered addresses of clients of other shards.
 const MAX_FOREIGN: usize = 65_536;
 const MAX_SPARE: usize = 8;
 /// How long transport-wide feedback waits to be batched. It contains the arrival times itself, so it stays accurate,

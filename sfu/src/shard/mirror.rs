@@ -33,8 +33,7 @@ impl Shard {
         self.note(to, Note::Input(Input::Demand { room: room.clone(), demand }));
     }
 
-    /// Forwards a demand to the shards that serve the peers concerned. Returns the demand if it
-    /// is to be handled here, too.
+    /// Forwards a demand to the shards that serve the peers concerned. Returns it if this shard has to handle it.
     pub(super) fn pass_on(&mut self, room: &RoomId, demand: MediaDemand) -> Option<MediaDemand> {
         if !self.may_have_annexes(room) {
             return Some(demand);

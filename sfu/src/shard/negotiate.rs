@@ -21,7 +21,7 @@ use crate::subscription::Subscription;
 use crate::time::Micros;
 use crate::transport::{Purpose, Route, Section, Transport};
 
-/// The most codecs accepted for one section, in the client's order: keeps an answer below 8 KiB.
+/// Maximum number of codecs accepted for one section, in the client's order: keeps an answer below 8 KiB.
 const MAX_CODECS: usize = 10;
 
 impl Shard {

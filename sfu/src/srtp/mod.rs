@@ -14,14 +14,14 @@ use crate::wire::{put, u16_at, u32_at};
 use cipher::Cipher;
 use replay::ReplayWindow;
 
-/// The most bytes that encryption adds to an RTP packet.
+/// Maximum number of bytes that encryption adds to an RTP packet.
 pub const RTP_OVERHEAD: usize = 16;
-/// The most bytes that encryption adds to an RTCP packet.
+/// Maximum number of bytes that encryption adds to an RTCP packet.
 pub const RTCP_OVERHEAD: usize = 20;
-/// The most streams of one peer whose replay windows are kept; packets of further SSRCs are refused.
+/// Maximum number of streams of one peer whose replay windows are kept; packets of further SSRCs are refused.
 pub const MAX_STREAMS: usize = 128;
 
-/// The reason for which a packet was not encrypted or decrypted.
+/// Why a packet was not encrypted or decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SrtpError {

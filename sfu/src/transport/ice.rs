@@ -8,7 +8,7 @@ use crate::ice::{Check, Credentials, Verdict};
 use crate::path::Path;
 use crate::time::Micros;
 
-/// The most paths of one client that are valid at the same time.
+/// Maximum number of paths of one client that are valid at the same time.
 const MAX_PATHS: usize = 16;
 
 /// A lite agent's session (RFC 8445 section 2.5).

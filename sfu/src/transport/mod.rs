@@ -34,9 +34,9 @@ pub(crate) use section::Section;
 /// The direction of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// From the client.
+    /// Media from the client.
     Publish,
-    /// To the client.
+    /// Media to the client.
     Subscribe,
 }
 

@@ -8,7 +8,7 @@ use super::messages::{
 
 /// The longest `ClientHello`: post-quantum key shares take about 1,200 bytes each.
 const MAX_LENGTH: usize = 8 * 1024;
-/// The most gaps in a partial `ClientHello`. Clients send it in two or three fragments.
+/// Maximum number of gaps in a partial `ClientHello`. Clients send it in two or three fragments.
 const MAX_HOLES: usize = 16;
 
 /// Reassembles one `ClientHello`.
