@@ -13,7 +13,7 @@ use crate::upload::Upload;
 pub struct Retention {
     /// How long a recording is kept after its end; `None` means forever.
     pub age: Option<Duration>,
-    /// Maximum number of bytes of all recordings in the folder; `None` means no limit.
+    /// Maximum total size of the recordings in the folder, in bytes; `None` means no limit.
     pub bytes: Option<u64>,
 }
 

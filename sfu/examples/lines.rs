@@ -30,7 +30,7 @@ use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
 /// Maximum number of messages that wait for a client; a client with this many unread messages has gone.
 const MAX_WAITING: usize = 64;
-/// Maximum number of bytes in one description.
+/// Maximum size of one description, in bytes.
 const MAX_DESCRIPTION: usize = 64 * 1024;
 
 /// The connections, by peer.

@@ -15,7 +15,7 @@ use crate::track::{Packet, Report};
 /// Maximum number of notes in the queue. Packets are already limited by [`MAX_BYTES`], so the rest is left for
 /// notes that must not be lost.
 const MAX_NOTES: usize = 65_536;
-/// Maximum number of bytes of packets in the queue: some seconds on a slow disk.
+/// Maximum size of the packets in the queue, in bytes: some seconds on a slow disk.
 const MAX_BYTES: usize = 32 << 20;
 /// The overhead of a queued packet, in bytes.
 const OVERHEAD: usize = 128;
