@@ -1,6 +1,6 @@
-//! Bits of codec headers, most significant first.
+//! Reads the bits of codec headers, most significant bit first.
 
-/// Reads bits off a slice. Past its end everything is `None`.
+/// Reads bits from a slice. Every read beyond its end returns `None`.
 #[derive(Clone, Debug)]
 pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
@@ -19,7 +19,7 @@ impl<'a> Bits<'a> {
         Some(bit == 1)
     }
 
-    /// At most 32 bits.
+    /// Reads at most 32 bits.
     pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
         (0..count).try_fold(0_u32, |value, _| Some(value << 1 | u32::from(self.bit()?)))
     }

@@ -1,9 +1,9 @@
-//! When a frame was made, on a time that sound and picture share.
+//! Determines when a frame was captured, on a timeline shared by audio and video.
 //!
-//! A stream is placed by the arrival of its packets at first: as early as the quickest of them allows. Sender reports
-//! then say how the publisher's clocks lie to each other, and the picture is moved to where the sound is.
+//! A stream is first placed by the arrival of its packets, as early as the fastest packet allows. Sender reports then
+//! relate the publisher's clocks to each other, and the video is aligned with the audio.
 
-/// Reports that would move a stream further than this are wrong, in microseconds.
+/// The largest correction by a report, in microseconds; a report that implies a larger one is wrong.
 const MAX_CORRECTION_MICROS: i64 = 5_000_000;
 
 /// Maps the RTP timestamps of one stream to microseconds.
@@ -12,18 +12,18 @@ pub(crate) struct StreamClock {
     rate: i64,
     /// The newest timestamp, extended to 64 bits.
     newest: Option<i64>,
-    /// What to add to the extended timestamps, by arrival alone.
+    /// The offset from the extended timestamps, in microseconds, to the timeline, estimated from arrivals alone.
     by_arrival: Option<i64>,
-    /// What is added to them.
+    /// The offset in use.
     base: Option<i64>,
-    /// The newest sender report: extended timestamp, and the publisher's wall clock in microseconds.
+    /// The newest sender report: the extended timestamp, and the publisher's wall clock in microseconds.
     report: Option<(i64, i64)>,
-    /// A report that came before the first packet.
+    /// A report that arrived before the first packet.
     early_report: Option<(u32, i64)>,
 }
 
 impl StreamClock {
-    /// For a clock of so many ticks a second.
+    /// Creates a clock with this many ticks per second.
     pub(crate) fn new(rate: u32) -> Self {
         Self {
             rate: rate.into(),
@@ -35,7 +35,7 @@ impl StreamClock {
         }
     }
 
-    /// The timestamp without its wraps.
+    /// Extends the timestamp to 64 bits.
     pub(crate) fn extend(&mut self, timestamp: u32) -> i64 {
         let extended = self.near(timestamp);
         self.newest = Some(self.newest.map_or(extended, |newest| newest.max(extended)));
@@ -55,13 +55,13 @@ impl StreamClock {
         }
     }
 
-    /// Notes that a packet of this timestamp arrived.
+    /// Records the arrival of a packet with this timestamp.
     pub(crate) fn on_arrival(&mut self, extended: i64, arrival_micros: i64) {
         let offset = arrival_micros - self.micros(extended);
         self.by_arrival = Some(self.by_arrival.map_or(offset, |known| known.min(offset)));
     }
 
-    /// Notes a sender report.
+    /// Records a sender report.
     pub(crate) fn on_report(&mut self, timestamp: u32, ntp_micros: i64) {
         if self.newest.is_some() {
             self.report = Some((self.near(timestamp), ntp_micros));
@@ -74,24 +74,24 @@ impl StreamClock {
         i64::try_from(i128::from(ticks) * 1_000_000 / i128::from(self.rate)).unwrap_or(0)
     }
 
-    /// When a frame of this timestamp was made. The first question settles what the arrivals so far say.
+    /// The capture time of a frame with this timestamp. The first call fixes the offset estimated from arrivals so far.
     pub(crate) fn place(&mut self, extended: i64) -> i64 {
         let base = *self.base.get_or_insert(self.by_arrival.unwrap_or(0));
         base + self.micros(extended)
     }
 
-    /// Whether anything was placed.
+    /// Whether a frame has been placed.
     pub(crate) fn is_settled(&self) -> bool {
         self.base.is_some()
     }
 
-    /// From the publisher's wall clock to the common time, by this stream's placement and newest report.
+    /// The offset from the publisher's wall clock to the timeline, by this stream's placement and newest report.
     fn offset(&self) -> Option<i64> {
         let (ticks, ntp_micros) = self.report?;
         Some(self.base.or(self.by_arrival)? + self.micros(ticks) - ntp_micros)
     }
 
-    /// Moves this stream to where the other one of the same publisher is.
+    /// Aligns this stream with another stream of the same publisher.
     pub(crate) fn follow(&mut self, leader: &Self) {
         let (Some(offset), Some((ticks, ntp_micros)), Some(by_arrival)) =
             (leader.offset(), self.report, self.by_arrival)
@@ -105,7 +105,7 @@ impl StreamClock {
     }
 }
 
-/// Microseconds of a time in NTP's format.
+/// The microseconds of an NTP timestamp.
 pub(crate) fn ntp_micros(ntp: u64) -> i64 {
     i64::try_from((u128::from(ntp) * 1_000_000) >> 32).unwrap_or(i64::MAX)
 }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn reports_bring_the_picture_to_the_sound() {
         let (mut sound, mut picture) = (StreamClock::new(48_000), StreamClock::new(90_000));
-        // The picture takes 70 ms longer to come here.
+        // The video takes 70 ms longer to arrive.
         picture.on_report(9_000, 1_000_000);
         for (clock, timestamp, arrival) in [(&mut sound, 480, 1_000_000), (&mut picture, 9_000, 1_080_000)] {
             let extended = clock.extend(timestamp);

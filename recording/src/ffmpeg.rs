@@ -1,4 +1,4 @@
-//! What ffmpeg does with recordings afterwards. Nothing of a call waits for it.
+//! Processes finished recordings with ffmpeg. No call depends on it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -11,26 +11,26 @@ use std::{fmt, thread};
 use rustix::process::{Pid, setpriority_process};
 use sfu::Rotation;
 
-/// Everything else on the machine goes first.
+/// The niceness of ffmpeg, which gives way to everything else on the machine.
 const NICENESS: i32 = 15;
-/// A job that takes longer than this, and so many times the recording's length, hangs.
+/// A job hangs if it takes longer than this time plus this multiple of the recording's length.
 const PATIENCE: Duration = Duration::from_secs(600);
 const PATIENCE_FACTOR: u32 = 6;
-/// How much of what ffmpeg says is kept.
+/// Maximum number of bytes of ffmpeg's messages that are kept.
 const MAX_WORDS: u64 = 4_096;
-/// With which status a launcher ends that does not find the program, as shells do.
+/// The exit status of a launcher that does not find the program, as with shells.
 const MISSING: i32 = 127;
 
-/// ffmpeg, as found on the PATH or named by the operator.
+/// The ffmpeg program, from the PATH or as configured by the operator.
 #[derive(Clone, Debug)]
 pub struct Ffmpeg {
     program: PathBuf,
-    /// The program that starts it, with its arguments, if there is one.
+    /// The program that starts ffmpeg, with its arguments; empty for none.
     launcher: Vec<OsString>,
     on_wait: Option<OnWait>,
 }
 
-/// Asked again and again while ffmpeg works; `false` ends it.
+/// A callback that runs repeatedly while ffmpeg works; `false` stops ffmpeg.
 #[derive(Clone)]
 struct OnWait(Arc<dyn Fn() -> bool + Send + Sync>);
 
@@ -40,51 +40,51 @@ impl fmt::Debug for OnWait {
     }
 }
 
-/// Why a job was not done.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FfmpegError {
-    /// It is not there.
+    /// The program was not found.
     #[error("ffmpeg ({0}) was not found; install it, or name it with --ffmpeg")]
     Missing(PathBuf),
-    /// It could not be run.
+    /// The program could not be run.
     #[error("ffmpeg cannot be run")]
     Run(#[source] io::Error),
-    /// It ended with an error, which it explains.
+    /// The program reported an error.
     #[error("ffmpeg failed: {0}")]
     Failed(String),
-    /// It took far too long, and was ended.
+    /// The program took too long and was stopped.
     #[error("ffmpeg took too long")]
     Hung,
-    /// It was ended with the process that needed it.
+    /// The program was stopped because the server is shutting down.
     #[error("ffmpeg was ended with the server")]
     Stopped,
 }
 
-/// One recording in a picture of many.
+/// One recording in a composite picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// Its file.
+    /// The path of its file.
     pub path: PathBuf,
-    /// When it begins in the whole.
+    /// The start of the recording within the composite.
     pub offset: Duration,
-    /// How its pictures are to be turned, where the file does not say so itself.
+    /// The rotation of its pictures, if the file does not contain it.
     pub rotation: Rotation,
-    /// Whether there is a picture in it.
+    /// Whether the recording has video.
     pub video: bool,
-    /// Whether there is sound in it.
+    /// Whether the recording has audio.
     pub audio: bool,
 }
 
-/// H.264 has an even number of rows and columns.
+/// The encoder needs an even number of rows and columns.
 const EVEN: &str = "scale=trunc(iw/2)*2:trunc(ih/2)*2";
 
-/// How pictures are to be shown.
+/// The output size and rotation of a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Width and height of the largest, before it is turned: the others are enlarged to it.
+    /// The width and height of the largest picture before rotation; smaller pictures are scaled up to it.
     pub size: (u16, u16),
-    /// How all are to be turned.
+    /// The rotation of all pictures.
     pub rotation: Rotation,
 }
 
@@ -100,7 +100,7 @@ impl Shown {
     }
 }
 
-/// The filter that turns a picture, behind others.
+/// The filter that rotates a picture, to be appended to other filters.
 fn turned(rotation: Rotation) -> &'static str {
     match rotation {
         Rotation::Upright => "",
@@ -111,30 +111,31 @@ fn turned(rotation: Rotation) -> &'static str {
 }
 
 impl Ffmpeg {
-    /// The program of this name or path.
+    /// Uses the program with this name or path.
     pub fn new(program: PathBuf) -> Self {
         Self { program, launcher: Vec::new(), on_wait: None }
     }
 
-    /// Has another program start it: one that gets ffmpeg and its arguments behind these, and ends with status 127 where
-    /// ffmpeg is missing. By it ffmpeg can be made to end with this process, however that ends.
+    /// Starts ffmpeg with a launcher, which receives ffmpeg and its arguments after its own, and exits with status 127
+    /// if ffmpeg is missing. A launcher can end ffmpeg together with this process, however that ends.
     #[must_use]
     pub fn with_launcher(self, launcher: Vec<OsString>) -> Self {
         Self { launcher, ..self }
     }
 
-    /// Asks this several times a second while ffmpeg works; at `false` ffmpeg is ended.
+    /// Calls this function several times a second while ffmpeg works; if it returns `false`, ffmpeg is stopped.
     #[must_use]
     pub fn while_waiting(self, go_on: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { on_wait: Some(OnWait(Arc::new(go_on))), ..self }
     }
 
-    /// Whether it is there and runs.
+    /// Checks that ffmpeg exists and runs.
     pub fn check(&self) -> Result<(), FfmpegError> {
         self.run(&[OsString::from("-version")], Duration::ZERO)
     }
 
-    /// Puts the index to the beginning, so that playing can begin before all of it is there. Nothing is coded anew.
+    /// Moves the index to the beginning of the file, so that playback can start before the download is
+    /// complete. Nothing is transcoded.
     pub fn faststart(&self, from: &Path, to: &Path, length: Duration) -> Result<(), FfmpegError> {
         let mut arguments = input(from, Duration::ZERO);
         arguments.extend(words(&["-map", "0", "-c", "copy"]));
@@ -142,7 +143,7 @@ impl Ffmpeg {
         self.run(&arguments, length)
     }
 
-    /// Makes an MP4 with H.264 of whatever the pictures were, all of one size; the sound stays as it is.
+    /// Transcodes the video to H.264 of one size in an MP4; the audio is copied.
     pub fn to_mp4(
         &self,
         from: &Path,
@@ -160,11 +161,12 @@ impl Ffmpeg {
         self.run(&arguments, length)
     }
 
-    /// Puts recordings side by side into one picture, with all their sound.
+    /// Combines recordings into one picture as a grid, with their audio mixed.
     pub fn composite(&self, tiles: &[Tile], to: &Path, length: Duration) -> Result<(), FfmpegError> {
         let mut arguments = Vec::new();
         for tile in tiles {
-            // Pictures that change their size change it within the graph: made anew, it would wait for the beginning again.
+            // Changes of picture size are handled by the filters. A graph that was rebuilt would insert
+            // the initial padding again.
             arguments.extend(words(&["-reinit_filter", "0"]));
             arguments.extend(input(&tile.path, Duration::ZERO));
         }
@@ -180,7 +182,7 @@ impl Ffmpeg {
     }
 
     fn run(&self, arguments: &[OsString], length: Duration) -> Result<(), FfmpegError> {
-        // Words in a row, no shell: what stands in a name stays a name.
+        // Arguments are passed without a shell, so that no part of a file name is interpreted.
         let mut command = match self.launcher.split_first() {
             Some((launcher, arguments)) => {
                 let mut command = Command::new(launcher);
@@ -209,7 +211,7 @@ impl Ffmpeg {
             thread::spawn(move || {
                 let mut words = String::new();
                 let mut stderr = stderr;
-                // What does not fit is read all the same, so that it does not stop.
+                // Output beyond the limit is read and discarded, so that ffmpeg does not block.
                 let kept = stderr.by_ref().take(MAX_WORDS).read_to_string(&mut words);
                 let drained = io::copy(&mut stderr, &mut io::sink());
                 if kept.is_err() || drained.is_err() { String::new() } else { words }
@@ -250,7 +252,7 @@ fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
-/// A path that no protocol and no option is read out of.
+/// A file URL, so that the path cannot be taken for another protocol or an option.
 fn file_url(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
     url.push::<&OsStr>(path.as_os_str());
@@ -273,7 +275,7 @@ fn output(path: &Path) -> Vec<OsString> {
     arguments
 }
 
-/// The filters that make one picture and one sound of many, and what they are called.
+/// The filter graph that combines video and audio, and the labels of its outputs.
 fn grid(tiles: &[Tile]) -> (String, Vec<&'static str>) {
     const WIDTH: usize = 1_280;
     const HEIGHT: usize = 720;
@@ -357,14 +359,14 @@ mod tests {
         assert_eq!(output(Path::new("http://x/../y")).last(), Some(&OsString::from("file:http://x/../y")));
     }
 
-    /// What a program prints; `None` where it is missing.
+    /// The output of a program; `None` if the program is missing.
     fn printed(program: &str, arguments: &[&str]) -> Option<String> {
         let output = Command::new(program).args(arguments).output().ok()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Some(String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Width and height, and the mean brightness of the upper half of the first picture.
+    /// The width and height, and the mean brightness of the upper half of the first picture.
     fn seen(path: &Path) -> (String, f64) {
         let name = path.to_str().unwrap();
         let size =
@@ -380,7 +382,7 @@ mod tests {
     fn pictures_come_out_upright_and_of_one_size() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("lying.webm"), folder.path().join("upright.mp4"));
-        // White on the left, black on the right: turned clockwise, the white is above.
+        // White on the left, black on the right: after clockwise rotation, white is at the top.
         let source = "color=white:size=160x180:rate=10:duration=1,pad=320:180:0:0:black";
         let words = ["-v", "error", "-f", "lavfi", "-i", source, "-c:v", "libvpx", from.to_str().unwrap()];
         if printed("ffmpeg", &words).is_none() {

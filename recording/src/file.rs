@@ -1,4 +1,4 @@
-//! A file that is being written: which frame goes where.
+//! A file that is being written, and the placement of frames in it.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use sfu::Rotation;
 use crate::container::{Container, ContainerError, Head, Lane, Sample, Writer};
 use crate::depacketize::{Format, Frame, SILENCE, SILENCE_TICKS, duration_ticks};
 
-/// A packet of sound that is off by less than this is where the last one ended.
+/// The largest deviation, in ticks, at which an audio packet still counts as contiguous with the previous one.
 const SOUND_TOLERANCE: i64 = 480;
-/// How long the last picture is shown when nothing else tells, in ticks.
+/// The duration of the last picture, in ticks, if nothing else determines it.
 const LAST_PICTURE: u64 = 3_000;
 
 /// Collects samples until a fragment is cut.
@@ -18,24 +18,24 @@ pub(crate) struct File {
     container: Container,
     writer: Writer,
     head: Head,
-    /// The head on disk says something else by now.
+    /// Whether the head differs from the one on disk.
     head_changed: bool,
-    /// The recording's time at the beginning of the file, in microseconds.
+    /// The start of the file on the recording's timeline, in microseconds.
     origin: i64,
     video: Vec<Sample>,
     audio: Vec<Sample>,
-    /// The newest picture: how long it lasts is known when the next one comes.
+    /// The newest picture, whose duration is known only when the next one arrives.
     pending: Option<Sample>,
-    /// Where the sound ends, once there is some.
+    /// The end of the audio; `None` before the first packet.
     audio_end: Option<u64>,
 }
 
-/// What is to be written at a cut.
+/// The data to write at a cut.
 #[derive(Debug)]
 pub(crate) struct Cut {
-    /// To be appended.
+    /// The fragment to append.
     pub(crate) fragment: Vec<u8>,
-    /// To be written over the beginning, after that.
+    /// The head to write over the beginning of the file after that.
     pub(crate) head: Vec<u8>,
 }
 
@@ -58,12 +58,12 @@ impl File {
         self.container
     }
 
-    /// How the pictures are to be turned.
+    /// The rotation of the pictures.
     pub(crate) fn rotation(&self) -> Rotation {
         self.head.rotation
     }
 
-    /// When the file began, in seconds since 1970.
+    /// Sets the start of the file, in seconds since 1970.
     pub(crate) fn set_began_at(&mut self, seconds: u64) {
         self.head.began_at = seconds;
         self.head_changed = true;
@@ -74,19 +74,19 @@ impl File {
         self.head.video.as_ref().map(Format::codec).into_iter().chain(self.head.audio.then_some("opus"))
     }
 
-    /// Whether a picture of this format that lies so can be in the file.
+    /// Whether a picture of this format and rotation can be added to the file.
     pub(crate) fn accepts(&self, format: &Format, rotation: Rotation) -> bool {
         let fits = |known: &Format| known.codec() == format.codec() && self.head.rotation == rotation;
         self.head.video.as_ref().is_none_or(fits) && Container::of(format) == self.container
     }
 
-    /// Appends a picture that was made at `micros`.
+    /// Adds a picture that was captured at `micros`.
     pub(crate) fn add_picture(&mut self, micros: i64, frame: Frame) {
         let Frame { mut data, format, .. } = frame;
         let is_key = format.is_some();
         if let Some(format) = format {
             self.note_format(&format);
-            // The sets in the head are those of the largest picture, which may come later than this one.
+            // The parameter sets in the head are those of the largest picture, which may follow later.
             if let Format::H264(sets) = &format {
                 data.splice(0..0, sets.in_band());
             }
@@ -100,7 +100,7 @@ impl File {
         self.pending = Some(Sample { time, duration: 0, is_key, data });
     }
 
-    /// The head describes the largest picture there has been: that is how large the file is shown.
+    /// Updates the head, which describes the largest picture so far and thereby the display size of the file.
     fn note_format(&mut self, format: &Format) {
         let area = |(width, height): (u16, u16)| u32::from(width) * u32::from(height);
         let is_larger = area(format.size()) > area(self.head.size);
@@ -116,8 +116,8 @@ impl File {
         }
     }
 
-    /// Appends a packet of sound that was made at `micros`. A gap before it becomes silence; what lies before the end of
-    /// the sound is dropped.
+    /// Adds an audio packet that was captured at `micros`. A gap before it is filled with silence; a packet before the
+    /// end of the audio is dropped.
     pub(crate) fn add_sound(&mut self, micros: i64, data: Vec<u8>) {
         let Some(duration) = duration_ticks(&data) else { return };
         let time = self.signed_ticks(Lane::Audio, micros);
@@ -150,12 +150,12 @@ impl File {
         self.audio_end = Some(time + duration);
     }
 
-    /// Silence up to `until` at most, in ticks of sound.
+    /// Adds silence up to `until`, in audio ticks.
     fn fill_silence(&mut self, until: u64) {
         while let Some(end) = self.audio_end.filter(|end| end + SILENCE_TICKS <= until) {
             self.push_sound(end, SILENCE_TICKS, SILENCE.to_vec());
         }
-        // What is left is shorter than a packet; the last one lasts that much longer.
+        // The rest is shorter than a packet, so the last packet is extended by it.
         if let (Some(end), Some(last)) = (self.audio_end, self.audio.last_mut())
             && until > end
             && until - end > SOUND_TOLERANCE.unsigned_abs()
@@ -165,7 +165,7 @@ impl File {
         }
     }
 
-    /// Nothing was heard until then: that is silence.
+    /// Adds silence up to this time, because no audio was received until then.
     pub(crate) fn be_silent_until(&mut self, micros: i64) {
         if self.audio_end.is_some()
             && let Ok(until) = u64::try_from(self.signed_ticks(Lane::Audio, micros))
@@ -186,12 +186,12 @@ impl File {
         u64::try_from(self.signed_ticks(lane, micros)).unwrap_or(0)
     }
 
-    /// The head, when it has something new to say.
+    /// The head, if it has changed.
     pub(crate) fn changed_head(&mut self) -> Result<Option<Vec<u8>>, ContainerError> {
         std::mem::take(&mut self.head_changed).then(|| self.writer.head(&self.head)).transpose()
     }
 
-    /// A fragment of what came since the last one, if anything did, and the head that says how long the file is with it.
+    /// Cuts a fragment of the samples since the last one, if any, with a head that contains the new duration.
     pub(crate) fn cut(&mut self) -> Result<Option<Cut>, ContainerError> {
         if self.video.is_empty() && self.audio.is_empty() {
             return Ok(None);
@@ -203,7 +203,7 @@ impl File {
         Ok(Some(Cut { fragment: fragment?, head: self.writer.head(&self.head)? }))
     }
 
-    /// No more pictures will come: the last one is shown until the sound ends.
+    /// Ends the video: the last picture is shown until the audio ends.
     pub(crate) fn end_pictures(&mut self) {
         if let Some(mut last) = self.pending.take() {
             let sound_end = self.audio_end.unwrap_or(0) * 15 / 8;
@@ -213,7 +213,7 @@ impl File {
         }
     }
 
-    /// How long the file is, up to its last sample.
+    /// The duration of the file up to its last sample.
     pub(crate) fn duration(&self) -> Duration {
         let video_end = self.video.last().map_or(0, |last| last.time + u64::from(last.duration));
         let micros = |ticks: u64, lane: Lane| ticks.saturating_mul(1_000_000) / u64::from(lane.timescale());
@@ -222,7 +222,7 @@ impl File {
         Duration::from_micros(video.max(micros(self.audio_end.unwrap_or(0), Lane::Audio)))
     }
 
-    /// What comes after the last fragment, and the head that says how long the file is.
+    /// The data after the last fragment, and the head with the final duration.
     pub(crate) fn end(&mut self, duration: Duration) -> Result<(Vec<u8>, Vec<u8>), ContainerError> {
         let tail = self.writer.tail();
         self.head.duration = Some(duration);

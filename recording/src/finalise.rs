@@ -1,4 +1,4 @@
-//! Recordings into files that are handier than what can be written while a call goes on.
+//! Remuxes or transcodes finished recordings into MP4 files with the index at the beginning.
 
 use std::fs;
 use std::io;
@@ -15,34 +15,34 @@ use crate::ffmpeg::{Ffmpeg, FfmpegError, Shown, Tile};
 use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::upload::Upload;
 
-/// What files are called that ffmpeg is still writing.
+/// The prefixes and the suffix of the files that ffmpeg is still writing.
 const FINALISE: &str = ".finalise-";
 const COMPOSITE: &str = ".composite-";
 pub(crate) const PARTS: [&str; 2] = [FINALISE, COMPOSITE];
 pub(crate) const PART: &str = ".part";
-/// Pictures in one grid at most.
+/// Maximum number of pictures in one grid.
 const MAX_TILES: usize = 49;
 
-/// Why a recording stays as it was.
+/// Why a recording was not finalised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FinaliseError {
-    /// ffmpeg did not do it.
+    /// ffmpeg failed.
     #[error(transparent)]
     Ffmpeg(#[from] FfmpegError),
-    /// A file could not be put in its place.
+    /// A file could not be moved into place.
     #[error("a finished recording cannot be put in its place")]
     File(#[from] io::Error),
-    /// Nothing of the room is ready, and here.
+    /// No recording of the room is ready and local.
     #[error("nothing of that room is ready in the folder")]
     Nothing,
-    /// It was deleted meanwhile.
+    /// The recording was deleted in the meantime.
     #[error("the recording is gone")]
     Gone,
 }
 
-/// Makes a recording an MP4 whose index stands at its beginning. The file as it was recorded is there until the new one
-/// is whole.
+/// Turns a recording into an MP4 with the index at the beginning. The original file is kept
+/// until the new one is complete.
 pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, FinaliseError> {
     let from = index.path(entry);
     let length = Duration::from_millis(entry.duration_ms);
@@ -70,7 +70,7 @@ pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, 
     part.as_file().sync_all()?;
     part.persist(index.path(&done)).map_err(|error| error.error)?;
     let kept = index.change(entry.recording, |known| {
-        // What is in object storage is another file.
+        // The object in storage has the contents of the old file.
         done.upload = known.upload.as_ref().map(|_| Upload::Waiting);
         known.clone_from(&done);
     })?;
@@ -87,7 +87,7 @@ pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, 
     Ok(done)
 }
 
-/// Puts everything that was recorded in one life of a room into one picture with all the sound.
+/// Combines all recordings of one life of a room into one picture with mixed audio.
 pub fn composite(
     index: &Index,
     ffmpeg: &Ffmpeg,

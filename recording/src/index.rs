@@ -1,4 +1,4 @@
-//! What is known of each recording: a JSON file beside the media file, written whole.
+//! The index of recordings: a JSON note beside each media file, replaced as a whole on every change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use signaling_core::{Entropy, LifeId, PeerId, RoomId, Timestamp};
 use crate::container::Container;
 use crate::upload::Upload;
 
-/// Names a recording: 16 letters and digits, unguessable.
+/// Identifies a recording: 16 unguessable letters and digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordingId([u8; 16]);
 
 impl RecordingId {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-    /// A new id.
+    /// Generates an id.
     pub fn random(entropy: &mut dyn Entropy) -> Self {
         let mut bytes = [0; 16];
         entropy.fill(&mut bytes);
@@ -42,7 +42,7 @@ impl fmt::Debug for RecordingId {
     }
 }
 
-/// The text is no recording's id.
+/// The text is not the id of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no id of a recording")]
 pub struct MalformedRecordingId;
@@ -73,78 +73,78 @@ impl<'de> Deserialize<'de> for RecordingId {
     }
 }
 
-/// How far a recording is.
+/// The state of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingState {
-    /// It is being written.
+    /// The recording is being written.
     Recording,
-    /// It is whole, and being made into something handier.
+    /// The recording is complete and is being remuxed or transcoded.
     Finalising,
-    /// It can be had.
+    /// The recording is available.
     Ready,
-    /// There is nothing of it to be had.
+    /// The recording has failed or is not available.
     Failed,
 }
 
-/// One recording: a publisher's sound and picture.
+/// One recording: the audio and video of a publisher.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Its id.
+    /// The id of the recording.
     pub recording: RecordingId,
     /// The room.
     pub room: RoomId,
-    /// Which life of the room.
+    /// The life of the room.
     pub life: LifeId,
-    /// Who; nobody alone where it is everybody in one picture.
+    /// The publishing peer; `None` for a composite of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerId>,
-    /// By what name.
+    /// The display name of the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// What it shows: a camera, a screen.
+    /// The source, such as a camera or a screen.
     pub source: TrackSource,
-    /// When its first frame was made.
+    /// The capture time of the first frame.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The end of the recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// How far it is.
+    /// The state of the recording.
     pub state: RecordingState,
-    /// What kind of file.
+    /// The container format of the file.
     pub container: Container,
-    /// Degrees, clockwise, by which its pictures are to be turned. An MP4 says so itself.
+    /// The clockwise rotation of the pictures, in degrees. An MP4 contains it itself.
     #[serde(default, skip_serializing_if = "is_upright")]
     pub rotation: u16,
     /// The file's name in the folder of recordings.
     pub file: String,
-    /// The file's size.
+    /// The size of the file.
     pub bytes: u64,
-    /// The file's length.
+    /// The duration of the file.
     pub duration_ms: u64,
-    /// What is in the file.
+    /// The codecs in the file.
     pub codecs: Vec<String>,
-    /// Packets that never came.
+    /// The number of packets that were never received.
     pub lost_packets: u64,
-    /// Packets that came while the disk was too slow to take them.
+    /// The number of packets that were dropped because the disk was too slow.
     pub dropped_packets: u64,
-    /// What went wrong, if something did.
+    /// The error that occurred, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// It has been made as handy as it gets.
+    /// Whether the recording has been finalised.
     #[serde(default)]
     pub finalised: bool,
-    /// Why it has not, if that was tried.
+    /// Why finalising failed, if it was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finalise_error: Option<String>,
-    /// Whether the file is in the folder, and not in object storage alone.
+    /// Whether the file is in the folder, rather than only in object storage.
     #[serde(default = "is_local")]
     pub local: bool,
-    /// How far it is on its way into object storage, where it is to go there.
+    /// The progress of the upload, if the recording is to be uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
-    /// What stood in its way last.
+    /// The last error of the upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_error: Option<String>,
 }
@@ -154,7 +154,7 @@ fn is_upright(rotation: &u16) -> bool {
     *rotation == 0
 }
 
-/// Recordings from before there was anywhere else.
+/// The default for notes written before object storage was supported.
 fn is_local() -> bool {
     true
 }
@@ -163,19 +163,19 @@ fn is_local() -> bool {
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
-    /// Held while the index is: two processes must not write in one folder.
+    /// Held as long as the index is open, because two processes must not write to one folder.
     _lock: Option<File>,
     entries: Mutex<BTreeMap<RecordingId, Entry>>,
-    /// Objects whose recordings are gone, by their files' names.
+    /// Objects of deleted recordings that are to be removed from object storage, by file name.
     forgotten: Mutex<BTreeMap<String, Upload>>,
-    /// Held while notes are written or taken away, so that none of a deleted recording comes back.
+    /// Held while notes are written or removed, so that no note of a deleted recording reappears.
     notes: Mutex<()>,
-    /// Wait for the disk with each note.
+    /// Whether each note is synced to disk.
     fsync: bool,
 }
 
 impl Index {
-    /// Reads what is in the folder, which is made when it is not there.
+    /// Reads the notes in the folder, which is created if it does not exist.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let lock = lock(folder)?;
@@ -193,7 +193,7 @@ impl Index {
                 .map_err(serde_json::Error::io)
                 .and_then(|text| serde_json::from_slice::<Entry>(&text))
             {
-                // The name of a file is taken from here later: it must be one in this folder.
+                // The name is used as a path later, so it must be a plain name in this folder.
                 Ok(entry) if is_plain_name(&entry.file) => drop(entries.insert(entry.recording, entry)),
                 Ok(_) => {
                     tracing::warn!(path = %path.display(), "a recording's file is elsewhere; it is left alone");
@@ -214,7 +214,8 @@ impl Index {
         })
     }
 
-    /// Whether notes, and the names of the files made before them, are to be on the disk itself before anything else happens.
+    /// Sets whether notes, and the directory entries of the files before them, are synced to disk
+    /// before anything else happens.
     #[must_use]
     pub fn with_fsync(self, fsync: bool) -> Self {
         Self { fsync, ..self }
@@ -224,17 +225,17 @@ impl Index {
         hold(&self.entries)
     }
 
-    /// The folder.
+    /// The folder of the index.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the file of a recording lies.
+    /// The path of a recording's file.
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.folder.join(&entry.file)
     }
 
-    /// A recording.
+    /// The entry of a recording.
     pub fn get(&self, recording: RecordingId) -> Option<Entry> {
         self.lock().get(&recording).cloned()
     }
@@ -246,8 +247,8 @@ impl Index {
         all
     }
 
-    /// So many of the wanted recordings at most, the newest first: those behind `after`, or the first ones. Behind one that is
-    /// gone there is nothing.
+    /// At most `limit` of the wanted recordings, newest first, after the recording `after` if it is given. If that
+    /// recording is gone, the page is empty.
     pub fn page(
         &self,
         after: Option<RecordingId>,
@@ -265,14 +266,14 @@ impl Index {
         all.into_iter().skip(begin).filter(is_wanted).take(limit).collect()
     }
 
-    /// The one of the recordings with a key that has the least of them.
+    /// The recording with the least key, among those for which `key` returns one.
     pub fn first_by_key<K: Ord>(&self, mut key: impl FnMut(&Entry) -> Option<K>) -> Option<Entry> {
         let entries = self.lock();
         let keyed = entries.values().filter_map(|entry| Some((key(entry)?, entry)));
         keyed.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry.clone())
     }
 
-    /// Media in the folder of which nothing is known.
+    /// The media files in the folder that have no note.
     pub(crate) fn strays(&self) -> io::Result<Vec<Stray>> {
         let mut strays = Vec::new();
         for file in fs::read_dir(&self.folder)? {
@@ -285,26 +286,27 @@ impl Index {
         Ok(strays)
     }
 
-    /// Takes in what was found of a recording that nothing is known of, in memory alone.
+    /// Adds an entry for a media file without a note, in memory only.
     pub(crate) fn adopt(&self, entry: Entry) {
         self.lock().entry(entry.recording).or_insert(entry);
     }
 
-    /// Keeps what is known of a recording, in memory in any case.
+    /// Saves an entry. The entry in memory is updated even if writing fails.
     pub fn save(&self, entry: &Entry) -> io::Result<()> {
         let _notes = hold(&self.notes);
         self.lock().insert(entry.recording, entry.clone());
         self.write_note(&self.note_path(entry.recording), entry)
     }
 
-    /// Changes what is in memory alone: sizes that grow.
+    /// Changes an entry in memory only, such as its growing size.
     pub fn update(&self, recording: RecordingId, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.lock().get_mut(&recording) {
             change(entry);
         }
     }
 
-    /// Changes what is known of a recording, in memory in any case, and keeps it; `None` when there is no such recording any more.
+    /// Changes and saves an entry; `None` if the recording no longer exists. The entry in memory is
+    /// changed even if writing fails.
     pub fn change(
         &self,
         recording: RecordingId,
@@ -317,7 +319,7 @@ impl Index {
         Ok(Some(entry))
     }
 
-    /// Takes a recording off the disk, and notes what is to be taken out of object storage.
+    /// Deletes a recording from the disk, and records its object for removal from object storage.
     pub fn delete(&self, recording: RecordingId) -> io::Result<()> {
         let _notes = hold(&self.notes);
         let Some(entry) = self.lock().remove(&recording) else { return Ok(()) };
@@ -329,14 +331,14 @@ impl Index {
         forgotten
     }
 
-    /// Takes the file of a recording off the disk, which object storage has.
+    /// Removes the file of a recording that is in object storage.
     pub fn release(&self, recording: RecordingId) -> io::Result<()> {
         let Some(entry) = self.get(recording) else { return Ok(()) };
         remove(&self.path(&entry))?;
         self.change(recording, |entry| entry.local = false).map(drop)
     }
 
-    /// Notes an object that is to be taken out of object storage.
+    /// Records an object that is to be removed from object storage.
     pub fn forget(&self, file: &str, upload: &Upload) -> io::Result<()> {
         let _notes = hold(&self.notes);
         self.note_forgotten(file, upload)
@@ -350,12 +352,12 @@ impl Index {
         self.write_note(&self.forgotten_path(file), upload)
     }
 
-    /// What is to be taken out of object storage: names of files, and the objects they became.
+    /// The objects that are to be removed from object storage, by file name.
     pub fn forgotten(&self) -> BTreeMap<String, Upload> {
         hold(&self.forgotten).clone()
     }
 
-    /// An object is out of object storage.
+    /// Records that an object has been removed from object storage.
     pub fn is_forgotten(&self, file: &str) -> io::Result<()> {
         let _notes = hold(&self.notes);
         hold(&self.forgotten).remove(file);
@@ -385,16 +387,16 @@ impl Index {
     }
 }
 
-/// What notes are called while they are written.
+/// The prefix of notes while they are written.
 pub(crate) const NOTE: &str = ".tmp";
-/// What the notes of forgotten objects are called, behind the names of their files.
+/// The extension of the notes of forgotten objects, which follows the names of their files.
 const FORGOTTEN: &str = "forget";
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes a file that may be gone.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -402,7 +404,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The note of a forgotten object, if that is one.
+/// Reads the note of a forgotten object; `None` for any other file.
 fn read_forgotten(path: &Path) -> Option<(String, Upload)> {
     let name =
         path.extension().is_some_and(|extension| extension == FORGOTTEN).then(|| path.file_stem())??;
@@ -411,7 +413,7 @@ fn read_forgotten(path: &Path) -> Option<(String, Upload)> {
     Some((name.to_owned(), upload))
 }
 
-/// How names of files tell the time.
+/// The format of the time in file names.
 const TIME: &str = "%Y-%m-%d_%H-%M-%S";
 
 /// `<date>_<time>_<id>.<container>`, in UTC.
@@ -421,7 +423,7 @@ pub(crate) fn file_name(at: Timestamp, recording: RecordingId, container: Contai
     format!("{}_{recording}.{}", at.strftime(TIME), container.extension())
 }
 
-/// A media file in a folder, as far as its name tells.
+/// A media file in the folder, with the data encoded in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stray {
     pub(crate) recording: RecordingId,
@@ -431,7 +433,7 @@ pub(crate) struct Stray {
 }
 
 impl Stray {
-    /// What [`file_name`] has made.
+    /// Parses a name made by [`file_name`].
     fn of(name: &str) -> Option<Self> {
         let (stem, extension) = name.rsplit_once('.')?;
         let (time, recording) = stem.rsplit_once('_')?;
@@ -444,7 +446,7 @@ impl Stray {
     }
 }
 
-/// Keeps other processes out of the folder; `None` where nothing can be written anyway.
+/// Locks the folder against other processes; `None` if nothing can be written to it anyway.
 fn lock(folder: &Path) -> io::Result<Option<File>> {
     let Ok(file) = File::create(folder.join(".lock")) else { return Ok(None) };
     match file.try_lock() {
@@ -452,12 +454,12 @@ fn lock(folder: &Path) -> io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => {
             Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process records into this folder"))
         }
-        // A file system without locks.
+        // The file system does not support locks.
         Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
-/// Whether this is the name of a file, and not a way to somewhere else or an option of a program.
+/// Whether this is a plain file name, not a path and not an option of a program.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     name.bytes().all(fits) && !name.starts_with(['-', '.']) && !name.is_empty()
@@ -469,7 +471,7 @@ pub(crate) mod testing {
 
     use super::*;
 
-    /// A recording that has just begun.
+    /// A recording that has just started.
     pub(crate) fn entry(seed: u64) -> Entry {
         let mut entropy = SeededEntropy::new(seed);
         let recording = RecordingId::random(&mut entropy);

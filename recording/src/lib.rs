@@ -1,9 +1,9 @@
-//! Records what flows through the media server, as it flows: without a browser, and without coding anything anew.
+//! Records the media that flows through the media server, without a browser and without transcoding.
 //!
-//! [`Recording`] is one publisher's sound and picture on their way into a file, as a state machine: packets, reports and
-//! the time go in, bytes to append come out. It puts packets back in order ([`reorder`]), puts frames together
-//! ([`depacketize`]), aligns sound and picture by the publisher's sender reports, and cuts fragments
-//! ([`container`]) so that what is on disk plays whatever happens next.
+//! [`Recording`] turns the audio and video of one publisher into a file, as a state machine: its inputs are packets,
+//! reports and the time; its output is bytes to write. It restores the order of packets ([`reorder`]), assembles frames
+//! ([`depacketize`]), aligns audio and video by the publisher's sender reports, and cuts fragments ([`container`]), so
+//! that the data on disk is playable at any time.
 //!
 //! ```
 //! use std::time::{Duration, Instant};

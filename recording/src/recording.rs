@@ -1,4 +1,4 @@
-//! One publisher's sound and picture on their way into a file.
+//! The recording of one publisher's audio and video into a file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,41 +11,42 @@ use crate::file::{Cut, File};
 use crate::reorder::PATIENCE;
 use crate::track::{Packet, Report, SETTLING, Track};
 
-/// A fragment is cut this often: what is lost by a crash stays well below a second.
+/// The interval between fragments, so that a crash loses well below a second.
 const CUT: Duration = Duration::from_millis(800);
-/// So long sound waits for a picture that was announced, before the file begins without it.
+/// How long audio waits for announced video before the file begins without it.
 const PICTURE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a recording asks of whoever runs it.
+/// An action that a recording requests from its driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// A file begins. Only one is open at a time.
+    /// Create a file. Only one is open at a time.
     Begin {
-        /// What kind of file.
+        /// The container format.
         container: Container,
-        /// How its pictures are to be turned. MP4 says so itself.
+        /// The rotation of the pictures. MP4 files contain it themselves.
         rotation: Rotation,
-        /// When its first frame was made.
+        /// The capture time of the first frame.
         at: Instant,
-        /// Its first bytes.
+        /// The first bytes of the file.
         head: Vec<u8>,
     },
-    /// To be appended to the file, in one piece.
+    /// Append these bytes to the file, in one piece.
     Append(Vec<u8>),
-    /// To be written over the file's first bytes.
+    /// Overwrite the first bytes of the file with these.
     Head(Vec<u8>),
-    /// The publisher of this track is to send a key frame.
+    /// Request a key frame from the publisher of this track.
     Keyframe(Arc<str>),
-    /// The file is finished.
+    /// Close the file.
     End {
-        /// How long it is.
+        /// The duration of the file.
         duration: Duration,
-        /// What is in it.
+        /// The codecs in the file.
         codecs: Vec<&'static str>,
     },
 }
 
-/// One publisher's sound and picture. Without I/O, without a clock; see the crate's run loop.
+/// Records the audio and video of one publisher, without I/O and without a clock; see the run loop in
+/// the crate's documentation.
 #[derive(Debug)]
 pub struct Recording {
     epoch: Instant,
@@ -55,13 +56,13 @@ pub struct Recording {
     audio: Option<Track>,
     state: State,
     outputs: VecDeque<Output>,
-    /// Packets that never came, of tracks that are over.
+    /// The number of lost packets of tracks that have ended.
     lost_before: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Nothing was written since then: a key frame, or the first sound, is still to come.
+    /// No file is open yet: one begins with a key frame, or with audio.
     Waiting {
         since: Option<Instant>,
     },
@@ -72,7 +73,7 @@ enum State {
 }
 
 impl Recording {
-    /// Nothing yet.
+    /// Creates a recording without tracks.
     pub fn new(now: Instant) -> Self {
         Self {
             epoch: now,
@@ -85,15 +86,14 @@ impl Recording {
         }
     }
 
-    /// Says what time it is where people live, for the heads of the files: seconds since 1970 when the recording was
-    /// made.
+    /// Sets the wall clock for file headers: the seconds since 1970 at which the recording was created.
     #[must_use]
     pub fn with_wall_clock(mut self, seconds: u64) -> Self {
         self.epoch_unix = seconds;
         self
     }
 
-    /// A track is there. It takes the place of an earlier one in its lane, as after a reconnection.
+    /// Adds a track. It replaces an earlier one of its kind, as after a reconnection.
     pub fn add_track(&mut self, track: Arc<str>, lane: Lane) {
         if let Some(previous) = self.lane_mut(lane).take() {
             self.retire(previous);
@@ -101,7 +101,7 @@ impl Recording {
         *self.lane_mut(lane) = Some(Track::new(track, lane, self.epoch));
     }
 
-    /// A track is over. What it sent until now is still written.
+    /// Removes a track. The media received so far is still written.
     pub fn remove_track(&mut self, track: &str) {
         for lane in [Lane::Video, Lane::Audio] {
             if let Some(found) = self.lane_mut(lane).take_if(|known| *known.id == *track) {
@@ -115,13 +115,13 @@ impl Recording {
         self.video.is_some() || self.audio.is_some()
     }
 
-    /// Packets that never came.
+    /// The number of lost packets.
     pub fn lost(&self) -> u64 {
         self.lost_before
             + [&self.video, &self.audio].into_iter().flatten().map(|track| track.lost).sum::<u64>()
     }
 
-    /// The codecs in the file that is open.
+    /// The codecs in the open file.
     pub fn codecs(&self) -> Vec<&'static str> {
         match &self.state {
             State::Writing { file, .. } => file.codecs().collect(),
@@ -129,7 +129,7 @@ impl Recording {
         }
     }
 
-    /// How long the file is that is open.
+    /// The duration of the open file.
     pub fn duration(&self) -> Duration {
         match &self.state {
             State::Writing { file, .. } => file.duration(),
@@ -144,7 +144,7 @@ impl Recording {
         }
     }
 
-    /// Writes what a track has left.
+    /// Writes the remaining media of a track.
     fn retire(&mut self, mut track: Track) {
         track.flush();
         self.lost_before += track.lost;
@@ -156,7 +156,7 @@ impl Recording {
         }
     }
 
-    /// A packet of a track.
+    /// Handles a packet of a track.
     pub fn handle_packet(&mut self, now: Instant, track: &str, packet: Packet) {
         let tracks = [&mut self.video, &mut self.audio];
         if let Some(track) = tracks.into_iter().flatten().find(|known| *known.id == *track) {
@@ -164,7 +164,7 @@ impl Recording {
         }
     }
 
-    /// A sender report about a track.
+    /// Handles a sender report on a track.
     pub fn handle_report(&mut self, track: &str, report: Report) {
         let tracks = [&mut self.video, &mut self.audio];
         if let Some(track) = tracks.into_iter().flatten().find(|known| *known.id == *track) {
@@ -172,7 +172,7 @@ impl Recording {
         }
     }
 
-    /// To be called some fifty times a second.
+    /// Advances the time. To be called about fifty times a second.
     pub fn handle_timeout(&mut self, now: Instant) {
         for track in [&mut self.video, &mut self.audio].into_iter().flatten() {
             track.advance(now);
@@ -183,7 +183,7 @@ impl Recording {
         match &mut self.state {
             State::Waiting { .. } => self.try_begin(now, false),
             State::Writing { next_cut, .. } if now >= *next_cut => {
-                // From the present, not from when it was due: a driver that was late has nothing to catch up with.
+                // Relative to now, not to the due time: a late driver has nothing to catch up on.
                 *next_cut = now + CUT;
                 self.fill(now);
                 self.collect(Some(now));
@@ -193,7 +193,7 @@ impl Recording {
         }
     }
 
-    /// The end: writes what is left and closes the file.
+    /// Writes the remaining media and closes the file.
     pub fn finish(&mut self, now: Instant) {
         for track in [&mut self.video, &mut self.audio].into_iter().flatten() {
             track.flush();
@@ -204,7 +204,7 @@ impl Recording {
             }
             let was_writing = matches!(self.state, State::Writing { .. });
             self.collect(None);
-            // What is left belongs into another file.
+            // The remaining frames belong to another file.
             let goes_on = was_writing && matches!(self.state, State::Waiting { .. });
             self.end_file();
             if !goes_on {
@@ -216,12 +216,12 @@ impl Recording {
         }
     }
 
-    /// What to do next.
+    /// The next action for the driver.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Begins a file as soon as it is clear with what, and enough came to see how quick the streams are.
+    /// Starts a file when its contents are known and enough packets have arrived to estimate the delay of the streams.
     fn try_begin(&mut self, now: Instant, at_once: bool) {
         let State::Waiting { since } = &mut self.state else { return };
         if let Some(video) = &mut self.video {
@@ -241,7 +241,7 @@ impl Recording {
         if !at_once && waited < patience {
             return;
         }
-        // The sound leads, where reports say how the picture lies to it.
+        // The audio leads if sender reports allow the video to be aligned with it.
         if let Some(audio) = &mut self.audio
             && let Some(first) = audio.frames.pop_front()
         {
@@ -258,7 +258,7 @@ impl Recording {
         let mut file = Box::new(File::new(container, rotation, origin));
         let since_epoch = Duration::from_micros(u64::try_from(origin).unwrap_or(0));
         file.set_began_at(self.epoch_unix + since_epoch.as_secs());
-        // The head comes with the first fragment, when it is known what is in it.
+        // The head is written with the first fragment, when the codecs are known.
         self.state = State::Writing { file, next_cut: now + CUT };
         self.collect((!at_once).then_some(now));
         self.write_first(since_epoch);
@@ -282,7 +282,7 @@ impl Recording {
         }
     }
 
-    /// Moves the stream that was not placed first to the one that was: the picture to the sound, unless the sound is new.
+    /// Aligns the stream that has not been placed with the one that has: video with audio, unless the audio is new.
     fn align(&mut self) {
         if let (Some(video), Some(audio)) = (&mut self.video, &mut self.audio) {
             if audio.clock.is_settled() {
@@ -293,8 +293,8 @@ impl Recording {
         }
     }
 
-    /// Takes the frames of both tracks into the file; without a time, those too whose place is not sure. Where a picture
-    /// cannot be in the file, another one begins.
+    /// Moves the frames of both tracks into the file; without a time, including those whose placement is uncertain. If
+    /// a picture does not fit the file, the file is ended.
     fn collect(&mut self, now: Option<Instant>) {
         self.align();
         let State::Writing { file, .. } = &mut self.state else { return };
@@ -317,7 +317,7 @@ impl Recording {
             }
         }
         if let Some(audio) = &mut self.audio {
-            // What is heard with the other file's pictures is in that one.
+            // Audio captured before that picture belongs to the file that ends.
             while let Some((micros, frame)) = audio.pop_placed(now, until) {
                 file.add_sound(micros, frame.data);
             }
@@ -327,7 +327,7 @@ impl Recording {
         }
     }
 
-    /// Where nothing was heard for longer than lost packets are waited for, there was silence.
+    /// Adds silence where no audio was received for longer than lost packets are waited for.
     fn fill(&mut self, now: Instant) {
         let is_live = self.is_live();
         let pending = self.audio.as_ref().is_some_and(|audio| !audio.frames.is_empty());
@@ -348,7 +348,7 @@ impl Recording {
                 self.outputs.extend(head.map(Output::Head));
                 if let Some(Cut { fragment, head }) = fragment {
                     self.outputs.push_back(Output::Append(fragment));
-                    // After it, so that the head never promises what is not there.
+                    // After the fragment, so that the head never describes missing data.
                     self.outputs.push_back(Output::Head(head));
                 }
             }
@@ -356,7 +356,8 @@ impl Recording {
         }
     }
 
-    /// A stream that no file can hold, as with parameter sets of kilobytes. The next key frame may be better.
+    /// Ends the file because a container cannot hold the stream, as with parameter sets of kilobytes.
+    /// The next key frame may fit.
     fn give_up(&mut self, error: ContainerError) {
         tracing::warn!(%error, "a recording goes on in another file");
         if let State::Writing { file, .. } =

@@ -1,33 +1,32 @@
-//! Packets back into the order they were sent in.
+//! Restores the order in which packets were sent.
 //!
-//! The media server asks publishers again for what got lost, and what comes later is of use as long as nothing behind it
-//! was written.
+//! The media server requests lost packets again. Such a packet is useful until a later one has been written.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a missing packet is waited for.
+/// How long to wait for a missing packet.
 pub const PATIENCE: Duration = Duration::from_secs(1);
-/// Packets that wait at most for a missing one.
+/// Maximum number of packets that wait for a missing one.
 const MAX_WAITING: usize = 4_096;
-/// A jump of positions that loss does not explain: the publisher began a new stream.
+/// A jump of positions that loss does not explain: the publisher has started a new stream.
 const NEW_STREAM: u64 = 1 << 16;
 
-/// What comes out of a [`ReorderBuffer`].
+/// The output of a [`ReorderBuffer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ordered<T> {
     /// The next item.
     Next(T),
-    /// So many items before the next one never came. 0 where a new stream begins.
+    /// The number of lost items before the next one; 0 at the start of a new stream.
     Gap(u64),
 }
 
-/// Holds items that came too early.
+/// Holds items that arrived before a missing one.
 #[derive(Clone, Debug)]
 pub struct ReorderBuffer<T> {
-    /// Items by position, with their time of arrival.
+    /// The items by position, with their time of arrival.
     waiting: BTreeMap<u64, (T, Instant)>,
-    /// The position that comes next.
+    /// The next position.
     next: Option<u64>,
 }
 
@@ -38,7 +37,7 @@ impl<T> Default for ReorderBuffer<T> {
 }
 
 impl<T> ReorderBuffer<T> {
-    /// Takes an item. `false` when it comes too late, or for the second time.
+    /// Adds an item. `false` if it is too late or a duplicate.
     pub fn push(&mut self, position: u64, item: T, now: Instant) -> bool {
         let is_late = self.next.is_some_and(|next| position < next);
         if is_late || self.waiting.contains_key(&position) {
@@ -48,7 +47,7 @@ impl<T> ReorderBuffer<T> {
         true
     }
 
-    /// What can be had now, in order.
+    /// The next output that is available now, in order.
     pub fn pop(&mut self, now: Instant) -> Option<Ordered<T>> {
         let (&position, (_, since)) = self.waiting.first_key_value()?;
         match self.next {
@@ -69,7 +68,7 @@ impl<T> ReorderBuffer<T> {
         }
     }
 
-    /// Waits for nothing any more.
+    /// The next output without waiting for missing items.
     pub fn flush(&mut self) -> Option<Ordered<T>> {
         let (&position, _) = self.waiting.first_key_value()?;
         match self.next.replace(position) {

@@ -1,4 +1,4 @@
-//! How long recordings are kept, and how many.
+//! Limits the age and the total size of recordings.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use signaling_core::Timestamp;
 use crate::index::{Entry, RecordingState};
 use crate::upload::Upload;
 
-/// What is kept of the recordings in a folder; everything, unless told otherwise.
+/// The retention of the recordings in a folder; by default, everything is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// How long after its end a recording is kept; `None` stands for ever.
+    /// How long a recording is kept after its end; `None` means forever.
     pub age: Option<Duration>,
-    /// Bytes that all recordings may take together in the folder; `None` stands for no bound.
+    /// Maximum total size of the recordings in the folder, in bytes; `None` means no limit.
     pub bytes: Option<u64>,
 }
 
-/// Why a recording goes.
+/// Why a recording is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It is older than recordings are kept.
+    /// It is older than the maximum age.
     Age,
-    /// All together take more than they may, and no other that can be had is older.
+    /// The total size is exceeded, and this is the oldest recording that may be removed.
     Size,
 }
 
@@ -36,17 +36,18 @@ impl fmt::Display for Cause {
 }
 
 impl Retention {
-    /// Whether nothing ever goes.
+    /// Whether everything is kept.
     pub fn is_everything(&self) -> bool {
         self.age.is_none() && self.bytes.is_none()
     }
 
-    /// Which of all recordings go: those that are too old, and then the oldest that can be had until the rest fits. What is in
-    /// object storage alone takes nothing of the folder.
+    /// The recordings to remove: those that are too old, and then the oldest available ones until the rest fits.
+    /// Recordings that are only in object storage do not count towards the size.
     ///
-    /// Nothing is too old while no clock is believed (`now` is `None`).
+    /// No recording is too old while the clock is not trusted (`now` is `None`).
     ///
-    /// What is being written or finalised stays, though its bytes count, and so does what object storage has not confirmed.
+    /// Recordings that are being written or finalised are kept, although their size counts, and the size limit does not
+    /// remove recordings whose upload is not confirmed.
     pub fn leaving<'a>(&self, entries: &'a [Entry], now: Option<Timestamp>) -> Vec<(&'a Entry, Cause)> {
         let is_too_old = |entry: &Entry| {
             let is_over = matches!(entry.state, RecordingState::Ready | RecordingState::Failed);
@@ -71,7 +72,7 @@ impl Retention {
     }
 }
 
-/// When a recording was over; a failed one may not say.
+/// The end of a recording; a failed one may lack it.
 fn ended_at(entry: &Entry) -> Timestamp {
     entry.ended_at.unwrap_or(entry.started_at + Duration::from_millis(entry.duration_ms))
 }
@@ -86,7 +87,7 @@ mod tests {
     const HOUR_MS: u64 = 3_600_000;
     const NOW: Timestamp = Timestamp::from_millis(1_000 * HOUR_MS);
 
-    /// A recording that ended so long ago, after an hour.
+    /// A recording that lasted an hour and ended this long ago.
     fn ended(hours_ago: u64, state: RecordingState, bytes: u64) -> Entry {
         let ended_at = NOW.as_millis() - hours_ago * HOUR_MS;
         Entry {

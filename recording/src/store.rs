@@ -1,4 +1,4 @@
-//! Object storage: S3 and what speaks like it, Google's and Azure's, told apart by a URL.
+//! Object storage: S3 and compatible services, Google Cloud Storage and Azure, selected by URL.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,66 +19,67 @@ use object_store::{
 };
 use url::Url;
 
-/// A store that does not take a connection in this time is down.
+/// The time limit for a connection to the store.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Each request has so long: a part over a slow line takes its time.
+/// The time limit for one request, long enough for a part over a slow line.
 const REQUEST: Duration = Duration::from_secs(300);
-/// What is tried again within one request. Beyond it the uploader has patience of its own.
+/// The retries within one request. The uploader itself retries beyond that.
 const RETRIES: usize = 2;
 
-/// Where recordings go when they are over.
+/// The store to which finished recordings are uploaded.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, or what else `object_store` takes for one of these.
+    /// `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, or any other URL that
+    /// `object_store` accepts for these.
     pub url: String,
-    /// Names and values that `object_store` understands for it: `endpoint`, `region`, `access_key_id`.
+    /// The names and values of options of `object_store`, such as `endpoint`, `region` and `access_key_id`.
     pub options: Vec<(String, String)>,
-    /// Whether the file in the folder stays when the store has confirmed it.
+    /// Whether the file is kept in the folder after the store has confirmed it.
     pub keeps_local: bool,
 }
 
-/// Without the options, some of which are secret.
+/// Omits the options, some of which are secret.
 impl fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreConfig").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
-/// Why there is no such store.
+/// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The URL is none.
+    /// The URL is invalid.
     #[error(
         "{0:?} is no URL of an object store: expected s3://BUCKET/PREFIX, gs://… or az://…, without a password"
     )]
     Url(String),
-    /// There is no such option.
+    /// The option does not exist.
     #[error("{0:?} is no option of this kind of object store")]
     Option(String),
-    /// What was said of it does not do.
+    /// The settings are incomplete or invalid.
     #[error("an object store cannot be set up like this")]
     Settings(#[source] Error),
 }
 
-/// A bucket, as uploads and downloads need it.
+/// The operations on a bucket for uploads and downloads.
 #[async_trait]
 pub(crate) trait Bucket: Send + Sync {
-    /// Begins an upload in parts, and says what it is called.
+    /// Starts a multipart upload and returns its id.
     async fn begin(&self, key: &Path) -> Result<String, Error>;
-    /// Takes a part, and says what it is called.
+    /// Uploads a part and returns its id.
     async fn put_part(&self, key: &Path, upload: &str, number: usize, bytes: Bytes) -> Result<String, Error>;
-    /// Puts the parts together.
+    /// Completes the upload from its parts.
     async fn complete(&self, key: &Path, upload: &str, parts: Vec<String>) -> Result<(), Error>;
-    /// How large an object is, if it is there.
+    /// The size of an object, if it exists.
     async fn size(&self, key: &Path) -> Result<Option<u64>, Error>;
-    /// Some bytes of an object.
+    /// Reads a range of an object.
     async fn read(
         &self,
         key: &Path,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error>;
-    /// Takes an object away, and an upload in progress of this name; both may be gone already.
+    /// Removes an object and aborts the upload with this id; either may be gone already.
     async fn remove(&self, key: &Path, upload: Option<&str>) -> Result<(), Error>;
 }
 
@@ -119,7 +120,7 @@ impl<T: ObjectStore + MultipartStore> Bucket for T {
         if let Some(upload) = upload
             && let Err(error) = self.abort_multipart(key, &upload.to_owned()).await
         {
-            // A store takes what was left unfinished away in its own time.
+            // A store removes unfinished uploads in its own time.
             tracing::debug!(%key, %error, "an upload could not be taken back");
         }
         match self.delete(key).await {
@@ -129,11 +130,11 @@ impl<T: ObjectStore + MultipartStore> Bucket for T {
     }
 }
 
-/// A folder in a bucket. Cheap to clone; to be used on one runtime.
+/// A folder in a bucket. Cheap to clone; must be used on one runtime.
 #[derive(Clone)]
 pub struct Store {
     bucket: Arc<dyn Bucket>,
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     url: String,
     prefix: Path,
 }
@@ -145,12 +146,12 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// The store of this configuration, for uploads. Nothing is asked of it yet.
+    /// Opens the store of this configuration for uploads. No request is made yet.
     pub fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         Self::with_client(config, ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST))
     }
 
-    /// The same store for downloads, which take as long as they take.
+    /// Opens the same store for downloads, which have no time limit.
     pub fn open_for_reading(config: &StoreConfig) -> Result<Self, OpenError> {
         Self::with_client(config, ClientOptions::new().with_connect_timeout(CONNECT).with_timeout_disabled())
     }
@@ -193,18 +194,18 @@ impl Store {
         &*self.bucket
     }
 
-    /// The URL of the object that a file of this name becomes.
+    /// The URL of the object for a file of this name.
     pub(crate) fn object(&self, file: &str) -> String {
         format!("{}/{file}", self.url)
     }
 
-    /// The key of an object, if it is one of this store's.
+    /// The key of an object; `None` if it is not in this store.
     pub(crate) fn key(&self, object: &str) -> Option<Path> {
         let file = object.strip_prefix(&self.url)?.strip_prefix('/')?;
         (!file.contains('/')).then(|| self.prefix.clone().join(file))
     }
 
-    /// Some bytes of an object; `None` when this store has no such object.
+    /// Reads a range of an object; `None` if this store has no such object.
     pub async fn read(
         &self,
         object: &str,
@@ -223,7 +224,7 @@ impl Store {
 pub(crate) mod testing {
     use super::*;
 
-    /// A store with that for its bucket.
+    /// A store with this bucket.
     pub(crate) fn store(bucket: Arc<dyn Bucket>) -> Store {
         Store { bucket, url: "s3://bucket/calls".to_owned(), prefix: "calls".into() }
     }

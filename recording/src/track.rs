@@ -1,4 +1,4 @@
-//! One track of a publisher on its way into a file: in order, put together, timed.
+//! Turns one track of a publisher into ordered, assembled and timed frames.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,56 +12,56 @@ use crate::container::Lane;
 use crate::depacketize::{Depacketizer, Format, Frame, Payload};
 use crate::reorder::{Ordered, ReorderBuffer};
 
-/// A key frame is asked for this long after the last one, so that a recording can be entered in its middle.
+/// The interval after a key frame at which another one is requested, so that the recording is seekable.
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(10);
-/// And this long after having been asked for in vain.
+/// The interval after which an unanswered request is repeated.
 const KEYFRAME_REPEAT: Duration = Duration::from_secs(1);
-/// So long a new stream is watched before its first frame is placed.
+/// How long a new stream is observed before its first frame is placed.
 pub(crate) const SETTLING: Duration = Duration::from_millis(800);
 
-/// A packet of a recorded track, as the media server handed it out.
+/// A packet of a recorded track, as received from the media server.
 #[derive(Clone, Debug)]
 pub struct Packet {
-    /// When it arrived.
+    /// The time of arrival.
     pub at: Instant,
-    /// Its place in the track.
+    /// The position in the track.
     pub position: u64,
-    /// Which of the publisher's streams it belongs to.
+    /// The generation of the publisher's stream.
     pub generation: u32,
-    /// RTP timestamp.
+    /// The RTP timestamp.
     pub timestamp: u32,
-    /// Marker bit.
+    /// The marker bit.
     pub marker: bool,
-    /// How the picture is to be turned, where the packet says so.
+    /// The rotation of the picture, if the packet contains it.
     pub rotation: Option<Rotation>,
-    /// What the payload is.
+    /// The codec of the payload.
     pub codec: Codec,
-    /// The bytes.
+    /// The payload.
     pub payload: Box<[u8]>,
 }
 
-/// A sender report about a recorded track.
+/// A sender report on a recorded track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Which of the publisher's streams it is about.
+    /// The generation of the publisher's stream that the report describes.
     pub generation: u32,
-    /// The publisher's wall clock in NTP's format.
+    /// The publisher's wall clock in NTP format.
     pub ntp: u64,
-    /// The same instant on the track's clock.
+    /// The RTP timestamp of the same instant.
     pub timestamp: u32,
 }
 
-/// A frame with its time on the stream's own clock.
+/// A frame with its timestamp on the stream's clock.
 #[derive(Clone, Debug)]
 pub(crate) struct TimedFrame {
     pub(crate) ticks: i64,
-    /// When it was made, where another clock than the newest says so.
+    /// The capture time, if it was determined by an earlier clock than the current one.
     placed: Option<i64>,
     pub(crate) rotation: Rotation,
     pub(crate) frame: Frame,
 }
 
-/// The receiving half of one lane of a recording.
+/// The receiving half of one audio or video stream of a recording.
 #[derive(Debug)]
 pub(crate) struct Track {
     pub(crate) id: Arc<str>,
@@ -71,18 +71,18 @@ pub(crate) struct Track {
     depacketizer: Option<(Codec, Depacketizer)>,
     pub(crate) clock: StreamClock,
     generation: Option<u32>,
-    /// When the first packet of that stream arrived.
+    /// The arrival of the first packet of the current generation.
     began: Option<Instant>,
-    /// Reports of a generation whose packets have not been reached.
+    /// A report of a generation whose packets have not been processed yet.
     early_report: Option<Report>,
-    /// Frames that are whole, in order.
+    /// The complete frames, in order.
     pub(crate) frames: VecDeque<TimedFrame>,
-    /// Pictures until the next key frame would show what is not there.
+    /// Whether to drop pictures until the next key frame, because they depend on lost packets.
     waits_for_key: bool,
-    /// How pictures are to be turned.
+    /// The rotation of the pictures.
     rotation: Rotation,
     wishes: KeyWishes,
-    /// Packets that never came.
+    /// The number of lost packets.
     pub(crate) lost: u64,
     out: Vec<Frame>,
 }
@@ -127,14 +127,14 @@ impl Track {
         }
     }
 
-    /// Takes what is in order, or has been waited for long enough.
+    /// Processes the packets that are in order or have been waited for long enough.
     pub(crate) fn advance(&mut self, now: Instant) {
         while let Some(ordered) = self.reorder.pop(now) {
             self.take(ordered);
         }
     }
 
-    /// Takes everything: the track is over.
+    /// Processes all remaining packets at the end of the track.
     pub(crate) fn flush(&mut self) {
         while let Some(ordered) = self.reorder.flush() {
             self.take(ordered);
@@ -156,7 +156,7 @@ impl Track {
 
     fn read(&mut self, packet: &Packet) {
         if self.generation != Some(packet.generation) {
-            // Another SSRC: timestamps begin anew.
+            // A new SSRC: timestamps start again.
             self.generation = Some(packet.generation);
             self.began = Some(packet.at);
             for timed in &mut self.frames {
@@ -168,10 +168,10 @@ impl Track {
                 self.clock.on_report(report.timestamp, ntp_micros(report.ntp));
             }
         }
-        // It stands in the last packet of a picture, which is handed in now.
+        // The rotation is in the last packet of a picture, which is being processed now.
         if let Some(rotation) = packet.rotation.filter(|rotation| *rotation != self.rotation) {
             self.rotation = rotation;
-            // A picture that lies otherwise begins another file, and a file begins with a key frame.
+            // A different rotation starts another file, and a file starts with a key frame.
             self.wishes.last_key = None;
         }
         let ticks = self.clock.extend(packet.timestamp);
@@ -196,7 +196,7 @@ impl Track {
         }
     }
 
-    /// Whether to ask the publisher for a key frame now.
+    /// Whether to request a key frame from the publisher now.
     pub(crate) fn wants_key(&mut self, now: Instant) -> bool {
         if self.lane == Lane::Audio {
             return false;
@@ -211,13 +211,13 @@ impl Track {
         is_due && may_ask
     }
 
-    /// Whether enough of the stream came to see how quick it is, so that its frames can be placed.
+    /// Whether enough of the stream has arrived to estimate its delay, so that frames can be placed.
     pub(crate) fn is_placeable(&self, now: Instant) -> bool {
         let since = |began| now.saturating_duration_since(began) >= SETTLING;
         self.clock.is_settled() || self.began.is_some_and(since)
     }
 
-    /// The next frame, unless it is to wait until its place is known, or was made at `until` or later.
+    /// Removes and returns the next frame, unless its placement is uncertain or it was captured at `until` or later.
     pub(crate) fn pop_placed(&mut self, now: Option<Instant>, until: Option<i64>) -> Option<(i64, Frame)> {
         let at = self.next_placed(now)?;
         if until.is_some_and(|until| at >= until) {
@@ -226,7 +226,7 @@ impl Track {
         Some((at, self.frames.pop_front()?.frame))
     }
 
-    /// When the next frame was made, unless it is to wait until its place is known.
+    /// The capture time of the next frame, unless its placement is uncertain.
     pub(crate) fn next_placed(&mut self, now: Option<Instant>) -> Option<i64> {
         let is_placeable = now.is_none_or(|now| self.is_placeable(now));
         let timed = self.frames.front().filter(|timed| timed.placed.is_some() || is_placeable)?;
@@ -234,13 +234,13 @@ impl Track {
         Some(placed.unwrap_or_else(|| self.clock.place(ticks)))
     }
 
-    /// When a frame of this track was made, in microseconds of the recording's time.
+    /// The capture time of a frame of this track, in microseconds on the recording's timeline.
     pub(crate) fn place(&mut self, timed: &TimedFrame) -> i64 {
         timed.placed.unwrap_or_else(|| self.clock.place(timed.ticks))
     }
 
-    /// Leaves out what was sent before the last change of the codec: publishers are asked for another one when a recording
-    /// begins.
+    /// Drops the frames before the last change of codec, because publishers may be asked to change the
+    /// codec when a recording starts.
     pub(crate) fn skip_to_last_codec(&mut self) {
         let codecs = self.frames.iter().map(|timed| timed.frame.format.as_ref().map(Format::codec));
         let (mut last, mut from) = (None, 0);
@@ -252,7 +252,7 @@ impl Track {
         self.frames.drain(..from);
     }
 
-    /// The format of the first frame that a decoder can begin with.
+    /// The first frame at which a decoder can start, with its format.
     pub(crate) fn first_key(&self) -> Option<(&TimedFrame, &Format)> {
         self.frames.iter().find_map(|timed| Some((timed, timed.frame.format.as_ref()?)))
     }

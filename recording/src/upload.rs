@@ -1,47 +1,47 @@
-//! How far a recording is on its way into object storage: kept with what else is known of it, so that an upload goes on
-//! after a restart.
+//! The progress of a recording's upload to object storage. It is saved in the recording's note, so that the upload
+//! continues after a restart.
 
 use serde::{Deserialize, Serialize};
 
-/// Parts are of this size, unless there would be too many: what is lost when a connection is cut, and what an upload
-/// takes of memory.
+/// The size of a part, unless there would be too many: the amount lost with a connection, and the
+/// memory used by an upload.
 const PART: u64 = 8 << 20;
-/// So many parts at most; S3 takes 10,000.
+/// Maximum number of parts of one upload; S3 allows 10,000.
 const MAX_PARTS: u64 = 9_000;
 
-/// How far it is.
+/// The state of an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Upload {
-    /// Nothing of it is in the store.
+    /// Nothing has been uploaded.
     Waiting,
-    /// The store has some of it.
+    /// The upload has started.
     Uploading(Parts),
-    /// The store has confirmed all of it.
+    /// The store has confirmed the complete object.
     Stored {
         /// The object's URL.
         object: String,
     },
 }
 
-/// An upload in several parts that has begun.
+/// A multipart upload that has started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Parts {
     /// The object's URL.
     pub object: String,
-    /// What the store calls the upload.
+    /// The store's id of the upload.
     pub upload: String,
-    /// The file's size when it began.
+    /// The size of the file when the upload started.
     pub file_bytes: u64,
-    /// The size of each part but the last.
+    /// The size of each part except the last.
     pub part_bytes: u64,
-    /// What the store calls each part that it has.
+    /// The store's ids of the uploaded parts.
     pub parts: Vec<String>,
 }
 
 impl Upload {
-    /// Where the object is, or will be.
+    /// The URL of the object, if it is known.
     pub fn object(&self) -> Option<&str> {
         match self {
             Self::Waiting => None,
@@ -49,27 +49,27 @@ impl Upload {
         }
     }
 
-    /// Whether the store has all of it.
+    /// Whether the store has confirmed the complete object.
     pub fn is_stored(&self) -> bool {
         matches!(self, Self::Stored { .. })
     }
 }
 
 impl Parts {
-    /// None of a file's parts yet.
+    /// The state of an upload without any parts.
     pub(crate) fn new(object: String, upload: String, file_bytes: u64) -> Self {
         let least = file_bytes.div_ceil(MAX_PARTS).next_multiple_of(1 << 20);
         Self { object, upload, file_bytes, part_bytes: PART.max(least), parts: Vec::new() }
     }
 
-    /// Where the next part lies in the file; `None` when the store has them all.
+    /// The range of the next part in the file; `None` if all parts are uploaded.
     pub(crate) fn next(&self) -> Option<std::ops::Range<u64>> {
         let start = self.part_bytes.checked_mul(u64::try_from(self.parts.len()).ok()?)?;
         let end = start.saturating_add(self.part_bytes).min(self.file_bytes);
         (start < end).then_some(start..end)
     }
 
-    /// Bytes that the store has.
+    /// The number of bytes uploaded.
     pub fn bytes(&self) -> u64 {
         self.next().map_or(self.file_bytes, |next| next.start)
     }

@@ -1,4 +1,4 @@
-//! Recordings of made-up publishers in virtual time.
+//! Recordings of simulated publishers in virtual time.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -31,14 +31,14 @@ const SPS: [&[u8]; 3] = [
 const PPS: &[u8] = &[0x68, 0xce, 0x38, 0x80];
 const SOUND: [u8; 4] = [0xf8, 1, 2, 3];
 
-/// A recording with a clock of its own, and the files it has written.
+/// A recording with its own clock, and the files that it has written.
 struct World {
     start: Instant,
     now: Duration,
     recording: Recording,
     files: Vec<File>,
     wishes: usize,
-    /// What the next packets say of how the picture lies.
+    /// The rotation in the next packets, if any.
     rotation: Option<Rotation>,
     position: [u64; 2],
 }
@@ -51,7 +51,7 @@ struct File {
     rotation: Rotation,
 }
 
-/// A sample of a file: when it begins and how long it lasts, in milliseconds, and its bytes.
+/// A sample of a file: its start and duration in milliseconds, and its bytes.
 type Sample = (f64, f64, Vec<u8>);
 
 impl World {
@@ -137,7 +137,7 @@ impl World {
         self.recording.handle_packet(at, name(lane), packet);
     }
 
-    /// Twenty milliseconds of somebody who speaks and is seen at 25 pictures a second: sound takes 10 ms to come, the
+    /// Sends 20 ms of a publisher with audio and 25 pictures per second: audio takes 10 ms to arrive, the
     /// picture `delay` milliseconds.
     fn step(&mut self, stream: Stream, at: u32) {
         if stream.sound {
@@ -150,7 +150,7 @@ impl World {
             self.send(Lane::Video, stream.generation, timestamp, H264, &payload);
         }
         if at % 1_000 == 500 {
-            // Reports: what the publisher's wall clock showed when the frame was made.
+            // Sender reports with the publisher's wall clock at the capture time.
             let ntp = |millis: u32| (u64::from(millis + 100_000) << 32) / 1_000;
             let Stream { generation, base, .. } = stream;
             let sound = Report { generation, ntp: ntp(at), timestamp: base.wrapping_add(at * 48) };
@@ -171,7 +171,7 @@ struct Stream {
     picture: bool,
     key: bool,
     size: usize,
-    /// How much later than the sound of the same instant pictures arrive, in milliseconds.
+    /// The additional delay of pictures relative to audio of the same time, in milliseconds.
     delay: u32,
 }
 
@@ -195,7 +195,7 @@ fn key(size: usize) -> Vec<u8> {
     out
 }
 
-/// The samples of a lane, after a check that each fragment is whole.
+/// The samples of a lane, with a check that each fragment is complete.
 fn samples(file: &File, lane: Lane) -> Vec<Sample> {
     let mut out = Vec::new();
     let mut rest = &file.bytes[HEAD_LEN..];
@@ -240,7 +240,7 @@ fn reports_bring_sound_and_picture_together() {
     }
     let file = world.finish();
     let (pictures, sounds) = (samples(file, Lane::Video), samples(file, Lane::Audio));
-    // The first picture was made 120 ms before the sound that arrived with it.
+    // The first picture was captured 120 ms before the audio that arrived with it.
     assert_near(sounds[0].0, 120.0, 1.0);
     assert_eq!(pictures.len(), 245);
     let last = pictures.last().unwrap();
@@ -318,7 +318,7 @@ fn another_size_is_told_in_the_stream() {
     assert_eq!(with_sets, [0.0, 1_000.0, 2_000.0, 3_000.0], "every key frame");
 }
 
-/// How large a file says that it is shown, and its first sequence parameter set.
+/// The sizes in a file's sample entry and track header, and its first sequence parameter set.
 fn shown(file: &File) -> ((u16, u16), (u16, u16), Vec<u8>) {
     let moov = moov(file);
     let trak = &moov.trak[0];
@@ -342,7 +342,7 @@ fn a_picture_that_grows_makes_the_file_as_large_as_it_gets() {
         }
         let file = world.finish();
         assert_eq!(shown(file), ((1_280, 720), (1_280, 720), SPS[2].to_vec()), "{sizes:?}");
-        // What the head says is of one picture alone: each key frame brings its own.
+        // The head describes one picture only: each key frame contains its own parameter sets.
         let keys = samples(file, Lane::Video).into_iter().filter(|(_, _, data)| data[4] == 0x67);
         let sets: Vec<_> = keys.map(|(_, _, data)| data[4..4 + SPS[0].len()].to_vec()).collect();
         let expected: Vec<_> =
@@ -352,7 +352,7 @@ fn a_picture_that_grows_makes_the_file_as_large_as_it_gets() {
     }
 }
 
-/// A key frame of VP8 of this size.
+/// A VP8 key frame of this size.
 fn vp8(width: u16, height: u16) -> Vec<u8> {
     let mut frame = vec![0x10, 0, 0, 0, 0x9d, 0x01, 0x2a];
     frame.extend(width.to_le_bytes());
@@ -366,7 +366,7 @@ fn webm_says_the_size_of_its_largest_picture_too() {
     world.publish(&[Lane::Video]);
     for at in (0..4_000_u32).step_by(20) {
         if at % 40 == 0 {
-            // A phone that is turned in between: the sides are those of one picture.
+            // A phone that is rotated in between: width and height always belong to the same picture.
             let (width, height) = [(320, 180), (1_280, 720), (540, 960), (320, 180)][at as usize / 1_000];
             world.send(Lane::Video, 0, BOTH.base.wrapping_add(at * 90), Codec::Vp8, &vp8(width, height));
         }
@@ -383,14 +383,14 @@ fn a_phone_that_is_held_upright_is_recorded_upright() {
         let mut world = World::new();
         world.publish(&[Lane::Video, Lane::Audio]);
         for at in (0..3_000).step_by(20) {
-            // Only the pictures that begin anew say it.
+            // Only the packets of the first picture contain the rotation.
             world.rotation = (at == 0).then_some(rotation);
             world.step(Stream { key: at == 0, ..BOTH }, at);
         }
         let file = world.finish();
         assert_eq!(file.rotation, rotation);
         let matrix = &moov(file).trak[0].tkhd.matrix;
-        // The corner that is left and above after the turn, and the one opposite to it.
+        // The corner that is at the top left after the rotation, and the opposite one.
         let turned = |x: i32, y: i32| {
             let place = |a: i32, c: i32, move_by: i32| (a >> 16) * x + (c >> 16) * y + (move_by >> 16);
             (place(matrix.a, matrix.c, matrix.x), place(matrix.b, matrix.d, matrix.y))
@@ -508,7 +508,7 @@ fn without_a_key_frame_nothing_is_shown_and_one_is_asked_for() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Every twentieth packet is lost and comes again some time later, as the media server asks for it.
+    /// Some packets are lost and arrive again some time later, as after a retransmission request.
     #[test]
     fn what_is_sent_again_in_time_is_all_there(lost in prop::collection::vec((0_u64..100, 1_u64..30), 10..40)) {
         let mut world = World::new();
@@ -541,7 +541,7 @@ proptest! {
         prop_assert_eq!(world.recording.lost(), 0);
     }
 
-    /// Wherever the file is cut, what is whole is found, and nothing else.
+    /// Wherever the file is truncated, exactly its complete fragments are found.
     #[test]
     fn a_file_cut_anywhere_is_whole_up_to_its_last_fragment(cut in 0.0_f64..1.0, vp8 in any::<bool>()) {
         let mut world = World::new();
@@ -557,7 +557,7 @@ proptest! {
         let container = file.container.unwrap();
         let whole = measure(container, &mut Cursor::new(&file.bytes)).unwrap();
         prop_assert_eq!(whole.whole, file.bytes.len() as u64);
-        // What is not written yet is younger than a fragment and a frame.
+        // The part that has not been written yet is shorter than a fragment and a frame.
         prop_assert!(whole.duration >= Duration::from_millis(5_000 - 900), "{:?}", whole.duration);
         let len = HEAD_LEN + ((file.bytes.len() - HEAD_LEN) as f64 * cut) as usize;
         let measured = measure(container, &mut Cursor::new(&file.bytes[..len])).unwrap();
@@ -566,7 +566,7 @@ proptest! {
         prop_assert_eq!(measured, again);
         prop_assert!(measured.duration <= whole.duration);
         prop_assert_eq!(measured.duration.is_zero(), measured.whole == HEAD_LEN as u64);
-        // A byte less costs the last fragment.
+        // Without its last byte, the last fragment is incomplete.
         if measured.whole > HEAD_LEN as u64 {
             let less = &file.bytes[..measured.whole as usize - 1];
             let shorter = measure(container, &mut Cursor::new(less)).unwrap();

@@ -1,7 +1,8 @@
-//! The media server behind signaling of its own: lines of text over TCP, neither JSON nor the rooms of `signaling-core`.
+//! The media server with other signaling: lines of text over TCP, without JSON and without the
+//! rooms of `signaling-core`.
 //!
-//! `cargo run -p sfu --example lines -- 8091 3480`. A client says where it is, offers what it sends and answers what it is offered.
-//! A description is sent as its lines and one line with a dot:
+//! `cargo run -p sfu --example lines -- 8091 3480`. A client joins a room, offers the media that it sends and answers
+//! the server's offers. A description is sent as its lines followed by a line with a dot:
 //!
 //! ```text
 //! client                      server
@@ -27,9 +28,9 @@ use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
-/// Messages that may wait for a client; one that reads none of so many has gone.
+/// Maximum number of messages that wait for a client; a client with this many unread messages has gone.
 const MAX_WAITING: usize = 64;
-/// Bytes of one description.
+/// Maximum size of one description, in bytes.
 const MAX_DESCRIPTION: usize = 64 * 1024;
 
 /// The connections, by peer.
@@ -43,9 +44,9 @@ fn main() -> io::Result<()> {
     serve(&listener, socket)
 }
 
-/// Serves everybody who connects.
+/// Serves all clients that connect.
 pub fn serve(listener: &TcpListener, socket: MediaSocket) -> io::Result<()> {
-    // An example may be guessed; a server takes its seed from the system.
+    // An example may use a predictable seed; a server takes it from the system.
     let config = Config::new(vec![socket.local_addr()?], [7; 32]);
     let (handle, workers) = driver::open(config, Instant::now()).map_err(io::Error::other)?;
     let peers = Peers::default();
@@ -74,7 +75,7 @@ pub fn serve(listener: &TcpListener, socket: MediaSocket) -> io::Result<()> {
     Ok(())
 }
 
-/// Carries out what a client says, until it is gone or says something else; the room that it joined.
+/// Handles the messages of a client until it disconnects or sends an unknown one. Returns the room that it joined.
 fn read(stream: TcpStream, mut handle: Handle, peer: PeerId) -> Option<RoomId> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let room: RoomId = lines.next()?.strip_prefix("JOIN ")?.parse().ok()?;
@@ -107,7 +108,7 @@ fn description(lines: &mut impl Iterator<Item = String>) -> Option<Arc<str>> {
     }
 }
 
-/// Queues what the media server has for a client. It runs on the thread that forwards media, so it does not wait.
+/// Queues an event of the media server for a client. It runs on the thread that forwards media, so it must not block.
 fn tell(peers: &Peers, event: MediaEvent) {
     let (peer, message) = match event {
         MediaEvent::Answer { peer, sdp, .. } => (peer, format!("ANSWER\r\n{sdp}.\r\n")),

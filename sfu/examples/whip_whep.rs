@@ -1,4 +1,4 @@
-//! The media server behind the smallest WHIP and WHEP endpoint that works.
+//! The media server with a minimal WHIP and WHEP endpoint.
 //!
 //! `cargo run -p sfu --example whip_whep -- 8090 3479`, then POST an offer to `/whip/room` and another to `/whep/room`.
 #![allow(clippy::disallowed_methods, reason = "the example is its own driver")]
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let socket = MediaSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, media_port).into())?;
     let media_port = socket.local_addr()?.port();
     let candidates = vec![SocketAddr::from(([127, 0, 0, 1], media_port))];
-    // An example may be guessed; a server takes its seed from the system.
+    // An example may use a predictable seed; a server takes it from the system.
     let (sfu, workers) = driver::open(Config::new(candidates, [7; 32]), Instant::now())?;
     let mut sockets = vec![socket];
     for worker in workers {
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_state(app);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", http_port)).await?;
     let address = listener.local_addr()?;
-    // The one line that a program which starts this one waits for.
+    // A program that starts this example waits for this line.
     writeln!(std::io::stdout(), "listening on {address}, media on port {media_port}")?;
     axum::serve(listener, router).await?;
     Ok(())

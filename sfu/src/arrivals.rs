@@ -1,4 +1,4 @@
-//! When the packets of a publishing transport arrived, for transport-wide feedback to it.
+//! The arrival times of a publishing transport's packets, for transport-wide feedback.
 
 use std::collections::VecDeque;
 
@@ -6,15 +6,15 @@ use crate::rtcp::{MAX_STATUSES, write_twcc};
 use crate::time::Micros;
 use crate::wire::Writer;
 
-/// Feedback is due this long after the first packet that it reports.
+/// The time after the first unreported packet at which feedback is due.
 const INTERVAL_MICROS: u64 = 50_000;
-/// Or once it would report this many packets.
+/// The number of entries at which feedback is due at once.
 const MANY: usize = 200;
 
 /// Arrival times by transport-wide sequence number.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    /// Extended number of the first entry of `times`.
+    /// The extended sequence number of the first entry of `times`.
     base: u64,
     times: VecDeque<Option<i64>>,
     highest: Option<u64>,
@@ -23,10 +23,10 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Notes a packet.
+    /// Records a packet.
     pub(crate) fn on_packet(&mut self, sequence: u16, now: Micros) {
         let number = match self.highest {
-            // Room below for what was overtaken at the very beginning.
+            // Starts above zero, so that packets overtaken by the first one have a number, too.
             None => 0x1_0000 + u64::from(sequence),
             Some(highest) => {
                 let ahead = sequence.wrapping_sub((highest & 0xffff) as u16);
@@ -43,7 +43,7 @@ impl Arrivals {
         self.highest = Some(self.highest.map_or(number, |highest| highest.max(number)));
         let Some(at) = number.checked_sub(self.base).and_then(|at| usize::try_from(at).ok()) else { return };
         if at >= usize::from(MAX_STATUSES) {
-            // A jump that no report can span: what lies before it is lost.
+            // No report can span this jump, so the entries before it are dropped.
             self.times.clear();
             self.base = number;
             self.oldest_unreported = None;
@@ -63,22 +63,22 @@ impl Arrivals {
         }
     }
 
-    /// When feedback is due, in microseconds.
+    /// The time at which feedback is due.
     pub(crate) fn due_at(&self) -> Option<Micros> {
         let oldest = self.oldest_unreported?;
         Some(if self.times.len() >= MANY { oldest } else { oldest + INTERVAL_MICROS })
     }
 
-    /// Appends one feedback packet. Call until [`Arrivals::due_at`] is `None`.
+    /// Writes one feedback packet. Call it until [`Arrivals::due_at`] is `None` or in the future.
     pub(crate) fn write(&mut self, writer: &mut Writer<'_>, sender: u32, media: u32) {
-        // A compound of one datagram: 400 large deltas and their chunks stay well below its size.
+        // 400 large deltas and their chunks fit well into one datagram.
         let take = self.times.len().min(400);
         let arrivals = self.times.make_contiguous();
         let reported = arrivals.get(..take).unwrap_or_default();
         let base = (self.base & 0xffff) as u16;
         let taken = write_twcc(writer, sender, media, base, self.feedback_count, reported);
         self.feedback_count = self.feedback_count.wrapping_add(1);
-        // Nothing but losses, or a first packet that is far from the rest: move on all the same.
+        // Continues even if there are only losses, or if the first packet is too far from the rest.
         let passed = if taken == 0 { take } else { taken };
         self.times.drain(..passed);
         self.base += passed as u64;

@@ -3,28 +3,28 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What the media server is made with, see [`driver::open`](crate::driver::open).
+/// The settings of [`driver::open`](crate::driver::open) and [`Shard::new`](crate::Shard::new).
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Shards to make: one for each core that should forward media. 1 to 1,024.
+    /// The number of shards, 1 to 1,024: one for each core that should forward media.
     pub shards: u16,
-    /// The addresses that clients are told, best first, all with the media port. Loopback addresses among them are
-    /// told only to clients who came by loopback, or who came an unknown way.
+    /// The addresses announced to clients, best first, all with the media port. Loopback addresses are announced only
+    /// to clients that connected over loopback, or whose local address is unknown.
     pub candidates: Vec<SocketAddr>,
-    /// Seeds what is random in SDP and ICE. Whoever guesses it knows every ICE password.
+    /// The seed of the random values in SDP and ICE. It is secret: ICE passwords can be derived from it.
     pub seed: [u8; 32],
-    /// A peer that sends no ICE check for so long has lost its connection (RFC 7675 asks for one every 5 s).
+    /// The time without an ICE check after which a peer has lost its connection (RFC 7675 requires one every 5 s).
     pub consent_timeout: Duration,
-    /// Peers in one room; further ones are refused.
+    /// Maximum number of peers in one room; further ones are refused.
     pub max_peers_per_room: usize,
-    /// Tracks that one peer may publish.
+    /// Maximum number of tracks that one peer may publish.
     pub max_tracks_per_peer: usize,
-    /// The bitrate asked of a publisher who understands no transport-wide feedback, in bits per second.
+    /// The bitrate limit for a publisher that does not support transport-wide feedback, in bits per second.
     pub max_publish_bitrate: u64,
 }
 
 impl Config {
-    /// Defaults for these addresses and this seed.
+    /// The default settings with these addresses and this seed.
     pub fn new(candidates: Vec<SocketAddr>, seed: [u8; 32]) -> Self {
         Self {
             shards: 1,

@@ -1,53 +1,52 @@
-//! What a subscriber's path carries: a queue that stands is found by the delay that it adds, and whether there is room
-//! again by how far a burst is spread.
+//! Estimates the capacity of a subscriber's path. A standing queue is detected by the delay that it adds, and spare
+//! capacity by the spread of a burst.
 //!
-//! Loss alone does not count until it is heavy: a radio link loses packets without being full, and those are sent again.
+//! Loss counts only if it is heavy: a radio link loses packets without being full, and lost packets are retransmitted.
 
 use std::collections::VecDeque;
 
 use crate::rate::RateMeter;
 use crate::time::Micros;
 
-/// Delay above the path's own that is taken for a queue.
+/// The delay above the path's base delay that indicates a queue.
 const QUEUE_MICROS: i64 = 60_000;
-/// A queue that stands for so long is ours to drain; shorter ones are key frames.
+/// A queue that stands for this long must be drained; shorter ones are caused by key frames.
 const STANDING_MICROS: u64 = 400_000;
-/// The path's own delay is the least of the last 10 to 20 s.
+/// The base delay is the least delay of the last 10 to 20 s.
 const BASE_WINDOW_MICROS: u64 = 10_000_000;
-/// A delay that grows by so much from one report to the next is no queue but a clock that stood still: ours does so while the process
-/// does not run.
+/// A delay that grows by this much between two reports is caused not by a queue but by a clock that stood still, as the
+/// server's does while the process is suspended.
 const CLOCK_STEP_MICROS: i64 = 1_900_000;
-/// Loss from which the path is full whatever the delay says, in percent.
+/// The loss, in percent, from which the path counts as full whatever the delay is.
 pub(crate) const HEAVY_LOSS_PERCENT: u64 = 25;
-/// Packets that one verdict on loss is based on.
+/// The least number of packets on which a verdict on loss is based.
 const LOSS_SAMPLE: u64 = 200;
-/// After a verdict the path is given this long to show its effect.
+/// The time after a verdict in which no further verdict is made, so that the first one can take effect.
 const SETTLE_MICROS: u64 = 1_000_000;
 
-/// What is known about one packet that was sent.
+/// The feedback on one packet that was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
-    /// When it left, on our clock.
+    /// The time of sending, on the server's clock.
     pub(crate) sent_at: Micros,
-    /// When it arrived, on the receiver's clock; `None` when it had not.
+    /// The time of arrival, on the receiver's clock; `None` if the packet has not arrived.
     pub(crate) arrived_micros: Option<i64>,
     pub(crate) bytes: u16,
 }
 
-/// Watches one path.
+/// Monitors one path.
 #[derive(Debug, Default)]
 pub(crate) struct Congestion {
     base: BaseDelay,
     queue_since: Option<Micros>,
     settled_at: Micros,
     delivered: RateMeter,
-    /// Sent and lost since the last verdict.
+    /// The packets sent and lost since the last verdict on loss.
     sample: (u64, u64),
 }
 
 impl Congestion {
-    /// Takes one feedback packet. The answer is the bitrate that the path carried, when it is full: less than that should
-    /// be sent from now on.
+    /// Handles one feedback packet. If the path is full, returns the bitrate below which to send from now on.
     pub(crate) fn on_feedback(&mut self, now: Micros, reports: impl Iterator<Item = Report>) -> Option<u64> {
         let mut least: Option<i64> = None;
         for report in reports {
@@ -79,12 +78,12 @@ impl Congestion {
         }
         self.settled_at = now + SETTLE_MICROS;
         self.queue_since = None;
-        // Some way below what was carried, so that the queue drains.
+        // Somewhat below the bitrate delivered, so that the queue drains.
         Some(self.delivered.bits_per_second(now) * 85 / 100)
     }
 }
 
-/// The least delay of a sliding window, in two halves.
+/// The least delay of a sliding window, which is kept in two halves.
 #[derive(Debug, Default)]
 struct BaseDelay {
     halves: VecDeque<(Micros, i64)>,
@@ -93,7 +92,7 @@ struct BaseDelay {
 
 impl BaseDelay {
     fn update(&mut self, now: Micros, delay: i64) -> i64 {
-        // After an outage of the path it grows as suddenly, but falls again, and the base with it.
+        // After an outage of the path, the delay grows as suddenly but falls again, and the base falls with it.
         if self.last.replace(delay).is_some_and(|last| delay - last >= CLOCK_STEP_MICROS) {
             self.halves.clear();
         }
@@ -110,10 +109,10 @@ impl BaseDelay {
     }
 }
 
-/// A burst of packets that left at once: how far apart they arrive tells what the path carries.
+/// A burst of packets sent at once: the spread of their arrivals measures the capacity of the path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Train {
-    /// Transport-wide numbers, both ends included.
+    /// Transport-wide sequence numbers; both ends are included.
     first: u16,
     last: u16,
     began: Micros,
@@ -121,7 +120,7 @@ pub(crate) struct Train {
     bytes: u64,
 }
 
-/// A train that has not arrived after so long is lost.
+/// A train that has not been reported for this long counts as lost.
 const TRAIN_TIMEOUT_MICROS: u64 = 2_000_000;
 
 impl Train {
@@ -129,8 +128,8 @@ impl Train {
         Self { first, last, began: now, arrivals: None, bytes: 0 }
     }
 
-    /// Takes note of a packet. Once the end of the train has been reported, answers what the path carries, in bits per
-    /// second.
+    /// Adds the report on a packet. Once the end of the train has been reported, returns the capacity of
+    /// the path in bits per second.
     pub(crate) fn on_report(&mut self, sequence: u16, report: &Report) -> Option<u64> {
         let length = self.last.wrapping_sub(self.first);
         let at = sequence.wrapping_sub(self.first);
@@ -167,7 +166,8 @@ mod tests {
 
     use super::*;
 
-    /// Feedback every 50 ms about packets of 1,000 bytes through a bottleneck; answers the first verdict and its time.
+    /// Sends packets of 1,000 bytes through a bottleneck with feedback every 50 ms; returns the
+    /// first verdict and its time.
     fn run(rate: u64, bottleneck: u64, loss_every: u64, seconds: u64) -> Option<(u64, u64)> {
         let mut congestion = Congestion::default();
         let (mut free_at, mut count) = (0_u64, 0_u64);
@@ -221,7 +221,7 @@ mod tests {
         let mut congestion = Congestion::default();
         for step in 0..400_u64 {
             let now = step * 50_000;
-            // Ours stood still for 2.2 s; the receiver's did not.
+            // The server's clock stood still for 2.2 s; the receiver's did not.
             let ahead = if step < 200 { 7_000_000 } else { 9_200_000 };
             let report =
                 Report { sent_at: Micros(now), arrived_micros: Some(now as i64 + ahead), bytes: 1_000 };

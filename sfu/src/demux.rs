@@ -1,4 +1,4 @@
-//! What a datagram is, told from its first bytes (RFC 7983, with the range of RFC 9443 for DTLS 1.3).
+//! Classifies datagrams by their first bytes (RFC 7983, with the range of RFC 9443 for DTLS 1.3).
 
 use crate::wire::{u8_at, u16_at};
 
@@ -7,7 +7,7 @@ use crate::wire::{u8_at, u16_at};
 pub enum Protocol {
     /// STUN (RFC 8489).
     Stun,
-    /// DTLS, also 1.3 whose records may start with any byte up to 63.
+    /// DTLS, including DTLS 1.3, whose records may start with any byte up to 63.
     Dtls,
     /// SRTP.
     Rtp,
@@ -15,11 +15,11 @@ pub enum Protocol {
     Rtcp,
 }
 
-/// Classifies a datagram; `None` for what belongs to no protocol spoken here or is too short to be one.
+/// Classifies a datagram; `None` if it is of no supported protocol or too short.
 pub fn classify(datagram: &[u8]) -> Option<Protocol> {
     match u8_at(datagram, 0)? {
         0..=3 if datagram.len() >= 20 && datagram.len().is_multiple_of(4) => {
-            // A header length that disagrees with the datagram costs a parser time for nothing.
+            // A header length that contradicts the datagram's is rejected before parsing.
             let length = usize::from(u16_at(datagram, 2)?);
             (length + 20 == datagram.len()).then_some(Protocol::Stun)
         }
@@ -32,8 +32,8 @@ pub fn classify(datagram: &[u8]) -> Option<Protocol> {
     }
 }
 
-/// Whether a datagram of RTCP is a transport-wide feedback by itself (draft-holmer-rmcat-transport-wide-cc-extensions-01
-/// section 3.1): its type and format stand in what SRTCP leaves readable.
+/// Whether an RTCP datagram starts with transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01
+/// section 3.1). SRTCP leaves its type and format in clear text.
 pub(crate) fn is_transport_feedback(rtcp: &[u8]) -> bool {
     const RTPFB: u8 = 205;
     const TRANSPORT_WIDE: u8 = 15;

@@ -1,13 +1,13 @@
-//! What can go wrong at the crate's boundary.
+//! Errors at the crate's boundary.
 
-/// Errors that the caller of the media server sees.
+/// An error of the media server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SfuError {
-    /// The system refused to make a key or a certificate.
+    /// The key or certificate of the server could not be generated.
     #[error("the certificate of the media server could not be made")]
     Certificate,
-    /// The configuration contradicts itself.
+    /// The configuration is invalid.
     #[error("configuration: {0}")]
     Config(&'static str),
     /// A socket could not be opened or configured.

@@ -1,4 +1,4 @@
-//! WHIP and WHEP over the handle.
+//! WHIP and WHEP through the handle.
 
 use signaling_core::{
     Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Refusal,
@@ -23,7 +23,7 @@ impl HttpMedia for Handle {
 }
 
 impl Handle {
-    /// Sends an input. One that no shard takes is dropped with its reply, which says so.
+    /// Sends an input. If no shard accepts it, dropping it answers the request with an error.
     fn ask<T: 'static>(&self, reply: HttpReply<T>, input: impl FnOnce(Reply<T>) -> Input) {
         let reply = Unanswered(Some(reply));
         let input = input(Box::new(move |result: Result<T, NegotiationError>| {
@@ -35,7 +35,7 @@ impl Handle {
     }
 }
 
-/// A reply that is given in any case.
+/// A reply that is answered with an error if it is dropped unanswered.
 struct Unanswered<T>(Option<HttpReply<T>>);
 
 impl<T> Unanswered<T> {
@@ -54,7 +54,7 @@ impl<T> Drop for Unanswered<T> {
     }
 }
 
-/// Whether an offer could be answered.
+/// Checks whether an offer could be answered.
 fn check(session: HttpSession, sdp: &str) -> Result<(), SdpError> {
     if !sdp.trim_start().starts_with("v=") {
         return Err(SdpError::Malformed);
@@ -76,7 +76,7 @@ fn check(session: HttpSession, sdp: &str) -> Result<(), SdpError> {
     if asked.iter().all(|(_, is_served)| !is_served) {
         return Err(SdpError::NothingInCommon);
     }
-    // A player takes what there is. A publisher would believe that its picture is sent.
+    // A player accepts what is available, but a publisher would assume that all of its media is sent.
     let unserved = asked.iter().find(|(_, is_served)| session == HttpSession::Publish && !is_served);
     unserved.map_or(Ok(()), |(kind, _)| Err(SdpError::Unserved(*kind)))
 }

@@ -1,4 +1,4 @@
-//! The lite side of ICE (RFC 8445 section 2.5): answer connectivity checks, never send any.
+//! The lite side of ICE (RFC 8445 section 2.5): answers connectivity checks and never sends any.
 
 use std::net::SocketAddr;
 
@@ -16,12 +16,12 @@ use crate::wire::u16_at;
 
 const USE_CANDIDATE: AttributeType = AttributeType::new(0x0025);
 const ICE_CONTROLLED: AttributeType = AttributeType::new(0x8029);
-/// Length of the user name fragments made here: two characters of shard index and 80 random bits.
+/// The length of the server's user name fragments: two characters of shard index and 84 random bits.
 const UFRAG_LEN: usize = 16;
 const PASSWORD_LEN: usize = 24;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Our user name fragment and password of one ICE session.
+/// The server's user name fragment and password of one ICE session.
 #[derive(Clone)]
 pub struct Credentials {
     /// `ice-ufrag`; its first two characters name the shard that owns the transport.
@@ -32,7 +32,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Makes new credentials for a transport of the shard with this index.
+    /// Generates credentials for a transport of the shard with this index.
     pub fn generate(shard: u16, rng: &mut impl Rng) -> Self {
         let mut ufrag = String::with_capacity(UFRAG_LEN);
         ufrag.push(letter(usize::from(shard) / 64));
@@ -41,7 +41,7 @@ impl Credentials {
         Self::new(ufrag, (0..PASSWORD_LEN).map(|_| letter(rng.next_u32() as usize)).collect())
     }
 
-    /// Credentials as they stand in a description.
+    /// Credentials from a description.
     pub fn new(ufrag: String, password: String) -> Self {
         let key = ShortTermCredentials::new(password.clone()).make_key();
         Self { ufrag, password, key }
@@ -52,15 +52,15 @@ fn letter(index: usize) -> char {
     ALPHABET.get(index % ALPHABET.len()).map_or('A', |byte| char::from(*byte))
 }
 
-/// The shard that made a user name fragment; `None` when none of ours did.
+/// The shard encoded in a user name fragment; `None` if it has an invalid character.
 pub fn shard_of(ufrag: &str) -> Option<u16> {
     let mut digits = ufrag.bytes().map(|byte| ALPHABET.iter().position(|letter| *letter == byte));
     let (high, low) = (digits.next()??, digits.next()??);
     u16::try_from(high * 64 + low).ok()
 }
 
-/// Our half of the user name that a STUN message carries (RFC 8445 section 7.2.2), which names the transport and by that its
-/// shard. It is read before the message is parsed, which only the shard that has the transport does.
+/// The server's half of the user name in a STUN message (RFC 8445 section 7.2.2), which identifies the transport and
+/// its shard. It is read without parsing the message, which only the owning shard does.
 pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
     const HEADER: usize = 20;
     const USERNAME: u16 = 6;
@@ -75,34 +75,34 @@ pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
     }
 }
 
-/// A Binding request addressed to us, not yet authenticated.
+/// A Binding request to the server that has not been authenticated yet.
 pub struct Check<'a> {
     message: Message<'a>,
 }
 
-/// What an authenticated check asks for.
+/// The result of authenticating a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The pair works; `nominated` when the client chose it.
+    /// The check is valid; `nominated` if the client selected the pair.
     Valid {
-        /// USE-CANDIDATE was present.
+        /// Whether USE-CANDIDATE was present.
         nominated: bool,
     },
-    /// The client believes that it is controlled, as a lite agent always is.
+    /// The client claims the controlled role, which a lite agent always has.
     RoleConflict,
-    /// The message integrity does not match: no answer is given.
+    /// The message integrity is wrong; the check is not answered.
     Unauthenticated,
 }
 
 impl<'a> Check<'a> {
-    /// Parses a datagram that [`crate::demux::classify`] called STUN. `None` for anything but a Binding request.
+    /// Parses a datagram that [`crate::demux::classify`] classified as STUN. `None` for anything but a Binding request.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
         let message = Message::from_bytes(datagram).ok()?;
         (message.get_type() == MessageType::from_class_method(MessageClass::Request, BINDING))
             .then_some(Self { message })
     }
 
-    /// Checks the request against the credentials of the transport that its user name names.
+    /// Verifies the request with the credentials of the transport that its user name identifies.
     pub fn verify(&self, credentials: &Credentials) -> Verdict {
         match self.message.validate_integrity_with_key(&credentials.key) {
             Ok(IntegrityAlgorithm::Sha1) => {}
@@ -114,7 +114,7 @@ impl<'a> Check<'a> {
         Verdict::Valid { nominated: self.message.has_attribute(USE_CANDIDATE) }
     }
 
-    /// Writes the answer to an authenticated check from `source` into `out` and returns its length.
+    /// Writes the response to an authenticated check from `source` into `out` and returns its length.
     pub fn respond(
         &self,
         verdict: Verdict,
@@ -143,7 +143,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Writes a connectivity check as a client sends it; for tests and load generators.
+/// Writes a connectivity check as a client sends it, for tests and load generators.
 pub fn write_check(
     username: &str,
     password: &str,
@@ -165,7 +165,7 @@ pub fn write_check(
     Some(request.finish())
 }
 
-/// Whether the check that this response answers succeeded.
+/// Whether the response reports success.
 pub fn is_success(datagram: &[u8]) -> bool {
     Message::from_bytes(datagram).is_ok_and(|message| {
         message.class() == MessageClass::Success && message.has_attribute(Fingerprint::TYPE)

@@ -1,25 +1,27 @@
-//! Pictures that a decoder can start with: the newest one that came, and the wish for another.
+//! Key frames of a track: the newest one received, and requests for another.
 
 use crate::ring::PacketInfo;
 use crate::time::Micros;
 
-/// Whoever can receive so soon after a key frame starts from it: the frames since then are few.
+/// A subscriber that becomes able to receive within this time of a key frame starts from it,
+/// because few frames follow it.
 const FRESH_MICROS: u64 = 500_000;
-/// A key frame that was asked for so early, or came so recently, is probably still fresh when a connection stands.
+/// A key frame this recent is probably still fresh when a connection in the making is established.
 const EARLY_MICROS: u64 = FRESH_MICROS / 2;
-/// Publishers are asked no more often than this. It is longer than [`REST_MICROS`], or each repetition would be ignored too.
+/// The minimum interval between requests. It is longer than [`REST_MICROS`], or else each
+/// repetition would be ignored, too.
 const SPACING_MICROS: u64 = 350_000;
-/// Chromium ignores a request that comes within 300 ms of its last key frame.
+/// Chromium ignores a request within 300 ms of its last key frame.
 const REST_MICROS: u64 = 300_000;
-/// What a publisher needs for a key frame, the way there and back apart.
+/// The time that a publisher needs to produce a key frame, in addition to the round-trip time.
 const ANSWER_MICROS: u64 = 100_000;
-/// A request is repeated before [`SPACING_MICROS`] at most this often.
+/// The minimum interval between repetitions that come before [`SPACING_MICROS`].
 const SOON_MICROS: u64 = 1_000_000;
 
-/// The newest place in a track where a decoder can start.
+/// The newest position in a track at which a decoder can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Of the first packet.
+    /// The position of the first packet.
     pub(crate) position: u64,
     pub(crate) generation: u32,
     timestamp: u32,
@@ -27,12 +29,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The entry after a packet where a decoder can start, which arrived then.
+    /// The entry after a packet at which a decoder can start, which arrived at `at`.
     pub(crate) fn after(known: Option<Self>, info: &PacketInfo, at: Micros) -> Self {
         let new =
             Self { position: info.position, generation: info.generation, timestamp: info.timestamp, at };
         match known {
-            // Parameter sets and each slice of one picture are such places: it begins with the first of them.
+            // Parameter sets and each slice of one picture are such packets; the picture begins with the first of them.
             Some(known) if known.generation == new.generation && known.timestamp == new.timestamp => {
                 Self { position: known.position.min(new.position), ..known }
             }
@@ -41,59 +43,59 @@ impl Entry {
         }
     }
 
-    /// When its first packet arrived.
+    /// The arrival time of the entry's first received packet.
     pub(crate) fn arrived_at(&self) -> Micros {
         self.at
     }
 
-    /// Whether a newcomer starts here rather than wait for another key frame.
+    /// Whether a new subscriber starts here instead of waiting for another key frame.
     pub(crate) fn is_fresh(&self, now: Micros) -> bool {
         now <= self.at + FRESH_MICROS
     }
 
-    /// Whether it will probably be fresh when a connection stands that is only being made.
+    /// Whether the entry will probably still be fresh when a connection in the making is established.
     pub(crate) fn serves_early(&self, now: Micros) -> bool {
         now <= self.at + EARLY_MICROS
     }
 }
 
-/// Merges everybody's wish for a key frame.
+/// Merges the requests of all subscribers for a key frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeyframeRequest {
     wish: Option<Wish>,
-    /// When the publisher was last asked.
+    /// The time of the last request to the publisher.
     asked_at: Option<Micros>,
-    /// When a request was last repeated before its time.
+    /// The time of the last early repetition of a request.
     hurried_at: Option<Micros>,
     came_at: Option<Micros>,
 }
 
-/// Somebody wants a key frame.
+/// A pending request for a key frame.
 #[derive(Clone, Copy, Debug, Default)]
 struct Wish {
-    /// Requests since.
+    /// The number of requests sent to the publisher for it.
     asked: u32,
 }
 
 impl KeyframeRequest {
-    /// Somebody needs one.
+    /// Requests a key frame.
     pub(crate) fn want(&mut self) {
         self.wish.get_or_insert_default();
     }
 
-    /// One came.
+    /// Records that a key frame has arrived.
     pub(crate) fn satisfied(&mut self, now: Micros) {
         self.wish = None;
         self.came_at = Some(now);
     }
 
-    /// When to ask the publisher, who is so far away, in microseconds.
+    /// The time of the next request to the publisher, given the round-trip time to it.
     pub(crate) fn due_at(&self, rtt_micros: u64) -> Option<Micros> {
         let Wish { asked } = self.wish?;
         let answer = rtt_micros + ANSWER_MICROS;
         let spaced = self.asked_at.map_or(Micros::default(), |at| match asked {
             0 => at + SPACING_MICROS,
-            // The request may have got lost.
+            // The request may have been lost.
             1 if self.hurried_at.is_none_or(|hurried| at > hurried + SOON_MICROS) => at + answer,
             _ => at + SPACING_MICROS.max(answer),
         });
@@ -101,7 +103,7 @@ impl KeyframeRequest {
         Some(spaced.max(rested))
     }
 
-    /// Notes that the publisher was asked. The wish stays until a key frame comes.
+    /// Records that a request was sent. The wish is kept until a key frame arrives.
     pub(crate) fn sent(&mut self, now: Micros) {
         let Some(wish) = &mut self.wish else { return };
         wish.asked = wish.asked.saturating_add(1);
@@ -132,7 +134,7 @@ mod tests {
         assert!(idr.is_fresh(Micros(501_000)) && !idr.is_fresh(Micros(501_001)));
     }
 
-    /// When a publisher is asked whose key frames come so long after a request, or never.
+    /// The times of the requests to a publisher whose key frames arrive this long after a request, or never.
     fn asked(rtt: u64, wishes: &[u64], answer: Option<u64>) -> Vec<u64> {
         let mut request = KeyframeRequest::default();
         let (mut asked, mut coming) = (Vec::new(), None);
@@ -177,7 +179,7 @@ mod tests {
             let most = asked
                 .iter()
                 .map(|from| asked.iter().filter(|at| (*from..from + 1_000_000).contains(at)).count());
-            // One more where a request was lost.
+            // One more, for a lost request.
             let bound = if answer.is_some_and(|answer| answer <= 100_000) { 3 } else { 4 };
             assert!(most.max() <= Some(bound), "{asked:?}");
         }

@@ -1,4 +1,4 @@
-//! The keys by which the tables of a shard know one another.
+//! The keys that refer to entries in the tables of a shard.
 
 use std::collections::HashMap;
 
@@ -9,5 +9,5 @@ slotmap::new_key_type! {
     pub(crate) struct SubscriptionKey;
 }
 
-/// A table on the path of packets.
+/// A hash table used on the packet path.
 pub(crate) type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;

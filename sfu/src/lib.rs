@@ -1,14 +1,14 @@
-//! Selective forwarding unit with a packet path of its own.
+//! A selective forwarding unit with its own packet path.
 //!
-//! A publisher's packet is opened once, stored in a ring that all its subscribers share, and rewritten and sealed once for
-//! each of them, side by side in one slab that the driver sends with as few system calls as it can. SDP, ICE-lite and DTLS
-//! stand beside that path, once per peer.
+//! A publisher's packet is decrypted once and stored in a ring shared by all of its subscribers. It is then rewritten
+//! and encrypted once per subscriber, into one contiguous buffer that the driver sends with as few system calls as
+//! possible. SDP, ICE-lite and DTLS are handled outside the packet path.
 //!
 //! # The run loop
 //!
-//! A [`Shard`] is a state machine: it takes datagrams, inputs, messages of other shards and the time, and is drained of
-//! datagrams, messages and events. [`driver`] runs one shard on each core, on a real socket, and has the [`Handle`] that other
-//! threads speak to. This is the same by hand, with one shard:
+//! A [`Shard`] is a state machine. Its inputs are datagrams, [`Input`]s, messages from other shards and the time; its
+//! outputs are datagrams, messages and events. [`driver`] runs one shard per core on a real socket and provides the
+//! [`Handle`] for other threads. The following example drives a single shard by hand:
 //!
 //! ```
 //! use std::sync::Arc;

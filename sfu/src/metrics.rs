@@ -1,33 +1,33 @@
-//! What has happened, in numbers. None is kept by client or room, so they don't grow with them.
+//! The metrics of the media server. None is kept per client or room, so their number is constant.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts of one shard or of all.
+/// The metrics of one shard, or of all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Rooms with media now.
+    /// The current number of rooms with media.
     pub rooms: u64,
-    /// Peers in them.
+    /// The current number of peers in them.
     pub peers: u64,
-    /// Peer connections; a peer has one to publish and one to subscribe.
+    /// The current number of peer connections; a peer has at most one to publish and one to subscribe.
     pub transports: u64,
-    /// Tracks that are published.
+    /// The current number of published tracks.
     pub publications: u64,
-    /// Tracks that are handed on, each counted for each who receives it.
+    /// The current number of subscriptions: each track counts once per subscriber.
     pub subscriptions: u64,
-    /// Datagrams received since the start.
+    /// The datagrams received since the start.
     pub datagrams_received: u64,
-    /// Bytes of them.
+    /// The bytes received since the start.
     pub bytes_received: u64,
-    /// Datagrams sent since the start.
+    /// The datagrams sent since the start.
     pub datagrams_sent: u64,
-    /// Bytes of them.
+    /// The bytes sent since the start.
     pub bytes_sent: u64,
 }
 
 impl Metrics {
-    /// Adds those of another shard.
+    /// Adds the metrics of another shard.
     pub fn add(&mut self, other: &Self) {
         let Self {
             rooms,
@@ -52,7 +52,7 @@ impl Metrics {
     }
 }
 
-/// The numbers of one shard as of its last turn, for others to read.
+/// The metrics of one shard as of its last turn, readable from other threads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Published(Arc<Mutex<Metrics>>);
 

@@ -15,7 +15,7 @@ use crate::sdp::{ExtensionMap, WrittenCodec};
 use crate::tap::Tap;
 use crate::time::Micros;
 
-/// A published track: where its packets come from, what is kept of them, and who gets them.
+/// A published track: the source of its packets, its ring of recent packets, and its subscriptions.
 pub(crate) struct Publication {
     pub(crate) id: Arc<str>,
     pub(crate) peer: PeerKey,
@@ -23,60 +23,60 @@ pub(crate) struct Publication {
     pub(crate) mid: String,
     pub(crate) kind: MediaKind,
     pub(crate) source: TrackSource,
-    /// What was negotiated, by payload type.
+    /// The negotiated codecs.
     pub(crate) codecs: Vec<WrittenCodec>,
     pub(crate) extensions: ExtensionMap,
-    /// The codec of the newest packet; before one, the codec that is preferred.
+    /// The codec of the newest packet; before the first packet, the preferred codec.
     pub(crate) codec: Codec,
     pub(crate) ring: Ring,
-    /// The SSRC that packets come from now.
+    /// The receiver state of the current SSRC.
     pub(crate) receiver: Option<Receiver>,
     pub(crate) generation: u32,
-    /// The publisher's clocks, and when they were told.
+    /// The newest report of the publisher's clocks.
     pub(crate) clock: Option<SenderClock>,
     pub(crate) subscriptions: Vec<SubscriptionKey>,
-    /// Positions that came since the last fan-out.
+    /// The positions received since the last fan-out.
     pub(crate) pending: Vec<u64>,
-    /// Shards that mirror the track, and how many of the pending packets they have.
+    /// The shards that mirror the track; `mirrored` counts the pending packets already copied to them.
     pub(crate) annexes: Vec<u16>,
     pub(crate) mirrored: usize,
-    /// Where a newcomer can start.
+    /// The newest position at which a decoder can start.
     pub(crate) entry: Option<Entry>,
     pub(crate) keyframe: KeyframeRequest,
     pub(crate) last_packet: Option<Micros>,
     pub(crate) loudness: Loudness,
     pub(crate) rate: RateMeter,
-    /// Takes the track for a recording.
+    /// The recorder of the track.
     pub(crate) tap: Option<Arc<dyn Tap>>,
 }
 
-/// Where the packets of a track come from.
+/// The source of a track's packets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin {
     /// The publisher's connection.
     Transport(TransportKey),
-    /// The room's home on another shard, which knows the track by this key: this is a mirror.
+    /// The room's home on another shard; this publication is a mirror.
     Home {
-        /// The shard.
+        /// The home shard.
         shard: u16,
-        /// Its key.
+        /// The home shard's key of the track.
         key: PublicationKey,
     },
 }
 
-/// What a publication is about.
+/// The description of a publication.
 pub(crate) struct Described {
     pub(crate) id: Arc<str>,
     pub(crate) mid: String,
     pub(crate) kind: MediaKind,
     pub(crate) source: TrackSource,
     pub(crate) codecs: Vec<WrittenCodec>,
-    /// The one that is used, or will probably be.
+    /// The codec in use, or the one that is expected to be used.
     pub(crate) codec: Codec,
     pub(crate) extensions: ExtensionMap,
 }
 
-/// What a sender report said.
+/// The clocks in a sender report, with the time of its arrival.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SenderClock {
     pub(crate) ntp: NtpTime,
@@ -88,21 +88,21 @@ pub(crate) struct SenderClock {
 /// A smoothed audio level.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Loudness {
-    /// 0 (silent) to 1, a moving average over some 20 packets.
+    /// From 0 (silent) to 1, a moving average over about 20 packets.
     pub(crate) level: f32,
 }
 
 impl Loudness {
-    /// Notes the level of a packet in -dBov, 127 being silence (RFC 6464).
+    /// Adds the level of a packet in -dBov, where 127 is silence (RFC 6464).
     pub(crate) fn sample(&mut self, minus_dbov: u8) {
-        // Speech lies between some 10 and 60 below full scale.
+        // Speech lies between about 10 and 60 dB below full scale.
         let level = (1.0 - f32::from(minus_dbov.min(127)) / 70.0).max(0.0);
         self.level += (level - self.level) * 0.1;
     }
 }
 
 impl Publication {
-    /// A track of which nothing has come yet.
+    /// Creates a track that has not received a packet yet.
     pub(crate) fn new(peer: PeerKey, origin: Origin, described: Described) -> Self {
         let Described { id, mid, kind, source, codecs, codec, extensions } = described;
         let kept = match kind {
@@ -136,23 +136,23 @@ impl Publication {
         }
     }
 
-    /// The place to start for somebody who can receive now, unless it is better to ask for another.
+    /// The entry at which a subscriber that can receive now starts; `None` if a new key frame is preferable.
     pub(crate) fn fresh_entry(&self, now: Micros) -> Option<Entry> {
         self.entry.filter(|entry| entry.generation == self.generation && entry.is_fresh(now))
     }
 
-    /// Notes a packet where a decoder can start, which arrived then.
+    /// Records a packet at which a decoder can start, with its time of arrival.
     pub(crate) fn on_entry(&mut self, info: &PacketInfo, at: Micros) {
         self.entry = Some(Entry::after(self.entry, info, at));
         self.keyframe.satisfied(at);
     }
 
-    /// When to ask for a key frame.
+    /// The time at which a key frame has to be requested, if any.
     pub(crate) fn keyframe_due(&self) -> Option<Micros> {
         self.keyframe.due_at(self.receiver.as_ref().map_or(0, Receiver::rtt_micros))
     }
 
-    /// How an annex is to know it.
+    /// The description sent to annexes.
     pub(crate) fn described(&self) -> Described {
         Described {
             id: Arc::clone(&self.id),
@@ -165,22 +165,22 @@ impl Publication {
         }
     }
 
-    /// The codec that a payload type stands for.
+    /// The codec of a payload type.
     pub(crate) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
         self.codecs.iter().find(|written| written.payload_type == payload_type).map(|written| written.codec)
     }
 
-    /// The payload type whose retransmissions come as `rtx`.
+    /// The payload type of the codec whose retransmissions have the payload type `rtx`.
     pub(crate) fn payload_type_of_rtx(&self, rtx: u8) -> Option<u8> {
         self.codecs.iter().find(|written| written.rtx == Some(rtx)).map(|written| written.payload_type)
     }
 
-    /// Whether lost packets are asked for again.
+    /// Whether lost packets are requested again with NACK.
     pub(crate) fn wants_nack(&self) -> bool {
         self.codecs.iter().any(|written| written.codec == self.codec && written.feedback.nack)
     }
 
-    /// As clients are told.
+    /// The description sent to clients.
     pub(crate) fn describe(&self) -> Track {
         Track {
             track: self.id.to_string(),

@@ -1,4 +1,4 @@
-//! How much flows, over about a second.
+//! Measures a bitrate over about one second.
 
 use crate::time::Micros;
 
@@ -9,7 +9,7 @@ const BUCKETS: usize = 4;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RateMeter {
     buckets: [u64; BUCKETS],
-    /// Number of the newest bucket since the epoch.
+    /// The number of the newest bucket, counted from the epoch.
     newest: u64,
     first: Option<Micros>,
 }
@@ -23,7 +23,7 @@ impl RateMeter {
         }
     }
 
-    /// Bits per second over the last second, or over the time since the first byte.
+    /// The bits per second over the last second, or over the time since the first byte.
     pub(crate) fn bits_per_second(&mut self, now: Micros) -> u64 {
         self.advance(now);
         let Some(first) = self.first else { return 0 };

@@ -1,26 +1,26 @@
-//! The receiving half of a publisher's stream: positions, loss, jitter, and which packets to ask for again.
+//! The receiving half of a publisher's stream: positions, loss, jitter and retransmission requests.
 
 use crate::rtcp::ReceptionReport;
 use crate::time::Micros;
 
-/// Longest gap that is asked for packet by packet; a longer one is an interruption.
+/// The longest gap for which retransmissions are requested; a longer one is an interruption.
 const MAX_GAP: u64 = 256;
-/// Packets asked for at the same time.
+/// Maximum number of packets that are requested at the same time.
 const MAX_MISSING: usize = 512;
-/// A packet is asked for this often before it is given up.
+/// The number of requests after which a packet is given up.
 const MAX_TRIES: u8 = 10;
-/// Reordering in the network is given this long before a packet counts as missing.
+/// The time allowed for reordering in the network before a packet counts as missing.
 const REORDER_MICROS: u64 = 5_000;
 const INITIAL_RTT_MICROS: u64 = 100_000;
-/// Repeating sooner would ask again while the answer is under way.
+/// The minimum interval between requests; a shorter one would repeat a request whose response is on its way.
 const MIN_REPEAT_MICROS: u64 = 20_000;
 
-/// What is known about one incoming SSRC.
+/// The state of one incoming SSRC.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) ssrc: u32,
     clock_rate: u32,
-    /// Distance from the stream's own 48-bit index to positions of the publication.
+    /// The offset from the stream's 48-bit SRTP index to positions of the publication.
     shift: u64,
     first: Option<u64>,
     highest: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Receiver {
 #[derive(Debug, Default)]
 struct Jitter {
     last_transit: Option<i64>,
-    /// In units of the clock, times 16 (RFC 3550 appendix A.8).
+    /// In units of the RTP clock, scaled by 16 (RFC 3550 appendix A.8).
     scaled: u64,
 }
 
@@ -47,17 +47,18 @@ struct Missing {
     tries: u8,
 }
 
-/// What the arrival of a packet means.
+/// The consequence of a packet's arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
-    /// No loss, or some that is being asked for.
+    /// Nothing is lost, or the lost packets are being requested.
     None,
-    /// So much is missing that only a new picture helps.
+    /// So many packets are missing that only a key frame helps.
     Interrupted,
 }
 
 impl Receiver {
-    /// A stream whose positions begin at `base`, plus the index it has itself, from a sender that is so far away.
+    /// Creates the state of a stream whose positions are its SRTP index plus `base`, with the
+    /// known round-trip time, if any.
     pub(crate) fn new(ssrc: u32, clock_rate: u32, base: u64, rtt_micros: Option<u64>) -> Self {
         Self {
             ssrc,
@@ -73,12 +74,12 @@ impl Receiver {
         }
     }
 
-    /// The position of a packet with this SRTP index.
+    /// The position of the packet with this SRTP index.
     pub(crate) fn position_of_index(&self, index: u64) -> u64 {
         self.shift + index
     }
 
-    /// The position of a retransmitted packet, of which only 16 bits are told. `None` before the first packet.
+    /// The position of a retransmitted packet, from its 16-bit sequence number. `None` before the first packet.
     pub(crate) fn position_of_sequence(&self, sequence: u16) -> Option<u64> {
         self.first?;
         let behind = ((self.highest.wrapping_sub(self.shift) & 0xffff) as u16).wrapping_sub(sequence);
@@ -89,7 +90,8 @@ impl Receiver {
         }
     }
 
-    /// Notes a packet that came in its own stream or as a retransmission. With `wants_again` its gap is asked for.
+    /// Records a packet of the stream or a retransmission. With `wants_again`, the packets
+    /// missing before it are requested.
     pub(crate) fn on_packet(
         &mut self,
         position: u64,
@@ -137,22 +139,22 @@ impl Receiver {
         Gap::None
     }
 
-    /// The time from a request to its answer.
+    /// The round-trip time from a request to the retransmission.
     pub(crate) fn rtt_micros(&self) -> u64 {
         self.rtt_micros
     }
 
-    /// Whether this packet is being asked for.
+    /// Whether this packet is being requested.
     pub(crate) fn misses(&self, position: u64) -> bool {
         self.missing.binary_search_by_key(&position, |missing| missing.position).is_ok()
     }
 
-    /// When to ask again, in microseconds; `None` when nothing is missing.
+    /// The time of the next request; `None` if nothing is missing.
     pub(crate) fn next_request(&self) -> Option<Micros> {
         self.missing.iter().map(|missing| missing.next_at).min()
     }
 
-    /// Moves the sequence numbers to ask for now into `out`, in ascending order.
+    /// Appends the sequence numbers to request now to `out`, in ascending order.
     pub(crate) fn requests(&mut self, now: Micros, out: &mut Vec<u16>) {
         let repeat = (self.rtt_micros + self.rtt_micros / 4).max(MIN_REPEAT_MICROS);
         let shift = self.shift;
@@ -171,7 +173,7 @@ impl Receiver {
         });
     }
 
-    /// The report block about what came since the last one.
+    /// The report block on the packets received since the last report.
     pub(crate) fn report(&mut self, sender_report: Option<(u32, Micros)>, now: Micros) -> ReceptionReport {
         let expected = self.first.map_or(0, |first| self.highest - first + 1);
         let (expected_before, received_before) = self.reported;
@@ -201,7 +203,7 @@ impl Jitter {
         let transit = arrival - i64::from(timestamp);
         if let Some(last) = self.last_transit {
             let distance = (transit - last).unsigned_abs();
-            // A jump of the timestamp (a wrap, another source) is no jitter.
+            // A jump of the timestamp, such as a wrap-around or another source, is not jitter.
             if distance < u64::from(clock_rate) {
                 self.scaled = self.scaled + distance - ((self.scaled + 8) >> 4);
             }

@@ -1,31 +1,31 @@
-//! What makes the streams of changing publishers, with pauses in between, one continuous stream for a subscriber.
+//! Joins the streams of changing publishers, with pauses in between, into one continuous stream for a subscriber.
 
 use crate::codec::{Codec, vp8};
 use crate::ring::{PacketInfo, StoredPacket};
 use crate::time::Micros;
 
-/// Numbers a subscriber's stream.
+/// Assigns the sequence numbers of a subscriber's stream.
 ///
-/// A stream of the publisher is entered at a packet where a decoder can start, and from there on positions map to the
-/// subscriber's sequence numbers by one distance. Entering again begins right after the last number used, so no number
-/// is ever given to two packets: that is what keeps SRTP nonces unique.
+/// A publisher's stream is entered at a packet at which a decoder can start. From there on, positions map to the
+/// subscriber's sequence numbers by a constant offset. The next entry continues right after the last number used, so no
+/// number is ever assigned to two packets, which keeps SRTP nonces unique.
 #[derive(Debug)]
 pub(crate) struct Rewrite {
     /// The next unused index; its lower 16 bits are the sequence number.
     next: u64,
     mapping: Option<Mapping>,
-    /// Timestamp last sent and when, to carry on from after a change of source.
+    /// The timestamp sent last and the time of sending, from which the timestamps continue after a change of source.
     last: Option<(u32, Micros)>,
-    /// Newest picture id and TL0PICIDX sent.
+    /// The newest picture id and TL0PICIDX sent.
     last_picture: Option<(u16, u8)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Mapping {
     generation: u32,
-    /// Position at which the publisher's stream was entered.
+    /// The position at which the publisher's stream was entered.
     entered_at: u64,
-    /// Index given to it.
+    /// The index assigned to that position.
     index: u64,
     timestamp_shift: u32,
     picture_shift: u16,
@@ -35,7 +35,7 @@ struct Mapping {
 /// How to send one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rewritten {
-    /// 48-bit index; its lower 16 bits are the sequence number.
+    /// The 48-bit index; its lower 16 bits are the sequence number.
     pub(crate) index: u64,
     pub(crate) timestamp: u32,
     pub(crate) picture_shift: u16,
@@ -43,22 +43,23 @@ pub(crate) struct Rewritten {
 }
 
 impl Rewrite {
-    /// A new stream. `first` should be random and below 2^15, so that a loss at the beginning is no rollover.
+    /// Creates a stream. `first` should be random and is reduced to below 2^15, so that a loss at the beginning
+    /// cannot look like a rollover.
     pub(crate) fn new(first: u16) -> Self {
         Self { next: u64::from(first & 0x7fff), mapping: None, last: None, last_picture: None }
     }
 
-    /// Stops at once; the next packet where a decoder can start enters anew.
+    /// Stops forwarding; the stream is entered again at the next packet at which a decoder can start.
     pub(crate) fn leave(&mut self) {
         self.mapping = None;
     }
 
-    /// Whether a packet of this stream would be forwarded only if a decoder can start at it.
+    /// Whether a packet of this generation is forwarded only if a decoder can start at it.
     pub(crate) fn waits(&self, generation: u32) -> bool {
         self.mapping.is_none_or(|mapping| mapping.generation != generation)
     }
 
-    /// Decides about a packet of the publisher; `None` when it is not for this subscriber. `now` runs evenly.
+    /// Maps a packet of the publisher; `None` if it is not forwarded. `now` is monotonic.
     pub(crate) fn apply(
         &mut self,
         packet: &StoredPacket<'_>,
@@ -81,7 +82,8 @@ impl Rewrite {
         Some(rewritten)
     }
 
-    /// How a packet was sent, for its retransmission; `None` when it was not.
+    /// The mapping of a packet that was sent, for its retransmission; `None` if it precedes the entry or
+    /// belongs to another stream.
     pub(crate) fn at(&self, info: &PacketInfo) -> Option<Rewritten> {
         let mapping = self.mapping.filter(|mapping| mapping.generation == info.generation)?;
         Some(Rewritten {
@@ -92,7 +94,7 @@ impl Rewrite {
         })
     }
 
-    /// The publisher's position of a sequence number that was sent lately.
+    /// The publisher's position of a recently sent sequence number.
     pub(crate) fn position_of(&self, sequence: u16) -> Option<u64> {
         let mapping = self.mapping?;
         let newest = self.next.checked_sub(1)?;
@@ -101,7 +103,7 @@ impl Rewrite {
         Some(mapping.entered_at + index.checked_sub(mapping.index)?)
     }
 
-    /// The distance from the publisher's timestamps to those sent.
+    /// The offset from the publisher's timestamps to those sent.
     pub(crate) fn timestamp_shift(&self) -> Option<u32> {
         self.mapping.map(|mapping| mapping.timestamp_shift)
     }
@@ -110,7 +112,7 @@ impl Rewrite {
         let info = packet.info;
         let timestamp_shift = self.last.map_or(0, |(timestamp, at)| {
             let elapsed = (now - at) * u64::from(codec.clock_rate()) / 1_000_000;
-            // At least one tick: equal timestamps would make two pictures one.
+            // At least one tick, because equal timestamps would merge two pictures into one.
             let continued = timestamp.wrapping_add(u32::try_from(elapsed.max(1)).unwrap_or(1));
             continued.wrapping_sub(info.timestamp)
         });
@@ -138,7 +140,7 @@ impl Rewrite {
         let is_first = self.last_picture.is_none();
         if let Some(id) = descriptor.picture_id {
             let sent = id.value.wrapping_add(rewritten.picture_shift) & 0x7fff;
-            // Forward modulo 2^15; a late packet does not move it back.
+            // Compared modulo 2^15, so that a late packet does not move it back.
             if is_first || sent.wrapping_sub(picture) & 0x7fff < 0x4000 {
                 picture = sent;
             }

@@ -1,38 +1,39 @@
-//! The packets of a publication, stored once for all who receive it: what is forwarded is read from here, and what is
-//! retransmitted too.
+//! The packets of a publication, stored once for all of its subscribers. Both forwarding and
+//! retransmission read from here.
 
 use crate::wire::put;
 
-/// How much of a stream is kept.
+/// The capacity of a ring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingSize {
-    /// Packets, a power of two.
+    /// The number of packets, a power of two.
     pub(crate) packets: usize,
-    /// Bytes of payload and header extensions.
+    /// The bytes of payload and header extensions.
     pub(crate) bytes: usize,
 }
 
 impl RingSize {
-    /// Some 3 s of 720p video.
+    /// About 3 s of 720p video.
     pub(crate) const VIDEO: Self = Self { packets: 1024, bytes: 1 << 20 };
-    /// Some 2 s of audio.
+    /// About 2 s of audio.
     pub(crate) const AUDIO: Self = Self { packets: 128, bytes: 1 << 15 };
 }
 
-/// What is known about a packet apart from its bytes.
+/// The metadata of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PacketInfo {
-    /// Position in the publication's stream: the sequence number, extended, and growing over a change of SSRC.
+    /// The position in the publication's stream: the extended sequence number, which keeps
+    /// growing over a change of SSRC.
     pub(crate) position: u64,
-    /// RTP timestamp as the publisher sent it.
+    /// The RTP timestamp of the publisher.
     pub(crate) timestamp: u32,
-    /// Marker bit.
+    /// The marker bit.
     pub(crate) marker: bool,
     /// The publisher's payload type.
     pub(crate) payload_type: u8,
-    /// A decoder can start here.
+    /// Whether a decoder can start at this packet.
     pub(crate) starts_picture: bool,
-    /// Which of the publisher's streams it belongs to; grows with each change of SSRC.
+    /// The generation of the publisher's stream, which grows with each change of SSRC.
     pub(crate) generation: u32,
 }
 
@@ -40,17 +41,17 @@ pub(crate) struct PacketInfo {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredPacket<'a> {
     pub(crate) info: PacketInfo,
-    /// Header extension elements to hand on: kind, length, data, one after the other.
+    /// The header extension elements to forward, each as kind, length and data.
     pub(crate) extensions: &'a [u8],
     pub(crate) payload: &'a [u8],
 }
 
-/// A ring of bytes with an index by position. The memory is zeroed by the system and touched as packets come, so a
-/// publication that never sends costs little.
+/// A byte ring with an index by position. The system zeroes the memory and maps it on first use, so a publication that
+/// never sends costs little.
 pub(crate) struct Ring {
     bytes: Vec<u8>,
     slots: Vec<Option<Slot>>,
-    /// Bytes ever written, skipped ends included.
+    /// The bytes written in total, including the unused ends of the buffer.
     written: u64,
     newest: Option<u64>,
 }
@@ -58,7 +59,7 @@ pub(crate) struct Ring {
 #[derive(Clone, Copy)]
 struct Slot {
     info: PacketInfo,
-    /// Value of `written` where the packet begins.
+    /// The value of `written` at the start of the packet.
     at: u64,
     extensions_len: u16,
     len: u16,
@@ -79,7 +80,7 @@ impl Ring {
         self.newest
     }
 
-    /// Stores a packet. `false` when it is already there, is older than what the ring remembers, or is larger than it.
+    /// Stores a packet. `false` if it is already stored, is older than the ring's oldest slot, or does not fit.
     pub(crate) fn insert(&mut self, info: PacketInfo, extensions: &[u8], payload: &[u8]) -> bool {
         let capacity = self.bytes.len();
         let len = extensions.len() + payload.len();
@@ -95,7 +96,7 @@ impl Ring {
         let mut start = self.written;
         let mut offset = self.offset(start);
         if offset + len > capacity {
-            // No packet is split: the rest of the buffer stays unused this time round.
+            // A packet is never split, so the rest of the buffer stays unused in this round.
             start += (capacity - offset) as u64;
             offset = 0;
         }
@@ -113,7 +114,7 @@ impl Ring {
         true
     }
 
-    /// The packet at this position, unless it never came or has been overwritten.
+    /// The packet at this position, unless it was never stored or has been overwritten.
     pub(crate) fn packet(&self, position: u64) -> Option<StoredPacket<'_>> {
         let slot = (*self.slots.get(self.index(position))?)?;
         let is_kept = self.written - slot.at <= self.bytes.len() as u64;
@@ -135,7 +136,7 @@ impl Ring {
     }
 }
 
-/// Iterates the stored extension elements as `(kind, data)`.
+/// Iterates over stored extension elements as `(kind, data)`.
 pub(crate) fn stored_extensions(mut stored: &[u8]) -> impl Iterator<Item = (u8, &[u8])> + Clone {
     std::iter::from_fn(move || {
         let (&[kind, len], rest) = stored.split_first_chunk()?;
@@ -175,7 +176,7 @@ mod tests {
             for kept in 100..=position {
                 let found =
                     ring.packet(kept).map(|packet| (packet.extensions.to_vec(), packet.payload.to_vec()));
-                // Four packets of 23 bytes fit in 100, the last 8 of which stay unused each time round.
+                // Four packets of 23 bytes fit into 100 bytes; the last 8 stay unused in each round.
                 if position - kept < 4 {
                     assert_eq!(found, Some((vec![1, 1, 7], vec![kept as u8; 20])), "{kept} at {position}");
                 } else {

@@ -2,7 +2,7 @@
 
 use crate::wire::{u8_at, u16_at, u32_at};
 
-/// A parsed RTP header; the packet itself stays where it is.
+/// A parsed RTP header, without the packet itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtpHeader {
     /// Marker bit.
@@ -15,9 +15,9 @@ pub struct RtpHeader {
     pub timestamp: u32,
     /// Synchronisation source.
     pub ssrc: u32,
-    /// Bytes up to the payload, CSRCs and extensions included.
+    /// The length of the header, including CSRCs and extensions.
     pub len: usize,
-    /// The last byte of the payload counts padding.
+    /// Whether the last byte of the payload is a padding count.
     pub padding: bool,
     extension: Option<Extension>,
 }
@@ -30,7 +30,7 @@ struct Extension {
 }
 
 impl RtpHeader {
-    /// Reads the header; `None` when it is cut off or not version 2.
+    /// Parses the header; `None` if it is truncated or not version 2.
     pub fn parse(packet: &[u8]) -> Option<Self> {
         let first = u8_at(packet, 0)?;
         if first >> 6 != 2 {
@@ -57,7 +57,7 @@ impl RtpHeader {
         })
     }
 
-    /// The header extension elements in `packet`, which must be the packet this header was parsed from.
+    /// The header extension elements in `packet`, which must be the packet from which this header was parsed.
     pub fn extensions<'a>(&self, packet: &'a [u8]) -> Extensions<'a> {
         let (form, rest) = match self.extension {
             Some(Extension { profile: 0xbede, at, len }) => (Form::OneByte, packet.get(at..at + len)),
@@ -69,7 +69,7 @@ impl RtpHeader {
         Extensions { form, rest: rest.unwrap_or_default() }
     }
 
-    /// The payload of a plain packet without its padding; `None` when the padding count lies.
+    /// The payload of a decrypted packet without its padding; `None` if the padding count is invalid.
     pub fn payload<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
         let payload = packet.get(self.len..)?;
         if !self.padding {
@@ -87,7 +87,7 @@ enum Form {
     TwoByte,
 }
 
-/// Iterates `(id, data)` of the header extension elements.
+/// Iterates over the header extension elements as `(id, data)`.
 pub struct Extensions<'a> {
     form: Form,
     rest: &'a [u8],
@@ -119,7 +119,7 @@ impl<'a> Iterator for Extensions<'a> {
     }
 }
 
-/// Fields of a header to write.
+/// The fields of a header to write.
 #[derive(Clone, Copy, Debug)]
 pub struct NewHeader {
     /// Marker bit.
@@ -132,12 +132,12 @@ pub struct NewHeader {
     pub timestamp: u32,
     /// Synchronisation source.
     pub ssrc: u32,
-    /// The payload will end in padding.
+    /// Whether the payload will end in padding.
     pub padding: bool,
 }
 
-/// Writes a header with the given extension elements and returns its length; `None` when `out` is too small. The
-/// two-byte form is used only when an element needs it.
+/// Writes a header with the given extension elements and returns its length; `None` if `out` is too small. The two-byte
+/// form is used only if an element needs it.
 #[allow(clippy::needless_pass_by_value, reason = "iterators are given away")]
 pub fn write_header<'e>(
     header: NewHeader,
@@ -147,7 +147,8 @@ pub fn write_header<'e>(
     build_header(header, |to| elements.clone().for_each(|(id, data)| to.push(id, data)), out)
 }
 
-/// The same with elements that are pushed one by one, which is done again when they turn out to need the two-byte form.
+/// Writes a header whose elements are pushed one by one. `elements` is called again if the two-byte
+/// form turns out to be needed.
 pub(crate) fn build_header(
     header: NewHeader,
     elements: impl Fn(&mut Elements<'_>),
@@ -181,10 +182,10 @@ pub(crate) fn build_header(
     Some(fixed.len() + extension_len)
 }
 
-/// Form and length stand before the elements.
+/// The form and the length precede the elements.
 const ELEMENTS_AT: usize = 4;
 
-/// Extension elements on their way into a header.
+/// A buffer of extension elements in a header.
 pub(crate) struct Elements<'a> {
     out: &'a mut [u8],
     at: usize,
@@ -214,7 +215,7 @@ impl Elements<'_> {
         }
     }
 
-    /// The length of the whole extension, 0 without elements.
+    /// The length of the whole extension; 0 without elements.
     fn finish(self) -> Option<usize> {
         let Self { out, at, is_long, fits } = self;
         if !fits || at == ELEMENTS_AT {

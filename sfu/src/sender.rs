@@ -1,14 +1,14 @@
-//! The sending half of a transport: transport-wide numbers and the history of what left when.
+//! The sending half of a transport: transport-wide sequence numbers and the history of sent packets.
 
 use crate::congestion::{Congestion, Report, Train};
 use crate::rtcp::Arrival;
 use crate::subscription::Departure;
 use crate::time::Micros;
 
-/// Packets whose departure is remembered: at 500 packets/s two seconds. A power of two.
+/// The number of packets whose time of sending is remembered: two seconds at 500 packets/s. A power of two.
 const HISTORY: usize = 1024;
 
-/// What is kept of a packet that was sent.
+/// The record of a sent packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Departed {
     pub(crate) at: Micros,
@@ -17,25 +17,25 @@ pub(crate) struct Departed {
     acknowledged: bool,
 }
 
-/// Numbers packets and remembers them until feedback comes.
+/// Numbers packets and remembers them until feedback arrives.
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
     next_sequence: u16,
-    /// Empty until the first packet, so that an idle subscriber costs nothing.
+    /// Empty until the first packet, so that an idle subscriber uses no memory.
     history: Vec<Departed>,
     congestion: Congestion,
     train: Option<Train>,
 }
 
 impl Sender {
-    /// What the next packet's header extensions say. Call [`Sender::sent`] once it is on its way.
+    /// The header extension values of the next packet. Call [`Sender::sent`] after queueing it.
     pub(crate) fn departure(&self, now: Micros) -> Departure {
-        // 24 bits of 6.18 fixed point seconds.
+        // 24 bits of seconds in 6.18 fixed-point format.
         let abs_send_time = u32::try_from(((u128::from(now.0) << 18) / 1_000_000) & 0xff_ffff).unwrap_or(0);
         Departure { transport_sequence: self.next_sequence, abs_send_time }
     }
 
-    /// Notes that the packet with the number last told has left.
+    /// Records that the packet with the next sequence number was sent.
     pub(crate) fn sent(&mut self, now: Micros, bytes: usize) {
         if self.history.is_empty() {
             self.history.resize(HISTORY, Departed::default());
@@ -52,7 +52,7 @@ impl Sender {
         }
     }
 
-    /// Takes a feedback packet.
+    /// Handles a feedback packet.
     pub(crate) fn on_feedback(&mut self, now: Micros, arrivals: impl Iterator<Item = Arrival>) -> PathNews {
         let Self { history, congestion, train, .. } = self;
         let mut measured = None;
@@ -72,35 +72,35 @@ impl Sender {
         PathNews { full_at, measured }
     }
 
-    /// The next number, before a train of packets is sent.
+    /// The next sequence number, to be read before sending a train.
     pub(crate) fn next_sequence(&self) -> u16 {
         self.next_sequence
     }
 
-    /// The packets from this number on were a train.
+    /// Marks the packets from this sequence number on as a train.
     pub(crate) fn train_left(&mut self, first: u16, now: Micros) {
         self.train = Some(Train::new(first, self.next_sequence.wrapping_sub(1), now));
     }
 
-    /// Whether a train is under way.
+    /// Whether the feedback on a train is outstanding.
     pub(crate) fn awaits_train(&mut self, now: Micros) -> bool {
         self.train = self.train.filter(|train| !train.is_lost(now));
         self.train.is_some()
     }
 
-    /// Takes note of feedback about a packet and returns its departure, once.
+    /// Marks a packet as acknowledged and returns its record, only once per packet.
     #[cfg(test)]
     fn acknowledge(&mut self, sequence: u16) -> Option<Departed> {
         acknowledge(&mut self.history, sequence)
     }
 }
 
-/// What feedback told about the path.
+/// The conclusions from feedback about the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PathNews {
-    /// The path is full, and so many bits per second would fit.
+    /// Set if the path is full: the bitrate that would fit, in bits per second.
     pub(crate) full_at: Option<u64>,
-    /// A train measured so many bits per second.
+    /// The bitrate that a train measured, in bits per second.
     pub(crate) measured: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! One track on its way to one subscriber: a media section of his, and what of whom is sent in it.
+//! One subscriber's media section and the track that it currently carries.
 
 use crate::codec::{Codec, MediaKind, red, vp8};
 use crate::keys::{PublicationKey, TransportKey};
@@ -10,14 +10,14 @@ use crate::srtp::Sealer;
 use crate::time::Micros;
 use crate::wire::put;
 
-/// A stream names its section in its first packets, for clients who were not told SSRCs.
+/// The first packets of a stream carry the section's `mid`, for clients that were not told SSRCs.
 const MID_PACKETS: u32 = 100;
-/// What an element of the one-byte form holds (RFC 8285 section 4.2). The other form may not be mixed in unless both sides say so, and
-/// the descriptions name the SSRC as well.
+/// Maximum number of bytes in a one-byte header extension element (RFC 8285 section 4.2). The two-byte form may be
+/// mixed in only after negotiation, and the descriptions state the SSRC as well.
 const MAX_MID: usize = 16;
-/// Whoever has waited so long for a picture to begin with is told why.
+/// A subscriber that has waited this long for a key frame is told why.
 const LONG_WAIT_MICROS: u64 = 3_000_000;
-/// Bytes of a packet that only measures.
+/// The bytes of padding in a packet that only measures the path.
 const PADDING: usize = 250;
 
 /// The sending side of a media section.
@@ -27,48 +27,49 @@ pub(crate) struct Subscription {
     pub(crate) kind: MediaKind,
     pub(crate) ssrc: u32,
     pub(crate) rtx_ssrc: u32,
-    /// What the subscriber understands.
+    /// The codecs that the subscriber has accepted.
     pub(crate) codecs: Vec<WrittenCodec>,
     pub(crate) extensions: ExtensionMap,
-    /// Whose track is sent; `None` while the section waits for one.
+    /// The track that is sent; `None` while the section is free.
     pub(crate) publication: Option<PublicationKey>,
-    /// Whether the subscriber has agreed to receive, and wants to.
+    /// Whether the section may send.
     pub(crate) flow: Flow,
     pub(crate) rewrite: Rewrite,
-    /// Next sequence number of the retransmission stream, extended.
+    /// The next sequence number of the retransmission stream, extended.
     rtx_next: u64,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
-    /// Since when pictures come that it cannot begin with, or when that was last told.
+    /// The time since which the subscription has waited for a key frame while packets arrive, or
+    /// of the last report of that.
     pub(crate) waits_since: Option<Micros>,
-    /// The pair of payload types used last: publisher's codec to ours.
+    /// The payload type used last, with the publisher's codec that it stands for.
     current: Option<(Codec, u8)>,
 }
 
-/// Whether a subscription sends.
+/// The conditions under which a subscription sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
-    /// The section has been negotiated.
+    /// Whether the section has been negotiated.
     pub(crate) negotiated: bool,
-    /// The subscriber asked for it, or did not ask otherwise.
+    /// Whether the subscriber wants the track, which is the default.
     pub(crate) wanted: bool,
-    /// There is too little bandwidth.
+    /// Whether the section is held back for lack of bandwidth.
     pub(crate) starved: bool,
 }
 
 impl Flow {
-    /// Whether packets go out.
+    /// Whether packets are sent.
     pub(crate) fn is_open(self) -> bool {
         self.negotiated && self.wanted && !self.starved
     }
 }
 
-/// What egress adds to a packet on its way out.
+/// The values that are added to a packet when it is sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Departure {
-    /// Transport-wide sequence number.
+    /// The transport-wide sequence number.
     pub(crate) transport_sequence: u16,
-    /// 24-bit send time in units of 1/2^18 s.
+    /// The 24-bit send time in units of 1/2^18 s.
     pub(crate) abs_send_time: u32,
 }
 
@@ -99,7 +100,8 @@ impl Subscription {
         }
     }
 
-    /// Notes whether it waits for a key frame while pictures come; `true` each time it has waited for so long.
+    /// Records whether the subscription waits for a key frame while packets arrive; `true` each time
+    /// the wait has become long.
     pub(crate) fn note_wait(&mut self, now: Micros, waits: bool) -> bool {
         if !waits {
             self.waits_since = None;
@@ -113,20 +115,20 @@ impl Subscription {
         is_long
     }
 
-    /// The codec list changed: look payload types up anew.
+    /// Sets the accepted codecs and extensions, which also resets the payload type in use.
     pub(crate) fn set_codecs(&mut self, codecs: Vec<WrittenCodec>, extensions: ExtensionMap) {
         self.codecs = codecs;
         self.extensions = extensions;
         self.current = None;
     }
 
-    /// Sends another track from now on, or none.
+    /// Assigns another track, or none.
     pub(crate) fn attach(&mut self, publication: Option<PublicationKey>) {
         self.publication = publication;
         self.rewrite.leave();
     }
 
-    /// Our payload type for the publisher's codec.
+    /// The payload type in this section for the publisher's codec.
     pub(crate) fn payload_type(&mut self, codec: Codec) -> Option<u8> {
         match self.current {
             Some((known, payload_type)) if known == codec => Some(payload_type),
@@ -139,12 +141,12 @@ impl Subscription {
         }
     }
 
-    /// Whether the subscriber has agreed to this codec.
+    /// Whether the subscriber accepts this codec.
     pub(crate) fn takes(&mut self, codec: Codec) -> bool {
         self.payload_type(codec).is_some()
     }
 
-    /// Decides whether and how a packet that just came is sent.
+    /// Decides whether and how a new packet is sent.
     pub(crate) fn admit(
         &mut self,
         packet: &StoredPacket<'_>,
@@ -155,7 +157,7 @@ impl Subscription {
         self.rewrite.apply(packet, codec, now)
     }
 
-    /// Writes and seals a packet into `buf` and returns its length.
+    /// Writes and encrypts a packet into `buf` and returns its length.
     pub(crate) fn write(
         &mut self,
         packet: &StoredPacket<'_>,
@@ -183,8 +185,9 @@ impl Subscription {
         Some(written)
     }
 
-    /// Writes and seals the retransmission of a packet (RFC 4588), which is a packet of its own stream: sealing the
-    /// original again with another header would repeat a nonce. `None` where the client knows no retransmissions.
+    /// Writes and encrypts the retransmission of a packet (RFC 4588). It is a packet of a stream of its own,
+    /// because encrypting the original again with a different header would reuse a nonce. `None` if the client does
+    /// not support retransmissions.
     pub(crate) fn write_rtx(
         &mut self,
         packet: &StoredPacket<'_>,
@@ -215,8 +218,8 @@ impl Subscription {
         sealer.seal_rtp(buf, header_len, len, self.rtx_ssrc, index).ok()
     }
 
-    /// Writes and seals a packet of nothing but padding, which only measures the path. It belongs to the stream of
-    /// retransmissions, where a number that carries nothing disturbs nobody.
+    /// Writes and encrypts a packet of padding only, which measures the path. It belongs to the retransmission stream,
+    /// where a sequence number without content is harmless.
     pub(crate) fn write_padding(
         &mut self,
         departure: Departure,
@@ -242,12 +245,12 @@ impl Subscription {
         sealer.seal_rtp(buf, header_len, len, self.rtx_ssrc, index).ok()
     }
 
-    /// Whether the client takes retransmissions of this codec.
+    /// Whether the client accepts retransmissions of any codec.
     pub(crate) fn has_rtx(&self) -> bool {
         self.codecs.iter().any(|written| written.rtx.is_some())
     }
 
-    /// Whether the client tells when each packet came.
+    /// Whether the client reports the arrival time of each packet.
     pub(crate) fn has_path_feedback(&self) -> bool {
         self.extensions.id(Extension::TransportSequence).is_some()
     }
@@ -270,7 +273,7 @@ impl Subscription {
         build_header(
             header,
             |elements| {
-                // Not both: receivers with transport-wide feedback leave the estimate to us.
+                // Never both: with transport-wide feedback, the server makes the estimate.
                 if let Some(id) = ids.id(Extension::TransportSequence) {
                     elements.push(id, &sequence);
                 } else if let Some(id) = ids.id(Extension::AbsSendTime) {
@@ -293,7 +296,7 @@ impl Subscription {
         )
     }
 
-    /// Changes what in a payload belongs to the stream rather than to the picture.
+    /// Rewrites the payload fields that belong to the stream rather than to the picture.
     fn edit(&self, codec: Codec, rewritten: Rewritten, payload: &mut [u8]) {
         match codec {
             Codec::Vp8 if rewritten.picture_shift != 0 || rewritten.tl0_shift != 0 => {

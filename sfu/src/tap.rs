@@ -1,5 +1,5 @@
-//! What a recorder sees of a room: each publication's packets as they arrive, opened and stripped of their header, with
-//! the publisher's clock. A recorder subscribes to every track and needs no keys, no pacing and no rewriting.
+//! A recorder's view of a room: the packets of each publication as they arrive, decrypted and without their headers,
+//! with the publisher's clock. A recorder subscribes to every track and needs no keys, pacing or rewriting.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,53 +13,54 @@ use crate::ring::{PacketInfo, StoredPacket, stored_extensions};
 use crate::rtcp::NtpTime;
 use crate::sdp::Extension;
 
-/// Takes what the publishers of a room send.
+/// Receives the media that the publishers of a room send.
 ///
-/// It is called on the thread that forwards media: it must neither block nor wait for a lock that others hold for long.
+/// It is called on the thread that forwards media, so it must neither block nor wait for a lock that is held for long.
 pub trait Tap: Send + Sync {
-    /// Takes one event. What it needs beyond the call it copies.
+    /// Handles one event. Data that is needed after the call must be copied.
     fn take(&self, event: TapEvent<'_>);
 }
 
-/// A track that a recorder can have.
+/// A track that is available to a recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapTrack {
-    /// The track's id, as clients know it.
+    /// The track's id, as known to clients.
     pub track: Arc<str>,
-    /// Whose it is.
+    /// The peer that publishes the track.
     pub peer: PeerId,
     /// Audio or video.
     pub kind: MediaKind,
-    /// What it shows.
+    /// The source of the track, such as a camera.
     pub source: TrackSource,
 }
 
-/// A packet of RTP, decrypted.
+/// A decrypted RTP packet.
 #[derive(Clone, Copy, Debug)]
 pub struct TapPacket<'a> {
-    /// When it arrived.
+    /// The time of arrival.
     pub at: Instant,
-    /// Its place in the track: the sequence number extended, growing over changes of SSRC. What was lost may come later,
-    /// with a lower one.
+    /// The position in the track: the extended sequence number, which keeps growing over changes of SSRC. Lost packets
+    /// may arrive later, with a lower position.
     pub position: u64,
-    /// Which of the publisher's streams it belongs to: grows with each change of SSRC, at which timestamps begin anew.
+    /// The generation of the publisher's stream, which grows with each change of SSRC; timestamps restart there.
     pub generation: u32,
-    /// RTP timestamp.
+    /// The RTP timestamp.
     pub timestamp: u32,
-    /// Marker bit.
+    /// The marker bit.
     pub marker: bool,
-    /// How the picture is to be turned, where the packet says so: it holds until another packet says otherwise.
+    /// The rotation of the picture, if the packet contains it; it applies until another packet changes it.
     pub rotation: Option<Rotation>,
-    /// What the payload is.
+    /// The codec of the payload.
     pub codec: Codec,
-    /// Without padding.
+    /// The payload without padding.
     pub payload: &'a [u8],
 }
 
-/// How far a picture is to be turned clockwise before it is shown: a phone held upright films lying (3GPP TS 26.114 section 7.4.5).
+/// The clockwise rotation of a picture before it is shown: a phone held upright films sideways (3GPP
+/// TS 26.114 section 7.4.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rotation {
-    /// Not at all.
+    /// No rotation.
     #[default]
     Upright,
     /// 90 degrees.
@@ -71,10 +72,10 @@ pub enum Rotation {
 }
 
 impl Rotation {
-    /// All, each a quarter further than the one before.
+    /// All rotations, each a quarter turn further than the one before.
     pub const ALL: [Self; 4] = [Self::Upright, Self::Quarter, Self::Half, Self::ThreeQuarters];
 
-    /// Degrees, clockwise.
+    /// The clockwise rotation in degrees.
     pub fn degrees(self) -> u16 {
         match self {
             Self::Upright => 0,
@@ -84,12 +85,12 @@ impl Rotation {
         }
     }
 
-    /// By degrees, clockwise; upright for what is no quarter of a circle.
+    /// The rotation by this many degrees clockwise; upright if that is none of 0, 90, 180 and 270.
     pub fn from_degrees(degrees: u16) -> Self {
         Self::ALL.into_iter().find(|rotation| rotation.degrees() == degrees).unwrap_or_default()
     }
 
-    /// Reads the header extension. The other bits say which camera it is, and what nobody sends.
+    /// Reads the header extension. The other bits tell the camera and the flip, which is not used in practice.
     fn read(data: &[u8]) -> Option<Self> {
         Self::ALL.get(usize::from(data.first()? & 3)).copied()
     }
@@ -112,31 +113,31 @@ impl From<SenderClock> for TapReport {
     }
 }
 
-/// What a sender report says of a track's clock (RFC 3550 section 6.4.1).
+/// The track's clock in a sender report (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapReport {
-    /// Which of the publisher's streams it is about.
+    /// The generation of the publisher's stream that the report describes.
     pub generation: u32,
-    /// The publisher's wall clock, shared by all its tracks.
+    /// The publisher's wall clock, which all of its tracks share.
     pub ntp: NtpTime,
-    /// The same instant on the track's own clock.
+    /// The RTP timestamp of the same instant.
     pub timestamp: u32,
 }
 
-/// What happens in a room that is recorded.
+/// An event in a recorded room.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum TapEvent<'a> {
-    /// A track is there. Told for each track at the beginning, too.
+    /// A track is published. The existing tracks are announced at the start of a recording, too.
     Published(&'a TapTrack),
     /// A packet of a track.
     Packet(&'a Arc<str>, TapPacket<'a>),
-    /// A track's clock.
+    /// A report of a track's clock.
     Report(&'a Arc<str>, TapReport),
-    /// A track is over.
+    /// A track has ended.
     Unpublished(&'a Arc<str>),
-    /// A peer has left the media server. Its tracks are over already.
+    /// A peer has left the media server. Its tracks have already ended.
     Left(PeerId),
-    /// The room is over.
+    /// The room has ended.
     Ended,
 }

@@ -1,14 +1,14 @@
-//! The time of a shard: microseconds since its epoch, which fit one register and a table.
+//! The time of a shard as microseconds since its epoch, which fit into one register.
 
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant};
 
-/// A point in time, in microseconds since the epoch. Spans are plain numbers of microseconds.
+/// A point in time, in microseconds since the epoch. Durations are plain numbers of microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Micros(pub(crate) u64);
 
 impl Micros {
-    /// Later than everything that happens.
+    /// Later than any event.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 }
 
@@ -23,13 +23,13 @@ impl Add<u64> for Micros {
 impl Sub for Micros {
     type Output = u64;
 
-    /// Microseconds since `earlier`, 0 when that is later.
+    /// The microseconds since `earlier`; 0 if that is later.
     fn sub(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Translates between the caller's clock and ours.
+/// Converts between the caller's clock and microseconds since the epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     epoch: Instant,
@@ -40,7 +40,7 @@ impl Clock {
         Self { epoch }
     }
 
-    /// Rounded down.
+    /// Converts a time, rounded down.
     pub(crate) fn micros(self, at: Instant) -> Micros {
         Micros(micros(at.saturating_duration_since(self.epoch)))
     }
@@ -50,7 +50,7 @@ impl Clock {
     }
 }
 
-/// A span in microseconds.
+/// The duration in microseconds.
 pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

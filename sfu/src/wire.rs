@@ -1,4 +1,4 @@
-//! Big-endian reads and writes that answer `None` where the buffer ends, instead of panicking.
+//! Big-endian reads and writes that return `None` beyond the end of the buffer instead of panicking.
 
 /// The byte at `at`.
 pub(crate) fn u8_at(buf: &[u8], at: usize) -> Option<u8> {
@@ -26,14 +26,14 @@ pub(crate) fn u64_at(buf: &[u8], at: usize) -> Option<u64> {
     buf.get(at..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-/// Copies `value` to `at`; does nothing and answers `None` when it does not fit.
+/// Copies `value` to `at`; returns `None` without copying if it does not fit.
 pub(crate) fn put(buf: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
     buf.get_mut(at..at.checked_add(value.len())?)?.copy_from_slice(value);
     Some(())
 }
 
-/// Writes a packet front to back into a borrowed buffer; the first write that does not fit makes
-/// [`Writer::finish`] answer `None`.
+/// Writes a packet front to back into a borrowed buffer. After a write that does not fit,
+/// [`Writer::finish`] returns `None`.
 pub(crate) struct Writer<'a> {
     buf: &'a mut [u8],
     len: usize,
@@ -69,19 +69,19 @@ impl<'a> Writer<'a> {
         self.bytes(&value.to_be_bytes());
     }
 
-    /// Overwrites what was written at `at`.
+    /// Overwrites bytes at `at`.
     pub(crate) fn patch(&mut self, at: usize, value: &[u8]) {
         if put(self.buf, at, value).is_none() {
             self.overflowed = true;
         }
     }
 
-    /// Bytes written so far.
+    /// The number of bytes written so far.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The whole length, or `None` when something did not fit.
+    /// The total length, or `None` if a write did not fit.
     pub(crate) fn finish(self) -> Option<usize> {
         (!self.overflowed).then_some(self.len)
     }

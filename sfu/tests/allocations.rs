@@ -40,7 +40,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Counts what one publisher's media to 20 players costs, after a while in which buffers grow to what such bursts need.
+/// Counts the allocations for one publisher's media to 20 players, after a time in which buffers
+/// grow to their final size.
 fn allocations(workers: u16) -> (u64, usize) {
     let mut world = World::with_config(1, |config| config.shards = workers);
     let room = World::room("count");
@@ -49,7 +50,7 @@ fn allocations(workers: u16) -> (u64, usize) {
     world.run(Duration::from_secs(3));
     assert!(players.iter().all(|player| world.played(*player) > 30));
 
-    // The same by hand, so that nothing but the workers is counted.
+    // The same steps by hand, so that only the workers are measured.
     world.sending.clear();
     world.run(Duration::from_millis(100));
     let source = Path::to(world.clients[publisher].address);
@@ -69,7 +70,7 @@ fn allocations(workers: u16) -> (u64, usize) {
             world.workers[entrance].shard.handle_datagram(now, source, datagram);
         }
         let mut datagrams_out = 0;
-        // In at one worker, to the room's home, and on to its annex.
+        // Enters at one worker, and goes to the room's home and on to its annex.
         for at in (0..3).flat_map(|_| 0..usize::from(workers)) {
             let worker = &mut world.workers[at];
             worker.take_inputs(now);
@@ -83,7 +84,7 @@ fn allocations(workers: u16) -> (u64, usize) {
             counted += ALLOCATIONS.with(Cell::get) - before;
             forwarded += datagrams_out;
         }
-        // Feedback and reports go out on timers, not for packets.
+        // Feedback and reports are sent by timers, not per packet.
         for worker in &mut world.workers {
             worker.shard.handle_timeout(now);
             while worker.shard.poll_transmit(now).is_some() {}

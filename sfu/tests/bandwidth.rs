@@ -1,4 +1,4 @@
-//! Paths that are too narrow.
+//! Paths that are too narrow for the video.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;
@@ -10,7 +10,7 @@ use sfu::testing::Link;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// 2.4 Mbit/s of video towards one player behind so many bits per second, and one with room.
+/// 2.4 Mbit/s of video to one player behind a bottleneck of this bitrate, and to one with spare capacity.
 fn world(seed: u64, rate: u64) -> (World, usize, usize) {
     let mut world = World::new(seed);
     let room = World::room("narrow");
@@ -60,7 +60,7 @@ fn pictures_come_back_although_no_burst_is_reported() {
     assert!(world.run_until(40 * SECOND, |world| world.played(slow) > before + 60));
 }
 
-/// How a player fares on 500 kbit/s with a queue of 300 ms, and then with room again.
+/// The playback on a path of 500 kbit/s with a queue of 300 ms, and after the path becomes wide again.
 fn narrow_and_wide_again(seed: u64, feedback: bool, settling: Duration, comeback: Duration) {
     let mut world = World::new(seed);
     let room = World::room("narrow");
@@ -88,7 +88,7 @@ fn narrow_and_wide_again(seed: u64, feedback: bool, settling: Duration, comeback
     let wide = Link { delay_micros: 20_000, rate: Some(20_000_000), ..Link::default() };
     world.network.set_link(world.clients[client].address, Link::default(), wide);
     assert!(world.run_until(comeback, |world| world.played(client) > shown + 60), "seed {seed}: no pictures");
-    // And stay.
+    // The pictures continue.
     let shown = world.played(client);
     world.run(20 * SECOND);
     assert!(world.played(client) - shown >= 590, "seed {seed}: {} pictures", world.played(client) - shown);
@@ -101,7 +101,7 @@ fn sound_flows_with_little_delay_past_a_short_queue() {
 
 #[test]
 fn receiver_reports_will_do_where_there_is_no_other_feedback() {
-    // Without feedback the only way to find out whether there is room again is to try.
+    // Without feedback, the only way to detect spare capacity is to try.
     narrow_and_wide_again(20, false, 12 * SECOND, 52 * SECOND);
 }
 

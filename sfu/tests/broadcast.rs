@@ -1,4 +1,4 @@
-//! One publisher over WHIP, any number of players over WHEP.
+//! One publisher over WHIP and any number of players over WHEP.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;
@@ -84,7 +84,7 @@ fn loss_of_five_percent_is_repaired_within_half_a_second() {
         world.run(30 * SECOND);
         let playback = world.playback(player);
         let in_time = playback.latencies_micros.iter().filter(|latency| **latency <= 500_000).count();
-        // From the first picture that was played on.
+        // Counted from the first picture that was played.
         let sent = f64::from(playback.played) * 9.0;
         let count = |packets: usize| f64::from(u32::try_from(packets).unwrap());
         let share = count(in_time) / sent.max(count(playback.latencies_micros.len()));

@@ -1,4 +1,4 @@
-//! Rooms and media server together: what people in a broadcast see, and what they are told.
+//! Rooms together with the media server: the media and the messages that the participants of a broadcast receive.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;
@@ -20,7 +20,7 @@ use signaling_core::{
     RecordWhom, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp, TransportKind,
 };
 
-/// What one connection was told.
+/// The messages sent to one connection.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<Value>>>);
 
@@ -32,20 +32,20 @@ impl Outbound for Screen {
     fn close(&mut self, _reason: CloseReason) {}
 }
 
-/// Somebody in the room, over signalling or (without a screen) over HTTP.
+/// A participant in the room, over signaling or (without a screen) over HTTP.
 struct Person {
     seat: Seat,
     connection: ConnectionId,
     screen: Option<Screen>,
-    /// Peer connections: for what it sends, for what it gets.
+    /// The peer connections for publishing and for subscribing.
     publish: Option<usize>,
     subscribe: Option<usize>,
-    /// Who is on air, as far as it was told.
+    /// The live broadcasters, according to the messages received.
     live: BTreeSet<String>,
     gone: bool,
 }
 
-/// A room, its media server, and people.
+/// A room, its media server, and its participants.
 struct Theatre {
     world: World,
     shard: Shard,
@@ -95,7 +95,7 @@ impl Theatre {
         JsonCodec::default().decode(message.to_string().as_bytes()).unwrap().message
     }
 
-    /// Somebody joins by signalling.
+    /// Adds a participant over signaling.
     fn join(&mut self, name: &str, role: &str) -> usize {
         let message = json!({"type": "join", "room": "theatre", "name": name, "role": role, "clientId": format!("of {name}")});
         let ClientMessage::Join(join) = Self::decode(&message) else { unreachable!() };
@@ -109,7 +109,7 @@ impl Theatre {
         self.add(seat, connection, Some(screen))
     }
 
-    /// Somebody joins by WHIP or WHEP.
+    /// Adds a participant over WHIP or WHEP.
     fn join_http(&mut self, session: HttpSession) -> usize {
         let role = if session == HttpSession::Publish { "broadcaster" } else { "viewer" };
         let message = json!({"type": "join", "room": "theatre", "name": "HTTP", "role": role});
@@ -177,14 +177,14 @@ impl Theatre {
         self.pump();
     }
 
-    /// Its peer connections are no more, without a word.
+    /// Ends the peer connections of a participant without notice.
     fn stop_sending(&mut self, person: usize) {
         if let Some(client) = self.people[person].publish {
             self.world.sending.remove(&client);
         }
     }
 
-    /// Carries what the room, the media server and the people say to one another, until nobody says anything.
+    /// Delivers messages between the room, the media server and the participants until there are none.
     fn pump(&mut self) {
         loop {
             let demands = self.demands.take();
@@ -266,7 +266,7 @@ impl Theatre {
         }
     }
 
-    /// How many pictures a person's player shows at the end.
+    /// The number of streams that a participant's player shows at the end.
     fn playing(&self, person: usize) -> usize {
         let since = self.world.micros() - 300_000;
         self.people[person].subscribe.map_or(0, |client| self.world.playing(client, since))
@@ -277,18 +277,18 @@ const START: u64 = 1_790_000_000_000;
 const TICK: Duration = Duration::from_millis(20);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Where somebody who comes and goes is.
+/// The state of a participant that joins and leaves repeatedly.
 #[derive(Clone, Copy)]
 struct Visit {
     broadcasts: bool,
-    /// By HTTP instead of signalling.
+    /// Whether the participant uses HTTP instead of signaling.
     http: bool,
     left: u32,
     person: Option<usize>,
 }
 
-/// Two broadcasters and three viewers, one of each by HTTP in every other run, come and go in any order, or come anew in
-/// their own place; those who stay decode everybody, and were told of everybody.
+/// Two broadcasters and three viewers, one of each over HTTP in every other run, join, leave and rejoin in any order,
+/// also by taking over their own place. Those that stay decode all broadcasters and were told of all of them.
 #[test]
 fn every_viewer_decodes_every_broadcaster_whatever_the_order() {
     for seed in 0..100 {
@@ -315,7 +315,7 @@ fn every_viewer_decodes_every_broadcaster_whatever_the_order() {
                 visits[at] = Visit { left: visit.left - 1, person: None, ..visit };
             } else {
                 if let Some(former) = visit.person {
-                    // The page was reloaded: the same client again, and nobody said goodbye.
+                    // The page was reloaded: the same client joins again without having left.
                     theatre.stop_sending(former);
                     theatre.people[former].gone = true;
                 }
@@ -338,7 +338,7 @@ fn every_viewer_decodes_every_broadcaster_whatever_the_order() {
         let on_air: BTreeSet<_> = (0..2).map(|at| theatre.people[person(at)].seat.peer.to_string()).collect();
         for (at, visit) in visits.iter().enumerate().skip(2) {
             let viewer = visit.person.unwrap();
-            // A player of WHEP watches one.
+            // A WHEP player watches one broadcaster.
             let expected = if visit.http { 1 } else { 2 };
             assert_eq!(theatre.playing(viewer), expected, "seed {seed}, viewer {at}");
             if !visit.http {

@@ -1,5 +1,5 @@
-//! How soon a picture is there: for newcomers, on every worker, for tracks that are switched on again, and for recorders. And how often a
-//! publisher is asked for it.
+//! The time to the first picture: for new subscribers on every worker, for tracks that are enabled again, and for
+//! recorders. Also the number of key frame requests to the publisher.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;
@@ -18,10 +18,10 @@ use signaling_core::{MediaDemand, MediaEvent, PeerId, RoomId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const PICTURE_MICROS: u64 = PICTURE.subsec_micros() as u64;
-/// Chromium's.
+/// The interval in Chromium.
 const REST_MICROS: u64 = 300_000;
 
-/// A broadcaster that asks and answers as Chromium does, with its last key picture some time ago.
+/// A broadcaster that answers key frame requests as Chromium does, some time after its last key frame.
 fn broadcast(world: &mut World, room: &RoomId) -> (PeerId, usize) {
     let broadcaster = world.join(room, Role::Broadcaster);
     let camera = world.publish(room, broadcaster, 4);
@@ -34,7 +34,7 @@ fn link(milliseconds: u64) -> Link {
     Link { delay_micros: milliseconds * 1_000, ..Link::default() }
 }
 
-/// A viewer whose access takes so long in each direction.
+/// A viewer whose access has this delay in each direction.
 fn viewer(world: &mut World, room: &RoomId, milliseconds: u64) -> (PeerId, usize) {
     world.access = (link(milliseconds), link(milliseconds));
     let viewer = world.join(room, Role::Viewer);
@@ -45,7 +45,7 @@ fn first_played(world: &World, client: usize) -> Option<u64> {
     world.clients[client].playback.values().filter_map(|playback| playback.first_played_micros).min()
 }
 
-/// Microseconds from the connection to the first picture.
+/// The microseconds from the connection to the first picture.
 fn waited(world: &World, client: usize) -> u64 {
     let connected = world.clients[client].connected_micros.unwrap();
     first_played(world, client).unwrap().saturating_sub(connected)
@@ -60,7 +60,7 @@ fn a_key_picture_that_comes_while_the_path_is_made_is_kept_for_the_newcomer() {
         let asked = world.clients[camera].keyframe_requests.len();
         let (_, client) = viewer(&mut world, &room, milliseconds);
         world.run(SECOND);
-        // One round trip at most lies between both ends' opinions on when the path stands.
+        // The two ends may differ by one round-trip time in when they consider the path established.
         let bound = 2_000 * milliseconds + PICTURE_MICROS + 5_000;
         assert!(waited(&world, client) <= bound, "{} of {bound}", waited(&world, client));
         assert_eq!(world.clients[camera].keyframe_requests.len() - asked, 1, "{milliseconds} ms away");
@@ -150,7 +150,7 @@ fn another_worker_has_what_its_first_viewer_starts_with() {
     viewer(&mut world, &room, 1);
     world.run(2 * PICTURE);
     let asked = world.clients[camera].keyframe_requests.len();
-    // Those before it are served at the room's home.
+    // The viewers before these are served at the room's home.
     let (_, client) = viewer(&mut world, &room, 10);
     let (_, next) = viewer(&mut world, &room, 10);
     world.run(SECOND / 3);
@@ -197,7 +197,7 @@ fn a_track_that_is_switched_on_again_is_there_at_once() {
     assert!(world.micros() - at <= 2 * PICTURE_MICROS + 15_000, "{}", world.micros() - at);
     assert_eq!(world.clients[camera].keyframe_requests.len(), asked + 1);
 
-    // Off and on again right after a key picture: from the ring.
+    // Disabled and enabled again right after a key frame: served from the ring.
     switch(&mut world, false);
     world.run(2 * PICTURE);
     let (before, at) = (world.played(client), world.micros());
@@ -217,7 +217,7 @@ fn who_waits_for_a_publisher_that_sends_no_key_picture_is_told_so() {
     let (_, seeing) = viewer(&mut world, &room, 1);
     world.run(SECOND);
     assert!(world.played(seeing) > 20);
-    // From now on it makes none.
+    // From now on, the camera sends no key frames.
     world.clients[camera].key_rest_micros = u64::MAX / 2;
     let (late, client) = viewer(&mut world, &room, 1);
     let told = |world: &World| {
@@ -307,7 +307,7 @@ fn the_pictures_of_eight_come_in_one_wave() {
     }
 }
 
-/// The world asserts that no number of a stream is sealed twice.
+/// The world asserts that no index of a stream is encrypted twice.
 #[test]
 fn nothing_is_sealed_twice_whatever_happens() {
     for seed in 20..26 {

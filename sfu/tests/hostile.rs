@@ -1,4 +1,4 @@
-//! What broken and malicious peers send, beside a call that must not notice.
+//! Broken and malicious peers next to a call, which must not be affected.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;
@@ -17,7 +17,7 @@ use signaling_core::{HttpSession, MediaEvent};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A call with a player; the closure does its worst for two seconds, in steps of 10 ms.
+/// A call with a player; the closure attacks it for two seconds, in steps of 10 ms.
 fn beside_a_call(seed: u64, mut attack: impl FnMut(&mut World, u32)) -> World {
     let mut world = World::new(seed);
     let room = World::room("victims");
@@ -47,7 +47,7 @@ fn garbage_from_strangers_and_from_a_validated_address() {
             let mut datagram = vec![0; rng.next_u32() as usize % 1_400];
             rng.fill_bytes(&mut datagram);
             if let Some(first) = datagram.first_mut() {
-                // Half of it looks like one of the protocols.
+                // Half of the datagrams resemble one of the protocols.
                 let looks = [0, 22, 0x80, 0x90, 0xb0];
                 if rng.next_u32() % 2 == 0 {
                     *first = looks[rng.next_u32() as usize % looks.len()];
@@ -68,7 +68,7 @@ fn dtls_from_an_address_that_ice_has_not_validated_is_not_answered() {
     let room = World::room("victims");
     world.publisher(&room, 4);
     world.run(SECOND);
-    // A ClientHello's record header, and a body that only a DTLS stack would look at.
+    // The record header of a ClientHello, with a body that only a DTLS stack would parse.
     let mut hello = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60];
     hello.resize(73, 1);
     for _ in 0..1_000 {

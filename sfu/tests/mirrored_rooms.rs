@@ -1,4 +1,4 @@
-//! Rooms that are too large for one worker.
+//! Rooms that are served by several workers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;
@@ -20,7 +20,7 @@ fn world(seed: u64, workers: u16) -> World {
     World::with_config(seed, |config| config.shards = workers)
 }
 
-/// The worker that serves a peer, as the user name in its newest offer tells.
+/// The worker that serves a peer, from the user name fragment in its newest offer.
 fn server_of(world: &World, peer: PeerId) -> u16 {
     let offer = world.newest_offer(peer);
     let ufrag = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap();
@@ -115,7 +115,7 @@ fn wishes_reach_the_worker_that_serves() {
     let camera = world.publish(&room, broadcaster, 2);
     let viewers: Vec<_> = (0..20).map(|_| world.join(&room, Role::Viewer)).collect();
     world.run(2 * SECOND);
-    // A muted peer that publishes anew stays muted for all.
+    // A muted peer that publishes again stays muted for all subscribers.
     let late = world.join(&room, Role::Participant);
     world.demand(&room, MediaDemand::Mute { peer: late, muted: true });
     world.publish(&room, late, 1);
@@ -158,7 +158,7 @@ fn wishes_reach_the_worker_that_serves() {
         "its wish for a key picture went the whole way"
     );
 
-    // An ICE restart of a connection that is not at home.
+    // An ICE restart of a connection on an annex.
     world.demand(&room, MediaDemand::RestartIce { peer: viewer });
     let seen = world.played(client);
     world.run(SECOND);
@@ -178,8 +178,8 @@ fn players_of_whep_are_spread_too() {
     }
 }
 
-/// Whoever comes and goes, on whichever worker: in the end all who are there see all who send, and an annex that nobody
-/// needs any more is gone.
+/// Peers join and leave on all workers. In the end, all present viewers see all publishers,
+/// and unused annexes are gone.
 #[test]
 fn every_order_of_coming_and_going_ends_well() {
     for seed in 0..5 {

@@ -1,4 +1,4 @@
-//! The media server behind another signaling than that of this project: the example `lines`, over real sockets.
+//! The media server with signaling other than this project's: the example `lines`, over real sockets.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
 #![allow(unreachable_pub, reason = "modules that several tests use")]
@@ -70,7 +70,8 @@ fn two_members_of_a_room_with_text_signaling_see_each_other() {
     camera.client.accept_answer(Instant::now(), &answer).unwrap();
 
     let mut screen = Endpoint::new(ClientKind::Player, &identity, 2);
-    // Pictures as fast as both take a turn; a server that does not forward them never ends this.
+    // Pictures are sent as fast as both endpoints take turns; if the server did not forward
+    // them, the loop would not end.
     while screen.played() < 30 {
         while let Ok((first, offer)) = viewer.messages.try_recv() {
             let number = first.strip_prefix("OFFER ").unwrap();

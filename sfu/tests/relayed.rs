@@ -1,4 +1,4 @@
-//! Clients behind a relay of the same process.
+//! Clients behind a relay in the same process.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Peers of a room, who publish by their own offers and receive by the server's.
+//! Peers of a room, which publish by their own offers and subscribe by the server's.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod common;
@@ -38,14 +38,14 @@ fn three_participants_see_each_other() {
     assert_eq!(speakers, Some(3));
 }
 
-/// The order of everything that happens is random; the end is always the same.
+/// All events happen in random order; the result is always the same.
 #[test]
 fn every_viewer_sees_every_broadcaster_whatever_the_order() {
     for seed in 0..100 {
         let mut world = World::new(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let room = World::room("orders");
-        // Two broadcasters and three viewers; each may leave and come back before it stays.
+        // Two broadcasters and three viewers; each may leave and return before it stays.
         let mut visits = vec![(Role::Broadcaster, 1 + rng.next_u32() % 2); 2];
         visits.extend(vec![(Role::Viewer, 1 + rng.next_u32() % 3); 3]);
         let mut present = HashMap::new();
@@ -116,7 +116,7 @@ fn one_offer_is_outstanding_and_changes_are_merged() {
     let second = offers(&world);
     assert_eq!(second.len(), 2, "all other changes in one offer");
     assert_eq!((second[1].1, second[1].2), (2, 8));
-    // Lost on the way: sent again, with another number.
+    // The offer was lost on the way: it is sent again, with another number.
     world.demand(&room, MediaDemand::Resend { peer: viewer });
     assert_eq!(offers(&world).last().unwrap().1, 3);
 }

@@ -1,4 +1,5 @@
-//! Two workers over real sockets on one port of loopback: the kernel spreads clients as it likes, and all are served.
+//! Two workers over real sockets on one loopback port: the kernel distributes the clients
+//! arbitrarily, and all are served.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
 #![allow(unreachable_pub, reason = "a module that several tests use")]
@@ -67,7 +68,8 @@ fn two_workers_on_one_port_serve_a_broadcast() {
     let mut players: Vec<_> =
         (1..=PLAYERS).map(|number| join(&mut sfu, ClientKind::Player, &identity, number)).collect();
     let mut has_flowed = false;
-    // Pictures as fast as everybody takes a turn; a server that serves not all of them never ends this.
+    // Pictures are sent as fast as all endpoints take turns; if the server did not serve all of
+    // them, the loop would not end.
     while !(has_flowed && players.iter().all(|player| player.played() >= 30)) {
         publisher.turn();
         players.iter_mut().for_each(Endpoint::turn);

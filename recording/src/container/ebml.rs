@@ -1,25 +1,25 @@
-//! EBML elements (RFC 8794), as far as WebM needs them.
+//! The EBML elements (RFC 8794) that WebM needs.
 
-/// A size that says "until the end of the file", eight bytes wide.
+/// The unknown size, which means "until the end of the file", in eight bytes.
 pub(super) const UNKNOWN_SIZE: [u8; 8] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
-/// A size in eight bytes, so that it can be written anew in its place.
+/// Encodes a size in eight bytes, so that it can be overwritten in place.
 pub(super) fn wide_size(size: u64) -> [u8; 8] {
     (size & 0x00ff_ffff_ffff_ffff | 1 << 56).to_be_bytes()
 }
 
-/// Appends an id: it contains its own length marker.
+/// Appends an id, which contains its own length marker.
 pub(super) fn id(out: &mut Vec<u8>, id: u32) {
     let bytes = id.to_be_bytes();
     let skipped = bytes.iter().take_while(|byte| **byte == 0).count();
     out.extend(bytes.iter().skip(skipped));
 }
 
-/// Appends a size in as few bytes as it takes (RFC 8794 section 4).
+/// Appends a size in as few bytes as possible (RFC 8794 section 4).
 pub(super) fn size(out: &mut Vec<u8>, size: usize) {
     let size = size as u64;
     let mut len = 1;
-    // All ones are reserved.
+    // A value of all ones is reserved for the unknown size.
     while len < 8 && size >= (1 << (7 * len)) - 1 {
         len += 1;
     }
@@ -35,27 +35,27 @@ pub(super) fn element(out: &mut Vec<u8>, element: u32, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// Appends an unsigned number.
+/// Appends an unsigned integer element.
 pub(super) fn uint(out: &mut Vec<u8>, element_id: u32, value: u64) {
     let bytes = value.to_be_bytes();
     let skipped = bytes.iter().take_while(|byte| **byte == 0).count().min(7);
     element(out, element_id, bytes.get(skipped..).unwrap_or_default());
 }
 
-/// Appends a number with a fraction.
+/// Appends a floating-point element.
 pub(super) fn float(out: &mut Vec<u8>, element_id: u32, value: f64) {
     element(out, element_id, &value.to_be_bytes());
 }
 
-/// Appends what `build` makes as the body of an element.
+/// Appends an element whose body is written by `build`.
 pub(super) fn nested(out: &mut Vec<u8>, element_id: u32, build: impl FnOnce(&mut Vec<u8>)) {
     let mut body = Vec::new();
     build(&mut body);
     element(out, element_id, &body);
 }
 
-/// Reads a number with a length marker: with `keep_marker` an id, else a size, which is `None` where it is unknown.
-/// Gives it with its length.
+/// Reads a variable-length integer: an id with `keep_marker`, otherwise a size, which is `None` if it is unknown.
+/// Returns it with its length.
 pub(super) fn read_vint(bytes: &[u8], keep_marker: bool) -> Option<(Option<u64>, usize)> {
     let first = *bytes.first()?;
     let len = usize::try_from(first.leading_zeros()).ok()? + 1;

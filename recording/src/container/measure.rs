@@ -1,4 +1,4 @@
-//! How long a file is that nobody closed, and how much of it is whole.
+//! Measures an unfinished file: its duration, and the length of its complete fragments.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -9,19 +9,19 @@ use super::ebml::read_vint;
 use super::webm::{CLUSTER, PIXEL_HEIGHT, PIXEL_WIDTH, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, TRACKS, VIDEO};
 use super::{Container, HEAD_LEN, Lane};
 
-/// A fragment larger than this is none of ours.
+/// The largest fragment that is accepted as one of this crate.
 const MAX_FRAGMENT: u64 = 256 << 20;
 
-/// What a file holds.
+/// The measurements of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// Until the end of the last frame in a whole fragment.
+    /// The end of the last frame in a complete fragment.
     pub duration: Duration,
-    /// Bytes up to the end of the last whole fragment.
+    /// The number of bytes up to the end of the last complete fragment.
     pub whole: u64,
 }
 
-/// Reads the heads of all fragments of a file that this crate wrote.
+/// Reads the headers of all fragments of a file written by this crate.
 pub fn measure(container: Container, file: &mut (impl Read + Seek)) -> io::Result<Measured> {
     let len = file.seek(SeekFrom::End(0))?;
     let mut at = HEAD_LEN as u64;
@@ -39,7 +39,7 @@ pub fn measure(container: Container, file: &mut (impl Read + Seek)) -> io::Resul
     Ok(measured)
 }
 
-/// Width and height of the largest picture in a WebM file of this crate, as its head tells.
+/// The width and height of the largest picture in a WebM file of this crate, from its head.
 pub fn picture_size(file: &mut (impl Read + Seek)) -> io::Result<Option<(u16, u16)>> {
     let Some(head) = read_at(file, 0, HEAD_LEN as u64)? else { return Ok(None) };
     let within =
@@ -54,7 +54,7 @@ pub fn picture_size(file: &mut (impl Read + Seek)) -> io::Result<Option<(u16, u1
     Ok(found)
 }
 
-/// The elements side by side in `bytes`, with what is in them as far as it is there.
+/// Iterates over the sibling elements in `bytes` with their content, as far as that is present.
 fn children(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     std::iter::from_fn(move || {
         let (id, id_len) = read_vint(bytes, true)?;
@@ -68,7 +68,7 @@ fn children(mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     })
 }
 
-/// Where the fragment at `at` ends, in bytes and in time.
+/// The end of the fragment at `at`, in bytes and in time.
 fn mp4_fragment(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<(u64, Duration)>> {
     let Some((kind, moof_len)) = box_header(file, at)? else { return Ok(None) };
     if &kind != b"moof" {
@@ -101,7 +101,7 @@ fn box_header(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<([u8;
     Ok(kind.try_into().ok().filter(|_| len >= 8).map(|kind| (kind, len)))
 }
 
-/// `None` when the file ends before, or when that much is no fragment.
+/// Reads `len` bytes; `None` if the file ends before, or if `len` exceeds the largest fragment.
 fn read_at(file: &mut (impl Read + Seek), at: u64, len: u64) -> io::Result<Option<Vec<u8>>> {
     if len > MAX_FRAGMENT {
         return Ok(None);
@@ -112,7 +112,7 @@ fn read_at(file: &mut (impl Read + Seek), at: u64, len: u64) -> io::Result<Optio
     Ok((bytes.len() as u64 == len).then_some(bytes))
 }
 
-/// Where the cluster at `at` ends, in bytes and in time.
+/// The end of the cluster at `at`, in bytes and in time.
 fn cluster(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<(u64, Duration)>> {
     file.seek(SeekFrom::Start(at))?;
     let mut head = Vec::new();
@@ -136,12 +136,12 @@ fn cluster(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<(u64, Du
         }
         rest = rest.get(head_len + len..).unwrap_or_default();
     }
-    // A block does not say how long it lasts: about as long as a packet of sound, or a picture.
+    // A block has no duration; 20 ms is about that of an audio packet or a picture.
     let until = Duration::from_millis(start.saturating_add(last).saturating_add(20));
     Ok(Some((at + head_len as u64 + size, until)))
 }
 
-/// Id, size, and length of both.
+/// The id, the size, and the length of both.
 fn element_head(bytes: &[u8]) -> Option<(u64, u64, usize)> {
     let (id, id_len) = read_vint(bytes, true)?;
     let (size, size_len) = read_vint(bytes.get(id_len..)?, false)?;

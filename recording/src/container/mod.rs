@@ -1,8 +1,8 @@
-//! Files that can be played while they grow, and after whatever ended them.
+//! Container formats whose files can be played while they grow, and after an interruption.
 //!
-//! A file begins with a head of fixed length that has room to spare. What follows are fragments, each whole in itself and
-//! appended at once. The head alone is written anew in its place: when a track joins, when a stream changes in a way that
-//! the head must tell, and at the end, when the duration is known.
+//! A file begins with a head of fixed length that has spare room. It is followed by fragments, each complete in itself
+//! and appended in one piece. Only the head is overwritten in place: when a track is added, when a stream changes in a
+//! way that the head describes, and when the duration has grown.
 
 mod ebml;
 pub mod measure;
@@ -19,10 +19,10 @@ use crate::depacketize::Format;
 pub use mp4::Mp4;
 pub use webm::WebM;
 
-/// Bytes that the head of a file takes.
+/// The length of a file's head, in bytes.
 pub const HEAD_LEN: usize = 4_096;
 
-/// A kind of file.
+/// A container format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Container {
@@ -33,7 +33,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// The one for video of this format. Sound alone goes into MP4.
+    /// The container for video of this format. Audio alone is stored in MP4.
     pub fn of(format: &Format) -> Self {
         match format {
             Format::Vp8 { .. } => Self::WebM,
@@ -41,7 +41,7 @@ impl Container {
         }
     }
 
-    /// What file names end in, without the dot.
+    /// The extension of file names, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Mp4 => "mp4",
@@ -49,7 +49,7 @@ impl Container {
         }
     }
 
-    /// Its media type.
+    /// The media type.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Mp4 => "video/mp4",
@@ -58,12 +58,12 @@ impl Container {
     }
 }
 
-/// Which of a file's tracks.
+/// A track of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// Pictures.
+    /// The video track.
     Video,
-    /// Sound.
+    /// The audio track.
     Audio,
 }
 
@@ -76,7 +76,7 @@ impl Lane {
         }
     }
 
-    /// Units of time a second.
+    /// The units of time per second.
     pub fn timescale(self) -> u32 {
         match self {
             Self::Video => 90_000,
@@ -85,48 +85,48 @@ impl Lane {
     }
 }
 
-/// A frame with its place in the file.
+/// A frame with its position in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// When it begins, in units of its lane since the beginning of the file.
+    /// The start, in units of the lane since the start of the file.
     pub time: u64,
-    /// How long it lasts.
+    /// The duration, in the same units.
     pub duration: u32,
-    /// A decoder can begin here.
+    /// Whether a decoder can start here.
     pub is_key: bool,
-    /// The coded frame.
+    /// The encoded frame.
     pub data: Vec<u8>,
 }
 
-/// What the head tells of a file.
+/// The contents of a file's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Format of the largest picture there has been. H.264 has the sets that a key frame needs before it, too.
+    /// The format of the largest picture so far. H.264 key frames also contain their own parameter sets.
     pub video: Option<Format>,
-    /// Width and height of that picture.
+    /// The width and height of that picture.
     pub size: (u16, u16),
-    /// How the pictures are to be turned.
+    /// The rotation of the pictures.
     pub rotation: Rotation,
-    /// H.264 has other parameter sets before some of its key frames.
+    /// Whether some H.264 key frames have parameter sets other than those in the head.
     pub in_band: bool,
-    /// Whether there is sound.
+    /// Whether the file has audio.
     pub audio: bool,
-    /// When the file began, in seconds since 1970.
+    /// The start of the file, in seconds since 1970.
     pub began_at: u64,
-    /// How long it is, when that is known.
+    /// The duration, if it is known.
     pub duration: Option<Duration>,
 }
 
-/// Why something does not become part of a file.
+/// Why data cannot be written to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
-    /// The parameter sets take more than there is room for.
+    /// The head exceeds its fixed length, such as by large parameter sets.
     #[error("the head of the file does not fit into its place")]
     HeadTooLarge,
-    /// A fragment is larger than the format can say.
+    /// A fragment is larger than the format allows.
     #[error("a fragment is too large")]
     FragmentTooLarge,
-    /// The container crate refused a value.
+    /// The container library has rejected a value.
     #[error("a value does not fit into the container")]
     Value,
 }
@@ -141,7 +141,7 @@ pub enum Writer {
 }
 
 impl Writer {
-    /// For a new file.
+    /// Creates the writer of a new file.
     pub fn new(container: Container) -> Self {
         match container {
             Container::Mp4 => Self::Mp4(Mp4::default()),
@@ -149,7 +149,7 @@ impl Writer {
         }
     }
 
-    /// The first [`HEAD_LEN`] bytes.
+    /// Writes the first [`HEAD_LEN`] bytes.
     pub fn head(&self, head: &Head) -> Result<Vec<u8>, ContainerError> {
         match self {
             Self::Mp4(_) => mp4::head(head),
@@ -157,7 +157,7 @@ impl Writer {
         }
     }
 
-    /// A fragment of these samples, to be appended. At least one lane has some.
+    /// Writes a fragment of these samples, to be appended. At least one lane has samples.
     pub fn fragment(&mut self, video: &[Sample], audio: &[Sample]) -> Result<Vec<u8>, ContainerError> {
         match self {
             Self::Mp4(mp4) => mp4.fragment(video, audio),
@@ -165,7 +165,7 @@ impl Writer {
         }
     }
 
-    /// What stands after the last fragment of a file that ended well.
+    /// Writes the data after the last fragment of a complete file.
     pub fn tail(&mut self) -> Vec<u8> {
         match self {
             Self::Mp4(mp4) => mp4.tail(),

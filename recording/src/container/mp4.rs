@@ -1,7 +1,7 @@
-//! Fragmented MP4 (ISO/IEC 14496-12), by way of `mp4-atom`.
+//! Fragmented MP4 (ISO/IEC 14496-12), written with `mp4-atom`.
 //!
-//! A file whose H.264 never changes is `avc1`; the first picture of another size turns the entry into `avc3`, and the entry says what
-//! the largest picture needs. Every key frame brings its parameter sets along; VP9 and AV1 say their size in the stream.
+//! The sample entry of an H.264 file is `avc1` until its format changes; it then becomes `avc3` and describes the
+//! largest picture. Every key frame contains its parameter sets; VP9 and AV1 encode their size in the stream.
 
 use mp4_atom::{
     Audio, Av01, Av1c, Avc1, Avc3, Avcc, AvccExt, Codec, Compressor, Dinf, Dops, Dref, DrefEntry, Encode,
@@ -15,11 +15,11 @@ use sfu::Rotation;
 use super::{ContainerError, HEAD_LEN, Head, Lane, Sample};
 use crate::depacketize::{Format, ParameterSets, SequenceHeader, Vp9Format};
 
-/// Seconds from 1904, where MP4 counts from, to 1970.
+/// The seconds from 1904, the epoch of MP4, to 1970.
 const EPOCH: u64 = 2_082_844_800;
-/// `sample_depends_on` none: a key frame.
+/// `sample_depends_on` is 2, no other sample: a key frame.
 const KEY: u32 = 0x0200_0000;
-/// `sample_depends_on` others, and not a place to begin.
+/// `sample_depends_on` is 1, other samples, and the sample is not a sync sample.
 const DELTA: u32 = 0x0101_0000;
 const MOVIE_TIMESCALE: u32 = 1_000;
 
@@ -40,7 +40,8 @@ impl Mp4 {
             moof.traf.push(traf(lane, first.time, offset, samples)?);
             offset += samples.iter().map(|sample| sample.data.len()).sum::<usize>();
         }
-        // The offsets count from the beginning of the box, whose length is known only now; it does not depend on them.
+        // Data offsets are relative to the start of the `moof` box, whose length is known only now
+        // and does not depend on them.
         let base = encode(&moof)?.len() + 8;
         for trun in moof.traf.iter_mut().flat_map(|traf| &mut traf.trun) {
             let data_offset = trun.data_offset.unwrap_or(0);
@@ -56,7 +57,7 @@ impl Mp4 {
 
     #[allow(clippy::unused_self, reason = "as the other container has it")]
     pub(super) fn tail(&mut self) -> Vec<u8> {
-        // Fragments need none.
+        // Fragmented MP4 needs no tail.
         Vec::new()
     }
 }
@@ -162,7 +163,7 @@ fn video_trak(head: &Head, format: &Format, created: u64) -> Result<Trak, Contai
     Ok(trak)
 }
 
-/// Turns a picture of this size, and moves it back to where it was (ISO/IEC 14496-12 section 6.2.2).
+/// The matrix that rotates a picture of this size and moves it back to the origin (ISO/IEC 14496-12 section 6.2.2).
 fn matrix(rotation: Rotation, (width, height): (u16, u16)) -> Matrix {
     const ONE: i32 = 1 << 16;
     let pixels = |count: u16| i32::from(count.cast_signed()) << 16;
@@ -184,7 +185,7 @@ fn audio_trak(created: u64) -> Trak {
     };
     let dops = Dops {
         output_channel_count: 2,
-        // The stream is entered in its middle: there is no beginning to skip.
+        // The recording starts in the middle of the stream, so there is no encoder delay to skip.
         pre_skip: 0,
         input_sample_rate: 48_000,
         output_gain: 0,
@@ -269,7 +270,7 @@ fn vpcc(format: Vp9Format, size: (u16, u16)) -> VpcC {
         bit_depth: format.bit_depth,
         chroma_subsampling: format.subsampling,
         video_full_range_flag: format.full_range,
-        // Unspecified, all three: the stream says what matters.
+        // All three are unspecified: the stream contains them.
         color_primaries: 2,
         transfer_characteristics: 2,
         matrix_coefficients: 2,
@@ -277,7 +278,7 @@ fn vpcc(format: Vp9Format, size: (u16, u16)) -> VpcC {
     }
 }
 
-/// The lowest level of VP9 for pictures of this size (VP Codec ISO Media File Format Binding).
+/// The lowest VP9 level for pictures of this size (VP Codec ISO Media File Format Binding).
 fn vp9_level((width, height): (u16, u16)) -> u8 {
     match u32::from(width) * u32::from(height) {
         0..=36_864 => 10,

@@ -1,4 +1,4 @@
-//! WebM: a segment of unknown size, a cluster each second.
+//! WebM: a segment of unknown size until the end of the recording, with one or more clusters per fragment.
 
 use super::ebml::{UNKNOWN_SIZE, element, float, id, nested, uint, wide_size};
 use super::{ContainerError, HEAD_LEN, Head, Lane, Sample};
@@ -18,17 +18,17 @@ pub(super) const TIMESTAMP: u32 = 0xe7;
 pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
 const CUES: u32 = 0x1c53_bb6b;
 const VOID: u32 = 0xec;
-/// Bytes of the longest EBML header and the segment's id and size before its content.
+/// The length of the segment's size field.
 const SEGMENT_SIZE_LEN: usize = 8;
 
 /// Writes the clusters of one file.
 #[derive(Debug, Default)]
 pub struct WebM {
-    /// Bytes of the clusters so far.
+    /// The number of bytes of the clusters so far.
     written: u64,
-    /// Where decoding can begin: milliseconds, and the cluster's place in the segment.
+    /// The positions at which decoding can start: milliseconds, and the cluster's position in the file.
     cues: Vec<(u64, u64)>,
-    /// Where the list of those places stands, once it is written, and where the segment ends.
+    /// The position of the cues in the file, once they are written, and the end of the segment.
     end: Option<(u64, u64)>,
 }
 
@@ -63,7 +63,7 @@ impl WebM {
                 nested(tracks, 0xae, audio_entry);
             }
         });
-        // The rest is void: an id, a size of eight bytes, and nothing.
+        // The rest is a Void element: an id, a size of eight bytes, and zeros.
         let room = HEAD_LEN.checked_sub(out.len() + 9).ok_or(ContainerError::HeadTooLarge)?;
         id(&mut out, VOID);
         out.extend(wide_size(room as u64));
@@ -81,7 +81,7 @@ impl WebM {
         blocks.sort_by_key(|(at, ..)| *at);
         let mut out = Vec::new();
         let mut rest = blocks.as_slice();
-        // A block says its distance from the cluster in 16 bits: a long pause begins another one.
+        // A block stores its offset from the cluster in 16 bits, so a long pause starts another cluster.
         while let Some((start, ..)) = rest.first() {
             let fitting = rest.iter().take_while(|(at, ..)| at - start <= 30_000).count();
             let (blocks, tail) = rest.split_at(fitting);
@@ -127,7 +127,7 @@ impl WebM {
     }
 }
 
-/// Where the segment's content begins in the file, from which its places are counted.
+/// The position of the segment's content in the file, to which its positions are relative.
 fn segment_content() -> u64 {
     (ebml_header().len() + 4 + SEGMENT_SIZE_LEN) as u64
 }
@@ -172,7 +172,7 @@ fn video_entry(entry: &mut Vec<u8>, format: &Format, (width, height): (u16, u16)
     });
 }
 
-/// The `av1C` of MP4, which Matroska takes as it is.
+/// The `av1C` box of MP4, which Matroska uses unchanged.
 fn av1_configuration(header: &crate::depacketize::SequenceHeader) -> Vec<u8> {
     let bit = |on: bool, place: u8| u8::from(on) << place;
     let samples = bit(header.high_tier, 7)
@@ -190,10 +190,10 @@ fn av1_configuration(header: &crate::depacketize::SequenceHeader) -> Vec<u8> {
 fn audio_entry(entry: &mut Vec<u8>) {
     entry_head(entry, Lane::Audio, 2);
     element(entry, 0x86, b"A_OPUS");
-    // Seeking decodes 80 ms before the place, so that the decoder has settled.
+    // A player decodes from 80 ms before the position that it seeks to, so that the decoder has converged.
     uint(entry, 0x56aa, 0);
     uint(entry, 0x56bb, 80_000_000);
-    // An identification header (RFC 7845 section 5.1): two channels, nothing to skip, 48 kHz, no gain, family 0.
+    // The identification header (RFC 7845 section 5.1): two channels, no pre-skip, 48 kHz, no gain, mapping family 0.
     let mut opus_head = b"OpusHead".to_vec();
     opus_head.extend([1, 2, 0, 0]);
     opus_head.extend(48_000_u32.to_le_bytes());

@@ -8,10 +8,10 @@ const TEMPORAL_DELIMITER: u8 = 2;
 const TILE_LIST: u8 = 8;
 const PADDING: u8 = 15;
 
-/// A sequence header, and what it says (AV1 bitstream section 5.5).
+/// A sequence header and its parsed fields (AV1 bitstream section 5.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceHeader {
-    /// The whole unit, with its size in it.
+    /// The complete OBU, including its size field.
     pub obu: Vec<u8>,
     /// `seq_profile`
     pub profile: u8,
@@ -19,25 +19,25 @@ pub struct SequenceHeader {
     pub level: u8,
     /// `seq_tier[0]`
     pub high_tier: bool,
-    /// Bits of a sample: 8, 10 or 12.
+    /// The bits per sample: 8, 10 or 12.
     pub bit_depth: u8,
-    /// No colours.
+    /// Whether there are no chroma planes.
     pub monochrome: bool,
-    /// Chroma is halved horizontally, vertically.
+    /// Whether chroma is halved horizontally and vertically.
     pub subsampling: (bool, bool),
     /// `chroma_sample_position`
     pub chroma_position: u8,
-    /// Largest width and height in pixels.
+    /// The maximum width and height in pixels.
     pub size: (u16, u16),
 }
 
-/// Puts temporal units together.
+/// Assembles temporal units.
 #[derive(Debug, Default)]
 pub struct Av1 {
     timestamp: u32,
     data: Vec<u8>,
     header: Option<SequenceHeader>,
-    /// A unit whose end is in the next packet.
+    /// The beginning of an OBU that continues in the next packet.
     fragment: Option<Vec<u8>>,
     begun: bool,
     is_broken: bool,
@@ -82,7 +82,7 @@ impl Av1 {
         }
     }
 
-    /// Takes the units of a payload (section 4.3); `None` when it makes no sense.
+    /// Processes the OBU elements of a payload (section 4.3); `None` if the payload is malformed.
     fn units(&mut self, payload: &[u8]) -> Option<()> {
         let (&aggregation, mut rest) = payload.split_first()?;
         let (continues, is_continued) = (aggregation & 0x80 != 0, aggregation & 0x40 != 0);
@@ -93,7 +93,7 @@ impl Av1 {
         }
         while !rest.is_empty() {
             at += 1;
-            // With a count, the last element has no length.
+            // With an element count, the last element has no length.
             let (element, tail) = if at == count {
                 (rest, [].as_slice())
             } else {
@@ -113,7 +113,7 @@ impl Av1 {
         Some(())
     }
 
-    /// Appends a unit with its size in it, as files want it.
+    /// Appends an OBU with a size field, as containers require.
     fn unit(&mut self, unit: &[u8]) -> Option<()> {
         let (&header, mut rest) = unit.split_first()?;
         let extension = if header & 0x04 != 0 {
@@ -141,7 +141,7 @@ impl Av1 {
         self.data.extend_from_slice(body);
         if kind == SEQUENCE_HEADER {
             let obu = self.data.get(from..)?.to_vec();
-            // Parsing it again for each key frame would find the same.
+            // An unchanged sequence header is not parsed again for each key frame.
             let header = match &self.known {
                 Some(known) if known.obu == obu => known.clone(),
                 _ => read_sequence_header(body, obu)?,
@@ -238,7 +238,7 @@ fn read_sequence_header(body: &[u8], obu: Vec<u8>) -> Option<SequenceHeader> {
         }
     }
     bits.skip(3)?;
-    // Colours (section 5.5.2).
+    // Color configuration (section 5.5.2).
     let high = bits.bit()?;
     let bit_depth = match high {
         true if profile == 2 && bits.bit()? => 12,
@@ -292,7 +292,8 @@ mod tests {
         frames
     }
 
-    /// Writes a reduced-still-less header bit by bit, so that the reader is tested against the specification's order.
+    /// Writes a full (not reduced) header bit by bit, so that the parser is tested against the
+    /// order in the specification.
     fn sequence(width: u32, height: u32) -> Vec<u8> {
         let mut text = String::new();
         let mut put = |value: u32, bits: usize| text = format!("{text}{value:0bits$b}");
@@ -300,7 +301,8 @@ mod tests {
         for (value, bits) in [(0, 3), (0, 1), (0, 1), (0, 1), (0, 1), (0, 5), (0, 12), (8, 5), (1, 1)] {
             put(value, bits);
         }
-        // Widths, no ids, three tools, four tools, order hint with two, screen content chosen, integer vectors chosen, three bits.
+        // Widths, no ids, three tools, four tools, order hint with two, screen content chosen, integer
+        // vectors chosen, three bits.
         for (value, bits) in [
             (15, 4),
             (15, 4),
@@ -317,7 +319,7 @@ mod tests {
         ] {
             put(value, bits);
         }
-        // Three tools; 8 bits, colours, no description, range, chroma position 2, no separate delta, no grain, end.
+        // Three tools; 8 bits, color, no description, range, chroma position 2, no separate delta, no grain, end.
         for (value, bits) in [(0, 3), (0, 1), (0, 1), (0, 1), (1, 1), (2, 2), (0, 1), (0, 1), (1, 1)] {
             put(value, bits);
         }

@@ -1,4 +1,4 @@
-//! H.264 (RFC 6184), non-interleaved.
+//! H.264 (RFC 6184), non-interleaved mode.
 
 use super::{Format, Frame, MAX_FRAME, Payload};
 use crate::bits::Bits;
@@ -9,24 +9,24 @@ const PPS: u8 = 8;
 const DELIMITER: u8 = 9;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
-/// Parameter sets that are kept of each kind.
+/// Maximum number of parameter sets kept of each kind.
 const MAX_SETS: usize = 16;
 
-/// The parameter sets that a key frame needs, and what they say.
+/// The parameter sets of a key frame and their parsed fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParameterSets {
-    /// Sequence parameter sets, NAL header included.
+    /// The sequence parameter sets, including the NAL header.
     pub sps: Vec<Vec<u8>>,
-    /// Picture parameter sets, NAL header included.
+    /// The picture parameter sets, including the NAL header.
     pub pps: Vec<Vec<u8>>,
-    /// Width and height in pixels, cropped.
+    /// The cropped width and height in pixels.
     pub size: (u16, u16),
-    /// `chroma_format_idc`, and bits of a luma and of a chroma sample.
+    /// `chroma_format_idc`, and the bit depths of luma and chroma.
     pub samples: (u8, u8, u8),
 }
 
 impl ParameterSets {
-    /// The sets as they stand in a frame: each with its length before it.
+    /// The parameter sets as part of a frame, each preceded by its length.
     pub fn in_band(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for unit in self.sps.iter().chain(&self.pps) {
@@ -36,14 +36,14 @@ impl ParameterSets {
     }
 }
 
-/// Puts access units together.
+/// Assembles access units.
 #[derive(Debug, Default)]
 pub struct H264 {
-    /// The newest sets, by id.
+    /// The newest parameter sets, by id.
     sps: Vec<(u32, Vec<u8>)>,
     pps: Vec<(u32, Vec<u8>)>,
     current: Option<AccessUnit>,
-    /// A unit in fragments.
+    /// The fragments of a NAL unit received so far.
     fragments: Option<Vec<u8>>,
 }
 
@@ -57,7 +57,7 @@ struct AccessUnit {
 
 impl H264 {
     pub(super) fn push(&mut self, payload: &Payload<'_>, frames: &mut Vec<Frame>) {
-        // A picture whose last packet has no marker ends where the next one begins.
+        // A picture whose last packet has no marker ends at the start of the next one.
         if self.current.as_ref().is_some_and(|unit| unit.timestamp != payload.timestamp) {
             self.finish(frames);
         }
@@ -75,7 +75,7 @@ impl H264 {
 
     pub(super) fn reset(&mut self) {
         self.fragments = None;
-        // What came before the hole of this picture is of no use, nor is what comes after it.
+        // The rest of a picture with a gap cannot be decoded.
         if let Some(current) = &mut self.current {
             current.is_broken = true;
         }
@@ -99,7 +99,7 @@ impl H264 {
         (!pps.is_empty()).then_some(ParameterSets { sps, pps, size, samples })
     }
 
-    /// Takes the units of a payload; `None` when it makes no sense.
+    /// Processes the NAL units of a payload; `None` if the payload is malformed.
     fn units(&mut self, payload: &[u8]) -> Option<()> {
         let (&header, rest) = payload.split_first()?;
         match header & 0x1f {
@@ -135,7 +135,7 @@ impl H264 {
     fn unit(&mut self, unit: &[u8]) -> Option<()> {
         let kind = unit.first()? & 0x1f;
         match kind {
-            // Sets belong into the header of the file, or before a key frame.
+            // Parameter sets are stored in the head of the file or before a key frame.
             SPS => {
                 let id = sps_id(unit)?;
                 keep(&mut self.sps, id, unit);
@@ -162,7 +162,7 @@ fn append_unit(out: &mut Vec<u8>, unit: &[u8]) {
     out.extend_from_slice(unit);
 }
 
-/// Puts the set in the place of the one it replaces; the newest stands last.
+/// Stores a parameter set as the newest one, in place of the one with the same id.
 fn keep(sets: &mut Vec<(u32, Vec<u8>)>, id: u32, set: &[u8]) {
     if sets.iter().any(|(known, kept)| *known == id && kept == set) {
         return;
@@ -179,7 +179,7 @@ fn sps_id(unit: &[u8]) -> Option<u32> {
     Bits::new(&plain).golomb()
 }
 
-/// Takes out the bytes that keep start codes from appearing (H.264 section 7.4.1).
+/// Removes the emulation prevention bytes (H.264 section 7.4.1).
 fn without_emulation(unit: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(unit.len());
     let mut zeros = 0;
@@ -194,7 +194,7 @@ fn without_emulation(unit: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Size in pixels, and chroma format with the bit depths, of a sequence parameter set (H.264 section 7.3.2.1.1).
+/// The size in pixels, and the chroma format and bit depths, of a sequence parameter set (H.264 section 7.3.2.1.1).
 #[allow(clippy::type_complexity, reason = "two facts of one header")]
 fn read_sps(unit: &[u8]) -> Option<((u16, u16), (u8, u8, u8))> {
     let profile = *unit.get(1)?;

@@ -1,4 +1,4 @@
-//! Payloads of RTP into frames, as containers want them.
+//! Assembles RTP payloads into frames for containers.
 
 mod av1;
 mod h264;
@@ -13,37 +13,38 @@ pub use h264::ParameterSets;
 pub(crate) use opus::{SILENCE, SILENCE_TICKS, duration_ticks};
 pub use vp9::Vp9Format;
 
-/// A payload with what its header said. Payloads are handed in in order, without holes; after a hole comes
-/// [`Depacketizer::reset`].
+/// A payload with the fields of its RTP header. Payloads are passed in order and without gaps; after a gap,
+/// [`Depacketizer::reset`] is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
-    /// RTP timestamp.
+    /// The RTP timestamp.
     pub timestamp: u32,
-    /// Marker bit: the last packet of a picture.
+    /// The marker bit, which is set on the last packet of a picture.
     pub marker: bool,
-    /// The bytes.
+    /// The payload bytes.
     pub bytes: &'a [u8],
 }
 
-/// A whole picture, or a packet of sound.
+/// A complete picture or audio packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// RTP timestamp.
+    /// The RTP timestamp.
     pub timestamp: u32,
-    /// The coded bytes. H.264 has a length of four bytes before each unit, AV1 a size in each unit.
+    /// The encoded data. In H.264, each NAL unit is preceded by a length of four bytes; in AV1,
+    /// each OBU has a size field.
     pub data: Vec<u8>,
-    /// What a decoder must know to begin here; `None` where it can't.
+    /// The format with which a decoder can start at this frame; `None` if it cannot start here.
     pub format: Option<Format>,
 }
 
-/// What a decoder must know before the first frame.
+/// The parameters that a decoder needs before its first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Sound; every frame is a beginning.
+    /// Opus audio; a decoder can start at every frame.
     Opus,
     /// VP8.
     Vp8 {
-        /// Width and height in pixels.
+        /// The width and height in pixels.
         size: (u16, u16),
     },
     /// VP9.
@@ -55,7 +56,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Width and height in pixels; zero for sound.
+    /// The width and height in pixels; zero for audio.
     pub fn size(&self) -> (u16, u16) {
         match self {
             Self::Opus => (0, 0),
@@ -66,7 +67,7 @@ impl Format {
         }
     }
 
-    /// The codec's name.
+    /// The name of the codec.
     pub fn codec(&self) -> &'static str {
         match self {
             Self::Opus => "opus",
@@ -78,12 +79,12 @@ impl Format {
     }
 }
 
-/// Puts the frames of one track together.
+/// Assembles the frames of one track.
 #[derive(Debug)]
 pub enum Depacketizer {
-    /// Opus: a packet is a frame.
+    /// Opus: each packet is a frame.
     Opus,
-    /// Opus with older packets repeated in newer ones (RFC 2198).
+    /// Opus with earlier packets repeated in later ones (RFC 2198).
     Red,
     /// VP8 (RFC 7741).
     Vp8(vp8::Vp8),
@@ -96,7 +97,7 @@ pub enum Depacketizer {
 }
 
 impl Depacketizer {
-    /// For tracks of this codec.
+    /// Creates a depacketizer for this codec.
     pub fn new(codec: Codec) -> Self {
         match codec {
             Codec::Opus => Self::Opus,
@@ -108,7 +109,7 @@ impl Depacketizer {
         }
     }
 
-    /// Takes the next payload and appends the frames that it completes. What makes no sense is left out.
+    /// Processes the next payload and appends the frames that it completes. Malformed payloads are dropped.
     pub fn push(&mut self, payload: Payload<'_>, frames: &mut Vec<Frame>) {
         match self {
             Self::Opus => frames.extend(opus::frame(payload.timestamp, payload.bytes)),
@@ -120,7 +121,7 @@ impl Depacketizer {
         }
     }
 
-    /// Something is missing: forgets what was begun.
+    /// Discards the incomplete frame after a gap.
     pub fn reset(&mut self) {
         match self {
             Self::Opus | Self::Red => {}
@@ -132,7 +133,7 @@ impl Depacketizer {
     }
 }
 
-/// A frame that is being put together. Packets before the first of a picture belong to nothing.
+/// A frame that is being assembled. Packets before the first one of a picture are dropped.
 #[derive(Clone, Debug, Default)]
 struct Assembly {
     timestamp: u32,
@@ -140,7 +141,7 @@ struct Assembly {
     begun: bool,
 }
 
-/// The largest frame that is put together; a picture of that size is an attack or an error.
+/// The largest frame that is assembled; a larger one is an attack or an error.
 const MAX_FRAME: usize = 8 << 20;
 
 impl Assembly {
@@ -202,7 +203,7 @@ mod tests {
                 depacketizer.push(Payload { timestamp: *timestamp, marker: *marker, bytes }, &mut frames);
             }
             let out: usize = frames.iter().map(|frame| frame.data.len()).sum();
-            // Lengths and sizes are written anew, a few bytes for each unit of at least one byte.
+            // Length and size fields are rewritten: a few bytes for each unit of at least one byte.
             prop_assert!(out <= total * 8 + 64);
         }
     }

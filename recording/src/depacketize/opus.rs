@@ -1,19 +1,19 @@
-//! Opus (RFC 7587), alone or with redundancy (RFC 2198).
+//! Opus (RFC 7587), with or without redundancy (RFC 2198).
 
 use super::{Format, Frame, Payload};
 
 /// A packet that decodes to 20 ms of silence: CELT, full band, mono, one frame.
 pub(crate) const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
-/// Its duration in samples.
+/// The duration of [`SILENCE`] in samples.
 pub(crate) const SILENCE_TICKS: u64 = 960;
 
-/// A packet of sound; one without a frame in it is left out.
+/// The frame of an audio packet; `None` if the packet contains no audio.
 pub(super) fn frame(timestamp: u32, packet: &[u8]) -> Option<Frame> {
     duration_ticks(packet)?;
     Some(Frame { timestamp, data: packet.to_vec(), format: Some(Format::Opus) })
 }
 
-/// How long a packet lasts, in samples of 48 kHz (RFC 6716 section 3.1); `None` when that is more than 120 ms, or nothing.
+/// The duration of a packet in samples at 48 kHz (RFC 6716 section 3.1); `None` if it is zero or more than 120 ms.
 pub(crate) fn duration_ticks(packet: &[u8]) -> Option<u64> {
     let toc = *packet.first()?;
     let config = toc >> 3;
@@ -34,7 +34,8 @@ pub(crate) fn duration_ticks(packet: &[u8]) -> Option<u64> {
     (1..=5_760).contains(&ticks).then_some(ticks)
 }
 
-/// The blocks of a redundant payload, oldest first. Older ones may have come before; the timeline sorts that out.
+/// Extracts the blocks of a redundant payload, oldest first. Duplicates of earlier packets are dropped
+/// by their timestamps later.
 pub(super) fn red(payload: &Payload<'_>, frames: &mut Vec<Frame>) {
     let mut headers: Vec<(u32, usize)> = Vec::new();
     let mut rest = payload.bytes;
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn redundant_blocks_come_out_oldest_first() {
-        // 960 ticks earlier, two bytes; then the newest.
+        // 960 ticks earlier, two bytes; then the newest block.
         let bytes = [0xef, 15, 0, 2, 0x6f, 0x78, 1, 0x78, 2, 3];
         let mut frames = Vec::new();
         red(&Payload { timestamp: 5_000, marker: false, bytes: &bytes }, &mut frames);

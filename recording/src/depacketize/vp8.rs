@@ -2,7 +2,7 @@
 
 use super::{Assembly, Format, Frame, Payload};
 
-/// Puts VP8 frames together.
+/// Assembles VP8 frames.
 #[derive(Debug, Default)]
 pub struct Vp8 {
     assembly: Assembly,
@@ -31,7 +31,7 @@ impl Vp8 {
     }
 }
 
-/// Whether the payload is the first of a frame, and what follows the descriptor (section 4.2).
+/// Whether the payload is the first of a frame, and the data after the payload descriptor (section 4.2).
 fn descriptor(payload: &[u8]) -> Option<(bool, &[u8])> {
     let (&first, mut rest) = payload.split_first()?;
     if first & 0x80 != 0 {
@@ -51,7 +51,7 @@ fn descriptor(payload: &[u8]) -> Option<(bool, &[u8])> {
     Some((first & 0x17 == 0x10, rest))
 }
 
-/// Width and height of a key frame (RFC 6386 section 9.1).
+/// The width and height of a key frame (RFC 6386 section 9.1).
 fn key_frame_size(frame: &[u8]) -> Option<(u16, u16)> {
     let &[first, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = frame else { return None };
     let side = |low, high| u16::from_le_bytes([low, high]) & 0x3fff;

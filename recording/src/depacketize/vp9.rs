@@ -3,26 +3,26 @@
 use super::{Assembly, Format, Frame, Payload};
 use crate::bits::Bits;
 
-/// What a VP9 key frame says of the stream.
+/// The stream parameters in a VP9 key frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vp9Format {
-    /// 0 to 3.
+    /// The profile, 0 to 3.
     pub profile: u8,
-    /// Bits of a sample: 8, 10 or 12.
+    /// The bits per sample: 8, 10 or 12.
     pub bit_depth: u8,
-    /// As `vpcC` has it: 1 for 4:2:0, 2 for 4:2:2, 3 for 4:4:4.
+    /// The chroma subsampling as in `vpcC`: 1 for 4:2:0, 2 for 4:2:2, 3 for 4:4:4.
     pub subsampling: u8,
-    /// Samples use the full range.
+    /// Whether samples use the full range.
     pub full_range: bool,
-    /// Width and height in pixels.
+    /// The width and height in pixels.
     pub size: (u16, u16),
 }
 
-/// Puts VP9 pictures together: all layers of one instant are one frame.
+/// Assembles VP9 pictures: all spatial layers of one picture form one frame.
 #[derive(Debug, Default)]
 pub struct Vp9 {
     assembly: Assembly,
-    /// Sizes of the layers' frames that are whole.
+    /// The sizes of the complete layer frames.
     layers: Vec<usize>,
     format: Option<Vp9Format>,
 }
@@ -42,7 +42,7 @@ impl Vp9 {
             && !descriptor.inter
             && let Some(format) = key_frame(data)
         {
-            // The highest layer comes last, and is what is shown.
+            // The highest layer comes last and is the one displayed.
             self.format = Some(format);
         }
         self.assembly.append(data);
@@ -70,7 +70,7 @@ struct Descriptor {
 }
 
 impl Descriptor {
-    /// Reads the payload descriptor (section 4.2) and gives what follows it.
+    /// Parses the payload descriptor (section 4.2) and returns it with the data after it.
     fn parse(payload: &[u8]) -> Option<(Self, &[u8])> {
         let (&first, mut rest) = payload.split_first()?;
         let flag = |mask: u8| first & mask != 0;
@@ -80,11 +80,11 @@ impl Descriptor {
             rest = rest.get(if long { 2 } else { 1 }..)?;
         }
         if layered {
-            // TL0PICIDX follows in the non-flexible mode alone.
+            // TL0PICIDX is present only in non-flexible mode.
             rest = rest.get(if flexible { 1 } else { 2 }..)?;
         }
         if flexible && inter {
-            // Reference indices, the last one without the N bit; three at most.
+            // At most three reference indices, of which the last has no N bit.
             for _ in 0..3 {
                 let (&reference, tail) = rest.split_first()?;
                 rest = tail;
@@ -100,7 +100,7 @@ impl Descriptor {
     }
 }
 
-/// What follows the scalability structure (section 4.2.1).
+/// Skips the scalability structure (section 4.2.1) and returns the data after it.
 fn scalability_structure(mut rest: &[u8]) -> Option<&[u8]> {
     let (&header, tail) = rest.split_first()?;
     rest = tail;
@@ -119,13 +119,13 @@ fn scalability_structure(mut rest: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// The index that tells a decoder of several frames in one chunk (VP9 bitstream, annex B).
+/// Appends the superframe index, which delimits several frames in one chunk (VP9 bitstream, annex B).
 fn append_index(data: &mut Vec<u8>, layers: &[usize]) {
     if layers.len() < 2 || layers.len() > 8 || layers.iter().sum::<usize>() != data.len() {
         return;
     }
     let count = u8::try_from(layers.len() - 1).unwrap_or(0);
-    // Sizes in four bytes each.
+    // Each size takes four bytes.
     let marker = 0xc0 | 3 << 3 | count;
     data.push(marker);
     for layer in layers {
@@ -134,7 +134,7 @@ fn append_index(data: &mut Vec<u8>, layers: &[usize]) {
     data.push(marker);
 }
 
-/// Reads the uncompressed header of a key frame (VP9 bitstream, section 6.2).
+/// Parses the uncompressed header of a key frame (VP9 bitstream, section 6.2).
 fn key_frame(frame: &[u8]) -> Option<Vp9Format> {
     let mut bits = Bits::new(frame);
     (bits.take(2)? == 2).then_some(())?;

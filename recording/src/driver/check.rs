@@ -1,7 +1,7 @@
-//! Whether what is known of finished recordings is true of their files: looked at in the background, since a folder may hold
+//! Verifies the notes of finished recordings against their files. This runs in the background, since a folder may hold
 //! many.
 //!
-//! What is found is kept in memory alone: a file that comes back is as it was at the next start.
+//! The results are kept in memory only, so that a restored file is valid again at the next start.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,10 +12,10 @@ use signaling_core::{Entropy, LifeId};
 use crate::container::measure::measure;
 use crate::index::{Entry, Index, RecordingState, Stray};
 
-/// The room of recordings of which nothing but the file is left.
+/// The room of recordings whose note is lost.
 const UNKNOWN_ROOM: &str = "unknown";
 
-/// Looks at every recording that is said to be ready, and at media of which nothing is known.
+/// Checks every local recording that is ready, and the media files without a note.
 pub(super) fn check(index: &Index, strays: Vec<Stray>, entropy: &mut dyn Entropy) {
     for entry in index.all() {
         if entry.state != RecordingState::Ready || !entry.local {
@@ -24,7 +24,7 @@ pub(super) fn check(index: &Index, strays: Vec<Stray>, entropy: &mut dyn Entropy
         let Some(fault) = fault(index, &entry) else { continue };
         let mut is_told = false;
         index.update(entry.recording, |known| {
-            // Somebody may have been at it meanwhile.
+            // The recording may have changed in the meantime.
             if known.state == RecordingState::Ready && known.bytes == entry.bytes {
                 (known.state, known.error) = (RecordingState::Failed, Some(fault.clone()));
                 is_told = true;
@@ -42,7 +42,7 @@ pub(super) fn check(index: &Index, strays: Vec<Stray>, entropy: &mut dyn Entropy
     }
 }
 
-/// What is wrong with the file of a recording.
+/// The error of a recording's file, if any.
 fn fault(index: &Index, entry: &Entry) -> Option<String> {
     match fs::metadata(index.path(entry)) {
         Ok(file) if file.len() == 0 => Some("its file is empty".to_owned()),
@@ -55,12 +55,12 @@ fn fault(index: &Index, entry: &Entry) -> Option<String> {
     }
 }
 
-/// What can be said of a file alone.
+/// An entry with the data that the file alone provides.
 fn found(index: &Index, stray: &Stray, entropy: &mut dyn Entropy) -> Option<Entry> {
     let path = index.folder().join(&stray.file);
     let bytes = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
     let measured = File::open(&path).and_then(|mut file| measure(stray.container, &mut file));
-    // What ffmpeg has written is not measured.
+    // Files written by ffmpeg cannot be measured.
     let duration = measured.map(|measured| measured.duration).unwrap_or_default();
     Some(Entry {
         recording: stray.recording,
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!((stray.state, stray.bytes), (RecordingState::Ready, 5));
         assert_eq!(stray.started_at.to_string(), "2026-11-21T04:00:00Z");
         assert_eq!(index.all().len(), 6, "and nothing else");
-        // The next start finds what is there then.
+        // The next start checks the files again.
         fs::write(index.path(&ready(4)), vec![0; 100]).unwrap();
         drop(index);
         assert_eq!(

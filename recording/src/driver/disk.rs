@@ -1,4 +1,4 @@
-//! Files of recordings, and how much room is left for them.
+//! The media files of recordings, and the free space of the disk.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -9,18 +9,18 @@ use std::time::Duration;
 use crate::container::Container;
 use crate::container::measure::measure;
 
-/// Below this much free space nothing more is recorded, so that the rest of the machine goes on.
+/// The free space below which nothing more is recorded, so that the rest of the machine keeps working.
 const RESERVE: u64 = 256 << 20;
-/// On small disks the reserve is this part of the whole.
+/// The divisor of the disk's size that limits the reserve on small disks.
 const RESERVE_PART: u64 = 20;
 
-/// What a media file is written to.
+/// The storage of a media file.
 pub(super) trait Storage: Read + Seek + Write {
-    /// Writes over what is there.
+    /// Overwrites the bytes at `offset`.
     fn write_over(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// What was written is on the disk itself when this returns.
+    /// Syncs the written data to disk.
     fn sync(&self) -> io::Result<()>;
-    /// Cuts off what lies behind.
+    /// Truncates the file to `len` bytes.
     fn truncate(&self, len: u64) -> io::Result<()>;
 }
 
@@ -38,25 +38,25 @@ impl Storage for File {
     }
 }
 
-/// A file that grows, and whose head is written anew.
+/// A file to which fragments are appended and whose head is rewritten.
 #[derive(Debug)]
 pub(super) struct MediaFile<S = File> {
     file: S,
     pub(super) bytes: u64,
     fsync: bool,
-    /// A write went wrong: what came of it is not known, and nothing may follow.
+    /// Whether a write has failed: the end of the file is then undefined, and nothing may follow it.
     broken: bool,
 }
 
 impl MediaFile {
-    /// Makes the file; one of this name must not be there.
+    /// Creates the file, which must not exist.
     pub(super) fn create(path: &Path, head: &[u8], fsync: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         // One without a head plays nowhere, and nothing is known of it.
         Self::begin(file, head, fsync).inspect_err(|_| drop(fs::remove_file(path)))
     }
 
-    /// Whether the file is still at this path: what is written to one that was deleted or replaced is lost.
+    /// Checks that the file is still at this path: data written to a deleted or replaced file is lost.
     pub(super) fn check_path(&self, path: &Path) -> io::Result<()> {
         let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
         if identity(fs::metadata(path)?) == identity(self.file.metadata()?) {
@@ -89,27 +89,27 @@ impl<S: Storage> MediaFile<S> {
         if self.fsync { self.file.sync() } else { Ok(()) }
     }
 
-    /// Writes over the beginning.
+    /// Overwrites the beginning of the file.
     pub(super) fn rewrite_head(&mut self, head: &[u8]) -> io::Result<()> {
         self.file.write_over(head, 0)?;
         self.sync()
     }
 
-    /// Cuts off what was half written when the disk was full, and says how long the rest is.
+    /// Removes a partly written fragment from the end of the file and returns the duration of the rest.
     pub(super) fn drop_torn_end(&mut self, container: Container) -> io::Result<Duration> {
         self.file.truncate(self.bytes)?;
         Ok(measure(container, &mut self.file)?.duration)
     }
 }
 
-/// Whether the disk with this folder is nearly full.
+/// Whether the disk of this folder is nearly full.
 pub(super) fn is_nearly_full(folder: &Path) -> io::Result<bool> {
     let stat = rustix::fs::statvfs(folder)?;
     let reserve = RESERVE.min(stat.f_blocks.saturating_mul(stat.f_frsize) / RESERVE_PART);
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize) < reserve)
 }
 
-/// Whether files can be made in the folder.
+/// Checks that files can be created in the folder.
 pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop)
 }
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk whose power can fail: what was not synced is gone.
+    /// A disk that can lose power: data that was not synced is lost.
     #[derive(Debug, Default)]
     struct Platter {
         written: RefCell<Cursor<Vec<u8>>>,

@@ -1,4 +1,4 @@
-//! From the threads that forward media to the one that writes: a queue with a bound, into which nobody ever waits.
+//! A bounded queue from the threads that forward media to the writing thread. Sending never blocks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,43 +12,44 @@ use signaling_core::{LifeId, PeerId, RoomId};
 use crate::index::RecordingId;
 use crate::track::{Packet, Report};
 
-/// Notes that may wait. Packets stop at [`MAX_BYTES`] before; what is left is for what must not get lost.
+/// Maximum number of notes in the queue. Packets are already limited by [`MAX_BYTES`], so the rest is left for
+/// notes that must not be lost.
 const MAX_NOTES: usize = 65_536;
-/// Packets that may wait, in bytes: some seconds of a slow disk.
+/// Maximum size of the packets in the queue, in bytes: some seconds on a slow disk.
 const MAX_BYTES: usize = 32 << 20;
-/// What a waiting packet takes beside its bytes.
+/// The overhead of a queued packet, in bytes.
 const OVERHEAD: usize = 128;
 
-/// What the writing thread is told.
+/// A message to the writing thread.
 #[derive(Debug)]
 pub(super) enum Note {
-    /// Record a room.
+    /// Starts the recording of a room.
     Start {
         room: RoomId,
         life: LifeId,
         everybody: bool,
     },
-    /// Record it no more.
+    /// Stops the recording of a room.
     Stop {
         room: RoomId,
     },
-    /// Who is in a room.
+    /// The role and name of a peer in a room, as far as they are known.
     Peer {
         room: RoomId,
         peer: PeerId,
         role: Option<Role>,
         name: Option<Name>,
     },
-    /// Somebody is gone.
+    /// A peer has left.
     Gone {
         room: RoomId,
         peer: PeerId,
     },
-    /// A room is over.
+    /// A room has ended.
     Ended {
         room: RoomId,
     },
-    /// A track of a recorded room.
+    /// A track was published in a recorded room.
     Published {
         room: RoomId,
         track: TapTrack,
@@ -67,17 +68,17 @@ pub(super) enum Note {
         track: Arc<str>,
         report: Report,
     },
-    /// Take a recording off the disk.
+    /// Deletes a recording.
     Delete {
         recording: RecordingId,
     },
-    /// Close everything; say so by dropping the sender.
+    /// Closes all files, then drops the sender to confirm.
     Shutdown {
         done: SyncSender<()>,
     },
 }
 
-/// The sending half.
+/// The sending half of the queue.
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
     notes: SyncSender<Note>,
@@ -85,7 +86,7 @@ pub(super) struct Feed {
     dropped: Arc<AtomicU64>,
 }
 
-/// The receiving half.
+/// The receiving half of the queue.
 #[derive(Debug)]
 pub(super) struct Intake {
     notes: Receiver<Note>,
@@ -100,7 +101,7 @@ pub(super) fn feed() -> (Feed, Intake) {
 }
 
 impl Feed {
-    /// Hands a note over, unless there are far too many.
+    /// Queues a note; `false` if the queue is full or closed.
     pub(super) fn tell(&self, note: Note) -> bool {
         let told = self.notes.try_send(note).is_ok();
         if !told {
@@ -109,7 +110,7 @@ impl Feed {
         told
     }
 
-    /// The tap of a room.
+    /// Creates the tap of a room, with its counter of dropped packets.
     pub(super) fn tap(&self, room: RoomId) -> (Arc<dyn Tap>, Arc<AtomicU64>) {
         let dropped = Arc::new(AtomicU64::new(0));
         let feed = Self { dropped: Arc::clone(&dropped), ..self.clone() };
@@ -141,12 +142,12 @@ impl Feed {
 }
 
 impl Intake {
-    /// The next note, waiting so long for it.
+    /// Waits up to `patience` for the next note.
     pub(super) fn wait(&self, patience: Duration) -> Result<Note, RecvTimeoutError> {
         self.notes.recv_timeout(patience).inspect(|note| self.release(note))
     }
 
-    /// The next note that is there.
+    /// The next note, if there is one.
     pub(super) fn take(&self) -> Option<Note> {
         self.notes.try_recv().ok().inspect(|note| self.release(note))
     }
@@ -183,7 +184,7 @@ impl Tap for RoomTap {
     }
 }
 
-/// A reading of the clock, for what is not a packet.
+/// The current time, for notes other than packets.
 pub(super) fn now() -> Instant {
     clock::now()
 }

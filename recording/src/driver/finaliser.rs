@@ -1,4 +1,4 @@
-//! The thread that has ffmpeg make recordings handier, one after the other.
+//! The thread that finalises recordings with ffmpeg, one after the other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,27 +14,27 @@ use crate::ffmpeg::{Ffmpeg, FfmpegError};
 use crate::finalise::{FinaliseError, finalise};
 use crate::index::{Entry, Index, RecordingId, RecordingState};
 
-/// Recordings that may wait. Those that find no place are taken at the next start.
+/// Maximum number of queued recordings. Those that do not fit are queued at the next start.
 const QUEUE: usize = 4_096;
 
-/// Takes recordings that are over.
+/// Queues finished recordings.
 #[derive(Clone, Debug)]
 pub(super) struct Finaliser {
     jobs: SyncSender<RecordingId>,
     life: Arc<Life>,
 }
 
-/// How far the thread's life is.
+/// The state of the thread.
 #[derive(Debug, Default)]
 struct Life {
-    /// It is to end, and ffmpeg with it.
+    /// Whether the thread has been asked to end, together with ffmpeg.
     is_ending: AtomicBool,
-    /// It has.
+    /// Whether the thread has ended.
     has_ended: AtomicBool,
 }
 
 impl Finaliser {
-    /// Starts the thread, and gives it what is there. What is done goes on to the uploader.
+    /// Starts the thread and queues the recordings that have not been finalised. The uploader is woken after each one.
     pub(super) fn start(
         ffmpeg: Ffmpeg,
         index: &Arc<Index>,
@@ -65,7 +65,7 @@ impl Finaliser {
         Ok(finaliser)
     }
 
-    /// Takes a recording that is over.
+    /// Queues a finished recording.
     pub(super) fn take(&self, index: &Index, recording: RecordingId) {
         index.update(recording, |entry| entry.state = RecordingState::Finalising);
         if self.jobs.try_send(recording).is_err() {
@@ -73,12 +73,12 @@ impl Finaliser {
         }
     }
 
-    /// Ends the thread and ffmpeg, without waiting for it.
+    /// Asks the thread and ffmpeg to end, without waiting for them.
     pub(super) fn stop(&self) {
         self.life.is_ending.store(true, Ordering::Release);
     }
 
-    /// Waits until the thread has ended, at most until then.
+    /// Waits until the thread has ended, or until this time.
     pub(super) fn wait(&self, until: Instant) {
         while !self.life.has_ended.load(Ordering::Acquire) && clock::now() < until {
             thread::sleep(Duration::from_millis(10));
@@ -86,7 +86,7 @@ impl Finaliser {
     }
 }
 
-/// What the thread is left with at its end, however that comes.
+/// Marks the thread as ended when dropped, even after a panic.
 struct Ending {
     engine: Arc<Engine>,
     life: Arc<Life>,
@@ -96,13 +96,13 @@ impl Drop for Ending {
     fn drop(&mut self) {
         self.life.has_ended.store(true, Ordering::Release);
         if thread::panicking() {
-            // Others hold the engine, too: it would not be told by itself.
+            // The engine is shared, so its own drop would not report the panic.
             self.engine.panicked();
         }
     }
 }
 
-/// It plays as it was written, and the next start tries again.
+/// Returns a recording to the state `Ready` as it was written; the next start tries again.
 fn give_back(index: &Index, recording: RecordingId, error: String) {
     let given_back = index.change(recording, |entry| {
         entry.state = RecordingState::Ready;
@@ -120,7 +120,7 @@ fn run(
     uploader: Option<&Uploader>,
     ending: &Ending,
 ) {
-    // Here and not before: to load ffmpeg takes longer than the server's whole start.
+    // Checked only here, because loading ffmpeg takes longer than the server's entire start.
     let missing = ffmpeg.check().err();
     if let Some(error) = &missing {
         tracing::warn!(%error, "recordings stay as they are written");
@@ -132,13 +132,13 @@ fn run(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        // It may have been deleted meanwhile.
+        // The recording may have been deleted in the meantime.
         let Some(entry) = index.get(recording) else { continue };
         match &missing {
             Some(error) => give_back(index, recording, error.to_string()),
             None => match finalise(index, ffmpeg, &entry) {
                 Ok(_) => tracing::info!(%recording, "a recording is finalised"),
-                // The next start finds it as it was written.
+                // The next start finalises the recording.
                 Err(FinaliseError::Ffmpeg(FfmpegError::Stopped)) => return,
                 Err(error) => {
                     tracing::warn!(%recording, %error, "a recording stays as it was written");

@@ -1,4 +1,4 @@
-//! The thread that writes, and what the rest of a server says to it.
+//! The writing thread and its interface to the rest of a server.
 #![allow(clippy::disallowed_methods, reason = "drivers read the clock")]
 
 mod check;
@@ -33,44 +33,44 @@ pub use recover::recover;
 use uploader::Uploader;
 use writer::Writer;
 
-/// How long the end of a process waits for files to be closed.
+/// How long a shutdown waits for files to be closed.
 const SHUTDOWN: Duration = Duration::from_secs(5);
-/// How long a disk may take over one step of a thread before something is wrong.
+/// The longest disk operation of a thread that is not reported as a fault.
 const DISK: Duration = Duration::from_mins(1);
-/// The longest time a thread is silent that has nothing to do.
+/// The longest interval between signs of life of an idle thread.
 const SIGN: Duration = Duration::from_secs(1);
 
-/// What a [`Recorder`] is made with.
+/// The configuration of a [`Recorder`].
 #[derive(Clone, Debug)]
 pub struct RecorderConfig {
-    /// Where recordings lie.
+    /// The folder of recordings.
     pub folder: PathBuf,
-    /// Each fragment is on the disk itself before the next one: it survives a power cut, too.
+    /// Whether each fragment is synced before the next one, so that it survives a power failure.
     pub fsync: bool,
-    /// Makes recordings handier when they are over.
+    /// The ffmpeg that finalises recordings, if any.
     pub ffmpeg: Option<Ffmpeg>,
-    /// What is kept, looked after at the start, when a recording ends, and every five minutes.
+    /// The retention, applied at the start, when a recording ends, and every five minutes.
     pub retention: Retention,
-    /// Where recordings go when they are over, beside the folder or instead of it.
+    /// The object store for finished recordings, in addition to the folder or instead of it.
     pub store: Option<StoreConfig>,
 }
 
-/// Why nothing can be recorded.
+/// Why the recorder cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The folder is of no use.
+    /// The folder cannot be used.
     #[error("the folder of recordings cannot be used")]
     Folder(#[from] io::Error),
-    /// There is no such object store.
+    /// The object store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
 }
 
-/// Hears how recordings stand, on the writing thread.
+/// Receives the states of recordings, on the writing thread.
 pub type OnEvent = Box<dyn Fn(&RoomId, MediaEvent) + Send>;
 
-/// Speaks to the thread that writes. Cheap to clone; never blocks but at the end.
+/// The handle of the writing thread. Cheap to clone; only shutting down blocks.
 #[derive(Clone)]
 pub struct Recorder {
     feed: Feed,
@@ -80,7 +80,7 @@ pub struct Recorder {
     finaliser: Option<Finaliser>,
 }
 
-/// Who takes a recording that is over.
+/// The threads that process a finished recording.
 #[derive(Clone, Debug, Default)]
 struct Hands {
     finaliser: Option<Finaliser>,
@@ -88,8 +88,8 @@ struct Hands {
 }
 
 impl Recorder {
-    /// Reads the folder, repairs what a crash left behind, deletes what is not to be kept, and starts the threads. The watch is
-    /// told when one of them ends.
+    /// Reads the folder, repairs recordings interrupted by a crash, applies the retention, and starts the threads. The
+    /// watch is notified when one of them ends.
     pub fn start(
         config: RecorderConfig,
         sfu: Handle,
@@ -100,17 +100,17 @@ impl Recorder {
         let index = Arc::new(Index::open(&config.folder)?.with_fsync(config.fsync));
         recover(&index);
         mark(&index, stored.is_some());
-        // Before anything is finalised or uploaded in vain.
+        // Applied first, so that nothing is finalised or uploaded in vain.
         sweep::sweep(&index, config.retention, believed_clock());
         let uploader =
             config.store.as_ref().map(|store| Uploader::start(store, &index, watch)).transpose()?;
         let ffmpeg = config.ffmpeg.clone();
         let finaliser =
             ffmpeg.map(|ffmpeg| Finaliser::start(ffmpeg, &index, uploader.clone(), watch)).transpose()?;
-        // It sees what is left for it.
+        // The uploader now sees the recordings that the finaliser has left to it.
         uploader.iter().for_each(Uploader::wake);
         let (feed, intake) = feed::feed();
-        // Before there are files that are being made.
+        // Determined before new files are created.
         let strays = index.strays().unwrap_or_default();
         let checked = Arc::clone(&index);
         let check = move || check::check(&checked, strays, &mut writer::SystemEntropy);
@@ -125,32 +125,32 @@ impl Recorder {
         Ok(Self { feed, index, stored, uploader, finaliser })
     }
 
-    /// What there is.
+    /// The index of recordings.
     pub fn index(&self) -> &Arc<Index> {
         &self.index
     }
 
-    /// Records a room of the media server: everybody in it, or its broadcasters alone.
+    /// Starts recording a room: all peers, or only its broadcasters.
     pub fn record(&self, room: RoomId, life: LifeId, everybody: bool) {
         self.feed.tell(Note::Start { room, life, everybody });
     }
 
-    /// Records a room no more.
+    /// Stops recording a room.
     pub fn stop(&self, room: RoomId) {
         self.feed.tell(Note::Stop { room });
     }
 
-    /// Says who somebody is, as far as that is known.
+    /// Sets the role and name of a peer, as far as they are known.
     pub fn peer(&self, room: RoomId, peer: PeerId, role: Option<Role>, name: Option<Name>) {
         self.feed.tell(Note::Peer { room, peer, role, name });
     }
 
-    /// A room is over, recorded or not.
+    /// Reports the end of a room, recorded or not.
     pub fn ended(&self, room: RoomId) {
         self.feed.tell(Note::Ended { room });
     }
 
-    /// Takes a recording off the disk. One that is being written ends first, a moment later.
+    /// Deletes a recording. A recording that is being written is ended first, and deleted a moment later.
     pub fn delete(&self, recording: RecordingId) -> io::Result<()> {
         let entry = self.index.get(recording);
         if entry.is_some_and(|entry| entry.state == RecordingState::Recording) {
@@ -162,12 +162,12 @@ impl Recorder {
         deleted
     }
 
-    /// Where recordings are that are not in the folder any more.
+    /// The store of recordings that are no longer in the folder.
     pub fn store(&self) -> Option<&Store> {
         self.stored.as_ref()
     }
 
-    /// Closes all files, ends ffmpeg, and waits a little until that is done.
+    /// Closes all files, stops ffmpeg, and waits for a limited time until that is done.
     pub fn shut_down(&self) {
         let until = clock::now() + SHUTDOWN;
         if let Some(finaliser) = &self.finaliser {
@@ -175,7 +175,7 @@ impl Recorder {
         }
         let (done, closed) = sync_channel(0);
         if self.feed.tell(Note::Shutdown { done }) {
-            // Either way the sender is gone: the files are closed, or never will be.
+            // The result does not matter: the sender is dropped when the files are closed, or is lost with the thread.
             let _ = closed.recv_timeout(SHUTDOWN);
         }
         if let Some(finaliser) = &self.finaliser {
@@ -184,7 +184,7 @@ impl Recorder {
     }
 }
 
-/// With a store, everything is to go there. Without one, what has not arrived stays in the folder alone.
+/// With a store, marks all recordings for upload. Without one, cancels the uploads that are not complete.
 fn mark(index: &Index, has_store: bool) {
     for entry in index.all() {
         index.update(entry.recording, |entry| {
@@ -197,12 +197,12 @@ fn mark(index: &Index, has_store: bool) {
     }
 }
 
-/// The present as people count it.
+/// The wall-clock time.
 fn wall_clock() -> Timestamp {
     Timestamp::default() + clock::wall()
 }
 
-/// The same by a clock that may decide what is deleted, if there is one.
+/// The wall-clock time if the clock is trusted enough to decide on deletion.
 fn believed_clock() -> Option<Timestamp> {
     clock::settled().map(|settled| Timestamp::default() + settled)
 }

@@ -1,4 +1,4 @@
-//! Recordings that a crash left open.
+//! Recovers recordings that were interrupted by a crash.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -10,14 +10,14 @@ use crate::container::measure::{Measured, measure};
 use crate::finalise::{PART, PARTS};
 use crate::index::{Entry, Index, NOTE, RecordingState};
 
-/// Closes what is still said to be recording: measures what is there, and cuts off half a fragment at its end. What is said
-/// to be in finalising is ready for it once more. Files that were only half made are taken away.
+/// Closes the recordings in the state `Recording`: measures the file and truncates a partial fragment at its end.
+/// Recordings in the state `Finalising` become `Ready` and are finalised again. Temporary files are removed.
 pub fn recover(index: &Index) {
     clear(index.folder());
     for mut entry in index.all() {
         match entry.state {
             RecordingState::Recording => {}
-            // It is whole; nobody is at it any more.
+            // The file is complete, but no thread is processing it any more.
             RecordingState::Finalising => {
                 index.update(entry.recording, |entry| entry.state = RecordingState::Ready);
                 continue;
@@ -48,7 +48,7 @@ pub fn recover(index: &Index) {
     }
 }
 
-/// Takes away what a process left behind that ended in the middle of its work.
+/// Removes the temporary files of a process that ended during its work.
 fn clear(folder: &Path) {
     let (mut files, mut bytes) = (0_u64, 0_u64);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -69,7 +69,7 @@ fn clear(folder: &Path) {
     }
 }
 
-/// Whether a file is a step on the way to another one: of ffmpeg's, or a note that was being written.
+/// Whether a file is a temporary file of ffmpeg, or a note that was being written.
 fn is_leftover(name: &str) -> bool {
     let is_part = PARTS.iter().any(|prefix| name.starts_with(prefix)) && name.ends_with(PART);
     is_part || name.starts_with(NOTE) && name.len() == NOTE.len() + 6
@@ -78,7 +78,7 @@ fn is_leftover(name: &str) -> bool {
 fn close(index: &Index, entry: &Entry) -> io::Result<Measured> {
     let path = index.path(entry);
     let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
-        // It can be had all the same; what is torn at its end stays.
+        // The recording is available all the same; a partial fragment stays at its end.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
             return measure(entry.container, &mut fs::File::open(&path)?);
         }

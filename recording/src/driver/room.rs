@@ -1,4 +1,4 @@
-//! A room that is recorded, as the writing thread sees it.
+//! A recorded room, as seen by the writing thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use crate::container::Lane;
 use crate::index::{Entry, RecordingId};
 use crate::recording::Recording;
 
-/// A publisher that is gone has so long to come back into the same recording.
+/// How long a publisher may take to return to the same recording.
 pub(super) const RETURN_WINDOW: Duration = Duration::from_secs(30);
 
-/// What of a publisher goes into one file.
+/// The sources of a publisher that share one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Group {
-    /// Camera and microphone, and whatever else.
+    /// The camera and the microphone, and all other sources.
     Person,
-    /// A screen with its sound.
+    /// The screen with its audio.
     Screen,
 }
 
@@ -48,24 +48,24 @@ pub(super) type StreamKey = (PeerId, Group);
 /// A recorded room.
 pub(super) struct RecordedRoom {
     pub(super) life: LifeId,
-    /// Broadcasters alone, if not everybody.
+    /// Whether all peers are recorded, rather than only the broadcasters.
     pub(super) everybody: bool,
     pub(super) streams: HashMap<StreamKey, Stream>,
-    /// Which stream a track belongs to.
+    /// The stream that each track belongs to.
     pub(super) tracks: HashMap<Arc<str>, StreamKey>,
-    /// Packets that found the queue full.
+    /// The number of packets dropped because the queue was full.
     pub(super) dropped: Arc<AtomicU64>,
 }
 
-/// One publisher's recording, with the file that is open.
+/// The recording of one publisher, with its open file.
 pub(super) struct Stream {
     pub(super) recording: Recording,
     pub(super) open: Option<(Entry, MediaFile)>,
-    /// The newest file, open or not.
+    /// The newest file, whether it is open or not.
     pub(super) last: Option<RecordingId>,
-    /// Since when no track is left.
+    /// The time since which no track is left.
     pub(super) idle_since: Option<Instant>,
-    /// `dropped` of the room when the file began.
+    /// The value of the room's `dropped` when the file began.
     pub(super) dropped_before: u64,
 }
 

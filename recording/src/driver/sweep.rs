@@ -1,4 +1,4 @@
-//! Takes off the disk what is not to be kept.
+//! Removes recordings that are not to be kept.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,11 +8,10 @@ use signaling_core::Timestamp;
 use crate::index::{Entry, Index};
 use crate::retention::{Cause, Retention};
 
-/// Between two looks at how old recordings are and how much there is of them.
+/// The interval between two checks of the age and the size of recordings.
 const LOOK: Duration = Duration::from_secs(300);
 
-/// Deletes one recording a turn, since a file system may take its time over a large one and the writing thread has more
-/// to do.
+/// Deletes one recording per turn, because deleting a large file may take time, and the writing thread has other work.
 #[derive(Debug)]
 pub(super) struct Sweeper {
     retention: Retention,
@@ -21,22 +20,22 @@ pub(super) struct Sweeper {
 }
 
 impl Sweeper {
-    /// One that has just looked.
+    /// Creates a sweeper whose first check is due after one interval.
     pub(super) fn new(retention: Retention, now: Instant) -> Self {
         Self { retention, next_look: now + LOOK, leaving: VecDeque::new() }
     }
 
-    /// There is more than there was: it looks in its next turn.
+    /// Schedules a check for the next turn, because the folder has grown.
     pub(super) fn on_recorded(&mut self, now: Instant) {
         self.next_look = self.next_look.min(now);
     }
 
-    /// How long it has nothing to do.
+    /// The time until there is work to do.
     pub(super) fn rest(&self, now: Instant) -> Duration {
         if self.leaving.is_empty() { self.next_look.saturating_duration_since(now) } else { Duration::ZERO }
     }
 
-    /// Does what is due.
+    /// Deletes one recording, or checks which ones to delete if that is due.
     pub(super) fn turn(&mut self, index: &Index, now: Instant, believed: Option<Timestamp>) {
         if let Some((entry, cause)) = self.leaving.pop_front() {
             delete(index, &entry, cause);
@@ -47,7 +46,7 @@ impl Sweeper {
     }
 }
 
-/// Deletes everything that is not to be kept, at once.
+/// Deletes all recordings that are not to be kept, at once.
 pub(super) fn sweep(index: &Index, retention: Retention, believed: Option<Timestamp>) {
     for (entry, cause) in leaving(index, retention, believed) {
         delete(index, &entry, cause);
@@ -76,7 +75,7 @@ fn delete(index: &Index, entry: &Entry, cause: Cause) {
     }
 }
 
-/// Leaves a recording to object storage, which has it.
+/// Removes the file of a recording that is in object storage.
 pub(super) fn release(index: &Index, entry: &Entry) {
     let Entry { recording, room, bytes, .. } = entry;
     match index.release(*recording) {
@@ -97,7 +96,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    /// Three recordings of a byte that ended on the first, second and third day.
+    /// Three recordings of one byte that ended on the first, second and third day.
     fn three_days(index: &Index) -> [Entry; 3] {
         [1, 2, 3].map(|day| {
             let ended_at = Some(Timestamp::default() + DAY * day);

@@ -1,7 +1,7 @@
-//! The thread that takes recordings to object storage when they are over, one part after the other.
+//! The thread that uploads finished recordings to object storage, one part after the other.
 //!
-//! What is to be done stands in the index, and every step is kept there before the next one: there is no queue to overflow, and
-//! an upload goes on where it was after an interruption or a restart. Nothing waits for this thread.
+//! The pending work is in the index, and every step is saved there before the next one: no queue can overflow, and an
+//! upload continues where it was after an interruption or a restart. Nothing waits for this thread.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -24,15 +24,15 @@ use crate::index::{Entry, Index, RecordingId, RecordingState};
 use crate::store::{Store, StoreConfig};
 use crate::upload::{Parts, Upload};
 
-/// After a failure it waits so long, and twice as long after each further one, up to the bound.
+/// The wait after a failure, which doubles with each further one up to a limit.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(300);
-/// It looks at the index that often even if nobody wakes it.
+/// The interval at which the index is checked even if the thread is not woken.
 const LOOK: Duration = Duration::from_secs(60);
-/// After so many failures of one upload it is begun anew, if the store lets it: this one may be lost.
+/// The number of failures after which an upload is started again, because the store may have lost it.
 const PERSISTENCE: u32 = 5;
 
-/// Wakes the thread. It ends when nobody is left to do so.
+/// Wakes the thread, which ends when all of these are dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Uploader {
     wake: Sender<()>,
@@ -53,9 +53,9 @@ impl Uploader {
         Ok(Self { wake })
     }
 
-    /// There is more to do.
+    /// Signals that there may be work.
     pub(super) fn wake(&self) {
-        // When it has not yet seen the last call, it sees both at once.
+        // A signal that has not been handled yet covers this one, too.
         let _ = self.wake.try_send(());
     }
 }
@@ -66,7 +66,7 @@ async fn run(mut work: Work, mut woken: Receiver<()>) {
     loop {
         match timeout(rest, woken.recv()).await {
             Ok(None) => return,
-            // Who is at a loss is not woken.
+            // After a failure, a signal does not shorten the wait.
             Ok(Some(())) if setbacks > 0 => tokio::time::sleep(rest).await,
             Ok(Some(())) | Err(_) => {}
         }
@@ -90,12 +90,12 @@ async fn run(mut work: Work, mut woken: Receiver<()>) {
     }
 }
 
-/// How long to wait after so many failures in a row.
+/// The wait after this many failures in a row.
 fn backoff(setbacks: u32) -> Duration {
     FIRST_REST.saturating_mul(1 << (setbacks.saturating_sub(1)).min(16)).min(LONGEST_REST)
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Taken,
@@ -103,7 +103,7 @@ enum Step {
     Failed,
 }
 
-/// Why a step was not taken.
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 enum UploadError {
     #[error("the file cannot be read")]
@@ -120,7 +120,7 @@ struct Work {
     store: Store,
     keeps_local: bool,
     index: Arc<Index>,
-    /// How often a recording's upload failed in a row.
+    /// The number of failures in a row, by recording.
     failures: HashMap<RecordingId, u32>,
 }
 
@@ -129,7 +129,7 @@ impl Work {
         Self { store, keeps_local, index, failures: HashMap::new() }
     }
 
-    /// Does the next thing that is to be done.
+    /// Does the next piece of pending work.
     async fn step(&mut self) -> Step {
         let forgotten = self.index.forgotten();
         if let Some((file, object)) = forgotten
@@ -143,7 +143,7 @@ impl Work {
                 self.index.first_by_key(|entry| self.is_to_be_released(entry).then_some(entry.started_at))
         {
             release(&self.index, &entry);
-            // One that could not be removed is not looked at again before the next start.
+            // A file that could not be removed is not tried again before the next start.
             self.index.update(entry.recording, |entry| entry.local = false);
             return Step::Taken;
         }
@@ -163,7 +163,7 @@ impl Work {
         }
     }
 
-    /// Whether a recording is over and not in the store.
+    /// Whether a recording is finished and not in the store.
     fn is_due(&self, entry: &Entry) -> bool {
         let is_waiting = match &entry.upload {
             Some(Upload::Stored { object }) => self.store.key(object).is_none(),
@@ -257,7 +257,8 @@ impl Work {
             return Ok(());
         }
         let completed = bucket.complete(key, &parts.upload, parts.parts).await;
-        // The answer may have been lost, now or before a restart: whether the object is there says it either way.
+        // The response may have been lost, now or before a restart; the size of the object
+        // tells whether it is complete.
         match (bucket.size(key).await?, completed) {
             (Some(size), _) if size == parts.file_bytes => {
                 tracing::info!(recording = %entry.recording, bytes = size, object = parts.object, "a recording is in object storage");
@@ -273,16 +274,16 @@ impl Work {
         }
     }
 
-    /// The store knows nothing of the upload any more: it begins anew.
+    /// Restarts an upload that the store no longer knows.
     fn lost(&self, entry: &Entry) -> Result<(), UploadError> {
         tracing::warn!(recording = %entry.recording, "the store has lost an upload; it begins anew");
         self.keep(entry, Upload::Waiting).map(drop)
     }
 
-    /// Keeps how far an upload is; `false` when the recording is gone.
+    /// Saves the progress of an upload; `false` if the recording is gone.
     fn keep(&self, entry: &Entry, upload: Upload) -> Result<bool, UploadError> {
         let kept = self.index.change(entry.recording, |known| {
-            // Not if it has become another file.
+            // Not if the file has been replaced.
             if known.file == entry.file && known.state == RecordingState::Ready {
                 known.upload = Some(upload);
                 known.upload_error = None;

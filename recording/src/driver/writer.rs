@@ -24,9 +24,9 @@ use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
 use crate::recording::{Output, Recording};
 use crate::upload::Upload;
 
-/// Between two looks at what has come: packets don't wake the thread, which would cost more than they do.
+/// The interval at which the queue is read: waking the thread for each packet would cost more than handling it.
 const TURN: Duration = Duration::from_millis(20);
-/// Between two looks at how full the disk is.
+/// The interval between two checks of the free disk space.
 const DISK_CHECK: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
@@ -48,7 +48,7 @@ struct Person {
     name: Option<Name>,
 }
 
-/// Why a recording of a room ends by itself.
+/// The fault that ends the recording of a room.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error("the disk is nearly full")]
@@ -75,7 +75,7 @@ impl Writer {
         Self { config, index, sfu, feed, hands, sweeper, on_event, rooms, people, next_disk_check: now() }
     }
 
-    /// Runs until it is told to end, or nobody is left to tell it anything.
+    /// Runs until it is told to shut down, or all senders are gone.
     pub(super) fn run(mut self, intake: &Intake, engine: &Engine) {
         loop {
             engine.sign();
@@ -101,7 +101,7 @@ impl Writer {
         }
     }
 
-    /// Takes a note; `true` at the end.
+    /// Handles a note; `true` on shutdown.
     fn handle(&mut self, note: Note) -> bool {
         match note {
             Note::Start { room, life, everybody } => self.start(&room, life, everybody),
@@ -185,7 +185,7 @@ impl Writer {
     }
 
     fn stop(&mut self, room: &RoomId) {
-        // What nobody records has nothing to stop; the room hears it all the same.
+        // Even if the room is not recorded, it is told that recording has stopped.
         self.finish_room(room, None);
         self.tell(room, message::RecordingState::Stopped);
     }
@@ -220,7 +220,7 @@ impl Writer {
         fault: Option<&Fault>,
     ) {
         stream.recording.finish(now());
-        // When the disk is full, what still fits is written; the rest was never there.
+        // With a full disk, everything that still fits is written.
         if let Err(fault) = self.drain(room, recorded, key, stream) {
             tracing::warn!(%room, error = describe(&fault), "the last moments of a recording are lost");
         }
@@ -267,7 +267,7 @@ impl Writer {
         self.rooms.insert(room.clone(), recorded);
     }
 
-    /// Does what time asks of every recording, and writes what they have to say.
+    /// Advances all recordings and carries out their outputs.
     fn turn(&mut self) {
         let now = now();
         let mut faults = Vec::new();
@@ -303,7 +303,7 @@ impl Writer {
         }
     }
 
-    /// Carries out what a recording asks for.
+    /// Carries out the outputs of a recording.
     fn drain(
         &mut self,
         room: &RoomId,
@@ -319,7 +319,7 @@ impl Writer {
                     let path = self.index.path(&entry);
                     let file = MediaFile::create(&path, &head, self.config.fsync).map_err(Fault::Write)?;
                     if let Err(error) = self.index.save(&entry) {
-                        // A file that nothing is known of is no use to anybody.
+                        // A file without a note is of no use.
                         drop(file);
                         let _ = self.index.delete(entry.recording);
                         return Err(Fault::Write(error));
@@ -407,7 +407,7 @@ impl Writer {
         }
     }
 
-    /// Ends the recordings of rooms whose files are gone.
+    /// Ends the recordings of rooms whose files were deleted or replaced.
     fn look_for_files(&mut self) {
         let mut faults = Vec::new();
         for (room, recorded) in &self.rooms {
@@ -431,7 +431,7 @@ impl Writer {
         entry.bytes = file.bytes;
         entry.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(entry.duration_ms);
         entry.ended_at = Some(entry.started_at + Duration::from_millis(entry.duration_ms));
-        // Not ready for a moment, where it is to be finalised: it would be uploaded as it is.
+        // A recording to be finalised is never `Ready` in between, or else it would be uploaded as it is.
         entry.state = match &self.hands.finaliser {
             _ if entry.duration_ms == 0 => RecordingState::Failed,
             Some(_) => RecordingState::Finalising,
@@ -482,7 +482,7 @@ impl Writer {
     }
 }
 
-/// The error with what caused it.
+/// The error with its cause.
 fn describe(fault: &Fault) -> String {
     match std::error::Error::source(fault) {
         Some(source) => format!("{fault}: {source}"),
@@ -494,7 +494,7 @@ pub(super) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
-        // Without randomness a name is taken, and creating the file says so.
+        // If there is no randomness, the name is taken already, and creating the file fails.
         let _ = rand::fill(bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! Any bytes as a datagram, up to the connectivity check in it.
+//! Arbitrary bytes as a datagram, up to the connectivity check in it.
 #![no_main]
 
 #[path = "../../tests/fuzz/targets.rs"]

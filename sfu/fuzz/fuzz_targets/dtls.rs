@@ -1,4 +1,4 @@
-//! Any bytes as the datagrams of a DTLS client.
+//! Arbitrary bytes as the datagrams of a DTLS client.
 #![no_main]
 
 #[path = "../../tests/fuzz/targets.rs"]

@@ -1,4 +1,4 @@
-//! Any bytes as a compound RTCP packet.
+//! Arbitrary bytes as a compound RTCP packet.
 #![no_main]
 
 #[path = "../../tests/fuzz/targets.rs"]

@@ -1,4 +1,4 @@
-//! Any bytes as an RTP packet.
+//! Arbitrary bytes as an RTP packet.
 #![no_main]
 
 #[path = "../../tests/fuzz/targets.rs"]

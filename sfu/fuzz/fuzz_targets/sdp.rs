@@ -1,4 +1,4 @@
-//! Any bytes as a session description, and as a fragment of one.
+//! Arbitrary bytes as a session description, and as an SDP fragment.
 #![no_main]
 
 #[path = "../../tests/fuzz/targets.rs"]

@@ -1,4 +1,4 @@
-//! Any bytes as a sealed packet, and as one to seal and to forge.
+//! Arbitrary bytes as an encrypted packet, and as one to encrypt and forge.
 #![no_main]
 
 #[path = "../../tests/fuzz/targets.rs"]

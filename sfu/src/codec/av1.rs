@@ -2,7 +2,8 @@
 
 use crate::wire::u8_at;
 
-/// Whether the packet is the first of a new coded video sequence: the N bit, which excludes Z.
+/// Whether the packet is the first of a new coded video sequence: the N bit is set and the Z bit,
+/// which excludes it, is not.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     payload.len() > 1 && u8_at(payload, 0).is_some_and(|header| header & 0x88 == 0x08)
 }

@@ -7,8 +7,8 @@ const SPS: u8 = 7;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
-/// Whether a decoder can start here: at a sequence parameter set, or at the first packet of an IDR picture for
-/// senders that repeat no parameter sets.
+/// Whether a decoder can start here: at a sequence parameter set, or, for senders that do not repeat parameter sets, at
+/// the first packet of an IDR picture.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     let Some(unit) = unit_type(payload) else { return false };
     match unit {

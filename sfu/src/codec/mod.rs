@@ -1,5 +1,5 @@
-//! What the packets of each codec tell a forwarder: which one it is, where a picture can be entered, and which bytes
-//! of the payload belong to the stream rather than to the picture.
+//! The parts of each codec's packets that a forwarder needs: the codec, the packets at which a decoder can start, and
+//! the payload fields that belong to the stream rather than to the picture.
 
 mod av1;
 mod h264;
@@ -12,14 +12,14 @@ use signaling_core::message::TrackKind;
 /// Audio or video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {
-    /// Sound.
+    /// The kind of audio tracks.
     Audio,
-    /// Pictures.
+    /// The kind of video tracks.
     Video,
 }
 
 impl MediaKind {
-    /// As it stands in an m-line.
+    /// The media name in an m-line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Audio => "audio",
@@ -37,7 +37,7 @@ impl From<MediaKind> for TrackKind {
     }
 }
 
-/// A codec with the parameters that decide whether two ends mean the same thing.
+/// A codec with the parameters that must match at both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// Opus (RFC 7587).
@@ -66,7 +66,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// Recognises the encoding name of an rtpmap with its clock rate and format parameters.
+    /// Parses the encoding name and clock rate of an rtpmap and the format parameters.
     pub fn parse(name: &str, clock_rate: u32, fmtp: &str) -> Option<Self> {
         let number = |key: &str| parameter(fmtp, key).and_then(|value| value.parse::<u8>().ok());
         match (name.to_ascii_lowercase().as_str(), clock_rate) {
@@ -76,7 +76,7 @@ impl Codec {
             ("vp9", 90_000) => Some(Self::Vp9 { profile: number("profile-id").unwrap_or(0) }),
             ("av1", 90_000) => Some(Self::Av1 { profile: number("profile").unwrap_or(0) }),
             ("h264", 90_000) if number("packetization-mode") == Some(1) => {
-                // Without the parameter it is the Baseline profile (RFC 6184 section 8.1).
+                // The default is the Baseline profile (RFC 6184 section 8.1).
                 let level = parameter(fmtp, "profile-level-id").unwrap_or("42000a");
                 let byte = |at: usize| u8::from_str_radix(level.get(at..at + 2)?, 16).ok();
                 Some(Self::H264 { profile: byte(0)?, constraints: byte(2)? })
@@ -85,7 +85,7 @@ impl Codec {
         }
     }
 
-    /// As it stands in an rtpmap, clock rate and channels included.
+    /// The rtpmap value, including the clock rate and channels.
     pub fn rtpmap(self) -> &'static str {
         match self {
             Self::Opus => "opus/48000/2",
@@ -97,7 +97,7 @@ impl Codec {
         }
     }
 
-    /// The codec's short name, as clients are told.
+    /// The short name of the codec, as reported to clients.
     pub fn name(self) -> &'static str {
         self.rtpmap().split('/').next().unwrap_or_default()
     }
@@ -110,7 +110,7 @@ impl Codec {
         }
     }
 
-    /// RTP clock in Hz.
+    /// The RTP clock rate in Hz.
     pub fn clock_rate(self) -> u32 {
         match self.kind() {
             MediaKind::Audio => 48_000,
@@ -118,7 +118,7 @@ impl Codec {
         }
     }
 
-    /// Whether a receiver of `other` understands this codec's stream.
+    /// Whether a receiver of `other` can decode this codec's stream.
     pub fn is_readable_as(self, other: Self) -> bool {
         match (self, other) {
             (Self::H264 { profile: a, .. }, Self::H264 { profile: b, .. }) => a == b,
@@ -126,7 +126,7 @@ impl Codec {
         }
     }
 
-    /// Whether a decoder can start at this packet. Every packet of audio is such a place.
+    /// Whether a decoder can start at this packet, which is always true for audio.
     pub fn starts_picture(self, payload: &[u8]) -> bool {
         match self {
             Self::Opus | Self::Red => true,

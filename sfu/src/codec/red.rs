@@ -1,6 +1,7 @@
-//! Redundant audio (RFC 2198), whose blocks name the payload type of what they hold.
+//! Redundant audio (RFC 2198), whose blocks contain the payload type of their data.
 
-/// Writes `payload_type` into every block header: the receiver may know Opus by another number than the sender.
+/// Writes `payload_type` into every block header, because the receiver may use another payload type
+/// for Opus than the sender.
 pub(crate) fn rename(payload: &mut [u8], payload_type: u8) {
     let mut at = 0;
     while let Some(header) = payload.get_mut(at) {

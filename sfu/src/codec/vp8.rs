@@ -2,19 +2,19 @@
 
 use crate::wire::{put, u8_at, u16_at};
 
-/// Where the fields of a descriptor are that a forwarder has to keep continuous.
+/// The fields of a payload descriptor that a forwarder has to keep continuous, with their positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Descriptor {
-    /// Picture id and where it stands.
+    /// The picture id and its position.
     pub(crate) picture_id: Option<PictureId>,
-    /// TL0PICIDX and where it stands.
+    /// The position of TL0PICIDX and its value.
     pub(crate) tl0: Option<(usize, u8)>,
-    /// Bytes up to the VP8 payload header.
+    /// The number of bytes before the VP8 payload header.
     len: usize,
     starts_partition: bool,
 }
 
-/// A picture id of 7 or of 15 bits.
+/// A picture id of 7 or 15 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PictureId {
     at: usize,
@@ -49,7 +49,7 @@ impl Descriptor {
         (payload.len() >= at).then_some(descriptor)
     }
 
-    /// Moves picture id and TL0PICIDX of `payload`, from which this descriptor was parsed, by these distances.
+    /// Adds these offsets to the picture id and TL0PICIDX in `payload`, from which this descriptor was parsed.
     pub(crate) fn shift(&self, payload: &mut [u8], picture_id: u16, tl0: u8) {
         if let Some(id) = self.picture_id {
             let moved = id.value.wrapping_add(picture_id);
@@ -65,7 +65,7 @@ impl Descriptor {
     }
 }
 
-/// Whether the packet is the first of a key frame: the start of partition 0 whose frame header has P = 0.
+/// Whether the packet is the first of a key frame: the start of partition 0, with P = 0 in the frame header.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     Descriptor::parse(payload).is_some_and(|descriptor| {
         descriptor.starts_partition && u8_at(payload, descriptor.len).is_some_and(|header| header & 1 == 0)

@@ -2,8 +2,8 @@
 
 use crate::wire::u8_at;
 
-/// Whether the packet begins a key picture: not inter-predicted, the beginning of a frame, and of the lowest spatial
-/// layer where there are layers.
+/// Whether the packet starts a key picture: it is not inter-predicted, is the start of a frame, and is of the lowest
+/// spatial layer if there are layers.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     let Some(first) = u8_at(payload, 0) else { return false };
     let (has_id, inter, layers, begins) =

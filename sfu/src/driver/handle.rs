@@ -1,4 +1,4 @@
-//! The media server as a whole: workers for the caller to run, and a handle to speak to them.
+//! The media server as a whole: the workers, which the caller runs, and the handle through which it controls them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::path::Path;
 use crate::shard::{Input, Reply, Shard, home_of};
 use crate::tap::Tap;
 
-/// Inputs that may wait for a shard.
+/// Maximum number of inputs that wait for a shard.
 const MAX_INPUTS: usize = 16_384;
 
-/// Makes a media server: its handle and its workers, one for each shard. Nothing runs until the caller runs the workers, each
-/// on a thread of its own ([`Worker::run`]) or by hand.
+/// Creates a media server: its handle, and one worker per shard. Nothing runs until the caller runs the workers, each
+/// on its own thread ([`Worker::run`]) or by hand.
 pub fn open(config: Config, epoch: Instant) -> Result<(Handle, Vec<Worker>), SfuError> {
     if config.shards == 0 || config.shards > 1_024 {
         return Err(SfuError::Config("1 to 1,024 shards"));
@@ -50,7 +50,7 @@ pub fn open(config: Config, epoch: Instant) -> Result<(Handle, Vec<Worker>), Sfu
     Ok((Handle { entrances: entrances.into() }, workers))
 }
 
-/// The ways into a shard from other threads.
+/// The channels into a shard from other threads.
 struct Entrance {
     inputs: SyncSender<Input>,
     relayed: Arc<Mailbox<Path>>,
@@ -58,19 +58,19 @@ struct Entrance {
     wake: Arc<Wake>,
 }
 
-/// The inputs that a shard can hold are waiting already, or its worker is gone.
+/// The input queue of the shard is full, or its worker has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the media server is overloaded")]
 pub struct Overloaded;
 
-/// Speaks to the shards. Cheap to clone; never blocks.
+/// Sends inputs to the shards. Cheap to clone; never blocks.
 #[derive(Clone)]
 pub struct Handle {
     entrances: Arc<[Entrance]>,
 }
 
 impl Handle {
-    /// Hands an input to the shard that is the home of its room.
+    /// Sends an input to the home shard of its room.
     pub fn send(&self, input: Input) -> Result<(), Overloaded> {
         let shards = u16::try_from(self.entrances.len()).unwrap_or(u16::MAX);
         let home = home_of(input.room(), shards);
@@ -80,7 +80,7 @@ impl Handle {
         result.map_err(|_| Overloaded)
     }
 
-    /// What has been counted up to now, over all shards.
+    /// The current metrics, summed over all shards.
     pub fn metrics(&self) -> Metrics {
         let mut sum = Metrics::default();
         for entrance in self.entrances.iter() {
@@ -89,28 +89,29 @@ impl Handle {
         sum
     }
 
-    /// Takes a datagram that a client behind a relay of this process sent to `to`, one of the candidates. It is lost when its
-    /// shard does not keep up. What is sent back goes to the [`Relay`](crate::Relay) of the socket.
+    /// Delivers a datagram that a client behind a relay of this process sent to the candidate `to`. It is dropped if
+    /// the shard cannot keep up. Responses are sent to the [`Relay`](crate::Relay) of the socket.
     pub fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        // As the kernel does for sockets that share a port: any shard, but always the same one.
+        // As with the kernel's choice between sockets that share a port, any shard may receive the datagram, as long as
+        // it is always the same one.
         let index = usize::from(from.port()) % self.entrances.len().max(1);
         if let Some(entrance) = self.entrances.get(index) {
             entrance.relayed.put(Path::relayed(from, to.ip()), datagram);
         }
     }
 
-    /// Answers a WHIP or WHEP client's offer. The peer must have joined before, by [`MediaDemand::Join`].
+    /// Answers a WHIP or WHEP client's offer. The peer must have joined by [`MediaDemand::Join`].
     pub fn offer(&self, offer: HttpOffer, reply: Reply<HttpAnswer>) -> Result<(), Overloaded> {
         self.send(Input::Offer { offer, reply })
     }
 
-    /// Lets a recorder have all that is published in a room, from now on; `None` ends that. While a room is recorded,
-    /// codecs that fit into MP4 are preferred.
+    /// Attaches a recorder to everything that is published in a room from now on; `None` detaches it. While a room is
+    /// recorded, codecs that MP4 supports are preferred.
     pub fn record(&self, room: RoomId, tap: Option<Arc<dyn Tap>>) -> Result<(), Overloaded> {
         self.send(Input::Record { room, tap })
     }
 
-    /// Asks the publisher of a track for a picture that a decoder can start with.
+    /// Requests a key frame from the publisher of a track.
     pub fn request_keyframe(&self, room: RoomId, track: Arc<str>) -> Result<(), Overloaded> {
         self.send(Input::Keyframe { room, track })
     }

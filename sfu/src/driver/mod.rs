@@ -1,4 +1,4 @@
-//! What runs the shards: threads, sockets, mailboxes and the clock, and nothing that knows about media.
+//! Runs the shards: threads, sockets, mailboxes and the clock. Nothing here knows about media.
 
 mod handle;
 mod neighbours;

@@ -1,4 +1,4 @@
-//! The way of messages between the shards of a process: bounded mailboxes, and no memory that two threads write.
+//! Carries messages between the shards of a process in bounded mailboxes, without shared mutable memory.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use datagrams::Wake;
 
 use crate::shard::{Message, Shard};
 
-/// Messages that may wait for a shard. More are dropped, as a full socket would, or wait here if they must arrive.
+/// Maximum number of messages in a shard's mailbox. Further messages are dropped, as by a full socket, or kept in the
+/// sender's backlog if they must be delivered.
 const MAILBOX: usize = 1_024;
-/// Messages that may wait here. A shard that takes none of so many has died.
+/// Maximum number of messages in a backlog. A shard with this many unread messages has died.
 const MAX_BACKLOG: usize = 65_536;
 
-/// One shard's mailbox for the others, and theirs for it.
+/// The mailbox of one shard, and the senders into those of all shards.
 pub(super) struct Neighbours {
     own: u16,
     inbox: Receiver<(u16, Message)>,
@@ -24,12 +25,12 @@ pub(super) struct Neighbours {
 struct Neighbour {
     sender: SyncSender<(u16, Message)>,
     wake: Arc<Wake>,
-    /// Messages that must arrive and for which there was no room.
+    /// Messages that must be delivered but did not fit into the mailbox.
     backlog: VecDeque<Message>,
 }
 
 impl Neighbours {
-    /// Connects shards that are woken by these.
+    /// Connects one shard for each of these wake-up handles.
     pub(super) fn between(wakes: &[Arc<Wake>]) -> Vec<Self> {
         let (senders, inboxes): (Vec<_>, Vec<_>) = wakes.iter().map(|_| sync_channel(MAILBOX)).unzip();
         let neighbours = || {
@@ -39,7 +40,7 @@ impl Neighbours {
         (0..).zip(inboxes).map(|(own, inbox)| Self { own, inbox, by_shard: neighbours() }).collect()
     }
 
-    /// Gives the shard what the others have sent; whether there was something.
+    /// Passes the received messages to the shard; returns whether there were any.
     pub(super) fn receive(&mut self, shard: &mut Shard, now: Instant) -> bool {
         let mut has_received = false;
         while let Ok((from, message)) = self.inbox.try_recv() {
@@ -49,7 +50,7 @@ impl Neighbours {
         has_received
     }
 
-    /// Sends what the shard has for others.
+    /// Sends the shard's messages to the other shards.
     pub(super) fn send(&mut self, shard: &mut Shard, now: Instant) {
         for neighbour in &mut self.by_shard {
             neighbour.send_backlog(self.own);
@@ -64,7 +65,7 @@ impl Neighbours {
 
 impl Neighbour {
     fn send(&mut self, own: u16, message: Message) {
-        // What follows a message that must arrive would tell of things that the neighbour does not know yet.
+        // Messages behind a message in the backlog must not overtake it, since they may depend on it.
         if self.backlog.is_empty() {
             if let Err(message) = self.try_send(own, message) {
                 self.keep(message);
@@ -94,7 +95,7 @@ impl Neighbour {
         }
     }
 
-    /// The message comes back when there is no room for it.
+    /// Returns the message if the mailbox is full.
     fn try_send(&self, own: u16, message: Message) -> Result<(), Message> {
         let is_urgent = message.is_urgent();
         match self.sender.try_send((own, message)) {
@@ -105,7 +106,7 @@ impl Neighbour {
                 Ok(())
             }
             Err(TrySendError::Full((_, message))) => Err(message),
-            // The neighbour has ended, and the process is about to.
+            // The neighbour has ended, so the process is shutting down.
             Err(TrySendError::Disconnected(_)) => Ok(()),
         }
     }

@@ -1,10 +1,10 @@
-//! Clients behind a relay in the same process: what they send and what they get touches no socket in between.
+//! Relays in the same process, whose clients exchange datagrams with the shards without a socket.
 
 use std::net::SocketAddr;
 
 /// A relay in the same process.
 pub trait Relay: Send + Sync {
-    /// Takes a datagram for the relayed address `to`, sent by one of our addresses. Called on a shard's thread: it must not
-    /// block, and drops what it can't take.
+    /// Delivers a datagram from one of the server's addresses to the relayed address `to`. It is called on a shard's
+    /// thread, so it must not block, and drops what it cannot accept.
     fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]);
 }

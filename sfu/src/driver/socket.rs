@@ -1,4 +1,4 @@
-//! The media port: batches in and out.
+//! The socket of the media port, with batched receiving and sending.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,9 +10,9 @@ use datagrams::{Batch, Options, Receiver, Run, Sender, Socket};
 use super::relay::Relay;
 use crate::path::{Carrier, Path};
 
-/// The system's default would overflow at every key frame.
+/// The default buffer of the system would overflow at every key frame.
 const BUFFER_BYTES: usize = 4 << 20;
-/// Messages that one system call receives at most.
+/// Maximum number of messages received by one system call.
 const RECEIVE_MESSAGES: usize = 64;
 
 /// A UDP socket of the media port.
@@ -25,8 +25,8 @@ pub struct MediaSocket {
 }
 
 impl MediaSocket {
-    /// Opens the port on an address; `[::]` takes IPv4 as well. With several shards each opens the same one; the kernel
-    /// spreads clients over them.
+    /// Opens the port on an address; `[::]` accepts IPv4 as well. Each shard opens the same port, and the kernel
+    /// distributes the clients over the sockets.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let options = Options {
             shares_port: true,
@@ -45,23 +45,23 @@ impl MediaSocket {
         })
     }
 
-    /// Hands what is for clients behind a relay of this process to that relay.
+    /// Passes datagrams for clients behind a relay of this process to that relay.
     #[must_use]
     pub fn with_relay(mut self, relay: Option<Arc<dyn Relay>>) -> Self {
         self.relay = relay;
         self
     }
 
-    /// Where it is bound.
+    /// The address to which the socket is bound.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Hands over everything that one system call yields, datagram by datagram. Does not wait.
+    /// Passes each datagram that one system call yields to `handle`. Does not block.
     pub fn receive(&mut self, mut handle: impl FnMut(Path, &mut [u8])) -> io::Result<usize> {
         let messages = match self.receiver.receive(&self.socket) {
             Ok(messages) => messages,
-            // Nothing is there, or the kernel reports what ICMP said of an earlier datagram.
+            // There is no datagram, or the kernel reports an ICMP error for an earlier one.
             Err(error) => {
                 return match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionRefused => Ok(0),
@@ -81,7 +81,7 @@ impl MediaSocket {
         Ok(datagrams)
     }
 
-    /// Sends the batch. What the system refuses is lost, as datagrams may be.
+    /// Sends the batch. Datagrams that the system refuses are lost.
     pub fn send(&mut self, batch: &Batch<Path>) {
         if let Some(relay) = &self.relay {
             for run in batch.runs().filter(|run| run.to.carrier == Carrier::Relay) {

@@ -1,4 +1,4 @@
-//! What runs a shard: its mailboxes, its socket and its thread.
+//! Runs a shard with its mailboxes, its socket and its thread.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::metrics::Published;
 use crate::path::Path;
 use crate::shard::{Input, Shard};
 
-/// Longest wait without a look at whether to stop.
+/// The longest wait between two checks of the stop flag.
 const MAX_WAIT: Duration = Duration::from_millis(500);
-/// The work of a turn is the turn itself.
+/// Each turn counts as one unit of work.
 const PACING: Pacing = Pacing {
     busy_rate: 400.0,
     fade: Duration::from_millis(20),
@@ -25,21 +25,21 @@ const PACING: Pacing = Pacing {
     wait: Duration::from_micros(500),
 };
 
-/// A shard and what comes to it from other threads.
+/// A shard with its inputs from other threads.
 pub struct Worker {
     /// The state machine.
     pub shard: Shard,
     inbox: Inbox,
-    /// Memory for datagrams from relays.
+    /// A buffer for datagrams from relays.
     batch: Batch<Path>,
     published: Published,
     engine: Option<Engine>,
 }
 
-/// What comes to a shard from other threads.
+/// The inputs of a shard from other threads.
 pub(super) struct Inbox {
     pub(super) inputs: Receiver<Input>,
-    /// Datagrams of clients behind a relay of this process.
+    /// Datagrams from clients behind a relay of this process.
     pub(super) relayed: Arc<Mailbox<Path>>,
     pub(super) neighbours: Neighbours,
     pub(super) wake: Arc<Wake>,
@@ -50,14 +50,14 @@ impl Worker {
         Self { shard, inbox, batch: Batch::default(), published, engine: None }
     }
 
-    /// Lets a watch know that this worker lives, and when it ends.
+    /// Reports to a watchdog that this worker is alive, and when it ends.
     #[must_use]
     pub fn watched(self, engine: Engine) -> Self {
         Self { engine: Some(engine), ..self }
     }
 
-    /// Gives the shard everything that waits: what the rooms ask, what other shards send, and what came through relays; says
-    /// whether there was something.
+    /// Passes all waiting inputs, messages from other shards and relayed datagrams to the shard;
+    /// returns whether there were any.
     pub fn take_inputs(&mut self, now: Instant) -> bool {
         let Self { shard, inbox, batch, .. } = self;
         inbox.relayed.take(batch);
@@ -71,12 +71,12 @@ impl Worker {
         has_taken
     }
 
-    /// Carries what the shard has for other shards.
+    /// Sends the shard's messages to other shards.
     pub fn send_messages(&mut self, now: Instant) {
         self.inbox.neighbours.send(&mut self.shard, now);
     }
 
-    /// Runs the shard on its socket until `stop` is set. Events are handed to `on_event` on this thread.
+    /// Runs the shard on its socket until `stop` is set. Events are passed to `on_event` on this thread.
     pub fn run(
         mut self,
         mut socket: MediaSocket,
@@ -84,7 +84,7 @@ impl Worker {
         stop: &AtomicBool,
     ) -> std::io::Result<()> {
         let mut pace = Pace::new(PACING, clock::now());
-        // After a short wait the socket is looked at without asking whether there is something.
+        // After a short pause, the socket is read without polling it first.
         let mut has_waited = false;
         while !stop.load(Ordering::Acquire) {
             if let Some(engine) = &self.engine {
@@ -120,7 +120,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends what the shard has, to other shards first: they have further to go.
+    /// Sends the shard's output, messages to other shards first, because those shards still have to process them.
     fn drain(&mut self, socket: &mut MediaSocket, now: Instant) {
         self.send_messages(now);
         while let Some(transmits) = self.shard.poll_transmit(now) {
@@ -133,7 +133,7 @@ impl Worker {
         self.shard.poll_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now).min(MAX_WAIT))
     }
 
-    /// Waits for datagrams or inputs, and says whether there are datagrams.
+    /// Waits for datagrams or inputs; returns whether there are datagrams.
     fn wait(&self, socket: &MediaSocket, now: Instant) -> std::io::Result<bool> {
         let wake = &self.inbox.wake;
         let [datagrams, inputs] = wait_readable([socket.as_fd(), wake.as_fd()], self.until_timeout(now))?;

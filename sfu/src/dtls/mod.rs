@@ -1,4 +1,5 @@
-//! DTLS of one transport: handshake, the peer's fingerprint, and the keys it yields.
+//! The DTLS association of one transport: the handshake, the verification of the peer's
+//! certificate, and the exported keys.
 
 mod patch;
 
@@ -11,15 +12,15 @@ use dimpl::{Config, Dtls, DtlsCertificate, Output, SrtpProfile};
 use crate::error::SfuError;
 use patch::Patch;
 
-/// Longest handshake; a client that is slower starts over with another offer.
+/// The longest handshake; a slower client has to start again with another offer.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A certificate's SHA-256 (RFC 8122).
+/// The SHA-256 fingerprint of a certificate (RFC 8122).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a certificate in DER.
+    /// The fingerprint of a DER-encoded certificate.
     pub fn of(certificate: &[u8]) -> Self {
         let mut bytes = [0; 32];
         for (byte, hashed) in bytes.iter_mut().zip(digest::digest(&digest::SHA256, certificate).as_ref()) {
@@ -28,7 +29,7 @@ impl Fingerprint {
         Self(bytes)
     }
 
-    /// Parses the colon-separated hexadecimal of an `a=fingerprint:sha-256` line.
+    /// Parses the colon-separated hexadecimal value of an `a=fingerprint:sha-256` line.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         let mut pairs = text.trim().split(':');
@@ -52,18 +53,18 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
-/// The server's certificate and the settings of all its handshakes.
+/// The server's certificate and the settings of all handshakes.
 #[derive(Clone)]
 pub struct Identity {
     certificate: DtlsCertificate,
     as_client: Arc<Config>,
     as_server: Arc<Config>,
-    /// What goes into `a=fingerprint`.
+    /// The fingerprint for `a=fingerprint`.
     pub fingerprint: Fingerprint,
 }
 
 impl Identity {
-    /// Makes a new self-signed certificate on P-256.
+    /// Generates a self-signed P-256 certificate.
     pub fn generate() -> Result<Self, SfuError> {
         let key = rcgen::KeyPair::generate().map_err(|_| SfuError::Certificate)?;
         let certificate = rcgen::CertificateParams::new(vec!["visavis".to_owned()])
@@ -73,7 +74,7 @@ impl Identity {
             .to_vec();
         let config = |provider| {
             Config::builder()
-                // ICE has validated the address before DTLS is admitted, so a cookie would cost a round trip for nothing.
+                // ICE has already validated the address, so a cookie would only cost a round trip.
                 .use_server_cookie(false)
                 .flight_start_rto(Duration::from_millis(250))
                 .handshake_timeout(HANDSHAKE_TIMEOUT)
@@ -91,32 +92,32 @@ impl Identity {
     }
 }
 
-/// Who starts the handshake (RFC 8842 section 5).
+/// The DTLS role (RFC 8842 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// We send the `ClientHello`: `a=setup:active`.
+    /// Sends the `ClientHello`: `a=setup:active`.
     Client,
-    /// We wait for it: `a=setup:passive`.
+    /// Waits for the `ClientHello`: `a=setup:passive`.
     Server,
 }
 
-/// What [`Handshake::poll`] has to say.
+/// An output of [`Handshake::poll`].
 pub enum DtlsEvent {
     /// Send these bytes of the poll buffer.
     Transmit(usize),
-    /// The peer has shown the certificate that its description promised, and these are the SRTP keys.
+    /// The peer's certificate has been verified; these are the SRTP keys.
     Keys(Vec<u8>, SrtpProfile),
-    /// The peer closed the connection.
+    /// The peer has closed the connection.
     Closed,
-    /// Nothing more until this instant or another packet.
+    /// There is no further output before this time or the next packet.
     Wait(Instant),
 }
 
-/// Why a transport's DTLS is over.
+/// Why the association of a transport failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DtlsError {
-    /// The certificate is not the one in the session description.
+    /// The certificate does not match the fingerprint in the session description.
     #[error("the certificate does not match the fingerprint")]
     WrongFingerprint,
     /// The handshake failed or timed out.
@@ -124,18 +125,18 @@ pub enum DtlsError {
     Failed,
 }
 
-/// One DTLS association, sans-IO.
+/// One DTLS association, without I/O.
 pub struct Handshake {
     dtls: Dtls,
     role: Role,
     expected: Fingerprint,
     verified: bool,
-    /// Until there are keys, where we are the server.
+    /// The patch in use until the keys are exported, if we are the server.
     patch: Option<Patch>,
 }
 
 impl Handshake {
-    /// Prepares an association with the peer whose description carried `expected`.
+    /// Creates an association with the peer whose description contains the fingerprint `expected`.
     pub fn new(identity: &Identity, role: Role, expected: Fingerprint, now: Instant) -> Self {
         let (config, patch) = match role {
             Role::Client => (&identity.as_client, None),
@@ -146,17 +147,17 @@ impl Handshake {
         Self { dtls, role, expected, verified: false, patch }
     }
 
-    /// Our role.
+    /// The role of the server in this association.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// The certificate that the peer has to show.
+    /// The expected fingerprint of the peer's certificate.
     pub fn expected(&self) -> Fingerprint {
         self.expected
     }
 
-    /// Feeds a datagram. Poll afterwards.
+    /// Handles a datagram. [`Handshake::poll`] has to be called afterwards.
     pub fn handle_packet(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         self.handle_timeout(now)?;
         let read = self.patch.as_mut().map_or(Some(datagram), |patch| patch.read(datagram));
@@ -164,12 +165,12 @@ impl Handshake {
         self.dtls.handle_packet(datagram).map_err(|_| DtlsError::Failed)
     }
 
-    /// Advances time, which retransmits what is due. Poll afterwards.
+    /// Advances the time, which may retransmit a flight. [`Handshake::poll`] has to be called afterwards.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
         self.dtls.handle_timeout(now).map_err(|_| DtlsError::Failed)
     }
 
-    /// Drains the association: call until it says [`DtlsEvent::Wait`].
+    /// The next output. To be called until it returns [`DtlsEvent::Wait`].
     pub fn poll(&mut self, buf: &mut Vec<u8>) -> Result<DtlsEvent, DtlsError> {
         loop {
             match self.dtls.poll_output(buf) {
@@ -201,13 +202,14 @@ impl Handshake {
                     return Ok(DtlsEvent::Keys(material.to_vec(), profile));
                 }
                 Output::CloseNotify => return Ok(DtlsEvent::Closed),
-                // Data channels are not offered, so nothing listens to application data.
+                // Data channels are not offered, so application data is ignored.
                 _ => {}
             }
         }
     }
 
-    /// Queues a `close_notify`. Poll afterwards; an association that never got far enough just ends.
+    /// Queues a `close_notify`, if the association is far enough for one. [`Handshake::poll`]
+    /// has to be called afterwards.
     pub fn close(&mut self) {
         let _ = self.dtls.close();
     }

@@ -1,4 +1,4 @@
-//! RTCP as far as a forwarder speaks it, without allocation: each packet of a compound is a view into the datagram.
+//! The RTCP that a forwarder uses, parsed without allocation: each packet of a compound is a view into the datagram.
 
 mod nack;
 mod remb;
@@ -26,41 +26,41 @@ const PSFB: u8 = 206;
 /// One packet of a compound.
 #[derive(Debug)]
 pub enum Rtcp<'a> {
-    /// Sender report: who, its clock, and its reception reports.
+    /// A sender report with the sender's clock and its reception reports.
     SenderReport {
-        /// The sender.
+        /// The SSRC of the sender.
         ssrc: u32,
-        /// Clock and counters.
+        /// The clock and the counters.
         info: SenderInfo,
-        /// Reception report blocks.
+        /// The reception report blocks.
         reports: Reports<'a>,
     },
-    /// Receiver report.
+    /// A receiver report.
     ReceiverReport {
-        /// Reception report blocks.
+        /// The reception report blocks.
         reports: Reports<'a>,
     },
-    /// Generic NACK (RFC 4585 section 6.2.1).
+    /// A generic NACK (RFC 4585 section 6.2.1).
     Nack(Nack<'a>),
-    /// Picture loss indication (RFC 4585 section 6.3.1) for this SSRC.
+    /// A picture loss indication (RFC 4585 section 6.3.1) for this SSRC.
     Pli(u32),
-    /// Full intra request (RFC 5104 section 4.3.1): the SSRCs asked for.
+    /// A full intra request (RFC 5104 section 4.3.1) for these SSRCs.
     Fir(FirTargets<'a>),
     /// Transport-wide congestion control feedback.
     Twcc(TwccFeedback<'a>),
-    /// Receiver estimated maximum bitrate, in bits per second.
+    /// A receiver estimated maximum bitrate, in bits per second.
     Remb(u64),
-    /// The sources that say goodbye.
+    /// A goodbye of these sources.
     Bye(Ssrcs<'a>),
 }
 
-/// Iterates the packets of a compound that mean something here. Ends at the first one that lies about its length.
+/// Iterates over the supported packets of a compound. Ends at the first packet with an invalid length or version.
 pub struct Compound<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Compound<'a> {
-    /// Reads a plain compound packet.
+    /// Reads a decrypted compound packet.
     pub fn new(packet: &'a [u8]) -> Self {
         Self { rest: packet }
     }
@@ -104,7 +104,7 @@ fn parse(count: u8, packet_type: u8, packet: &[u8]) -> Option<Rtcp<'_>> {
     }
 }
 
-/// Iterates reception report blocks.
+/// Iterates over reception report blocks.
 #[derive(Clone, Debug)]
 pub struct Reports<'a> {
     rest: &'a [u8],
@@ -122,7 +122,7 @@ impl Iterator for Reports<'_> {
     }
 }
 
-/// Iterates the targets of a full intra request.
+/// Iterates over the targets of a full intra request.
 #[derive(Clone, Debug)]
 pub struct FirTargets<'a> {
     rest: &'a [u8],
@@ -138,7 +138,7 @@ impl Iterator for FirTargets<'_> {
     }
 }
 
-/// Iterates a list of SSRCs.
+/// Iterates over a list of SSRCs.
 #[derive(Clone, Debug)]
 pub struct Ssrcs<'a> {
     rest: &'a [u8],
@@ -156,14 +156,14 @@ impl Iterator for Ssrcs<'_> {
     }
 }
 
-/// Starts a packet whose length is still to come; [`end_packet`] fills it in.
+/// Starts a packet whose length is filled in by [`end_packet`].
 fn begin_packet(writer: &mut Writer<'_>, count: u8, packet_type: u8) -> usize {
     let at = writer.len();
     writer.bytes(&[0x80 | count & 0x1f, packet_type, 0, 0]);
     at
 }
 
-/// Pads to a multiple of four bytes and writes the length of the packet begun at `at`.
+/// Pads the packet that starts at `at` to a multiple of four bytes and writes its length.
 fn end_packet(writer: &mut Writer<'_>, at: usize) {
     while !(writer.len() - at).is_multiple_of(4) {
         writer.u8(0);
@@ -180,7 +180,7 @@ pub(crate) fn write_pli(writer: &mut Writer<'_>, sender: u32, media: u32) {
     end_packet(writer, at);
 }
 
-/// Appends a full intra request; `sequence` grows with each new request.
+/// Appends a full intra request; `sequence` must grow with each new request.
 pub(crate) fn write_fir(writer: &mut Writer<'_>, sender: u32, media: u32, sequence: u8) {
     let at = begin_packet(writer, 4, PSFB);
     writer.u32(sender);
@@ -190,7 +190,7 @@ pub(crate) fn write_fir(writer: &mut Writer<'_>, sender: u32, media: u32, sequen
     end_packet(writer, at);
 }
 
-/// Appends the canonical name that every compound carries (RFC 3550 section 6.1).
+/// Appends the canonical name, which every compound contains (RFC 3550 section 6.1).
 pub(crate) fn write_cname(writer: &mut Writer<'_>, ssrc: u32, cname: &str) {
     let at = begin_packet(writer, 1, SDES);
     writer.u32(ssrc);

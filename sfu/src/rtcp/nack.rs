@@ -1,4 +1,4 @@
-//! Generic negative acknowledgements (RFC 4585 section 6.2.1).
+//! Generic NACK (RFC 4585 section 6.2.1).
 
 use super::{RTPFB, begin_packet, end_packet};
 use crate::wire::{Writer, u16_at};
@@ -6,13 +6,13 @@ use crate::wire::{Writer, u16_at};
 /// A request for lost packets of one stream.
 #[derive(Clone, Debug)]
 pub struct Nack<'a> {
-    /// The stream.
+    /// The SSRC of the stream.
     pub ssrc: u32,
     pub(super) items: &'a [u8],
 }
 
 impl Nack<'_> {
-    /// The sequence numbers asked for, in the order of the request.
+    /// The requested sequence numbers, in the order of the request.
     pub fn sequences(&self) -> impl Iterator<Item = u16> + '_ {
         self.items.chunks_exact(4).flat_map(|item| {
             let (first, mask) = (u16_at(item, 0).unwrap_or(0), u16_at(item, 2).unwrap_or(0));

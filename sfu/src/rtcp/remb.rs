@@ -3,13 +3,13 @@
 use super::{PSFB, begin_packet, end_packet};
 use crate::wire::{Writer, u8_at, u24_at};
 
-/// The bitrate of a REMB packet in bits per second; `None` for other application layer feedback.
+/// The bitrate of a REMB packet in bits per second; `None` for other application-layer feedback.
 pub fn parse_remb(packet: &[u8]) -> Option<u64> {
     (packet.get(12..16)? == b"REMB").then_some(())?;
     u8_at(packet, 16)?;
     let value = u24_at(packet, 17)?;
     let (exponent, mantissa) = (value >> 18, u64::from(value & 0x3ffff));
-    // 18 bits shifted by at most 63: what leaves the top is more than any link has.
+    // An 18-bit mantissa shifted by up to 63 bits: an overflow exceeds the bitrate of any link.
     Some(mantissa.checked_shl(exponent).filter(|bits| bits >> exponent == mantissa).unwrap_or(u64::MAX))
 }
 

@@ -3,17 +3,17 @@
 use super::{RR, SR, begin_packet, end_packet};
 use crate::wire::{Writer, u8_at, u24_at, u32_at, u64_at};
 
-/// A time in NTP's format: seconds since 1900 in the upper 32 bits, fractions in the lower ones.
+/// A time in NTP format: seconds since 1900 in the upper 32 bits, and their fraction in the lower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NtpTime(pub u64);
 
 impl NtpTime {
-    /// The middle 32 bits, as reports use them: units of 1/65,536 s.
+    /// The middle 32 bits in units of 1/65,536 s, as used in reports.
     pub fn middle(self) -> u32 {
         u32::try_from(self.0 >> 16 & 0xffff_ffff).unwrap_or(0)
     }
 
-    /// This time and `micros` microseconds.
+    /// This time plus `micros` microseconds.
     #[must_use]
     pub fn plus_micros(self, micros: u64) -> Self {
         let fractions = (u128::from(micros) << 32) / 1_000_000;
@@ -21,16 +21,16 @@ impl NtpTime {
     }
 }
 
-/// A sender's clocks and counters.
+/// The clocks and counters of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderInfo {
-    /// Wall clock of the sender.
+    /// The wall clock of the sender.
     pub ntp: NtpTime,
-    /// The same instant in units of the stream's clock.
+    /// The RTP timestamp of the same instant.
     pub rtp_timestamp: u32,
-    /// Packets sent.
+    /// The number of packets sent.
     pub packets: u32,
-    /// Payload bytes sent.
+    /// The number of payload bytes sent.
     pub octets: u32,
 }
 
@@ -48,19 +48,19 @@ impl SenderInfo {
 /// One reception report block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceptionReport {
-    /// The stream it is about.
+    /// The SSRC of the reported stream.
     pub ssrc: u32,
-    /// Loss since the last report, in 1/256.
+    /// The fraction of packets lost since the last report, in units of 1/256.
     pub fraction_lost: u8,
-    /// Packets lost since the beginning; 24 bits.
+    /// The number of packets lost since the beginning, in 24 bits.
     pub lost: u32,
-    /// Extended highest sequence number.
+    /// The extended highest sequence number.
     pub highest_sequence: u32,
-    /// Interarrival jitter in units of the stream's clock.
+    /// The interarrival jitter in units of the RTP clock.
     pub jitter: u32,
-    /// [`NtpTime::middle`] of the last sender report, 0 before one.
+    /// [`NtpTime::middle`] of the last sender report; 0 if there was none.
     pub last_sender_report: u32,
-    /// Delay since then in 1/65,536 s.
+    /// The delay since that report in units of 1/65,536 s.
     pub delay_since_last: u32,
 }
 

@@ -3,33 +3,33 @@
 use super::{RTPFB, begin_packet, end_packet};
 use crate::wire::{Writer, u8_at, u16_at, u24_at, u32_at};
 
-/// Packets that one feedback packet may report: bounds the work that a datagram can cause.
+/// Maximum number of packets reported by one feedback packet, which bounds the work that a datagram can cause.
 pub const MAX_STATUSES: u16 = 4_096;
-/// The reference time counts 64 ms.
+/// The unit of the reference time.
 const REFERENCE_MICROS: i64 = 64_000;
-/// Receive deltas count 250 µs.
+/// The unit of receive deltas.
 const DELTA_MICROS: i64 = 250;
 
 /// A parsed feedback packet.
 #[derive(Clone, Debug)]
 pub struct TwccFeedback<'a> {
-    /// SSRC of one of the streams that it is about.
+    /// The SSRC of one of the reported streams.
     pub media: u32,
-    /// First transport-wide sequence number reported.
+    /// The first reported transport-wide sequence number.
     pub base: u16,
-    /// Number of packets reported.
+    /// The number of reported packets.
     pub count: u16,
-    /// Arrival time of the first packet, in units of 64 ms of the receiver's clock, 24 bits and signed.
+    /// The reference time of the first arrival, in units of 64 ms of the receiver's clock, 24 bits and signed.
     pub reference: i32,
     chunks: &'a [u8],
 }
 
-/// Whether and when a packet arrived.
+/// The arrival of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Transport-wide sequence number.
+    /// The transport-wide sequence number.
     pub sequence: u16,
-    /// Microseconds on the receiver's clock, or `None` when it had not arrived.
+    /// The time on the receiver's clock in microseconds; `None` if the packet has not arrived.
     pub at_micros: Option<i64>,
 }
 
@@ -47,9 +47,9 @@ impl<'a> TwccFeedback<'a> {
         })
     }
 
-    /// What the packet reports, in the order of sequence numbers. Ends early where the packet is cut off.
+    /// The reported packets, in the order of sequence numbers. Ends early if the feedback is truncated.
     pub fn arrivals(&self) -> impl Iterator<Item = Arrival> + 'a {
-        // The deltas begin after the last chunk, so the chunks are walked once to find that place.
+        // The deltas follow the last chunk, so the chunks are scanned once to find their start.
         let mut reported = 0_u32;
         let mut at = 0;
         while reported < u32::from(self.count) {
@@ -91,7 +91,7 @@ fn chunk_len(chunk: u16) -> u16 {
     }
 }
 
-/// The status symbols of all chunks, the surplus of the last one included.
+/// The status symbols of all chunks, including the surplus of the last one.
 fn statuses(chunks: &[u8]) -> impl Iterator<Item = u8> + '_ {
     chunks.chunks_exact(2).flat_map(|chunk| {
         let chunk = u16_at(chunk, 0).unwrap_or(0);
@@ -106,8 +106,9 @@ fn statuses(chunks: &[u8]) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
-/// Appends feedback about the packets from `base` on; `arrivals` says for each when it arrived, in microseconds, or
-/// that it did not. Returns how many of them the packet took: a delta that fits no 16 bits ends it.
+/// Appends feedback on the packets from `base` on. `arrivals` contains the time of arrival of each packet in
+/// microseconds, or `None` if it has not arrived. Returns how many packets were included: a delta that does not fit
+/// into 16 bits ends the feedback.
 pub(crate) fn write_twcc(
     writer: &mut Writer<'_>,
     sender: u32,
@@ -154,7 +155,7 @@ pub(crate) fn write_twcc(
     taken
 }
 
-/// Run lengths where seven equal symbols or more stand together, two-bit vectors elsewhere.
+/// Encodes seven or more equal symbols as a run length, and others as two-bit vectors.
 fn write_chunks(writer: &mut Writer<'_>, start: i64, arrivals: &[Option<i64>]) {
     let mut ticks = start;
     let mut symbols = arrivals
@@ -166,7 +167,7 @@ fn write_chunks(writer: &mut Writer<'_>, start: i64, arrivals: &[Option<i64>]) {
             if u8::try_from(delta).is_ok() { 1 } else { 2 }
         })
         .peekable();
-    // Symbols read but not written yet: at most seven, all equal while `run` says so.
+    // The symbols that have been read but not written yet, at most seven.
     let mut vector = [0_u16; 7];
     let mut held = 0;
     loop {

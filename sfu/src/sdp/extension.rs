@@ -1,31 +1,31 @@
-//! RTP header extensions spoken here (RFC 8285).
+//! The supported RTP header extensions (RFC 8285).
 
-/// A header extension by what it carries.
+/// A header extension, by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Extension {
-    /// Which media section a packet belongs to.
+    /// The `mid` of the packet's media section.
     Mid,
-    /// Transport-wide sequence number.
+    /// The transport-wide sequence number.
     TransportSequence,
-    /// Time of departure, for receivers that estimate by themselves.
+    /// The time of sending, for receivers that estimate the bandwidth themselves.
     AbsSendTime,
-    /// Loudness of the packet's audio (RFC 6464).
+    /// The audio level of the packet (RFC 6464).
     AudioLevel,
-    /// Rotation of the picture.
+    /// The rotation of the picture.
     VideoOrientation,
-    /// Frame dependencies and layers.
+    /// The dependencies and layers of frames.
     DependencyDescriptor,
-    /// When the picture was taken.
+    /// The time at which the picture was captured.
     AbsCaptureTime,
-    /// Bounds of the playout delay.
+    /// The bounds of the playout delay.
     PlayoutDelay,
-    /// Camera or screen.
+    /// Whether the video is from a camera or a screen.
     ContentType,
 }
 
 impl Extension {
-    /// All of them, in the order in which their ids are given out.
+    /// All extensions, in the order in which ids are assigned.
     pub const ALL: [Self; 9] = [
         Self::Mid,
         Self::TransportSequence,
@@ -62,12 +62,12 @@ impl Extension {
         Self::ALL.into_iter().find(|extension| extension.uri() == uri)
     }
 
-    /// Whether the publisher's value is handed on to subscribers.
+    /// Whether the publisher's value is forwarded to subscribers.
     pub fn is_end_to_end(self) -> bool {
         !matches!(self, Self::Mid | Self::TransportSequence | Self::AbsSendTime)
     }
 
-    /// Whether it makes sense on this kind of media.
+    /// Whether the extension applies to this kind of media.
     pub fn fits(self, kind: crate::codec::MediaKind) -> bool {
         match self {
             Self::Mid | Self::TransportSequence | Self::AbsSendTime | Self::AbsCaptureTime => true,
@@ -77,14 +77,14 @@ impl Extension {
     }
 }
 
-/// The ids of one media section.
+/// The extension ids of one media section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExtensionMap {
     ids: [u8; Extension::ALL.len()],
 }
 
 impl ExtensionMap {
-    /// Our own numbering, for descriptions that we offer.
+    /// The ids that the server assigns in its offers.
     pub fn offered(kind: crate::codec::MediaKind) -> Self {
         let mut map = Self::default();
         for (extension, id) in Extension::ALL.into_iter().zip(1..) {
@@ -95,24 +95,24 @@ impl ExtensionMap {
         map
     }
 
-    /// Gives the extension this id.
+    /// Sets the id of the extension.
     pub fn set(&mut self, extension: Extension, id: u8) {
         if let Some(place) = self.ids.get_mut(extension as usize) {
             *place = id;
         }
     }
 
-    /// Leaves the extension out.
+    /// Removes the extension.
     pub fn clear(&mut self, extension: Extension) {
         self.set(extension, 0);
     }
 
-    /// The extension's id; `None` when it was not negotiated.
+    /// The extension's id; `None` if it was not negotiated.
     pub fn id(&self, extension: Extension) -> Option<u8> {
         self.ids.get(extension as usize).copied().filter(|id| *id != 0)
     }
 
-    /// The extension that has this id.
+    /// The extension with this id.
     pub fn extension(&self, id: u8) -> Option<Extension> {
         let at = self.ids.iter().position(|known| *known == id && id != 0)?;
         Extension::ALL.get(at).copied()

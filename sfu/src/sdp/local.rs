@@ -1,4 +1,4 @@
-//! Our own descriptions.
+//! The server's descriptions.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -7,26 +7,26 @@ use super::{ExtensionMap, Feedback, RemoteSection, Setup};
 use crate::codec::{Codec, MediaKind};
 use crate::dtls::Fingerprint;
 
-/// `a=sendrecv` and its three relatives.
+/// The direction attribute of a section: `a=sendrecv`, `a=sendonly`, `a=recvonly` or `a=inactive`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Both ways.
+    /// Media flows in both directions.
     SendRecv,
-    /// Only from the describer.
+    /// The describing side only sends.
     SendOnly,
-    /// Only to the describer.
+    /// The describing side only receives.
     RecvOnly,
-    /// Neither.
+    /// No media flows.
     Inactive,
 }
 
 impl Direction {
-    /// Whether the describer sends.
+    /// Whether the describing side sends.
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
-    /// Whether the describer receives.
+    /// Whether the describing side receives.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
@@ -41,7 +41,7 @@ impl Direction {
     }
 }
 
-/// A codec as we write it.
+/// A codec in a description of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenCodec {
     /// The codec.
@@ -50,40 +50,40 @@ pub struct WrittenCodec {
     pub payload_type: u8,
     /// The payload type of its retransmissions.
     pub rtx: Option<u8>,
-    /// Its format parameters, empty for none.
+    /// Its format parameters; empty for none.
     pub fmtp: String,
-    /// Feedback that we announce.
+    /// The RTCP feedback that the server announces.
     pub feedback: Feedback,
 }
 
-/// `a=msid` and the SSRCs of what we send.
+/// `a=msid` and the SSRCs of a sent stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Msid {
-    /// Stream: the publishing peer.
+    /// The stream id: the publishing peer.
     pub stream: String,
-    /// Track.
+    /// The track id.
     pub track: String,
-    /// SSRC of the stream.
+    /// The SSRC of the media.
     pub ssrc: u32,
-    /// SSRC of its retransmissions.
+    /// The SSRC of the retransmissions.
     pub rtx_ssrc: Option<u32>,
 }
 
-/// What a section of ours says.
+/// The state of a section.
 #[derive(Clone, Debug)]
 pub enum SectionState {
-    /// Media flows, or may once there is some.
+    /// The section is accepted, and media may flow.
     Active {
-        /// From our point of view.
+        /// The direction from the server's point of view.
         direction: Direction,
-        /// Codecs in order of preference.
+        /// The codecs in order of preference.
         codecs: Vec<WrittenCodec>,
-        /// Header extensions.
+        /// The header extensions.
         extensions: ExtensionMap,
-        /// What we send, if we do.
+        /// The sent stream, if any.
         msid: Option<Msid>,
     },
-    /// The section is refused with port 0; its formats are echoed since an m-line needs some.
+    /// The section is rejected with port 0; the offered formats are echoed because an m-line needs at least one.
     Rejected {
         /// The media name of the offer.
         media: String,
@@ -94,19 +94,19 @@ pub enum SectionState {
     },
 }
 
-/// One m-line of ours.
+/// One m-line of a description.
 #[derive(Clone, Debug)]
 pub struct LocalSection {
-    /// `a=mid`.
+    /// The `a=mid` attribute.
     pub mid: String,
     /// Audio or video; meaningless in a rejected section.
     pub kind: MediaKind,
-    /// The rest.
+    /// The remaining contents.
     pub state: SectionState,
 }
 
 impl LocalSection {
-    /// Refuses a section of an offer.
+    /// Rejects a section of an offer.
     pub fn reject(offered: &RemoteSection) -> Self {
         Self {
             mid: offered.mid.clone(),
@@ -120,24 +120,24 @@ impl LocalSection {
     }
 }
 
-/// An offer or answer of ours.
+/// An offer or answer of the server.
 #[derive(Debug)]
 pub struct LocalDescription<'a> {
-    /// `o=` session id.
+    /// The session id in `o=`.
     pub session: u64,
-    /// `o=` version, which grows with each description.
+    /// The version in `o=`, which grows with each description.
     pub version: u64,
-    /// ICE user name fragment.
+    /// The ICE user name fragment.
     pub ufrag: &'a str,
-    /// ICE password.
+    /// The ICE password.
     pub password: &'a str,
-    /// Our certificate.
+    /// The fingerprint of the server's certificate.
     pub fingerprint: Fingerprint,
-    /// Our DTLS role.
+    /// The server's DTLS role.
     pub setup: Setup,
-    /// Host candidates, best first.
+    /// The host candidates, best first.
     pub candidates: &'a [SocketAddr],
-    /// Media sections.
+    /// The media sections.
     pub sections: &'a [LocalSection],
 }
 
@@ -209,7 +209,7 @@ impl LocalDescription<'_> {
         };
         write!(out, "a=fingerprint:sha-256 {}\r\na=setup:{setup}\r\n", self.fingerprint)?;
         out.push_str("a=rtcp-mux\r\na=rtcp-rsize\r\n");
-        // Bundled sections share the transport of the first.
+        // Bundled sections share the transport of the first one.
         if is_first {
             out.extend(candidate_lines(self.candidates));
             out.push_str("a=end-of-candidates\r\n");
@@ -218,7 +218,7 @@ impl LocalDescription<'_> {
     }
 }
 
-/// Host candidates as lines of SDP, the earlier the more preferred (RFC 8445 section 5.1.2.1).
+/// Host candidates as SDP lines, in descending order of priority (RFC 8445 section 5.1.2.1).
 pub(crate) fn candidate_lines(candidates: &[SocketAddr]) -> impl Iterator<Item = String> + '_ {
     candidates.iter().zip(0_u32..).map(|(candidate, at)| {
         let priority = 126 << 24 | 65_535_u32.saturating_sub(at) << 8 | 255;

@@ -1,6 +1,7 @@
-//! Session descriptions (RFC 8866, RFC 8829): what a client's says, reduced to what matters here, and ours in answer.
+//! Session descriptions (RFC 8866, RFC 8829): parsing of the client's, reduced to the parts in use,
+//! and writing of the server's.
 //!
-//! `rtc-sdp` does the lexing; what the attributes mean is decided here, leniently where browsers are loose.
+//! `rtc-sdp` does the lexing; the attributes are interpreted here, leniently where browsers deviate.
 
 mod extension;
 mod local;
@@ -13,39 +14,39 @@ pub use remote::{Feedback, OfferedCodec, RemoteDescription, RemoteFragment, Remo
 
 use crate::codec::MediaKind;
 
-/// Longest description that is read.
+/// The longest description that is parsed.
 pub const MAX_LEN: usize = 64 * 1024;
-/// Most media sections in a description.
+/// Maximum number of media sections in a description.
 pub const MAX_SECTIONS: usize = 64;
 
-/// Why a description is refused. All are the client's doing.
+/// Why a description is refused. Each is an error of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SdpError {
-    /// Longer than [`MAX_LEN`] or with more sections than [`MAX_SECTIONS`].
+    /// The description is longer than [`MAX_LEN`] or has more than [`MAX_SECTIONS`] sections.
     #[error("the description is too large")]
     TooLarge,
-    /// Not SDP.
+    /// The description is not valid SDP.
     #[error("the description cannot be parsed")]
     Malformed,
     /// An attribute that WebRTC requires is missing or unusable.
     #[error("the description lacks a usable {0}")]
     Missing(&'static str),
-    /// Nothing in it can be sent or received here.
+    /// No section can be sent or received by the server.
     #[error("no media in common")]
     NothingInCommon,
-    /// The client would send pictures or sound beside others, in no codec that is known here.
+    /// The client offers to send audio or video only in unsupported codecs, next to sections that can be served.
     #[error("none of the offered {} codecs can be served: {} are", .0.as_str(), served(*.0))]
     Unserved(MediaKind),
-    /// Several sections that do not share one transport (RFC 9143).
+    /// The sections do not all share one transport (RFC 9143).
     #[error("a description with more than one m-line needs `a=group:BUNDLE` with all of them")]
     Unbundled,
-    /// An answer that does not fit the offer, or one where none is expected.
+    /// The answer does not fit the offer, or no answer is expected.
     #[error("the answer does not fit the offer")]
     Mismatch,
 }
 
-/// The codecs of a kind, for people.
+/// The supported codecs of a kind, as text for the error message.
 fn served(kind: MediaKind) -> &'static str {
     match kind {
         MediaKind::Audio => "Opus and RED over Opus",

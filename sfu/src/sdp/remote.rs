@@ -1,4 +1,4 @@
-//! A client's description, reduced to what matters to a forwarder.
+//! A client's description, reduced to the parts that a forwarder needs.
 
 use std::io::Cursor;
 
@@ -8,7 +8,7 @@ use super::{Direction, Extension, ExtensionMap, MAX_LEN, MAX_SECTIONS, SdpError}
 use crate::codec::{Codec, MediaKind, parameter};
 use crate::dtls::Fingerprint;
 
-/// Longest `a=mid`: UUIDs are usual.
+/// The longest `a=mid`: UUIDs are usual.
 const MAX_MID: usize = 64;
 
 /// `a=setup` (RFC 4145).
@@ -16,33 +16,33 @@ const MAX_MID: usize = 64;
 pub enum Setup {
     /// Sends the `ClientHello`.
     Active,
-    /// Waits for it.
+    /// Waits for the `ClientHello`.
     Passive,
-    /// Leaves it to the answer.
+    /// Leaves the choice to the answer.
     ActPass,
 }
 
-/// A whole offer or answer.
+/// A complete offer or answer.
 #[derive(Clone, Debug)]
 pub struct RemoteDescription {
     /// The client's user name fragment; a change of it is an ICE restart.
     pub ufrag: String,
-    /// The SHA-256 of the certificate that the client will show.
+    /// The SHA-256 fingerprint of the client's certificate.
     pub fingerprint: Fingerprint,
-    /// DTLS role.
+    /// The client's DTLS role.
     pub setup: Setup,
-    /// Media sections in order.
+    /// The media sections in order.
     pub sections: Vec<RemoteSection>,
-    /// Whether all sections of media that are not off share one transport.
+    /// Whether all active media sections share one transport.
     pub is_bundled: bool,
 }
 
 /// One m-line with its attributes.
 #[derive(Clone, Debug)]
 pub struct RemoteSection {
-    /// `a=mid`.
+    /// The `a=mid` attribute, or the index of the section.
     pub mid: String,
-    /// `None` for data channels and whatever else.
+    /// Audio or video; `None` for data channels and other media.
     pub kind: Option<MediaKind>,
     /// The media name as written, for a rejection.
     pub media: String,
@@ -50,19 +50,19 @@ pub struct RemoteSection {
     pub protocol: String,
     /// The formats as written, for a rejection.
     pub formats: Vec<String>,
-    /// Port 0 without `bundle-only`: the section is off.
+    /// Whether the section is disabled by port 0 without `bundle-only`.
     pub rejected: bool,
-    /// From the client's point of view.
+    /// The direction from the client's point of view.
     pub direction: Direction,
-    /// Codecs known here, in the client's order.
+    /// The supported codecs, in the client's order.
     pub codecs: Vec<OfferedCodec>,
-    /// Header extensions known here.
+    /// The supported header extensions.
     pub extensions: ExtensionMap,
-    /// SSRCs announced: the stream's own, and that of its retransmissions.
+    /// The announced SSRCs, each with that of its retransmissions.
     pub ssrcs: Vec<(u32, Option<u32>)>,
 }
 
-/// A payload type that means something here.
+/// A payload type of a supported codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferedCodec {
     /// The codec.
@@ -73,11 +73,11 @@ pub struct OfferedCodec {
     pub rtx: Option<u8>,
     /// Its format parameters as written.
     pub fmtp: String,
-    /// Feedback that the client understands.
+    /// The RTCP feedback that the client supports.
     pub feedback: Feedback,
 }
 
-/// `a=rtcp-fb` lines of one payload type.
+/// The `a=rtcp-fb` lines of one payload type.
 #[allow(clippy::struct_excessive_bools, reason = "each is a line that is there or is not")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {
@@ -93,14 +93,14 @@ pub struct Feedback {
     pub remb: bool,
 }
 
-/// The body of a trickle or restart request (RFC 8840): only credentials matter to a lite agent.
+/// The body of a trickle or restart request (RFC 8840). A lite agent only needs the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteFragment {
-    /// The fragment's user name fragment.
+    /// The user name fragment, if present.
     pub ufrag: Option<String>,
-    /// Whether a password goes with it.
+    /// Whether a valid password is present.
     pub has_password: bool,
-    /// Candidates in it.
+    /// The number of candidates.
     pub candidates: usize,
 }
 
@@ -139,11 +139,12 @@ impl RemoteDescription {
         if text.len() > MAX_LEN {
             return Err(SdpError::TooLarge);
         }
-        // Counted before parsing: the parser's work should be bounded too.
+        // Checked before parsing, so that the parser's work is bounded, too.
         if text.matches("\nm=").count() > MAX_SECTIONS {
             return Err(SdpError::TooLarge);
         }
-        // A carriage return within a line would end it for some readers and not for others, and parts of it go on to them.
+        // Some parsers treat a bare carriage return as a line break, and parts of the
+        // description are forwarded to them.
         if text.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line).contains('\r')) {
             return Err(SdpError::Malformed);
         }
@@ -155,7 +156,7 @@ impl RemoteDescription {
                 .iter()
                 .find(|attribute| attribute.key == key)
                 .and_then(|a| a.value.as_deref());
-            // Sections that are off may lack what the others share.
+            // Disabled sections may lack attributes that the other sections share.
             on_session.or_else(|| session.media_descriptions.iter().find_map(|m| m.attribute(key).flatten()))
         };
         let fingerprint = fingerprints(&session)
@@ -181,7 +182,7 @@ impl RemoteDescription {
             .enumerate()
             .map(|(at, media)| section(at, media, inherited))
             .collect::<Vec<_>>();
-        // What stands in our descriptions as it came must be one word (RFC 5888 section 4).
+        // A `mid` is copied into our descriptions, so it must be a single token (RFC 5888 section 4).
         let is_token =
             |mid: &str| !mid.is_empty() && mid.len() <= MAX_MID && mid.bytes().all(|b| b.is_ascii_graphic());
         if !sections.iter().all(|section| is_token(&section.mid)) {
@@ -201,7 +202,7 @@ impl RemoteDescription {
     }
 }
 
-/// Whether one group has every section of media that is not off; a section alone needs none.
+/// Whether one BUNDLE group contains all active media sections; a single section needs none.
 fn is_bundled(session: &SessionDescription, sections: &[RemoteSection]) -> bool {
     let on = || sections.iter().filter(|section| !section.rejected && section.kind.is_some());
     let mut groups = session.attributes.iter().filter(|attribute| attribute.key == "group");
@@ -264,7 +265,7 @@ fn section(at: usize, media: &MediaDescription, inherited: Option<Direction>) ->
     }
 }
 
-/// Joins rtpmap, fmtp and rtcp-fb of the payload types that the m-line really lists.
+/// Combines the rtpmap, fmtp and rtcp-fb attributes of the payload types listed in the m-line.
 fn codecs<'a, I: Iterator<Item = &'a str>>(
     kind: MediaKind,
     formats: &[String],
@@ -312,7 +313,7 @@ fn codecs<'a, I: Iterator<Item = &'a str>>(
     codecs
 }
 
-/// Pairs of stream and retransmission, in the order announced. More than eight are of no use to anybody.
+/// The media SSRCs, each with its retransmission SSRC, in the order announced; eight at most.
 fn ssrcs<'a>(
     lines: impl Iterator<Item = &'a str>,
     groups: impl Iterator<Item = &'a str>,

@@ -1,7 +1,7 @@
-//! Which video is sent when a path is too narrow for all of them.
+//! Selects the video to send when a path is too narrow for all of it.
 //!
-//! Sound always goes out. When a path is full, its widest video section is held back; from time to time a short burst
-//! of padding measures whether it would fit again.
+//! Audio is always sent. When a path is full, its widest video section is held back; from time to time a short burst of
+//! padding measures whether the narrowest section held back fits again.
 
 use super::Shard;
 use crate::codec::MediaKind;
@@ -13,15 +13,15 @@ use crate::subscription::Subscription;
 use crate::time::Micros;
 use crate::transport::{Probing, Transport};
 
-/// First wait before a path is tried again, and the longest: when a burst can measure it, and when only the pictures can.
+/// The first wait before a path is probed again, and the longest waits: with padding bursts, and without them.
 const FIRST_PROBE_MICROS: u64 = 3_000_000;
 const LAST_PROBE_MICROS: u64 = 16_000_000;
 const LAST_TRY_MICROS: u64 = 48_000_000;
-/// Packets of a burst: some 12 KB, which delays what follows by 200 ms on a path of 500 kbit/s.
+/// Packets in a burst: about 12 KB, which delays the packets behind it by 200 ms on a path of 500 kbit/s.
 const TRAIN_PACKETS: usize = 40;
-/// Between two looks at whether a burst has been reported.
+/// The interval at which an outstanding burst is checked for feedback.
 const TRAIN_STEP_MICROS: u64 = 100_000;
-/// The path must carry so much more than is to be sent, in percent.
+/// The path capacity that is required to resume a section, as a percentage of the resulting bitrate.
 const HEADROOM_PERCENT: u64 = 130;
 
 impl Shard {
@@ -38,7 +38,7 @@ impl Shard {
         }
     }
 
-    /// A receiver that estimates by itself says how much it can take.
+    /// Applies the bandwidth limit that a receiver estimated itself (REMB).
     pub(super) fn on_remb(&mut self, now: Micros, key: TransportKey, limit: u64) {
         let demand: u64 =
             self.open_sections(key).iter().map(|section| self.tracks.rate_of(now, *section)).sum();
@@ -47,7 +47,7 @@ impl Shard {
         }
     }
 
-    /// A receiver without any estimate, ours or its own, tells at least how much it lost.
+    /// Uses the reported packet loss for a receiver for which there is no other estimate.
     pub(super) fn on_reception(&mut self, now: Micros, key: TransportKey, report: &ReceptionReport) {
         let lost = u64::from(report.fraction_lost);
         if lost * 100 < HEAVY_LOSS_PERCENT * 256 {
@@ -64,7 +64,7 @@ impl Shard {
         self.hold_back(now, key, demand * (256 - lost) / 256);
     }
 
-    /// Stops the widest video sections until what is left fits.
+    /// Holds back the widest video sections until the rest fits the limit.
     fn hold_back(&mut self, now: Micros, key: TransportKey, limit: u64) {
         let mut sections: Vec<_> = self
             .open_sections(key)
@@ -105,7 +105,7 @@ impl Shard {
         self.connections.schedule(key, at);
     }
 
-    /// Sends a burst that measures the path when it is time to, and says when to come back.
+    /// Sends a measuring burst if one is due, and returns the time of the next call.
     pub(super) fn probe(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
         let transport = self.connections.get_mut(key)?;
         let at = transport.probing.next_at?;
@@ -126,8 +126,9 @@ impl Shard {
             }
             self.wait_longer(now, key);
         } else {
-            // Without padding that the client understands, or reports, there is only one way to find out. A client whose sound
-            // has no transport-wide numbers never reports past a burst whose last packet was lost.
+            // Without padding that the client understands, or without feedback on it, the only test is to send the
+            // video itself. If a client's audio has no transport-wide sequence numbers, the loss of a burst's last
+            // packet is never reported.
             self.resume(now, key, section);
         }
         self.connections.get(key)?.probing.next_at
@@ -161,7 +162,7 @@ impl Shard {
         subscription.flow.starved = false;
         subscription.rewrite.leave();
         self.tracks.start(section);
-        // The wait stays what it was: a path that is full again soon is left alone for longer.
+        // The wait is not reset, so that a path that fills up again soon is left alone for longer.
         let more = self.next_to_resume(now, key).is_some();
         if let Some(transport) = self.connections.get_mut(key) {
             let at = more.then_some(now + FIRST_PROBE_MICROS);

@@ -1,4 +1,4 @@
-//! All connections of a shard: found by the client's address and by the user name fragment of a check, woken by timers.
+//! The connections of a shard, indexed by client address and by the ICE user name fragment, with their timers.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -35,7 +35,7 @@ impl Connections {
         self.transports.len()
     }
 
-    /// The connection whose client ICE has validated at this address.
+    /// The connection with this validated client address.
     pub(super) fn at(&self, address: SocketAddr) -> Option<TransportKey> {
         self.by_address.get(&address).copied()
     }
@@ -48,7 +48,7 @@ impl Connections {
         key
     }
 
-    /// Removes a connection, so that nothing finds it any more.
+    /// Removes a connection and its index entries.
     pub(super) fn close(&mut self, key: TransportKey) -> Option<Transport> {
         let transport = self.transports.remove(key)?;
         for ufrag in transport.ice.ufrags() {
@@ -60,7 +60,8 @@ impl Connections {
         Some(transport)
     }
 
-    /// Answers a connectivity check by the connection that it names. The key is returned when the check was valid.
+    /// Answers a connectivity check on the connection that its user name selects. Returns the
+    /// key if the check was valid.
     pub(super) fn on_check(
         &mut self,
         now: Micros,
@@ -87,7 +88,7 @@ impl Connections {
         Some((key, checked))
     }
 
-    /// Gives a connection new credentials beside those in use (RFC 8445 section 9).
+    /// Gives a connection new credentials in addition to those in use (RFC 8445 section 9).
     pub(super) fn restart_ice(&mut self, key: TransportKey, fresh: Credentials, remote_ufrag: &str) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         self.by_ufrag.insert(fresh.ufrag.clone(), key);
@@ -97,7 +98,7 @@ impl Connections {
         }
     }
 
-    /// Takes the client's paths away until its next check; `false` when there were none.
+    /// Removes the client's validated paths until its next check; `false` if there were none.
     pub(super) fn expire(&mut self, key: TransportKey) -> bool {
         let Some(transport) = self.transports.get_mut(key) else { return false };
         let paths = transport.ice.expire();
@@ -113,12 +114,12 @@ impl Connections {
         }
     }
 
-    /// The sections of a connection that send; none when it is gone.
+    /// The sending sections of a connection; empty if the connection is gone.
     pub(super) fn sends(&self, key: TransportKey) -> Vec<SubscriptionKey> {
         self.transports.get(key).map(|transport| transport.sends().collect()).unwrap_or_default()
     }
 
-    /// Makes sure that the connection's timer runs no later than this.
+    /// Makes the connection's timer run at this time at the latest.
     pub(super) fn schedule(&mut self, key: TransportKey, at: Micros) {
         if let Some(transport) = self.transports.get_mut(key)
             && at < transport.scheduled
@@ -128,7 +129,7 @@ impl Connections {
         }
     }
 
-    /// When the next timer runs.
+    /// The time of the next timer.
     pub(super) fn next_timer(&self) -> Option<Micros> {
         let Reverse((at, _)) = self.timers.peek()?;
         Some(*at)
@@ -138,7 +139,7 @@ impl Connections {
     pub(super) fn pop_due(&mut self, now: Micros) -> Option<TransportKey> {
         while let Some(Reverse((at, key))) = self.timers.peek().copied().filter(|due| due.0.0 <= now) {
             self.timers.pop();
-            // Otherwise an earlier entry has overtaken this one, and the timer has run since.
+            // A mismatch means that an earlier entry replaced this one and the timer has run since.
             if let Some(transport) =
                 self.transports.get_mut(key).filter(|transport| transport.scheduled == at)
             {

@@ -1,4 +1,4 @@
-//! What the rooms and the clients of WHIP and WHEP ask.
+//! Handles requests from the rooms and from WHIP and WHEP clients.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ impl Shard {
                 }
                 self.rooms.end(room);
             }
-            // What is for the recorder, which hears of it elsewhere, and what is new in the core.
+            // Demands for the recorder, which receives them by another route, and demands added to the core later.
             _ => {}
         }
     }
@@ -97,7 +97,7 @@ impl Shard {
             let Some(peer) = self.rooms.peer_mut(key) else { return };
             peer.role = role;
             if !is_home {
-                // Known as a publisher until now; from now on this shard serves it, too.
+                // Until now this shard knew the peer only as a publisher; from now on it also serves the peer.
                 peer.served_by = index;
                 self.renegotiate.push(key);
             }
@@ -126,8 +126,8 @@ impl Shard {
         self.rooms.remove(key);
     }
 
-    /// Only with its first offer a peer turns out to be a client of WHIP or WHEP. It has never heard of what was offered to it
-    /// before.
+    /// A peer turns out to be a WHIP or WHEP client only with its first offer. It has not received any offer made to it
+    /// before, so the subscribing connection is closed.
     fn become_http(&mut self, key: PeerKey, session: HttpSession) {
         let Some(peer) = self.rooms.peer_mut(key) else { return };
         let is_new = peer.http.replace(session).is_none();

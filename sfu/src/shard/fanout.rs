@@ -1,4 +1,4 @@
-//! Packets on their way from the rings to the subscribers.
+//! Forwards packets from the rings to the subscribers.
 
 use std::sync::Arc;
 
@@ -17,15 +17,16 @@ use crate::subscription::Subscription;
 use crate::time::Micros;
 use crate::transport::{Outlet, Transport};
 
-/// The slab is sent when it holds so much: it stays in the processor's cache between sealing and sending, and the first
-/// subscriber does not wait for the last.
+/// The fill level at which the slab is sent: the slab then stays in the processor's cache between encryption and
+/// sending, and the first subscriber does not wait for the last.
 pub(super) const SLAB_BYTES: usize = 256 * 1024;
-/// Packets that are taken from a ring at a time, and so the longest run of one track.
+/// Packets taken from a ring at a time, which also bounds a run of consecutive packets of one track.
 const CHUNK: usize = 32;
 
 impl Shard {
-    /// Queues what came since the last call for all subscribers that receive it, until the slab is full. Subscriber by
-    /// subscriber, so that each one's packets stand side by side in the slab and its state is touched once.
+    /// Queues the packets received since the last call for all of their subscribers, until the slab is
+    /// full. The loop is ordered by subscriber, so that each subscriber's packets are adjacent in the slab
+    /// and its state is loaded once.
     pub(super) fn fan_out(&mut self, now: Micros) {
         while let Some(key) = self.tracks.dirty.last().copied() {
             if !self.fan_out_track(now, key) {
@@ -37,7 +38,7 @@ impl Shard {
         self.start_pending(now);
     }
 
-    /// The same for one publication; `false` when the slab is full before all subscribers were served.
+    /// Fans out one publication; `false` if the slab is full before all subscribers are served.
     fn fan_out_track(&mut self, now: Micros, key: PublicationKey) -> bool {
         let Self { rooms, connections, tracks, egress, events, .. } = self;
         let Tracks { publications, subscriptions, served, starting, .. } = tracks;
@@ -71,7 +72,7 @@ impl Shard {
                 for (packet, codec) in packets.iter().flatten() {
                     forward(now, egress, &mut outlet, subscription, packet, *codec);
                 }
-                // What has not been negotiated yet could not use a key frame.
+                // A subscription that has not been negotiated yet cannot use a key frame.
                 let waits = subscription.rewrite.waits(publication.generation)
                     && subscription.takes(publication.codec);
                 if subscription.note_wait(now, waits)
@@ -94,7 +95,7 @@ impl Shard {
         true
     }
 
-    /// Queues the packets again that a subscriber misses, from the ring.
+    /// Queues retransmissions, from the ring, of the packets that a subscriber reports missing.
     pub(super) fn retransmit(
         &mut self,
         now: Micros,
@@ -125,7 +126,7 @@ impl Shard {
     }
 }
 
-/// Queues a packet for a subscriber, if it is for this one.
+/// Queues a packet for a subscriber if its subscription admits the packet.
 pub(super) fn forward(
     now: Micros,
     egress: &mut Batch<Path>,
@@ -140,7 +141,7 @@ pub(super) fn forward(
     });
 }
 
-/// Tells a subscriber that the publisher's video has nothing to begin with.
+/// The event that tells a subscriber that the publisher's video provides no picture to start with.
 fn no_picture(
     room: &RoomId,
     publisher: PeerId,

@@ -1,4 +1,4 @@
-//! RTCP in both directions, and the timers.
+//! RTCP in both directions, and the timers of connections.
 
 use super::Shard;
 use super::message::Note;
@@ -14,24 +14,24 @@ use crate::tap::TapEvent;
 use crate::time::Micros;
 use crate::transport::{Purpose, Route, Transport};
 
-/// Reports go out this often.
+/// The interval between RTCP reports.
 const REPORT_INTERVAL_MICROS: u64 = 1_000_000;
-/// Timers run at least so far apart.
+/// The minimum delay after which a timer runs again by itself.
 const TIMER_STEP_MICROS: u64 = 500;
-/// Sequence numbers of one NACK: fits a datagram even when every item holds one.
+/// Maximum number of sequence numbers in one NACK: fits a datagram even if every item holds a single one.
 const MAX_NACKED: usize = 250;
 /// Key frame requests taken from one FIR.
 const MAX_FIR_TARGETS: usize = 16;
 /// The canonical name in our own RTCP.
 const CNAME: &str = "visavis";
 
-/// What a receiver report to a publisher says.
+/// The contents of a receiver report to a publisher.
 #[derive(Default)]
 struct Received {
     reports: Vec<ReceptionReport>,
-    /// Streams whose bitrate only we can limit.
+    /// Streams whose bitrate only the server can limit, by REMB.
     estimated: Vec<u32>,
-    /// Chromium looks only at feedback that names one of its streams.
+    /// Chromium ignores feedback that does not name one of its streams.
     media_ssrc: u32,
 }
 
@@ -73,7 +73,7 @@ impl Shard {
             tap.take(TapEvent::Report(&publication.id, clock.into()));
         }
         if is_first {
-            // Subscribers can put sound and picture together from the first report on: do not let them wait for it.
+            // From the first report on, subscribers can synchronize audio and video, so it is passed on at once.
             for transport in self.tracks.receivers(key) {
                 if let Some(state) = self.connections.get_mut(transport) {
                     state.next_report = now;
@@ -113,20 +113,20 @@ impl Shard {
 
     fn on_keyframe_wish(&mut self, now: Micros, key: TransportKey, ssrc: u32) {
         let section = self.subscription_of(key, ssrc).and_then(|key| self.tracks.subscription(key));
-        // A subscriber that is sent nothing misses pictures, too, and could not use a key frame either.
+        // A subscriber whose section is closed also reports missing pictures, but cannot use a key frame.
         let open = section.filter(|subscription| subscription.flow.is_open());
         if let Some(publication) = open.and_then(|subscription| subscription.publication) {
             self.want_keyframe(now, publication);
         }
     }
 
-    /// The section of a transport that sends this SSRC.
+    /// The section of a transport that sends with this SSRC.
     pub(super) fn subscription_of(&self, key: TransportKey, ssrc: u32) -> Option<SubscriptionKey> {
         let mut sections = self.connections.get(key)?.sends();
         sections.find(|section| self.tracks.subscription(*section).is_some_and(|it| it.ssrc == ssrc))
     }
 
-    /// Does what is due for a transport.
+    /// Runs the timer of a transport.
     pub(super) fn run_timer(&mut self, now: Micros, key: TransportKey) {
         if self.connections.get(key).and_then(Transport::dtls_due).is_some_and(|due| due <= now) {
             self.on_dtls_timeout(now, key);
@@ -146,11 +146,11 @@ impl Shard {
             Purpose::Subscribe => self.report_to_subscriber(now, key).unwrap_or(Micros::NEVER),
         };
         let dtls = self.connections.get(key).and_then(Transport::dtls_due).unwrap_or(Micros::NEVER);
-        // At the latest when the consent may have expired, and never in the past.
+        // No later than the consent can expire, and never in the past.
         self.connections.schedule(key, next.min(dtls).min(expires).max(now + TIMER_STEP_MICROS));
     }
 
-    /// Sends what is due to a publisher and says when to come back.
+    /// Sends the RTCP due to a publisher and returns the time of the next call.
     fn report_to_publisher(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
         let Self { connections, tracks, egress, scratch, config, .. } = self;
         let transport = connections.get_mut(key)?;
@@ -202,7 +202,7 @@ impl Shard {
         Some(next.min(feedback).min(transport.next_report))
     }
 
-    /// Sends what is due to a subscriber and says when to come back.
+    /// Sends the RTCP due to a subscriber and returns the time of the next call.
     fn report_to_subscriber(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
         let probe = self.probe(now, key).unwrap_or(Micros::NEVER);
         let transport = self.connections.get_mut(key)?;
@@ -237,8 +237,8 @@ impl Received {
 }
 
 impl Subscription {
-    /// What a sender report says: the publisher's clocks, carried on to now. Sound and picture of one publisher share the wall
-    /// clock.
+    /// The contents of a sender report: the publisher's clocks extrapolated to now. The audio and video of one
+    /// publisher share the wall clock.
     fn sender_info(&self, now: Micros, publication: &Publication) -> Option<SenderInfo> {
         let clock = publication.clock.filter(|clock| clock.generation == publication.generation)?;
         let shift = self.rewrite.timestamp_shift()?;

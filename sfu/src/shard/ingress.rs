@@ -1,4 +1,4 @@
-//! Datagrams on their way in.
+//! Handles incoming datagrams.
 
 use super::Shard;
 use super::message::Content;
@@ -16,25 +16,25 @@ use crate::time::Micros;
 use crate::transport::{Purpose, Route};
 use crate::wire::u16_at;
 
-/// Incoming SSRCs of one transport that are given a track.
+/// Maximum number of SSRCs of one transport that are mapped to a track.
 const MAX_ROUTES: usize = 64;
-/// Positions begin here, and move on by this much at a change of SSRC, so that nothing ever lies below zero.
+/// The first position of a track, and the step at a change of SSRC. It keeps every position above zero.
 const GENERATION_GAP: u64 = 1 << 20;
-/// Bytes of header extensions that are forwarded with one packet.
+/// Maximum number of bytes of header extensions that are forwarded with one packet.
 const MAX_EXTENSIONS: usize = 255;
 
-/// A packet of a track, opened.
+/// A decrypted packet of a track.
 struct Incoming<'a> {
     header: RtpHeader,
     position: u64,
-    /// Without the sequence number that a retransmission begins with.
+    /// The payload without the original sequence number at the start of a retransmission.
     payload: &'a [u8],
     is_retransmitted: bool,
     packet: &'a [u8],
 }
 
 impl Shard {
-    /// Takes a datagram that reached the shard `from`.
+    /// Handles a datagram forwarded by the shard `from`.
     pub(super) fn on_forwarded(
         &mut self,
         now: Micros,
@@ -53,7 +53,7 @@ impl Shard {
         }
     }
 
-    /// Answers a connectivity check; whether it was valid.
+    /// Answers a connectivity check; `true` if it was valid.
     pub(super) fn on_check(&mut self, now: Micros, path: Path, ufrag: &str, datagram: &[u8]) -> bool {
         let checked = self.connections.on_check(now, path, ufrag, datagram, &mut self.egress);
         let Some((key, checked)) = checked else { return false };
@@ -66,7 +66,7 @@ impl Shard {
         true
     }
 
-    /// Takes a datagram from an address that ICE has validated for this connection.
+    /// Handles a datagram from an address that ICE has validated for this connection.
     pub(super) fn on_protected(
         &mut self,
         now: Micros,
@@ -105,8 +105,8 @@ impl Shard {
         }
     }
 
-    /// Which track the packet's SSRC belongs to; a new one is told by its section's id, or by a payload type that
-    /// only one section has.
+    /// Finds the track of the packet's SSRC. A new SSRC is mapped by its section's `mid`, or by a payload type that
+    /// belongs to one section only.
     fn route(&mut self, key: TransportKey, header: &RtpHeader, packet: &[u8]) -> Option<Route> {
         let transport = self.connections.get_mut(key)?;
         if let Some(route) = transport.routes.get(&header.ssrc) {
@@ -136,7 +136,7 @@ impl Shard {
         Some(route)
     }
 
-    /// Notes when a packet with a transport-wide number arrived.
+    /// Records the arrival time of a packet with a transport-wide sequence number.
     fn note_arrival(
         &mut self,
         now: Micros,
@@ -158,7 +158,7 @@ impl Shard {
         }
     }
 
-    /// Puts a packet into the ring of its track and gives it to the recorder.
+    /// Stores a packet in the ring of its track and passes it to the recorder.
     fn store(
         &mut self,
         now: Micros,
@@ -211,7 +211,7 @@ impl Shard {
 }
 
 impl Publication {
-    /// What an SSRC with this payload type carries of the track.
+    /// Tells whether an SSRC with this payload type carries the track's media or its retransmissions.
     fn route(&self, key: PublicationKey, payload_type: u8) -> Option<Route> {
         if self.codec_of(payload_type).is_some() {
             return Some(Route::Media(key));
@@ -219,7 +219,7 @@ impl Publication {
         self.payload_type_of_rtx(payload_type).map(|_| Route::Retransmission(key))
     }
 
-    /// Finds the position of a packet of the track itself. Another SSRC is a new generation of it.
+    /// Determines the position of a media packet. A new SSRC starts a new generation of the track.
     fn place<'a>(
         &mut self,
         header: RtpHeader,
@@ -240,7 +240,7 @@ impl Publication {
         Some(Incoming { header, position, payload, is_retransmitted: false, packet })
     }
 
-    /// Finds the position of a packet that is sent again (RFC 4588). Padding that probes for bandwidth has no original.
+    /// Determines the position of a retransmitted packet (RFC 4588). Padding that probes for bandwidth has no original.
     fn place_retransmission<'a>(&self, header: RtpHeader, packet: &'a [u8]) -> Option<Incoming<'a>> {
         let payload_type = self.payload_type_of_rtx(header.payload_type)?;
         let (original, payload) = header.payload(packet)?.split_first_chunk()?;
@@ -250,7 +250,7 @@ impl Publication {
         Some(Incoming { header, position, payload, is_retransmitted: true, packet })
     }
 
-    /// Notes that a packet has come; when to ask for what is missing.
+    /// Records a received packet and returns the time of the next retransmission request.
     fn note_received(&mut self, now: Micros, incoming: &Incoming<'_>) -> Option<Micros> {
         let wants_again = self.wants_nack();
         let Incoming { header, position, is_retransmitted, .. } = incoming;
@@ -262,7 +262,7 @@ impl Publication {
         receiver.next_request()
     }
 
-    /// Reads the header extensions that are forwarded into `out`.
+    /// Copies the header extensions that are forwarded into `out`.
     fn read_extensions(&mut self, incoming: &Incoming<'_>, out: &mut Vec<u8>) {
         out.clear();
         for (id, data) in incoming.header.extensions(incoming.packet) {
@@ -280,7 +280,7 @@ impl Publication {
         }
     }
 
-    /// Notes the codec of a packet; whether the packet is the first one, and whether the codec is another one than before.
+    /// Records the codec of a packet. Returns whether this is the first packet, and whether the codec has changed.
     fn note_codec(&mut self, now: Micros, codec: Codec) -> (bool, bool) {
         let is_first = self.last_packet.replace(now).is_none();
         let is_changed = self.codec != codec;

@@ -1,4 +1,4 @@
-//! What a shard is asked.
+//! Inputs of a shard.
 
 use std::sync::Arc;
 
@@ -7,37 +7,37 @@ use signaling_core::{HttpAnswer, HttpOffer, HttpPatch, MediaDemand, Patched, Roo
 use crate::sdp::SdpError;
 use crate::tap::Tap;
 
-/// What a shard is told from outside, datagrams apart.
+/// An input of a shard other than a datagram.
 pub enum Input {
-    /// A room's demand.
+    /// A demand of a room.
     Demand {
         /// The room.
         room: RoomId,
-        /// What it asks.
+        /// The demand.
         demand: MediaDemand,
     },
     /// A WHIP or WHEP client's first offer. The peer must have joined.
     Offer {
         /// The offer.
         offer: HttpOffer,
-        /// Takes the answer.
+        /// Receives the answer.
         reply: Reply<HttpAnswer>,
     },
     /// A WHIP or WHEP client's trickled candidates or ICE restart.
     Patch {
         /// The patch.
         patch: HttpPatch,
-        /// Takes what became of it.
+        /// Receives the result.
         reply: Reply<Patched>,
     },
-    /// A recorder for all that is published in a room, or none any more.
+    /// Sets the recorder of all media published in a room, or removes it.
     Record {
         /// The room.
         room: RoomId,
-        /// What takes its media.
+        /// The recorder, or `None` to stop recording.
         tap: Option<Arc<dyn Tap>>,
     },
-    /// A recorder needs a key frame to start with.
+    /// Requests a key frame for a recorder.
     Keyframe {
         /// The room.
         room: RoomId,
@@ -47,7 +47,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// The room that it is about, whose home shard takes it.
+    /// The room that the input concerns; the room's home shard handles it.
     pub fn room(&self) -> &RoomId {
         match self {
             Self::Demand { room, .. } | Self::Record { room, .. } | Self::Keyframe { room, .. } => room,
@@ -57,20 +57,20 @@ impl Input {
     }
 }
 
-/// Takes the result of a negotiation, on the shard's thread.
+/// Receives the result of a negotiation, on the shard's thread.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, NegotiationError>) + Send>;
 
 /// Why a negotiation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NegotiationError {
-    /// The client's description is at fault.
+    /// The client's description is invalid.
     #[error(transparent)]
     Sdp(#[from] SdpError),
     /// The peer is not in the room, or has no such session.
     #[error("no such peer or session")]
     UnknownPeer,
-    /// The server cannot take more.
+    /// The server cannot accept more.
     #[error("the media server is full")]
     Overloaded,
 }

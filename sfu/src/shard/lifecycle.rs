@@ -1,4 +1,4 @@
-//! Connections and tracks from their beginning to their end.
+//! The life cycle of connections and tracks.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::tap::TapEvent;
 use crate::time::{Micros, micros};
 use crate::transport::{IceSession, Progress, Purpose, Section, Transport};
 
-/// A publisher that sends nothing for so long has stopped.
+/// A publisher that sends nothing for this long counts as stopped.
 const SILENCE_MICROS: u64 = 5_000_000;
 
 impl Shard {
@@ -29,12 +29,12 @@ impl Shard {
         Credentials::generate(self.index, &mut self.rng)
     }
 
-    /// How long a connection lives without a check.
+    /// How long a connection lives without a connectivity check.
     pub(super) fn consent_micros(&self) -> u64 {
         micros(self.config.consent_timeout)
     }
 
-    /// Makes an empty transport for a peer, whose client has this user name fragment if it is known.
+    /// Opens an empty transport for a peer. `remote_ufrag` is empty until the client's user name fragment is known.
     pub(super) fn open_transport(
         &mut self,
         now: Micros,
@@ -53,7 +53,7 @@ impl Shard {
         key
     }
 
-    /// Ends a transport and all that goes over it.
+    /// Closes a transport and ends all of its tracks and subscriptions.
     pub(super) fn close_transport(&mut self, key: TransportKey) {
         let Some(mut transport) = self.connections.close(key) else { return };
         transport.close(&mut self.egress, &mut self.scratch.datagram);
@@ -72,7 +72,7 @@ impl Shard {
         }
     }
 
-    /// Begins DTLS once the client's fingerprint is known.
+    /// Starts DTLS when the client's fingerprint is known.
     pub(super) fn start_dtls(&mut self, now: Micros, key: TransportKey, client: (Role, Fingerprint)) {
         let Some(transport) = self.connections.get_mut(key) else { return };
         transport.start_dtls(now, self.clock, &self.identity, client);
@@ -111,11 +111,11 @@ impl Shard {
         }
     }
 
-    /// Media can flow, for the first time or again.
+    /// Starts the media of a transport that is connected for the first time or again.
     pub(super) fn on_connected(&mut self, now: Micros, key: TransportKey) {
         self.tell_http(key, |peer| MediaEvent::Connected { peer });
         for section in self.connections.sends(key) {
-            // A client that comes back to its transport has missed what its decoder needs.
+            // A client that returns to its transport has missed pictures that its decoder depends on.
             if let Some(subscription) = self.tracks.subscription_mut(section)
                 && subscription.kind == MediaKind::Video
             {
@@ -126,8 +126,8 @@ impl Shard {
         self.connections.schedule(key, now);
     }
 
-    /// No check has come for too long: nothing more is sent (RFC 7675). A client of WHIP or WHEP may come back to its
-    /// transport, with an ICE restart or without; others make a new one.
+    /// Stops sending when no check has arrived within the consent timeout (RFC 7675). A WHIP or WHEP client may return
+    /// to its transport, with or without an ICE restart; other clients open a new one.
     pub(super) fn on_consent_lost(&mut self, key: TransportKey) {
         let Some(owner) = self.connections.get(key).map(|transport| transport.peer) else { return };
         if self.rooms.peer(owner).is_none_or(|peer| peer.http.is_none()) {
@@ -142,7 +142,7 @@ impl Shard {
         }
     }
 
-    /// Tells the room about a client of WHIP or WHEP.
+    /// Reports an event of a WHIP or WHEP client to the room.
     fn tell_http(&mut self, key: TransportKey, event: impl FnOnce(PeerId) -> MediaEvent) {
         let owner = self.connections.get(key).and_then(|transport| self.rooms.peer(transport.peer));
         if let Some(peer) = owner.filter(|peer| peer.http.is_some()) {
@@ -150,21 +150,21 @@ impl Shard {
         }
     }
 
-    /// Tells the room about a peer.
+    /// Reports an event of a peer to the room.
     pub(super) fn tell(&mut self, key: PeerKey, event: impl FnOnce(PeerId) -> MediaEvent) {
         if let Some(peer) = self.rooms.peer(key) {
             self.events.push_back((peer.room.clone(), event(peer.id)));
         }
     }
 
-    /// Closes a transport that neither side wanted to end.
+    /// Closes a transport after a failure and reports it to the room.
     pub(super) fn fail_transport(&mut self, key: TransportKey) {
         let Some(owner) = self.connections.get(key).map(|transport| transport.peer) else { return };
         self.close_transport(key);
         self.tell(owner, |peer| MediaEvent::Failed { peer });
     }
 
-    /// The first packet of a track, or one of another codec than before.
+    /// Handles the first packet of a track, or the first packet with another codec.
     pub(super) fn on_first_media(&mut self, key: PublicationKey, codec_changed: bool) {
         let Some(peer) = self.tracks.publication(key).map(|publication| publication.peer) else { return };
         if codec_changed {
@@ -174,7 +174,7 @@ impl Shard {
         self.set_flowing(peer, true);
     }
 
-    /// Notices that a publisher sends nothing any more.
+    /// Detects that a publisher has stopped sending.
     pub(super) fn note_silence(&mut self, now: Micros, key: TransportKey) {
         let Some(owner) = self.connections.get(key).map(|transport| transport.peer) else { return };
         let Some(peer) = self.rooms.peer(owner).filter(|peer| peer.is_flowing) else { return };
@@ -184,7 +184,7 @@ impl Shard {
         }
     }
 
-    /// Nothing flows; the next packet counts as the first.
+    /// Marks the peer's media as stopped; the next packet counts as the first.
     fn stop_flowing(&mut self, key: PeerKey) {
         for track in self.rooms.publications(key) {
             if let Some(publication) = self.tracks.publication_mut(track) {
@@ -202,7 +202,7 @@ impl Shard {
         }
     }
 
-    /// Tells the room what the peer publishes now.
+    /// Reports the peer's current tracks to the room.
     pub(super) fn tell_tracks(&mut self, key: PeerKey) {
         let publications = self.rooms.publications(key);
         let tracks: Vec<Track> = publications
@@ -213,7 +213,7 @@ impl Shard {
         self.tell(key, |peer| MediaEvent::Tracks { peer, tracks });
     }
 
-    /// Offers a new track to all peers that should get it.
+    /// Offers a new track to all peers that should receive it.
     pub(super) fn on_published(&mut self, now: Micros, key: PublicationKey) {
         let Some(publisher) = self.tracks.publication(key).map(|publication| publication.peer) else {
             return;
@@ -250,14 +250,14 @@ impl Shard {
         }
     }
 
-    /// The peers that receive a track may need another offer.
+    /// Schedules a renegotiation with the peers that receive a track.
     pub(super) fn renegotiate_receivers(&mut self, key: PublicationKey) {
         let receivers = self.tracks.receivers(key);
         let peers = receivers.into_iter().filter_map(|key| Some(self.connections.get(key)?.peer));
         self.renegotiate.extend(peers);
     }
 
-    /// Sends this track in this section from now on.
+    /// Assigns the track to this section and requests a key frame early.
     pub(super) fn attach(&mut self, now: Micros, key: SubscriptionKey, publication: PublicationKey) {
         self.tracks.attach(key, publication);
         self.ask_early(now, publication);

@@ -1,9 +1,10 @@
-//! What a shard sends to the other shards of its process.
+//! Messages from a shard to the other shards of its process.
 //!
-//! The kernel spreads clients over the sockets of the shards by address, and knows nothing of rooms. A connectivity check names its
-//! shard in its user name, so it finds its way at once; when the shard has validated it, it says so, and all else that comes
-//! from that address follows. The packets and facts of rooms that several shards serve take the same way. Everything is
-//! collected, and leaves a batch at a time ([`Shard::poll_message`](super::Shard::poll_message)).
+//! The kernel distributes clients over the sockets of the shards by address and knows nothing about rooms. A
+//! connectivity check names its shard in its user name, so it is forwarded at once; after validating it, the owning
+//! shard announces the address, and all other datagrams from that address are forwarded to it. Packets and notes of
+//! rooms that several shards serve use the same links. Everything is collected and sent in batches
+//! ([`Shard::poll_message`](super::Shard::poll_message)).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,32 +15,33 @@ use crate::keys::FastMap;
 use crate::path::Path;
 use crate::time::Micros;
 
-/// Facts that may wait for a shard. None may be lost: a shard that takes none of so many has died.
+/// Maximum number of messages queued for one shard. Notes must not be lost, so a shard with this many
+/// unread messages has died.
 const MAX_NOTES: usize = 65_536;
-/// Bytes of a batch from which it is sent at once.
+/// The size from which a batch is sent at once.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Addresses of other shards' clients that are remembered.
+/// Maximum number of remembered addresses of clients of other shards.
 const MAX_FOREIGN: usize = 65_536;
 const MAX_SPARE: usize = 8;
-/// How long a transport-wide feedback waits for company. It names the times of arrival itself, so what it says is as true later,
+/// How long transport-wide feedback waits to be batched. It contains the arrival times itself, so it stays accurate,
 /// and waking another shard for each costs more than handling it.
 const PATIENCE_MICROS: u64 = 5_000;
 
-/// What is collected for one other shard.
+/// The data collected for one other shard.
 #[derive(Default)]
 struct Link {
-    /// Messages that leave at once, in order.
+    /// Messages that are sent at once, in order.
     ready: VecDeque<Message>,
     media: MediaBatch,
     datagrams: Datagrams,
-    /// Something in the datagrams does not wait.
+    /// Whether the collected datagrams include one that must not wait.
     is_urgent: bool,
-    /// Since when the first of the datagrams waits.
+    /// The time since which the first collected datagram has been waiting.
     since: Option<Micros>,
 }
 
 impl Link {
-    /// When to send the datagrams at the latest; `None` when there are none.
+    /// The latest time to send the datagrams; `None` if there are none.
     fn due(&self) -> Option<Micros> {
         Some(self.since? + if self.is_urgent { 0 } else { PATIENCE_MICROS })
     }
@@ -63,7 +65,7 @@ impl Link {
 /// The links from one shard to the others.
 pub(super) struct Links {
     by_shard: Vec<Link>,
-    /// Clients of other shards, by address.
+    /// Addresses of clients of other shards, with the owning shard.
     foreign: FastMap<SocketAddr, u16>,
     spare_datagrams: Vec<Datagrams>,
     spare_media: Vec<MediaBatch>,
@@ -84,14 +86,14 @@ impl Links {
         self.by_shard.len() > 1
     }
 
-    /// Passes a datagram on to the shard whose client is at its address, if one has said so.
+    /// Forwards a datagram to the shard that has announced its source address, if any.
     pub(super) fn forward(&mut self, now: Micros, path: Path, protocol: Protocol, datagram: &[u8]) {
         if let Some(owner) = self.foreign.get(&path.remote).copied() {
             self.forward_to(now, owner, path, protocol, datagram);
         }
     }
 
-    /// Passes a datagram on to this shard.
+    /// Forwards a datagram to this shard.
     pub(super) fn forward_to(
         &mut self,
         now: Micros,
@@ -109,16 +111,16 @@ impl Links {
         }
     }
 
-    /// Remembers whose client is at an address.
+    /// Remembers the shard that owns the client at an address.
     pub(super) fn set_owner(&mut self, owner: u16, address: SocketAddr) {
         if self.foreign.len() >= MAX_FOREIGN {
-            // A client that is still there is found again with its next check.
+            // A client that is still connected is learned again with its next check.
             self.foreign.clear();
         }
         self.foreign.insert(address, owner);
     }
 
-    /// Queues a message that leaves at once.
+    /// Queues a message that is sent at once.
     pub(super) fn send(&mut self, to: u16, content: Content) {
         match self.by_shard.get_mut(usize::from(to)) {
             Some(link) if link.ready.len() < MAX_NOTES => link.ready.push_back(Message(content)),
@@ -126,35 +128,35 @@ impl Links {
         }
     }
 
-    /// Where packets for a shard are collected.
+    /// The batch that collects media packets for a shard.
     pub(super) fn media_mut(&mut self, to: u16) -> Option<&mut MediaBatch> {
         self.by_shard.get_mut(usize::from(to)).map(|link| &mut link.media)
     }
 
-    /// Takes back memory.
+    /// Keeps an emptied batch for reuse.
     pub(super) fn keep_datagrams(&mut self, spare: Datagrams) {
         if self.spare_datagrams.len() < MAX_SPARE {
             self.spare_datagrams.push(spare);
         }
     }
 
-    /// The same.
+    /// Keeps an emptied media batch for reuse.
     pub(super) fn keep_media(&mut self, spare: MediaBatch) {
         if self.spare_media.len() < MAX_SPARE {
             self.spare_media.push(spare);
         }
     }
 
-    /// When [`Links::poll`] has something that waits until then.
+    /// The time at which [`Links::poll`] has to be called for datagrams that wait.
     pub(super) fn poll_timeout(&self) -> Option<Micros> {
         self.by_shard.iter().filter_map(Link::due).min()
     }
 
-    /// The next message and the shard that it is for.
+    /// The next message and the shard that it is addressed to.
     pub(super) fn poll(&mut self, now: Micros) -> Option<(u16, Message)> {
         let Self { by_shard, spare_datagrams, spare_media, .. } = self;
         (0..).zip(by_shard).find_map(|(shard, link)| {
-            // A shard that is woken anyway gets what waits for it.
+            // Waiting data is sent along whenever the shard is woken anyway.
             let is_woken = link.ready.iter().any(Message::is_urgent) || !link.media.is_empty();
             if is_woken || link.due().is_some_and(|due| due <= now) {
                 link.flush_datagrams(spare_datagrams);
@@ -174,7 +176,7 @@ mod tests {
     const FEEDBACK: [u8; 8] = [0x8f, 205, 0, 1, 0, 0, 0, 1];
     const NACK: [u8; 8] = [0x81, 205, 0, 1, 0, 0, 0, 1];
 
-    /// The links of the first of two shards, of which the second has this client.
+    /// The links of the first of two shards; the second one owns the client.
     fn links() -> (Links, Path) {
         let mut links = Links::new(2);
         let path = Path::to("192.0.2.7:5000".parse().unwrap());

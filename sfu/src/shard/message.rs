@@ -1,4 +1,4 @@
-//! What one shard sends another.
+//! Messages between shards.
 
 use std::net::SocketAddr;
 
@@ -13,53 +13,54 @@ use crate::publication::{Described, SenderClock};
 use crate::ring::{PacketInfo, StoredPacket};
 use crate::time::Micros;
 
-/// Something for another shard. The caller only carries it ([`Shard::handle_message`](super::Shard::handle_message)).
+/// A message to another shard. The caller only delivers it ([`Shard::handle_message`](super::Shard::handle_message)).
 pub struct Message(pub(super) Content);
 
 pub(super) enum Content {
-    /// Datagrams of the receiver's clients.
+    /// Datagrams from the receiving shard's clients.
     Datagrams(Datagrams),
-    /// The sender has validated this address.
+    /// Announces that the sending shard has validated this address.
     Owns(SocketAddr),
-    /// Packets of rooms that the receiver serves for the sender.
+    /// Packets of rooms for which the sending shard is the home and the receiving shard an annex.
     Media(MediaBatch),
-    /// A fact about such rooms.
+    /// A change of state in such a room.
     Note(Note),
-    /// An empty batch back to whom it belongs, so that its memory is used again.
+    /// An emptied batch returned to its owner for reuse.
     SpareDatagrams(Datagrams),
-    /// The same.
+    /// An emptied media batch returned to its owner for reuse.
     SpareMedia(MediaBatch),
 }
 
 impl Message {
-    /// Whether it must arrive, and before everything that is sent to the same shard later. Anything else may be lost.
+    /// Whether the message must be delivered, and before all later messages to the same shard.
+    /// Other messages may be lost.
     pub fn must_arrive(&self) -> bool {
         matches!(self.0, Content::Note(_))
     }
 
-    /// Whether the receiver has something to do, and so is to be woken.
+    /// Whether the receiving shard has work to do and must be woken.
     pub fn is_urgent(&self) -> bool {
         !matches!(self.0, Content::SpareDatagrams(_) | Content::SpareMedia(_))
     }
 }
 
-/// Datagrams, each with the protocol that its first shard has found it to be.
+/// Datagrams, each with the protocol as classified by the shard that received it.
 pub(super) type Datagrams = Batch<(Path, Protocol)>;
 
-/// Packets of tracks, side by side.
+/// Packets of tracks in one contiguous buffer.
 #[derive(Default)]
 pub(super) struct MediaBatch {
     bytes: Vec<u8>,
     packets: Vec<MirroredPacket>,
 }
 
-/// A packet on its way from the home of its room to a mirror.
+/// A packet on its way from a room's home shard to an annex.
 #[derive(Clone, Copy)]
 pub(super) struct MirroredPacket {
-    /// As the home knows the track.
+    /// The home shard's key of the track.
     pub(super) publication: PublicationKey,
     pub(super) info: PacketInfo,
-    /// When it arrived.
+    /// The time at which the packet arrived.
     pub(super) at: Micros,
     extensions_len: usize,
     payload_len: usize,
@@ -82,7 +83,7 @@ impl MediaBatch {
         });
     }
 
-    /// Hands out each packet with its header extensions and its payload, and is empty afterwards.
+    /// Passes each packet with its header extensions and payload to `handle` and empties the batch.
     pub(super) fn drain(&mut self, mut handle: impl FnMut(&MirroredPacket, &[u8], &[u8])) {
         let mut rest = self.bytes.as_slice();
         for packet in &self.packets {
@@ -96,21 +97,21 @@ impl MediaBatch {
     }
 }
 
-/// A fact that one shard tells another.
+/// A change of state that one shard reports to another.
 pub(super) enum Note {
-    /// What the rooms ask about a peer that the receiver serves.
+    /// A room's request about a peer that the receiving shard serves.
     Input(Input),
-    /// A track is published, or described anew.
+    /// A track was published, or its description changed.
     Published(Box<Published>),
-    /// The track that the sender knows by this key is over.
+    /// The track with this key of the sending shard has ended.
     Unpublished(PublicationKey),
-    /// What its publisher reported of its clocks.
+    /// The clocks that the publisher reported.
     Clock(PublicationKey, SenderClock),
-    /// A subscriber needs a key frame of the track that the receiver knows by this key.
+    /// A subscriber needs a key frame of the track with this key of the receiving shard.
     KeyframeWanted(PublicationKey),
 }
 
-/// A track as an annex has to know it.
+/// A track as announced to an annex.
 pub(super) struct Published {
     pub(super) key: PublicationKey,
     pub(super) room: RoomId,

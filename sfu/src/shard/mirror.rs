@@ -1,10 +1,10 @@
-//! Rooms that several shards serve.
+//! Rooms that are served by several shards.
 //!
-//! A room has one home, the shard that its name falls to: all who publish do so there. When a room has grown, those who
-//! receive are spread: the subscribing connection of a further peer lives on another shard, an annex of the room. An annex
-//! holds the peers that it serves and, for each track of the room, a mirror: a publication whose packets come from the home,
-//! a batch at a time, and whose subscribers it serves as if they were the home's. What else it needs to know comes in notes,
-//! in order. Where a peer goes depends on the order of joining alone.
+//! A room has one home, the shard that its name hashes to, where all publishers are connected. When a room has grown,
+//! its subscribers are distributed: the subscribing connection of a further peer is placed on another shard, an annex
+//! of the room. An annex holds the peers that it serves and, for each track of the room, a mirror: a publication whose
+//! packets arrive in batches from the home and are forwarded to the annex's subscribers in the usual way. State changes
+//! arrive as notes, in order. The placement of a peer depends only on the order of joining and leaving.
 
 use signaling_core::{HttpSession, MediaDemand, PeerId, RoomId};
 
@@ -20,7 +20,7 @@ impl Shard {
         home_of(room, self.config.shards) == self.index
     }
 
-    /// Whether other shards may serve peers of this room for this one.
+    /// Whether other shards may serve peers of this room on behalf of this shard.
     fn may_have_annexes(&self, room: &RoomId) -> bool {
         self.links.exist() && self.is_home(room)
     }
@@ -33,7 +33,7 @@ impl Shard {
         self.note(to, Note::Input(Input::Demand { room: room.clone(), demand }));
     }
 
-    /// Passes a demand on to the shards that serve the peers that it is about; what is left is to be done here.
+    /// Forwards a demand to the shards that serve the peers concerned. Returns it if this shard has to handle it.
     pub(super) fn pass_on(&mut self, room: &RoomId, demand: MediaDemand) -> Option<MediaDemand> {
         if !self.may_have_annexes(room) {
             return Some(demand);
@@ -57,13 +57,13 @@ impl Shard {
         }
     }
 
-    /// The shard that has the peer's subscribing connection, when it is another one.
+    /// The shard that has the peer's subscribing connection, if it is not this one.
     fn served_elsewhere(&self, room: &RoomId, peer: PeerId) -> Option<u16> {
         let peer = self.rooms.peer(self.rooms.find(room, peer)?)?;
         (peer.served_by != self.index).then_some(peer.served_by)
     }
 
-    /// Passes on what a player asks over HTTP.
+    /// Forwards the HTTP request of a player to the shard that serves it.
     pub(super) fn pass_on_http(&mut self, input: Input) -> Option<Input> {
         let (room, peer) = match &input {
             Input::Offer { offer, .. } if offer.session != HttpSession::Publish => (&offer.room, offer.peer),
@@ -82,7 +82,7 @@ impl Shard {
         self.rooms.annexes(room, self.index)
     }
 
-    /// Chooses the shard that serves a peer that has just joined, and tells it.
+    /// Chooses the shard that serves a peer that has just joined, and notifies that shard.
     pub(super) fn place(&mut self, now: Micros, room: &RoomId, key: PeerKey) {
         if !self.may_have_annexes(room) {
             return;
@@ -102,7 +102,7 @@ impl Shard {
         }
     }
 
-    /// Tells all annexes of its room how a track is described now.
+    /// Sends the current description of a track to all annexes of its room.
     pub(super) fn announce(&mut self, now: Micros, key: PublicationKey) {
         let publisher = self.tracks.publication(key).and_then(|track| self.rooms.peer(track.peer));
         let Some(room) = publisher.map(|peer| peer.room.clone()) else { return };
@@ -135,7 +135,7 @@ impl Shard {
         }
     }
 
-    /// Tells the annexes of a room that a peer leaves; one that served nobody else is closed.
+    /// Tells the annexes of a room that a peer leaves; an annex that has served its last peer is closed.
     pub(super) fn take_leave(&mut self, room: &RoomId, peer: PeerId, served_by: u16) {
         if !self.may_have_annexes(room) {
             return;
@@ -153,7 +153,7 @@ impl Shard {
         }
     }
 
-    /// Takes a fact from another shard.
+    /// Handles a note from another shard.
     pub(super) fn on_note(&mut self, now: Micros, from: u16, note: Note) {
         match note {
             Note::Input(input) => self.on_input(now, input),
@@ -173,7 +173,7 @@ impl Shard {
         self.negotiate_pending(now);
     }
 
-    /// Makes the mirror of a track, or describes it anew.
+    /// Creates the mirror of a track, or updates its description.
     fn mirror(&mut self, now: Micros, home: u16, published: Published) {
         let Published { key, room, peer, described } = published;
         if let Some(mirror) = self.tracks.mirror(home, key) {
@@ -182,7 +182,7 @@ impl Shard {
             }
             return;
         }
-        // Without the room its last peer here has left meanwhile.
+        // Without the room, the last peer served here has left in the meantime.
         let Some(state) = self.rooms.room(&room) else { return };
         let owner = state
             .find(peer)
@@ -195,7 +195,7 @@ impl Shard {
         self.on_published(now, mirror);
     }
 
-    /// Copies what came since the last call for the annexes that need it.
+    /// Copies the packets received since the last call for the annexes of their tracks.
     pub(super) fn mirror_pending(&mut self, now: Micros) {
         if !self.links.exist() {
             return;
@@ -213,7 +213,7 @@ impl Shard {
         }
     }
 
-    /// Copies the newest key frame for an annex that is new to a track.
+    /// Copies the packets from the newest key frame on to an annex that is new to a track.
     fn mirror_entry(&mut self, now: Micros, key: PublicationKey, annex: u16) {
         let Some(publication) = self.tracks.publications.get(key) else { return };
         let Some(batch) = self.links.media_mut(annex) else { return };
@@ -223,7 +223,7 @@ impl Shard {
         }
     }
 
-    /// Takes a packet from the home of its room.
+    /// Handles a packet from the home of its room.
     pub(super) fn on_mirrored(
         &mut self,
         now: Micros,

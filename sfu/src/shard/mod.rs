@@ -1,16 +1,16 @@
-//! A shard: all rooms, peers and tracks of one core, as a state machine without I/O.
+//! A shard: the rooms, peers and tracks of one core, as a state machine without I/O.
 //!
-//! This file is its whole contract; the modules below are what happens behind it.
+//! This file contains the complete public interface; the submodules contain the implementation.
 //!
-//! | module | what it has |
+//! | module | contents |
 //! | --- | --- |
-//! | `rooms` | Who is there |
-//! | `connections` | Their peer connections |
-//! | `tracks` | What is published, and who is sent it |
-//! | `links`, `message` | What goes to other shards of the process |
-//! | `demands`, `lifecycle`, `negotiate`, `offer` | What the rooms and clients ask, and our answers and offers |
-//! | `ingress`, `fanout`, `start`, `feedback`, `bandwidth` | The way of a packet and of its reports |
-//! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, who speaks |
+//! | `rooms` | Rooms and peers |
+//! | `connections` | Peer connections |
+//! | `tracks` | Publications and subscriptions |
+//! | `links`, `message` | Messages to other shards of the process |
+//! | `demands`, `lifecycle`, `negotiate`, `offer` | Requests of rooms and clients, answers and offers |
+//! | `ingress`, `fanout`, `start`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
+//! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, active speakers |
 
 mod bandwidth;
 mod connections;
@@ -60,10 +60,10 @@ use rooms::Rooms;
 pub(crate) use rooms::home_of;
 use tracks::Tracks;
 
-/// A state machine that takes datagrams, inputs, messages of other shards and the time.
+/// A state machine driven by datagrams, inputs, messages from other shards and the time.
 ///
-/// After each batch of calls of `handle_*`, the caller drains it: [`Shard::poll_message`] and [`Shard::poll_transmit`] until
-/// there is nothing, then messages again, and [`Shard::poll_event`].
+/// After each batch of `handle_*` calls, the caller drains the shard: [`Shard::poll_message`] and
+/// [`Shard::poll_transmit`] until both return `None`, then [`Shard::poll_message`] again, and [`Shard::poll_event`].
 pub struct Shard {
     index: u16,
     config: Arc<Config>,
@@ -74,7 +74,7 @@ pub struct Shard {
     connections: Connections,
     tracks: Tracks,
     links: Links,
-    /// Peers whose sections may have to be brought up to date.
+    /// Peers whose sections may need an update.
     renegotiate: Vec<PeerKey>,
     next_speakers: Micros,
     egress: Batch<Path>,
@@ -83,7 +83,7 @@ pub struct Shard {
     scratch: Scratch,
 }
 
-/// Memory that is used again for each packet.
+/// Buffers that are reused for each packet.
 #[derive(Default)]
 struct Scratch {
     datagram: Vec<u8>,
@@ -91,7 +91,7 @@ struct Scratch {
     extensions: Vec<u8>,
 }
 
-/// Datagrams to send; the shard forgets them when this is dropped.
+/// Datagrams to send; dropping this value removes them from the shard.
 pub struct Transmits<'a>(&'a mut Batch<Path>);
 
 impl Deref for Transmits<'_> {
@@ -109,7 +109,7 @@ impl Drop for Transmits<'_> {
 }
 
 impl Shard {
-    /// Makes the shard of this number, of `config.shards`, without rooms.
+    /// Creates the shard with this index, out of `config.shards`, without rooms.
     pub fn new(index: u16, config: Arc<Config>, identity: Identity, epoch: Instant) -> Self {
         let mut seed = config.seed;
         for (byte, mask) in seed.iter_mut().zip(index.to_be_bytes()) {
@@ -134,8 +134,8 @@ impl Shard {
         }
     }
 
-    /// Takes a datagram of a client, of this shard or of another one. It is opened in place, so its bytes are of no use
-    /// afterwards.
+    /// Handles a datagram from a client, of this shard or of another one. It is decrypted in place, so its contents
+    /// are unspecified afterwards.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         self.counted.datagrams_received += 1;
         self.counted.bytes_received += datagram.len() as u64;
@@ -153,7 +153,7 @@ impl Shard {
                     }
                 }
             }
-            // From an address that ICE has not validated nothing else is taken.
+            // Only connectivity checks are accepted from an address that ICE has not validated.
             Some(protocol) => match self.connections.at(path.remote) {
                 Some(key) => self.on_protected(now, key, path, protocol, datagram),
                 None => self.links.forward(now, path, protocol, datagram),
@@ -161,12 +161,12 @@ impl Shard {
         }
     }
 
-    /// Carries out what the outside asks.
+    /// Handles an input.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.on_input(self.clock.micros(now), input);
     }
 
-    /// Takes what the shard `from` has sent to this one.
+    /// Handles a message that the shard `from` has sent to this one.
     pub fn handle_message(&mut self, now: Instant, from: u16, message: Message) {
         let now = self.clock.micros(now);
         match message.0 {
@@ -189,7 +189,7 @@ impl Shard {
         }
     }
 
-    /// Does what is due.
+    /// Runs the timers that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clock.micros(now);
         let mut is_due = false;
@@ -203,14 +203,14 @@ impl Shard {
         }
     }
 
-    /// When to call [`Shard::handle_timeout`], and to drain the shard afterwards, at the latest.
+    /// The latest time to call [`Shard::handle_timeout`] and drain the shard afterwards.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timers = [self.connections.next_timer(), self.links.poll_timeout()];
         timers.into_iter().flatten().min().map(|at| self.clock.instant(at))
     }
 
-    /// The next datagrams to send, up to some 256 KiB of them. Send them and call again, until there are none, before
-    /// anything else is handled.
+    /// The next datagrams to send, up to about 256 KiB. Send them and call again, until there are none,
+    /// before handling anything else.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmits<'_>> {
         let now = self.clock.micros(now);
         self.mirror_pending(now);
@@ -223,14 +223,14 @@ impl Shard {
         Some(Transmits(&mut self.egress))
     }
 
-    /// The next message for another shard, and which one. Messages to one shard are handled in this order.
+    /// The next message and the shard it is addressed to. Messages to one shard must be handled in this order.
     pub fn poll_message(&mut self, now: Instant) -> Option<(u16, Message)> {
         let now = self.clock.micros(now);
         self.mirror_pending(now);
         self.links.poll(now)
     }
 
-    /// What has happened, for the rooms.
+    /// The next event for the rooms.
     pub fn poll_event(&mut self) -> Option<(RoomId, MediaEvent)> {
         self.events.pop_front()
     }
@@ -240,7 +240,7 @@ impl Shard {
         self.connections.at(source).is_some()
     }
 
-    /// What has been counted, and how much there is of everything now.
+    /// The counters and the current numbers of rooms, peers, transports and tracks.
     pub fn metrics(&self) -> Metrics {
         let (rooms, peers) = self.rooms.population();
         Metrics {

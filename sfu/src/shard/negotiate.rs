@@ -1,4 +1,4 @@
-//! Offers of clients: what they publish, and what players of WHEP ask for.
+//! Handles the offers of clients: of publishers, and of WHEP players.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -21,11 +21,11 @@ use crate::subscription::Subscription;
 use crate::time::Micros;
 use crate::transport::{Purpose, Route, Section, Transport};
 
-/// Codecs taken from one section, in the client's order: keeps an answer below 8 KiB.
+/// Maximum number of codecs accepted for one section, in the client's order: keeps an answer below 8 KiB.
 const MAX_CODECS: usize = 10;
 
 impl Shard {
-    /// Answers an offer to publish that came by signaling.
+    /// Answers a publish offer received through signaling.
     pub(super) fn on_signaled_offer(
         &mut self,
         now: Micros,
@@ -42,7 +42,7 @@ impl Shard {
         }
     }
 
-    /// Takes an offer to publish, the first one or a later one, and answers it.
+    /// Answers a publish offer, the first one or a later one.
     pub(super) fn on_publish_offer(
         &mut self,
         now: Micros,
@@ -99,7 +99,8 @@ impl Shard {
         let mut extensions = supported(&offered.extensions, kind);
         if self.rooms.is_recorded(peer) {
             super::record::prefer_recordable(&mut codecs);
-            // A publisher that may not say how a picture lies sends it upright, and a file needs no other one when it is turned.
+            // Without this extension, the publisher rotates the picture itself, so the file never
+            // needs a change of rotation.
             extensions.clear(Extension::VideoOrientation);
         }
         let count = self.rooms.peer(peer).map_or(0, |peer| peer.publications.len());
@@ -167,7 +168,7 @@ impl Shard {
         Some(key)
     }
 
-    /// Takes the offer of a WHEP client. What nobody publishes yet comes later without another offer.
+    /// Answers the offer of a WHEP client. Tracks that are published later are attached without another offer.
     pub(super) fn on_play_offer(
         &mut self,
         now: Micros,
@@ -226,7 +227,7 @@ impl Shard {
         Section::Send { subscription: key, local: LocalSection { mid: offered.mid.clone(), kind, state } }
     }
 
-    /// Gives a WHEP client's waiting sections the tracks of the publisher that it watches.
+    /// Attaches the tracks of the watched publisher to the free sections of a WHEP client.
     pub(super) fn fill_player(&mut self, now: Micros, key: PeerKey) {
         let Some(peer) = self.rooms.peer(key) else { return };
         let (Some(HttpSession::Play { publisher }), Some(transport)) = (peer.http, peer.subscribe) else {
@@ -237,7 +238,7 @@ impl Shard {
         let mut sent: Vec<_> = sections.iter().filter_map(|section| self.tracks.sent_in(*section)).collect();
         let chosen = match publisher {
             Some(id) => room.find(id),
-            // The publisher that is being watched stays; only a newcomer chooses the first.
+            // The watched publisher is kept; only a player without tracks is given the first publisher of the room.
             None => {
                 sent.first().and_then(|track| Some(self.tracks.publication(*track)?.peer)).or_else(|| {
                     let publishes = |peer: &PeerKey| {
@@ -262,7 +263,7 @@ impl Shard {
         }
     }
 
-    /// A new sending section with SSRCs that its transport has not used.
+    /// Creates a sending section with SSRCs that are unused on its transport.
     pub(super) fn subscribe_section(
         &mut self,
         transport: TransportKey,
@@ -297,8 +298,8 @@ impl Shard {
         }
     }
 
-    /// The transport that an offer is about: the known one, renewed by an ICE restart, or a new one when there is none
-    /// or the client shows another certificate.
+    /// The transport that an offer applies to: the existing one, with an ICE restart if the credentials are new, or a
+    /// new one if there is none, the certificate has changed, or sections are missing.
     fn transport_for(
         &mut self,
         now: Micros,
@@ -323,7 +324,8 @@ impl Shard {
         Ok(self.open_transport(now, peer, purpose, via, offer.ufrag.clone()))
     }
 
-    /// A PATCH of WHIP or WHEP: candidates need no action, new credentials are a restart (RFC 9725 section 4.3).
+    /// Handles a PATCH of WHIP or WHEP: candidates need no action, new credentials are an ICE
+    /// restart (RFC 9725 section 4.3).
     pub(super) fn on_patch(&mut self, peer: PeerKey, patch: &HttpPatch) -> Result<Patched, NegotiationError> {
         let fragment = RemoteFragment::parse(&patch.sdp)?;
         let state = self.rooms.peer(peer).ok_or(NegotiationError::UnknownPeer)?;
@@ -365,7 +367,7 @@ impl Shard {
         Ok(HttpAnswer { sdp, ice_session })
     }
 
-    /// Writes the transport's description as it stands.
+    /// Writes the transport's current description.
     pub(super) fn describe(&mut self, key: TransportKey, setup: Setup) -> Option<String> {
         let candidates = self.candidates(self.connections.get(key)?);
         let transport = self.connections.get_mut(key)?;
@@ -385,7 +387,8 @@ impl Shard {
         Some(description.to_sdp())
     }
 
-    /// The address by which the client came first, then those of its kind; loopback for no client that came another way.
+    /// The candidates, with the address that the client reached first and loopback only for
+    /// clients that came over loopback.
     fn candidates(&self, transport: &Transport) -> Vec<SocketAddr> {
         let via = transport.via.map(|ip| ip.to_canonical());
         let is_told =
@@ -398,7 +401,7 @@ impl Shard {
     }
 }
 
-/// Our DTLS role in the answer to an offer: the server, unless the client asks for that.
+/// Our DTLS role in an answer: server, unless the client asks to be the server.
 fn answering_role(offer: &RemoteDescription) -> Role {
     if offer.setup == Setup::Passive { Role::Client } else { Role::Server }
 }
@@ -407,8 +410,8 @@ fn is_usable(section: &RemoteSection) -> bool {
     !section.rejected && section.kind.is_some() && !section.codecs.is_empty()
 }
 
-/// What we answer to these codecs: all that we know, with the feedback that both sides understand. One profile of a
-/// codec is taken once.
+/// The codecs of an answer: all known ones, with the feedback that both sides support. Each profile of
+/// a codec is accepted once.
 fn negotiated_codecs(offered: &[OfferedCodec]) -> Vec<WrittenCodec> {
     let mut written: HashSet<Codec> = HashSet::new();
     offered
@@ -421,7 +424,7 @@ fn negotiated_codecs(offered: &[OfferedCodec]) -> Vec<WrittenCodec> {
             rtx: offered.rtx,
             fmtp: offered.fmtp.clone(),
             feedback: Feedback {
-                // One estimator is enough.
+                // One bandwidth estimator is enough.
                 remb: offered.feedback.remb && !offered.feedback.transport_cc,
                 ..offered.feedback
             },

@@ -1,4 +1,4 @@
-//! Our offers to those who receive: one outstanding at a time, changes merged, each with a number.
+//! Offers to subscribers: one outstanding at a time, with changes merged, each with a number.
 
 use signaling_core::MediaEvent;
 use signaling_core::message::SubscribeTrack;
@@ -15,11 +15,11 @@ use crate::subscription::Subscription;
 use crate::time::Micros;
 use crate::transport::{Purpose, Section, Transport};
 
-/// The payload types that we give out, in this order.
+/// The payload types that the server assigns, in this order.
 const PAYLOAD_TYPES: std::ops::RangeInclusive<u8> = 96..=127;
 
 impl Shard {
-    /// Brings the sections of all peers that need it up to date and makes the offers that are due.
+    /// Updates the sections of all peers that need it and sends the offers that are due.
     pub(super) fn negotiate_pending(&mut self, now: Micros) {
         while let Some(key) = self.renegotiate.pop() {
             let Some(peer) = self.rooms.peer(key).filter(|peer| peer.served_by == self.index) else {
@@ -33,8 +33,8 @@ impl Shard {
         }
     }
 
-    /// Adds sections for tracks that the peer should get and empties those whose tracks are gone. Says whether an offer
-    /// is due now.
+    /// Adds sections for tracks that the peer should receive and clears those whose tracks are gone. Returns
+    /// whether an offer is due now.
     fn update_sections(&mut self, now: Micros, key: PeerKey) -> bool {
         let wanted: Vec<_> =
             self.rooms.others(key).flat_map(|other| self.rooms.publications(other)).collect();
@@ -59,7 +59,7 @@ impl Shard {
         state.negotiation.stale && !state.negotiation.outstanding
     }
 
-    /// Puts a track into a section that has none, or into a new one.
+    /// Puts a track into a free section, or into a new one.
     fn add_section(
         &mut self,
         now: Micros,
@@ -80,7 +80,7 @@ impl Shard {
         }
         let free = state.sections.get(at);
         let mid = free.map_or_else(|| at.to_string(), |section| section.local().mid.clone());
-        // Another track is another stream: its SSRC is new, so that no packet of the old one is taken for it.
+        // The new track gets a new SSRC, so that no packet of the old track is mistaken for one of the new.
         if let Some(old) = free.and_then(Section::sends) {
             self.tracks.unsubscribe(old);
         }
@@ -101,7 +101,7 @@ impl Shard {
         true
     }
 
-    /// Writes anew what a section says; whether it says something else than before.
+    /// Updates the description of a section; returns whether it has changed.
     fn refresh_section(&mut self, transport: TransportKey, at: usize) -> bool {
         let Some(key) = self.section(transport, at).and_then(Section::sends) else { return false };
         let (direction, new_codecs, msid) = self
@@ -118,14 +118,14 @@ impl Shard {
         else {
             return false;
         };
-        // An m-line names formats even while it is inactive: those of before stay.
+        // An m-line names formats even while it is inactive, so the previous ones are kept.
         let new_codecs = if new_codecs.is_empty() { codecs.clone() } else { new_codecs };
         let changed = *old_direction != direction || *codecs != new_codecs || *old_msid != msid;
         (*old_direction, *codecs, *old_msid) = (direction, new_codecs, msid);
         changed
     }
 
-    /// How the track in a section is described.
+    /// The codecs and the `msid` of the track in a section.
     fn sent_section(
         &mut self,
         transport: TransportKey,
@@ -152,7 +152,7 @@ impl Shard {
         Some((codecs, msid))
     }
 
-    /// Makes the next offer.
+    /// Sends the next offer.
     fn offer(&mut self, key: PeerKey) {
         let Some(transport) = self.rooms.peer(key).and_then(|peer| peer.subscribe) else { return };
         let Some(state) = self.connections.get_mut(transport) else { return };
@@ -160,7 +160,7 @@ impl Shard {
         state.negotiation.outstanding = true;
         state.negotiation.stale = false;
         let negotiation = state.negotiation.number;
-        // After the handshake the roles stay what they are (RFC 8842 section 5.5).
+        // After the handshake the DTLS roles stay the same (RFC 8842 section 5.5).
         let Some(sdp) = self.describe(transport, Setup::ActPass) else { return };
         let tracks = self.offered_tracks(transport);
         self.tell(key, |peer| MediaEvent::Offer { peer, sdp, negotiation, tracks });
@@ -181,21 +181,21 @@ impl Shard {
             .collect()
     }
 
-    /// The standing offer may have been lost.
+    /// Makes the outstanding offer again, since it may have been lost.
     pub(super) fn resend(&mut self, key: PeerKey) {
         let subscribe = self.rooms.peer(key).and_then(|peer| peer.subscribe);
         let transport = subscribe.and_then(|transport| self.connections.get_mut(transport));
         if transport.as_ref().is_some_and(|transport| transport.sections.is_empty()) {
             return;
         }
-        // Anew rather than again: what has changed meanwhile goes with it.
+        // A new offer rather than a copy, so that it includes the changes made in the meantime.
         if let Some(transport) = transport {
             transport.negotiation.renew();
         }
         self.renegotiate.push(key);
     }
 
-    /// The client asks for new ICE credentials, or for a new connection when there is none.
+    /// Restarts ICE on the subscribing connection at the client's request, or opens a connection if there is none.
     pub(super) fn restart_ice(&mut self, key: PeerKey) {
         if let Some(transport) = self.rooms.peer(key).and_then(|peer| peer.subscribe) {
             let fresh = self.fresh_credentials();
@@ -208,7 +208,7 @@ impl Shard {
         self.renegotiate.push(key);
     }
 
-    /// The answer to our offer. One to an older offer is dropped.
+    /// Handles the answer to our offer. An answer to an older offer is dropped.
     pub(super) fn on_answer(&mut self, now: Micros, key: PeerKey, sdp: &str, negotiation: Option<u64>) {
         let Some(transport) = self.rooms.peer(key).and_then(|peer| peer.subscribe) else { return };
         let Some(state) = self.connections.get(transport) else { return };
@@ -247,7 +247,7 @@ impl Shard {
         transport.ice.remote_ufrag.clone_from(&answer.ufrag);
         for section in &transport.sections {
             let Section::Send { subscription, local } = section else { continue };
-            // A section without an answer was added after the offer that this answers.
+            // A section without an answer was added after the offer to which this is the answer.
             let answered = answer.sections.iter().find(|section| section.mid == local.mid);
             if let (Some(answered), Some(state)) = (answered, self.tracks.subscription_mut(*subscription)) {
                 state.accept(local, answered);
@@ -255,14 +255,14 @@ impl Shard {
         }
         let role = if answer.setup == Setup::Passive { Role::Client } else { Role::Server };
         self.start_dtls(now, key, (role, answer.fingerprint));
-        // Before the path is open they do nothing; it starts them again.
+        // This has no effect until the path is open; the sections are started again then.
         self.start_all(key);
         Ok(())
     }
 }
 
 impl Transport {
-    /// A codec with the payload type that this transport knows it by.
+    /// The codec with the payload type assigned on this transport.
     fn written(&mut self, codec: Codec, fmtp: &str) -> Option<WrittenCodec> {
         let table = &mut self.payload_types;
         let known = table.iter().find(|(known, ..)| *known == codec).copied();
@@ -294,7 +294,7 @@ impl Transport {
 }
 
 impl Subscription {
-    /// Takes what the client has accepted of our offer of this section.
+    /// Applies what the client's answer accepts of the offered section.
     fn accept(&mut self, local: &LocalSection, answered: &RemoteSection) {
         let SectionState::Active { codecs, extensions, direction, .. } = &local.state else { return };
         let accepted: Vec<_> = codecs

@@ -12,7 +12,7 @@ use crate::tap::{Tap, TapEvent, TapTrack};
 use crate::time::Micros;
 
 impl Shard {
-    /// Records the room from now on, or no more.
+    /// Starts or stops recording the room.
     pub(super) fn on_record(&mut self, now: Micros, room: &RoomId, tap: Option<Arc<dyn Tap>>) {
         let is_over = tap.is_none();
         self.rooms.set_tap(room, tap);
@@ -24,7 +24,7 @@ impl Shard {
         }
     }
 
-    /// A recorder misses a key frame to start with.
+    /// Requests a key frame for a recorder that has none to start with.
     pub(super) fn on_recorder_wish(&mut self, now: Micros, room: &RoomId, track: &str) {
         let mut tracks = self.tracks_in(room).into_iter();
         let is_it = |key: &PublicationKey| self.tracks.publication(*key).is_some_and(|it| *it.id == *track);
@@ -37,7 +37,7 @@ impl Shard {
         self.rooms.members(room).into_iter().flat_map(|peer| self.rooms.publications(peer)).collect()
     }
 
-    /// Gives a publication to the recorder of its room, if there is one, or takes it away from one that is gone.
+    /// Connects a publication to the recorder of its room, or disconnects it from a recorder that is gone.
     pub(super) fn tap_publication(&mut self, key: PublicationKey) {
         let Some(publication) = self.tracks.publication_mut(key) else { return };
         let Some(peer) = self.rooms.peer(publication.peer) else { return };
@@ -55,8 +55,8 @@ impl Shard {
     }
 }
 
-/// Puts codecs first that need no transcoding to be in a file that plays everywhere: H.264 in the profiles that every
-/// decoder has, the most common one first, then VP9.
+/// Moves codecs to the front that need no transcoding for a file that plays everywhere: H.264 in the profiles that
+/// every decoder supports, the most common one first, then VP9.
 pub(super) fn prefer_recordable(codecs: &mut [WrittenCodec]) {
     codecs.sort_by_key(|written| match written.codec {
         // Constrained Baseline, then Baseline and Main, then the others.

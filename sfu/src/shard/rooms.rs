@@ -12,10 +12,10 @@ use crate::keys::{PeerKey, PublicationKey, TransportKey};
 use crate::tap::{Tap, TapEvent};
 use crate::transport::Purpose;
 
-/// Subscribers that the home shard of a room serves alone: mirroring packets costs something, too.
+/// Subscribers that the home shard of a room serves alone, because mirroring packets has a cost.
 const AT_HOME: u32 = 12;
 
-/// The shard at which a room's publishers are.
+/// The home shard of a room, which has the connections of all of its publishers.
 pub(crate) fn home_of(room: &RoomId, shards: u16) -> u16 {
     u16::try_from(shard_hash(room) % u64::from(shards.max(1))).unwrap_or(0)
 }
@@ -31,13 +31,13 @@ pub(super) struct Rooms {
 #[derive(Default)]
 pub(super) struct Room {
     peers: HashMap<PeerId, PeerKey>,
-    /// In the order of joining: the first publisher is the first here.
+    /// The peers in the order of joining, which determines the first publisher.
     order: Vec<PeerKey>,
-    /// At the home shard: how many peers each shard serves.
+    /// On the home shard: the number of peers that each shard serves.
     served: Vec<u32>,
-    /// Whether speakers were reported last.
+    /// Whether the last report of speakers contained any.
     pub(super) is_speaking: bool,
-    /// Takes the media of a recorded room.
+    /// Receives the media of a recorded room.
     pub(super) tap: Option<Arc<dyn Tap>>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Peer {
     pub(super) id: PeerId,
     pub(super) room: RoomId,
     pub(super) role: Role,
-    /// The tracks of the next offer.
+    /// The client's announcement of the tracks in its next offer.
     pub(super) announced: Arc<[PublishTrack]>,
     pub(super) publish: Option<TransportKey>,
     pub(super) subscribe: Option<TransportKey>,
@@ -55,16 +55,16 @@ pub(super) struct Peer {
     pub(super) is_flowing: bool,
     /// The shard that has the subscribing connection.
     pub(super) served_by: u16,
-    /// What the peer wants of single tracks.
+    /// The peer's preferences for individual tracks.
     pub(super) attention: HashMap<Arc<str>, Attention>,
-    /// What a WHIP or WHEP client does; such a client cannot be made offers.
+    /// The role of a WHIP or WHEP client, which cannot be sent offers.
     pub(super) http: Option<HttpSession>,
 }
 
-/// Where a peer that has joined is served.
+/// The shard that serves a peer that has joined.
 pub(super) struct Placement {
     pub(super) shard: u16,
-    /// The shard serves nobody else of the room yet.
+    /// Whether the shard serves no other peer of the room yet.
     pub(super) is_new: bool,
 }
 
@@ -87,7 +87,7 @@ impl Peer {
         }
     }
 
-    /// How the client announced the track of this section.
+    /// The client's announcement of the track in this section.
     pub(super) fn announcement(&self, mid: &str, kind: MediaKind) -> Option<&PublishTrack> {
         let kind = TrackKind::from(kind);
         self.announced.iter().find(|track| track.mid == mid && track.kind == kind)
@@ -110,7 +110,7 @@ impl Rooms {
         self.rooms.get(id)
     }
 
-    /// The room, made when there is none.
+    /// The room, created if it does not exist.
     pub(super) fn entry(&mut self, id: &RoomId) -> &mut Room {
         self.rooms.entry(id.clone()).or_default()
     }
@@ -121,7 +121,7 @@ impl Rooms {
         (self.rooms.iter_mut(), &self.peers)
     }
 
-    /// How many rooms and peers there are.
+    /// The numbers of rooms and peers.
     pub(super) fn population(&self) -> (usize, usize) {
         (self.rooms.len(), self.peers.len())
     }
@@ -162,7 +162,7 @@ impl Rooms {
         self.peers.get(key).map(|peer| peer.publications.clone()).unwrap_or_default()
     }
 
-    /// Adds a peer, and its room when that is new.
+    /// Adds a peer, and its room if it does not exist.
     pub(super) fn add(&mut self, room: &RoomId, id: PeerId, role: Role, served_by: u16) -> PeerKey {
         let key = self.peers.insert(Peer {
             id,
@@ -184,7 +184,7 @@ impl Rooms {
         key
     }
 
-    /// Removes a peer, and its room when that is empty and not recorded.
+    /// Removes a peer, and its room if that is empty and not recorded.
     pub(super) fn remove(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.remove(key) else { return };
         let Some(room) = self.rooms.get_mut(&peer.room) else { return };
@@ -197,7 +197,7 @@ impl Rooms {
         }
     }
 
-    /// Forgets a room, whose peers have been removed.
+    /// Removes a room whose peers have been removed.
     pub(super) fn end(&mut self, room: &RoomId) {
         if let Some(tap) = self.rooms.remove(room).and_then(|room| room.tap) {
             tap.take(TapEvent::Ended);
@@ -209,7 +209,7 @@ impl Rooms {
         self.room_of(key).is_some_and(|room| room.tap.is_some())
     }
 
-    /// Records the room from now on, or no more.
+    /// Starts or stops recording the room.
     pub(super) fn set_tap(&mut self, room: &RoomId, tap: Option<Arc<dyn Tap>>) {
         let is_over = tap.is_none();
         let state = self.entry(room);
@@ -219,13 +219,13 @@ impl Rooms {
         }
     }
 
-    /// At the home shard: chooses the shard that serves a peer that has just joined. It depends on the order of joining alone.
+    /// On the home shard: chooses the shard that serves a peer that has just joined, by how many peers each one serves.
     pub(super) fn place(&mut self, key: PeerKey, home: u16, shards: u16) -> Option<Placement> {
         let peer = self.peers.get_mut(key)?;
         let served = &mut self.rooms.get_mut(&peer.room)?.served;
         served.resize(usize::from(shards), 0);
         let count = |shard: u16| served.get(usize::from(shard)).copied().unwrap_or(u32::MAX);
-        // A peer that only publishes receives next to nothing.
+        // A peer that only publishes causes almost no sending load.
         let shard = if peer.role == Role::Broadcaster || count(home) < AT_HOME {
             home
         } else {
@@ -238,7 +238,7 @@ impl Rooms {
         Some(Placement { shard, is_new })
     }
 
-    /// At the home shard: a peer that this shard served leaves the room. Whether it was the last one.
+    /// On the home shard: removes a peer served by `shard` from the count. Returns whether it was the last one.
     pub(super) fn unplace(&mut self, room: &RoomId, shard: u16) -> bool {
         let room = self.rooms.get_mut(room);
         let Some(served) = room.and_then(|room| room.served.get_mut(usize::from(shard))) else {
@@ -248,7 +248,7 @@ impl Rooms {
         *served == 0
     }
 
-    /// Other shards that serve peers of a room whose home this is.
+    /// The other shards that serve peers of a room whose home this shard is.
     pub(super) fn annexes(&self, room: &RoomId, home: u16) -> Vec<u16> {
         let served = self.rooms.get(room).map(|room| room.served.as_slice()).unwrap_or_default();
         let others = (0..).zip(served).filter(|(shard, peers)| *shard != home && **peers > 0);

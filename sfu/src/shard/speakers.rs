@@ -1,4 +1,4 @@
-//! Which peers speak.
+//! Detection of the peers that speak.
 
 use signaling_core::MediaEvent;
 use signaling_core::message::PeerLevel;
@@ -9,14 +9,14 @@ use super::tracks::Tracks;
 use crate::codec::MediaKind;
 use crate::time::Micros;
 
-/// Speakers are reported this often, while there are any.
+/// The interval between two reports of speakers.
 const SPEAKERS_INTERVAL_MICROS: u64 = 500_000;
 /// The level from which a peer counts as speaking.
 const SPEAKING: f32 = 0.3;
 const MAX_SPEAKERS: usize = 5;
 
 impl Shard {
-    /// Tells each room which peers speak.
+    /// Reports to each room which of its peers speak.
     pub(super) fn tell_speakers(&mut self, now: Micros) {
         if now < self.next_speakers {
             return;
@@ -24,7 +24,7 @@ impl Shard {
         self.next_speakers = now + SPEAKERS_INTERVAL_MICROS;
         let (shards, index) = (self.config.shards, self.index);
         let (rooms, peers) = self.rooms.split_mut();
-        // All who publish do so at the home of their room.
+        // All publishers are connected to the home shard of their room.
         for (id, room) in rooms.filter(|(id, _)| home_of(id, shards) == index) {
             let mut speakers: Vec<PeerLevel> = room
                 .members()
@@ -46,12 +46,12 @@ impl Shard {
 }
 
 impl Tracks {
-    /// How loud a peer is.
+    /// The audio level of a peer.
     fn level_of(&self, now: Micros, peer: &Peer) -> f32 {
         let publications = peer.publications.iter().filter_map(|key| self.publication(*key));
         publications
             .filter(|track| track.kind == MediaKind::Audio && !peer.silences(track.kind))
-            // A peer that stopped sending is silent, whatever the last packets said.
+            // A peer that has stopped sending is silent, whatever level its last packets reported.
             .filter(|track| track.last_packet.is_some_and(|at| at + SPEAKERS_INTERVAL_MICROS > now))
             .map(|track| track.loudness.level)
             .fold(0.0, f32::max)

@@ -1,7 +1,8 @@
-//! How a picture begins for a subscriber whose path opens.
+//! Starts video for a subscriber whose path opens.
 //!
-//! A key frame is asked for as soon as a subscriber will need one, and what comes is kept: a subscriber that can receive up to half a
-//! second after it is sent the ring from there on. For all others one is asked for at that moment, when it can be used.
+//! A key frame is requested as soon as a subscriber is going to need one, and is kept in the ring: a subscriber that
+//! can receive within half a second of it is sent the ring from there on. For all others, a key frame is requested at
+//! the moment when it can be used.
 
 use super::Shard;
 use super::fanout::{SLAB_BYTES, forward};
@@ -14,14 +15,15 @@ use crate::ring::StoredPacket;
 use crate::time::Micros;
 
 impl Shard {
-    /// All sections of a transport can send from now on.
+    /// Starts all sections of a transport.
     pub(super) fn start_all(&mut self, key: TransportKey) {
         for section in self.connections.sends(key) {
             self.tracks.start(section);
         }
     }
 
-    /// A subscriber is about to receive this track: a key frame that comes before the path is open lies in the ring then.
+    /// Requests a key frame for a subscriber that is about to receive this track, so that the ring
+    /// has one when the path opens.
     pub(super) fn ask_early(&mut self, now: Micros, key: PublicationKey) {
         let entry = self.tracks.publication(key).and_then(|publication| publication.fresh_entry(now));
         if !entry.is_some_and(|entry| entry.serves_early(now)) {
@@ -29,8 +31,9 @@ impl Shard {
         }
     }
 
-    /// Queues, for the subscribers that can receive since the last call, the rings from the newest key frame on, until the slab
-    /// is full. Nothing is pending: each packet of the ring has been fanned out, so that none is sent twice.
+    /// Queues the rings, from the newest key frame on, for the subscribers that can receive since the last
+    /// call, until the slab is full. It runs when no packet is pending: everything in the ring has been fanned
+    /// out, so no packet is sent twice.
     pub(super) fn start_pending(&mut self, now: Micros) {
         while self.egress.len() < SLAB_BYTES {
             let Some(key) = self.tracks.starting.pop() else { return };
@@ -40,7 +43,7 @@ impl Shard {
         }
     }
 
-    /// Returns the track of which a key frame has to be asked for.
+    /// Sends the ring to a section. Returns the track if a key frame has to be requested instead.
     fn start_section(&mut self, now: Micros, key: SubscriptionKey) -> Option<PublicationKey> {
         let Tracks { publications, subscriptions, .. } = &mut self.tracks;
         let subscription = subscriptions.get_mut(key)?;
@@ -56,7 +59,7 @@ impl Shard {
         let Some(entry) = publication.fresh_entry(now) else { return Some(publication_key) };
         let packets = || publication.since(entry.position);
         let bytes: usize = packets().map(|packet| packet.payload.len()).sum();
-        // A new key frame is less than so much.
+        // A new key frame is smaller than this.
         if bytes > SLAB_BYTES || packets().next().is_none_or(|first| first.info.position != entry.position) {
             return Some(publication_key);
         }
@@ -75,7 +78,7 @@ impl Shard {
         }
     }
 
-    /// Asks for a key frame when one is due: the publisher, or the home of the track.
+    /// Requests a key frame if one is due, from the publisher or from the home of the track.
     pub(super) fn request_keyframe(&mut self, now: Micros, key: PublicationKey) {
         let Some(publication) = self.tracks.publication_mut(key) else { return };
         let Some(due) = publication.keyframe_due() else { return };
@@ -85,14 +88,15 @@ impl Shard {
                 publication.keyframe.sent(now);
                 self.note(shard, Note::KeyframeWanted(key));
             }
-            // Asked for a moment ago. The next packet that nobody can begin with asks again.
+            // A request was sent a moment ago. The next packet that a waiting subscriber cannot
+            // use triggers another one.
             Origin::Home { .. } => {}
         }
     }
 }
 
 impl Publication {
-    /// What the ring holds from this position on, in order.
+    /// The packets in the ring from this position on, in order.
     pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = StoredPacket<'_>> {
         let end = self.ring.newest().map_or(position, |newest| newest + 1);
         (position..end).filter_map(|position| self.ring.packet(position))

@@ -1,4 +1,4 @@
-//! The tracks of a shard: what is published, and who is sent it.
+//! The tracks of a shard: its publications and subscriptions.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use crate::subscription::Subscription;
 use crate::tap::{TapEvent, TapPacket};
 use crate::time::{Clock, Micros};
 
-/// The tables of publications and subscriptions, and what is to be done for them next.
+/// The tables of publications and subscriptions, and the queues of pending work on them.
 #[derive(Default)]
 pub(super) struct Tracks {
     pub(super) publications: SlotMap<PublicationKey, Publication>,
     pub(super) subscriptions: SlotMap<SubscriptionKey, Subscription>,
-    /// Mirrors of tracks of rooms whose home is another shard, by that shard and its key.
+    /// Mirrors of tracks whose home is another shard, indexed by that shard and its key.
     mirrors: FastMap<(u16, PublicationKey), PublicationKey>,
     /// Publications with packets to fan out.
     pub(super) dirty: Vec<PublicationKey>,
     pub(super) served: Served,
-    /// Sections that can send since the last fan-out.
+    /// Sections that have become able to send since the last fan-out.
     pub(super) starting: Vec<SubscriptionKey>,
 }
 
-/// How far the fan-out of the publication at the end of the list is.
+/// The progress of the fan-out of the publication at the end of `dirty`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Served {
-    /// Packets that all subscribers have.
+    /// Packets that all subscribers have been sent.
     pub(super) packets: usize,
-    /// Subscribers that have the next ones, too.
+    /// Subscribers that have been sent the next chunk, too.
     pub(super) subscriptions: usize,
 }
 
@@ -56,7 +56,7 @@ impl Tracks {
         self.subscriptions.get(key)?.publication
     }
 
-    /// The mirror of a track that this shard knows by this key.
+    /// The mirror of the track with this key of the shard `home`.
     pub(super) fn mirror(&self, home: u16, key: PublicationKey) -> Option<PublicationKey> {
         self.mirrors.get(&(home, key)).copied()
     }
@@ -71,7 +71,7 @@ impl Tracks {
         key
     }
 
-    /// Removes a track; sections that sent it wait for another one.
+    /// Removes a track; the sections that sent it become free.
     pub(super) fn unpublish(&mut self, key: PublicationKey) -> Option<Publication> {
         let publication = self.publications.remove(key)?;
         if let Origin::Home { shard, key } = publication.origin {
@@ -87,7 +87,7 @@ impl Tracks {
         Some(publication)
     }
 
-    /// Sends this track in this section from now on.
+    /// Assigns the track to this section.
     pub(super) fn attach(&mut self, key: SubscriptionKey, publication: PublicationKey) {
         self.detach(key);
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
@@ -98,7 +98,7 @@ impl Tracks {
         self.start(key);
     }
 
-    /// Sends nothing in this section any more.
+    /// Removes the track from this section.
     fn detach(&mut self, key: SubscriptionKey) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let publication = subscription.publication;
@@ -108,13 +108,13 @@ impl Tracks {
         }
     }
 
-    /// The section is over.
+    /// Removes a section.
     pub(super) fn unsubscribe(&mut self, key: SubscriptionKey) {
         self.detach(key);
         self.subscriptions.remove(key);
     }
 
-    /// This section can send from now on: its video begins with the next fan-out.
+    /// Queues a section that can send from now on: its video starts with the next fan-out.
     pub(super) fn start(&mut self, key: SubscriptionKey) {
         if self.subscriptions.get(key).is_some_and(|subscription| subscription.kind == MediaKind::Video) {
             self.starting.push(key);
@@ -128,18 +128,19 @@ impl Tracks {
         subscriptions.unwrap_or_default().iter().filter_map(transport).collect()
     }
 
-    /// What the track in this section takes, in bits per second.
+    /// The bitrate of the track in this section, in bits per second.
     pub(super) fn rate_of(&mut self, now: Micros, section: SubscriptionKey) -> u64 {
         let publication = self.sent_in(section).and_then(|key| self.publications.get_mut(key));
         publication.map_or(0, |publication| publication.rate.bits_per_second(now))
     }
 
-    /// Whether packets go out in this section.
+    /// Whether this section sends packets.
     pub(super) fn is_open(&self, section: SubscriptionKey) -> bool {
         self.subscriptions.get(section).is_some_and(|subscription| subscription.flow.is_open())
     }
 
-    /// Gives a recorder that has just come what lies in the ring from a fresh key frame on; whether there was one.
+    /// Passes the ring, from a fresh key frame on, to a recorder that has just been attached;
+    /// returns whether there was one.
     pub(super) fn start_tap(&self, now: Micros, clock: Clock, key: PublicationKey) -> bool {
         let Some(publication) = self.publications.get(key) else { return false };
         if publication.kind == MediaKind::Audio {
@@ -154,7 +155,8 @@ impl Tracks {
         let now = clock.instant(now);
         for packet in publication.since(entry.position) {
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
-            // About when it arrived: the recorder aligns sound and picture by that until the publisher reports its clocks.
+            // Approximates the arrival time, by which the recorder aligns audio and video until the
+            // publisher reports its clocks.
             let ticks = newest.info.timestamp.wrapping_sub(packet.info.timestamp);
             let age = Duration::from_secs(1) * ticks.min(codec.clock_rate()) / codec.clock_rate();
             let packet = TapPacket::new(now.checked_sub(age).unwrap_or(now), codec, packet);

@@ -1,4 +1,4 @@
-//! The three transforms: AEAD with AES-GCM of both key sizes, and AES counter mode with HMAC-SHA1.
+//! The supported transforms: AES-GCM with both key sizes, and AES counter mode with HMAC-SHA1.
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
@@ -11,7 +11,7 @@ use crate::wire::u32_at;
 const SHA1_TAG: usize = 10;
 const RTCP_ENCRYPTED: u32 = 0x8000_0000;
 
-/// Session keys of one direction of RTP or of RTCP.
+/// The session keys of one direction, for RTP or for RTCP.
 #[allow(
     clippy::large_enum_variant,
     reason = "the larger one is the usual one, and boxing it would cost every packet"
@@ -21,7 +21,7 @@ pub(super) enum Cipher {
     Counter { key: EncryptingKey, auth: hmac::Key, salt: [u8; 14] },
 }
 
-/// Lengths of master key and master salt in bytes.
+/// The lengths of the master key and master salt in bytes.
 pub(super) fn lengths(profile: SrtpProfile) -> Option<(usize, usize)> {
     match profile {
         SrtpProfile::AES128_CM_SHA1_80 => Some((16, 14)),
@@ -31,7 +31,7 @@ pub(super) fn lengths(profile: SrtpProfile) -> Option<(usize, usize)> {
     }
 }
 
-/// Derives the session keys of RTP and of RTCP (RFC 3711 section 4.3, key derivation rate 0).
+/// Derives the session keys for RTP and RTCP (RFC 3711 section 4.3, key derivation rate 0).
 pub(super) fn derive(
     profile: SrtpProfile,
     master_key: &[u8],
@@ -49,12 +49,12 @@ pub(super) fn derive(
 
 struct KeyDerivation {
     prf: EncryptingKey,
-    /// The master salt, a shorter one of AEAD padded at its end (RFC 7714 section 11).
+    /// The master salt; the shorter one of AEAD is padded at its end (RFC 7714 section 11).
     salt: [u8; 14],
 }
 
 impl KeyDerivation {
-    /// `label` is that of the encryption key; authentication key and salt follow it.
+    /// `label` is the label of the encryption key; those of the authentication key and the salt follow it.
     fn cipher(&self, profile: SrtpProfile, label: u8) -> Result<Cipher, SrtpError> {
         let unfit = |_| SrtpError::KeyingMaterial;
         match profile {
@@ -188,7 +188,7 @@ impl Cipher {
         }
     }
 
-    /// The index that a sealed RTCP packet claims.
+    /// The index in an encrypted RTCP packet, not yet authenticated.
     pub(super) fn rtcp_index(&self, packet: &[u8]) -> Result<u32, SrtpError> {
         let behind = match self {
             Self::Gcm { .. } => 4,
@@ -199,7 +199,7 @@ impl Cipher {
         Ok(word & !RTCP_ENCRYPTED)
     }
 
-    /// Every peer here encrypts its RTCP; a packet that says it is only authenticated is refused.
+    /// Decrypts an RTCP packet. All peers encrypt RTCP, so a packet that is only authenticated is refused.
     pub(super) fn open_rtcp(&self, packet: &mut [u8], ssrc: u32) -> Result<usize, SrtpError> {
         match self {
             Self::Gcm { key, salt } => {
@@ -237,13 +237,13 @@ fn encrypted_index(trailer: &[u8]) -> Result<u32, SrtpError> {
     Ok(word & !RTCP_ENCRYPTED)
 }
 
-/// RFC 7714 section 8.1: two zero bytes, SSRC, rollover counter and sequence number, mixed with the salt.
+/// RFC 7714 section 8.1: two zero bytes, SSRC, rollover counter and sequence number, combined with the salt by XOR.
 fn gcm_rtp_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
     let block = (u128::from(ssrc) << 48) | u128::from(index & 0xffff_ffff_ffff);
     gcm_nonce(salt, block)
 }
 
-/// RFC 7714 section 9.1: two zero bytes, SSRC, two zero bytes and the 31-bit index, mixed with the salt.
+/// RFC 7714 section 9.1: two zero bytes, SSRC, two zero bytes and the 31-bit index, combined with the salt by XOR.
 fn gcm_rtcp_nonce(salt: &[u8; 12], ssrc: u32, index: u32) -> Nonce {
     gcm_nonce(salt, (u128::from(ssrc) << 48) | u128::from(index))
 }
@@ -257,7 +257,7 @@ fn gcm_nonce(salt: &[u8; 12], block: u128) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// A salt as the upper 14 bytes of a counter block.
+/// The counter block with the salt in its upper 14 bytes.
 fn counter_block(salt: &[u8; 14]) -> [u8; 16] {
     let mut block = [0; 16];
     for (byte, salt) in block.iter_mut().zip(salt) {
@@ -266,7 +266,7 @@ fn counter_block(salt: &[u8; 14]) -> [u8; 16] {
     block
 }
 
-/// RFC 3711 section 4.1.1. Encrypting and decrypting are the same.
+/// RFC 3711 section 4.1.1. Encryption and decryption are the same operation.
 fn apply_keystream(
     key: &EncryptingKey,
     salt: &[u8; 14],

@@ -1,7 +1,7 @@
-//! SRTP and SRTCP (RFC 3711, RFC 7714) over keys that a DTLS handshake exported.
+//! SRTP and SRTCP (RFC 3711, RFC 7714) with keys exported by a DTLS handshake.
 //!
-//! Both directions work in place. A sender's packet index is an argument: whoever numbers the packets of a
-//! stream guarantees that no index is sealed twice with different content, since that would repeat a nonce.
+//! Both directions work in place. The index of a sent packet is an argument: the caller guarantees that no index is
+//! used twice with different content, since that would reuse a nonce.
 
 mod cipher;
 mod replay;
@@ -14,42 +14,42 @@ use crate::wire::{put, u16_at, u32_at};
 use cipher::Cipher;
 use replay::ReplayWindow;
 
-/// The most bytes that sealing adds to an RTP packet.
+/// Maximum number of bytes that encryption adds to an RTP packet.
 pub const RTP_OVERHEAD: usize = 16;
-/// The most bytes that sealing adds to an RTCP packet.
+/// Maximum number of bytes that encryption adds to an RTCP packet.
 pub const RTCP_OVERHEAD: usize = 20;
-/// Streams of one peer whose replay windows are kept; packets of further SSRCs are refused.
+/// Maximum number of streams of one peer whose replay windows are kept; packets of further SSRCs are refused.
 pub const MAX_STREAMS: usize = 128;
 
-/// Why a packet was not opened or sealed.
+/// Why a packet was not encrypted or decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SrtpError {
-    /// Shorter than its headers and tag.
+    /// The packet is shorter than its headers and tag.
     #[error("packet is too short")]
     Truncated,
-    /// The tag does not match.
+    /// The authentication tag does not match.
     #[error("authentication failed")]
     Authentication,
-    /// Seen before, or older than the window.
+    /// The packet was received before, or is older than the replay window.
     #[error("packet is a replay or too old")]
     Replayed,
-    /// The peer used more SSRCs than [`MAX_STREAMS`].
+    /// The peer has used more SSRCs than [`MAX_STREAMS`].
     #[error("too many streams")]
     TooManyStreams,
-    /// The exported keys do not have the profile's length, or the profile is unknown.
+    /// The exported keys do not have the length that the profile requires, or the profile is unknown.
     #[error("keying material does not fit the profile")]
     KeyingMaterial,
 }
 
-/// Seals what is sent to one peer.
+/// Encrypts the packets sent to one peer.
 pub struct Sealer {
     rtp: Cipher,
     rtcp: Cipher,
     rtcp_index: u32,
 }
 
-/// Opens what one peer sends.
+/// Decrypts the packets received from one peer.
 pub struct Opener {
     rtp: Cipher,
     rtcp: Cipher,
@@ -58,13 +58,13 @@ pub struct Opener {
 
 #[derive(Default)]
 struct Stream {
-    /// Highest index authenticated, with its rollover counter in the upper bits; `None` before the first.
+    /// The highest authenticated index, with the rollover counter in its upper bits; `None` before the first packet.
     highest: Option<u64>,
     rtp: ReplayWindow,
     rtcp: ReplayWindow,
 }
 
-/// Makes both directions from what DTLS exported (RFC 5764 section 4.2). `is_client` is our DTLS role.
+/// Creates both directions from the keys that DTLS exported (RFC 5764 section 4.2). `is_client` is our DTLS role.
 pub fn keys(material: &[u8], profile: SrtpProfile, is_client: bool) -> Result<(Sealer, Opener), SrtpError> {
     let (key_len, salt_len) = cipher::lengths(profile).ok_or(SrtpError::KeyingMaterial)?;
     let mut rest = material;
@@ -85,9 +85,9 @@ pub fn keys(material: &[u8], profile: SrtpProfile, is_client: bool) -> Result<(S
 }
 
 impl Sealer {
-    /// Seals the RTP packet in `buf[..len]`, whose header has `header_len` bytes, and returns its new length.
-    /// `buf` needs [`RTP_OVERHEAD`] bytes to spare. `index` is the packet's 48-bit index, its lower 16 bits
-    /// being the sequence number in the header.
+    /// Encrypts the RTP packet in `buf[..len]`, whose header has `header_len` bytes, and returns its new length. `buf`
+    /// must have [`RTP_OVERHEAD`] bytes to spare. `index` is the packet's 48-bit index, whose lower 16 bits are the
+    /// sequence number in the header.
     pub fn seal_rtp(
         &self,
         buf: &mut [u8],
@@ -99,7 +99,7 @@ impl Sealer {
         self.rtp.seal_rtp(buf, header_len, len, ssrc, index)
     }
 
-    /// Seals the compound RTCP packet in `buf[..len]` and returns its new length. `buf` needs
+    /// Encrypts the compound RTCP packet in `buf[..len]` and returns its new length. `buf` must have
     /// [`RTCP_OVERHEAD`] bytes to spare.
     pub fn seal_rtcp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, SrtpError> {
         let ssrc = u32_at(buf, 4).ok_or(SrtpError::Truncated)?;
@@ -110,8 +110,8 @@ impl Sealer {
 }
 
 impl Opener {
-    /// Opens an SRTP packet in place. `header_len` is the length of the RTP header with its CSRCs and
-    /// extensions. Returns the length of the plain packet and its index.
+    /// Decrypts an SRTP packet in place. `header_len` is the length of the RTP header including CSRCs and extensions.
+    /// Returns the length of the decrypted packet and its index.
     pub fn open_rtp(
         &mut self,
         packet: &mut [u8],
@@ -129,14 +129,14 @@ impl Opener {
             return Err(SrtpError::Replayed);
         }
         let len = self.rtp.open_rtp(packet, header_len, ssrc, index)?;
-        // Only what authenticated leaves a trace: a forger must not grow this table or move a window.
+        // State changes only after authentication, so that a forged packet cannot grow the table or move a window.
         let stream = self.streams.entry(ssrc).or_default();
         stream.rtp.insert(index);
         stream.highest = Some(highest.map_or(index, |highest| highest.max(index)));
         Ok((len, index))
     }
 
-    /// Opens an SRTCP packet in place and returns the length of the plain compound packet.
+    /// Decrypts an SRTCP packet in place and returns the length of the decrypted compound packet.
     pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let ssrc = u32_at(packet, 4).ok_or(SrtpError::Truncated)?;
         let stream = self.streams.get(&ssrc);
@@ -153,7 +153,7 @@ impl Opener {
     }
 }
 
-/// The index that is nearest to the highest one seen (RFC 3711 section 3.3.1).
+/// The index that is closest to the highest one received (RFC 3711 section 3.3.1).
 fn estimate_index(highest: Option<u64>, sequence: u16) -> u64 {
     let Some(highest) = highest else { return u64::from(sequence) };
     let base = highest & !0xffff;
@@ -167,7 +167,7 @@ fn estimate_index(highest: Option<u64>, sequence: u16) -> u64 {
     }
 }
 
-/// Writes the tag that a cipher made after the payload.
+/// Writes the authentication tag or trailer at `len` and returns the new length.
 fn append(buf: &mut [u8], len: usize, tag: &[u8]) -> Result<usize, SrtpError> {
     put(buf, len, tag).ok_or(SrtpError::Truncated)?;
     Ok(len + tag.len())

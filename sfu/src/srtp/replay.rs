@@ -1,4 +1,4 @@
-//! The sliding window that lets each packet index through once (RFC 3711 section 3.3.2).
+//! The replay window, which accepts each packet index once (RFC 3711 section 3.3.2).
 
 const WORDS: usize = 16;
 const BITS: u64 = WORDS as u64 * 64;
@@ -6,7 +6,7 @@ const BITS: u64 = WORDS as u64 * 64;
 /// Remembers the last 1,024 indices; older ones count as seen.
 #[derive(Default)]
 pub(super) struct ReplayWindow {
-    /// One past the highest index seen, 0 before the first.
+    /// One more than the highest index seen; 0 before the first.
     end: u64,
     seen: [u64; WORDS],
 }
@@ -20,10 +20,10 @@ impl ReplayWindow {
         self.end - index <= BITS && self.word(index).is_none_or(|word| word & bit(index) == 0)
     }
 
-    /// Marks `index` as seen. Call it once the packet has authenticated.
+    /// Marks `index` as seen. To be called after authentication.
     pub(super) fn insert(&mut self, index: u64) {
         if index >= self.end {
-            // What the window moves over is not seen yet.
+            // The indices that the window now includes have not been seen yet.
             let first_new = self.end.max((index + 1).saturating_sub(BITS));
             for passed in first_new..=index {
                 if let Some(word) = self.word_mut(passed) {

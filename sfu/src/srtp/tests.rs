@@ -46,7 +46,7 @@ fn derives_the_keys_of_the_rfc() {
     assert_eq!(salt, [0x30, 0xcb, 0xbc, 0x08, 0x86, 0x3d, 0x8c, 0x85, 0xd4, 0x9d, 0xb3, 0x4a, 0x9a, 0xe1]);
 }
 
-/// `AEAD_AES_128_GCM` as in RFC 7714 section 16.1.1, whose session key and salt stand in for derived ones.
+/// `AEAD_AES_128_GCM` as in RFC 7714 section 16.1.1, with its session key and salt used directly.
 #[test]
 fn seals_the_packet_of_rfc_7714() {
     use aws_lc_rs::aead::{AES_128_GCM, LessSafeKey, UnboundKey};
@@ -74,7 +74,7 @@ fn what_is_sealed_opens() {
         assert_ne!(&packet[12..17], b"hello");
         assert_eq!(opener.open_rtp(&mut packet, 12, 9), Ok((17, 65_535)));
         assert_eq!(&packet[12..17], b"hello");
-        // Over the rollover of the sequence number.
+        // Across a rollover of the sequence number.
         let mut packet = sealed(&sealer, 65_536, 9, b"again");
         assert_eq!(opener.open_rtp(&mut packet, 12, 9), Ok((17, 65_536)));
 

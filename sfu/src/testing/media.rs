@@ -1,28 +1,28 @@
-//! Pictures and sound that carry what a test wants to know, and a receiver that plays them.
+//! Video and audio packets that contain test data, and a receiver that plays them.
 
 use std::collections::BTreeMap;
 
 use crate::wire::{u16_at, u32_at, u64_at};
 
-/// Payload bytes of each packet.
+/// The payload bytes of each packet.
 pub const SAMPLE_BYTES: usize = 1_100;
 const DESCRIPTOR: usize = 4;
-/// Where a frame's size stands in a key frame: 640x360 (RFC 6386 section 9.1).
+/// The start code and size in a key frame header: 640x360 (RFC 6386 section 9.1).
 const SIZE: [u8; 7] = [0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01];
 const BODY: usize = DESCRIPTOR + 3 + SIZE.len();
 
-/// What a video packet carries.
+/// The contents of a video packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Counts pictures.
+    /// The number of the picture.
     pub number: u32,
-    /// Which packet of the picture.
+    /// The index of the packet in the picture.
     pub packet: u16,
-    /// Packets of the picture.
+    /// The number of packets of the picture.
     pub packets: u16,
-    /// Needs no other picture.
+    /// Whether the picture depends on no other one.
     pub is_key: bool,
-    /// When it was sent, in the test's microseconds.
+    /// The time of sending, in microseconds of the test.
     pub sent_micros: u64,
 }
 
@@ -42,7 +42,7 @@ impl Frame {
         payload
     }
 
-    /// Reads what [`Frame::to_vp8`] wrote.
+    /// Parses a payload written by [`Frame::to_vp8`].
     pub fn from_vp8(payload: &[u8]) -> Option<Self> {
         Some(Self {
             is_key: *payload.get(DESCRIPTOR)? & 1 == 0,
@@ -54,25 +54,25 @@ impl Frame {
     }
 }
 
-/// Plays pictures in order, as a decoder does: each needs the one before it, unless it is a key picture.
+/// Plays pictures in order, as a decoder does: each depends on the previous one, unless it is a key frame.
 #[derive(Debug, Default)]
 pub struct Playback {
     partial: BTreeMap<u32, (Vec<bool>, bool)>,
     last: Option<u32>,
-    /// Pictures played.
+    /// The number of pictures played.
     pub played: u32,
-    /// When the first was played.
+    /// The time at which the first picture was played.
     pub first_played_micros: Option<u64>,
-    /// When the last was played.
+    /// The time at which the last picture was played.
     pub last_played_micros: Option<u64>,
-    /// The longest time between two of them.
+    /// The longest time between two pictures.
     pub longest_stall_micros: u64,
-    /// From sending to the first arrival, of each packet.
+    /// The time from sending to the first arrival of each packet.
     pub latencies_micros: Vec<u64>,
 }
 
 impl Playback {
-    /// Takes a packet; one that was there already is ignored.
+    /// Handles a packet; duplicates are ignored.
     pub fn on_packet(&mut self, frame: Frame, now_micros: u64) {
         if self.last.is_some_and(|last| frame.number <= last) {
             return;
@@ -89,7 +89,7 @@ impl Playback {
         self.play(now_micros);
     }
 
-    /// Whether it waits for something for so long that a player would ask for a key picture.
+    /// Whether playback has stalled for so long that a player would request a key frame.
     pub fn is_stuck(&self, now_micros: u64) -> bool {
         let waited = self.last_played_micros.map_or(u64::MAX, |at| now_micros.saturating_sub(at));
         waited > 400_000

@@ -1,5 +1,5 @@
-//! A small WebRTC client, and a network with delay, loss and a bottleneck, both without I/O: for tests and load
-//! generators. The client is made of the same parts as the server, with the other role in each.
+//! A small WebRTC client, and a network with delay, loss and a bottleneck, both without I/O, for tests and load
+//! generators. The client consists of the same parts as the server, each in the opposite role.
 
 mod client;
 mod media;

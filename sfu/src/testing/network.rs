@@ -1,4 +1,4 @@
-//! A network between addresses, in virtual time and repeatable from its seed.
+//! A network between addresses, in virtual time and reproducible from its seed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -7,18 +7,18 @@ use std::net::SocketAddr;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// What happens to datagrams in one direction of a client's access.
+/// The properties of one direction of a client's access.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// Time under way, in microseconds.
+    /// The delay, in microseconds.
     pub delay_micros: u64,
-    /// Up to so much longer, at random, without reordering.
+    /// The maximum random addition to the delay, in microseconds, without reordering.
     pub jitter_micros: u64,
-    /// Datagrams lost, in thousandths.
+    /// The share of lost datagrams, in thousandths.
     pub loss_per_mille: u32,
-    /// Bits per second of the bottleneck; `None` for one without.
+    /// The bitrate of the bottleneck in bits per second; `None` for no bottleneck.
     pub rate: Option<u64>,
-    /// How long a datagram waits at the bottleneck before it is dropped, in microseconds.
+    /// The wait at the bottleneck, in microseconds, from which datagrams are dropped.
     pub queue_micros: u64,
 }
 
@@ -28,22 +28,22 @@ impl Default for Link {
     }
 }
 
-/// Datagrams under way.
+/// A network with the datagrams in transit.
 pub struct Network {
     rng: StdRng,
-    /// By the client's address: towards the server, towards the client.
+    /// The links by the client's address: towards the server and towards the client.
     links: HashMap<SocketAddr, (Link, Link)>,
     busy_until: HashMap<(SocketAddr, SocketAddr), (u64, u64)>,
     under_way: BTreeMap<u64, (SocketAddr, SocketAddr, Vec<u8>)>,
     arrivals: BinaryHeap<Reverse<(u64, u64)>>,
     count: u64,
     waits: HashMap<(SocketAddr, SocketAddr), u64>,
-    /// Datagrams lost so far.
+    /// The number of datagrams lost so far.
     pub lost: u64,
 }
 
 impl Network {
-    /// A network whose losses depend on the seed alone.
+    /// Creates a network whose losses depend on the seed alone.
     pub fn new(seed: u64) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
@@ -57,12 +57,12 @@ impl Network {
         }
     }
 
-    /// Sets a client's access: towards the server and towards the client.
+    /// Sets the links of a client: towards the server and towards the client.
     pub fn set_link(&mut self, client: SocketAddr, up: Link, down: Link) {
         self.links.insert(client, (up, down));
     }
 
-    /// Sends a datagram. One of the two addresses is a client's.
+    /// Sends a datagram. One of the two addresses must be a client's.
     pub fn send(&mut self, now_micros: u64, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         let link = match (self.links.get(&from), self.links.get(&to)) {
             (Some((up, _)), _) => *up,
@@ -93,17 +93,17 @@ impl Network {
         self.under_way.insert(self.count, (from, to, datagram));
     }
 
-    /// How long the newest datagram of a direction waits at its bottleneck, in microseconds.
+    /// The wait of the newest datagram of a direction at its bottleneck, in microseconds.
     pub fn newest_wait(&self, from: SocketAddr, to: SocketAddr) -> u64 {
         self.waits.get(&(from, to)).copied().unwrap_or(0)
     }
 
-    /// When the next datagram arrives.
+    /// The arrival time of the next datagram.
     pub fn next_arrival(&self) -> Option<u64> {
         self.arrivals.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes a datagram that has arrived: from, to, bytes.
+    /// Removes a datagram that has arrived: source, destination and bytes.
     pub fn receive(&mut self, now_micros: u64) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
         if self.next_arrival()? > now_micros {
             return None;

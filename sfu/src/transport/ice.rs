@@ -1,4 +1,4 @@
-//! The ICE session of one connection: our credentials, and the paths that the client's checks have validated.
+//! The ICE session of one connection: the server's credentials, and the paths validated by the client's checks.
 
 use std::net::SocketAddr;
 
@@ -8,31 +8,32 @@ use crate::ice::{Check, Credentials, Verdict};
 use crate::path::Path;
 use crate::time::Micros;
 
-/// Paths of one client that may be valid at the same time.
+/// Maximum number of paths of one client that are valid at the same time.
 const MAX_PATHS: usize = 16;
 
 /// A lite agent's session (RFC 8445 section 2.5).
 pub(crate) struct IceSession {
-    /// The newest last; an older one stays until the newest is used (RFC 8445 section 9).
+    /// The newest credentials are last; the previous ones are kept until the client uses the new
+    /// ones (RFC 8445 section 9).
     credentials: Vec<Credentials>,
-    /// The client's user name fragment: another one is an ICE restart.
+    /// The client's user name fragment; a different one means an ICE restart.
     pub(crate) remote_ufrag: String,
-    /// The newest last.
+    /// The valid paths, the newest last.
     valid: Vec<Path>,
-    /// The path that the client nominated, or that its newest media came by.
+    /// The path that the client nominated, or on which its newest media arrived.
     selected: Option<Path>,
     last_check: Micros,
 }
 
-/// What a valid check has changed.
+/// The changes caused by a valid check.
 pub(crate) struct Checked {
-    /// The check is the first one that makes a path valid.
+    /// Whether no path was valid before this check.
     pub(crate) is_first_path: bool,
-    /// The address was not known before.
+    /// Whether the path was not valid before this check.
     pub(crate) is_new_path: bool,
-    /// The oldest address, which gave way to it.
+    /// The address of the oldest path, if it was evicted in favor of the new one.
     pub(crate) evicted: Option<SocketAddr>,
-    /// User name fragments from before the restart that the client has now carried out.
+    /// The credentials from before an ICE restart that this check has completed.
     pub(crate) retired: Vec<Credentials>,
 }
 
@@ -47,12 +48,12 @@ impl IceSession {
         }
     }
 
-    /// The credentials that our descriptions carry.
+    /// The credentials in our descriptions.
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
         self.credentials.last()
     }
 
-    /// All user name fragments by which checks find this session.
+    /// All user name fragments that select this session.
     pub(crate) fn ufrags(&self) -> impl Iterator<Item = &str> {
         self.credentials.iter().map(|credentials| credentials.ufrag.as_str())
     }
@@ -62,22 +63,22 @@ impl IceSession {
         self.valid.iter().map(|path| path.remote)
     }
 
-    /// Where to send: the selected path, or before there is one the newest valid one.
+    /// The path to send on: the selected one, or the newest valid one if none is selected.
     pub(crate) fn destination(&self) -> Option<Path> {
         self.selected.or_else(|| self.valid.last().copied())
     }
 
-    /// When the last check was valid, or the session began.
+    /// The time of the last valid check, or of the start of the session.
     pub(crate) fn last_check(&self) -> Micros {
         self.last_check
     }
 
-    /// The client sends media from here, so this is where it is reached.
+    /// Selects the path on which the client's media arrives.
     pub(crate) fn select(&mut self, path: Path) {
         self.selected = Some(path);
     }
 
-    /// Answers a check that names `ufrag`. `None` when it changes nothing.
+    /// Answers a check that names `ufrag`. `None` if the check is not valid.
     pub(crate) fn on_check(
         &mut self,
         now: Micros,
@@ -96,7 +97,7 @@ impl IceSession {
         }
         let Verdict::Valid { nominated } = verdict else { return None };
         self.last_check = now;
-        // The client uses the credentials of the restart: those before it are over.
+        // The client uses the new credentials, so the older ones are retired.
         let retired: Vec<_> = self.credentials.drain(..at).collect();
         if !retired.is_empty() {
             self.selected = None;
@@ -116,8 +117,8 @@ impl IceSession {
         Some(Checked { is_first_path, is_new_path, evicted, retired })
     }
 
-    /// An ICE restart: `fresh` stands beside what the client uses until it uses `fresh`. Returns the credentials of restarts before
-    /// this one that were never used, so that repeated restarts leave one pair.
+    /// Restarts ICE: `fresh` is valid in addition to the credentials in use until the client uses it. Returns the
+    /// credentials of earlier restarts that were never used, so that repeated restarts keep only one new pair.
     pub(crate) fn restart(&mut self, fresh: Credentials, remote_ufrag: &str) -> Vec<Credentials> {
         let unused = self.credentials.drain(1..).collect();
         self.credentials.push(fresh);
@@ -125,13 +126,13 @@ impl IceSession {
         unused
     }
 
-    /// The address belongs to another client now, as happens behind a NAT that was restarted.
+    /// Removes an address that now belongs to another client, as happens after the restart of a NAT.
     pub(crate) fn forget(&mut self, address: SocketAddr) {
         self.valid.retain(|path| path.remote != address);
         self.selected = self.selected.filter(|path| path.remote != address);
     }
 
-    /// Consent has expired: no path is valid until the next check (RFC 7675). Returns the addresses that were.
+    /// Ends all valid paths until the next check because consent has expired (RFC 7675). Returns those paths.
     pub(crate) fn expire(&mut self) -> Vec<Path> {
         self.selected = None;
         std::mem::take(&mut self.valid)

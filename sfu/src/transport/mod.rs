@@ -1,11 +1,12 @@
-//! One peer connection as a state machine: ICE says where the client is, DTLS who it is, and then media flows.
+//! One peer connection as a state machine: ICE finds the client's address, DTLS authenticates it, and then media flows.
 //!
 //! ```text
 //!            start_dtls                 keys                 close_notify, failure
 //!   New ───────────────► Handshaking ───────────► Connected ───────────────────────► (removed)
 //! ```
 //!
-//! Paths become valid and expire in each of these states ([`IceSession`]); media flows when there are keys and a path.
+//! In each of these states, paths become valid and expire ([`IceSession`]); media flows when there
+//! are keys and a valid path.
 
 mod ice;
 mod section;
@@ -30,37 +31,39 @@ use crate::wire::Writer;
 pub(crate) use ice::{Checked, IceSession};
 pub(crate) use section::Section;
 
-/// Which way media goes.
+/// The direction of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// From the client.
+    /// Media from the client.
     Publish,
-    /// To the client.
+    /// Media to the client.
     Subscribe,
 }
 
-/// A peer connection as the server holds it.
+/// The server's end of a peer connection.
 pub(crate) struct Transport {
     pub(crate) peer: PeerKey,
     pub(crate) purpose: Purpose,
-    /// By which of our addresses the client came.
+    /// The server address that the client connected to, if known.
     pub(crate) via: Option<IpAddr>,
     pub(crate) ice: IceSession,
     state: State,
-    /// How far away the client is, by the handshake: the least time from a flight of ours to the client's next one.
+    /// The round-trip time to the client, measured in the handshake: the least time from one of our flights to
+    /// the client's next packet.
     pub(crate) rtt_micros: Option<u64>,
     pub(crate) sections: Vec<Section>,
-    /// `o=` line.
+    /// The session identifier of the SDP `o=` line.
     pub(crate) session: u64,
     pub(crate) version: u64,
-    /// SSRC of our RTCP.
+    /// The SSRC of the server's RTCP.
     pub(crate) local_ssrc: u32,
-    /// Incoming SSRCs.
+    /// The track of each incoming SSRC.
     pub(crate) routes: HashMap<u32, Route, foldhash::fast::RandomState>,
     pub(crate) arrivals: Arrivals,
     pub(crate) sender: Sender,
     pub(crate) negotiation: Negotiation,
-    /// Payload types given to codecs in our offers: codec, its number, that of its retransmissions.
+    /// The payload types assigned to codecs in our offers: the codec, its payload type, and
+    /// that of its retransmissions.
     pub(crate) payload_types: Vec<(Codec, u8, Option<u8>)>,
     /// The earliest time at which a timer of this transport is queued.
     pub(crate) scheduled: Micros,
@@ -68,69 +71,69 @@ pub(crate) struct Transport {
     pub(crate) probing: Probing,
 }
 
-/// How far the connection is.
+/// The state of the connection.
 enum State {
-    /// The client's certificate is not known: checks are answered, all else is dropped.
+    /// The client's certificate is unknown: checks are answered, everything else is dropped.
     New,
-    /// DTLS shakes hands once there is a path.
+    /// The DTLS handshake starts or continues as soon as there is a path.
     Handshaking(Association),
-    /// There are keys. The association repeats its last flight and hears of the end.
+    /// The keys are known. The association still repeats its last flight and handles `close_notify`.
     Connected(Association, Box<Keys>),
 }
 
 /// The DTLS association and its timers.
 struct Association {
     handshake: Handshake,
-    /// When it wants to be called.
+    /// The time of its next timeout.
     due: Option<Micros>,
-    /// When the last flight left that has not been answered.
+    /// The time at which the last unanswered flight was sent.
     flight_left: Option<Micros>,
 }
 
-/// SRTP in both directions.
+/// The SRTP contexts of both directions.
 struct Keys {
     sealer: Sealer,
     opener: Opener,
 }
 
-/// What became of the association.
+/// The outcome of a step of the association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It goes on.
+    /// The handshake continues, or nothing has changed.
     Pending,
-    /// There are keys from now on.
+    /// The keys have become known.
     Connected,
-    /// The client has closed it.
+    /// The client has closed the association.
     Closed,
-    /// It is over.
+    /// The association has failed.
     Failed(DtlsError),
 }
 
-/// What DTLS needs of its shard.
+/// The parts of the shard that DTLS uses.
 pub(crate) struct DtlsContext<'a> {
     pub(crate) clock: Clock,
     pub(crate) egress: &'a mut Batch<Path>,
-    /// Memory for one datagram.
+    /// A buffer for one datagram.
     pub(crate) buf: &'a mut Vec<u8>,
 }
 
-/// When a subscriber that lacks video is next tried for bandwidth.
+/// The schedule of bandwidth probes for a subscriber whose video is held back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probing {
-    /// `None` while nothing is held back.
+    /// The time of the next probe; `None` while nothing is held back.
     pub(crate) next_at: Option<Micros>,
-    /// The last wait in microseconds; the next one is twice as long.
+    /// The last wait in microseconds, which is doubled for the next one.
     pub(crate) waited: u64,
-    /// A burst was sent that the client has not reported.
+    /// Whether the client has not reported the last burst yet.
     pub(crate) unanswered: bool,
 }
 
-/// What an incoming SSRC carries.
+/// The content of an incoming SSRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// The track itself.
+    /// The media of the track.
     Media(PublicationKey),
-    /// Its retransmissions.
+    /// The retransmissions of the track.
     Retransmission(PublicationKey),
 }
 
@@ -142,19 +145,19 @@ impl Route {
     }
 }
 
-/// How far the exchange of our offers is.
+/// The state of the offer/answer exchange for our offers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Negotiation {
     /// The number of the newest offer.
     pub(crate) number: u64,
-    /// Whether that offer waits for its answer.
+    /// Whether the newest offer is waiting for its answer.
     pub(crate) outstanding: bool,
-    /// Something has changed that the newest offer does not say.
+    /// Whether something has changed that the newest offer does not contain.
     pub(crate) stale: bool,
 }
 
 impl Negotiation {
-    /// The newest offer has to be made anew, with what has changed meanwhile.
+    /// Requests a new offer to replace the outstanding one.
     pub(crate) fn renew(&mut self) {
         self.outstanding = false;
         self.stale = true;
@@ -162,7 +165,7 @@ impl Negotiation {
 }
 
 impl Transport {
-    /// A connection that waits for the client's checks.
+    /// Creates a connection that waits for the client's checks.
     pub(crate) fn new(
         peer: PeerKey,
         purpose: Purpose,
@@ -192,7 +195,7 @@ impl Transport {
         }
     }
 
-    /// Answers a connectivity check that names `ufrag`. `None` when it changes nothing.
+    /// Answers a connectivity check that names `ufrag`. `None` if the check is not valid.
     pub(crate) fn on_check(
         &mut self,
         now: Micros,
@@ -213,12 +216,12 @@ impl Transport {
         matches!(self.state, State::Connected(..))
     }
 
-    /// The certificate that the client has to show; `None` before it is known.
+    /// The expected fingerprint of the client's certificate; `None` before it is known.
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         self.association().map(|association| association.handshake.expected())
     }
 
-    /// Begins DTLS, unless it has begun.
+    /// Starts DTLS, unless it has already started.
     pub(crate) fn start_dtls(
         &mut self,
         now: Micros,
@@ -232,7 +235,7 @@ impl Transport {
         }
     }
 
-    /// Whether it is on us to send the first flight, and there is somewhere to send it.
+    /// Whether the server has to send the first flight and has a path to send it on.
     pub(crate) fn is_to_speak_first(&self) -> bool {
         let waits = self.association().is_some_and(|association| {
             association.handshake.role() == Role::Client && association.due.is_none()
@@ -240,12 +243,12 @@ impl Transport {
         waits && self.ice.destination().is_some()
     }
 
-    /// When DTLS wants [`Transport::on_dtls_timeout`].
+    /// The time at which [`Transport::on_dtls_timeout`] has to be called.
     pub(crate) fn dtls_due(&self) -> Option<Micros> {
         self.association().and_then(|association| association.due)
     }
 
-    /// Takes a DTLS datagram of the client.
+    /// Handles a DTLS datagram from the client.
     pub(crate) fn on_dtls(
         &mut self,
         now: Micros,
@@ -262,14 +265,14 @@ impl Transport {
         self.drive_dtls(now, context, result)
     }
 
-    /// Lets DTLS repeat what is due.
+    /// Handles a DTLS timeout, which may repeat a flight.
     pub(crate) fn on_dtls_timeout(&mut self, now: Micros, context: &mut DtlsContext<'_>) -> Progress {
         let Some(association) = self.association_mut() else { return Progress::Pending };
         let result = association.handshake.handle_timeout(context.clock.instant(now));
         self.drive_dtls(now, context, result)
     }
 
-    /// Drains the association.
+    /// Drains the association's output.
     fn drive_dtls(
         &mut self,
         now: Micros,
@@ -301,7 +304,8 @@ impl Transport {
                 }
                 Ok(DtlsEvent::Closed) => return Progress::Closed,
                 Ok(DtlsEvent::Wait(at)) => {
-                    // Rounded up, and never now: called before its time, the association would name the same time again.
+                    // Rounded up, and later than now: if called too early, the association would
+                    // return the same time again.
                     association.due = Some((context.clock.micros(at) + 1).max(now + 1));
                     return progress;
                 }
@@ -319,7 +323,7 @@ impl Transport {
         };
     }
 
-    /// Says goodbye to the client.
+    /// Sends `close_notify` to the client.
     pub(crate) fn close(&mut self, egress: &mut Batch<Path>, buf: &mut Vec<u8>) {
         let destination = self.ice.destination();
         let (Some(to), Some(association)) = (destination, self.association_mut()) else { return };
@@ -331,7 +335,7 @@ impl Transport {
         }
     }
 
-    /// Opens a packet of RTP in place: its length without the tag, and its extended sequence number.
+    /// Decrypts an RTP packet in place. Returns its length without the tag, and its extended sequence number.
     pub(crate) fn open_rtp(
         &mut self,
         path: Path,
@@ -344,7 +348,7 @@ impl Transport {
         Some(opened)
     }
 
-    /// Opens a compound packet of RTCP in place: its length.
+    /// Decrypts a compound RTCP packet in place. Returns its length.
     pub(crate) fn open_rtcp(&mut self, path: Path, datagram: &mut [u8]) -> Option<usize> {
         let State::Connected(_, keys) = &mut self.state else { return None };
         let len = keys.opener.open_rtcp(datagram).ok()?;
@@ -352,14 +356,14 @@ impl Transport {
         Some(len)
     }
 
-    /// The way out for media, when it can flow.
+    /// The outlet for media; `None` while media cannot flow.
     pub(crate) fn outlet(&mut self) -> Option<Outlet<'_>> {
         let path = self.ice.destination()?;
         let State::Connected(_, keys) = &self.state else { return None };
         Some(Outlet { path, sealer: &keys.sealer, sender: &mut self.sender })
     }
 
-    /// Writes, seals and queues a compound packet of RTCP.
+    /// Writes, encrypts and queues a compound RTCP packet.
     pub(crate) fn send_rtcp(&mut self, egress: &mut Batch<Path>, write: impl FnOnce(&mut Writer<'_>)) {
         let Some(path) = self.ice.destination() else { return };
         let State::Connected(_, keys) = &mut self.state else { return };
@@ -378,17 +382,17 @@ impl Transport {
         }
     }
 
-    /// The sections that send, in order.
+    /// The sending sections, in order.
     pub(crate) fn sends(&self) -> impl Iterator<Item = SubscriptionKey> {
         self.sections.iter().filter_map(Section::sends)
     }
 
-    /// The tracks that are received, in order.
+    /// The received tracks, in order.
     pub(crate) fn receives(&self) -> impl Iterator<Item = PublicationKey> {
         self.sections.iter().filter_map(Section::receives)
     }
 
-    /// Sets the section of an m-line, which is a known one or the next.
+    /// Sets the section of an m-line, which is an existing one or the next.
     pub(crate) fn set_section(&mut self, at: usize, section: Section) {
         match self.sections.get_mut(at) {
             Some(place) => *place = section,
@@ -411,7 +415,7 @@ impl Transport {
     }
 }
 
-/// The way out of a connection over which media can flow.
+/// The sending path of a connection over which media can flow.
 pub(crate) struct Outlet<'a> {
     path: Path,
     sealer: &'a Sealer,
@@ -419,7 +423,7 @@ pub(crate) struct Outlet<'a> {
 }
 
 impl Outlet<'_> {
-    /// Queues the packet that `write` writes and seals.
+    /// Queues the packet that `write` writes and encrypts.
     pub(crate) fn send(
         &mut self,
         now: Micros,
@@ -457,7 +461,7 @@ fn seal_rtcp(sealer: &mut Sealer, buf: &mut [u8], write: impl FnOnce(&mut Writer
     sealer.seal_rtcp(buf, len).ok()
 }
 
-/// User name fragments, by which a check finds its connection.
+/// The user name fragments of credentials.
 pub(crate) fn ufrags(credentials: &[Credentials]) -> impl Iterator<Item = &str> {
     credentials.iter().map(|credentials| credentials.ufrag.as_str())
 }

@@ -3,24 +3,24 @@
 use crate::keys::{PublicationKey, SubscriptionKey};
 use crate::sdp::{LocalSection, RemoteSection};
 
-/// What an m-line carries, and how it was last described.
+/// The content of an m-line and its last description.
 #[derive(Debug)]
 pub(crate) enum Section {
-    /// A track of the client, while there is one.
+    /// A section that receives a track from the client, if there is one.
     Receive {
         /// The track.
         publication: Option<PublicationKey>,
         /// The description.
         local: LocalSection,
     },
-    /// Something for the client.
+    /// A section that sends to the client.
     Send {
-        /// The sending side.
+        /// The subscription.
         subscription: SubscriptionKey,
         /// The description.
         local: LocalSection,
     },
-    /// Neither: refused for good.
+    /// A section that is rejected for good.
     Rejected(LocalSection),
 }
 

@@ -1,4 +1,4 @@
-//! A client with a socket of its own, in real time.
+//! A client with its own socket, in real time.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -23,7 +23,7 @@ impl Endpoint {
         Self { client, socket, out: Batch::default() }
     }
 
-    /// Takes what has come and sends what is due.
+    /// Receives the waiting datagrams and sends those that are due.
     pub fn turn(&mut self) {
         let Self { client, socket, out } = self;
         let now = Instant::now();

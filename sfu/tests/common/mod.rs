@@ -1,4 +1,4 @@
-//! A server and its clients in one virtual time.
+//! A server and its clients in shared virtual time.
 #![allow(clippy::cast_possible_truncation, clippy::print_stdout, reason = "test code")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "one reading of the clock is the origin of the virtual time")]
@@ -26,7 +26,7 @@ use signaling_core::{
     HttpAnswer, HttpOffer, HttpSession, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId,
 };
 
-/// Making keys is what takes time: clients share one certificate.
+/// Generating keys is slow, so clients share one certificate.
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
 
 pub const PICTURE: Duration = Duration::from_micros(33_333);
@@ -37,7 +37,7 @@ pub struct World {
     pub now: Instant,
     pub handle: Handle,
     pub workers: Vec<Worker>,
-    /// All clients are behind a relay of the same process.
+    /// Whether all clients are behind a relay in the same process.
     pub relayed: bool,
     pub network: Network,
     pub server: SocketAddr,
@@ -45,23 +45,23 @@ pub struct World {
     by_address: HashMap<SocketAddr, usize>,
     entropy: SeededEntropy,
     seed: u64,
-    /// Clients that send, with the number of packets of their pictures.
+    /// The clients that send, with the number of packets per picture.
     pub sending: HashMap<usize, u16>,
-    /// The subscribing client of a room's peer, made when the server makes it an offer.
+    /// The subscribing client of each peer of a room, created at the server's first offer to it.
     pub subscribers: HashMap<(RoomId, PeerId), usize>,
-    /// Peers of WHIP and WHEP, to whom nobody carries the server's offers.
+    /// The WHIP and WHEP peers, which do not receive the server's offers.
     http_peers: HashSet<PeerId>,
     /// Whether the server's offers are answered.
     pub answers: bool,
     pub events: Vec<(RoomId, MediaEvent)>,
-    /// Numbers of each stream to each client that were sealed lately.
+    /// The recently encrypted sequence numbers of each stream to each client.
     sealed: HashMap<(SocketAddr, u32), HashSet<u16>>,
     next_picture: Instant,
     next_sound: Instant,
     next_report: Instant,
-    /// The access of clients that are made from now on: up, down.
+    /// The links of clients created from now on: up and down.
     pub access: (Link, Link),
-    /// Whether they give transport-wide feedback.
+    /// Whether those clients send transport-wide feedback.
     pub feedback: bool,
 }
 
@@ -151,7 +151,7 @@ impl World {
         answer.expect("the worker replies at once")
     }
 
-    /// A WHIP client that sends pictures of so many packets.
+    /// Adds a WHIP client that sends pictures of this many packets.
     pub fn publisher(&mut self, room: &RoomId, packets: u16) -> (PeerId, usize) {
         let peer = PeerId::random(&mut self.entropy);
         self.http_peers.insert(peer);
@@ -164,7 +164,7 @@ impl World {
         (peer, client)
     }
 
-    /// A WHEP client.
+    /// Adds a WHEP client.
     pub fn player(&mut self, room: &RoomId, publisher: Option<PeerId>) -> (PeerId, usize) {
         let peer = PeerId::random(&mut self.entropy);
         self.http_peers.insert(peer);
@@ -176,7 +176,7 @@ impl World {
         (peer, client)
     }
 
-    /// A room's peer that publishes over signalling.
+    /// Publishes from a peer of a room over signaling.
     pub fn publish(&mut self, room: &RoomId, peer: PeerId, packets: u16) -> usize {
         let client = self.client(ClientKind::Publisher);
         let offer = self.clients[client].offer();
@@ -194,7 +194,7 @@ impl World {
         client
     }
 
-    /// Lets the time pass.
+    /// Advances the time.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// Runs until the condition holds, at most for so long, and says whether it does.
+    /// Runs until the condition holds, at most for this long, and returns whether it does.
     pub fn run_until(&mut self, time: Duration, condition: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + time;
         while !condition(self) {
@@ -244,7 +244,8 @@ impl World {
         self.settle();
     }
 
-    /// Whose socket a client's datagrams reach: the kernel goes by address, and knows nothing of rooms.
+    /// The index of the worker whose socket receives a client's datagrams: the kernel chooses it by address
+    /// and knows nothing of rooms.
     pub fn entrance(&self, from: SocketAddr) -> usize {
         let SocketAddr::V4(address) = from else { panic!("clients have IPv4") };
         usize::from(address.ip().octets()[3]) % self.workers.len()
@@ -276,8 +277,8 @@ impl World {
         }
     }
 
-    /// Lets the workers do what they have to, until none has anything for another, and answers their offers. Then moves
-    /// what everybody has to say into the network.
+    /// Runs the workers until none has messages for another, and answers their offers. Then moves all outgoing
+    /// datagrams into the network.
     pub fn settle(&mut self) {
         let micros = self.micros();
         let mut is_busy = true;
@@ -330,7 +331,7 @@ impl World {
         self.handle.demand(room, MediaDemand::Answer { peer, sdp, negotiation: Some(negotiation) });
     }
 
-    /// The newest offer that the server has made a peer.
+    /// The newest offer of the server to a peer.
     pub fn newest_offer(&self, peer: PeerId) -> &str {
         let mut events = self.events.iter().rev();
         let offer = events.find_map(|(_, event)| match event {
@@ -340,7 +341,7 @@ impl World {
         offer.expect("an offer")
     }
 
-    /// Nothing is left of rooms and connections.
+    /// Whether no rooms, connections or publications are left.
     pub fn is_empty(&self) -> bool {
         self.workers.iter().all(|worker| {
             let metrics = worker.shard.metrics();
@@ -365,14 +366,14 @@ impl World {
         self.clients[client].playback.values().map(|playback| playback.played).sum()
     }
 
-    /// Streams of a client in which something was played since this many microseconds.
+    /// The number of a client's streams in which something was played since this time in microseconds.
     pub fn playing(&self, client: usize, since: u64) -> usize {
         let playbacks = self.clients[client].playback.values();
         playbacks.filter(|playback| playback.last_played_micros.is_some_and(|at| at >= since)).count()
     }
 }
 
-/// A number of a stream that is sealed twice gives away the key (RFC 3711 section 9.1).
+/// Encrypting two packets with the same index reveals the keystream (RFC 3711 section 9.1).
 fn sealed_once(sealed: &mut HashMap<(SocketAddr, u32), HashSet<u16>>, to: SocketAddr, datagram: &[u8]) {
     if classify(datagram) != Some(Protocol::Rtp) {
         return;
@@ -380,7 +381,7 @@ fn sealed_once(sealed: &mut HashMap<(SocketAddr, u32), HashSet<u16>>, to: Socket
     let number = |at: usize| u16::from_be_bytes([datagram[at], datagram[at + 1]]);
     let ssrc = u32::from(number(8)) << 16 | u32::from(number(10));
     let numbers = sealed.entry((to, ssrc)).or_default();
-    // Before they come round again.
+    // Cleared before the numbers wrap around.
     if numbers.len() > 30_000 {
         numbers.clear();
     }

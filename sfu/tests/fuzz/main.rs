@@ -1,4 +1,4 @@
-//! The fuzz targets on bytes from a fixed seed, so that they run with every test. `cargo fuzz run rtcp` in `fuzz/` goes
+//! Runs the fuzz targets on bytes from a fixed seed as part of the tests. `cargo fuzz run rtcp` in `fuzz/` goes
 //! further.
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use sfu::demux::classify;
 use sfu::ice::write_check;
 
-/// Some changed bytes, and sometimes an end that is cut off or another one.
+/// Changes some bytes, and sometimes truncates the end or replaces it.
 fn mutate(rng: &mut StdRng, seed: &[u8]) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=rng.next_u32() % 6 {
@@ -64,7 +64,7 @@ fn random_and_mutated_datagrams() {
     }
 }
 
-/// A `ClientHello` for P-256 and ECDSA, with AES-256-GCM and AES-128-GCM for SRTP, in one piece and in two.
+/// A `ClientHello` for P-256 and ECDSA, with AES-256-GCM and AES-128-GCM for SRTP, in one fragment and in two.
 #[test]
 fn mutated_handshakes() {
     let mut rng = StdRng::seed_from_u64(4);
@@ -113,7 +113,7 @@ fn mutated_descriptions() {
     for _ in 0..1_500 {
         let seed = seeds[rng.next_u32() as usize % seeds.len()];
         targets::sdp(&mutate(&mut rng, seed.as_bytes()));
-        // Lines that are missing, and lines that are there twice.
+        // With missing and duplicate lines.
         let mut lines: Vec<_> = seed.lines().collect();
         for _ in 0..rng.next_u32() % 20 {
             let (from, to) = (rng.next_u32() as usize % lines.len(), rng.next_u32() as usize % lines.len());
@@ -133,7 +133,7 @@ fn sealed_and_forged_packets() {
         let mut bytes = vec![0; rng.next_u32() as usize % 120];
         rng.fill_bytes(&mut bytes);
         if bytes.len() > 12 && rng.next_u32().is_multiple_of(2) {
-            // What looks like a packet gets further.
+            // Bytes that resemble a packet get further.
             bytes[1] = 0x80;
             bytes[2] = 96;
         }

@@ -1,5 +1,5 @@
-//! What the fuzz targets and their smoke test do with bytes: no parser panics, none works for longer than its input is long,
-//! and what each has understood is true.
+//! The bodies of the fuzz targets and their smoke test: no parser panics, none works for longer than its input
+//! justifies, and every parsed result is consistent.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use sfu::rtp::{NewHeader, RtpHeader, write_header};
 use sfu::sdp::{MAX_SECTIONS, RemoteDescription, RemoteFragment};
 use sfu::srtp::{self, RTCP_OVERHEAD, RTP_OVERHEAD, SrtpError, SrtpProfile};
 
-/// Any bytes as a datagram.
+/// Arbitrary bytes as a datagram.
 pub fn demux(data: &[u8]) {
     match classify(data) {
         Some(Protocol::Stun) => {
@@ -31,7 +31,7 @@ pub fn demux(data: &[u8]) {
     }
 }
 
-/// Any bytes as the datagrams of a DTLS client, each behind its length: nobody gets keys without a handshake.
+/// Arbitrary bytes as the length-prefixed datagrams of a DTLS client: no keys are exported without a handshake.
 pub fn dtls(mut data: &[u8]) {
     static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate().expect("a certificate"));
     #[allow(clippy::disallowed_methods, reason = "time stands still from here on")]
@@ -55,7 +55,7 @@ pub fn dtls(mut data: &[u8]) {
     }
 }
 
-/// Any bytes as an RTP packet: what is understood is written the same way again.
+/// Arbitrary bytes as an RTP packet: the parsed header is written the same way again.
 pub fn rtp(data: &[u8]) {
     let Some(header) = RtpHeader::parse(data) else { return };
     assert!(header.len <= data.len());
@@ -81,7 +81,7 @@ pub fn rtp(data: &[u8]) {
     assert_eq!(again.extensions(&out[..len]).collect::<Vec<_>>(), elements);
 }
 
-/// Any bytes as a compound RTCP packet.
+/// Arbitrary bytes as a compound RTCP packet.
 pub fn rtcp(data: &[u8]) {
     for (count, packet) in Compound::new(data).enumerate() {
         assert!(count < data.len());
@@ -102,7 +102,7 @@ pub fn rtcp(data: &[u8]) {
     }
 }
 
-/// Any bytes as a session description.
+/// Arbitrary bytes as a session description.
 pub fn sdp(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(description) = RemoteDescription::parse(&text) {
@@ -126,7 +126,7 @@ pub fn sdp(data: &[u8]) {
     }
 }
 
-/// Any bytes as a sealed packet, and as the contents of one. The first byte chooses the cipher.
+/// Arbitrary bytes as an encrypted packet, and as the contents of one. The first byte selects the cipher.
 pub fn srtp(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
     let profile = match choice % 3 {
@@ -144,7 +144,7 @@ pub fn srtp(data: &[u8]) {
     }
     assert!(opener.open_rtcp(&mut data.to_vec()).is_err(), "nobody guesses a tag");
 
-    // The same bytes as what somebody says.
+    // The same bytes as the payload of a packet to encrypt.
     let header =
         NewHeader { marker: false, payload_type: 96, sequence: 7, timestamp: 1, ssrc: 9, padding: false };
     let mut packet = vec![0; 12 + data.len() + RTP_OVERHEAD];

@@ -11,7 +11,7 @@ use crate::index::testing::entry;
 use crate::store::Bucket;
 use crate::store::testing::store;
 
-/// A bucket in memory, which fails when it is told to.
+/// A bucket in memory that fails on request.
 #[derive(Default)]
 struct Shelf {
     held: Mutex<Held>,
@@ -23,15 +23,15 @@ struct Held {
     objects: BTreeMap<String, Vec<u8>>,
     begun: usize,
     parts_taken: usize,
-    /// What goes wrong next.
+    /// The next failure.
     fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
-    /// Nothing is answered, and nothing done.
+    /// Requests fail and have no effect.
     Down,
-    /// What was asked is done, and the answer does not come.
+    /// A request takes effect, but its response is lost.
     AnswerLost,
 }
 
@@ -48,7 +48,7 @@ impl Shelf {
         self.held.lock().unwrap()
     }
 
-    /// Does something, unless the shelf is down.
+    /// Carries out a request, subject to the next failure.
     fn answer<T>(&self, act: impl FnOnce(&mut Held) -> Result<T, Error>) -> Result<T, Error> {
         let mut held = self.held();
         match held.fault {
@@ -126,7 +126,7 @@ impl World {
         Self { folder, shelf, work }
     }
 
-    /// As after the end of the process.
+    /// Simulates a restart of the process.
     fn restart(self, keeps_local: bool) -> Self {
         let Self { folder, shelf, work } = self;
         drop(work);
@@ -134,7 +134,7 @@ impl World {
         Self { folder, shelf, work }
     }
 
-    /// A recording of two parts and a bit that is over, with bytes that tell where they are.
+    /// Saves a finished recording of two and a fraction parts, whose bytes depend on their position.
     fn record(&self) -> (Entry, Vec<u8>) {
         let bytes: Vec<u8> = (0..(17_u32 << 20) / 4).flat_map(u32::to_le_bytes).collect();
         let done = Entry {

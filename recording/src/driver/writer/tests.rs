@@ -13,12 +13,12 @@ use crate::index::testing::entry;
 use crate::retention::Retention;
 use crate::track::Packet;
 
-/// A writer without its thread, and the room it records into.
+/// A writer without its thread, and the room that it records.
 struct World {
     writer: Writer,
     index: Arc<Index>,
     room: RoomId,
-    // The other ends of what it speaks to.
+    // The other ends of its channels, kept open.
     _intake: Intake,
     _workers: Vec<Worker>,
 }
@@ -35,7 +35,7 @@ fn world(folder: &Path, retention: Retention) -> World {
 }
 
 impl World {
-    /// A recording of long ago, with its file.
+    /// Saves an old recording with its file.
     fn save_old(&self, state: RecordingState, bytes: u64) -> Entry {
         let old = Entry { state, bytes, ..entry(bytes) };
         self.index.save(&old).unwrap();
@@ -43,7 +43,7 @@ impl World {
         old
     }
 
-    /// Somebody speaks for a second.
+    /// Records one second of audio.
     fn record(&mut self) {
         let mut entropy = SeededEntropy::new(1);
         let (peer, room) = (PeerId::random(&mut entropy), self.room.clone());

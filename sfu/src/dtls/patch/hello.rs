@@ -1,4 +1,4 @@
-//! A `ClientHello` that comes in pieces, as Chromium's does, put together before the library sees it.
+//! Reassembles a `ClientHello` that is fragmented, such as Chromium's, before the library reads it.
 
 use std::ops::Range;
 
@@ -6,12 +6,12 @@ use super::messages::{
     CLIENT_HELLO, MESSAGE_HEADER, Message, Record, hide_slow_profile, write_message, write_record,
 };
 
-/// The longest one: keys of post-quantum exchanges take some 1,200 bytes each.
+/// The longest `ClientHello`: post-quantum key shares take about 1,200 bytes each.
 const MAX_LENGTH: usize = 8 * 1024;
-/// Holes in one. A client cuts it into two or three pieces.
+/// Maximum number of gaps in a partial `ClientHello`. Clients send it in two or three fragments.
 const MAX_HOLES: usize = 16;
 
-/// Puts one together.
+/// Reassembles one `ClientHello`.
 #[derive(Default)]
 pub(super) struct HelloReader {
     number: [u8; 2],
@@ -19,13 +19,13 @@ pub(super) struct HelloReader {
     missing: Vec<Range<usize>>,
 }
 
-/// What became of a datagram.
+/// The result of reading a datagram.
 pub(super) enum Read {
-    /// It is no part of a `ClientHello`: it goes to the library as it is.
+    /// The datagram is not part of a `ClientHello` and is passed to the library unchanged.
     Other,
-    /// There is more to come.
+    /// Further fragments are missing.
     Incomplete,
-    /// This goes to the library instead.
+    /// This datagram is passed to the library instead.
     Complete(Vec<u8>),
 }
 
@@ -58,8 +58,8 @@ impl HelloReader {
         complete.map_or(Read::Incomplete, Read::Complete)
     }
 
-    /// Adds a piece. When it was the last one the whole is returned, and the reader begins anew: a client that did not hear from us
-    /// sends everything again.
+    /// Adds a fragment. Returns the complete message after the last one; the reader then starts again, because a client
+    /// without a response retransmits everything.
     fn take(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
         if self.body.len() != message.length || self.number != message.number || self.missing.is_empty() {
             self.number = message.number;

@@ -1,17 +1,20 @@
-//! Two things that the DTLS library decides for itself, decided otherwise by editing what it reads and writes.
+//! Overrides two decisions of the DTLS library by editing the messages that it reads and writes.
 //!
-//! It takes AES-256-GCM for SRTP wherever the client offers it, which seals half as slowly again as AES-128-GCM: so it does not see
-//! that offer where there is the other. And it asks for ECDSA certificates alone, so that `GStreamer` and others with RSA keys
-//! show none: so its request is completed on the way out.
+//! The library selects AES-256-GCM for SRTP whenever the client offers it, although encryption with it takes half as
+//! long again as with AES-128-GCM; the offer is therefore hidden from it if the client offers both. It also requests
+//! only ECDSA certificates, so that `GStreamer` and other clients with RSA keys send none; its request is therefore
+//! completed on the way out.
 //!
-//! Both sides authenticate what they have read and written. [`restore`] gives back what crossed the network, and the
-//! [provider](super::provider) hashes that: a handshake whose bytes were understood differently by the two sides fails, as ever.
+//! Both sides authenticate the handshake messages. [`restore`] reconstructs the messages as sent over the
+//! network, and the [provider](super::provider) hashes those, so a handshake that the two sides have
+//! understood differently still fails.
 
 use std::borrow::Cow;
 
-/// Of a handshake message: type, length, number, and which part of it follows (RFC 6347 section 4.2.2).
+/// The length of a handshake message header: type, length, sequence number, fragment offset and fragment length
+/// (RFC 6347 section 4.2.2).
 pub(super) const MESSAGE_HEADER: usize = 12;
-/// Of a record: type, version, epoch and number, length.
+/// The length of a record header: type, version, epoch and sequence number, length.
 pub(super) const RECORD_HEADER: usize = 13;
 const HANDSHAKE_RECORD: u8 = 22;
 pub(super) const CLIENT_HELLO: u8 = 1;
@@ -19,27 +22,27 @@ const CERTIFICATE_REQUEST: u8 = 13;
 const USE_SRTP: u16 = 14;
 const AEAD_AES_128_GCM: u16 = 7;
 const AEAD_AES_256_GCM: u16 = 8;
-/// What stands in the library's reading where the client wrote [`AEAD_AES_256_GCM`]: no profile has this number.
+/// The value that replaces [`AEAD_AES_256_GCM`] for the library: no profile has this number.
 const HIDDEN: u16 = 0xe4a8;
 const RSA_SIGN: u8 = 1;
-/// RSA (PKCS #1) with SHA-256, SHA-384 and SHA-512, as pairs of hash and signature.
+/// RSA (PKCS #1) with SHA-256, SHA-384 and SHA-512, as pairs of hash and signature algorithm.
 const RSA_ALGORITHMS: [[u8; 2]; 3] = [[4, 1], [5, 1], [6, 1]];
 
-/// One handshake message, or a part of one.
+/// A handshake message or a fragment of one.
 #[derive(Clone, Copy)]
 pub(super) struct Message<'a> {
     pub(super) kind: u8,
     pub(super) number: [u8; 2],
-    /// Of the whole message.
+    /// The length of the whole message.
     pub(super) length: usize,
-    /// Where in the whole this part begins.
+    /// The offset of this fragment in the message.
     pub(super) offset: usize,
     pub(super) part: &'a [u8],
     all: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// The first message in these bytes, and what follows it.
+    /// The first message in these bytes, and the rest.
     pub(super) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (header, rest) = bytes.split_first_chunk::<MESSAGE_HEADER>()?;
         let [kind, l1, l2, l3, n1, n2, o1, o2, o3, p1, p2, p3] = *header;
@@ -56,23 +59,23 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Writes a whole handshake message.
+/// Writes an unfragmented handshake message.
 pub(super) fn write_message(kind: u8, number: [u8; 2], body: &[u8], out: &mut Vec<u8>) {
     let [.., l1, l2, l3] = body.len().to_be_bytes();
     out.extend_from_slice(&[kind, l1, l2, l3, number[0], number[1], 0, 0, 0, l1, l2, l3]);
     out.extend_from_slice(body);
 }
 
-/// A record in the clear.
+/// An unencrypted record.
 #[derive(Clone, Copy)]
 pub(super) struct Record<'a> {
-    /// Type, version, epoch and number.
+    /// The type, version, epoch and sequence number.
     pub(super) head: &'a [u8; RECORD_HEADER - 2],
     pub(super) fragment: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// The first record of a datagram, and what follows it.
+    /// The first record of a datagram, and the rest.
     pub(super) fn split(datagram: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (head, rest) = datagram.split_first_chunk::<{ RECORD_HEADER - 2 }>()?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
@@ -80,21 +83,21 @@ impl<'a> Record<'a> {
         Some((Self { head, fragment }, rest))
     }
 
-    /// Whether it carries handshake messages that anybody can read.
+    /// Whether the record contains unencrypted handshake messages.
     pub(super) fn is_plain_handshake(&self) -> bool {
         let [kind, _, _, epoch @ .., _, _, _, _, _, _] = *self.head;
         kind == HANDSHAKE_RECORD && epoch == [0, 0]
     }
 }
 
-/// Writes a record with the head of another one.
+/// Writes a record with the given header.
 pub(super) fn write_record(head: &[u8], fragment: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(head);
     out.extend_from_slice(&u16::try_from(fragment.len()).unwrap_or(u16::MAX).to_be_bytes());
     out.extend_from_slice(fragment);
 }
 
-/// Takes AES-256-GCM out of what a `ClientHello` offers for SRTP, where it offers AES-128-GCM too.
+/// Hides AES-256-GCM in the SRTP profiles of a `ClientHello` if it also offers AES-128-GCM.
 pub(super) fn hide_slow_profile(hello: &mut [u8]) {
     let Some(profiles) = srtp_profiles(hello) else { return };
     if profiles.chunks_exact(2).any(|profile| profile == AEAD_AES_128_GCM.to_be_bytes()) {
@@ -108,7 +111,7 @@ fn replace(profiles: &mut [u8], from: u16, to: u16) {
     }
 }
 
-/// The list of profiles in a `ClientHello` (RFC 5764 section 4.1.1).
+/// The list of SRTP profiles in a `ClientHello` (RFC 5764 section 4.1.1).
 fn srtp_profiles(hello: &mut [u8]) -> Option<&mut [u8]> {
     let mut rest = hello.get_mut(2 + 32..)?; // version, random
     for width in [1, 1, 2, 1] {
@@ -127,14 +130,14 @@ fn srtp_profiles(hello: &mut [u8]) -> Option<&mut [u8]> {
     None
 }
 
-/// A vector behind its length of so many bytes, and what follows it.
+/// A vector with a length prefix of `width` bytes, and the rest.
 fn take_vector(bytes: &mut [u8], width: usize) -> Option<(&mut [u8], &mut [u8])> {
     let (length, rest) = bytes.split_at_mut_checked(width)?;
     let length = length.iter().fold(0, |all, byte| all << 8 | usize::from(*byte));
     rest.split_at_mut_checked(length)
 }
 
-/// A `CertificateRequest` (RFC 5246 section 7.4.4) that asks for RSA, too.
+/// A `CertificateRequest` (RFC 5246 section 7.4.4) with RSA added.
 fn with_rsa(request: &[u8]) -> Option<Vec<u8>> {
     let (types_len, rest) = request.split_first()?;
     let (types, rest) = rest.split_at_checked(usize::from(*types_len))?;
@@ -153,9 +156,9 @@ fn with_rsa(request: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A datagram of the library as the client gets it; `None` when it may go as it is.
+/// A datagram of the library as sent to the client; `None` if it is unchanged.
 ///
-/// The request stands in one piece: with our certificate the flight that it is part of fits one datagram.
+/// The `CertificateRequest` is not fragmented, because the flight fits into one datagram with our certificate.
 pub(super) fn complete_request(datagram: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut is_changed = false;
@@ -179,7 +182,7 @@ pub(super) fn complete_request(datagram: &[u8]) -> Option<Vec<u8>> {
     is_changed.then_some(out)
 }
 
-/// What crossed the network, from what the library has read and written.
+/// Reconstructs the messages sent over the network from those that the library has read and written.
 pub(super) fn restore(transcript: &[u8]) -> Cow<'_, [u8]> {
     if transcript.first() != Some(&CLIENT_HELLO) {
         return Cow::Borrowed(transcript);
@@ -200,7 +203,8 @@ pub(super) fn restore(transcript: &[u8]) -> Cow<'_, [u8]> {
     })
 }
 
-/// Lets `write` write whole messages anew; it says whether it did. What is not made of messages stays as it is.
+/// Passes each unfragmented message to `write`, which returns whether it has written a replacement. Bytes that are not
+/// handshake messages are left unchanged.
 fn edit(messages: &[u8], mut write: impl FnMut(&Message<'_>, &mut Vec<u8>) -> bool) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(messages.len() + 8);
     let mut is_changed = false;

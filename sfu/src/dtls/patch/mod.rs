@@ -1,13 +1,13 @@
-//! What the DTLS library does not offer, done by editing what it reads and writes.
+//! Adds features to the DTLS library by editing the messages that it reads and writes.
 //!
-//! Nothing outside this module knows of the edits. Each falls away when the library offers the same:
+//! The edits are invisible outside this module. Each becomes unnecessary when the library offers the feature itself:
 //!
-//! | edit | what the library would offer |
+//! | edit | feature of the library that would replace it |
 //! | --- | --- |
-//! | [`HelloReader`] puts a fragmented `ClientHello` together | a server that reassembles it |
-//! | [`hide_slow_profile`](messages::hide_slow_profile) takes AES-256-GCM out of it | SRTP profiles in an order of preference |
-//! | [`complete_request`] asks clients for RSA certificates, too | signature algorithms as a setting |
-//! | [`provider`] verifies signatures of RSA keys | the same in its provider |
+//! | [`HelloReader`] reassembles a fragmented `ClientHello` | reassembly in the server |
+//! | [`hide_slow_profile`](messages::hide_slow_profile) hides AES-256-GCM in it | a preference among SRTP profiles |
+//! | [`complete_request`] requests RSA certificates, too | a setting for signature algorithms |
+//! | [`provider`] verifies RSA signatures | RSA in the library's provider |
 
 mod hello;
 mod messages;
@@ -19,21 +19,22 @@ use dimpl::crypto::CryptoProvider;
 use hello::{HelloReader, Read};
 use messages::complete_request;
 
-/// The edits of one association in which we are the server, until there are keys.
+/// The edits of one association in which we are the server, until the keys are exported.
 #[derive(Default)]
 pub(super) struct Patch {
     hello: HelloReader,
-    /// What goes to the library or the client instead.
+    /// The datagram that replaces the original one.
     edited: Vec<u8>,
 }
 
 impl Patch {
-    /// The cryptography of a server, which hashes and verifies what crossed the network instead of what the library has seen.
+    /// The cryptography of a server, which hashes and verifies the messages sent over the network rather than
+    /// those seen by the library.
     pub(super) fn provider() -> CryptoProvider {
         provider::of_server()
     }
 
-    /// What the library is to read instead of a client's datagram; `None` while more of it has to come.
+    /// The datagram that the library reads instead of a client's; `None` while fragments are missing.
     pub(super) fn read<'a>(&'a mut self, datagram: &'a [u8]) -> Option<&'a [u8]> {
         match self.hello.read(datagram) {
             Read::Other => Some(datagram),
@@ -45,7 +46,7 @@ impl Patch {
         }
     }
 
-    /// What the client gets instead of a datagram of the library; `None` when it may go as it is.
+    /// The datagram that the client receives instead of the library's; `None` if it is unchanged.
     pub(super) fn write(&mut self, datagram: &[u8]) -> Option<&[u8]> {
         self.edited = complete_request(datagram)?;
         Some(&self.edited)

@@ -1,5 +1,5 @@
-//! The cryptography of our handshakes as a server: that of the library over what has [really been said](super::messages::restore), and
-//! certificates with RSA keys.
+//! The cryptography of handshakes in which we are the server: that of the library, applied to the
+//! [restored](super::messages::restore) messages, with RSA certificates in addition.
 
 use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RsaParameters,
@@ -15,12 +15,12 @@ use x509_cert::der::Decode as _;
 
 use super::messages::restore;
 
-/// For the side that reads a `ClientHello` and writes a `CertificateRequest`.
+/// The provider of the side that reads a `ClientHello` and writes a `CertificateRequest`.
 pub(super) fn of_server() -> CryptoProvider {
     CryptoProvider { hash_provider: &Said, signature_verification: &Said, ..library::default_provider() }
 }
 
-/// Hashes and verifies what crossed the network.
+/// Hashes and verifies the messages as sent over the network.
 #[derive(Debug)]
 struct Said;
 
@@ -35,7 +35,7 @@ struct SaidHash(Box<dyn HashContext>);
 
 impl HashContext for SaidHash {
     fn update(&mut self, data: &[u8]) {
-        // The library hashes a transcript in one go, from its beginning.
+        // The library hashes a transcript in one call, from its beginning.
         self.0.update(&restore(data));
     }
 
@@ -77,7 +77,7 @@ fn verify_rsa(
     let certificate = Certificate::from_der(certificate).map_err(|_| CryptoError::CertificateParseFailed)?;
     let key = &certificate.tbs_certificate().subject_public_key_info().subject_public_key;
     let key = key.as_bytes().ok_or(CryptoError::InvalidSubjectPublicKey)?;
-    // A key of another kind does not parse as one of RSA.
+    // A key of another type does not parse as an RSA key.
     let is_valid = UnparsedPublicKey::new(parameters, key).verify(said, signature);
     is_valid.map_err(|_| CryptoError::OperationFailed(CryptoOperation::VerifySignature))
 }

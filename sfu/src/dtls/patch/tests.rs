@@ -14,7 +14,7 @@ use super::messages::{
 use super::provider;
 use crate::dtls::*;
 
-/// The two ends of an association, and what either has to send.
+/// The two ends of an association, with their pending datagrams.
 struct Pair {
     now: Instant,
     ends: [Handshake; 2],
@@ -59,7 +59,7 @@ impl Pair {
         self.drain(to);
     }
 
-    /// Until neither has anything to send.
+    /// Runs until neither end has anything to send.
     fn run(&mut self) {
         loop {
             if let Some(datagram) = self.outboxes[CLIENT].pop_front() {
@@ -78,7 +78,7 @@ impl Pair {
         assert_eq!(client.1, SrtpProfile::AEAD_AES_128_GCM, "though both know AES-256-GCM");
     }
 
-    /// The client's hello, in pieces of at most so many bytes of it.
+    /// The client's hello in fragments of at most `most` bytes.
     fn hello_in_pieces(&mut self, most: usize) -> Vec<Vec<u8>> {
         let hello = self.outboxes[CLIENT].pop_front().unwrap();
         let (record, _) = Record::split(&hello).unwrap();
@@ -152,7 +152,7 @@ fn any_lost_datagram_is_sent_again() {
     }
 }
 
-/// The server's first flight, as the client gets it.
+/// The server's first flight, as received by the client.
 fn flight() -> Vec<u8> {
     let mut pair = Pair::new();
     let hello = pair.outboxes[CLIENT].pop_front().unwrap();
@@ -180,7 +180,7 @@ fn clients_are_asked_for_certificates_with_ecdsa_and_rsa() {
     assert_eq!(request[..], [2, 64, 1, 0, 10, 4, 3, 5, 3, 4, 1, 5, 1, 6, 1, 0, 0]);
 }
 
-/// A hello that offers these profiles for SRTP.
+/// A hello that offers these SRTP profiles.
 fn hello(profiles: &[u16]) -> Vec<u8> {
     let profiles: Vec<u8> = profiles.iter().flat_map(|profile| profile.to_be_bytes()).collect();
     let length = |more: usize| u16::try_from(profiles.len() + more).unwrap().to_be_bytes();

@@ -1,4 +1,4 @@
-//! What arrives at the client, and what it says to it.
+//! Handles the media that the client receives, and sends feedback on it.
 
 use super::{Client, REPORT_MICROS, RTX};
 use crate::codec::MediaKind;
@@ -9,7 +9,7 @@ use crate::testing::Frame;
 use crate::time::Micros;
 use crate::wire::u16_at;
 
-/// A stream that arrives.
+/// A received stream.
 pub(super) struct Incoming {
     receiver: Receiver,
     last_pli: u64,
@@ -21,7 +21,7 @@ impl Client {
         let Some(header) = RtpHeader::parse(datagram) else { return };
         let known = self.payload_types.get(&header.payload_type).copied();
         let id = self.transport_sequence_id;
-        // Header extensions are authenticated, not encrypted: who only counts can read them.
+        // Header extensions are authenticated, not encrypted, so a client that only counts packets can read them.
         let sequence = header.extensions(datagram).find(|(at, _)| Some(*at) == id);
         let sequence = sequence.and_then(|(_, sequence)| u16_at(sequence, 0));
         let plain = self.plays.then(|| opener.open_rtp(datagram, header.len, header.ssrc));
@@ -62,8 +62,8 @@ impl Client {
         }
     }
 
-    /// Retransmissions do not say of which stream they are; the picture in them does in a test with one publisher, and
-    /// with several the stream that misses the number.
+    /// Finds the stream of a retransmission, which does not name it: by the picture in it in a test with one publisher,
+    /// and with several by the stream that is missing its sequence number.
     fn original(&self, payload: &[u8]) -> Option<(u32, u64)> {
         let sequence = u16_at(payload, 0)?;
         self.streams.iter().find_map(|(ssrc, stream)| {

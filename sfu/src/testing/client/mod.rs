@@ -1,4 +1,4 @@
-//! The client.
+//! The test client.
 #![allow(clippy::format_push_string, reason = "a description is written once")]
 
 mod incoming;
@@ -33,18 +33,18 @@ const MID_ID: u8 = 4;
 const TICK_MICROS: u64 = 10_000;
 const REPORT_MICROS: u64 = 1_000_000;
 
-/// What a client is for.
+/// The role of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {
     /// Sends one Opus and one VP8 stream.
     Publisher,
-    /// Receives.
+    /// Receives media.
     Player,
 }
 
 /// One peer connection of a client.
 pub struct Client {
-    /// Where it is.
+    /// The address of the client.
     pub address: SocketAddr,
     kind: ClientKind,
     rng: StdRng,
@@ -72,31 +72,31 @@ pub struct Client {
     streams: HashMap<u32, Incoming>,
     payload_types: HashMap<u8, (MediaKind, bool)>,
     transport_sequence_id: Option<u8>,
-    /// What was played, by the SSRC it came in.
+    /// The playback of received video, by SSRC.
     pub playback: HashMap<u32, Playback>,
-    /// Sound packets received, by SSRC.
+    /// The number of received audio packets, by SSRC.
     pub audio_packets: HashMap<u32, u64>,
-    /// Packets that came as retransmissions.
+    /// The number of received retransmissions.
     pub retransmissions: u64,
-    /// Whether lost packets are asked for.
+    /// Whether the client requests lost packets again.
     pub asks_again: bool,
-    /// Whether transport-wide feedback is offered and given; receiver reports otherwise.
+    /// Whether the client offers and sends transport-wide feedback, rather than receiver reports.
     pub gives_feedback: bool,
-    /// Whether media is opened and played. A client that only counts costs its machine a fraction; it misses nothing, and
-    /// so asks for nothing again.
+    /// Whether the client decrypts and plays media. A client that only counts packets needs a fraction of the
+    /// processing time; it detects no loss and requests no retransmissions.
     pub plays: bool,
-    /// RTP packets received, retransmissions and padding not counted.
+    /// The number of received RTP packets, not counting retransmissions and padding.
     pub media_packets: u64,
-    /// Time between connectivity checks.
+    /// The interval between connectivity checks.
     pub check_interval: Duration,
-    /// What the server reported of its clocks, by SSRC.
+    /// The sender reports received from the server, by SSRC.
     pub sender_reports: HashMap<u32, SenderInfo>,
-    /// When the server asked for key pictures, in microseconds.
+    /// The times of the server's key frame requests, in microseconds.
     pub keyframe_requests: Vec<u64>,
-    /// Requests that come so soon after a key picture are ignored, as Chromium does.
+    /// The time after a key frame in which requests are ignored, as in Chromium.
     pub key_rest_micros: u64,
     last_key_micros: Option<u64>,
-    /// When media could flow, in microseconds.
+    /// The time from which media could flow, in microseconds.
     pub connected_micros: Option<u64>,
 }
 
@@ -109,7 +109,7 @@ struct Server {
 }
 
 impl Client {
-    /// A client at an address, with its randomness from a seed.
+    /// Creates a client at an address, with its random values from a seed.
     pub fn new(kind: ClientKind, address: SocketAddr, identity: Identity, seed: u64, now: Instant) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut text = |len: usize| -> String {
@@ -163,7 +163,7 @@ impl Client {
         }
     }
 
-    /// The offer for WHIP, WHEP or a room's publish connection.
+    /// The offer for WHIP, WHEP or the publish connection of a room.
     pub fn offer(&self) -> String {
         let direction = if self.kind == ClientKind::Publisher { "sendonly" } else { "recvonly" };
         let mut sdp = self.session("0 1");
@@ -198,12 +198,12 @@ impl Client {
         section
     }
 
-    /// Takes the server's answer to [`Client::offer`] and begins to connect. `None` when it lacks something.
+    /// Handles the server's answer to [`Client::offer`] and starts to connect. `None` if the answer lacks something.
     pub fn accept_answer(&mut self, now: Instant, sdp: &str) -> Option<()> {
         self.connect(now, sdp)
     }
 
-    /// Answers an offer of the server's, accepting everything, and begins to connect.
+    /// Answers an offer of the server, accepting everything, and starts to connect.
     pub fn answer(&mut self, now: Instant, offer: &str) -> Option<String> {
         let parsed = RemoteDescription::parse(offer).ok()?;
         let mids: Vec<_> = parsed.sections.iter().map(|section| section.mid.clone()).collect();
@@ -269,7 +269,7 @@ impl Client {
         Some(())
     }
 
-    /// What it is for.
+    /// The role of the client.
     pub fn kind(&self) -> ClientKind {
         self.kind
     }
@@ -279,24 +279,24 @@ impl Client {
         self.keys.is_some()
     }
 
-    /// The certificate that the server promised.
+    /// The fingerprint of the server's certificate, from its description.
     pub fn server_fingerprint(&self) -> Option<Fingerprint> {
         self.server.as_ref().map(|server| server.fingerprint)
     }
 
-    /// When [`Client::handle_timeout`] wants to be called.
+    /// The time at which [`Client::handle_timeout`] has to be called.
     pub fn poll_timeout(&self) -> Instant {
         let due = self.next_tick.min(self.handshake_due.unwrap_or(u64::MAX));
         self.epoch + Duration::from_micros(due)
     }
 
-    /// The next datagram to the server, and where it is.
+    /// The next datagram for the server, and the server's address.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         let server = self.server.as_ref()?.address;
         Some((server, self.outbox.pop_front()?))
     }
 
-    /// Runs what is due.
+    /// Runs the timers that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now_micros = self.micros(now);
         if self.handshake_due.is_some_and(|due| due <= now_micros) {
@@ -331,7 +331,7 @@ impl Client {
         }
     }
 
-    /// Takes a datagram from the server.
+    /// Handles a datagram from the server.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &mut [u8]) {
         let now_micros = self.micros(now);
         match classify(datagram) {
@@ -351,7 +351,7 @@ impl Client {
         }
     }
 
-    /// A server that is not lite checks, too.
+    /// Answers a connectivity check of a server that is not a lite agent.
     fn answer_check(&mut self, datagram: &[u8]) {
         let (Some(check), Some(server)) = (Check::parse(datagram), &self.server) else { return };
         if check.verify(&self.credentials) == Verdict::Unauthenticated {
@@ -380,7 +380,7 @@ impl Client {
                     self.connected_micros.get_or_insert(now_micros);
                 }
                 Ok(DtlsEvent::Wait(at)) => {
-                    // Rounded up: a call before the time would be answered with the same time again.
+                    // Rounded up: if called too early, the association would return the same time again.
                     let due = at.saturating_duration_since(self.epoch).as_micros() + 1;
                     self.handshake_due = Some(u64::try_from(due).unwrap_or(u64::MAX));
                     return;
@@ -392,7 +392,7 @@ impl Client {
         self.keys = None;
     }
 
-    /// Sends a picture of so many packets; the first, and any that was asked for, is a key picture.
+    /// Sends a picture in this many packets; the first one, and any one requested, is a key frame.
     pub fn send_picture(&mut self, now: Instant, packets: u16) {
         let now_micros = self.micros(now);
         let is_key = std::mem::replace(&mut self.key_wanted, false);
@@ -414,20 +414,20 @@ impl Client {
         }
     }
 
-    /// Sends 20 ms of sound.
+    /// Sends 20 ms of audio.
     pub fn send_sound(&mut self, minus_dbov: u8) {
         let timestamp = u32::try_from((self.indices[0] * 960) & 0xffff_ffff).unwrap_or(0);
         self.send_rtp(0, OPUS, timestamp, false, &[0xfc; 80], Some(minus_dbov));
     }
 
-    /// Sends an RTP packet of a made-up stream, sealed as it should be.
+    /// Sends a correctly encrypted RTP packet of an arbitrary stream.
     pub fn send_stray(&mut self, ssrc: u32, payload_type: u8) {
         let known = std::mem::replace(&mut self.ssrcs[2], ssrc);
         self.send_rtp(2, payload_type, 0, false, &[1; 20], None);
         self.ssrcs[2] = known;
     }
 
-    /// Sends the clocks of both streams.
+    /// Sends sender reports on both streams.
     pub fn send_reports(&mut self, now: Instant) {
         let now_micros = self.micros(now);
         let ntp = NtpTime(0xe000_0000_0000_0000).plus_micros(now_micros);
@@ -465,7 +465,7 @@ impl Client {
         let level = level.map(|level| [level]);
         let elements = [
             Some((TRANSPORT_SEQUENCE_ID, transport_sequence.as_slice())),
-            // The third SSRC is that of retransmissions, which name the section too; strays do not.
+            // The third SSRC is that of retransmissions, which contain the section's `mid`, too; stray packets do not.
             (payload_type <= RTX || stream == 0).then_some((MID_ID, mid.as_slice())),
             level.as_ref().map(|level| (AUDIO_LEVEL_ID, level.as_slice())),
         ];
@@ -485,7 +485,7 @@ impl Client {
         sequence
     }
 
-    /// Sends these bytes as RTCP, sealed as they should be.
+    /// Sends these bytes as correctly encrypted RTCP.
     pub fn send_raw_rtcp(&mut self, packet: &[u8]) {
         self.send_rtcp(|writer| writer.bytes(packet));
     }
