@@ -1,8 +1,8 @@
 //! Rooms, peers, sessions, messages and calls as deterministic state machines without I/O.
 //!
-//! The core of Visavis reads no clock, opens no socket and starts no thread. Its embedder passes in the time and the input
-//! from the network, and carries out the effects. A thousand rooms in virtual time are therefore a unit test, and another
-//! node can take over a room.
+//! The core of Visavis reads no clock, opens no socket and starts no thread. Its embedder passes in the time and the
+//! input from the network, and carries out the effects. A thousand rooms in virtual time are therefore a unit test, and
+//! another node can take over a room.
 //!
 //! # The run loop
 //!

@@ -49,7 +49,7 @@ export type CallAction = "ring" | "accept" | "decline" | "cancel" | "hangup" | "
 export type CallEnd = "declined" | "cancelled" | "busy" | "unanswered" | "hung-up" | "failed";
 
 /**
- * One one-to-one call, from the first ring to its end.
+ * A one-to-one call, from the first ring to its end.
  */
 export type CallId = string;
 
@@ -206,7 +206,7 @@ export type Name = string;
 export type PeerConnection = "publish" | "subscribe";
 
 /**
- * Who somebody is in a room, known to everybody there. The bytewise order decides who is polite in a mesh.
+ * A peer in a room, known to every peer there. The bytewise order decides which of two peers is polite in a mesh.
  */
 export type PeerId = string;
 
@@ -429,8 +429,8 @@ negotiation?: number,
 tracks?: Array<SubscribeTrack>, } | { "type": "tracks", peer: PeerId, tracks: Array<Track>, } | { "type": "topology", topology: Topology, epoch: number, state: Switch, } | { "type": "chat", from: PeerId, name?: Name, text: string, to?: PeerId, at: Timestamp, } | { "type": "app", from: PeerId, topic: string, data: Json, to?: PeerId, at: Timestamp, } | { "type": "call", call: CallId, state: CallState, from: PeerId, to: PeerId, reason?: CallEnd, } | { "type": "lobby", state?: LobbyVerdict, peer?: PeerId, name?: Name, } | { "type": "room-updated", room: RoomView, } | { "type": "recording", state: RecordingState, peer?: PeerId, recording?: string, } | { "type": "muted", by: PeerId, } | { "type": "room-ended", reason: EndReason, };
 
 /**
- * A peer's relation to the server, over any number of connections one after the other. Names it, opens nothing:
- * for that the session's secret is needed.
+ * A peer's session with the server, over successive connections. The id is a name only; access needs the session's
+ * secret.
  */
 export type SessionId = string;
 
@@ -447,7 +447,7 @@ to: string,
  */
 description?: RTCSessionDescriptionInit, 
 /**
- * An `RTCIceCandidateInit`; an empty candidate string ends them.
+ * An `RTCIceCandidateInit`; an empty candidate string ends the candidates.
  */
 candidate?: RTCIceCandidateInit, 
 /**
@@ -455,19 +455,19 @@ candidate?: RTCIceCandidateInit,
  */
 restart?: boolean, 
 /**
- * In a mesh: the epoch of the topology that it belongs to.
+ * In a mesh: the epoch of the topology to which the signal belongs.
  */
 epoch?: number, 
 /**
- * With the SFU: which connection.
+ * With the SFU: the connection that it concerns.
  */
 pc?: PeerConnection, 
 /**
- * With the SFU: which offer this is, or answers.
+ * With the SFU: the number of this offer, or of the offer that it answers.
  */
 negotiation?: number, 
 /**
- * In the SFU's offers: which line carries whose track.
+ * In the SFU's offers: which media line carries which track.
  */
 tracks?: Array<SubscribeTrack>, };
 
