@@ -482,7 +482,7 @@ impl Signaling {
         Err(Refusal::new(Code::RoomEnded, "the room is over"))
     }
 
-    /// The host's claims of a bearer, if it is the token of this life of the room, and if the room has no other.
+    /// Whether the bearer is the host token of this life of the room, for a room whose id the server made.
     pub(crate) async fn only_host(&self, bearer: &str, room: &RoomId) -> Result<bool, Refusal> {
         let inner = &self.inner;
         let Some(claims) = HostClaims::open(&inner.key, bearer).filter(|claims| claims.room == *room) else {
