@@ -247,7 +247,7 @@ fn powers_that_were_given_in_the_call_outlive_a_restart() {
     stage.restart();
     stage.resume("bob");
     assert_eq!(hosts(&mut stage, &["bob"]), ["bob"], "a host made him host");
-    // An acting host can promote others, while the appointed host does not return.
+    // A successor also stays host after a restart, until the appointed host comes.
     let mut stage = Stage::new();
     let token = stage.join("ada", json!({}))["hostToken"].clone();
     stage.join("bob", json!({}));
