@@ -1,4 +1,4 @@
-//! Bodies of requests.
+//! Request bodies.
 
 use std::convert::Infallible;
 
@@ -12,8 +12,8 @@ use signaling_core::{Code, Refusal};
 
 use crate::{Problem, media_type};
 
-/// A JSON body that has not been read. A client that waits for `100 Continue` is asked for it by [`Self::read`], once it is
-/// known who sends it.
+/// An unread JSON body. If the client waits for `100 Continue`, [`Self::read`] requests the body, once the sender is
+/// known.
 #[derive(Debug)]
 pub struct JsonBody(Request);
 
@@ -26,19 +26,19 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 impl JsonBody {
-    /// Its bytes, at most `most`.
+    /// Reads at most `most` bytes.
     pub async fn read(self, most: usize) -> Result<Bytes, Problem> {
         check_json(self.0.headers())?;
         body_of(self.0, most).await
     }
 
-    /// The object in it, and its bytes, at most `most`.
+    /// Reads an object from at most `most` bytes, and returns both.
     pub async fn object<T: DeserializeOwned>(self, most: usize) -> Result<(T, Bytes), Problem> {
         let body = self.read(most).await?;
         Ok((json_object(&body)?, body))
     }
 
-    /// As [`Self::object`] where a body is not needed and its type need not be said.
+    /// As [`Self::object`], for an optional body whose type may be left out.
     pub async fn object_or_default<T: DeserializeOwned + Default>(
         self,
         most: usize,
@@ -54,8 +54,7 @@ impl JsonBody {
     }
 }
 
-/// The body of a request of any type, at most `most` bytes. A client that says beforehand that it has more is not asked to
-/// send it.
+/// The body of a request of any type, at most `most` bytes. A client that announces more is not asked to send it.
 pub async fn body_of(request: Request, most: usize) -> Result<Bytes, Problem> {
     check_coding(request.headers())?;
     let too_large = || Problem::from(Refusal::new(Code::TooLarge, "the body is too large"));
@@ -69,7 +68,7 @@ pub async fn body_of(request: Request, most: usize) -> Result<Bytes, Problem> {
     }
 }
 
-/// 415 unless the body is said to be JSON: also what keeps another site's form from posting with a visitor's cookie.
+/// 415 unless the body is declared as JSON. This also keeps another site's form from posting with a visitor's cookie.
 fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     if media_type(headers).is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
         return Ok(());
@@ -77,7 +76,7 @@ fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(unsupported("the body is `application/json`"))
 }
 
-/// 415 for a body that is coded (RFC 9110 section 8.4).
+/// 415 for a body with a content coding (RFC 9110 section 8.4).
 fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let coding = headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim());
     if coding.is_none_or(|coding| coding.eq_ignore_ascii_case("identity")) {
@@ -90,7 +89,7 @@ fn unsupported(why: &str) -> Problem {
     Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, Refusal::bad_request(why))
 }
 
-/// What a JSON object asks for. An array of the same values in its place asks for nothing.
+/// Parses a JSON object. An array of the same values is refused.
 pub fn json_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     if body.starts_with(b"\xef\xbb\xbf") {
         let why = "not understood: the body begins with a byte order mark, which JSON has not (RFC 8259 section 8.1)";

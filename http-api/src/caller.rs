@@ -1,4 +1,4 @@
-//! Who sent a request, whichever accept loop it came through.
+//! The sender of a request, whichever accept loop it came through.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -9,23 +9,23 @@ use http::request::Parts;
 
 use crate::ClientAddr;
 
-/// What is known of a request's sender.
+/// The known properties of a request's sender.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
-    /// The address; unknown behind an accept loop that does not say.
+    /// The address; unknown if the accept loop does not report it.
     pub ip: Option<IpAddr>,
-    /// The server's own address at which the request came in, when no proxy stands between.
+    /// The server's own address at which the request came in, if there is no proxy in between.
     pub local: Option<IpAddr>,
     /// Whether the request came by https.
     pub secure: bool,
     /// The origin under which the client sees the server.
     pub own_origin: Option<String>,
-    /// The page that the request comes from, when a browser says.
+    /// The origin of the page that sent the request, if a browser states it.
     pub origin: Option<String>,
 }
 
 impl Caller {
-    /// The sender of a request: what the accept loop says of it ([`ClientAddr`]), else what axum's own says.
+    /// The sender of a request, as the accept loop reports it ([`ClientAddr`]), or else as axum does.
     pub fn of(parts: &Parts) -> Self {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let origin = text(ORIGIN);
@@ -44,13 +44,13 @@ impl Caller {
         Self { ip, local: None, secure: false, own_origin, origin }
     }
 
-    /// Whether the request comes from a page of the server's own.
+    /// Whether the request comes from one of the server's own pages.
     pub fn is_own_page(&self) -> bool {
         let own = self.own_origin.as_deref();
         own.zip(self.origin.as_deref()).is_some_and(|(own, origin)| own.eq_ignore_ascii_case(origin))
     }
 
-    /// Whether the name by which the server was reached leads to the machine that the caller is on.
+    /// Whether the name by which the server was reached means the caller's own machine.
     pub fn is_at_home(&self) -> bool {
         self.reached_at().is_some_and(|host| {
             let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -58,8 +58,9 @@ impl Caller {
         })
     }
 
-    /// By which address of the server the caller's media comes first: the one it came by, unless that lies in a network
-    /// which the caller is not in. Else its own address, which says at least whether it is on this machine.
+    /// The server's address that is offered first for the caller's media: the one by which the caller came, unless it
+    /// lies in a network that the caller is not in. In that case the caller's own address, which at least shows whether
+    /// the caller is on this machine.
     pub fn via(&self) -> Option<IpAddr> {
         let ip = self.ip.map(|ip| ip.to_canonical());
         let local = self.local.map(|local| local.to_canonical());
@@ -67,8 +68,7 @@ impl Caller {
         local.filter(reaches).or(ip)
     }
 
-    /// The host name or address by which the client reached the server, as it stands in a URL; none that could be
-    /// anything else.
+    /// The host name or address by which the client reached the server, in URL form; `None` if it is not certainly one.
     pub fn reached_at(&self) -> Option<String> {
         let (_, authority) = self.own_origin.as_deref()?.split_once("://")?;
         let authority: http::uri::Authority = authority.parse().ok()?;
@@ -84,7 +84,7 @@ impl Caller {
     }
 }
 
-/// Whether an address means something in its own network alone.
+/// Whether an address has a meaning only within its own network.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),

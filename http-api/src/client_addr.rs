@@ -1,27 +1,28 @@
-//! Who is calling.
+//! The address of a client.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Who sent a request, and how. The accept loop puts it into the extensions of each.
+/// The sender of a request, and how it came. The accept loop adds it to the extensions of each request.
 ///
-/// Behind a trusted proxy these are the proxy's words about its client, else what the connection itself shows.
+/// Behind a trusted proxy, these are the proxy's statements about its client; otherwise they come from the connection
+/// itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddr {
-    /// The client's address; IPv4 hidden in IPv6 is shown as IPv4.
+    /// The client's address; an IPv4 address mapped to IPv6 is shown as IPv4.
     pub ip: IpAddr,
     /// The other end of the connection: the client, or the last proxy.
     pub peer: SocketAddr,
-    /// The server's own address at which the connection came in; none when the other end is a proxy.
+    /// The server's own address at which the connection came in; `None` if the other end is a proxy.
     pub local: Option<IpAddr>,
     /// Whether the client came by https.
     pub secure: bool,
-    /// The host the client asked for, with its port when it gave one.
+    /// The host that the client requested, with the port if it gave one.
     pub host: Option<String>,
 }
 
 impl ClientAddr {
-    /// The origin the client sees this server at, as in `https://calls.example` or `http://localhost:8080`, in lower
-    /// case and without a default port; what a browser sends as `Origin` from a page of this server.
+    /// The origin at which the client sees this server, such as `https://calls.example` or `http://localhost:8080`, in
+    /// lower case and without a default port. A browser sends it as `Origin` from a page of this server.
     pub fn origin(&self) -> Option<String> {
         let host = self.host.as_deref()?.to_ascii_lowercase();
         let (scheme, default_port) = if self.secure { ("https", ":443") } else { ("http", ":80") };

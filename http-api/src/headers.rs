@@ -12,7 +12,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// The `Idempotency-Key` of a request that may be sent again, 1 to 255 visible characters.
+/// The `Idempotency-Key` of a request that may be repeated, 1 to 255 visible characters.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
@@ -25,14 +25,14 @@ pub fn media_type(headers: &HeaderMap) -> Option<&str> {
     value.split(';').next().map(str::trim)
 }
 
-/// An answer that no cache keeps.
+/// An answer that caches must not store.
 pub fn no_store(answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// Has browsers take an answer for what its `Content-Type` says, whatever it looks like: a name in JSON may look like HTML.
+/// Keeps browsers from guessing another type than the `Content-Type`: a name in JSON may look like HTML.
 pub async fn unsniffed(mut response: Response) -> Response {
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

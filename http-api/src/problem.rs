@@ -8,7 +8,7 @@ use signaling_core::{Code, Reason, Refusal, Timestamp};
 
 use crate::no_store;
 
-/// Why a request was not done, as an HTTP response. Nothing has changed.
+/// Why a request was refused, as an HTTP response. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -25,9 +25,9 @@ pub struct ProblemBody<'a> {
     kind: String,
     title: &'a str,
     status: u16,
-    /// A sentence that says what is wrong.
+    /// A sentence that states what is wrong.
     detail: &'a str,
-    /// What a program acts on.
+    /// The code, on which programs act.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     code: Code,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(required = false, nullable = false, value_type = Option<String>))]
     starts_at: Option<Timestamp>,
-    /// With a page of another origin: what the server takes for its own.
+    /// For a page of another origin: the origin that the server takes for its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
     own_origin: Option<String>,
@@ -47,12 +47,12 @@ pub struct ProblemBody<'a> {
 }
 
 impl Problem {
-    /// A refusal under a status that says more than its code's own.
+    /// A refusal with a status that is more specific than that of its code.
     pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
         Self { status, refusal, own_origin: None }
     }
 
-    /// The same with what the server takes for its own origin.
+    /// Adds the origin that the server takes for its own.
     #[must_use]
     pub fn with_own_origin(self, own_origin: Option<String>) -> Self {
         Self { own_origin, ..self }
@@ -95,7 +95,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// 405 for a path that exists; the router says in `Allow` what it takes.
+/// 405 for a path that exists; the router lists the permitted methods in `Allow`.
 pub async fn method_not_allowed() -> Problem {
     let refusal = Refusal::bad_request("this path takes other methods; see `Allow`");
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)

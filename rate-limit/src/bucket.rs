@@ -1,4 +1,4 @@
-//! Token buckets: so many at once, so many in the long run.
+//! Token buckets: a burst at once, and a steady rate over longer times.
 
 use std::time::{Duration, Instant};
 
@@ -14,18 +14,18 @@ impl Moment for Instant {
     }
 }
 
-/// What is allowed: a burst at once, and then tokens at a steady rate.
+/// The permitted rate: a burst at once, and then tokens at a steady rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     tokens: u64,
-    /// Nanoseconds in which that many tokens come.
+    /// The nanoseconds in which that many tokens are restored.
     period: u64,
-    /// Nanoseconds in which a whole burst comes.
+    /// The nanoseconds in which a whole burst is restored.
     burst: u64,
 }
 
 impl Rate {
-    /// `tokens` each second, at least one, and `burst` at once.
+    /// `tokens` per second, at least one, and `burst` at once.
     pub const fn per_second(tokens: u64, burst: u64) -> Self {
         let tokens = if tokens == 0 { 1 } else { tokens };
         Self { tokens, period: NANOS, burst: time_of(burst, tokens, NANOS) }
@@ -44,7 +44,7 @@ impl Rate {
 
 const NANOS: u64 = 1_000_000_000;
 
-/// The nanoseconds in which `tokens` come at a rate of `rate` in each `period`.
+/// The nanoseconds in which `tokens` are restored at a rate of `rate` per `period`.
 #[allow(clippy::cast_possible_truncation, reason = "it is compared with the largest that fits")]
 const fn time_of(tokens: u64, rate: u64, period: u64) -> u64 {
     if let Some(product) = tokens.checked_mul(period) {
@@ -58,7 +58,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What one sender has used of a [`Rate`]: the time in which the tokens that are missing come back.
+/// One sender's use of a [`Rate`]: the time in which its missing tokens are restored.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket<T> {
     missing: u64,
@@ -66,12 +66,12 @@ pub struct Bucket<T> {
 }
 
 impl<T: Moment> Bucket<T> {
-    /// A bucket of which nothing is missing.
+    /// A bucket with no missing tokens.
     pub const fn full(now: T) -> Self {
         Self { missing: 0, at: now }
     }
 
-    /// Takes `tokens`, or nothing and says how long to wait for them.
+    /// Takes `tokens`, or takes nothing and returns how long to wait for them.
     pub fn take(&mut self, now: T, rate: Rate, tokens: u64) -> Result<(), Duration> {
         let missing = self.refill(now).saturating_add(rate.time_of(tokens));
         let wait = missing.saturating_sub(rate.burst);
@@ -82,17 +82,17 @@ impl<T: Moment> Bucket<T> {
         Ok(())
     }
 
-    /// As [`Self::take`], and takes nothing.
+    /// As [`Self::take`], without taking anything.
     pub fn check(mut self, now: T, rate: Rate, tokens: u64) -> Result<(), Duration> {
         self.take(now, rate, tokens)
     }
 
-    /// Puts tokens back that were taken for nothing.
+    /// Puts tokens back that need not have been taken.
     pub const fn give_back(&mut self, rate: Rate, tokens: u64) {
         self.missing = self.missing.saturating_sub(rate.time_of(tokens));
     }
 
-    /// Whether nothing is missing, so that the bucket need not be remembered.
+    /// Whether no tokens are missing, so that the bucket need not be remembered.
     pub fn is_full(mut self, now: T) -> bool {
         self.refill(now) == 0
     }

@@ -1,4 +1,4 @@
-//! Buckets by key, as many as are worth remembering.
+//! A bounded number of buckets, by key.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::{Bucket, Moment, Rate};
 
-/// How long after one search for buckets that are full again there may be the next.
+/// The shortest time between two searches for full buckets.
 const SEARCH: Duration = Duration::from_secs(1);
 
-/// A bucket for each key. When there are too many, those that are full again are forgotten, else any one: whoever has so
+/// A bucket for each key. If there are too many, full buckets are forgotten, or else an arbitrary one: the owner of so
 /// many keys gains nothing by it.
 #[derive(Debug)]
 pub struct Buckets<K, T> {
@@ -27,12 +27,12 @@ struct Table<K, T> {
 }
 
 impl<K: Clone + Eq + Hash, T: Moment> Buckets<K, T> {
-    /// A table that remembers at most so many keys.
+    /// A table for at most `most` keys.
     pub fn new(rate: Rate, most: usize) -> Self {
         Self { rate, most, table: Mutex::new(Table { buckets: HashMap::new(), searched_at: None }) }
     }
 
-    /// Takes one token of a key, or says how long to wait for it.
+    /// Takes one token of a key, or returns how long to wait for it.
     pub fn take(&self, now: T, key: K) -> Result<(), Duration> {
         let mut table = self.lock();
         if table.buckets.len() >= self.most && !table.buckets.contains_key(&key) {
@@ -41,7 +41,7 @@ impl<K: Clone + Eq + Hash, T: Moment> Buckets<K, T> {
         table.buckets.entry(key).or_insert_with(|| Bucket::full(now)).take(now, self.rate, 1)
     }
 
-    /// Puts a token back that was taken for nothing.
+    /// Puts a token back that need not have been taken.
     pub fn give_back(&self, key: &K) {
         if let Some(bucket) = self.lock().buckets.get_mut(key) {
             bucket.give_back(self.rate, 1);

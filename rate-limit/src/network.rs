@@ -1,9 +1,9 @@
-//! What counts as one sender.
+//! The network that counts as one sender.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The network that an address is counted by: an IPv6 address stands for its /64, of which a single host has all, and an
-/// IPv4 address for itself, also where it is written as an IPv6 one (RFC 4291 section 2.5.5.2).
+/// The network by which an address is counted. An IPv6 address stands for its /64, all of which a single host has. An
+/// IPv4 address stands for itself, also if it is mapped to IPv6 (RFC 4291 section 2.5.5.2).
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,

@@ -1,4 +1,4 @@
-//! Text of the wire to messages, and events to text.
+//! Conversion between wire text and messages.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use crate::{Limits, MessageCodec, Refusal};
 /// A client's message with its number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
-    /// Grows within a session; what carries it is answered by `ack` or `error` and has its effect once.
+    /// Increases within a session. A numbered message is answered by `ack` or `error`, and takes effect once.
     pub seq: Option<u64>,
-    /// What the client wants.
+    /// The message itself.
     pub message: ClientMessage,
 }
 
-/// A message that could not be read, with its number if that could.
+/// A message that could not be read, with its number if that was readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// The number that the message carried.
@@ -26,10 +26,10 @@ pub struct Unreadable {
     pub refusal: Refusal,
 }
 
-/// An event or answer as text, made once for all who get it.
+/// An encoded event or answer, shared by all its recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The event's number; answers and what is only of interest now have none.
+    /// The event's number; absent for answers and for events of interest only at present.
     pub id: Option<u64>,
     /// The JSON, always valid UTF-8.
     pub json: Bytes,
@@ -42,7 +42,7 @@ pub struct JsonCodec {
 }
 
 impl JsonCodec {
-    /// A codec that refuses what is over these limits.
+    /// A codec that refuses messages over these limits.
     pub fn new(limits: Limits) -> Self {
         Self { limits }
     }
@@ -59,7 +59,7 @@ impl MessageCodec for JsonCodec {
         if is_deeper(text, self.limits.json_depth) {
             return Err(unreadable(seq_of(text), Refusal::bad_request("the JSON is nested too deep")));
         }
-        // serde would read an array as an object's fields in their order.
+        // serde would read an array as the fields of an object, in order.
         if !text.trim_start().starts_with('{') {
             return Err(unreadable(None, Refusal::bad_request("a message is a JSON object")));
         }
@@ -76,7 +76,7 @@ impl MessageCodec for JsonCodec {
     }
 
     fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame {
-        // Every event is an object that begins with its type: the number goes in front of it.
+        // Every event is an object that begins with its type, so the number can be put in front.
         let mut json = Vec::with_capacity(EVENT);
         json.extend_from_slice(b"{\"id\":");
         let written = serde_json::to_writer(&mut json, &id).and_then(|()| {
@@ -87,7 +87,7 @@ impl MessageCodec for JsonCodec {
             }
             Ok(())
         });
-        // The log keeps it for minutes.
+        // The log keeps the frame for minutes, so unused capacity would add up.
         if json.len() < EVENT / 2 {
             json.shrink_to_fit();
         }
@@ -103,7 +103,7 @@ impl MessageCodec for JsonCodec {
 /// Room for most events.
 const EVENT: usize = 256;
 
-/// Serialising our own types into a string has no way to fail; should one be found, clients are told.
+/// Serialising our own types cannot fail. If it does, clients are told.
 fn internal() -> String {
     r#"{"type":"error","code":"internal","message":"an event could not be written","retryable":true}"#.into()
 }
@@ -116,8 +116,8 @@ struct Head<'a> {
     seq: Option<u64>,
 }
 
-/// The number of a message that is otherwise not understood, if that much can be read. What stands around it is skipped
-/// without recursion, however deep it nests.
+/// The number of an unreadable message, if that much can be read. The rest is skipped without recursion, however deep
+/// it nests.
 fn seq_of(text: &str) -> Option<u64> {
     #[derive(Deserialize)]
     struct Number {
@@ -126,9 +126,9 @@ fn seq_of(text: &str) -> Option<u64> {
     serde_json::from_str::<Number>(text).ok().map(|number| number.seq)
 }
 
-/// Whether the JSON nests deeper than `limit`, without building anything of it.
+/// Whether the JSON nests deeper than `limit`, without building values.
 fn is_deeper(text: &str, limit: usize) -> bool {
-    // Few messages have so many brackets at all, and to count them is quick.
+    // Few messages have so many brackets, and counting them is quick.
     if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= limit {
         return false;
     }

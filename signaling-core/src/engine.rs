@@ -1,7 +1,7 @@
-//! Engines: the threads and tasks of a server that everything else relies on, and whether they still work.
+//! Engines: the threads and tasks on which the rest of the server depends, and whether they still work.
 //!
-//! An engine registers with a [`Watch`] and gives a sign of life with each of its turns. When it ends without having been
-//! asked to, by a panic or otherwise, the watch is told on the engine's own thread.
+//! An engine registers with a [`Watch`] and gives a sign of life in each iteration. If it ends without being asked to,
+//! by a panic or otherwise, the watch is told on the engine's own thread.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// Hears of engines that end.
+/// Observes the ends of engines.
 pub trait Witness: Send + Sync {
-    /// An engine has ended without having been asked to. Called on its thread, while it unwinds if it panicked.
+    /// An engine has ended without being asked to. Called on its thread, during unwinding if it panicked.
     fn on_end(&self, engine: &str, end: End<'_>);
 
-    /// An engine has given a sign of life. Tests plant their faults here.
+    /// An engine has given a sign of life. Tests inject faults here.
     fn on_sign(&self, _engine: &str) {}
 }
 
@@ -30,7 +30,7 @@ pub enum End<'a> {
     Returned,
 }
 
-/// The engines of a server. Clones share them; the default one has no witness.
+/// The engines of a server. Clones share them; the default has no witness.
 #[derive(Clone, Default)]
 pub struct Watch {
     shared: Arc<Shared>,
@@ -51,7 +51,7 @@ struct Pulse {
     waker: Mutex<Option<Waker>>,
 }
 
-/// What is known of an engine that runs.
+/// The signs of life of a running engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
     /// The engine's name.
@@ -66,7 +66,7 @@ pub struct Sign {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Watch {
-    /// A watch that tells `witness`.
+    /// A watch that reports to `witness`.
     pub fn new(witness: Box<dyn Witness>) -> Self {
         Self { shared: Arc::new(Shared { witness: Some(witness), engines: Mutex::default() }) }
     }
@@ -76,7 +76,7 @@ impl Watch {
         self.patient_engine(name, PATIENCE)
     }
 
-    /// Registers an engine whose single steps may take so long: they wait for a disk, or for a program.
+    /// Registers an engine whose single steps may take up to `patience`, because they wait for a disk or a program.
     pub fn patient_engine(&self, name: impl Into<String>, patience: Duration) -> Engine {
         let pulse = Arc::new(Pulse {
             name: name.into(),
@@ -89,8 +89,7 @@ impl Watch {
         Engine { pulse, watch: self.clone() }
     }
 
-    /// Asks every engine that is a task for a sign of life. Those that are threads give one by themselves, at least once a
-    /// second.
+    /// Asks every engine that is a task for a sign of life. Threads give one by themselves, at least once a second.
     pub fn ask(&self) {
         for pulse in self.pulses() {
             if let Some(waker) = &*hold(&pulse.waker) {
@@ -99,7 +98,7 @@ impl Watch {
         }
     }
 
-    /// The signs of life of all engines that run, in the order of their registration.
+    /// The signs of life of all running engines, in the order of their registration.
     pub fn signs(&self) -> Vec<Sign> {
         let sign = |pulse: Arc<Pulse>| Sign {
             engine: pulse.name.clone(),
@@ -123,7 +122,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// One engine, held by its thread or task for as long as it runs. Dropping it tells the watch that the engine has ended.
+/// An engine, held by its thread or task while it runs. Dropping it tells the watch that the engine has ended.
 #[derive(Debug)]
 pub struct Engine {
     pulse: Arc<Pulse>,
@@ -160,7 +159,7 @@ impl Engine {
         self.end(End::Panicked);
     }
 
-    /// Runs an engine that is a task: it gives a sign of life whenever it is polled. It is not expected to return.
+    /// Runs an engine that is a task: every poll is a sign of life. The task is not expected to return.
     pub fn run<W: Future>(self, work: W) -> Running<W> {
         Running { engine: self, work: Box::pin(work) }
     }

@@ -1,4 +1,4 @@
-//! What goes wrong, by who has to change something.
+//! The protocol's errors.
 
 use std::time::Duration;
 
@@ -6,58 +6,58 @@ use serde::Serialize;
 
 use crate::Timestamp;
 
-/// The error codes of the wire protocol. Each is one different reaction of the client.
+/// The error codes of the wire protocol. Each calls for a different reaction of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Code {
-    /// Not parseable, or a field that has no sense.
+    /// The message is malformed, or a field makes no sense.
     BadRequest,
-    /// A `type` that this server does not know.
+    /// The server does not know the message's `type`.
     UnknownMessage,
-    /// A name that is empty, too long or has control characters.
+    /// The name is empty, too long, or has control characters.
     NameInvalid,
-    /// No secret or token, or one that opens nothing.
+    /// The secret or token is missing or invalid.
     Unauthorized,
-    /// Known, and not allowed.
+    /// The client is known but not permitted.
     Forbidden,
-    /// The room takes nobody in.
+    /// The room is locked.
     RoomLocked,
-    /// The room's password was not given, or another was.
+    /// The room's password is missing or wrong.
     WrongPassword,
-    /// A meeting that begins later.
+    /// The meeting has not begun.
     NotStarted,
-    /// No such room, meeting or recording.
+    /// The room, meeting or recording does not exist.
     NotFound,
-    /// No such session.
+    /// The session does not exist.
     SessionUnknown,
-    /// Nobody of that id in the room.
+    /// The room has no such peer.
     PeerUnknown,
-    /// The room has as many peers as it takes.
+    /// The room is full.
     RoomFull,
-    /// Not possible in this state; nothing was changed.
+    /// The state does not allow the request; nothing has changed.
     InvalidState,
-    /// Another connection took the session over.
+    /// Another connection has taken over the session.
     SessionReplaced,
-    /// The room is over.
+    /// The room has ended.
     RoomEnded,
-    /// A message or body over its limit.
+    /// A message or body exceeds its limit.
     TooLarge,
-    /// Media that this server cannot take.
+    /// The server does not support the media.
     UnsupportedMedia,
-    /// The same idempotency key with another body.
+    /// The idempotency key was used with another body.
     IdempotencyMismatch,
-    /// Too many in too short a time.
+    /// Too many requests in too short a time.
     RateLimited,
-    /// The server takes no more at present.
+    /// The server has no capacity at present.
     Overloaded,
-    /// The server's own fault.
+    /// The fault is the server's.
     Internal,
 }
 
 impl Code {
-    /// The code as it stands in messages.
+    /// The code as messages carry it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad-request",
@@ -84,7 +84,7 @@ impl Code {
         }
     }
 
-    /// The HTTP status that goes with it.
+    /// The HTTP status for the code.
     pub const fn http_status(self) -> u16 {
         match self {
             Self::BadRequest | Self::UnknownMessage | Self::NameInvalid => 400,
@@ -106,7 +106,7 @@ impl Code {
         matches!(self, Self::RateLimited | Self::Overloaded | Self::Internal | Self::NotStarted)
     }
 
-    /// The code with which a WebSocket closes after this error, for the errors after which it does.
+    /// The code with which a WebSocket closes after this error, if it does.
     pub const fn close_code(self) -> Option<u16> {
         match self {
             Self::Unauthorized => Some(4401),
@@ -118,46 +118,46 @@ impl Code {
     }
 }
 
-/// The WebSocket close code of a connection whose reader was too slow; a resume is welcome.
+/// The WebSocket close code for a reader that was too slow. The client may resume.
 pub const CLOSE_SLOW_READER: u16 = 4408;
 
-/// Why nobody comes in by what was shown, where people can do something about it.
+/// Why a credential does not admit its bearer, where a person can remedy it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// Nothing was shown, and something is needed.
+    /// A credential is required, and none was presented.
     InvitationNeeded,
-    /// It was good once.
+    /// The credential has expired.
     Expired,
-    /// It is good for another room.
+    /// The credential is for another room.
     OtherRoom,
 }
 
-/// Why something that a client asked for was not done. Nothing has changed.
+/// Why a request was refused. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct Refusal {
-    /// What the client's program acts on.
+    /// The code, on which the client's program acts.
     pub code: Code,
-    /// A sentence for the person who writes that program.
+    /// A sentence for the developer of that program.
     pub message: String,
     /// With `rate-limited` and `overloaded`: when to try again.
     pub retry_after_ms: Option<u64>,
     /// With `not-started`: when the meeting begins.
     pub starts_at: Option<Timestamp>,
-    /// With `unauthorized`: what is wrong with the token, where it can be said.
+    /// With `unauthorized`: what is wrong with the token, where it may be disclosed.
     pub reason: Option<Reason>,
 }
 
 impl Refusal {
-    /// A refusal with its sentence.
+    /// A refusal with a code and a sentence.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after_ms: None, starts_at: None, reason: None }
     }
 
-    /// The same, with what is wrong with the token.
+    /// Adds what is wrong with the token.
     #[must_use]
     pub fn because(self, reason: Reason) -> Self {
         Self { reason: Some(reason), ..self }
@@ -168,13 +168,13 @@ impl Refusal {
         Self::new(Code::BadRequest, message)
     }
 
-    /// `rate-limited`, to be tried again after `wait`.
+    /// `rate-limited`; the client may retry after `wait`.
     pub fn rate_limited(wait: Duration, message: impl Into<String>) -> Self {
         let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         Self { retry_after_ms: Some(millis), ..Self::new(Code::RateLimited, message) }
     }
 
-    /// `not-started`, with the beginning.
+    /// `not-started`, with the start of the meeting.
     pub fn not_started(starts_at: Timestamp) -> Self {
         let mut refusal = Self::new(Code::NotStarted, "the meeting has not begun");
         refusal.starts_at = Some(starts_at);

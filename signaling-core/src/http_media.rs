@@ -1,29 +1,29 @@
-//! WHIP and WHEP: what a media plane does for clients that speak HTTP and no more.
+//! WHIP and WHEP: what a media plane does for clients that speak only HTTP.
 
 use std::net::IpAddr;
 
 use crate::{PeerId, Refusal, RoomId};
 
-/// What an HTTP session is for.
+/// The purpose of an HTTP session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpSession {
     /// WHIP (RFC 9725).
     Publish,
-    /// WHEP, of this publisher or else of the room's first.
+    /// WHEP, for this publisher or else the room's first.
     Play {
-        /// The publisher asked for.
+        /// The requested publisher.
         publisher: Option<PeerId>,
     },
 }
 
-/// An offer by POST. Its peer has joined before.
+/// An offer by POST. Its peer has already joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOffer {
     /// The room.
     pub room: RoomId,
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
-    /// What for.
+    /// The purpose of the session.
     pub session: HttpSession,
     /// The SDP.
     pub sdp: String,
@@ -34,9 +34,9 @@ pub struct HttpOffer {
 /// The answer to an offer, or to an ICE restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAnswer {
-    /// The SDP, or of a restart the fragment.
+    /// The SDP; for a restart, the SDP fragment.
     pub sdp: String,
-    /// The ICE session, which is the entity tag (RFC 9725 section 4.3.1): letters, digits, `+` and `/`.
+    /// The ICE session, used as the entity tag (RFC 9725 section 4.3.1): letters, digits, `+` and `/`.
     pub ice_session: String,
 }
 
@@ -45,34 +45,34 @@ pub struct HttpAnswer {
 pub struct HttpPatch {
     /// The room.
     pub room: RoomId,
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
-    /// The ICE sessions that it may be about; `None` when any will do (`If-Match: *`).
+    /// The ICE sessions that the patch may concern; `None` for any (`If-Match: *`).
     pub ice_sessions: Option<Vec<String>>,
     /// The SDP fragment (RFC 8840).
     pub sdp: String,
 }
 
-/// What became of a patch.
+/// The result of a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Patched {
-    /// The candidates were noted.
+    /// The candidates were accepted.
     Trickled,
-    /// The ICE session is another one now.
+    /// The ICE session has been replaced.
     Restarted(HttpAnswer),
-    /// Nothing: it was about an ICE session of before.
+    /// Nothing changed: the patch concerned an earlier ICE session.
     Stale,
 }
 
-/// Takes the result, from whichever thread has it.
+/// Receives the result, on whichever thread produces it.
 pub type HttpReply<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send>;
 
-/// The media plane's side of WHIP and WHEP. Nothing of it blocks.
+/// The media plane's side of WHIP and WHEP. No method blocks.
 pub trait HttpMedia: Send + Sync {
-    /// What is wrong with an offer, without taking it: nobody need hear of a peer that can't be.
+    /// Checks an offer without accepting it, so that no peer is announced whose offer is invalid.
     fn check(&self, session: HttpSession, sdp: &str) -> Result<(), Refusal>;
-    /// Answers an offer.
+    /// Answers an offer through `reply`.
     fn offer(&self, offer: HttpOffer, reply: HttpReply<HttpAnswer>);
-    /// Carries out a patch.
+    /// Applies a patch, and answers through `reply`.
     fn patch(&self, patch: HttpPatch, reply: HttpReply<Patched>);
 }

@@ -1,4 +1,4 @@
-//! Names of rooms, peers and sessions.
+//! Ids of rooms, peers and sessions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ pub(crate) fn base32(byte: u8) -> u8 {
     ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'0')
 }
 
-/// Text that is not an id of the kind that was asked for.
+/// Text that is not an id of the requested kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a well-formed id")]
 pub struct MalformedId;
@@ -84,41 +84,41 @@ macro_rules! ascii_id {
 }
 
 ascii_id!(
-    /// Who somebody is in a room, known to everybody there. The bytewise order decides who is polite in a mesh.
+    /// A peer in a room, known to every peer there. The bytewise order decides which of two peers is polite in a mesh.
     PeerId,
     16
 );
 
 ascii_id!(
-    /// A peer's relation to the server, over any number of connections one after the other. Names it, opens nothing:
-    /// for that the session's secret is needed.
+    /// A peer's session with the server, over successive connections. The id is a name only; access needs the session's
+    /// secret.
     SessionId,
     16
 );
 
 ascii_id!(
-    /// One life of a room, from its making to its end. Host tokens and recordings belong to it, not to the name.
+    /// One life of a room, from its creation to its end. Host tokens and recordings belong to it, not to the name.
     LifeId,
     10
 );
 
 ascii_id!(
-    /// One one-to-one call, from the first ring to its end.
+    /// A one-to-one call, from the first ring to its end.
     CallId,
     12
 );
 
 ascii_id!(
-    /// One meeting, over all its occurrences. Nobody guesses it: who has it may read what an invitation says.
+    /// A meeting, over all its occurrences. The id is unguessable: its bearer may read the content of an invitation.
     MeetingId,
     16
 );
 
-/// Which connection of a session: grows with every transport that takes the session up.
+/// A connection of a session. The number increases with every transport that takes over the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// The id of a room: `[A-Za-z0-9_-]{1,64}`, chosen by people, made of a [`RoomName`](crate::RoomName), or made by
+/// The id of a room: `[A-Za-z0-9_-]{1,64}`, chosen by people, derived from a [`RoomName`](crate::RoomName), or made by
 /// [`RoomId::made_by_server`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
@@ -126,12 +126,12 @@ pub struct RoomId(Arc<str>);
 
 /// Random characters of an id made by the server (65 bits), before its mark.
 const MADE_RANDOM: usize = 13;
-/// Characters of the mark by which the server knows its own ids again (35 bits).
+/// Characters of the mark by which the server recognises its own ids (35 bits).
 const MADE_MARK: usize = 7;
 
 impl RoomId {
-    /// An id that nobody guesses, ending in a mark made with `key`. Since the server knows its own ids by the mark, it
-    /// needs no list of the dead ones: an own id without a room is dead.
+    /// An unguessable id that ends in a mark made with `key`. Since the server recognises its own ids by the mark, it
+    /// needs no list of ended rooms: an own id without a room has ended.
     pub fn made_by_server(key: &crate::ServerKey, entropy: &mut dyn Entropy) -> Self {
         let mut text = random_text::<MADE_RANDOM>(entropy).to_vec();
         let mark = key.mark::<MADE_MARK>(&text);

@@ -1,13 +1,13 @@
-//! What a room, a peer, a session, a message and a call are: deterministic state machines without I/O.
+//! Rooms, peers, sessions, messages and calls as deterministic state machines without I/O.
 //!
-//! The core of Visavis. It reads no clock, opens no socket and starts no thread; whoever embeds it hands in the time and
-//! what came from the network, and carries out what it says. That makes a thousand rooms in virtual time a unit test, and
-//! lets another node take a room over.
+//! The core of Visavis reads no clock, opens no socket and starts no thread. Its embedder passes in the time and the
+//! input from the network, and carries out the effects. A thousand rooms in virtual time are therefore a unit test, and
+//! another node can take over a room.
 //!
 //! # The run loop
 //!
-//! A [`Shard`] owns rooms. Connections are [`Outbound`] halves that it hands frames to; timers are one instant that it
-//! names.
+//! A [`Shard`] owns rooms. It hands frames to connections through their [`Outbound`] halves, and names one instant at
+//! which its next timer is due.
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! The limits that hold from the first day.
+//! Limits of the server.
 
 use std::time::Duration;
 
@@ -18,56 +18,55 @@ pub struct Limits {
     pub chat_chars: usize,
     /// Bytes of `metadata`, which every member's welcome repeats.
     pub metadata_bytes: usize,
-    /// Chat messages that somebody who joins is given.
+    /// Chat messages that a newcomer is given.
     pub chat_history: usize,
-    /// Members of a room, viewers included.
+    /// Peers of a room, viewers included.
     pub room_peers: usize,
     /// Rooms of a server.
     pub rooms: usize,
-    /// Bytes that a room's log keeps for those who resume.
+    /// Bytes that a room's log keeps for sessions that resume.
     pub log_bytes: u64,
     /// How long a room's log and an outbox keep an entry.
     pub log_age: Duration,
     /// Bytes that one session's outbox keeps.
     pub outbox_bytes: u64,
-    /// How far behind, in bytes, a connection may fall before it is cut off.
+    /// How far behind, in bytes, a connection may fall before it is closed.
     pub lag_bytes: u64,
-    /// How long a connection may take nothing before it is cut off.
+    /// How long a connection may take nothing before it is closed.
     pub stall: Duration,
-    /// How often a `ping` goes out; a connection silent for twice that is gone.
+    /// How often a `ping` is sent; a connection that is silent for twice as long is closed.
     pub heartbeat: Duration,
-    /// How long a peer without a transport stays in the room.
+    /// How long a peer without a connection stays in the room.
     pub resume_window: Duration,
-    /// How long a peer may be without a transport before the others are told that it is away: who changes from one
-    /// transport to another is not.
+    /// How long a peer may be without a connection before it counts as away. A change of transport takes less.
     pub absence: Duration,
-    /// As `absence`, for who has joined or resumed over HTTP and has not opened the event stream yet.
+    /// As `absence`, for a peer that has joined or resumed over HTTP and has not opened its event stream yet.
     pub stream_wait: Duration,
-    /// How long a room without anybody lives.
+    /// How long an empty room lives.
     pub empty_room: Duration,
-    /// How long a room lives that was made and never entered.
+    /// How long a room lives that no peer has ever entered.
     pub unentered_room: Duration,
-    /// How long the name of an ended room stays barred, for names chosen by people.
+    /// How long the name of an ended room stays barred, if a person chose the name.
     pub name_rest: Duration,
     /// How long a session's secret is honoured.
     pub secret_lifetime: Duration,
-    /// Messages of one session in a burst.
+    /// Messages that one session may send in a burst.
     pub message_burst: u32,
-    /// Messages of one session for each second, over longer times.
+    /// Messages per second that one session may send over longer times.
     pub messages_per_second: u32,
-    /// Wrong passwords of all addresses together before a room answers `rate-limited`, one given back each 100 ms. Each
-    /// address is limited much more narrowly before its guesses reach the room.
+    /// Wrong passwords from all addresses together before a room answers `rate-limited`; one is restored every 100 ms.
+    /// The limit for each address is much lower, and applies before a guess reaches the room.
     pub password_guesses: u32,
     /// How long a one-to-one call rings.
     pub ring: Duration,
-    /// How long a switch of topology waits for those who are not ready.
+    /// How long a change of topology waits for peers that are not ready.
     pub topology_switch: Duration,
-    /// How long two stay on the SFU before the room goes back to a mesh.
+    /// How long a room that no longer needs the SFU stays on it before it returns to a mesh.
     pub mesh_return: Duration,
 }
 
 impl Limits {
-    /// What is said of a message that is too large: what kind it was meant to be is not known of all of them.
+    /// The refusal of a message that is too large. It names both limits, since the kind of the message may be unknown.
     pub fn too_large(&self) -> Refusal {
         let kib = |bytes: usize| bytes / 1_024;
         let (message, signal) = (kib(self.message_bytes), kib(self.signal_bytes));

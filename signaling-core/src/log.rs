@@ -1,4 +1,4 @@
-//! What a room keeps for those who lost their transport for a while.
+//! The log from which a session catches up after its connection was lost.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use crate::{Frame, Timestamp};
 
 /// A queue of numbered frames, bounded in bytes and age: a room's log, or the outbox of one session.
 ///
-/// It is read by position, so that a reader needs a number and no copy. Positions count from the first frame ever kept.
+/// A reader keeps a position and no copy. Positions count from the first frame ever kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Log<T> {
     entries: VecDeque<Kept<T>>,
     /// Position of the oldest kept entry.
     first: u64,
-    /// Id of the newest entry that was dropped: who has not seen it has missed something.
+    /// Id of the newest dropped entry: a reader that has not seen it has missed something.
     floor: u64,
     /// Bytes ever appended.
     written: u64,
-    /// `written` before the oldest kept entry. The entry knows it too, but lies far away in memory.
+    /// `written` before the oldest kept entry. The entry has it too, but lies far away in memory.
     dropped: u64,
     max_bytes: u64,
     max_age: Duration,
-    /// What of the dropped entries newcomers are still given, the oldest first.
+    /// Dropped entries that newcomers are still given, the oldest first.
     past: VecDeque<(u64, Arc<Frame>)>,
-    /// As many entries as newcomers are given.
+    /// How many entries newcomers are given.
     history: usize,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Kept<T> {
     pub(crate) at: Timestamp,
     pub(crate) frame: Arc<Frame>,
     pub(crate) audience: T,
-    /// Whether newcomers are given it, as long as it is one of the latest.
+    /// Whether newcomers are given the entry, while it is among the latest.
     is_history: bool,
     /// `written` before this entry.
     offset: u64,
@@ -55,7 +55,7 @@ impl<T> Log<T> {
         }
     }
 
-    /// Newcomers are given the latest so many of the entries that are meant for them.
+    /// Sets how many of the latest history entries newcomers are given.
     pub(crate) fn with_history(self, history: usize) -> Self {
         Self { history, ..self }
     }
@@ -64,7 +64,7 @@ impl<T> Log<T> {
         self.push(id, at, frame, audience, false);
     }
 
-    /// As [`Self::append`], for what newcomers are given as well.
+    /// As [`Self::append`], for an entry that newcomers are given as well.
     pub(crate) fn append_history(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T) {
         self.push(id, at, frame, audience, true);
     }
@@ -78,7 +78,7 @@ impl<T> Log<T> {
         }
     }
 
-    /// What newcomers are given, the oldest first: each with its id.
+    /// The entries that newcomers are given, with their ids, the oldest first.
     pub(crate) fn history(&self) -> Vec<(u64, Arc<Frame>)> {
         let kept = self.entries.iter().rev().filter(|kept| kept.is_history);
         let kept = kept.map(|kept| (kept.id, Arc::clone(&kept.frame)));
@@ -88,18 +88,18 @@ impl<T> Log<T> {
         latest
     }
 
-    /// Drops what is older than the log keeps.
+    /// Drops entries that are older than the log keeps.
     pub(crate) fn expire(&mut self, now: Timestamp) {
         while self.entries.front().is_some_and(|oldest| oldest.at + self.max_age <= now) {
             self.drop_oldest();
         }
-        // A room that was busy once must not hold on to the memory of it.
+        // A room that was busy once must not keep the memory.
         if self.entries.is_empty() && self.entries.capacity() > 64 {
             self.entries.shrink_to_fit();
         }
     }
 
-    /// Drops everything, and holds no memory for what may come; newcomers are still given the history.
+    /// Drops every entry and frees its memory; newcomers are still given the history.
     pub(crate) fn forget(&mut self) {
         while !self.entries.is_empty() {
             self.drop_oldest();
@@ -186,7 +186,7 @@ mod tests {
                 log.append_history(id, Timestamp::from_millis(id * 1000), frame, ());
                 expected.push(id);
             }
-            // Whether the log still has them or not.
+            // Newcomers get the history whether or not the log still has it.
             let given: Vec<u64> = log.history().into_iter().map(|(id, _)| id).collect();
             assert_eq!(given, expected[expected.len().saturating_sub(3)..]);
         }

@@ -1,4 +1,4 @@
-//! What a room and its media plane say to each other.
+//! The exchange between a room and its media plane.
 
 use std::sync::Arc;
 
@@ -9,179 +9,179 @@ use crate::message::{
 };
 use crate::{LifeId, PeerId};
 
-/// What a room asks of its media plane.
+/// A demand of a room on its media plane.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MediaDemand {
     /// The peer is in the room and uses the SFU.
     Join {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Viewers send nothing.
+        /// The role; a viewer sends nothing.
         role: Role,
     },
     /// The peer is gone, or no longer uses the SFU.
     Leave {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
     /// The peer offers to publish.
     Offer {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// The description.
+        /// The session description.
         sdp: Arc<str>,
         /// The number of the offer, which the answer repeats.
         negotiation: Option<u64>,
     },
     /// The peer answers the server's offer.
     Answer {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// The description.
+        /// The session description.
         sdp: Arc<str>,
-        /// The number of the offer; without one, the newest.
+        /// The number of the offer; `None` stands for the newest.
         negotiation: Option<u64>,
     },
-    /// The peer asks for new ICE credentials of the connection by which it receives (RFC 8445 section 9).
+    /// The peer asks for new ICE credentials for the connection by which it receives (RFC 8445 section 9).
     RestartIce {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// The server's standing offer to the peer may have been lost: send it again.
+    /// The peer may have missed the server's standing offer: send it again.
     Resend {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// What the tracks of the next publish offer are.
+    /// Describes the tracks of the peer's next publish offer.
     Publish {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// One for each media line.
         tracks: Arc<[PublishTrack]>,
     },
-    /// What the peer wants of one track.
+    /// How the peer wants to receive one track.
     Subscribe {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Which track.
+        /// The track's id.
         track: Arc<str>,
-        /// What of it.
+        /// Whether and in which quality it is wanted.
         attention: Attention,
     },
-    /// Stop, or go on, forwarding the peer's sound.
+    /// Stop or resume forwarding the peer's sound.
     Mute {
-        /// Who.
+        /// The peer.
         peer: PeerId,
         /// Whether to stop.
         muted: bool,
     },
-    /// Begin to record the room, or stop it.
+    /// Start or stop recording the room.
     Record {
-        /// Which life of the room: recordings belong to it, not to the name.
+        /// The life of the room, to which the recording belongs.
         life: LifeId,
-        /// Whom to record, if anybody.
+        /// Which peers to record.
         whom: RecordWhom,
     },
-    /// What the peer is called; told to media planes that record.
+    /// The peer's name, for media planes that record.
     Name {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// By what name.
+        /// The name.
         name: Name,
     },
-    /// The room is over.
+    /// The room has ended.
     End,
 }
 
-/// Who in a room is recorded.
+/// Which peers of a room are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordWhom {
-    /// Nobody.
+    /// No peer.
     #[default]
     Nobody,
     /// Broadcasters.
     Broadcasters,
-    /// Everybody who publishes.
+    /// Every peer that publishes.
     Everybody,
 }
 
-/// What a media plane reports to its room.
+/// A report of a media plane to its room.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MediaEvent {
     /// The server's answer to a peer's offer to publish.
     Answer {
-        /// For whom.
+        /// The recipient.
         peer: PeerId,
-        /// The description.
+        /// The session description.
         sdp: String,
         /// The number of the offer, if the peer gave it one.
         negotiation: Option<u64>,
     },
     /// The server's offer to a peer that receives.
     Offer {
-        /// For whom.
+        /// The recipient.
         peer: PeerId,
-        /// The description.
+        /// The session description.
         sdp: String,
         /// The number of the offer, which the answer repeats.
         negotiation: u64,
-        /// Which section carries which track.
+        /// Which media section carries which track.
         tracks: Vec<SubscribeTrack>,
     },
-    /// What a peer publishes now.
+    /// The peer's published tracks have changed.
     Tracks {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// All of it.
+        /// All of its tracks.
         tracks: Vec<Track>,
     },
-    /// Media of the peer began to flow, or stopped.
+    /// The peer's media began to flow, or stopped.
     Flowing {
-        /// Who.
+        /// The peer.
         peer: PeerId,
-        /// Began, or stopped.
+        /// Whether it flows now.
         flowing: bool,
     },
-    /// A client of WHIP or WHEP is connected, or connected again.
+    /// A WHIP or WHEP client is connected, or connected again.
     Connected {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// A client of WHIP or WHEP has closed its connection.
+    /// A WHIP or WHEP client has closed its connection.
     Closed {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// The peer's connection to the SFU failed: for good, unless it is a client of WHIP or WHEP, which may come back.
+    /// The peer's connection to the SFU has failed for good; only a WHIP or WHEP client may come back.
     Failed {
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
-    /// Who speaks, the loudest first.
+    /// The peers that speak, the loudest first.
     Speakers(Vec<PeerLevel>),
-    /// How well a peer's media goes through: 0 (not) to 4 (well).
+    /// The quality of a peer's media.
     Quality {
-        /// Whose.
+        /// The peer.
         peer: PeerId,
-        /// 0 to 4.
+        /// From 0 (no media gets through) to 4 (good).
         level: u8,
-        /// Which of its tracks, or all of them.
+        /// The track, or `None` for all tracks of the peer.
         track: Option<Arc<str>>,
-        /// Why.
+        /// The reason, if known.
         reason: Option<QualityReason>,
-        /// Whom it is for; everybody when nobody is named.
+        /// The recipient, or `None` for every peer.
         to: Option<PeerId>,
     },
-    /// How a recording stands.
+    /// The state of a recording has changed.
     Recording {
-        /// Its state.
+        /// The new state.
         state: RecordingState,
-        /// Whose media, or the whole room's.
+        /// The recorded peer, or `None` for the whole room.
         peer: Option<PeerId>,
-        /// Its id.
+        /// The id of the recording.
         recording: Option<Arc<str>>,
     },
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-/// Ranges that are kept.
+/// The most ranges that are kept.
 const RANGES: usize = 256;
 
-/// A set of numbers as ranges. Of too many ranges the lowest are dropped, and it says so.
+/// A set of numbers, stored as ranges. When there are too many ranges, the lowest are dropped, which `has_dropped`
+/// reports.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NumberSet {
     /// First and last number of each range.
     ranges: BTreeMap<u64, u64>,
-    /// Up to here it is not known what is in the set.
+    /// Up to this number, membership is unknown.
     floor: u64,
 }
 
@@ -20,7 +21,7 @@ impl NumberSet {
         self.range_of(number).is_some()
     }
 
-    /// Whether it was dropped what the set had near this number.
+    /// Whether membership of the number is unknown, because ranges near it were dropped.
     pub(crate) fn has_dropped(&self, number: u64) -> bool {
         number <= self.floor && self.floor > 0
     }
@@ -30,7 +31,7 @@ impl NumberSet {
         (number <= *last).then_some((*first, *last))
     }
 
-    /// Adds the numbers from `first` to `last`, of which none is in the set.
+    /// Adds the numbers from `first` to `last`, none of which may be in the set.
     pub(crate) fn insert(&mut self, first: u64, last: u64) {
         let below = first.checked_sub(1).and_then(|below| self.range_of(below));
         let above = last.checked_add(1).and_then(|above| self.ranges.remove(&above));

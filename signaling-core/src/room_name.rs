@@ -1,4 +1,4 @@
-//! What people call a room.
+//! Names of rooms.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,30 +11,30 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{RoomId, is_blank};
 
-/// Characters that a name has at most.
+/// The most characters of a name.
 const LENGTH: usize = 64;
-/// Begins the id of a room whose name is no id itself.
+/// The prefix of an id that is derived from a name.
 const PREFIX: &str = "n-";
 /// Base-32 characters of a SHA-256.
 const HASH: usize = 52;
 /// RFC 4648 section 6, in lower case.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// The name by which somebody asks for a room, and the id that the room has by it.
+/// The name by which a client asks for a room, and the id that follows from it.
 ///
-/// A name is 1 to 64 characters in Unicode's normalization form C without white space around them, has no control and
-/// no bidirectional control characters and none of `/ \ ? # %`, shows something, and is neither `.` nor `..`. A name
-/// that is an id is its own id. The id of any other is `n-` and the base 32 of the SHA-256 of the case-folded name;
-/// no name of that shape is taken, so that such a room always has a name to show.
+/// A name has 1 to 64 characters in Unicode's normalization form C, without surrounding white space, without control
+/// and bidirectional control characters, and without any of `/ \ ? # %`. It shows something, and is neither `.` nor
+/// `..`. A name that is an id is its own id. The id of any other name is `n-` and the base 32 of the SHA-256 of the
+/// case-folded name. Names of that shape are refused, so that such a room always has a name to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 pub struct RoomName {
     id: RoomId,
-    /// Where it is not the id.
+    /// The name, if it is not the id.
     text: Option<Arc<str>>,
 }
 
-/// Text that is no room's name.
+/// Text that is not a room's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a room's name has 1 to 64 characters, no control characters and none of `/ \\ ? # %`, and is not `n-` and \
@@ -43,9 +43,9 @@ pub struct RoomName {
 pub struct MalformedRoomName;
 
 impl RoomName {
-    /// Reads what somebody typed, or what a URL says once it is decoded.
+    /// Parses a name that a person typed, or that a decoded URL contains.
     pub fn parse(written: &str) -> Result<Self, MalformedRoomName> {
-        // Whoever sends more than this has not meant a name; normalization may make text longer.
+        // Such a long text is not meant as a name, and normalization may make it longer still.
         if written.len() > LENGTH * 16 {
             return Err(MalformedRoomName);
         }
@@ -78,15 +78,15 @@ impl RoomName {
         self.text.as_deref().unwrap_or(self.id.as_str())
     }
 
-    /// The name, where the id does not say it.
+    /// The name, if the id does not say it.
     pub(crate) fn beyond_id(&self) -> Option<Arc<str>> {
         self.text.clone()
     }
 }
 
 impl RoomId {
-    /// The id of the room that is meant by its name or by its id. It is for what only finds rooms that are there: what
-    /// may make one asks for a [`RoomName`].
+    /// The id of the room that the text names or identifies. For requests that only find existing rooms; a request that
+    /// may make one needs a [`RoomName`].
     pub fn of(text: &str) -> Result<Self, MalformedRoomName> {
         if is_hashed(text) {
             return text.parse().map_err(|_| MalformedRoomName);
@@ -94,14 +94,14 @@ impl RoomId {
         Ok(RoomName::parse(text)?.id)
     }
 
-    /// Reads what [`Self::of`] does; for `deserialize_with`.
+    /// As [`Self::of`], for `deserialize_with`.
     pub fn deserialize_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         Self::of(&text).map_err(serde::de::Error::custom)
     }
 }
 
-/// Whether text is the id of a room whose name is no id.
+/// Whether the text has the form of an id that is derived from a name.
 fn is_hashed(text: &str) -> bool {
     text.strip_prefix(PREFIX)
         .is_some_and(|hash| hash.len() == HASH && hash.bytes().all(|byte| ALPHABET.contains(&byte)))
@@ -111,7 +111,7 @@ fn hashed(text: &str) -> String {
     let folded = UniCase::unicode(text).to_folded_case();
     let hash = digest::digest(&digest::SHA256, folded.as_bytes());
     let mut id = String::from(PREFIX);
-    // Five bits a character, and zeros behind the last byte.
+    // Five bits for each character, and zeros after the last byte.
     let (mut bits, mut count) = (0_u32, 0_u32);
     for byte in hash.as_ref().iter().copied().chain([0]) {
         bits = bits << 8 | u32::from(byte);
@@ -146,7 +146,7 @@ impl fmt::Display for RoomName {
     }
 }
 
-/// A room by its id alone.
+/// A room that is known by its id alone.
 impl From<RoomId> for RoomName {
     fn from(id: RoomId) -> Self {
         Self { id, text: None }
@@ -237,7 +237,7 @@ mod tests {
             assert_eq!(RoomName::parse(bad), Err(MalformedRoomName), "{bad:?}");
         }
         assert!(RoomName::parse(&"я".repeat(64)).is_ok());
-        // Joiners are letters' own business, in Persian and in families of emoji.
+        // Joiners are part of the spelling, in Persian and in families of emoji.
         for good in ["می\u{200c}خواهم", "👩\u{200d}👧", "a.b", "...", "è&ü=+;,@!'()*", "日本語"]
         {
             assert!(RoomName::parse(good).is_ok(), "{good:?}");

@@ -1,4 +1,4 @@
-//! Secrets that say what they open: sealed with the server's key, so that a server which kept nothing else honours them.
+//! Self-contained secrets, sealed with the server's key, so that a server that has kept nothing else can honour them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl ServerKey {
     #[allow(clippy::expect_used, reason = "the length is fixed by the type")]
     pub fn new(bytes: [u8; 32]) -> Self {
         let mac = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-        // Separate keys for separate uses, so that no text made for one means anything in the other.
+        // Separate keys for separate uses, so that text made for one use means nothing in another.
         let sealing = hmac::sign(&mac, b"visavis seal v1");
         let marking = hmac::sign(&mac, b"visavis mark v1");
         let unbound = UnboundKey::new(&AES_256_GCM, sealing.as_ref()).expect("32 bytes");
@@ -38,7 +38,7 @@ impl ServerKey {
         }
     }
 
-    /// `N` base-32 characters that only this key makes of `text`.
+    /// `N` base-32 characters that only this key derives from `text`.
     pub(crate) fn mark<const N: usize>(&self, text: &[u8]) -> [u8; N] {
         let tag = hmac::sign(&self.mac, text);
         let mut mark = [0; N];
@@ -48,7 +48,7 @@ impl ServerKey {
         mark
     }
 
-    /// A keyed digest, for what must be compared and never read again (passwords, client ids).
+    /// A keyed digest of a value that is compared and never read again (passwords, client ids).
     pub(crate) fn digest(&self, purpose: &str, parts: [&str; 2]) -> Digest {
         let mut context = hmac::Context::with_key(&self.mac);
         for part in [purpose, parts[0], parts[1]] {
@@ -65,7 +65,7 @@ impl ServerKey {
         entropy.fill(&mut nonce);
         let mut sealed = serde_json::to_vec(content).unwrap_or_default();
         let aad = Aad::from(purpose.as_bytes());
-        // Sealing fails for plaintexts of many GiB only.
+        // Sealing fails only for plaintexts of many GiB.
         let _ = self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed);
         let mut text = nonce.to_vec();
         text.append(&mut sealed);
@@ -106,7 +106,7 @@ impl Purpose {
     }
 }
 
-/// A keyed digest of something that must be recognised and not read.
+/// A keyed digest of a value that must be recognised and not read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 16]);
 
@@ -130,21 +130,21 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Digests of what a join token is known again by.
+/// The digests by which a join token is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenDigests {
-    /// Of its id.
+    /// Digest of its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Digest>,
-    /// Of its subject.
+    /// Digest of its subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
-    /// Of its text.
+    /// Digest of its text.
     pub text: Digest,
 }
 
 impl TokenDigests {
-    /// Those of a token in one life of a room.
+    /// The digests of a token in one life of a room.
     pub fn new(key: &ServerKey, life: LifeId, token: &TokenIdentity) -> Self {
         let digest = |purpose, text: &str| key.digest(purpose, [life.as_str(), text]);
         Self {
@@ -154,35 +154,35 @@ impl TokenDigests {
         }
     }
 
-    /// Those that stand for one holder of a token.
+    /// The digests that identify a single holder of the token.
     pub(crate) fn of_holder(self) -> impl Iterator<Item = Digest> {
         self.id.into_iter().chain(self.subject)
     }
 
-    /// All of them.
+    /// All digests.
     pub(crate) fn all(self) -> impl Iterator<Item = Digest> {
         self.of_holder().chain([self.text])
     }
 }
 
-/// What a session's secret says. Whoever holds it is this peer in this room.
+/// The content of a session's secret. Its bearer is this peer in this room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionClaims {
-    /// The room, and which life of it.
+    /// The room.
     pub room: RoomId,
-    /// The room's name, where its id does not say it.
+    /// The room's name, if its id does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_name: Option<String>,
     /// The life of the room that the session belongs to.
     pub life: LifeId,
-    /// When that life began, milliseconds since the epoch.
+    /// When that life began, in milliseconds since the epoch.
     pub created_at_ms: u64,
-    /// What the room was made as.
+    /// The topology that the room was made with.
     pub topology: TopologyChoice,
-    /// The session itself.
+    /// The session.
     pub session: SessionId,
-    /// The peer that it is in the room.
+    /// The session's peer in the room.
     pub peer: PeerId,
     /// The peer's name when it joined.
     pub name: String,
@@ -190,54 +190,54 @@ pub struct SessionClaims {
     pub role: Role,
     /// Whether it was an appointed host.
     pub host: bool,
-    /// When it joined, milliseconds since the epoch.
+    /// When it joined, in milliseconds since the epoch.
     #[serde(default)]
     pub joined_at_ms: u64,
-    /// The id of the entry that first brought it in.
+    /// The id of the entry that first admitted it.
     #[serde(default)]
     pub order: u64,
     /// Whether it was in the lobby.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waiting: bool,
-    /// Digest of the client's own secret.
+    /// Digest of the client's own secret, which identifies the client across joins.
     pub client: Option<Digest>,
     /// Digests of its join token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenDigests>,
-    /// What the service that signed the peer's join token says of it.
+    /// What the signer of the peer's join token asserts about the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<Signed>,
     /// The host name or address by which the client reached the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached_at: Option<String>,
-    /// A number of the process that made the secret.
+    /// The number of the process that made the secret.
     #[serde(default)]
     pub run: u64,
-    /// When the secret was made, by the ticks of that process.
+    /// When the secret was made, in the ticks of that process.
     pub issued_at_ms: u64,
-    /// Not honoured after this, milliseconds since the epoch.
+    /// The expiry, in milliseconds since the epoch.
     pub expires_at_ms: u64,
 }
 
 impl SessionClaims {
-    /// When the secret was made, by the ticks of the process with this number: zero when another one made it, whose clock
-    /// may have been any.
+    /// When the secret was made, in the ticks of the process with this number. Zero if another process made it, since
+    /// its clock is unknown.
     pub(crate) fn issued_by(&self, run: u64) -> u64 {
         if self.run == run { self.issued_at_ms } else { 0 }
     }
 
-    /// The secret that says this.
+    /// Seals the claims into a secret.
     pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
         key.seal(Purpose::Session, self, entropy)
     }
 
-    /// What a secret says, if this key made it. Expiry is the caller's to check.
+    /// The claims in a secret, if this key made it. The caller must check the expiry.
     pub fn open(key: &ServerKey, secret: &str) -> Option<Self> {
         key.open(Purpose::Session, secret)
     }
 }
 
-/// What a host token says: a host of this life of this room.
+/// The content of a host token: its bearer is a host of this life of this room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostClaims {
     /// The room.
@@ -247,24 +247,24 @@ pub struct HostClaims {
 }
 
 impl HostClaims {
-    /// The token that says this.
+    /// Seals the claims into a token.
     pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
         key.seal(Purpose::Host, self, entropy)
     }
 
-    /// The one token that says this whenever it is asked for, so that what carries it stays the same.
+    /// Seals the claims into the same token each time, so that whatever carries it stays the same.
     pub fn seal_same(&self, key: &ServerKey) -> String {
         let mark: [u8; NONCE_LEN] = key.mark(format!("host {} {}", self.room, self.life).as_bytes());
         self.seal(key, &mut Fixed(mark))
     }
 
-    /// What a token says, if this key made it.
+    /// The claims in a token, if this key made it.
     pub fn open(key: &ServerKey, token: &str) -> Option<Self> {
         key.open(Purpose::Host, token)
     }
 }
 
-/// A nonce that follows from what is sealed, and from nothing else.
+/// A nonce that depends only on the sealed content.
 struct Fixed([u8; NONCE_LEN]);
 
 impl Entropy for Fixed {
@@ -275,52 +275,52 @@ impl Entropy for Fixed {
     }
 }
 
-/// What a link to a file says: whoever has it may read that one file for a while.
+/// The content of a link to a file: its bearer may read that one file for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileClaims {
-    /// Which file, by an id of its own kind.
+    /// The id of the file, of a kind of its own.
     pub file: String,
-    /// Not honoured after this, milliseconds since the epoch.
+    /// The expiry, in milliseconds since the epoch.
     pub expires_at_ms: u64,
 }
 
 impl FileClaims {
-    /// The part of a link that says this.
+    /// Seals the claims into a part of a link.
     pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
         key.seal(Purpose::File, self, entropy)
     }
 
-    /// What a link says, if this key made it. Expiry is the caller's to check.
+    /// The claims in a link, if this key made it. The caller must check the expiry.
     pub fn open(key: &ServerKey, text: &str) -> Option<Self> {
         key.open(Purpose::File, text)
     }
 }
 
-/// What a ticket says: whoever has it may read the events of a session, once.
+/// The content of a ticket: its bearer may read the events of a session, once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketClaims {
-    /// Names the ticket, so that it is good once.
+    /// Identifies the ticket, so that it is valid once.
     pub ticket: String,
     /// The session.
     pub session: SessionClaims,
-    /// Not honoured after this, milliseconds since the epoch.
+    /// The expiry, in milliseconds since the epoch.
     pub expires_at_ms: u64,
 }
 
 impl TicketClaims {
-    /// A ticket for a session, good until then.
+    /// A ticket for a session, valid until `expires_at_ms`.
     pub fn new(session: SessionClaims, expires_at_ms: u64, entropy: &mut dyn Entropy) -> Self {
         Self { ticket: LifeId::random(entropy).to_string(), session, expires_at_ms }
     }
 
-    /// The text that says this.
+    /// Seals the claims into a text.
     pub fn seal(&self, key: &ServerKey, entropy: &mut dyn Entropy) -> String {
         key.seal(Purpose::Ticket, self, entropy)
     }
 
-    /// What a text says, if this key made it. Expiry and use are the caller's to check.
+    /// The claims in a text, if this key made it. The caller must check the expiry and earlier use.
     pub fn open(key: &ServerKey, text: &str) -> Option<Self> {
         key.open(Purpose::Ticket, text)
     }
@@ -332,7 +332,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     digest.as_ref().iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// A stable 64-bit hash of a room id, the same in every process: which shard owns the room.
+/// A 64-bit hash of a room id that is the same in every process. It selects the shard that owns the room.
 pub fn shard_hash(room: &RoomId) -> u64 {
     let digest = digest::digest(&digest::SHA256, room.as_str().as_bytes());
     digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))

@@ -1,4 +1,4 @@
-//! What became of the numbered messages of one session.
+//! The fates of one session's numbered messages.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,45 +6,45 @@ use std::sync::Arc;
 use crate::Frame;
 use crate::numbers::NumberSet;
 
-/// Answers that are kept as they were given.
+/// How many answers are kept verbatim.
 const KEPT_ANSWERS: usize = 64;
 
-/// Which `seq` of a session were used, and to what effect.
+/// Which `seq` numbers of a session were used, and with what result.
 ///
-/// A number is used when its message has had its effect or was refused for good. One that was passed over, or refused
-/// for its rate, is not, and may still come. So nothing is acknowledged that had no effect.
+/// A number is used when its message has taken effect or was refused for good. A number that was skipped, or refused
+/// for its rate, is unused and may still come. So no message is acknowledged that had no effect.
 #[derive(Debug, Default)]
 pub(crate) struct Sequence {
-    /// The greatest that was used.
+    /// The greatest used number.
     last: Option<u64>,
-    /// Those below it that were not.
+    /// Unused numbers below it.
     unused: NumberSet,
-    /// Those that were refused for good.
+    /// Numbers of messages that were refused for good.
     refused: NumberSet,
-    /// The newest answers that say more than that the message has had its effect.
+    /// The newest answers that say more than that the message has taken effect.
     answers: VecDeque<(u64, Arc<Frame>)>,
 }
 
-/// What became of a number.
+/// The fate of a number.
 #[derive(Debug)]
 pub(crate) enum Fate {
-    /// Nothing yet.
+    /// The number is unused.
     Unused,
-    /// Its message was answered so.
+    /// Its message got this answer.
     Answered(Arc<Frame>),
-    /// Its message has had its effect.
+    /// Its message has taken effect.
     Accepted,
-    /// Its message was refused, or it is no longer known what became of it.
+    /// Its message was refused, or its fate is no longer known.
     Lost,
 }
 
 impl Sequence {
-    /// The greatest number that was used, 0 before there is one.
+    /// The greatest used number, or 0 if there is none.
     pub(crate) fn last(&self) -> u64 {
         self.last.unwrap_or_default()
     }
 
-    /// What became of a number.
+    /// The fate of a number.
     pub(crate) fn fate(&self, seq: u64) -> Fate {
         if self.last.is_none_or(|last| seq > last) || self.unused.contains(seq) {
             return Fate::Unused;
@@ -57,7 +57,7 @@ impl Sequence {
         if is_lost { Fate::Lost } else { Fate::Accepted }
     }
 
-    /// The number is used: its message has had its effect, which is all that its answer says.
+    /// Marks the number as used: its message has taken effect, and the answer says no more than that.
     pub(crate) fn accept(&mut self, seq: u64) {
         if self.last.is_some_and(|last| seq <= last) {
             return self.unused.remove(seq);
@@ -69,7 +69,7 @@ impl Sequence {
         self.last = Some(seq);
     }
 
-    /// The number is used: its message has had its effect, and was answered with more than that.
+    /// Marks the number as used: its message has taken effect, and the answer says more than that.
     pub(crate) fn answer(&mut self, seq: u64, answer: &Arc<Frame>) {
         self.accept(seq);
         self.answers.push_back((seq, Arc::clone(answer)));
@@ -78,7 +78,7 @@ impl Sequence {
         }
     }
 
-    /// The number is used: its message was refused.
+    /// Marks the number as used: its message was refused.
     pub(crate) fn refuse(&mut self, seq: u64, answer: &Arc<Frame>) {
         self.answer(seq, answer);
         if !self.refused.contains(seq) {

@@ -1,4 +1,4 @@
-//! A peer's relation to the server, over one connection after the other.
+//! A peer's session with the server, over successive connections.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,49 +13,49 @@ use crate::{
     CloseReason, ConnectionId, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId, Timestamp,
 };
 
-/// Everything the server keeps for a peer besides its place in the room.
+/// Everything that the server keeps for a peer besides its state in the room.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) peer: PeerId,
-    /// Copies of what the room knows, so that delivery need not look it up.
+    /// A copy of the room's state, so that delivery need not look it up.
     pub(crate) host: bool,
     pub(crate) waiting: bool,
-    /// Whether the others have been told that it is away.
+    /// Whether the other peers have been told that it is away.
     pub(crate) away: bool,
     /// The host name or address by which the client reached the server.
     pub(crate) reached_at: Option<Box<str>>,
     connection: Option<Connection>,
-    /// Since when it has no connection; of a WHIP or WHEP session, since when it has had no ICE consent.
+    /// Since when it has had no connection; for a WHIP or WHEP session, since when it has had no ICE consent.
     pub(crate) detached_since: Option<Timestamp>,
-    /// It has joined or resumed, and is about to open its first connection since.
+    /// It has joined or resumed, and has not opened a connection since.
     awaits_stream: bool,
-    /// A WHIP or WHEP session, which has no connection but that of its media.
+    /// A WHIP or WHEP session, whose only connection is that of its media.
     media_only: bool,
-    /// An event stream was replaced by another transport, and its reconnection is not welcome.
+    /// Another transport has replaced the event stream, which must not reconnect.
     stream_replaced: bool,
-    /// When the secret was issued that opened the present event stream, milliseconds since the epoch.
+    /// When the secret that opened the present event stream was issued, in ticks.
     stream_issued_at_ms: u64,
-    /// The cursor that the last welcome or snapshot gave.
+    /// The cursor of the last welcome or snapshot.
     pub(crate) start: u64,
-    /// Where an event stream begins that names no event.
+    /// Where an event stream begins that names no event itself.
     stream_cursor: u64,
-    /// Entries of the room's log up to here are not for this session.
+    /// Entries of the room's log up to this one are not for this session.
     since: u64,
     log_position: u64,
     outbox: Log<()>,
     outbox_position: u64,
-    /// Answers that the connection has not taken yet. They go before events.
+    /// Answers that the connection has not taken yet. They precede events.
     answers: VecDeque<(Arc<Frame>, Option<RequestId>)>,
     answer_bytes: u64,
-    /// The newest of what only matters now, not taken yet.
+    /// The newest fleeting event that has not been taken yet.
     newest: Option<Arc<Frame>>,
     pub(crate) sequence: Sequence,
-    /// The room changed for this peer while it had no connection: a snapshot is due.
+    /// The room changed for this peer while it had no connection, so it needs a snapshot.
     pub(crate) snapshot_due: bool,
     bucket: Bucket<Timestamp>,
 }
 
-/// Answers that wait for a connection, and bytes of them.
+/// The most answers that wait for a connection, and their bytes.
 const WAITING_REPLIES: usize = 64;
 const WAITING_REPLY_BYTES: u64 = 64 << 10;
 
@@ -64,24 +64,24 @@ struct Connection {
     kind: TransportKind,
     outbound: Box<dyn Outbound>,
     last_heard: Timestamp,
-    /// Since when it takes nothing.
+    /// Since when it has taken nothing.
     stalled_since: Option<Timestamp>,
 }
 
-/// How a connection was made, where that matters to a session.
+/// The kind of a connection, where it matters to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportKind {
-    /// One that takes a session up by itself (`resume` as its first message).
+    /// A connection that resumes a session explicitly (`resume` as its first message).
     Duplex,
-    /// An event stream, which browsers reconnect of their own accord.
+    /// An event stream, which browsers reconnect by themselves.
     EventStream,
 }
 
 /// A new connection of a session.
 pub struct NewConnection {
-    /// Unique among all connections of the server.
+    /// The id, unique among all connections of the server.
     pub id: ConnectionId,
-    /// How it was made.
+    /// The kind.
     pub kind: TransportKind,
     /// Its outbound half.
     pub outbound: Box<dyn Outbound>,
@@ -117,12 +117,12 @@ impl Session {
         }
     }
 
-    /// A WHIP or WHEP session: it lives by what the media plane says of its connection.
+    /// A WHIP or WHEP session, which lives by what the media plane reports of its connection.
     pub(crate) fn media_only(id: SessionId, peer: PeerId, now: Timestamp, limits: &Limits) -> Self {
         Self { media_only: true, ..Self::new(id, peer, now, limits) }
     }
 
-    /// The media connection of a session that has no other is there, or is lost.
+    /// Records that the media connection of a media-only session is present, or lost.
     pub(crate) fn note_media(&mut self, now: Timestamp, connected: bool) {
         if self.media_only {
             let lost_since = self.detached_since.unwrap_or(now);
@@ -131,7 +131,7 @@ impl Session {
         }
     }
 
-    /// Begins at the room's present: what is older is told by a welcome or a snapshot.
+    /// Starts the session at the room's newest entry; a welcome or a snapshot covers everything older.
     pub(crate) fn begin_at(&mut self, log: &Log<Audience>, last_id: u64) {
         (self.start, self.since, self.stream_cursor) = (last_id, last_id, last_id);
         self.log_position = log.end();
@@ -139,7 +139,7 @@ impl Session {
         self.newest = None;
     }
 
-    /// Lays something older than the beginning into the outbox (chat of before); the cursor moves back in front of it.
+    /// Puts an event from before the start into the outbox (earlier chat), and moves the cursor back before it.
     pub(crate) fn lay_history(&mut self, id: u64, now: Timestamp, frame: Arc<Frame>) {
         self.start = self.start.min(id.saturating_sub(1));
         self.stream_cursor = self.start;
@@ -154,7 +154,7 @@ impl Session {
         self.outbox.expire(now);
     }
 
-    /// Moves the cursor to `last_id`, or says that events after it are gone.
+    /// Moves the cursor to `last_id`, or reports that events after it are gone.
     pub(crate) fn seek(&mut self, log: &Log<Audience>, last_id: u64, newest: u64) -> Result<(), Gap> {
         let reachable = last_id >= self.start
             && last_id <= newest
@@ -176,35 +176,35 @@ impl Session {
         self.connection.is_some()
     }
 
-    /// Whether an event stream may not (re)connect with a secret issued then: another transport took its place, or the
-    /// stream of a later resume did.
+    /// Whether an event stream with a secret issued then must not connect: another transport, or the stream of a later
+    /// resume, has taken its place.
     pub(crate) fn refuses_stream(&self, issued_at_ms: u64) -> bool {
         let is_former = self.stream_replaced || issued_at_ms < self.stream_issued_at_ms;
         is_former && self.connection.is_some()
     }
 
-    /// Notes with which secret the event stream was opened.
+    /// Records when the secret of the present event stream was issued.
     pub(crate) fn note_stream(&mut self, issued_at_ms: u64) {
         self.stream_issued_at_ms = issued_at_ms;
     }
 
-    /// A `resume` over HTTP: an event stream is to follow, and begins after `last_id`.
+    /// Handles a `resume` over HTTP: an event stream will follow, and begins after `last_id`.
     pub(crate) fn expect_stream(&mut self, last_id: u64) {
         self.stream_replaced = false;
         self.stream_cursor = last_id;
         self.awaits_stream = true;
     }
 
-    /// Where an event stream begins that names no event.
+    /// Where an event stream begins that names no event itself.
     pub(crate) fn stream_cursor(&self) -> u64 {
         self.stream_cursor
     }
 
-    /// The connection from now on. A former one is told that it was replaced.
+    /// Sets the connection. A former one is told that it was replaced.
     pub(crate) fn connect(&mut self, now: Timestamp, new: NewConnection) {
         if let Some(former) = &mut self.connection {
             former.outbound.close(CloseReason::Replaced);
-            // Answers to another connection's requests mean nothing to this one; by `seq` they can be asked for again.
+            // Answers to another connection's requests mean nothing to this one; the client can ask again by `seq`.
             self.answers.clear();
             self.answer_bytes = 0;
             if former.kind == TransportKind::EventStream && new.kind != TransportKind::EventStream {
@@ -235,13 +235,13 @@ impl Session {
         }
     }
 
-    /// Counts a message, or says how long to wait for the next.
+    /// Counts a message, or returns how long to wait for the next.
     pub(crate) fn take_token(&mut self, now: Timestamp, limits: &Limits) -> Result<(), Duration> {
         let rate = Rate::per_second(limits.messages_per_second.into(), limits.message_burst.into());
         self.bucket.take(now, rate, 1)
     }
 
-    /// Says something to the connection alone. Without a connection it is lost.
+    /// Sends a frame to the connection. Without a connection it is lost.
     pub(crate) fn answer(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
         if self.connection.is_some() {
             self.answer_bytes += frame.json.len() as u64;
@@ -249,8 +249,8 @@ impl Session {
         }
     }
 
-    /// Answers a message. Without a connection the answer waits for one, so that a client may post before it listens; the
-    /// first so many do.
+    /// Answers a message. Without a connection, a limited number of answers wait for one, so that a client may post
+    /// before it listens.
     pub(crate) fn reply(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
         let has_room = self.answers.len() < WAITING_REPLIES
             && self.answer_bytes + frame.json.len() as u64 <= WAITING_REPLY_BYTES;
@@ -260,20 +260,20 @@ impl Session {
         }
     }
 
-    /// Says something to a new connection before everything that waits for one.
+    /// Sends a frame to a new connection ahead of everything that waits for one.
     pub(crate) fn greet(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
         self.answer_bytes += frame.json.len() as u64;
         self.answers.push_front((frame, request));
     }
 
-    /// Something that only matters now: kept until the connection takes it or something newer comes.
+    /// Sends a fleeting event, which is kept until the connection takes it or a newer one replaces it.
     pub(crate) fn say_now(&mut self, frame: &Arc<Frame>) {
         if self.connection.is_some() {
             self.newest = Some(Arc::clone(frame));
         }
     }
 
-    /// Hands the connection as much as it takes.
+    /// Hands the connection as many frames as it takes.
     pub(crate) fn deliver(&mut self, now: Timestamp, log: &Log<Audience>, limits: &Limits) {
         let Some(connection) = &mut self.connection else { return };
         let mut offer = |frame: &Arc<Frame>, request| match connection.outbound.offer(frame, request) {
@@ -323,7 +323,7 @@ impl Session {
         }
     }
 
-    /// Lets a connection go that has fallen too far behind; what it missed stays in the log.
+    /// Closes a connection that has fallen too far behind; the events that it missed stay in the log.
     fn cut_if_behind(&mut self, now: Timestamp, log: &Log<Audience>, limits: &Limits) {
         let behind = self.answer_bytes
             + log.bytes_after(self.log_position)
@@ -333,7 +333,7 @@ impl Session {
         }
     }
 
-    /// Cuts off a connection that is silent or stalled. When to look again, if it has one.
+    /// Closes a silent or stalled connection. Returns when to check again, if a connection is left.
     pub(crate) fn check_connection(&mut self, now: Timestamp, limits: &Limits) -> Option<Timestamp> {
         let connection = self.connection.as_ref()?;
         let silent_at = connection.last_heard + limits.heartbeat * 2;
@@ -349,24 +349,24 @@ impl Session {
         Some(stalled_at.map_or(silent_at, |at| at.min(silent_at)))
     }
 
-    /// When the others are to be told that it is away, unless they have been.
+    /// When the other peers must be told that it is away, unless they have been.
     pub(crate) fn away_at(&self, limits: &Limits) -> Option<Timestamp> {
         let patience = if self.awaits_stream { limits.stream_wait } else { limits.absence };
         self.detached_since.filter(|_| !self.away).map(|since| since + patience)
     }
 
-    /// When its place is given up, unless it gets a connection.
+    /// When the session ends, unless it gets a connection.
     pub(crate) fn gone_at(&self, limits: &Limits) -> Option<Timestamp> {
         self.detached_since.map(|since| since + limits.resume_window)
     }
 
-    /// When something is due about its connection, or about its having none.
+    /// When the connection, or its absence, must be checked next.
     pub(crate) fn next_look(&self, limits: &Limits) -> Option<Timestamp> {
         let gone = self.away_at(limits).or_else(|| self.gone_at(limits));
         gone.or_else(|| self.stalls_at(limits))
     }
 
-    /// When the connection is cut off unless it takes something.
+    /// When the connection is closed unless it takes something.
     pub(crate) fn stalls_at(&self, limits: &Limits) -> Option<Timestamp> {
         self.connection.as_ref()?.stalled_since.map(|since| since + limits.stall)
     }

@@ -16,41 +16,42 @@ use crate::{
     SessionClaims, SessionId, Timestamp, TokenDigests, Unreadable, Wall,
 };
 
-/// What a shard works with.
+/// The configuration of a shard, and its interfaces to everything outside the core.
 pub struct Environment {
-    /// Limits, keys, and what the server can do.
+    /// Limits, keys, and the server's capabilities.
     pub rules: Arc<Rules>,
-    /// How messages look on the wire.
+    /// The wire format of messages.
     pub codec: Arc<dyn MessageCodec>,
-    /// Carries media where peers do not carry it themselves.
+    /// Carries media that peers do not exchange directly.
     pub media: Box<dyn MediaPlane>,
-    /// Keeps of rooms what must outlive the process.
+    /// Stores what must outlive the process.
     pub store: Box<dyn RoomStore>,
-    /// Is told what happens in the rooms of meetings.
+    /// Learns what happens in the rooms of meetings.
     pub observer: Box<dyn RoomObserver>,
-    /// Ids and nonces.
+    /// The source of ids and nonces.
     pub entropy: Box<dyn Entropy>,
-    /// STUN and TURN servers for those who join.
+    /// The STUN and TURN servers for peers that join.
     pub ice: Arc<dyn IceProvider>,
-    /// What the server tells clients that it can do.
+    /// The features that the server announces to clients.
     pub features: Arc<[String]>,
-    /// How the wall clock stands to the time that is handed in, until [`Shard::set_wall`] says otherwise.
+    /// The offset of the wall clock from the ticks, until [`Shard::set_wall`] changes it.
     pub wall: Wall,
 }
 
-/// Which peer of which room a connection speaks for, once it has a session.
+/// The room, peer and session that a connection speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seat {
     /// The room.
     pub room: RoomId,
     /// The peer in it.
     pub peer: PeerId,
-    /// The session behind it.
+    /// The session of the peer.
     pub session: SessionId,
 }
 
 impl Seat {
-    /// The last part of a WHIP or WHEP session's URL: nobody guesses it, and whoever has it speaks for the session.
+    /// The last segment of a WHIP or WHEP session's URL. It is unguessable, and authorizes its bearer to act for the
+    /// session.
     pub fn to_resource(&self, key: &ServerKey) -> String {
         let (peer, session) = (self.peer.as_str(), self.session.as_str());
         let mark: [u8; RESOURCE_MARK] =
@@ -58,7 +59,7 @@ impl Seat {
         format!("{peer}{session}{}", std::str::from_utf8(&mark).unwrap_or_default())
     }
 
-    /// The seat that a URL's last part is for, if this key made it.
+    /// The seat that a URL's last segment names, if this key made the segment.
     pub fn from_resource(key: &ServerKey, room: &RoomId, resource: &str) -> Option<Self> {
         let (peer, rest) = resource.split_at_checked(16)?;
         let (session, _) = rest.split_at_checked(16)?;
@@ -67,96 +68,96 @@ impl Seat {
     }
 }
 
-/// A client of WHIP or WHEP at the door.
+/// A WHIP or WHEP client's request to enter a room.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MediaJoin {
-    /// What it would say.
+    /// The equivalent `join` message.
     pub join: Join,
-    /// What it was granted.
+    /// What the authenticator granted.
     pub grant: Grant,
-    /// On what terms.
+    /// The terms of the session.
     pub terms: MediaTerms,
 }
 
 /// Characters of a resource's mark, of five bits each.
 const RESOURCE_MARK: usize = 16;
-/// How long a room is let be whose timer does not move on.
+/// The delay before a room is woken again whose timer does not advance.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// A room that was made without anybody in it.
+/// A room that was made without a peer in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeRoom {
-    /// Its unguessable name.
+    /// Its unguessable id.
     pub room: RoomId,
-    /// Gives the host's powers.
+    /// The token that gives a host's powers.
     pub host_token: String,
 }
 
 /// A room as an administrator sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoomSummary {
-    /// As its members see it.
+    /// The room as its peers see it.
     pub room: RoomView,
-    /// Which life of it.
+    /// The id of this life of the room.
     pub life: LifeId,
-    /// How many are listed.
+    /// The number of listed peers.
     pub peers: usize,
-    /// How many watch.
+    /// The number of viewers.
     pub viewers: usize,
 }
 
-/// Somebody in a room as an administrator sees them.
+/// A peer in a room, as an administrator sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Person {
-    /// As the others see them.
+    /// The peer as other peers see it.
     #[serde(flatten)]
     pub view: PeerView,
-    /// Who it is for the service that signed their join token.
+    /// The peer's identity for the signer of its join token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
 }
 
-/// How much a shard serves.
+/// The numbers of rooms and peers that are served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Rooms that exist.
+    /// Existing rooms.
     pub rooms: usize,
-    /// Peers in them who are listed.
+    /// Listed peers in the rooms.
     pub peers: usize,
-    /// Peers in them who watch.
+    /// Viewers in the rooms.
     pub viewers: usize,
 }
 
-/// Why an event stream is not given.
+/// Why a session gets no event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamRefusal {
-    /// Another transport has taken the session over: the stream is not to reconnect.
+    /// Another transport has taken over the session, so the stream must not reconnect.
     Replaced,
-    /// There is nothing to stream.
+    /// The request is refused.
     Refused(Refusal),
 }
 
 /// The rooms of one shard, as one deterministic state machine.
 ///
-/// It has no clock, no socket and no thread: whoever drives it hands in the time with each call, and calls
-/// [`Self::handle_timeout`] when [`Self::poll_timeout`] says so.
+/// It has no clock, socket or thread. Its driver passes the time with each call, and calls [`Self::handle_timeout`]
+/// when [`Self::poll_timeout`] says so.
 pub struct Shard {
     env: Environment,
     rooms: HashMap<RoomId, LiveRoom>,
-    /// Ended rooms whose names are not to be used anew yet.
+    /// Ended rooms whose names must not be reused yet.
     resting: HashMap<RoomId, Rest>,
     wakeups: BTreeSet<(Timestamp, RoomId)>,
-    /// What stands in `wakeups` for each room.
+    /// The time in `wakeups` for each room.
     woken_at: HashMap<RoomId, Timestamp>,
     draining: bool,
-    /// Tells secrets that this process has made from those of others.
+    /// Distinguishes the secrets of this process from those of others.
     run: u64,
 }
 
-/// As long as it may take from the look at a meeting to the join that follows.
+/// The longest time between the look-up of a meeting and the join that follows.
 const LOOK_UP: Duration = Duration::from_secs(10);
 
-/// A while in which a room that has ended is not made again.
+/// A period in which an ended room is not made again.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     since: Timestamp,
@@ -164,7 +165,7 @@ struct Rest {
 }
 
 impl Shard {
-    /// A shard that serves the rooms of these records, as they were left.
+    /// A shard that serves the rooms of these records.
     pub fn new(mut env: Environment, now: Timestamp, records: Vec<RoomRecord>) -> Self {
         let mut run = [0; 8];
         env.entropy.fill(&mut run);
@@ -183,19 +184,19 @@ impl Shard {
         shard
     }
 
-    /// How the wall clock stands to the time that is handed in.
+    /// The offset of the wall clock from the ticks.
     pub fn wall(&self) -> Wall {
         self.env.wall
     }
 
-    /// How it does from now on.
+    /// Sets the offset of the wall clock from the ticks.
     pub fn set_wall(&mut self, wall: Wall) {
         self.env.wall = wall;
     }
 
     fn restore(&mut self, now: Timestamp, record: &RoomRecord) {
         if let Some(ended_at) = record.ended_at {
-            // By a clock that was wrong then, or is now, a room has ended in the future: its name rests no longer for it.
+            // A clock that was or is wrong may place the end in the future, which must not prolong the rest.
             let rest = self.env.rules.limits.name_rest;
             let left = (ended_at + rest).since(self.env.wall.at(now)).min(rest);
             if left.is_zero() {
@@ -211,7 +212,7 @@ impl Shard {
         self.schedule(&record.room);
     }
 
-    /// Makes a room by a name that [`RoomId::made_by_server`] gave. It lives until nobody has entered it for a day.
+    /// Makes a room with an id from [`RoomId::made_by_server`]. If no peer enters it, it ends after a day by default.
     pub fn make_room(
         &mut self,
         now: Timestamp,
@@ -243,8 +244,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Takes somebody into a room, which is made if need be. The welcome goes to the connection, if there is one, as
-    /// the answer to `request`; it is returned in any case.
+    /// Admits a peer to a room, which is made if necessary. The welcome answers the request over the connection, if
+    /// there is one, and is returned in any case.
     pub fn join(
         &mut self,
         now: Timestamp,
@@ -255,9 +256,9 @@ impl Shard {
         self.enter(now, join, grant, None, connection)
     }
 
-    /// Takes a client of WHIP or WHEP into a room. Its session has no connection to be sent events over: it lives while
-    /// the media plane says that it is connected ([`MediaEvent::Connected`], [`MediaEvent::Failed`]), and for the resume
-    /// window before and after.
+    /// Admits a WHIP or WHEP client to a room. Its session has no connection for events: it lives while the media plane
+    /// reports that it is connected ([`MediaEvent::Connected`], [`MediaEvent::Failed`]), and for the resume window
+    /// before and after.
     pub fn join_media(&mut self, now: Timestamp, asked: &MediaJoin) -> Result<Seat, Refusal> {
         let terms = Some(asked.terms.clone());
         let (seat, _) = self.enter(now, &asked.join, &asked.grant, terms, None)?;
@@ -282,7 +283,7 @@ impl Shard {
         let arranged = grant.arranged.as_ref().filter(|arranged| arranged.record.room == *room);
         let present = self.rooms.get(room).map(|live| live.room.life());
         let present = present.or(arranged.map(|arranged| arranged.record.life));
-        // Of a room that is over it is said that it is, whatever is shown.
+        // A room that has ended is reported as such, whatever the token.
         let may_be = present.is_some() || !self.is_over(now, room);
         if may_be && host_token.as_ref().is_some_and(|claims| present != Some(claims.life)) {
             return Err(Refusal::new(Code::Unauthorized, "the token is one of an earlier room of that name"));
@@ -322,7 +323,7 @@ impl Shard {
         };
         let joined = live.join(now, &mut self.env, admission, join.reached_at.as_deref(), connection);
         if joined.is_err() && !was_there {
-            // A join that is refused makes no room either.
+            // A refused join makes no room.
             self.rooms.remove(room);
             self.env.store.forget(room);
         }
@@ -331,13 +332,13 @@ impl Shard {
         joined.map(|welcome| (seat, welcome))
     }
 
-    /// Whether a room that is not there is not to be made either.
+    /// Whether a room that does not exist must not be made again.
     fn is_over(&self, now: Timestamp, room: &RoomId) -> bool {
         let rests = self.resting.get(room).is_some_and(|rest| rest.until > now);
         rests || room.is_made_by(&self.env.rules.key)
     }
 
-    /// Sees to it that the room is there.
+    /// Opens the room if it does not exist.
     fn find_or_open(&mut self, now: Timestamp, join: &Join, grant: &Grant) -> Result<(), Refusal> {
         let room = join.room.id();
         if self.rooms.contains_key(room) {
@@ -376,7 +377,7 @@ impl Shard {
         self.open(now, &record)
     }
 
-    /// Takes a session up again, with its room if the server has forgotten both.
+    /// Resumes a session, and restores its room if this process knows neither.
     pub fn resume(
         &mut self,
         now: Timestamp,
@@ -392,9 +393,9 @@ impl Shard {
             Some(live)
                 if live.room.life() == claims.life
                     && live.room.created_at().as_millis() == claims.created_at_ms => {}
-            // Another life of the name: the one of the secret is over.
+            // The name has a new life; the room of the secret has ended.
             Some(_) => return Err(Refusal::new(Code::RoomEnded, "the room is over")),
-            // Rooms of the server's own making are kept while they live: one that is not there is over.
+            // Rooms with ids of the server's making are kept while they live: a missing one has ended.
             None if self.resting.contains_key(room) || room.is_made_by(&self.env.rules.key) => {
                 return Err(Refusal::new(Code::RoomEnded, "the room is over"));
             }
@@ -415,7 +416,7 @@ impl Shard {
         resumed.map(|welcome| (seat, welcome))
     }
 
-    /// Gives a session its event stream, made by `connection`.
+    /// Gives a session an event stream, which `connection` makes.
     pub fn attach(
         &mut self,
         now: Timestamp,
@@ -436,13 +437,13 @@ impl Shard {
         Ok(Seat { room: claims.room.clone(), peer: claims.peer, session: claims.session })
     }
 
-    /// Whether the session is there.
+    /// Whether the session exists.
     pub fn knows(&self, seat: &Seat) -> bool {
         let session = self.rooms.get(&seat.room).and_then(|live| live.session(seat.peer));
         session.is_some_and(|session| session.id == seat.session)
     }
 
-    /// Whether the session is there, and in its room rather than in the lobby.
+    /// Whether the session exists and is past the lobby.
     pub fn is_joined(&self, seat: &Seat) -> bool {
         self.knows(seat)
             && self
@@ -452,7 +453,7 @@ impl Shard {
                 .is_some_and(|session| !session.waiting)
     }
 
-    /// A message of a peer, over a connection or (HTTP) by itself. Answers go out over the session's connection.
+    /// Handles a message of a peer, sent over a connection or by HTTP. Answers go to the session's connection.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -464,14 +465,14 @@ impl Shard {
         let Some(live) = self.rooms.get_mut(&seat.room) else { return };
         if live.session(seat.peer).is_some_and(|session| session.id == seat.session) {
             live.receive(now, &mut self.env, seat.peer, connection, message, request);
-            // Most messages neither end the room nor change when it is to be looked at.
+            // Most messages neither end the room nor change its next timeout.
             if live.room.ended().is_some() || live.poll_timeout() != live.wakes_at {
                 self.after(now, &seat.room);
             }
         }
     }
 
-    /// A connection that answered [`Offer::Full`](crate::Offer::Full) takes frames again.
+    /// A connection that answered [`Offer::Full`](crate::Offer::Full) can take frames again.
     pub fn writable(&mut self, now: Timestamp, seat: &Seat, connection: ConnectionId) {
         if let Some(live) = self.rooms.get_mut(&seat.room) {
             live.writable(now, &self.env, seat.peer, connection);
@@ -479,7 +480,7 @@ impl Shard {
         }
     }
 
-    /// A connection is lost. The session goes on without one for a while.
+    /// A connection is lost. Its session lives on for the resume window.
     pub fn detach(&mut self, now: Timestamp, seat: &Seat, connection: ConnectionId) {
         if let Some(live) = self.rooms.get_mut(&seat.room) {
             live.detach(now, &self.env, seat.peer, connection);
@@ -487,7 +488,7 @@ impl Shard {
         }
     }
 
-    /// The media plane reports.
+    /// The media plane reports an event.
     pub fn media(&mut self, now: Timestamp, room: &RoomId, event: MediaEvent) {
         if let Some(live) = self.rooms.get_mut(room) {
             live.media(now, &mut self.env, event);
@@ -495,17 +496,17 @@ impl Shard {
         }
     }
 
-    /// The meeting that a room was arranged for has been changed; whether the room is there.
+    /// Applies a change of a room's meeting. Returns whether the room exists.
     pub fn arrange(&mut self, now: Timestamp, record: Box<RoomRecord>) -> bool {
         let room = record.room.clone();
         let Some(live) = self.rooms.get_mut(&room) else { return false };
-        // A room that is over stays as it was.
+        // A room that has ended does not change.
         let _ = live.input(now, &mut self.env, RoomInput::Arrange(record));
         self.after(now, &room);
         true
     }
 
-    /// Has a room recorded from outside, or no more; in this life of it alone, if one is named.
+    /// Starts or stops the recording of a room; if `life` is given, only of that life.
     pub fn record(
         &mut self,
         now: Timestamp,
@@ -524,7 +525,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Ends a room from outside.
+    /// Ends a room. Returns whether it existed.
     pub fn end_room(&mut self, now: Timestamp, room: &RoomId, reason: EndReason) -> bool {
         let Some(live) = self.rooms.get_mut(room) else { return false };
         let _ = live.input(now, &mut self.env, RoomInput::End(reason));
@@ -539,7 +540,7 @@ impl Shard {
         Some(RoomSummary { room: live.room.view(), life: live.room.life(), peers, viewers })
     }
 
-    /// The rooms whose names come after one, in the order of their names: so many at most.
+    /// At most `limit` rooms with ids after `after`, in the order of their ids.
     pub fn rooms_after(&self, after: Option<&RoomId>, limit: usize) -> Vec<RoomSummary> {
         let mut names: Vec<&RoomId> =
             self.rooms.keys().filter(|room| after.is_none_or(|after| *room > after)).collect();
@@ -551,7 +552,7 @@ impl Shard {
         names.into_iter().filter_map(|room| self.summary(room)).collect()
     }
 
-    /// Who is in a room, viewers too.
+    /// The peers in a room, viewers included.
     pub fn people(&self, room: &RoomId) -> Option<Vec<Person>> {
         let live = self.rooms.get(room)?;
         let person = |member: &Member| Person {
@@ -561,12 +562,12 @@ impl Shard {
         Some(live.room.joined().map(person).collect())
     }
 
-    /// How many rooms there are.
+    /// The number of rooms.
     pub fn room_count(&self) -> usize {
         self.rooms.len()
     }
 
-    /// How many rooms there are, and how many are in them.
+    /// The numbers of rooms, listed peers and viewers.
     pub fn census(&self) -> Census {
         self.rooms.values().fold(Census::default(), |sum, live| {
             let (peers, viewers) = live.counts();
@@ -574,7 +575,7 @@ impl Shard {
         })
     }
 
-    /// The server is being stopped: everybody is told, and no new rooms are made.
+    /// Tells every client that the server is going away, and makes no more rooms.
     pub fn go_away(&mut self, now: Timestamp, reconnect_after_ms: u64) {
         self.draining = true;
         for live in self.rooms.values_mut() {
@@ -582,7 +583,7 @@ impl Shard {
         }
     }
 
-    /// Does what is due, once for each room.
+    /// Handles the due timeouts, once for each room.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         let mut due = Vec::new();
         while self.wakeups.first().is_some_and(|(at, _)| *at <= now) {
@@ -594,7 +595,7 @@ impl Shard {
                 live.handle_timeout(now, &mut self.env);
             }
             self.after(now, &room);
-            // A room whose timer does not move on must not keep the others from theirs.
+            // A room whose timer does not advance must not delay the others.
             let again = self.woken_at.get(&room).copied();
             debug_assert!(again.is_none_or(|at| at > now), "what is due is done: {room}");
             if again.is_some_and(|at| at <= now) {
@@ -608,7 +609,7 @@ impl Shard {
         self.wakeups.first().map(|(at, _)| *at)
     }
 
-    /// Whatever was done to a room: is it over, and when is it to be looked at next?
+    /// Removes the room if it has ended, and schedules its next timeout.
     fn after(&mut self, now: Timestamp, room: &RoomId) {
         if let Some(live) = self.rooms.get(room)
             && let Some(reason) = live.room.ended()
@@ -646,7 +647,7 @@ impl Shard {
         self.wake(room, due);
     }
 
-    /// Has the room looked at then, and not when it would have been.
+    /// Replaces the time at which the room is woken.
     fn wake(&mut self, room: &RoomId, due: Option<Timestamp>) {
         if self.woken_at.get(room).copied() == due {
             return;

@@ -1,4 +1,4 @@
-//! Fakes for tests of this crate and of those that build on it.
+//! Fakes for the tests of this crate and of crates that build on it.
 
 use crate::{Entropy, MediaDemand, MediaPlane, RoomId};
 
@@ -7,7 +7,7 @@ use crate::{Entropy, MediaDemand, MediaPlane, RoomId};
 pub struct SeededEntropy(u64);
 
 impl SeededEntropy {
-    /// The sequence of this seed.
+    /// The sequence of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -38,12 +38,12 @@ impl Entropy for SeededEntropy {
     }
 }
 
-/// A media plane that writes down what was asked of it.
+/// A media plane that records the demands on it.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedMedia(std::sync::Arc<std::sync::Mutex<Vec<(RoomId, MediaDemand)>>>);
 
 impl RecordedMedia {
-    /// What was asked since the last call.
+    /// The demands since the last call.
     pub fn take(&self) -> Vec<(RoomId, MediaDemand)> {
         self.0.lock().map(|mut demands| std::mem::take(&mut *demands)).unwrap_or_default()
     }

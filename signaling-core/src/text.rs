@@ -1,12 +1,12 @@
-//! What of a text can be seen.
+//! Whether text is visible.
 
-/// Whether there is nothing to be seen in the text: no name, no title, no message.
+/// Whether nothing in the text is visible, so that it is no name, title or message.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
 }
 
-/// Characters without a picture of their own, which are neither white space nor controls: those that Unicode says are
-/// ignored by default (`Default_Ignorable_Code_Point`), marks between lines (`Cf`), and blanks that count as letters or symbols.
+/// Characters without a glyph of their own that are neither white space nor controls: those that Unicode ignores by
+/// default (`Default_Ignorable_Code_Point`), marks between lines (`Cf`), and blanks that count as letters or symbols.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -1,4 +1,4 @@
-//! Instants as the core sees them.
+//! Points in time.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time: whole milliseconds since the Unix epoch, UTC.
 ///
-/// The core never reads a clock. Drivers hand in `now`, the *ticks* of a [`WallClock`](crate::WallClock), which timers go
-/// by: they begin with the time of the process's start and never go backwards. What people and other processes see is
-/// told by the wall clock instead; see [`Wall`]. On the wire it is an RFC 3339 string, in snapshots a number of
-/// milliseconds.
+/// The core never reads a clock. Drivers pass `now`, the *ticks* of a [`WallClock`](crate::WallClock), by which timers
+/// run: they start at the time of the process's start and never go backwards. Times that people and other processes see
+/// come from the wall clock instead; see [`Wall`]. The serialised form is an RFC 3339 string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 pub struct Timestamp(u64);
@@ -46,40 +45,40 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// How the machine's wall clock stands to the ticks that a shard is driven by. The driver hands it in before the time.
+/// The offset of the machine's wall clock from the ticks of a shard. The driver sets it before it passes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wall {
-    /// Milliseconds by which it is ahead.
+    /// Milliseconds by which the wall clock is ahead.
     ahead: i64,
-    /// The same of the clock that is believed with what cannot be undone, if there is one.
+    /// The same for the clock that is trusted with irreversible decisions, if there is one.
     settled: Option<i64>,
 }
 
 impl Default for Wall {
-    /// A clock that shows the ticks.
+    /// A wall clock that shows the ticks.
     fn default() -> Self {
         Self { ahead: 0, settled: Some(0) }
     }
 }
 
 impl Wall {
-    /// Two readings at the same moment, and the time by the clock that is believed.
+    /// The offset that follows from simultaneous readings of the ticks, the wall clock and the trusted clock.
     pub fn new(ticks: Timestamp, now: Timestamp, settled: Option<Timestamp>) -> Self {
         let ahead = |at: Timestamp| at.0.cast_signed().wrapping_sub(ticks.0.cast_signed());
         Self { ahead: ahead(now), settled: settled.map(ahead) }
     }
 
-    /// What the wall clock shows at a tick.
+    /// The wall clock's time at a tick.
     pub fn at(self, ticks: Timestamp) -> Timestamp {
         Timestamp(ticks.0.saturating_add_signed(self.ahead))
     }
 
-    /// What the clock shows that is believed, if there is one.
+    /// The trusted clock's time at a tick, if there is one.
     pub fn settled(self, ticks: Timestamp) -> Option<Timestamp> {
         self.settled.map(|ahead| Timestamp(ticks.0.saturating_add_signed(ahead)))
     }
 
-    /// Whether a time is over by every clock that may be right, so that it is over for good.
+    /// Whether `until` has passed by every clock that may be right, and so for good.
     pub fn is_over(self, until: Timestamp, ticks: Timestamp) -> bool {
         until <= self.at(ticks) && self.settled(ticks).is_some_and(|settled| until <= settled)
     }

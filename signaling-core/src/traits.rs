@@ -1,4 +1,4 @@
-//! The seams of the core: what is implemented outside of it.
+//! The interfaces of the core to what is implemented outside it.
 
 use std::sync::Arc;
 
@@ -12,16 +12,17 @@ use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, Session
 
 /// The clocks of a driver.
 pub trait WallClock: Send + Sync {
-    /// The present, as the machine's wall clock has it. It goes back when that is set back.
+    /// The present time by the machine's wall clock. It goes back when that clock is set back.
     fn now(&self) -> Timestamp;
 
-    /// The present by a clock that has stood long enough to be believed with what cannot be undone; `None` when none has.
+    /// The present time by a clock that has been stable long enough to be trusted with irreversible decisions; `None`
+    /// if there is none.
     fn settled(&self) -> Option<Timestamp> {
         Some(self.now())
     }
 
-    /// What timers go by: begins with the time of the process's start, never goes back, and stands still while the
-    /// process does not run.
+    /// The time by which timers run. It starts at the time of the process's start, never goes back, and stands still
+    /// while the process does not run.
     fn ticks(&self) -> Timestamp {
         self.now()
     }
@@ -33,69 +34,68 @@ pub trait Entropy: Send {
     fn fill(&mut self, bytes: &mut [u8]);
 }
 
-/// How messages look on the wire.
+/// The wire format of messages.
 pub trait MessageCodec: Send + Sync {
     /// Reads one message of a client.
     fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable>;
     /// Writes an event with its number.
     fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame;
-    /// Writes what has no number.
+    /// Writes a message without a number.
     fn encode_reply(&self, reply: &Reply) -> Frame;
 }
 
-/// What a connection made of a frame.
+/// A connection's answer to the offer of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// It is on its way.
+    /// The connection took the frame.
     Taken,
-    /// No room at present: the frame was not taken, and the connection says so when there is room again, by
+    /// The connection has no room and did not take the frame. When there is room again, it is reported by
     /// [`Shard::writable`](crate::Shard::writable).
     Full,
-    /// Nobody is there any more. The driver reports the loss by [`Shard::detach`](crate::Shard::detach).
+    /// The connection is gone. The driver reports it by [`Shard::detach`](crate::Shard::detach).
     Gone,
 }
 
-/// Which request of a connection an answer belongs to, on transports that have such a notion.
+/// The request of a connection that an answer belongs to, on transports that have requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
 
-/// The outbound half of a peer: a WebSocket, an event stream, a Socket.IO connection. (A WHIP or WHEP session has none:
-/// it hears nothing, and lives by its media; see [`Shard::join_media`](crate::Shard::join_media).)
+/// The outbound half of a connection: a WebSocket, an event stream, a Socket.IO connection. (A WHIP or WHEP session has
+/// none: it receives no events, and lives by its media; see [`Shard::join_media`](crate::Shard::join_media).)
 ///
-/// It holds a few frames at most. What lies behind them stays in the room's log.
+/// It holds a few frames at most. Further frames stay in the room's log.
 pub trait Outbound: Send {
     /// Offers one frame; `answers` names the request that it answers.
     fn offer(&mut self, frame: &Arc<Frame>, answers: Option<RequestId>) -> Offer;
-    /// The last word. Frames taken before are still sent.
+    /// Closes the connection. Frames that it has taken are still sent.
     fn close(&mut self, reason: CloseReason);
 }
 
-/// Why the server lets a connection go.
+/// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The session is over: left, kicked, or its room ended.
+    /// The session has ended: the peer left or was kicked, or its room ended.
     Ended,
-    /// Another connection took the session over. Final for this one.
+    /// Another connection has taken over the session, for good.
     Replaced,
-    /// It read too slowly. A resume is welcome.
+    /// The client read too slowly. It may resume.
     SlowReader,
-    /// It was silent for two heartbeats. A resume is welcome.
+    /// The client was silent for two heartbeats. It may resume.
     Silent,
-    /// The server is going away. A resume is welcome.
+    /// The server is going away. The client may resume.
     GoingAway,
 }
 
-/// The media plane of a room, driven by what the room decides. What it has to say comes back by
-/// [`Shard::media`](crate::Shard::media).
+/// The media plane of a room, driven by the room's decisions. It reports by [`Shard::media`](crate::Shard::media).
 pub trait MediaPlane: Send {
     /// Carries out one demand. Must not block.
     fn demand(&mut self, room: &RoomId, demand: MediaDemand);
 }
 
-/// Hands out STUN and TURN servers, with credentials that expire.
+/// Provides STUN and TURN servers, with credentials that expire.
 pub trait IceProvider: Send + Sync {
-    /// What a peer of a room gets now.
-    /// `reached_at` is the host name or address by which the client reached the server, as it stands in a URL.
+    /// The servers for a peer of a room. `reached_at` is the host name or address by which the client reached the
+    /// server, as a URL contains it.
     fn ice_servers(
         &self,
         now: Timestamp,
@@ -105,80 +105,80 @@ pub trait IceProvider: Send + Sync {
     ) -> IceServers;
 }
 
-/// Who somebody is, according to an [`Authenticator`].
+/// What an [`Authenticator`] grants to a join.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// A name that replaces the one given.
+    /// A name that replaces the one in the join.
     pub name: Option<String>,
-    /// A role that replaces the one given.
+    /// A role that replaces the one in the join.
     pub role: Option<Role>,
-    /// A host's power.
+    /// Whether it gives a host's power.
     pub host: bool,
-    /// Passes lock, password and lobby. Only a host passes the capacity as well.
+    /// Whether it passes lock, password and lobby. Only a host also passes the capacity limit.
     pub admitted: bool,
     /// Whether this join may make the room.
     pub may_create: bool,
-    /// Whether the join's token was one of the authenticator's. Any other must be a host token of the room.
+    /// Whether the join's token was one of the authenticator's. Any other token must be a host token of the room.
     pub token_known: bool,
-    /// By what the join's token is known again, if it was one of the authenticator's.
+    /// The identity of the join's token, if it was one of the authenticator's.
     pub token: Option<TokenIdentity>,
-    /// The room of a meeting, to be opened when it is not there.
+    /// The room of a meeting, which is opened if it does not exist.
     pub arranged: Option<Arranged>,
-    /// What the service that signed the join's token says of its bearer.
+    /// What the signer of the join's token asserts about its bearer.
     pub signed: Option<Signed>,
-    /// Good only if the join's token proves to be a host token of the room as it is now.
+    /// Valid only if the join's token proves to be a host token of the room in its present life.
     pub hosts_only: bool,
 }
 
-/// By what a join token is known again when its holder has been removed from a room.
+/// The properties by which a join token is recognised after its holder was removed from a room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenIdentity {
     /// The token's own id (`jti`).
     pub id: Option<String>,
-    /// Whom it was made for (`sub`).
+    /// The token's subject (`sub`).
     pub subject: Option<String>,
-    /// What of its text cannot be written in another way.
+    /// The part of the token's text that cannot be written in another way.
     pub text: String,
 }
 
-/// What the service that signed a join token says of its bearer, who cannot change it.
+/// What the signer of a join token asserts about its bearer, who cannot change it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signed {
-    /// Who it is for that service.
+    /// The bearer's identity for the signer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// What stands in the place of the `metadata` of the join.
+    /// Metadata that replaces the join's `metadata`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Json>,
 }
 
-/// The room of a meeting as a [`MeetingDirectory`] knew it.
+/// The room of a meeting, as a [`MeetingDirectory`] knew it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arranged {
-    /// As it is to be opened.
+    /// The record with which to open it.
     pub record: Arc<RoomRecord>,
-    /// When the directory was asked, by the ticks of the shards. A room that was ended since then is not opened.
+    /// When the directory was asked, in the ticks of the shards. A room that has ended since is not opened.
     pub as_of: Timestamp,
 }
 
-/// Decides who may come in at all, before the room is asked.
+/// Decides who may enter at all, before the room is asked.
 pub trait Authenticator: Send + Sync {
-    /// What the join's token (or its absence) grants, or why it is refused.
+    /// What the join's token, or its absence, grants, or why the join is refused.
     fn authenticate(&self, now: Timestamp, join: &Join) -> Result<Grant, Refusal>;
 
-    /// Whether somebody with this token, or without one, may make a room whose name the server chooses.
+    /// Whether the bearer of this token, or of none, may make a room whose name the server chooses.
     fn may_make_room(&self, _now: Timestamp, _token: Option<&str>) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// The room that a good token of the authenticator's is for, as it stands there: a code, a name or an id.
+    /// The room that a valid token of the authenticator is for, as the token states it: a code, a name or an id.
     fn names(&self, _now: Timestamp, _token: &str) -> Option<String> {
         None
     }
 }
 
-/// Lets everybody in: the authenticator of a server without tokens.
+/// Admits everyone: the authenticator of a server without tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenAuthenticator;
 
@@ -188,29 +188,29 @@ impl Authenticator for OpenAuthenticator {
     }
 }
 
-/// Keeps of rooms what must outlive the process.
+/// Stores the part of rooms that must outlive the process.
 pub trait RoomStore: Send {
-    /// Every room that was saved and not forgotten.
+    /// The record of every room that was saved and not forgotten.
     fn load(&mut self) -> Vec<RoomRecord>;
-    /// Keeps the newest record of a room.
+    /// Replaces the record of a room.
     fn save(&mut self, record: &RoomRecord);
     /// Adds to a room's record that a session has ended: [`RoomRecord::end_session`].
     fn end_session(&mut self, room: &RoomId, session: SessionId);
-    /// Forgets a room.
+    /// Deletes the record of a room.
     fn forget(&mut self, room: &RoomId);
 }
 
-/// Knows the rooms that were arranged for meetings, open or not.
+/// Knows the rooms of meetings, open or not.
 #[async_trait]
 pub trait MeetingDirectory: Send + Sync {
-    /// The room of the meeting with this code, as it is to be opened; `None` when there never was one, and a refusal
-    /// (`room-ended`) when the meeting is over.
+    /// The record of the room of the meeting with this code; `None` if there never was such a meeting, and the refusal
+    /// `room-ended` if it is over.
     async fn by_code(&self, code: MeetingCode) -> Result<Option<RoomRecord>, Refusal>;
     /// The room of the meeting with this code, over or not.
     async fn room_of_code(&self, code: MeetingCode) -> Result<Option<RoomId>, Refusal> {
         Ok(self.by_code(code).await?.map(|record| record.room))
     }
-    /// As [`Self::by_code`], by the room's own name.
+    /// As [`Self::by_code`], by the room's own id.
     async fn by_room(&self, room: &RoomId) -> Result<Option<RoomRecord>, Refusal>;
 }
 
@@ -229,13 +229,13 @@ impl MeetingDirectory for NoMeetings {
     }
 }
 
-/// Is told what happens in the rooms of meetings. Must not block, and may forget: a room waits for nobody.
+/// Learns what happens in the rooms of meetings. It must not block, and may lose events: no room waits for it.
 pub trait RoomObserver: Send {
-    /// Something happened.
+    /// An event has happened.
     fn happened(&mut self, happening: Happening);
 }
 
-/// Looks away.
+/// Ignores every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
@@ -243,18 +243,18 @@ impl RoomObserver for NoObserver {
     fn happened(&mut self, _happening: Happening) {}
 }
 
-/// What a key of the server's own HTTP interface opens.
+/// The permission of a key to the server's own HTTP interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// `meetings:read`
     MeetingsRead,
     /// `meetings:write`, which includes reading.
     MeetingsWrite,
-    /// `rooms`: see live rooms, end them, mint join tokens.
+    /// `rooms`: list live rooms, end them, mint join tokens.
     Rooms,
     /// `recordings`
     Recordings,
-    /// `admin`: everything, of everybody.
+    /// `admin`: everything, whoever owns it.
     Admin,
 }
 
@@ -263,7 +263,7 @@ impl Scope {
     pub const ALL: [Self; 5] =
         [Self::MeetingsRead, Self::MeetingsWrite, Self::Rooms, Self::Recordings, Self::Admin];
 
-    /// As it stands on command lines and in answers.
+    /// The scope as command lines and answers write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MeetingsRead => "meetings:read",
@@ -274,7 +274,7 @@ impl Scope {
         }
     }
 
-    /// Whether a key with this scope may do what needs `other`.
+    /// Whether a key with this scope may do what requires `other`.
     pub fn includes(self, other: Self) -> bool {
         self == other || self == Self::Admin || (self == Self::MeetingsWrite && other == Self::MeetingsRead)
     }
@@ -283,39 +283,39 @@ impl Scope {
 /// Knows the keys of the HTTP interface.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// Whether the bearer is a key at all; others are tokens of other kinds.
+    /// Whether the bearer is an API key at all, rather than another kind of token.
     fn is_key(&self, bearer: &str) -> bool;
-    /// Nothing when the key is good for the scope; else `unauthorized` (unknown, revoked), `forbidden` (another scope) or
-    /// `overloaded` (nobody can look it up at present).
+    /// Succeeds if the key is valid for the scope. Otherwise the refusal is `unauthorized` (unknown, revoked),
+    /// `forbidden` (another scope) or `overloaded` (no look-up is possible at present).
     async fn check(&self, bearer: &str, scope: Scope) -> Result<(), Refusal>;
-    /// As [`Self::check`] with the scope `rooms`; also nothing when the room is that of a meeting which is the key's own, and
-    /// the key has `own` for its meetings.
+    /// As [`Self::check`] with the scope `rooms`. Also succeeds if the room belongs to the key's own meeting and the
+    /// key has the scope `own`.
     async fn check_room(&self, bearer: &str, _room: &RoomId, _own: Scope) -> Result<(), Refusal> {
         self.check(bearer, Scope::Rooms).await
     }
 }
 
-/// A request that may come again (the `Idempotency-Key` header).
+/// A request that may be repeated (the `Idempotency-Key` header).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repeatable {
-    /// Whose key it is: keys of different senders have nothing to do with each other.
+    /// The owner of the idempotency key; keys of different owners are unrelated.
     pub owner: String,
-    /// The key.
+    /// The idempotency key.
     pub key: String,
-    /// A digest of what is asked for.
+    /// A digest of the request.
     pub digest: String,
 }
 
-/// Remembers what was answered to requests that may come again.
+/// Stores the answers to requests that may be repeated.
 #[async_trait]
 pub trait Replies: Send + Sync {
-    /// What was answered to this request before; `idempotency-mismatch` when its key was used for another one.
+    /// The earlier answer to this request; `idempotency-mismatch` if its key was used for another request.
     async fn former(&self, request: &Repeatable) -> Result<Option<String>, Refusal>;
-    /// Keeps an answer. When another was kept in the meantime, it is the result, and the one that counts.
+    /// Stores an answer. If another was stored in the meantime, that one is returned, and counts.
     async fn keep(&self, request: &Repeatable, answer: &str) -> Result<Option<String>, Refusal>;
 }
 
-/// Remembers nothing, and says so to who relies on it.
+/// Stores nothing, and refuses requests that rely on it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplies;
 
@@ -330,7 +330,7 @@ impl Replies for NoReplies {
     }
 }
 
-/// A server without keys.
+/// A server without API keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoApiKeys;
 
@@ -345,15 +345,15 @@ impl ApiKeys for NoApiKeys {
     }
 }
 
-/// Where a room lives, when there are several nodes.
+/// Where a room is served, if there are several nodes.
 ///
-/// On one node every room is here. With several, a node that does not own a room passes on what came in for it.
+/// A single node serves every room. Of several nodes, one that does not own a room passes on the input for it.
 pub trait Placement: Send + Sync {
-    /// Which shard of this process serves the room, or `None` when another node does.
+    /// The shard of this process that serves the room, or `None` if another node does.
     fn shard(&self, room: &RoomId, shards: usize) -> Option<usize>;
 }
 
-/// The placement of a server that is alone.
+/// The placement of a single server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SingleNode;
 
@@ -371,7 +371,7 @@ impl MediaPlane for NoMedia {
     fn demand(&mut self, _room: &RoomId, _demand: MediaDemand) {}
 }
 
-/// Keeps nothing: for servers whose rooms need not outlive the process.
+/// Stores nothing: for servers whose rooms need not outlive the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore;
 

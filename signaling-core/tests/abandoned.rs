@@ -1,4 +1,4 @@
-//! A name that somebody tried and left keeps little until it is forgotten.
+//! An abandoned room keeps little memory until it is forgotten.
 #![allow(unsafe_code, reason = "a global allocator that counts")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
@@ -78,7 +78,7 @@ fn an_abandoned_name_keeps_little() {
         let grant = Grant { may_create: true, ..Grant::default() };
         let (seat, _) = shard.join(now, &join, &grant, None).unwrap();
         let leave = codec.decode(br#"{"type":"leave"}"#);
-        // Half of them go without a word.
+        // Half of the peers leave without a message.
         if n % 2 == 0 {
             shard.receive(now, &seat, None, leave, None);
         }

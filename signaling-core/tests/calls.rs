@@ -1,4 +1,4 @@
-//! The one-to-one call, from ringing to its end, and what does not lead from one to the other.
+//! The one-to-one call: its permitted steps, and the refused ones.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(
     clippy::similar_names,
@@ -15,7 +15,7 @@ use stage::Stage;
 
 const ACTIONS: [&str; 7] = ["ring", "accept", "decline", "cancel", "hangup", "connected", "failed"];
 
-/// How far a call is before the test begins.
+/// The state of a call before the test begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ringing,
@@ -52,7 +52,7 @@ fn act(stage: &mut Stage, who: &str, action: &str, call: &Value) -> String {
     stage.say(who, json!({"type": "call", "action": action, "call": call, "to": to}))
 }
 
-/// The states that somebody heard of since the last time.
+/// The call states that a peer has heard of since the last call.
 fn states(stage: &mut Stage, who: &str) -> Vec<String> {
     let calls = stage.heard(who).into_iter().filter(|event| event["type"] == "call");
     let words = calls.map(|event| match event["reason"].as_str() {
@@ -68,7 +68,7 @@ fn both_heard(stage: &mut Stage, expected: &[&str]) {
     assert!(states(stage, "cy").is_empty(), "a call is the business of two");
 }
 
-/// Ada calls Bob, up to a state. The call's id.
+/// Ada calls Bob, up to a state. Returns the call's id.
 fn call(stage: &mut Stage, state: State) -> Value {
     assert_eq!(ring(stage, "ada", "bob"), "ack");
     let heard = stage.heard("bob");
@@ -108,12 +108,13 @@ fn a_call_goes_its_way() {
     assert_eq!(ring(&mut stage, "bob", "ada"), "ack", "both are free again");
 }
 
-/// What each may do in each state, and where it leads. Everything else is `invalid-state` and changes nothing.
+/// The permitted actions of each peer in each state, and the state that follows. Every other action is `invalid-state`
+/// and changes nothing.
 const ALLOWED: &[(State, &str, &str, &str)] = &[
     (Ringing, "ada", "cancel", "ended cancelled"),
     (Ringing, "bob", "accept", "connecting"),
     (Ringing, "bob", "decline", "ended declined"),
-    // He rings her who rings him: that is an accept.
+    // A callee that rings the caller accepts the call.
     (Ringing, "bob", "ring", "connecting"),
     (Connecting, "ada", "connected", "connecting"),
     (Connecting, "bob", "connected", "connecting"),
@@ -151,7 +152,7 @@ fn every_action_in_every_state_by_everybody() {
                 both_heard(&mut stage, &heard);
             }
         }
-        // A third has no say in it, whatever it has heard of the id.
+        // A third peer cannot act on the call, even if it knows the id.
         for action in ACTIONS.into_iter().skip(1) {
             let mut stage = three();
             let id = call(&mut stage, state);

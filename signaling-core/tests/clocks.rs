@@ -1,4 +1,4 @@
-//! A machine whose clock is set while the server runs, or while it does not.
+//! A machine whose clock is set while the server runs, or between two runs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::needless_pass_by_value, reason = "short steps, with `json!` in place")]
 
@@ -66,7 +66,7 @@ fn a_session_made_by_a_clock_ahead_is_resumed_by_the_right_one() {
     stage.restart_at(right + Duration::from_secs(9));
     assert_eq!(stage.resume("ada")["resumed"], true);
     assert_eq!(stage.resume("bob")["resumed"], true);
-    // Once: a session that this process has ended is over, whatever the clock showed when its secret was made.
+    // Only once: a session that this process has ended is over, whatever the clock showed when its secret was made.
     stage.lose("bob");
     stage.pass(Duration::from_mins(1));
     assert_eq!(stage.resume("bob")["code"], "session-unknown");

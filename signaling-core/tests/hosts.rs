@@ -1,4 +1,4 @@
-//! Who is host: the first who can be, a successor while no other host is there, and again whoever has the token.
+//! Hosts: the first eligible peer, a successor while no other host is there, and the bearer of the token.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(
     clippy::similar_names,
@@ -20,7 +20,7 @@ fn host(action: &str) -> Value {
     json!({"type": "host", "action": action})
 }
 
-/// Which of these people may use a host's powers. Whether the room is locked changes nothing for them.
+/// The people here who may use a host's powers. Whether the room is locked changes nothing for them.
 fn hosts<'a>(stage: &mut Stage, people: &[&'a str]) -> Vec<&'a str> {
     let may = |stage: &mut Stage, who: &str| match stage.say(who, host("unlock")).as_str() {
         "ack" => true,
@@ -247,7 +247,7 @@ fn powers_that_were_given_in_the_call_outlive_a_restart() {
     stage.restart();
     stage.resume("bob");
     assert_eq!(hosts(&mut stage, &["bob"]), ["bob"], "a host made him host");
-    // A successor is one of those who stay host as well, while the host does not come.
+    // A successor also stays host after a restart, until the appointed host comes.
     let mut stage = Stage::new();
     let token = stage.join("ada", json!({}))["hostToken"].clone();
     stage.join("bob", json!({}));

@@ -1,4 +1,4 @@
-//! Sessions of WHIP and WHEP: peers without a transport, who live by their media.
+//! Sessions of WHIP and WHEP: peers without a connection, whose life depends on their media.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -84,7 +84,7 @@ fn who_closes_its_connection_has_left() {
     stage.media(MediaEvent::Closed { peer: camera.peer });
     assert!(!stage.knows(&camera));
     assert_eq!(stage.heard("ada").pop().unwrap()["reason"], "left");
-    // Of somebody with a transport it means nothing.
+    // For a peer with a connection, the report means nothing.
     let ada = stage.peer("ada").parse().unwrap();
     stage.media(MediaEvent::Closed { peer: ada });
     assert_eq!(stage.say("ada", json!({"type": "chat", "text": "still here"})), "ack");

@@ -1,4 +1,4 @@
-//! Rooms that were arranged for meetings: who comes in when, who may end them, and how they end by themselves.
+//! Rooms of meetings: who may enter when, who may end them, and how they end by themselves.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(
     clippy::similar_names,
@@ -17,7 +17,7 @@ use signaling_core::message::EndReason;
 use signaling_core::room::{MeetingTerms, RoomRecord};
 use stage::Stage;
 
-/// A stage with a room for two that is open at once; how to join it, and how to join it as its host.
+/// A stage with a room for two that is open at once; the fields to join it, and those to join it as its host.
 fn call_for_two() -> (Stage, Value, Value) {
     let mut stage = Stage::new();
     let (record, token) = stage.arrange(None);
@@ -73,7 +73,7 @@ fn only_who_has_the_host_token_ends_it() {
         stage.happenings().pop(),
         Some(RoomHappening::Ended { reason: EndReason::HostEnded, visited: true })
     );
-    stage.meeting = None; // what the store of meetings says of one that is over
+    stage.meeting = None; // the answer of the store for a meeting that is over
     assert_eq!(stage.join("bob", guest)["code"], "room-ended");
 }
 
@@ -134,10 +134,10 @@ fn guests_wait_for_the_host_who_lets_them_in_by_coming() {
         assert_eq!(stage.join("ada", host)["state"], "joined");
         let admitted =
             |stage: &mut Stage, who: &str| stage.heard(who).iter().any(|event| event["state"] == "admitted");
-        // With a lobby the host has the say nevertheless.
+        // With a lobby, the host still decides.
         assert_eq!([admitted(&mut stage, "bob"), admitted(&mut stage, "cy")], [!lobby; 2]);
         assert_eq!(stage.join("dee", guest.clone())["state"], if lobby { "waiting" } else { "joined" });
-        // Who is in stays when the host leaves; who comes then waits.
+        // Peers in the room stay when the host leaves; later ones wait.
         stage.say("ada", json!({"type": "leave"}));
         assert_eq!(stage.join("eve", guest)["state"], "waiting");
     }
@@ -168,7 +168,7 @@ fn whoever_asked_for_it_before_its_end_does_not_open_it_anew() {
     assert_eq!(stage.join("ada", host)["code"], "room-ended", "the host neither");
     stage.looked_up_at = None;
     assert_eq!(stage.join("bob", guest.clone())["state"], "joined", "the meeting has another occurrence");
-    // One that has only become empty was ended by nobody.
+    // No host has ended a room that has only become empty.
     stage.say("bob", json!({"type": "leave"}));
     stage.looked_up_at = Some(stage.now);
     stage.pass(Duration::from_secs(600));

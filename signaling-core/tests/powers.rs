@@ -1,4 +1,4 @@
-//! The host's powers: who has them, in which room, and what they outlive.
+//! Hosts' powers: who has them, in which room, and what they outlive.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(
     clippy::similar_names,
@@ -17,7 +17,7 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{LifeId, RecordWhom, TokenIdentity};
 use stage::Stage;
 
-/// The room before somebody tries something.
+/// The state of the room before an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
@@ -32,9 +32,9 @@ use State::{Ended, Lobby, Locked, Open};
 const STATES: [State; 4] = [Open, Locked, Lobby, Ended];
 const ROLES: [&str; 4] = ["host", "participant", "viewer", "waiting"];
 
-/// Each action: whom it is about and its value; what the host is answered in an open, a locked room, one with a lobby
-/// and one that is over; and the event by which its subject (else the host) hears that it is so, or `-` for none, in the
-/// states where it is acknowledged.
+/// Each action: its target and its value; the host's answer in an open room, a locked room, one with a lobby and one
+/// that has ended; and the event by which the target (else the host) learns of it, or `-` for none, in the states where
+/// it is acknowledged.
 type Row = (&'static str, &'static str, Option<Value>, [&'static str; 4], [&'static str; 3]);
 
 fn table() -> Vec<Row> {
@@ -70,7 +70,7 @@ fn table() -> Vec<Row> {
     ]
 }
 
-/// A room in a state, with somebody of every role that it can have.
+/// A room in a state, with a peer of every role that it can have.
 fn room(state: State) -> Stage {
     let mut stage = Stage::new();
     stage.join("host", json!({}));
@@ -148,7 +148,7 @@ fn every_power_in_every_room_for_everybody() {
     }
 }
 
-/// What a newcomer is answered: `joined`, `waiting` or the error.
+/// The answer to a newcomer: `joined`, `waiting` or the error.
 fn newcomer(stage: &mut Stage, more: Value) -> String {
     let welcome = stage.join("newcomer", more);
     welcome["state"].as_str().or(welcome["code"].as_str()).unwrap().to_owned()
@@ -215,7 +215,7 @@ fn whoever_was_in_comes_back_past_a_closed_door_by_its_client_id() {
         stage.pass(Duration::from_secs(29));
         assert_eq!(newcomer(&mut stage, json!({})), "room-locked", "{end}");
         assert_eq!(newcomer(&mut stage, json!({"clientId": "another page"})), "room-locked", "{end}");
-        // What it remembers of the password does not matter, nor that others have used up all guesses.
+        // Neither the password that the client remembers nor used-up guesses matter.
         let mut wrong = same.clone();
         wrong["password"] = json!("of before");
         assert_eq!(newcomer(&mut stage, wrong), "joined", "{end}");
@@ -295,7 +295,7 @@ fn whose_session_is_over_stays_out_over_a_restart() {
         for (action, value) in [("lock", Value::Null), ("set-lobby", json!(true))] {
             say(&mut stage, "host", action, value);
         }
-        // However often the server is restarted, and with whatever it has written in between.
+        // However often the server restarts, and whatever it has written in between.
         for restart in 0..3 {
             stage.restart();
             stage.resume("host");
@@ -316,18 +316,18 @@ fn a_kick_bars_the_join_token_by_what_it_says_of_its_holder() {
         subject: subject.map(Into::into),
         text: text.into(),
     };
-    // Who is kicked with which token, how, and what becomes of another token.
+    // The token of the kicked peer, the way it is kicked, and the answer to another token.
     let rows = [
         (token(Some("1"), None, "a"), Value::Null, token(Some("1"), None, "a"), "forbidden"),
         (token(Some("1"), None, "a"), Value::Null, token(Some("2"), None, "b"), "joined"),
         (token(None, Some("eve"), "a"), Value::Null, token(Some("9"), Some("eve"), "b"), "forbidden"),
         (token(Some("1"), Some("eve"), "a"), Value::Null, token(Some("2"), Some("eve"), "b"), "forbidden"),
         (token(Some("1"), Some("eve"), "a"), Value::Null, token(Some("1"), Some("bob"), "b"), "forbidden"),
-        // One that says nothing of its holder may be shared by many.
+        // A token that does not identify its holder may be shared by many.
         (token(None, None, "a"), Value::Null, token(None, None, "a"), "joined"),
         (token(None, None, "a"), json!("token"), token(None, None, "a"), "forbidden"),
         (token(None, None, "a"), json!("token"), token(None, None, "b"), "joined"),
-        // A subject is no id.
+        // A subject is not an id.
         (token(Some("1"), None, "a"), Value::Null, token(None, Some("1"), "b"), "joined"),
     ];
     for (kicked, value, other, expected) in rows {
@@ -336,7 +336,7 @@ fn a_kick_bars_the_join_token_by_what_it_says_of_its_holder() {
             stage.token = Some(kicked.clone());
             assert_eq!(newcomer(&mut stage, json!({"clientId": "one", "token": "jwt"})), "joined");
             if restart {
-                // The session remembers its token, and the room who is barred.
+                // The session remembers its token, and the room remembers the bar.
                 stage.restart();
                 stage.resume("host");
                 stage.resume("newcomer");
@@ -406,7 +406,7 @@ fn the_powers_survive_a_reconnection_and_a_restart() {
             stage.lose("host");
             stage.pass(Duration::from_secs(29));
         }
-        // The participant is there first, and does not inherit what is not free.
+        // The participant is there first, and does not inherit the powers.
         assert_eq!(stage.resume("participant")["resumed"], true);
         assert_eq!(stage.resume("host")["resumed"], true, "restart: {restart}");
         for state in [Open, Locked, Lobby] {
@@ -422,7 +422,7 @@ fn the_powers_survive_a_reconnection_and_a_restart() {
     }
 }
 
-/// Everybody is away for a while, or the server is restarted. Then all are back.
+/// Every peer is away for a while, or the server restarts. Then all are back.
 fn come_back(stage: &mut Stage, state: State, restart: bool) {
     if restart {
         stage.restart();

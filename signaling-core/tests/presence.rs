@@ -1,4 +1,4 @@
-//! Whoever has lost the connection is shown to be away, soon and for as long as that is so.
+//! A peer that has lost its connection is shown as away, soon and for as long as it lasts.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::needless_pass_by_value, reason = "short steps, with `json!` in place")]
 
@@ -13,7 +13,7 @@ use stage::Stage;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What was said of somebody's being away since the last time.
+/// What a peer has been told about another's absence since the last call.
 fn told(stage: &mut Stage, who: &'static str, of: &str) -> Vec<bool> {
     let heard = stage.heard(who);
     let about = heard.iter().filter(|event| event["type"] == "peer-updated" && event["peer"]["id"] == of);

@@ -1,7 +1,7 @@
 //! Random sequences of joins, messages, losses, changes of transport, expiries and restarts, in virtual time.
 //!
-//! A failure names its seed; `VISAVIS_SEED=n cargo test -p signaling-core --test sequences` runs that one alone, and
-//! `VISAVIS_SEQUENCES=n` that many.
+//! A failure names its seed. `VISAVIS_SEED=n cargo test -p signaling-core --test sequences` runs that seed alone, and
+//! `VISAVIS_SEQUENCES=n` runs that many.
 
 mod world;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use signaling_core::TransportKind;
 use world::World;
 
-/// Seeds that found something once.
+/// Seeds that once failed.
 const REGRESSIONS: &[u64] = &[2969];
 
 fn run(seed: u64) {
@@ -18,7 +18,7 @@ fn run(seed: u64) {
     for _ in 0..50 {
         let index = world.random.below(world.clients.len());
         match world.random.below(100) {
-            // A witness does nothing but speak.
+            // A witness only sends messages.
             50..93 if world.is_witness(index) => {}
             97.. if world.is_witness(index) => world.restart(),
             0..15 if !world.is_in(index) => world.join(index),

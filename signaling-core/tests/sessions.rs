@@ -1,4 +1,4 @@
-//! One session's corners: numbers, rates, silence.
+//! Edge cases of one session: numbers, rates, silence.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 use std::sync::{Arc, Mutex};
@@ -105,7 +105,7 @@ fn a_number_refused_for_its_rate_has_its_effect_when_it_comes_again() {
         .collect();
     assert_eq!(refused, [201, 202, 203, 204, 205]);
     server.pass(Duration::from_secs(1));
-    // A later message goes through first; the earlier ones come late, and once.
+    // A later message arrives first; the earlier ones come late, and take effect once.
     for seq in [206, 201, 201, 206] {
         server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));
     }
@@ -226,7 +226,7 @@ fn the_stream_of_before_a_resume_stays_away_while_the_one_after_it_is_there() {
     attach(&mut server, &before, 6).expect("nobody is there to be thrown out");
 }
 
-/// What became of each message: its answer's type or code.
+/// The answers to a message: their types or codes.
 fn answers(screen: &Screen, seq: u64) -> Vec<String> {
     let events = screen.take();
     let of_it = events.iter().filter(|event| event["seq"] == seq);
@@ -239,11 +239,11 @@ fn nothing_is_acknowledged_that_had_no_effect() {
     let (seat, screen) = server.join(1);
     server.say(&seat, r#"{"type":"chat","text":"nine","seq":9}"#);
     screen.take();
-    // A number that was passed over has had no effect, and has one when it comes.
+    // A skipped number has had no effect, and takes effect when it comes.
     server.say(&seat, r#"{"type":"chat","text":"five","seq":5}"#);
     let events = screen.take();
     assert!(events.iter().any(|event| event["type"] == "chat" && event["text"] == "five"), "{events:?}");
-    // A refusal is remembered however many messages came after it.
+    // A refusal is remembered, however many messages come after it.
     server.say(&seat, r#"{"type":"chat","text":"","seq":10}"#);
     for seq in 11..400 {
         server.pass(Duration::from_millis(50));
@@ -260,7 +260,7 @@ fn nothing_is_acknowledged_that_had_no_effect() {
 fn more_holes_than_are_kept_lead_to_no_false_acknowledgement() {
     let mut server = Server::new();
     let (seat, screen) = server.join(1);
-    // Clients that number by the clock leave a hole before each message.
+    // Clients that number messages by the clock leave a gap before each.
     for seq in (1..=2_000).map(|n| n * 1_000) {
         server.pass(Duration::from_millis(50));
         server.say(&seat, &format!(r#"{{"type":"chat","text":"{seq}","seq":{seq}}}"#));

@@ -1,7 +1,7 @@
-//! Whatever people do, a room's timers move on: what is due is done, or due later.
+//! Whatever people do, a room's timers advance: everything due is done, or due later.
 //!
-//! A failure names its seed; `VISAVIS_SEED=n cargo test -p signaling-core --test timers` runs that one alone, and
-//! `VISAVIS_SEQUENCES=n` that many.
+//! A failure names its seed. `VISAVIS_SEED=n cargo test -p signaling-core --test timers` runs that seed alone, and
+//! `VISAVIS_SEQUENCES=n` runs that many.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::needless_pass_by_value, reason = "short steps, with `json!` in place")]
 
@@ -30,7 +30,7 @@ impl Dice {
     }
 }
 
-/// Something that somebody in the room says, sensible or not.
+/// A message of a peer in the room, valid or not.
 fn message(dice: &mut Dice, plain: bool, other: String) -> Value {
     match dice.below(if plain { 6 } else { 10 }) {
         0..3 => json!({"type": "leave"}),
@@ -48,14 +48,14 @@ fn message(dice: &mut Dice, plain: bool, other: String) -> Value {
 
 fn run(seed: u64) {
     let (mut stage, mut dice) = (Stage::new(), Dice(SeededEntropy::new(seed)));
-    // In half of the rooms nobody uses a host's power, which would decide for good how media flows.
+    // In half of the rooms no host uses its powers, which would settle the topology for good.
     let plain = dice.below(2) == 0;
     let topology = dice.of(&["auto", "auto", "sfu", "mesh"]);
     let mut entered: Vec<&str> = Vec::new();
     for _ in 0..60 {
         let who = dice.of(&PEOPLE);
         if !entered.contains(&who) {
-            // So that it is not crowded all the time.
+            // Keeps the room from being crowded all the time.
             if entered.len() > 1 && dice.below(4) > 0 {
                 continue;
             }
@@ -82,7 +82,7 @@ fn run(seed: u64) {
             }
         }
     }
-    // `Shard::handle_timeout` asserts it with each step.
+    // `Shard::handle_timeout` asserts it in each step.
     stage.pass(Duration::from_secs(1_200));
 }
 

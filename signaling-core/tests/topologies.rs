@@ -1,4 +1,4 @@
-//! Mesh and SFU: who asks for what, and when a room changes over.
+//! Mesh and SFU: what peers request, and when a room changes over.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::needless_pass_by_value, reason = "short steps, with `json!` in place")]
 

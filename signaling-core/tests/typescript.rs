@@ -1,6 +1,6 @@
-//! The SDK's types of the messages are those of this crate.
+//! The SDK's message types match those of this crate.
 //!
-//! `UPDATE_TYPES=1 cargo test -p signaling-core --features typescript --test typescript` writes them anew.
+//! `UPDATE_TYPES=1 cargo test -p signaling-core --features typescript --test typescript` regenerates them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ const HEADER: &str = "\
 export type ServerMessage = (ServerEvent & { id: number }) | (Reply & { id?: undefined });
 ";
 
-/// The declarations of types and of all that they name, by name.
+/// The declarations of types and of all types that they name, by name.
 struct Declarations {
     config: Config,
     found: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ struct Declarations {
 impl TypeVisitor for Declarations {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
         let name = T::ident(&self.config);
-        // Only a type that is derived has a declaration.
+        // Only a derived type has a declaration.
         if T::output_path().is_none() || self.found.contains_key(&name) {
             return;
         }

@@ -1,6 +1,6 @@
-//! How often one address may open sessions, and guess at codes and passwords.
+//! Limits on how often one address may open sessions, and guess codes and passwords.
 //!
-//! An address uses up its own allowance and nobody else's. What a room allows to all addresses together is much wider.
+//! An address uses up only its own allowance. A room's limit for all addresses together is much wider.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use rate_limit::{Buckets, Rate, network};
 use signaling_core::{Refusal, Timestamp};
 
-/// Networks that are remembered.
+/// The most networks that are remembered.
 const REMEMBERED: usize = 10_000;
 
-/// Sessions by address. A school behind one address is normal.
+/// Limits on the sessions that one address opens. Many users behind one address, as in a school, are normal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateLimits {
-    /// At once.
+    /// Sessions in a burst.
     pub burst: u32,
-    /// Each second, over longer times.
+    /// Sessions per second, over longer times.
     pub per_second: u32,
 }
 
@@ -26,7 +26,7 @@ impl Default for GateLimits {
     }
 }
 
-/// Counts what one address does, IPv6 by /64.
+/// Counts attempts by address, IPv6 by /64.
 #[derive(Debug)]
 pub(crate) struct AddressLimit {
     buckets: Buckets<IpAddr, Timestamp>,
@@ -34,19 +34,19 @@ pub(crate) struct AddressLimit {
 }
 
 impl AddressLimit {
-    /// Joins and resumes.
+    /// Limits joins and resumes.
     pub(crate) fn on_sessions(limits: GateLimits) -> Self {
         let rate = Rate::per_second(limits.per_second.into(), limits.burst.into());
         Self::new(rate, "too many sessions from your address; wait a little")
     }
 
-    /// Wrong codes. A class that types a code from the board goes wrong a few times.
+    /// Limits wrong codes. A class that copies a code from the board goes wrong a few times.
     pub(crate) fn on_codes() -> Self {
         let rate = Rate::every(Duration::from_secs(3), 20);
         Self::new(rate, "too many wrong codes from your address; wait a little")
     }
 
-    /// Wrong passwords.
+    /// Limits wrong passwords.
     pub(crate) fn on_passwords() -> Self {
         let rate = Rate::every(Duration::from_secs(6), 10);
         Self::new(rate, "too many wrong passwords from your address; wait a little")
@@ -56,14 +56,15 @@ impl AddressLimit {
         Self { buckets: Buckets::new(rate, REMEMBERED), refusal }
     }
 
-    /// Counts one attempt, or refuses it. A guess counts before its outcome is known, so that many at once gain nothing.
+    /// Counts one attempt, or refuses it. A guess counts before its outcome is known, so simultaneous guesses gain
+    /// nothing.
     pub(crate) fn take(&self, now: Timestamp, ip: Option<IpAddr>) -> Result<(), Refusal> {
         let Some(ip) = ip else { return Ok(()) };
         let taken = self.buckets.take(now, network(ip));
         taken.map_err(|wait| Refusal::rate_limited(wait, self.refusal))
     }
 
-    /// The guess was right: the attempt does not count.
+    /// Takes back one attempt, because the guess was right.
     pub(crate) fn give_back(&self, ip: Option<IpAddr>) {
         if let Some(ip) = ip {
             self.buckets.give_back(&network(ip));

@@ -1,6 +1,6 @@
-//! A connection over which both sides speak: how it gets its session, what flows over it, and how it ends.
+//! A connection in both directions: how it gets its session, what it carries, and how it ends.
 //!
-//! WebSocket and Socket.IO are two ways to carry it; each implements [`Duplex`], and [`serve`] runs both.
+//! WebSocket and Socket.IO both implement [`Duplex`], and [`serve`] runs either.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,34 +16,34 @@ use crate::service::Signaling;
 
 /// How long a connection may be without a session.
 pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(10);
-/// How long the last words may take to reach a client that reads slowly.
+/// How long the final frames may take to reach a client that reads slowly.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
 
-/// What carries messages in both directions. Nothing is lost when one of its futures is dropped before its end.
+/// Carries messages in both directions. Its futures are cancel-safe: nothing is lost if one is dropped early.
 pub(crate) trait Duplex: Send {
-    /// The next message. What was laid out is written while it is awaited.
+    /// The next message. Queued frames are written in the meantime.
     fn recv(&mut self, codec: &dyn MessageCodec) -> impl Future<Output = Result<Received, End>> + Send;
 
-    /// Lays out a frame: the answer to a request, or an event.
+    /// Queues a frame: the answer to a request, or an event.
     fn push(&mut self, frame: Arc<Frame>, request: Option<RequestId>);
 
-    /// Writes everything that was laid out.
+    /// Writes every queued frame.
     fn flush(&mut self) -> impl Future<Output = Result<(), End>> + Send;
 
-    /// What a client is told whose bytes are none of the transport's protocol, where it can still read it.
+    /// The refusal for bytes outside the transport's protocol, if the client can still read one.
     fn complaint(fault: Fault, limits: &Limits) -> Option<Refusal>;
 
-    /// Writes everything that was laid out, and closes as the end says.
+    /// Writes every queued frame, and closes as `end` requires.
     fn close(&mut self, end: End) -> impl Future<Output = ()> + Send;
 }
 
-/// A message that came in, and the request that its answer is awaited under.
+/// A received message, and the request that its answer belongs to.
 pub(crate) struct Received {
     pub(crate) message: Result<Envelope, Unreadable>,
     pub(crate) request: Option<RequestId>,
 }
 
-/// What is wrong with bytes that are no message.
+/// Why received bytes are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A frame or message is larger than allowed.
@@ -54,25 +54,25 @@ pub(crate) enum Fault {
     Protocol,
 }
 
-/// How a connection ends.
+/// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// The client is gone.
     Gone,
-    /// The client closes; over a WebSocket with this code.
+    /// The client closed; for a WebSocket, with this code.
     Left(Option<u16>),
-    /// The client neither joined nor resumed in time.
+    /// The client did not join or resume in time.
     Late,
-    /// The client sent what is no message.
+    /// The client sent bytes that are not a message.
     Fault(Fault),
-    /// The client was refused with this code, and told so.
+    /// The client was refused with this code, and has been told.
     Refused(Code),
-    /// The shard lets the connection go.
+    /// The shard closes the connection.
     Closed(CloseReason),
 }
 
 impl End {
-    /// Whether the client is to stay away until its program says otherwise.
+    /// Whether the client must not reconnect by itself.
     pub(crate) const fn is_final(self) -> bool {
         match self {
             Self::Gone | Self::Left(_) | Self::Late => false,
@@ -85,7 +85,7 @@ impl End {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve<D: Duplex>(signaling: Signaling, caller: Caller, mut duplex: D) {
-    // What opening and closing need is large and short-lived: it must not make every connection's task as large.
+    // Opening and closing need large but short-lived state, which must not enlarge every connection's task.
     let opened = Box::pin(tokio::time::timeout(FIRST_MESSAGE, open(&signaling, &caller, &mut duplex))).await;
     let end = match opened.unwrap_or(Err(End::Late)) {
         Ok(opened) => {
@@ -107,11 +107,11 @@ pub(crate) async fn serve<D: Duplex>(signaling: Signaling, caller: Caller, mut d
     if let Some(refusal) = last_words {
         say(&signaling, &mut duplex, &refusal, None, None);
     }
-    // A client that does not take the last words by then has none.
+    // A client that has not taken the final frames by then does not get them.
     let _ = Box::pin(tokio::time::timeout(FAREWELL, duplex.close(end))).await;
 }
 
-/// Reads on until a join or resume succeeds.
+/// Reads messages until a join or resume succeeds.
 async fn open<D: Duplex>(signaling: &Signaling, caller: &Caller, duplex: &mut D) -> Result<Opened, End> {
     loop {
         let Received { message, request } = duplex.recv(signaling.codec()).await?;
@@ -149,7 +149,7 @@ async fn first_message(
     }
 }
 
-/// Answers with an error, and ends the connection if it is one of those that do.
+/// Answers with an error, and ends the connection if the error requires it.
 fn refuse<D: Duplex>(
     signaling: &Signaling,
     duplex: &mut D,
@@ -212,7 +212,7 @@ impl<D: Duplex> Connection<'_, D> {
         }
     }
 
-    /// Writes a batch out. A client that does not read holds it up; the shard's patience then ends the wait.
+    /// Writes a batch. A client that does not read holds the write up, until the shard closes the connection.
     async fn write(&mut self, batch: &mut Batch, next: Next) -> Result<(), End> {
         self.lay_out(batch);
         let reason = match next {
@@ -226,7 +226,7 @@ impl<D: Duplex> Connection<'_, D> {
                     return Ok(());
                 }
                 reason = self.opened.inbox.closed() => {
-                    // What came meanwhile: the answer to a `leave`, or why it is the end.
+                    // Frames that came in the meantime: the answer to a `leave`, or the reason for the close.
                     self.opened.inbox.next(batch).await;
                     self.lay_out(batch);
                     reason
@@ -234,7 +234,7 @@ impl<D: Duplex> Connection<'_, D> {
             },
             Next::Close(reason) => reason,
         };
-        // What was laid out is still written before the last words.
+        // Queued frames are still written before the close.
         Err(End::Closed(reason))
     }
 

@@ -1,4 +1,4 @@
-//! The signaling service: what it is made of, and what every transport asks of it.
+//! The signaling service: its configuration, and the operations that every transport needs.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use crate::driver::{Hub, HubConfig, SystemEntropy};
 use crate::tickets::{self, Tickets};
 use crate::tokens::TokenMinter;
 
-/// Which transports are on.
+/// The enabled transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transports {
     /// `GET /api/v1/ws`.
@@ -39,16 +39,16 @@ impl Default for Transports {
     }
 }
 
-/// What a [`Signaling`] is made of. [`SignalingConfig::new`] gives everything but the key a default.
+/// The configuration of a [`Signaling`]. [`SignalingConfig::new`] gives everything but the key a default.
 #[non_exhaustive]
 pub struct SignalingConfig {
-    /// Behind session secrets, host tokens and room ids: 32 random bytes that outlive the process.
+    /// The key behind session secrets, host tokens and room ids: 32 random bytes that outlive the process.
     pub key: ServerKey,
     /// Sizes, counts and times.
     pub limits: Limits,
-    /// Who may come in at all.
+    /// Decides who may enter at all.
     pub authenticator: Arc<dyn Authenticator>,
-    /// STUN and TURN servers for those who join.
+    /// The STUN and TURN servers for peers that join.
     pub ice: Arc<dyn IceProvider>,
     /// The media plane of each shard's rooms; `None` leaves media to the peers.
     pub media: Option<Box<dyn Fn() -> Box<dyn MediaPlane> + Send>>,
@@ -56,20 +56,20 @@ pub struct SignalingConfig {
     pub http_media: Option<Arc<dyn HttpMedia>>,
     /// Whether the media plane records.
     pub recorder: bool,
-    /// Whom it records in every room, without a host's asking.
+    /// Whom it records in every room without a host's request.
     pub record: RecordWhom,
-    /// Whether nobody is to be recorded without having consented: clients are told the feature `recording-consent`, and WHIP takes a
-    /// publisher only with its consent. Counts where the media plane records.
+    /// Whether recording requires consent. Clients are told the feature `recording-consent`, and WHIP accepts a
+    /// publisher only with its consent. Applies only if the media plane records.
     pub recording_consent: bool,
     /// The store of each shard's rooms.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
-    /// The rooms that were arranged for meetings.
+    /// The rooms of meetings.
     pub meetings: Arc<dyn MeetingDirectory>,
-    /// Is told what happens in those.
+    /// Learns what happens in the rooms of meetings.
     pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
-    /// Keys of other programs, for `/api/v1/rooms`.
+    /// API keys of other programs, for `/api/v1/rooms`.
     pub api_keys: Arc<dyn ApiKeys>,
-    /// Remembers what those programs were answered, for requests that come again.
+    /// Stores the answers to those programs, for requests that are repeated.
     pub replies: Arc<dyn Replies>,
     /// Makes join tokens for those programs.
     pub minter: Option<Arc<TokenMinter>>,
@@ -77,27 +77,28 @@ pub struct SignalingConfig {
     pub placement: Arc<dyn Placement>,
     /// Which transports are on.
     pub transports: Transports,
-    /// Origins besides the server's own that pages may come from, as browsers write them; `null` for those that have
-    /// none, which are given no cookies.
+    /// Allowed origins besides the server's own, as browsers write them; `null` for pages without an origin, which get
+    /// no cookies.
     pub allowed_origins: Vec<String>,
-    /// Whether a host name is the server's own beyond doubt, as those of its certificate are. Pages under another name
-    /// are not taken for the server's, unless it is that of `public_url`: any name can be led to any address.
+    /// Whether a host name certainly belongs to the server, as the names in its certificate do. Pages under another
+    /// name, except that of `public_url`, are not taken for the server's own, since any name can be made to resolve to
+    /// any address.
     pub is_own_name: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Under which URL the server is known outside, perhaps with a path, without a slash at its end; else that of each
-    /// request.
+    /// The URL under which the server is known outside, perhaps with a path, without a trailing slash; by default that
+    /// of each request.
     pub public_url: Option<String>,
-    /// How fast one address may open sessions.
+    /// Limits on how fast one address may open sessions.
     pub gate: GateLimits,
-    /// How many shards; a core has work for one.
+    /// The number of shards; one per core is enough.
     pub shards: usize,
-    /// More that clients are told the server can do.
+    /// Further features to announce to clients.
     pub features: Vec<String>,
-    /// Is told when a shard ends.
+    /// Learns when a shard ends.
     pub watch: Watch,
 }
 
 impl SignalingConfig {
-    /// Rooms for everybody, peer to peer, kept in memory.
+    /// A server open to everyone, with peer-to-peer rooms that are kept in memory.
     pub fn new(key: ServerKey) -> Self {
         Self {
             key,
@@ -151,10 +152,10 @@ struct Inner {
     allowed_origins: Vec<String>,
     is_own_name: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     public_url: Option<String>,
-    /// How many pages were refused for their origin since that was last said, and when it was.
+    /// How many requests were refused for their origin since the last log message, and when that was.
     refused_origins: Mutex<(u64, Option<Timestamp>)>,
     gate: AddressLimit,
-    /// As much again for clients that begin by polling: until they join they have no connection that would be counted.
+    /// The same allowance again for clients that begin by polling: until they join, they have no connection to count.
     polls: AddressLimit,
     http_media: Option<Arc<dyn HttpMedia>>,
     recording_consent: bool,
@@ -236,28 +237,28 @@ impl Signaling {
         crate::http::router(self)
     }
 
-    /// Puts what holds for the whole API around routes of its embedder: origins are checked, bodies are limited, and
-    /// wrong methods are answered with a [`Problem`](http_api::Problem).
+    /// Applies the rules of the API to routes of the embedder: origins are checked, bodies are limited, and wrong
+    /// methods are answered with a [`Problem`](http_api::Problem).
     pub fn guard(&self, routes: Router) -> Router {
         crate::http::guard(self, routes)
     }
 
-    /// Lets pages of the origins that were allowed read what these routes answer; nobody is refused.
+    /// Lets pages of allowed origins read the answers of these routes; no request is refused.
     pub fn share(&self, routes: Router) -> Router {
         crate::http::share(self, routes)
     }
 
-    /// The rooms themselves.
+    /// The handle to the rooms.
     pub fn hub(&self) -> &Hub {
         &self.inner.hub
     }
 
-    /// What clients are told the server can do.
+    /// The features that the server announces to clients.
     pub fn features(&self) -> &[String] {
         &self.inner.features
     }
 
-    /// Tells everybody that the server goes away, and when to come back.
+    /// Tells every client that the server is going away, and when to reconnect.
     pub async fn go_away(&self, reconnect_after: Duration) {
         self.inner.hub.go_away(reconnect_after).await;
     }
@@ -278,7 +279,7 @@ impl Signaling {
         self.inner.http_media.clone()
     }
 
-    /// Whether publishers have to consent to being recorded.
+    /// Whether publishers must consent to being recorded.
     pub(crate) fn recording_consent(&self) -> bool {
         self.inner.recording_consent
     }
@@ -287,12 +288,12 @@ impl Signaling {
         self.inner.transports
     }
 
-    /// The URL of a path of this server, to be passed on to others. A program may ask under a name that leads here only from
-    /// where it runs, and a request without `Host` says nothing at all.
+    /// The URL of a path of this server, for passing on to others. A program may use a name that resolves only where it
+    /// runs, and a request without `Host` names none.
     pub(crate) fn link(&self, caller: &Caller, is_program: bool, path: &str) -> Result<String, Refusal> {
         let is_known = !is_program || caller.is_own_page() || caller.is_at_home();
         let own = caller.own_origin.as_deref().filter(|_| is_known);
-        // An accept loop that does not say who calls leaves links to its embedder.
+        // If the accept loop does not report the caller, the embedder must complete the link.
         let unsaid = caller.ip.is_none().then_some("");
         let base = self.inner.public_url.as_deref().or(own).or(unsaid).ok_or_else(|| {
             let why =
@@ -310,7 +311,7 @@ impl Signaling {
         is_public || (is_own() && self.is_own_host(caller)) || self.is_foreign_allowed(origin)
     }
 
-    /// The origin under which the server is known outside, if it was told.
+    /// The configured origin of the server, if there is one.
     fn public_origin(&self) -> Option<&str> {
         let url = self.inner.public_url.as_deref()?;
         let (scheme, rest) = url.split_once("://")?;
@@ -318,8 +319,8 @@ impl Signaling {
         url.get(..scheme.len() + "://".len() + authority.len())
     }
 
-    /// Whether the host that a request names can be no other than this server: any name can be led to its address, so
-    /// that only an address, `localhost` and a name of its certificate say so.
+    /// Whether the host in a request certainly means this server. Any name can be made to resolve to its address, so
+    /// only an address, `localhost` or a name of its certificate proves it.
     fn is_own_host(&self, caller: &Caller) -> bool {
         let Some(host) = caller.reached_at() else { return false };
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
@@ -328,8 +329,8 @@ impl Signaling {
             || (self.inner.is_own_name)(&host)
     }
 
-    /// Counts a page that was refused for its origin. How many were since it was last said so, when it is time to say it
-    /// again: whoever asks often must not fill the log.
+    /// Counts a request that was refused for its origin. Returns the count since the last log message when the next one
+    /// is due, so that frequent requests do not fill the log.
     pub(crate) fn count_refused_origin(&self) -> Option<u64> {
         const PAUSE: Duration = Duration::from_secs(10);
         let now = self.inner.hub.clock().ticks();
@@ -342,12 +343,12 @@ impl Signaling {
         Some(std::mem::take(&mut told.0))
     }
 
-    /// What the server takes for its own origin, for whoever is refused.
+    /// The origin that the server takes for its own, to be named in a refusal.
     pub(crate) fn own_origin(&self, caller: &Caller) -> Option<String> {
         self.public_origin().map(str::to_owned).or_else(|| caller.own_origin.clone())
     }
 
-    /// Whether the origin is one of those that were allowed by name.
+    /// Whether the origin was explicitly allowed.
     pub(crate) fn is_foreign_allowed(&self, origin: &str) -> bool {
         self.inner.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
     }
@@ -362,13 +363,13 @@ impl Signaling {
         self.inner.polls.take(self.inner.hub.clock().ticks(), caller.ip)
     }
 
-    /// What the hub is to be asked when somebody joins: a code has become the room that it stands for.
+    /// The join and its grant for the hub, with a code replaced by the room that it stands for.
     pub(crate) async fn admit(&self, caller: &Caller, mut join: Join) -> Result<(Join, Grant), Refusal> {
         self.pass_gate(caller)?;
         join.reached_at = caller.reached_at();
         let by_code = MeetingCode::parse(join.room.text()).is_some();
         let arranged = self.arranged(caller, &join.room).await?;
-        // A code is an invitation by itself. An id may have come to somebody in another way.
+        // A code is itself an invitation; an id may have become known in other ways.
         let is_invited = by_code && arranged.is_some();
         if let Some(arranged) = &arranged {
             join.room = arranged.record.room.clone().into();
@@ -378,8 +379,8 @@ impl Signaling {
         Ok((join, Grant { arranged, ..grant }))
     }
 
-    /// What became of somebody's joining. A wrong password counts against the address it came from, before the room's
-    /// own count, so that a stranger uses up nobody else's guesses.
+    /// Observes the outcome of a join. A wrong password counts against its address before the room's own limit, so that
+    /// a stranger uses up only its own guesses.
     pub(crate) async fn guessing<T>(
         &self,
         caller: &Caller,
@@ -398,7 +399,7 @@ impl Signaling {
         joined
     }
 
-    /// The room that is meant by a code, a name or an id, whoever asks for it by `ip`.
+    /// The room that a code, a name or an id from `ip` means.
     pub async fn room(&self, ip: Option<IpAddr>, text: &str) -> Result<RoomId, Refusal> {
         let inner = &self.inner;
         let id = RoomId::of(text).map_err(|malformed| Refusal::bad_request(malformed.to_string()))?;
@@ -414,7 +415,7 @@ impl Signaling {
         }
     }
 
-    /// Looks a code up, unless too many were wrong of late.
+    /// Looks a code up, unless too many were wrong recently.
     async fn count_guess<T>(
         &self,
         ip: Option<IpAddr>,
@@ -429,7 +430,7 @@ impl Signaling {
         found
     }
 
-    /// The room that was arranged for a meeting, if the name is its code or its own.
+    /// The room of a meeting, if `name` is the meeting's code or the room's own name.
     async fn arranged(&self, caller: &Caller, name: &RoomName) -> Result<Option<Arranged>, Refusal> {
         let inner = &self.inner;
         let as_of = inner.hub.clock().ticks();
@@ -440,7 +441,7 @@ impl Signaling {
         if code.is_none() && !id.is_made_by(&inner.key) {
             return Ok(None);
         }
-        // A room that is open needs no look-up: it goes on whatever happens to the store of meetings.
+        // An open room needs no look-up, so it works even if the store of meetings does not.
         if !is_code && inner.hub.summary(id.clone()).await?.is_some() {
             return Ok(None);
         }
@@ -452,13 +453,13 @@ impl Signaling {
         }
     }
 
-    /// Nothing when the bearer is an API key with the scope.
+    /// Succeeds if the bearer is an API key with the scope.
     pub(crate) async fn check_key(&self, bearer: Option<&str>, scope: Scope) -> Result<(), Refusal> {
         let missing = || Refusal::new(Code::Unauthorized, "an API key is needed as bearer");
         self.inner.api_keys.check(bearer.ok_or_else(missing)?, scope).await
     }
 
-    /// Nothing when the bearer is an API key for all rooms, or one whose own meeting takes place in this one.
+    /// Succeeds if the bearer is an API key for all rooms, or one whose own meeting takes place in this room.
     pub(crate) async fn check_room_key(
         &self,
         bearer: &str,
@@ -468,7 +469,7 @@ impl Signaling {
         self.inner.api_keys.check_room(bearer, room, own).await
     }
 
-    /// Nothing when a room of the server's own making is there, or would be opened by whoever may come in.
+    /// Succeeds if a room made by the server exists, or a permitted join would open it.
     pub(crate) async fn check_is_alive(&self, room: &RoomId) -> Result<(), Refusal> {
         let inner = &self.inner;
         let may_be_made = !room.is_made_by(&inner.key);
@@ -481,7 +482,7 @@ impl Signaling {
         Err(Refusal::new(Code::RoomEnded, "the room is over"))
     }
 
-    /// The host's claims of a bearer, if it is the token of this life of the room, and if the room has no other.
+    /// Whether the bearer is the host token of this life of the room, for a room whose id the server made.
     pub(crate) async fn only_host(&self, bearer: &str, room: &RoomId) -> Result<bool, Refusal> {
         let inner = &self.inner;
         let Some(claims) = HostClaims::open(&inner.key, bearer).filter(|claims| claims.room == *room) else {
@@ -496,7 +497,7 @@ impl Signaling {
         Ok(inner.meetings.by_room(room).await?.is_some_and(|record| record.life == claims.life))
     }
 
-    /// What was answered to requests that may come again.
+    /// The answers to requests that may be repeated.
     pub(crate) fn replies(&self) -> &dyn Replies {
         &*self.inner.replies
     }
@@ -508,7 +509,7 @@ impl Signaling {
         claims.seal(&self.inner.key, &mut SystemEntropy)
     }
 
-    /// What a ticket is for, which is then good no more.
+    /// Redeems a ticket, which is then no longer valid.
     pub(crate) fn redeem(&self, ticket: &str) -> Result<SessionClaims, Refusal> {
         let claims = TicketClaims::open(&self.inner.key, ticket);
         let claims = claims.ok_or_else(|| Refusal::new(Code::Unauthorized, "this is no ticket"))?;
@@ -516,18 +517,18 @@ impl Signaling {
         Ok(claims.session)
     }
 
-    /// Whether the bearer is an API key, good or not.
+    /// Whether the bearer is an API key, valid or not.
     pub(crate) fn is_api_key(&self, bearer: &str) -> bool {
         self.inner.api_keys.is_key(bearer)
     }
 
-    /// Makes join tokens, if the server does.
+    /// Makes join tokens, if the server is configured to.
     pub(crate) fn minter(&self) -> Option<&TokenMinter> {
         self.inner.minter.as_deref()
     }
 
-    /// What a join is granted before its room is asked. Host tokens are the room's own, and good whatever the
-    /// authenticator wants to see. Who is invited needs no token.
+    /// The grant of a join before its room is asked. Host tokens belong to the room and are valid whatever the
+    /// authenticator requires. An invited client needs no token.
     async fn grant(&self, join: &Join, is_invited: bool) -> Result<Grant, Refusal> {
         let now = self.inner.hub.clock().now();
         let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.inner.key, token));
@@ -548,7 +549,7 @@ impl Signaling {
         }
     }
 
-    /// The name that a join's token has for the room of the join, where that is the code of its meeting.
+    /// The name by which a join's token means the room, if the join names that room by its meeting's code.
     async fn as_named(&self, now: Timestamp, join: &Join) -> Result<Option<RoomName>, Refusal> {
         let token = join.token.as_deref();
         let Some(named) = token.and_then(|token| self.inner.authenticator.names(now, token)) else {
@@ -559,7 +560,7 @@ impl Signaling {
         Ok(RoomName::parse(&named).ok().filter(|_| room.as_ref() == Some(join.room.id())))
     }
 
-    /// Whether whoever shows this bearer may make a room by `POST /api/v1/rooms`.
+    /// Whether the bearer may make a room by `POST /api/v1/rooms`.
     pub(crate) fn may_make_room(&self, bearer: Option<&str>) -> Result<(), Refusal> {
         self.inner.authenticator.may_make_room(self.inner.hub.clock().now(), bearer)
     }
@@ -568,13 +569,13 @@ impl Signaling {
     pub(crate) async fn is_join_token(&self, room: &RoomId, bearer: &str) -> bool {
         let named = self.inner.authenticator.names(self.inner.hub.clock().now(), bearer);
         match named {
-            // A code that somebody trusted has signed is no guess.
+            // A code in a validly signed token is no guess.
             Some(named) => self.room(None, &named).await.is_ok_and(|meant| meant == *room),
             None => false,
         }
     }
 
-    /// What a resume's secret says.
+    /// The claims in a resume's secret.
     pub(crate) fn claims(&self, resume: &Resume) -> Result<SessionClaims, Refusal> {
         self.open_secret(&resume.secret)
             .filter(|claims| claims.session == resume.session)

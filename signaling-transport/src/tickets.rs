@@ -1,5 +1,5 @@
-//! Tickets for event streams: a query is written down in places where a session's secret must not be, so that what stands
-//! there is good once and for a moment.
+//! Tickets for event streams. A query may be logged where a session's secret must not appear, so a ticket is valid once
+//! and briefly.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use signaling_core::{Code, Refusal, TicketClaims, Timestamp};
 
-/// How long a ticket is good.
+/// How long a ticket is valid.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(30);
 /// Redeemed tickets that are remembered until they expire.
 const REMEMBERED: usize = 100_000;
 
-/// The tickets that have been redeemed and would still be good.
+/// Redeemed tickets that have not expired.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets(Mutex<HashMap<String, Timestamp>>);
 
 impl Tickets {
-    /// Takes a ticket, which is good no more.
+    /// Redeems a ticket, which is then no longer valid.
     pub(crate) fn redeem(&self, now: Timestamp, claims: &TicketClaims) -> Result<(), Refusal> {
         let expires_at = Timestamp::from_millis(claims.expires_at_ms);
         let spent = || Refusal::new(Code::Unauthorized, "the ticket has expired, or was used before");

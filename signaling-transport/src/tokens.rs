@@ -1,4 +1,4 @@
-//! Join tokens: JWTs (RFC 7519) by which another service says who may enter which room.
+//! Join tokens: JWTs (RFC 7519) with which another service states who may enter which room.
 
 use std::sync::Arc;
 
@@ -20,17 +20,17 @@ mod minter;
 const AHEAD_MS: f64 = 5_000.0;
 /// The first second of the year 10000.
 const LAST_SECOND: f64 = 253_402_300_800.0;
-/// How far ahead a token may expire: a leap year, so that milliseconds are not taken for seconds.
+/// How far in the future a token may expire: a leap year, so that milliseconds are not mistaken for seconds.
 const FARTHEST_MS: f64 = 366.0 * 86_400_000.0;
-/// Bytes of `sub`, and of `metadata` as JSON: both stand in the secret of the session.
+/// The most bytes of `sub`, and of `metadata` as JSON: both are part of the session's secret.
 pub(crate) const SUB_BYTES: usize = 255;
 pub(crate) const METADATA_BYTES: usize = 1_024;
 
-/// Lets in who has a join token. Without keys it lets everybody in.
+/// Admits bearers of join tokens. Without keys, it admits everyone.
 #[derive(Debug)]
 pub struct JoinTokens {
     keys: Vec<TokenKey>,
-    /// What the server itself has made is good as well.
+    /// Its tokens are valid as well.
     minter: Option<Arc<TokenMinter>>,
     anonymous_rooms: bool,
 }
@@ -38,14 +38,14 @@ pub struct JoinTokens {
 #[derive(Deserialize)]
 struct Header<'a> {
     alg: &'a str,
-    /// What must be understood and is not (RFC 7515 section 4.1.11).
+    /// Extensions that must be understood and are not (RFC 7515 section 4.1.11).
     #[serde(default)]
     crit: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Claims {
-    /// By its name, its id, or the code of its meeting.
+    /// The room by name, id, or the code of its meeting.
     room: String,
     #[serde(default)]
     name: Option<String>,
@@ -65,26 +65,26 @@ struct Claims {
     metadata: Option<Json>,
 }
 
-/// A token that is good now.
+/// A token that is valid now.
 struct Opened<'a> {
     claims: Claims,
-    /// What of it was signed. The signature may be written in several ways.
+    /// The signed part of the token. The signature itself may be written in several ways.
     signed: &'a str,
 }
 
 impl JoinTokens {
-    /// Tokens signed with any of `keys` are good. `anonymous_rooms`: whether somebody without a token may make rooms.
+    /// Accepts tokens signed with any of `keys`. `anonymous_rooms`: whether clients without a token may make rooms.
     pub fn new(keys: Vec<TokenKey>, anonymous_rooms: bool) -> Self {
         Self { keys, minter: None, anonymous_rooms }
     }
 
-    /// Takes what `minter` makes as well.
+    /// Also accepts the tokens of `minter`.
     #[must_use]
     pub fn with_minter(self, minter: Arc<TokenMinter>) -> Self {
         Self { minter: Some(minter), ..self }
     }
 
-    /// The claims of a token that one of the keys has signed, and what of it was signed.
+    /// The claims of a token that one of the keys has signed, and the signed part.
     fn signed<'a>(&self, token: &'a str) -> Result<(Vec<u8>, &'a str), Refusal> {
         let (signed, signature) = token.rsplit_once('.').ok_or_else(|| refuse("is no JWT"))?;
         let (header, claims) = signed.split_once('.').ok_or_else(|| refuse("is no JWT"))?;
@@ -95,7 +95,7 @@ impl JoinTokens {
             return Err(refuse("wants something that is not understood"));
         }
         let verifies = |key: &TokenKey| {
-            // Never by the token's word alone: a key is good for the one algorithm it was given for.
+            // The token must not choose the algorithm: each key is for exactly one.
             key.algorithm() == header.alg && key.verifies(signed.as_bytes(), &signature)
         };
         let own = self.minter.as_ref().map(|minter| minter.key());
@@ -105,7 +105,7 @@ impl JoinTokens {
         Ok((claims, signed))
     }
 
-    /// A token that one of the keys has signed and that is good now.
+    /// A token that one of the keys has signed and that is valid now.
     fn open<'a>(&self, now: Timestamp, token: &'a str) -> Result<Opened<'a>, Refusal> {
         let (claims, signed) = self.signed(token)?;
         let claims: Claims = serde_json::from_slice(&claims)
@@ -142,12 +142,12 @@ fn refuse(why: &str) -> Refusal {
     Refusal::new(Code::Unauthorized, format!("the join token {why}"))
 }
 
-/// Whether these are the seconds of a time with a year of four digits, as RFC 3339 can write it.
+/// Whether the seconds denote a time with a four-digit year, as RFC 3339 can write it.
 fn is_time(seconds: f64) -> bool {
     (-LAST_SECOND..LAST_SECOND).contains(&seconds)
 }
 
-/// A claim by which a token, or its holder, is known again. Some issuers write numbers.
+/// A claim that identifies a token or its holder. Some issuers write numbers.
 fn identity(claim: Option<Value>) -> Option<String> {
     match claim? {
         Value::Null => None,
@@ -158,7 +158,8 @@ fn identity(claim: Option<Value>) -> Option<String> {
 
 impl Authenticator for JoinTokens {
     fn authenticate(&self, now: Timestamp, join: &Join) -> Result<Grant, Refusal> {
-        // What nobody known has signed may be a host token. What is signed and no longer good is not ignored.
+        // A token that no known key has signed may be a host token. A signed token that is no longer valid is not
+        // ignored.
         let unknown = || join.token.as_deref().is_none_or(|token| self.signed(token).is_err());
         if self.keys.is_empty() && unknown() {
             return Ok(Grant { may_create: self.anonymous_rooms, ..Grant::default() });

@@ -21,18 +21,18 @@ mod frame;
 pub(crate) mod handshake;
 mod socket;
 
-/// The subprotocol that clients ask for.
+/// The subprotocol that clients request.
 pub(crate) const SUBPROTOCOL: &str = "visavis.v1";
-/// How long to wait for the other side to close, once our close frame is on its way. It changes nothing but courtesy: a
-/// connection that is dropped with something unread in it may lose our close frame as well.
+/// How long to wait for the other side to close after our close frame has been sent. This is mostly a courtesy: if a
+/// connection is dropped with unread data, our close frame may be lost as well.
 const CLOSING_HANDSHAKE: Duration = Duration::from_millis(500);
 
 /// A WebSocket over a connection that was upgraded.
 pub(crate) type WebSocket = Socket<RawStream>;
 
-/// The WebSocket of an upgrade, with messages of at most so many bytes; `None` when the client is gone already.
+/// The WebSocket of an upgrade, with messages of at most `largest` bytes; `None` if the client is gone already.
 pub(crate) async fn begin(upgrade: OnUpgrade, largest: usize) -> Option<WebSocket> {
-    // What was read early is a slice of HTTP's buffer, which must not live as long as the connection.
+    // Bytes that were read early are a slice of HTTP's buffer, which must not live as long as the connection.
     let (stream, early) = take_over(upgrade).await?;
     Some(Socket::new(stream, &early, largest))
 }
@@ -44,7 +44,7 @@ pub(crate) async fn upgrade(
 ) -> Response {
     match handshake::accept(request.into_parts().0, SUBPROTOCOL).await {
         Ok((response, upgrade)) => {
-            // A message that is somewhat too large is read, so that it can be answered; the codec refuses it.
+            // A message that is slightly too large is read so that it can be answered; the codec refuses it.
             let largest = signaling.limits().signal_bytes + 1024;
             tokio::spawn(async move {
                 if let Some(socket) = begin(upgrade, largest).await {
@@ -62,7 +62,7 @@ impl Duplex for WebSocket {
         let message = match Self::recv(self).await.ok_or(End::Gone)?.map_err(End::Fault)? {
             Incoming::Text(text) => codec.decode(text.as_bytes()),
             Incoming::Close(code) => return Err(End::Left(code)),
-            // Pings and pongs have been dealt with.
+            // Pings and pongs have been handled already.
             Incoming::Binary | Incoming::Ping(_) | Incoming::Pong => {
                 Err(Unreadable { seq: None, refusal: Refusal::bad_request("messages are text") })
             }
@@ -88,7 +88,7 @@ impl Duplex for WebSocket {
 
     async fn close(&mut self, end: End) {
         if let End::Left(code) = end {
-            // The other side hears the same from us, and is not waited for.
+            // The close is echoed to the other side, which is not waited for.
             self.push_close(code, "");
             let _ = Self::flush(self).await;
             return;
@@ -101,7 +101,7 @@ impl Duplex for WebSocket {
     }
 }
 
-/// The close code and the reason of an end that is ours.
+/// The close code and reason for an end that the server initiates.
 fn close_frame(end: End) -> Option<(u16, &'static str)> {
     Some(match end {
         End::Gone | End::Left(_) => return None,

@@ -1,4 +1,4 @@
-//! WHIP and WHEP when the media plane takes nobody any more.
+//! WHIP and WHEP when the media plane is full.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use signaling_core::{
 use signaling_transport::{Signaling, SignalingConfig};
 use tower::ServiceExt as _;
 
-/// Refuses every offer so.
+/// Refuses every offer with this code.
 struct Full(Code);
 
 impl HttpMedia for Full {
@@ -31,7 +31,7 @@ impl HttpMedia for Full {
     }
 }
 
-/// Who joined, and who left.
+/// The peers that joined, and those that left.
 fn comings_and_goings(media: &RecordedMedia) -> [Vec<PeerId>; 2] {
     let (mut joined, mut left) = (Vec::new(), Vec::new());
     for (_, demand) in media.take() {
@@ -46,7 +46,7 @@ fn comings_and_goings(media: &RecordedMedia) -> [Vec<PeerId>; 2] {
 
 #[tokio::test]
 async fn a_full_media_server_says_when_to_come_again_and_keeps_nobody() {
-    // As it says so itself, and as a worker says that has no place for whoever has just joined.
+    // As the media plane itself says, and as one of its workers says that has no place for the new peer.
     for code in [Code::Overloaded, Code::SessionUnknown] {
         let media = RecordedMedia::default();
         let mut config = SignalingConfig::new(ServerKey::new([7; 32]));

@@ -32,7 +32,7 @@ struct Running {
     ended: JoinHandle<Shutdown>,
     /// A request to `/wait` has arrived.
     waiting: Arc<Notify>,
-    /// Lets one request to `/wait` go.
+    /// Releases one request to `/wait`.
     release: Arc<Notify>,
 }
 
@@ -94,7 +94,7 @@ fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
-/// Whether the server closed the connection without a word.
+/// Whether the server closed the connection without sending anything.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 64]).await {
         Ok(read) => read == 0,
@@ -184,7 +184,7 @@ async fn whoever_is_slow_with_a_first_byte_a_handshake_or_a_header_is_cut_off() 
     let header_timeout = Duration::from_millis(200);
     let config = ServerConfig { certificates: Some(certificates), header_timeout, ..Default::default() };
     let server = Running::start(config, LONG);
-    // Someone in the middle of an answer is not disturbed.
+    // A request in progress is not disturbed.
     let patient = tokio::spawn(ask(server.connect().await, "/wait", ""));
     server.waiting.notified().await;
 
@@ -193,7 +193,7 @@ async fn whoever_is_slow_with_a_first_byte_a_handshake_or_a_header_is_cut_off() 
         stream.write_all(start).await.unwrap();
         assert!(is_closed(&mut stream).await || is_closed(&mut stream).await, "after {start:?}");
     }
-    // HTTP/2 that never says its preface.
+    // An HTTP/2 client that never sends its preface.
     let mut silent = tls(server.connect().await, &pem, b"h2").await.unwrap();
     let mut rest = Vec::new();
     let _ = silent.read_to_end(&mut rest).await;

@@ -37,11 +37,11 @@ impl LiveRoom {
         }
     }
 
-    /// Makes a fact so, and tells whom it concerns.
+    /// Applies a fact, and publishes it to its audience.
     pub(super) fn enact(&mut self, now: Timestamp, env: &mut Environment, mut fact: Fact) {
         fact.tell_time(env.wall.at(now));
         let entry = Entry { id: self.room.last_id() + 1, at: now, fact };
-        // Who leaves is described by the room as it was.
+        // The departure of a peer is described by the state before it.
         let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
         self.keep_end_of_session(env, &entry);
         let happening =
@@ -56,7 +56,7 @@ impl LiveRoom {
         for demand in entry.demands(&self.room) {
             env.media.demand(self.room.id(), demand);
         }
-        // What must last is kept before anybody hears of it.
+        // Durable changes are stored before any peer learns of them.
         if matches!(entry.fact, Fact::Ended { .. }) {
             self.keep_end(now, env);
         } else if entry.is_durable() || self.room.known_of() != before {
@@ -74,7 +74,7 @@ impl LiveRoom {
             self.publish(now, env, &entry, audience, &event);
         }
         match entry.fact {
-            // Who is host first may be somebody else; that this one has the powers stands in its own description.
+            // The room's view names one host only, perhaps another one; the peer's own view shows its powers.
             Fact::HostGranted { peer, .. } => {
                 self.enact(now, env, Fact::Updated { peer, change: Box::default() });
                 self.tell_who_waits(now, env, peer);
@@ -93,7 +93,7 @@ impl LiveRoom {
         }
     }
 
-    /// A host who was not there, or not a host, when they came learns who waits in the lobby.
+    /// Tells a host that has just arrived, returned or been appointed which peers wait in the lobby.
     pub(super) fn tell_who_waits(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
         if !self.room.member(peer).is_some_and(|member| member.is_host() && member.is_joined()) {
             return;
@@ -105,7 +105,7 @@ impl LiveRoom {
         }
     }
 
-    /// Whose session ends does not come back by its secret, not even to a process that has not seen it go.
+    /// Stores the end of a session, so that even a process that has not seen it end refuses its secret.
     fn keep_end_of_session(&self, env: &mut Environment, entry: &Entry) {
         if let Fact::Left { peer, .. } = entry.fact
             && let Some(member) = self.room.member(peer).filter(|member| !member.media_only)
@@ -117,7 +117,7 @@ impl LiveRoom {
     fn keep_end(&self, now: Timestamp, env: &mut Environment) {
         let room = self.room.id();
         if room.is_made_by(&env.rules.key) {
-            // Its name says that it was made here; that it is gone says that it is dead.
+            // Its name proves that this server made it, and the missing record proves that it has ended.
             env.store.forget(room);
         } else {
             env.store.save(&RoomRecord { ended_at: Some(env.wall.at(now)), ..self.room.record() });
@@ -163,7 +163,7 @@ impl LiveRoom {
         }
     }
 
-    /// Out of the lobby: a welcome into the room, now or when the peer is back.
+    /// Lets a peer in from the lobby: it is welcomed into the room now, or when it reconnects.
     fn admit(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
         self.synchronise(peer);
         self.begin(now, peer);

@@ -1,4 +1,4 @@
-//! Coming into a room: joining it, and taking a session up again.
+//! Entry to a room: joining it, and resuming a session.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::shard::Environment;
 use crate::{CloseReason, Code, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp};
 
 impl LiveRoom {
-    /// Takes somebody in. The welcome goes to the connection, if there is one already, and to the caller.
+    /// Admits a peer. The welcome goes to the connection, if there is one, and to the caller.
     pub(crate) fn join(
         &mut self,
         now: Timestamp,
@@ -66,7 +66,7 @@ impl LiveRoom {
         checked.map_err(|wait| Refusal::rate_limited(wait, TOO_MANY))
     }
 
-    /// A session begins at the present of the room, after the chat of before.
+    /// Starts a session's cursor at the newest entry, and queues the chat history before it.
     pub(super) fn begin(&mut self, now: Timestamp, peer: PeerId) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.begin_at(&self.log, self.room.last_id());
@@ -144,7 +144,7 @@ impl LiveRoom {
         Ok(Arc::new(env.codec.encode_reply(&Reply::Welcome(Box::new(welcome)))))
     }
 
-    /// Takes a session up again. Without a connection, one is to follow by [`Self::attach`].
+    /// Resumes a session. Without a connection, [`Self::attach`] supplies one later.
     pub(crate) fn resume(
         &mut self,
         now: Timestamp,
@@ -165,7 +165,7 @@ impl LiveRoom {
             session.greet(Arc::clone(&welcome), request);
             self.catch_up(now, env, claims.peer, last_id);
         } else {
-            // The former connection is not the client's any more; the stream that follows gets the replay.
+            // The client no longer uses the former connection; the stream that follows gets the replay.
             session.disconnect(now, Some(CloseReason::Replaced));
             session.expect_stream(last_id);
         }
@@ -174,7 +174,7 @@ impl LiveRoom {
         Ok(welcome)
     }
 
-    /// Somebody who was here before the server forgot: the same peer again.
+    /// Restores the peer of a session that this process does not know.
     fn bring_back(
         &mut self,
         now: Timestamp,
@@ -190,7 +190,7 @@ impl LiveRoom {
         }
         let sealed = if claims.host { Power::Appointed } else { Power::None };
         let power = self.room.power_of(claims.session).unwrap_or(sealed);
-        // Secrets that older versions made do not say it.
+        // Secrets made by older versions lack the join time.
         let joined_at = Timestamp::from_millis(claims.joined_at_ms.max(claims.created_at_ms));
         let admission = Admission {
             at: env.wall.at(now),
@@ -220,7 +220,7 @@ impl LiveRoom {
     }
 }
 
-/// How many passwords may be guessed at in a room, from all addresses together.
+/// The rate of password attempts for a room, over all addresses together.
 fn guess_rate(env: &Environment) -> Rate {
     Rate::every(GUESS_EVERY, env.rules.limits.password_guesses.into())
 }

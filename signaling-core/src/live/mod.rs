@@ -1,4 +1,4 @@
-//! A room at work: its state machine, its log, and the sessions of its members.
+//! A live room: its state machine, its log, and the sessions of its peers.
 
 mod commit;
 mod entry;
@@ -26,22 +26,23 @@ pub(crate) struct LiveRoom {
     log: Log<Audience>,
     sessions: BTreeMap<PeerId, Session>,
     guesses: Bucket<Timestamp>,
-    /// When this process began to serve the room. Secrets made before are honoured once; later ones are known.
+    /// When this process began to serve the room. An older secret is honoured once; the sessions of newer ones are
+    /// known.
     served_since: Timestamp,
-    /// Marks the secrets of this process.
+    /// Identifies this process in the secrets that it makes.
     run: u64,
-    /// Sessions whose older secrets have been honoured.
+    /// Sessions whose older secret has been honoured.
     returned: BTreeSet<SessionId>,
     next_ping: Timestamp,
-    /// No session needs a look before then.
+    /// No session needs a check before this time.
     next_check: Option<Timestamp>,
-    /// When the shard means to look at it.
+    /// When the shard will next wake the room.
     pub(crate) wakes_at: Option<Timestamp>,
 }
 
-/// A password guess is given back every so often, to all addresses together.
+/// One password guess is restored after this time, for all addresses together.
 const GUESS_EVERY: Duration = Duration::from_millis(100);
-/// What a client is told that sends or guesses too fast.
+/// The error text for a client that sends or guesses too fast.
 const TOO_MANY: &str = "too many messages; slow down";
 
 impl LiveRoom {
@@ -61,10 +62,10 @@ impl LiveRoom {
         }
     }
 
-    /// Gives back what only sessions need, when there are none: a name that somebody tried and left lives on for minutes.
+    /// Frees what only sessions need, when there are none: the room of an abandoned name lives on for minutes.
     pub(crate) fn tidy(&mut self) {
         if self.sessions.is_empty() {
-            // An empty map keeps the node in which its last entry lay.
+            // An empty map keeps the node of its last entry.
             self.sessions = BTreeMap::new();
             self.log.forget();
             self.room.tidy();
@@ -75,14 +76,14 @@ impl LiveRoom {
         self.sessions.get(&peer)
     }
 
-    /// The session that these claims open.
+    /// The session that the claims identify.
     pub(crate) fn session_of(&mut self, claims: &SessionClaims) -> Option<&mut Session> {
         self.sessions.get_mut(&claims.peer).filter(|session| session.id == claims.session)
     }
 }
 
 impl LiveRoom {
-    /// Gives a session an event stream. The cursor is what the stream names, else that of the last resume or welcome.
+    /// Gives a session an event stream. It starts at `last_id`, or else at the cursor of the last resume or welcome.
     pub(crate) fn attach(
         &mut self,
         now: Timestamp,
@@ -102,7 +103,7 @@ impl LiveRoom {
         self.look_after(now, env, peer);
     }
 
-    /// Replays what came after `last_id`, or says that it is gone and how things are.
+    /// Replays the events after `last_id`, or sends a snapshot if they are gone.
     fn catch_up(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId, last_id: u64) {
         let peers = self.view_for(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
@@ -123,7 +124,7 @@ impl LiveRoom {
         self.deliver_to(now, env, peer);
     }
 
-    /// A message of a peer. `connection` is the one it came over, or `None` when it came by itself (HTTP).
+    /// Handles a message of a peer. `connection` is the one that carried it, or `None` for a message by HTTP.
     pub(crate) fn receive(
         &mut self,
         now: Timestamp,
@@ -143,7 +144,7 @@ impl LiveRoom {
             Err(unreadable) => unreadable.seq,
         };
         if let Err(wait) = session.take_token(now, &env.rules.limits) {
-            // The number is not used: the client may send the same again.
+            // The number stays unused, so the client may send the message again.
             let refusal = Refusal::rate_limited(wait, TOO_MANY);
             session.reply(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
             return self.deliver_to(now, env, peer);
@@ -169,7 +170,7 @@ impl LiveRoom {
         };
         let answer = reply.map(|reply| (Arc::new(env.codec.encode_reply(&reply)), reply));
         let is_end = |effect: &Effect| matches!(effect, Effect::Fact(Fact::Ended { .. }));
-        // Who leaves, or ends the room, must hear that it worked before the connection goes.
+        // The effects close the connection, so the answer goes first.
         if leaving || effects.iter().any(is_end) {
             self.answer(now, env, peer, seq, answer, request);
             self.commit(now, env, effects);
@@ -200,7 +201,7 @@ impl LiveRoom {
         self.deliver_to(now, env, peer);
     }
 
-    /// A connection has room again.
+    /// A connection can take frames again.
     pub(crate) fn writable(
         &mut self,
         now: Timestamp,
@@ -245,11 +246,11 @@ impl LiveRoom {
             }
             self.look_after(now, env, peer);
         }
-        // A room that is over has nothing to hear.
+        // A room that has ended ignores the media plane.
         let _ = self.input(now, env, RoomInput::Media(event));
     }
 
-    /// What came from elsewhere than a peer: the media plane, the server itself.
+    /// Handles an input that no client sent: from the media plane, or from the server itself.
     pub(crate) fn input(
         &mut self,
         now: Timestamp,
@@ -262,7 +263,7 @@ impl LiveRoom {
         Ok(())
     }
 
-    /// Tells everybody who is connected that the server goes away, and lets the connections go.
+    /// Tells every connected client that the server is going away, and closes the connections.
     pub(crate) fn go_away(&mut self, now: Timestamp, env: &Environment, reconnect_after_ms: u64) {
         let frame = Arc::new(env.codec.encode_reply(&Reply::GoingAway { reconnect_after_ms }));
         for session in self.sessions.values_mut() {
@@ -297,14 +298,15 @@ impl LiveRoom {
         [ping, self.next_check, self.room.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Whoever was away is back.
+    /// Publishes that a peer is back, if it was away.
     pub(super) fn note_return(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
         if self.sessions.get(&peer).is_some_and(|session| session.away) {
             self.enact(now, env, Fact::Presence { peer, away: false });
         }
     }
 
-    /// Cuts off who is silent or does not read, tells who is away, and lets go who stayed away too long.
+    /// Closes silent and stalled connections, publishes which peers are away, and removes those that were away too
+    /// long.
     fn check_sessions(&mut self, now: Timestamp, env: &mut Environment, limits: &Limits) {
         loop {
             let (mut away, mut late, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
@@ -322,7 +324,7 @@ impl LiveRoom {
                 self.next_check = next;
                 return;
             }
-            // What the others hear of it may be the last that one of them failed to take: they are looked at again.
+            // Publishing these facts may be what stalls another connection, so the loop checks all sessions again.
             for peer in away {
                 self.enact(now, env, Fact::Presence { peer, away: true });
             }
@@ -333,7 +335,7 @@ impl LiveRoom {
         }
     }
 
-    /// Notes when the session is to be looked at next.
+    /// Schedules the next check of a session.
     fn look_after(&mut self, now: Timestamp, env: &Environment, peer: PeerId) {
         let limits = &env.rules.limits;
         let Some(session) = self.sessions.get(&peer) else { return };
@@ -349,14 +351,14 @@ impl LiveRoom {
         }
     }
 
-    /// How many are listed, and how many watch.
+    /// The numbers of listed peers and of viewers.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let viewers = self.room.viewers();
         (self.room.joined().filter(|member| member.role != Role::Viewer).count(), viewers)
     }
 }
 
-/// The answer to a number that was used before.
+/// The answer to a message whose number was used before.
 fn repeated(fate: Fate, seq: u64, env: &Environment) -> Option<Arc<Frame>> {
     let reply = match fate {
         Fate::Unused => return None,
@@ -375,7 +377,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Somewhat more often than promised, so that a late timer keeps the promise.
+/// Pings slightly more often than promised, so that a late timer keeps the promise.
 fn ping_every(heartbeat: Duration) -> Duration {
     heartbeat * 4 / 5
 }

@@ -1,16 +1,16 @@
-//! Codes that are read aloud, typed and pasted.
+//! Meeting codes, which people read aloud, type and paste.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{Entropy, MalformedId};
 
-/// No vowels, so that no code is a word and hardly a name chosen by people is a code; and of each group that looks alike
-/// (0 o, 1 i l, 2 z, 5 s, 6 g, 8 b, 9 q, u v) one at most.
+/// No vowels, so that no code is a word and few chosen names are codes; and at most one character of each group that
+/// looks alike (0 o, 1 i l, 2 z, 5 s, 6 g, 8 b, 9 q, u v).
 const ALPHABET: &[u8; 23] = b"23456789cdfhjkmnprtvwxy";
-/// 9 characters of log2(23) bits: 40.7, and one bit in thirty less since each code has a digit.
+/// 9 characters of log2(23) bits: 40.7 bits, less a thirtieth of a bit because each code has a digit.
 const LENGTH: usize = 9;
-/// Characters between two dashes.
+/// Characters in a group.
 const GROUP: usize = 3;
 
 /// The code of a meeting: nine characters in three groups, as in `k7m-2xr-9dn`.
@@ -18,7 +18,7 @@ const GROUP: usize = 3;
 pub struct MeetingCode([u8; LENGTH]);
 
 impl MeetingCode {
-    /// A new code. It has a digit, which few names that people choose have in such a place.
+    /// A random code with at least one digit, which few chosen names have in such a place.
     pub fn random(entropy: &mut dyn Entropy) -> Self {
         let mut code = [0; LENGTH];
         loop {
@@ -31,8 +31,8 @@ impl MeetingCode {
         }
     }
 
-    /// Whether text is written exactly as codes are, in any case: three groups of three with dashes between them. Such
-    /// text is never the name of a room.
+    /// Whether the text has exactly the form of a code, in either case: three groups of three with dashes between them.
+    /// Such text is never the name of a room.
     pub fn is_shape(text: &str) -> bool {
         let is_group = |group: &str| {
             group.len() == GROUP && group.bytes().all(|b| ALPHABET.contains(&b.to_ascii_lowercase()))
@@ -40,7 +40,7 @@ impl MeetingCode {
         text.split('-').count() == LENGTH / GROUP && text.split('-').all(is_group)
     }
 
-    /// The code that somebody means who wrote this: in any case, with dashes and spaces anywhere or nowhere. What has
+    /// The code that a person meant by this text: in either case, with dashes and spaces anywhere or nowhere. Text with
     /// neither the [shape](Self::is_shape) nor a digit is a name.
     pub fn parse(text: &str) -> Option<Self> {
         let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
@@ -57,7 +57,7 @@ impl MeetingCode {
     }
 }
 
-/// Every letter is as likely as every other: bytes that would favour some are thrown away.
+/// A uniformly random letter: bytes that would bias the choice are discarded.
 fn letter(entropy: &mut dyn Entropy) -> u8 {
     let fair = u8::MAX - u8::MAX % 23;
     loop {
@@ -80,7 +80,7 @@ impl FromStr for MeetingCode {
     }
 }
 
-/// In groups, as people read it.
+/// Writes the code in groups, as people read it.
 impl fmt::Display for MeetingCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, group) in self.0.chunks(GROUP).enumerate() {
@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(MeetingCode::parse(name), None, "{name}");
             assert!(!MeetingCode::is_shape(name), "{name}");
         }
-        // Codes of before may be without a digit.
+        // Older codes may have no digit.
         for code in ["k7m-2xr-9dn", "K7M-2XR-9DN", "cdf-hjk-mnp"] {
             assert!(MeetingCode::is_shape(code) && MeetingCode::parse(code).is_some(), "{code}");
         }

@@ -1,4 +1,4 @@
-//! What others than its members are told of a meeting's room.
+//! What outsiders learn of a meeting's room.
 
 use std::sync::Arc;
 
@@ -8,33 +8,33 @@ use crate::message::{EndReason, Json, LeaveReason, RecordingState, Role};
 use crate::room::{Fact, Member, Room};
 use crate::{LifeId, PeerId, RoomId, Timestamp};
 
-/// Something happened in a room that was arranged for a meeting.
+/// An event in the room of a meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happening {
     /// The room.
     pub room: RoomId,
-    /// Which life of it.
+    /// The id of this life of the room.
     pub life: LifeId,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What.
+    /// What happened.
     pub what: RoomHappening,
 }
 
-/// Somebody who is in a room, as those are told who are outside of it.
+/// A peer in a room, as outsiders see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
     /// The peer.
     pub peer: PeerId,
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// What for it is there.
+    /// The role.
     pub role: Role,
-    /// Who it is for the service that signed its join token.
+    /// The peer's identity for the signer of its join token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// What that service says of it.
+    /// The metadata that the signer asserts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Json>,
 }
@@ -52,22 +52,22 @@ impl Presence {
     }
 }
 
-/// What happened.
+/// The events that outsiders learn of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum RoomHappening {
-    /// Somebody is in, past the lobby.
+    /// A peer has entered the room, past the lobby.
     Joined(Presence),
-    /// Somebody who was in has gone.
+    /// A peer has left the room.
     Left { who: Presence, reason: LeaveReason },
-    /// A recording was begun or ended.
+    /// A recording has begun or ended.
     Recording { state: RecordingState, recording: Option<Arc<str>> },
-    /// The room is over; `visited`, when anybody was ever in.
+    /// The room has ended; `visited` if any peer ever entered.
     Ended { reason: EndReason, visited: bool },
 }
 
 impl RoomHappening {
-    /// What a fact is for others, seen from the room before it.
+    /// What a fact means to outsiders. `room` is the state before the fact.
     pub(crate) fn of(fact: &Fact, room: &Room) -> Option<Self> {
         match fact {
             Fact::Joined(member) if member.is_joined() => Some(Self::Joined(Presence::of(member))),

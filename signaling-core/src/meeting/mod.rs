@@ -1,4 +1,4 @@
-//! What a room has to know of the meeting that it was arranged for. Dates, recurrences and storage lie outside.
+//! The part of a meeting that its room needs to know. Dates, recurrences and storage are outside the core.
 
 mod code;
 mod happening;

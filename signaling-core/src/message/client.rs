@@ -1,4 +1,4 @@
-//! Client to server.
+//! Messages from a client to the server.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -37,7 +37,7 @@ pub struct Join {
     pub room: RoomName,
     /// The display name, checked by [`Name::parse`](super::Name::parse).
     pub name: String,
-    /// What for.
+    /// The requested role.
     #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub role: Role,
@@ -47,23 +47,23 @@ pub struct Join {
     /// The room's password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// Whether to make the room when it is not there.
+    /// Whether to make the room if it does not exist.
     #[serde(default = "yes", deserialize_with = "or_yes")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub create: bool,
-    /// What to make it as.
+    /// The topology of a room that this join makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<TopologyChoice>,
-    /// Shown to all.
+    /// Metadata that every peer sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Json>,
-    /// A secret of the client: the same one in a second join replaces the older peer.
+    /// A secret of the client. A second join with the same secret replaces the older peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// What the client can do.
+    /// The features that the client supports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Json>,
-    /// The host name or address by which the client reached the server: the transport's knowledge, not the client's word.
+    /// The host name or address by which the client reached the server, as the transport saw it.
     #[serde(skip)]
     pub reached_at: Option<String>,
 }
@@ -76,14 +76,14 @@ fn or_yes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> 
     Ok(Option::deserialize(deserializer)?.unwrap_or(true))
 }
 
-/// `null` is what some languages write for what is not there.
+/// Reads `null` as an absent value, since some languages write it so.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Take a session up again.
+/// Resume a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -92,34 +92,34 @@ pub struct Resume {
     pub session: SessionId,
     /// Its secret.
     pub secret: String,
-    /// The last event that was seen.
+    /// The id of the last event that the client has seen.
     #[serde(default)]
     pub last_id: u64,
 }
 
-/// Leave for good: the session is over at once.
+/// Leave for good: the session ends at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Leave {
-    /// A page that is closed or loaded again, whose person may come back: for the resume window a host's powers wait, and
-    /// the client that was in comes in again past lock, password and lobby.
+    /// The page is closed or reloaded, and its user may return. For the resume window, a host's powers wait, and an
+    /// admitted client may re-enter past lock, password and lobby.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
     pub may_return: bool,
 }
 
-/// To one peer, or to the media server.
+/// A signal to a peer or to the SFU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Signal {
     /// A peer's id, or `sfu`.
     pub to: String,
-    /// What it says.
+    /// The content.
     #[serde(flatten)]
     pub body: SignalBody,
 }
 
-/// What the tracks of the next publish offer are.
+/// Describes the tracks of the next publish offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Publish {
@@ -127,44 +127,44 @@ pub struct Publish {
     pub tracks: Vec<PublishTrack>,
 }
 
-/// What this client wants of one track.
+/// How this client wants to receive one track.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Subscribe {
     /// The track's id.
     pub track: String,
-    /// What of it.
+    /// Whether and in which quality it is wanted.
     #[serde(flatten)]
     pub attention: Attention,
 }
 
-/// Media flows on the new path; or, with `topology`, the path there is carries none and another one is asked for.
+/// Media flows on the new path; or, with `topology`, the present path carries none and another one is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct TopologyStep {
-    /// The epoch that the client is ready for, or whose path has failed.
+    /// The epoch of the path that is ready, or that has failed.
     pub epoch: u64,
-    /// Always true, unless another topology is asked for.
+    /// Always true, unless another topology is requested.
     #[serde(default, deserialize_with = "or_default")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ready: bool,
-    /// `sfu`, from a peer of a mesh that cannot connect to another.
+    /// `sfu`, from a peer of a mesh that cannot connect to another peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<Topology>,
 }
 
-/// A line of chat.
+/// A chat message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Chat {
     /// 1 to 4,000 characters.
     pub text: String,
-    /// To one peer instead of all.
+    /// The recipient, if not every peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
-/// An emoji that floats by.
+/// An emoji that is shown for a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Reaction {
@@ -172,20 +172,20 @@ pub struct Reaction {
     pub emoji: String,
 }
 
-/// An embedder's own message.
+/// A message of the embedding application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct App {
-    /// What it is about, 1 to 64 characters.
+    /// The topic, 1 to 64 characters.
     pub topic: String,
-    /// Opaque.
+    /// Opaque data.
     pub data: Json,
-    /// To one peer instead of all.
+    /// The recipient, if not every other peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
-/// The client's own state.
+/// A change of the client's own state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Update {
@@ -201,10 +201,10 @@ pub struct Update {
     /// Whether a screen is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<bool>,
-    /// Whether the hand is up.
+    /// Whether the hand is raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand: Option<bool>,
-    /// Shown to all.
+    /// Metadata that every peer sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Json>,
 }
@@ -215,10 +215,10 @@ pub struct Update {
 pub struct Call {
     /// The step.
     pub action: CallAction,
-    /// Whom to ring.
+    /// The peer to ring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Which call, for every step but `ring`; without it the one that the peer is in.
+    /// The call, for every step but `ring`; by default the one that the peer is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
 }
@@ -238,22 +238,22 @@ pub enum CallAction {
     Failed,
 }
 
-/// A use of the host's powers.
+/// An action of a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 pub struct Host {
-    /// Which.
+    /// The action.
     pub action: HostAction,
-    /// On whom.
+    /// The peer that it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// To what.
+    /// The parameter of the action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(type = "Json"))]
     pub value: Option<serde_json::Value>,
 }
 
-/// The host's powers.
+/// The actions of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -284,7 +284,7 @@ impl ClientMessage {
         struct Ping {
             t: Option<Json>,
         }
-        // Raw JSON does not pass through serde's flatten, so that a signal is read in two halves.
+        // Raw JSON does not pass through serde's flatten, so a signal is read in two parts.
         #[derive(Deserialize)]
         struct To {
             to: String,
@@ -312,7 +312,7 @@ impl ClientMessage {
     }
 }
 
-/// A `resume` whose session id could be none of ours names an unknown session; it is not malformed.
+/// A `resume` with an impossible session id names an unknown session; it is not malformed.
 fn parse_resume(json: &[u8]) -> Result<Resume, Refusal> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! What clients and server say to each other: the serde types of the wire protocol.
+//! The messages between clients and server: the serde types of the wire protocol.
 
 mod client;
 mod server;

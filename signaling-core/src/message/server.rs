@@ -1,4 +1,4 @@
-//! Server to client.
+//! Messages from the server to a client.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ pub struct PeerView {
     pub screen: bool,
     pub hand: bool,
     pub tracks: Arc<[Track]>,
-    /// Its connection is closed, and its session may still resume.
+    /// Its connection is closed; its session may still resume.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub away: bool,
-    /// Of a broadcaster: its media is flowing.
+    /// For a broadcaster: its media is flowing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub live: bool,
@@ -44,27 +44,27 @@ pub struct PeerView {
 pub struct RoomView {
     /// The room's id.
     pub id: RoomId,
-    /// The room's name, as it was first written.
+    /// The room's name, as first written.
     pub name: String,
-    /// What the meeting is called that the room was arranged for.
+    /// The title of the room's meeting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<Arc<str>>,
-    /// Which way media flows.
+    /// The path of media.
     pub topology: Topology,
-    /// Grows with every change of topology.
+    /// Increases with every change of topology.
     pub epoch: u64,
-    /// Nobody else comes in.
+    /// Newcomers are refused.
     pub locked: bool,
-    /// Who has the host's powers by seniority.
+    /// The announced host: an appointed one before an acting one, then the most senior.
     #[cfg_attr(feature = "typescript", ts(optional = false))]
     pub host: Option<PeerId>,
     /// Newcomers wait until a host admits them.
     pub lobby: bool,
-    /// A password is asked for.
+    /// Newcomers must give a password.
     pub password: bool,
     /// Media is being recorded.
     pub recording: bool,
-    /// How many watch.
+    /// The number of viewers.
     pub viewers: usize,
     /// When this life of the room began.
     pub created_at: Timestamp,
@@ -81,12 +81,12 @@ pub struct IceServers {
     /// As `RTCPeerConnection` takes them.
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ice_servers: Vec<IceServer>,
-    /// Seconds for which the credentials are good.
+    /// The lifetime of the credentials in seconds.
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ttl_seconds: u64,
 }
 
-/// Whether a peer is in the room already.
+/// Whether a peer has been admitted to the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -102,29 +102,29 @@ pub enum WelcomeState {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Welcome {
-    /// Who the client is.
+    /// The client's own peer.
     #[serde(rename = "self")]
     pub me: PeerView,
-    /// The session.
+    /// The session's id.
     pub session: SessionId,
-    /// What opens it.
+    /// The secret that resumes the session.
     pub secret: String,
     /// In the room, or in the lobby.
     pub state: WelcomeState,
     /// The room.
     pub room: RoomView,
-    /// Everybody else who is listed; absent for a resume and in the lobby.
+    /// The other peers; viewers are included for a host only. Absent after a resume and in the lobby.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peers: Option<Vec<PeerView>>,
-    /// To the join that made the room.
+    /// The host token, for the join that makes the first host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_token: Option<HostToken>,
-    /// STUN and TURN; absent in the lobby.
+    /// STUN and TURN servers; absent in the lobby.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub ice: Option<IceServers>,
-    /// How often each side says something.
+    /// The interval at which each side sends something.
     pub heartbeat_ms: u64,
-    /// How long a session lives without a transport.
+    /// How long a session lives without a connection.
     pub resume_window_ms: u64,
     /// The cursor: events after this one follow.
     pub last_id: u64,
@@ -132,29 +132,29 @@ pub struct Welcome {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub resumed: bool,
-    /// With a resume: the greatest `seq` that was used.
+    /// After a resume: the greatest `seq` that was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seq: Option<u64>,
-    /// What the server can do.
+    /// The features that the server supports.
     pub features: Arc<[String]>,
 }
 
-/// The state of a room, for those who missed how it came about.
+/// The state of a room, for a client that missed events.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// The room.
     pub room: RoomView,
-    /// Everybody else who is listed.
+    /// The other peers; viewers are included for a host only.
     pub peers: Vec<PeerView>,
-    /// Whether events are missing before it: the client renegotiates what does not work any more.
+    /// Whether events before it are missing. The client then renegotiates what no longer works.
     pub gap: bool,
     /// The cursor: events after this one follow.
     pub last_id: u64,
 }
 
-/// Sequenced events: kept, numbered, and replayed to those who resume.
+/// Sequenced events: logged, numbered, and replayed to sessions that resume.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -243,7 +243,7 @@ pub enum ServerEvent {
     },
 }
 
-/// What carries no id: answers, and what is only of interest now.
+/// Messages without an id: answers, and events that are of interest only at present.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]

@@ -1,4 +1,4 @@
-//! Words that both directions share.
+//! Vocabulary of both directions.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 
 use crate::{Code, PeerId, Refusal, is_blank};
 
-/// JSON that the server carries and does not read. It stands on one line, since event streams are made of lines.
+/// JSON that the server carries without reading it. It is kept on one line, since event streams consist of lines.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "any"))]
 #[serde(transparent)]
 pub struct Json(Arc<RawValue>);
 
 impl Json {
-    /// The text as it came.
+    /// The JSON text.
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
@@ -25,7 +25,7 @@ impl From<Box<RawValue>> for Json {
         if !raw.get().contains(['\n', '\r']) {
             return Self(raw.into());
         }
-        // Inside strings JSON has no line breaks as they are: these are blanks between tokens.
+        // JSON strings contain no raw line breaks, so these are white space between tokens.
         let one_line = raw.get().replace(['\n', '\r'], " ");
         Self(RawValue::from_string(one_line).unwrap_or(raw).into())
     }
@@ -45,7 +45,7 @@ impl PartialEq for Json {
     }
 }
 
-/// What a peer is in the room for.
+/// The purpose of a peer in a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -55,11 +55,11 @@ pub enum Role {
     Participant,
     /// Sends to viewers, through the SFU.
     Broadcaster,
-    /// Receives; counted, not listed.
+    /// Receives; counted rather than listed.
     Viewer,
 }
 
-/// What a room is made as.
+/// The topology that a room is made with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -73,7 +73,7 @@ pub enum TopologyChoice {
     Auto,
 }
 
-/// Which way media flows at present.
+/// The present path of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -84,25 +84,25 @@ pub enum Topology {
     Sfu,
 }
 
-/// How far a change of topology is.
+/// The phase of a change of topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
-    /// Build the new path, keep the old one.
+    /// Build the new path, and keep the old one.
     Switching,
     /// Close the old path.
     Settled,
 }
 
-/// Why a peer is no longer in the room.
+/// Why a peer has left the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum LeaveReason {
-    /// It said so.
+    /// It left by itself.
     Left,
-    /// It had no transport for longer than the resume window.
+    /// It had no connection for longer than the resume window.
     Timeout,
     /// A host removed it.
     Kicked,
@@ -112,7 +112,7 @@ pub enum LeaveReason {
     Ended,
 }
 
-/// Why a room is over.
+/// Why a room has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -121,24 +121,24 @@ pub enum EndReason {
     HostEnded,
     /// Its time is over.
     Expired,
-    /// Nobody was there any more.
+    /// It was empty for too long.
     Empty,
     /// The server is being taken out of service.
     Drained,
 }
 
-/// How a recording stands.
+/// The state of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingState {
-    /// Asked for.
+    /// Requested.
     Starting,
     /// Being written.
     Active,
-    /// Ended as asked.
+    /// Ended on request.
     Stopped,
-    /// Ended by a fault.
+    /// Ended by an error.
     Failed,
 }
 
@@ -161,7 +161,7 @@ impl Name {
         }
     }
 
-    /// The name as text. Shown as text only.
+    /// The name, which must be shown as plain text only.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -174,13 +174,12 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// Controls, and the marks that turn the direction of the text around them: with one of those a name could make its
-/// surroundings read differently.
+/// Controls, and bidirectional controls, with which a name could change how the text around it reads.
 fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Where a signal goes, or comes from.
+/// The other end of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(type = "string"))]
 pub enum PeerTarget {
@@ -191,7 +190,7 @@ pub enum PeerTarget {
 }
 
 impl PeerTarget {
-    /// Reads `sfu` or a peer's id; `peer-unknown` for anything else, since no such peer can be there.
+    /// Parses `sfu` or a peer's id. Anything else is `peer-unknown`, since no peer has such an id.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         if text == "sfu" {
             return Ok(Self::Sfu);
@@ -216,10 +215,10 @@ impl<'de> Deserialize<'de> for PeerTarget {
     }
 }
 
-/// The token that gives a host's power over one life of a room.
+/// A token that gives a host's powers over one life of a room.
 pub type HostToken = String;
 
-/// Which of a peer's two connections to the SFU.
+/// One of a peer's two connections to the SFU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -230,7 +229,7 @@ pub enum PeerConnection {
     Subscribe,
 }
 
-/// What a signal carries, as it came from the browser.
+/// The content of a signal, as it came from the browser.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
@@ -239,41 +238,41 @@ pub struct SignalBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional, type = "RTCSessionDescriptionInit"))]
     pub description: Option<Json>,
-    /// An `RTCIceCandidateInit`; an empty candidate string ends them.
+    /// An `RTCIceCandidateInit`; an empty candidate string ends the candidates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional, type = "RTCIceCandidateInit"))]
     pub candidate: Option<Json>,
     /// Asks the other side for new ICE credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<bool>,
-    /// In a mesh: the epoch of the topology that it belongs to.
+    /// In a mesh: the epoch of the topology to which the signal belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// With the SFU: which connection.
+    /// With the SFU: the connection that it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pc: Option<PeerConnection>,
-    /// With the SFU: which offer this is, or answers.
+    /// With the SFU: the number of this offer, or of the offer that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negotiation: Option<u64>,
-    /// In the SFU's offers: which line carries whose track.
+    /// In the SFU's offers: which media line carries which track.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub tracks: Vec<SubscribeTrack>,
 }
 
-/// One line of an offer of the SFU.
+/// One media line of an SFU's offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct SubscribeTrack {
     /// The media line's `mid`.
     pub mid: String,
-    /// The track that it carries.
+    /// The id of the track that it carries.
     pub track: String,
-    /// Whose track it is.
+    /// The publisher of the track.
     pub peer: PeerId,
 }
 
-/// Sound or picture.
+/// The medium of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -311,7 +310,7 @@ pub struct PublishTrack {
     pub kind: TrackKind,
     /// Where it comes from.
     pub source: TrackSource,
-    /// A name for people.
+    /// A human-readable name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -326,14 +325,14 @@ pub struct Track {
     pub kind: TrackKind,
     /// Where it comes from.
     pub source: TrackSource,
-    /// Whether it comes in several sizes.
+    /// Whether it is available in several sizes.
     #[serde(default)]
     pub simulcast: bool,
     /// The codec's name as in SDP (`VP8`, `opus`).
     pub codec: String,
 }
 
-/// What a viewer wants of one track.
+/// How a client wants to receive one track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
@@ -341,42 +340,42 @@ pub struct Attention {
     /// Whether it is wanted at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Pixels, at most.
+    /// The maximum width in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_width: Option<u32>,
-    /// Pixels, at most.
+    /// The maximum height in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_height: Option<u32>,
-    /// Frames a second, at most.
+    /// The maximum frame rate per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_fps: Option<f32>,
-    /// Greater is served first.
+    /// Tracks of higher priority are served first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
 }
 
-/// How loud somebody is.
+/// The sound level of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PeerLevel {
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
-    /// 0 (silent) to 1.
+    /// From 0 (silent) to 1.
     pub level: f32,
 }
 
-/// Why a peer's media does not go through as it should.
+/// Why a peer's media is impaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum QualityReason {
-    /// The path to whoever is told is too narrow.
+    /// The path to the recipient of the report is too narrow.
     OwnNetwork,
-    /// The publisher sends no picture that one could begin with, or its path is too narrow.
+    /// The publisher sends no picture that decoding can start from, or its path is too narrow.
     Sender,
-    /// The server has too much to do.
+    /// The server is overloaded.
     Server,
-    /// Whoever is told asked for no more.
+    /// The recipient of the report asked for no more.
     NotWanted,
 }
 
@@ -386,10 +385,10 @@ pub enum QualityReason {
 pub struct IceServer {
     /// `stun:`, `turn:` and `turns:` URLs.
     pub urls: Vec<String>,
-    /// For TURN.
+    /// The user name, for TURN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// For TURN.
+    /// The password, for TURN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Who comes in.
+//! Admission to a room.
 
 use std::sync::Arc;
 
@@ -7,58 +7,58 @@ use super::{Fact, Member, Power, Room, Standing, settings::checked_metadata};
 use crate::message::{Json, LeaveReason, Name, Role, TopologyChoice};
 use crate::{Code, Digest, PeerId, Refusal, SessionId, Signed, Timestamp, TokenDigests};
 
-/// Somebody at the door.
+/// A request to enter a room, with the identity and credentials of the future peer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
-    /// When it came, by the wall clock.
+    /// When the request arrived, by the wall clock.
     pub at: Timestamp,
-    /// Who it will be.
+    /// The id that the peer will have.
     pub peer: PeerId,
-    /// The session behind it.
+    /// The session of the peer.
     pub session: SessionId,
-    /// What people call it.
+    /// The display name.
     pub name: Name,
-    /// What for.
+    /// The requested role.
     pub role: Role,
-    /// Shown to all.
+    /// Metadata that every peer sees.
     pub metadata: Option<Json>,
-    /// What the service that signed its join token says of it.
+    /// What the signer of the join token asserts about the peer.
     pub signed: Option<Signed>,
-    /// Digest of the client's own secret.
+    /// Digest of the client's own secret, which identifies the client across joins.
     pub client: Option<Digest>,
     /// Digests of the join token.
     pub token: Option<TokenDigests>,
-    /// The password that was given.
+    /// The password that the client gave.
     pub password: Option<String>,
-    /// Why it may come in.
+    /// Which admission checks the request passes.
     pub pass: Pass,
-    /// Of a WHIP or WHEP session: on what terms.
+    /// The terms of a WHIP or WHEP session.
     pub media: Option<MediaTerms>,
 }
 
-/// What a client of WHIP or WHEP comes with.
+/// The terms of a WHIP or WHEP client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaTerms {
-    /// Whom it wants to watch, when it names somebody.
+    /// The publisher that it wants to watch, if it names one.
     pub publisher: Option<PeerId>,
-    /// What is wrong with its offer. Nobody who may not come in is told.
+    /// The defect of its offer. Reported only after every admission check has passed.
     pub flaw: Option<Refusal>,
 }
 
-/// What somebody at the door has to show.
+/// What a request to enter presents, and so which admission checks it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// Nothing.
+    /// Nothing: every check applies.
     None,
-    /// A token that passes lock, password and lobby.
+    /// Passes lock, password and lobby: a join token, or a client that comes back.
     Admitted,
-    /// A host's power, which passes the capacity as well.
+    /// A host's power: also passes the capacity limit and a meeting's start time.
     Host,
-    /// It was in already, before the server was restarted or another node took the room over.
+    /// A session from before a server restart, or from before another node took the room over.
     Returning {
-        /// Which of a host's powers it had.
+        /// The host's power that it had.
         power: Power,
-        /// Whether it was in the lobby only.
+        /// Whether it was still in the lobby.
         waiting: bool,
         /// When it joined, by the wall clock.
         joined_at: Timestamp,
@@ -158,20 +158,20 @@ impl Room {
         Ok(facts)
     }
 
-    /// The peer whose place the newcomer takes, if it is there.
+    /// The present peer that the newcomer replaces.
     fn older(&self, admission: &Admission) -> Option<&Member> {
         self.members().find(|member| {
             member.id == admission.peer || (member.client.is_some() && member.client == admission.client)
         })
     }
 
-    /// Whether the newcomer's client has been let in before, and is still there or left a moment ago to return.
+    /// Whether the newcomer's client was admitted before and is still in the room, or left moments ago to return.
     pub(crate) fn comes_back(&self, now: Timestamp, admission: &Admission) -> bool {
         let awaited = admission.client.and_then(|client| self.state.awaited.get(&client));
         self.older(admission).is_some_and(Member::is_joined) || awaited.is_some_and(|until| *until > now)
     }
 
-    /// What lets the client of a peer in again that goes and may come back, for as long as a lost connection would.
+    /// The fact that lets a leaving peer's client in again past lock, password and lobby, for the resume window.
     pub(super) fn return_awaited(&self, now: Timestamp, peer: PeerId) -> Option<Fact> {
         let until = now + self.rules.limits.resume_window;
         let client = self.member(peer).filter(|member| member.is_joined())?.client?;
@@ -186,7 +186,7 @@ impl Room {
             || tokens.any(|token| state.barred_tokens.contains(&token))
     }
 
-    /// Whether newcomers wait for a host to come, who lets them in by coming.
+    /// Whether newcomers wait for a host, whose arrival admits them.
     pub(super) fn waits_for_host(&self) -> bool {
         let waits = self.state.meeting.is_some_and(|meeting| meeting.wait_for_host);
         waits && !self.joined().any(Member::is_host)

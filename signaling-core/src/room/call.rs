@@ -6,16 +6,16 @@ use super::{Fact, Room};
 use crate::message::{Call, CallAction, LeaveReason};
 use crate::{CallId, Code, Entropy, PeerId, Refusal, Timestamp};
 
-/// A call between two peers of a room. Those who have none are idle.
+/// A call between two peers of a room. A peer without a call is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRecord {
-    /// Which.
+    /// The call's id.
     pub call: CallId,
-    /// Who rang.
+    /// The caller.
     pub from: PeerId,
-    /// Who was rung.
+    /// The callee.
     pub to: PeerId,
-    /// How far it is.
+    /// The state of the call.
     pub state: CallState,
 }
 
@@ -27,19 +27,19 @@ pub struct CallRecord {
     ts(type = "\"ringing\" | \"connecting\" | \"connected\" | \"ended\"")
 )]
 pub enum CallState {
-    /// Rings, until then.
+    /// The callee has not answered yet.
     Ringing {
-        /// When it counts as unanswered.
+        /// When the call counts as unanswered.
         until: Timestamp,
     },
-    /// Accepted; media is being set up. One of the two may have reported that it flows.
+    /// Accepted; media is being set up. One of the two peers may have reported that it flows.
     Connecting {
-        /// Who has reported.
+        /// The peer that has reported.
         connected: Option<PeerId>,
     },
     /// Media flows for both.
     Connected,
-    /// Over.
+    /// The call is over.
     Ended(CallEnd),
 }
 
@@ -97,7 +97,7 @@ impl Room {
         if call.action == CallAction::Ring {
             return self.decide_ring(now, from, call.to.as_deref(), entropy);
         }
-        // Nobody is in two calls, so that a step needs no number.
+        // A peer is in one call at most, so a step needs no call id.
         let mine = self.state.calls.values().find(|record| record.involves(from));
         let is_meant =
             |record: &&CallRecord| call.call.as_deref().is_none_or(|id| record.call.as_str() == id);
@@ -134,7 +134,7 @@ impl Room {
         let to =
             self.other_member(from, to.ok_or_else(|| Refusal::bad_request("`to` says whom to ring"))?)?.id;
         if let Some(mine) = self.state.calls.values().find(|record| record.involves(from)) {
-            // Both rang at the same time: that is an agreement.
+            // The two peers rang each other, which accepts the call.
             let crossing = mine.from == to && matches!(mine.state, CallState::Ringing { .. });
             return if crossing {
                 Ok(vec![mine.moved(CallState::Connecting { connected: None })])
@@ -151,7 +151,7 @@ impl Room {
         Ok(vec![Fact::CallMoved(record)])
     }
 
-    /// The ends of the calls that somebody leaves behind.
+    /// The facts that end the calls of a leaving peer.
     pub(super) fn calls_ended_by(&self, peer: PeerId, reason: LeaveReason) -> Vec<Fact> {
         let involved = self.state.calls.values().filter(|record| record.involves(peer));
         let ended = involved.map(|record| {

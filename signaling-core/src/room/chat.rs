@@ -1,4 +1,4 @@
-//! Chat, and what of it newcomers are given.
+//! Chat, and the part of it that newcomers are given.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use super::{Fact, Room};
 use crate::message::{Chat, Name, ServerEvent};
 use crate::{PeerId, Refusal, Timestamp, is_blank};
 
-/// Something that was said.
+/// One chat message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatLine {
-    /// The entry that it was said in.
+    /// The id of the entry that carries it.
     pub id: u64,
-    /// Who said it.
+    /// The sender.
     pub from: PeerId,
-    /// The name of somebody who is not listed, and so would have none.
+    /// The sender's name if it is not listed, since peers could not look it up.
     #[serde(default)]
     pub name: Option<Name>,
-    /// What.
+    /// The text.
     pub text: Arc<str>,
     /// To one peer instead of all.
     pub to: Option<PeerId>,
-    /// When.
+    /// When it was sent.
     pub at: Timestamp,
 }
 

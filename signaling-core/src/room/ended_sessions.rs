@@ -1,4 +1,4 @@
-//! Sessions that are over, so that their secrets open nothing after a restart either.
+//! Ended sessions. They are remembered so that their secrets stay invalid after a restart.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SessionId;
 
-/// As many are remembered of one room. Who wants to be forgotten would have to come in and go that often.
+/// How many sessions a room remembers. To have one forgotten, an attacker must join and leave this often.
 const MOST: usize = 4_096;
 
 /// The sessions of a room that have ended, the oldest first.

@@ -1,4 +1,4 @@
-//! What can happen in a room, and who is told.
+//! What can happen in a room, and who learns of it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::message::{
 use crate::sealed::Digest;
 use crate::{MediaDemand, PeerId, RecordWhom, SessionId, Timestamp};
 
-/// Something that happened: applied to the room, and told to whom it concerns.
+/// A change of a room, applied to its state and published to its audience.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it; what each does stands in `Room::apply`")]
 pub enum Fact {
@@ -53,7 +53,7 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// What people are told of the time is told by the wall clock.
+    /// Stamps messages for clients with the wall clock, since clients know no other.
     pub(crate) fn tell_time(&mut self, wall: Timestamp) {
         if let Self::Chatted(ChatLine { at, .. }) | Self::AppSent { at, .. } = self {
             *at = wall;
@@ -64,35 +64,35 @@ impl Fact {
 /// A fact with its place in the room's history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// From the room's one counter.
+    /// The number in the room's single sequence.
     pub id: u64,
-    /// When, by the ticks.
+    /// When it happened, in ticks rather than by the wall clock.
     pub at: Timestamp,
-    /// What.
+    /// What happened.
     pub fact: Fact,
 }
 
-/// Who is told of an entry.
+/// The recipients of an entry's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Everybody, also those in the lobby.
+    /// Every peer, including those in the lobby.
     All,
-    /// Everybody in the room.
+    /// Every peer in the room.
     Everyone,
-    /// Everybody in the room but one.
+    /// Every peer in the room except one.
     EveryoneBut(PeerId),
-    /// The hosts.
+    /// The hosts, except this peer.
     HostsBut(PeerId),
-    /// The hosts, and one more.
+    /// The hosts, and this peer.
     HostsAnd(PeerId),
-    /// Two.
+    /// Two peers.
     Pair(PeerId, PeerId),
-    /// One, in the room or in the lobby.
+    /// One peer, in the room or in the lobby.
     One(PeerId),
 }
 
 impl Audience {
-    /// Whether somebody is told.
+    /// Whether a peer belongs to the audience.
     pub(crate) fn includes(self, peer: PeerId, host: bool, waiting: bool) -> bool {
         match self {
             Self::All => true,
@@ -107,8 +107,8 @@ impl Audience {
 }
 
 impl Entry {
-    /// The event that the entry is for peers, and for which; seen from the room *before* it is applied where `before`
-    /// matters (who leaves), else after.
+    /// The event that the entry means for peers, and its audience. `room` is the state after the entry, except for
+    /// `Fact::Left`, which needs the state before.
     pub(crate) fn event(&self, room: &Room) -> Option<(Audience, ServerEvent)> {
         let view = |peer: PeerId| room.member(peer).map(Member::view);
         let room_updated = || Some((Audience::Everyone, ServerEvent::RoomUpdated { room: room.view() }));
@@ -143,7 +143,7 @@ impl Entry {
                 Some((audience, ServerEvent::PeerLeft { peer: *peer, reason: *reason }))
             }
             Fact::Updated { peer, .. } => updated(room, *peer, Audience::Everyone),
-            // A peer knows itself whether it is there, and of who waits in the lobby nobody else does.
+            // A peer knows its own presence, and the presence of a waiting peer concerns no other peer.
             Fact::Presence { peer, .. } if room.member(*peer).is_some_and(Member::is_joined) => {
                 updated(room, *peer, Audience::EveryoneBut(*peer))
             }
@@ -213,9 +213,9 @@ impl Entry {
         }
     }
 
-    /// What the entry asks of the media plane, seen from the room after it.
+    /// What the entry demands of the media plane. `room` is the state after the entry.
     pub(crate) fn demands(&self, room: &Room) -> Vec<MediaDemand> {
-        // A recorder is told whom it records.
+        // Only a recorder needs the peers' names.
         let join = |member: &Member| {
             let name = MediaDemand::Name { peer: member.id, name: member.name.clone() };
             let join = MediaDemand::Join { peer: member.id, role: member.role };
@@ -247,7 +247,7 @@ impl Entry {
         }
     }
 
-    /// Whether what the entry changed must outlive the process.
+    /// Whether the change must outlive the process.
     pub(crate) fn is_durable(&self) -> bool {
         matches!(
             self.fact,
@@ -261,11 +261,12 @@ impl Entry {
     }
 }
 
-/// How a peer is now, for those whom it concerns: `all`, unless it is one who watches, or waits in the lobby.
+/// The `peer-updated` event. It goes to `all`, but for a viewer only to the hosts, and for a waiting peer only to
+/// itself.
 fn updated(room: &Room, peer: PeerId, all: Audience) -> Option<(Audience, ServerEvent)> {
     let member = room.member(peer)?;
     let audience = match member.role {
-        // Nobody in the room knows of it yet.
+        // The room does not list a waiting peer.
         _ if !member.is_joined() => Audience::One(peer),
         Role::Viewer => Audience::HostsBut(peer),
         _ => all,

@@ -1,4 +1,4 @@
-//! The host's powers.
+//! Actions of hosts.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ impl Room {
         }
         let target = || self.host_target(host.peer.as_deref());
         let settings = |settings: Settings| {
-            // What is so already needs no entry.
+            // Unchanged settings need no entry.
             if settings == self.state.settings { vec![] } else { vec![Fact::SettingsChanged(settings)] }
         };
         let facts = match host.action {
@@ -38,7 +38,7 @@ impl Room {
                 let member = joined(target()?)?;
                 let peer = member.id;
                 let change = Change { microphone: Some(false), ..Change::default() };
-                // Others say so themselves.
+                // A media-only peer cannot report its microphone, so the room does.
                 let shown = member.media_only.then(|| Fact::Updated { peer, change: Box::new(change) });
                 [Some(Fact::Muted { peer, by }), shown].into_iter().flatten().collect()
             }
@@ -53,7 +53,7 @@ impl Room {
                 let lobby = lobby.ok_or_else(|| Refusal::bad_request("`value` is true or false"))?;
                 let mut facts = settings(Settings { lobby, ..self.state.settings.clone() });
                 if !lobby {
-                    // Whoever still waits would wait for a door that is open.
+                    // Without a lobby, waiting peers have nothing to wait for.
                     let waiting = self.state.members.values().filter(|member| !member.is_joined());
                     facts.extend(waiting.map(|member| Fact::Admitted { peer: member.id }));
                 }
@@ -135,8 +135,8 @@ fn present(member: &Member) -> Result<&Member, Refusal> {
     Ok(member)
 }
 
-/// What of a join token nobody may come in with any more whose holder was removed. A token that does not say for whom it
-/// is may be shared by many, and is barred on request alone.
+/// The digests that bar the join token of a removed peer. A token that does not identify its holder may be shared by
+/// many, and is barred only on request.
 fn barred_tokens(member: &Member, value: Option<&Value>) -> Result<Vec<Digest>, Refusal> {
     let all = match value {
         None | Some(Value::Null) => false,
@@ -149,12 +149,13 @@ fn barred_tokens(member: &Member, value: Option<&Value>) -> Result<Vec<Digest>, 
     Ok(if all { token.all().collect() } else { token.of_holder().collect() })
 }
 
-/// A viewer becomes a participant, everybody else a host like the one who says so, unless `value` names a role or `host`.
+/// Makes a viewer a participant and any other peer a host with the promoter's `power`, unless `value` names a role or
+/// `host`.
 fn promotion(member: &Member, value: Option<&Value>, power: Power) -> Result<Vec<Fact>, Refusal> {
     let peer = member.id;
     let role =
         |role| Fact::Updated { peer, change: Box::new(Change { role: Some(role), ..Change::default() }) };
-    // Who is host by more than this one's word stays so.
+    // An acting host must not downgrade an appointed one.
     let granted = || match member.power {
         Power::Appointed => Fact::HostGranted { peer, power: Power::Appointed },
         _ => Fact::HostGranted { peer, power },
@@ -166,7 +167,7 @@ fn promotion(member: &Member, value: Option<&Value>, power: Power) -> Result<Vec
             "host" => Ok(vec![granted()]),
             "participant" => Ok(vec![role(Role::Participant)]),
             "broadcaster" => Ok(vec![role(Role::Broadcaster)]),
-            // Who only watches is no host.
+            // A viewer cannot be host.
             "viewer" if member.is_host() => Ok(vec![Fact::HostWithdrawn { peer }, role(Role::Viewer)]),
             "viewer" => Ok(vec![role(Role::Viewer)]),
             _ => Err(Refusal::bad_request("`value` is a role, or `host`")),

@@ -1,4 +1,4 @@
-//! One peer as its room knows it.
+//! A peer, as its room knows it.
 
 use std::sync::Arc;
 
@@ -9,41 +9,41 @@ use crate::message::{Json, Name, PeerView, Role, Track};
 use crate::sealed::{Digest, TokenDigests};
 use crate::{PeerId, SessionId, Signed, Timestamp};
 
-/// A peer of a room, or somebody in its lobby.
+/// A peer in a room or in its lobby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
-    /// Who.
+    /// The peer's id.
     pub id: PeerId,
-    /// The session behind it.
+    /// The session of the peer.
     pub session: SessionId,
-    /// What people call it.
+    /// The display name.
     pub name: Name,
-    /// What for.
+    /// The role.
     pub role: Role,
-    /// In the room, or in the lobby.
+    /// Whether it is in the room or in the lobby.
     pub standing: Standing,
-    /// Whether it has a host's powers.
+    /// The host's power that it has.
     pub power: Power,
-    /// Digest of the client's own secret.
+    /// Digest of the client's own secret, which identifies the client across joins.
     pub client: Option<Digest>,
-    /// Digests of the join token that it came with.
+    /// Digests of the join token that the peer presented.
     #[serde(default)]
     pub token: Option<TokenDigests>,
     /// When it joined.
     pub joined_at: Timestamp,
-    /// Seniority: the id of the entry that first brought it in, also when the server was restarted since.
+    /// Seniority: the id of the entry that first admitted it, preserved across restarts.
     pub order: u64,
-    /// The client's own state.
+    /// Whether the microphone is on, as the client reports.
     pub microphone: bool,
-    /// The client's own state.
+    /// Whether the camera is on, as the client reports.
     pub camera: bool,
-    /// The client's own state.
+    /// Whether a screen is shared, as the client reports.
     pub screen: bool,
-    /// The client's own state.
+    /// Whether the hand is raised, as the client reports.
     pub hand: bool,
-    /// The client's own state.
+    /// Metadata that every peer sees.
     pub metadata: Option<Json>,
-    /// What the service that signed its join token says of it.
+    /// What the signer of the join token asserts about the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<Signed>,
     /// What it publishes through the SFU.
@@ -52,15 +52,15 @@ pub struct Member {
     pub flowing: bool,
     /// Whether a host has silenced it in the SFU.
     pub muted: bool,
-    /// Its connection is closed, and the others have been told.
+    /// Its connection is closed, and the other peers have been told.
     #[serde(default)]
     pub away: bool,
-    /// A WHIP or WHEP session: it hears nothing and says nothing, so that no host's power is of use to it.
+    /// A WHIP or WHEP session: it exchanges no messages, and so cannot be host.
     #[serde(default)]
     pub media_only: bool,
 }
 
-/// How far somebody has come.
+/// Whether a peer has been admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
     /// In the room.
@@ -75,17 +75,17 @@ impl Member {
         self.standing == Standing::Joined
     }
 
-    /// Whether it is one of those who are listed and announced to everybody.
+    /// Whether peers see it in the list and learn of its arrival.
     pub fn is_listed(&self) -> bool {
         self.is_joined() && self.role != Role::Viewer
     }
 
-    /// Whether it is one of those who say when media flows on a new path.
+    /// Whether it reports when media flows on a new path.
     pub(super) fn reports_ready(&self) -> bool {
         self.is_joined() && !self.media_only
     }
 
-    /// The peer as others see it.
+    /// The peer as other peers see it.
     pub fn view(&self) -> PeerView {
         PeerView {
             id: self.id,

@@ -1,7 +1,7 @@
-//! A room: who is in it, what it allows, and what happens in it.
+//! A room: its peers, its settings, and what happens in it.
 //!
-//! [`Room::decide`] says what an input leads to without changing anything; [`Room::apply`] changes the room and nothing
-//! else does. The same inputs give the same entries, and a snapshot with the entries since gives the same room.
+//! [`Room::decide`] maps an input to effects and changes nothing; only [`Room::apply`] and [`Room::replay`] change the
+//! state. Equal inputs give equal entries, and a snapshot with the entries after it gives the same room.
 
 mod admission;
 mod call;
@@ -48,37 +48,37 @@ pub struct Room {
     rules: Arc<Rules>,
 }
 
-/// What can be asked of a room.
+/// An input to a room.
 #[derive(Clone, Debug)]
 pub enum RoomInput<'a> {
-    /// Somebody wants to come in.
+    /// A client asks to enter.
     Join(Box<Admission>),
-    /// A peer says something.
+    /// A peer sends a message.
     Message(PeerId, &'a ClientMessage),
-    /// A peer is no longer there.
+    /// A peer is gone.
     Gone(PeerId, LeaveReason),
-    /// The media plane reports.
+    /// The media plane reports an event.
     Media(MediaEvent),
-    /// The meeting that the room was arranged for has been changed.
+    /// The meeting of the room has changed.
     Arrange(Box<RoomRecord>),
-    /// Whoever runs the server, or has a host token, wants the room recorded, or no more.
+    /// The server's operator, or the bearer of a host token, starts or stops the recording.
     Record(bool),
-    /// The room is to end.
+    /// The room must end.
     End(EndReason),
 }
 
-/// What an input leads to.
+/// A consequence of an input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// A fact, to be applied and logged.
+    /// A fact, which must be applied and logged.
     Fact(Fact),
-    /// Something for the media plane, which leaves no trace in the room.
+    /// A demand on the media plane, which leaves no trace in the room.
     Demand(MediaDemand),
-    /// Something for everybody who listens at present.
+    /// An event for the sessions in the room, which is not logged.
     Fleeting(FleetingEvent),
 }
 
-/// Events that only matter now.
+/// Events that are of interest only at present.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "as in `Reply`")]
 pub enum FleetingEvent {
@@ -107,7 +107,7 @@ impl FleetingEvent {
         }
     }
 
-    /// Whom it is for alone.
+    /// The only recipient, if the event is not for everyone.
     pub(crate) fn to(&self) -> Option<PeerId> {
         match self {
             Self::Quality { to, .. } => *to,
@@ -116,7 +116,7 @@ impl FleetingEvent {
     }
 }
 
-/// What a peer publishes. Of one that says nothing itself, it also tells what is on.
+/// The facts about a peer's new tracks. A media-only peer does not report its microphone and camera, so its tracks do.
 fn tracks_changed(member: &Member, tracks: Vec<Track>) -> Vec<Fact> {
     let peer = member.id;
     let has = |kind| Some(tracks.iter().any(|track| track.kind == kind));
@@ -131,22 +131,22 @@ fn nobody() -> Refusal {
 }
 
 impl Room {
-    /// A new room. Its counter starts at the time, so that ids of an earlier life of the name are all smaller.
+    /// A new room. Its counter starts at the current time, so that every id exceeds those of earlier lives of the name.
     pub fn new(record: &RoomRecord, now: Timestamp, rules: Arc<Rules>) -> Self {
         Self { state: RoomState::new(record, now, &rules), rules }
     }
 
-    /// The room that a snapshot describes.
+    /// Restores a room from a snapshot.
     pub fn restore(state: RoomState, rules: Arc<Rules>) -> Self {
         Self { state, rules }
     }
 
-    /// All there is to know, to take the room up elsewhere.
+    /// The whole state, from which another process can continue the room.
     pub fn snapshot(&self) -> RoomState {
         self.state.clone()
     }
 
-    /// What must outlive the process.
+    /// The part of the state that must outlive the process.
     pub fn record(&self) -> RoomRecord {
         RoomRecord::of(&self.state)
     }
@@ -156,7 +156,7 @@ impl Room {
         &self.state.id
     }
 
-    /// Gives back the memory of people and calls that are no more.
+    /// Frees the maps of members and calls if they are empty.
     pub(crate) fn tidy(&mut self) {
         let state = &mut self.state;
         if state.members.is_empty() {
@@ -167,37 +167,37 @@ impl Room {
         }
     }
 
-    /// The room's name, where its id does not say it.
+    /// The room's name, if its id does not say it.
     pub(crate) fn beyond_id(&self) -> Option<&str> {
         self.state.name.as_deref()
     }
 
-    /// Which life of the room.
+    /// The id of this life of the room.
     pub fn life(&self) -> LifeId {
         self.state.life
     }
 
-    /// What the room was made as.
+    /// The topology that the room was made with.
     pub fn choice(&self) -> crate::message::TopologyChoice {
         self.state.choice
     }
 
-    /// Whether it was arranged for a meeting.
+    /// Whether the room belongs to a meeting.
     pub fn is_meeting(&self) -> bool {
         self.state.meeting.is_some()
     }
 
-    /// Whether anybody was ever in.
+    /// Whether any peer has ever entered.
     pub fn was_entered(&self) -> bool {
         self.state.entered
     }
 
-    /// Whether anybody, and whether a host, was ever in: what must last as soon as it is so.
+    /// Whether any peer, and whether any host, has ever entered. A change of either must be stored at once.
     pub(crate) fn known_of(&self) -> (bool, bool) {
         (self.state.entered, self.state.had_host)
     }
 
-    /// When this life began.
+    /// When this life of the room began.
     pub fn created_at(&self) -> Timestamp {
         self.state.created_at
     }
@@ -207,17 +207,17 @@ impl Room {
         self.state.ended
     }
 
-    /// Somebody in the room or in its lobby.
+    /// A peer in the room or in its lobby.
     pub fn member(&self, peer: PeerId) -> Option<&Member> {
         self.state.members.get(&peer)
     }
 
-    /// Everybody in the room or in its lobby.
+    /// Every peer in the room or in its lobby.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.state.members.values()
     }
 
-    /// Everybody in the room.
+    /// Every peer in the room.
     pub fn joined(&self) -> impl Iterator<Item = &Member> {
         self.members().filter(|member| member.is_joined())
     }
@@ -242,18 +242,17 @@ impl Room {
         }
     }
 
-    /// How many watch.
+    /// The number of viewers.
     pub fn viewers(&self) -> usize {
         self.joined().filter(|member| member.role == Role::Viewer).count()
     }
 
-    /// Whether a session of the room is over.
+    /// Whether a session of the room has ended.
     pub(crate) fn has_ended(&self, session: crate::SessionId) -> bool {
         self.state.ended_sessions.contains(session)
     }
 
-    /// Which of a host's powers a session has that comes back after a restart, if those have changed since its secret was
-    /// made.
+    /// The power of a session that returns after a restart, if it has changed since the session's secret was made.
     pub(crate) fn power_of(&self, session: crate::SessionId) -> Option<Power> {
         self.state.powers.get(&session).copied()
     }
@@ -263,7 +262,7 @@ impl Room {
         self.state.last_id
     }
 
-    /// What an input leads to, or why it leads to nothing.
+    /// The effects of an input, or why it is refused.
     pub fn decide(
         &self,
         now: Timestamp,
@@ -285,8 +284,8 @@ impl Room {
         Ok(facts.into_iter().map(Effect::Fact).collect())
     }
 
-    /// What is due by itself: consequences of what just happened, and of time that passed. One step at a time; the
-    /// caller applies it and asks again.
+    /// The next fact that is due without an input, because of an earlier fact or of elapsed time. The caller applies it
+    /// and asks again until there is none.
     pub fn settle(&self, now: Timestamp) -> Option<Fact> {
         let state = &self.state;
         if state.ended.is_some() {
@@ -298,7 +297,7 @@ impl Room {
         if state.announced_host != self.host() {
             return Some(Fact::HostAnnounced);
         }
-        // Those who waited for the host, or for a lobby that the meeting no longer has.
+        // Admit peers that waited for a host, or in a lobby that the meeting no longer has.
         if state.meeting.is_some() && !state.settings.lobby && !self.waits_for_host() {
             let waiting = self.members().filter(|member| !member.is_joined());
             if let Some(first) = waiting.min_by_key(|member| member.order) {
@@ -321,7 +320,7 @@ impl Room {
         self.empty_until().is_some_and(|until| until <= now).then_some(Fact::Ended { reason })
     }
 
-    /// When [`Self::settle`] is to be asked again, if nothing else happens.
+    /// When to call [`Self::settle`] again, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let viewers = (self.state.viewers_counted != self.viewers()).then(|| self.viewers_due_at());
         let due = [
@@ -334,7 +333,7 @@ impl Room {
         due.into_iter().flatten().min()
     }
 
-    /// Whom the server's own rule wants to have recorded by now.
+    /// Whom the server's recording rule covers, if a recording is due to begin.
     fn recording_due(&self) -> Option<RecordWhom> {
         let state = &self.state;
         let may = self.rules.recorder
@@ -350,7 +349,7 @@ impl Room {
         (may && is_there).then_some(whom)
     }
 
-    /// Until when a room without anybody lives.
+    /// When the room ends if it stays empty.
     fn empty_until(&self) -> Option<Timestamp> {
         let state = &self.state;
         let patience = if state.entered || state.meeting.is_some() {
@@ -452,7 +451,7 @@ impl Room {
         }
     }
 
-    /// Another peer in the room, by what a client wrote.
+    /// The other peer in the room that a client addresses.
     fn other_member(&self, from: PeerId, to: &str) -> Result<&Member, Refusal> {
         let id: PeerId = to.parse().map_err(|_| nobody())?;
         if id == from {
@@ -478,11 +477,11 @@ impl Room {
             .mesh_epoch()
             .ok_or_else(|| Refusal::new(Code::InvalidState, "media flows through the SFU in this room"))?;
         if body.epoch.is_some_and(|said| said != epoch) {
-            // It is about a path that is no more, or never was.
+            // The signal belongs to a path that is closed, or that never existed.
             return Ok(vec![]);
         }
         let mut body = body.clone();
-        // What only means something between the SFU and a peer is not passed on between peers.
+        // These fields have a meaning only between the SFU and a peer.
         (body.pc, body.negotiation, body.tracks) = (None, None, Vec::new());
         body.epoch = Some(epoch);
         Ok(vec![Effect::Fact(Fact::Signalled { to, from: PeerTarget::Peer(from), body: Arc::new(body) })])
@@ -539,7 +538,7 @@ impl Room {
         fact.map(Effect::Fact).into_iter().collect()
     }
 
-    /// Somebody goes, and what goes with them.
+    /// The facts of a peer's departure: its calls end, its media stops, and it leaves.
     fn left(&self, peer: PeerId, reason: LeaveReason) -> Vec<Fact> {
         if self.member(peer).is_none() {
             return Vec::new();
@@ -552,19 +551,19 @@ impl Room {
         facts
     }
 
-    /// The digest under which a password of this room is kept.
+    /// The digest by which the room stores a password.
     pub(crate) fn digest_password(&self, password: &str) -> Digest {
         self.rules.key.digest("password", [self.state.life.as_str(), password])
     }
 
-    /// Gives a fact its number, and makes it so. Nothing else changes a room.
+    /// Gives a fact the next id, and applies it.
     pub fn apply(&mut self, now: Timestamp, fact: Fact) -> Entry {
         let entry = Entry { id: self.state.last_id + 1, at: now, fact };
         self.replay(&entry);
         entry
     }
 
-    /// Makes an entry so that another node decided.
+    /// Applies an entry that already has its id, for example one from another node.
     pub fn replay(&mut self, entry: &Entry) {
         self.state.last_id = entry.id;
         self.apply_fact(entry);

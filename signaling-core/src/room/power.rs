@@ -1,4 +1,4 @@
-//! Who has a host's powers, and what becomes of them when hosts come and go.
+//! Hosts' powers, and their succession when hosts come and go.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,16 +6,17 @@ use super::{Fact, Member, Room};
 use crate::message::Role;
 use crate::{PeerId, Timestamp};
 
-/// Whether a peer has a host's powers, and for how long.
+/// The host's power that a peer has, and how long it lasts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Power {
-    /// It has none.
+    /// No power.
     #[default]
     None,
-    /// While no appointed host is there: as the successor of one, or made host by such a successor.
+    /// While no appointed host is in the room: held by a host's successor, or by a peer that an acting host promoted.
     Acting,
-    /// It was the first who could be host, showed a token, or was made host by an appointed one.
+    /// Lasting: held by the first eligible peer, by the bearer of a token, or by a peer that an appointed host
+    /// promoted.
     Appointed,
 }
 
@@ -25,31 +26,31 @@ impl Member {
         self.power != Power::None
     }
 
-    /// Whether it may have them: whoever only watches may not, nor a session that cannot speak.
+    /// Whether it is eligible as host: viewers and media-only sessions are not.
     pub(super) fn may_be_host(&self) -> bool {
         may_be_host(self.role, self.media_only)
     }
 }
 
-/// Whether somebody of this role, with or without a voice, may have a host's powers.
+/// Whether a peer with these properties is eligible as host.
 pub(super) fn may_be_host(role: Role, media_only: bool) -> bool {
     role != Role::Viewer && !media_only
 }
 
 impl Room {
-    /// The host who is named to all: an appointed one before an acting one, and of several the eldest.
+    /// The host that the room announces: an appointed one before an acting one, then the most senior.
     pub(super) fn host(&self) -> Option<PeerId> {
         let hosts = self.joined().filter(|member| member.is_host());
         hosts.min_by_key(|member| (member.power != Power::Appointed, member.order)).map(|host| host.id)
     }
 
-    /// Whether the next who may be host becomes it by coming in.
+    /// Whether the next eligible peer to enter becomes host.
     pub(crate) fn awaits_first_host(&self) -> bool {
         self.state.first_is_host && !self.state.had_host
     }
 
-    /// Notes whom everybody has been told of: those who are there by an event about the room, whoever comes alone by the
-    /// welcome.
+    /// Records which host the peers have been told of: by an event with the room's view, or by the welcome if the peer
+    /// is alone.
     pub(super) fn note_announced_host(&mut self, fact: &Fact) {
         let tells = match fact {
             Fact::HostGranted { .. }
@@ -70,7 +71,7 @@ impl Room {
         self.joined().any(|member| member.power == power)
     }
 
-    /// The step by which the powers come to where they belong, if one is due.
+    /// The next fact that brings the powers in line with the peers in the room, if one is due.
     pub(super) fn power_step(&self, now: Timestamp) -> Option<Fact> {
         if self.has_host(Power::Appointed) {
             let acting = self.joined().find(|member| member.power == Power::Acting)?;
@@ -80,7 +81,7 @@ impl Room {
         (at <= now).then_some(Fact::HostGranted { peer, power: Power::Acting })
     }
 
-    /// When who succeeds, if the room is without a host and has had one. Nobody succeeds the host of a meeting.
+    /// When which peer succeeds, if the room had a host and has none. The host of a meeting has no successor.
     fn succession(&self) -> Option<(Timestamp, PeerId)> {
         let state = &self.state;
         if !state.had_host || state.meeting.is_some() || self.joined().any(Member::is_host) {
@@ -90,12 +91,12 @@ impl Room {
         Some((state.resumed_until.max(state.power_kept_until), eldest.id))
     }
 
-    /// When somebody succeeds, if nobody comes before.
+    /// When a peer succeeds, unless a host comes first.
     pub(super) fn next_succession(&self) -> Option<Timestamp> {
         self.succession().map(|(at, _)| at)
     }
 
-    /// What keeps the powers of a peer that goes and may come back, for as long as a lost connection would.
+    /// The fact that delays succession for the resume window, if the leaving peer is an appointed host.
     pub(super) fn power_kept(&self, now: Timestamp, peer: PeerId) -> Option<Fact> {
         let until = now + self.rules.limits.resume_window;
         self.member(peer).filter(|member| member.power == Power::Appointed).map(|_| Fact::PowerKept { until })

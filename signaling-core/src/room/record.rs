@@ -1,4 +1,4 @@
-//! What of a room outlives the process.
+//! The part of a room that outlives the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,80 +9,81 @@ use super::{EndedSessions, Power, RoomState, Settings};
 use crate::message::TopologyChoice;
 use crate::{Digest, LifeId, RoomId, ServerKey, SessionId, Timestamp};
 
-/// What a [`RoomStore`](crate::RoomStore) keeps of a room: its settings, not who is in it.
+/// What a [`RoomStore`](crate::RoomStore) keeps of a room: its settings, not its peers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomRecord {
     /// The room's id.
     pub room: RoomId,
-    /// Its name, where the id does not say it.
+    /// Its name, if the id does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
-    /// What the meeting is called that it was arranged for.
+    /// The title of its meeting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Arc<str>>,
-    /// Which life of it.
+    /// The id of this life of the room.
     pub life: LifeId,
     /// When that life began.
     pub created_at: Timestamp,
     /// When it is planned to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Timestamp>,
-    /// What it was made as.
+    /// The topology that it was made with.
     pub topology: TopologyChoice,
-    /// How many may be in it, if fewer than the server allows.
+    /// The capacity, if not the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<usize>,
-    /// How long it lives without anybody, if not as long as the server's rooms do.
+    /// How long it lives without peers, if not the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_timeout_seconds: Option<u64>,
-    /// What it goes by when it was arranged for a meeting.
+    /// The terms of its meeting, if it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meeting: Option<MeetingTerms>,
-    /// What a host has set.
+    /// The settings that a host controls.
     pub settings: Settings,
-    /// Whether anybody has ever been in.
+    /// Whether any peer has ever entered.
     pub entered: bool,
-    /// Whether a host has ever been in.
+    /// Whether a host has ever entered.
     pub had_host: bool,
-    /// Whether the first who can be host is, and gets the host token; else that power comes from a token alone.
+    /// Whether the first eligible peer becomes host and gets the host token. Otherwise only a token gives a host's
+    /// powers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub first_is_host: bool,
-    /// Powers of sessions that are others than when their secrets were made.
+    /// Powers that have changed since the session's secret was made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub powers: BTreeMap<SessionId, Power>,
-    /// Sessions that are over.
+    /// Ended sessions.
     #[serde(default, skip_serializing_if = "EndedSessions::is_empty")]
     pub ended_sessions: EndedSessions,
-    /// Sessions of those who were kicked.
+    /// Sessions of kicked peers.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub barred_sessions: BTreeSet<SessionId>,
-    /// Clients of those who were kicked.
+    /// Clients of kicked peers.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub barred_clients: BTreeSet<Digest>,
-    /// Join tokens of those who were kicked: their ids, subjects or texts.
+    /// Join tokens of kicked peers: digests of their ids, subjects or texts.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub barred_tokens: BTreeSet<Digest>,
-    /// When the room ended; its name rests from then on.
+    /// When the room ended. From then on, its name cannot be reused for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
 }
 
-/// What a room goes by that was arranged for a meeting. Nobody succeeds its host: that power comes from the host token
-/// or from somebody who has it. When all have left for long enough, it ends as expired.
+/// Rules for the room of a meeting. Its host has no successor: the power comes from the host token or from another
+/// host. The room expires when it has been empty for long enough.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MeetingTerms {
-    /// Before then it takes in hosts alone.
+    /// Only hosts may enter before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
-    /// While no host is there, others wait as in a lobby.
+    /// Other peers wait as in a lobby while no host is in the room.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wait_for_host: bool,
 }
 
 impl RoomRecord {
-    /// A room that is yet to be made.
+    /// The record of a room that does not exist yet.
     pub fn new(room: RoomId, life: LifeId, created_at: Timestamp, topology: TopologyChoice) -> Self {
         Self {
             room,
@@ -108,12 +109,12 @@ impl RoomRecord {
         }
     }
 
-    /// Notes that a session is over, and its secret opens nothing any more.
+    /// Records that a session has ended, so that its secret is invalid.
     pub fn end_session(&mut self, session: SessionId) {
         self.ended_sessions.insert(session);
     }
 
-    /// Sets the password that newcomers give, or that they need none.
+    /// Sets or removes the password that newcomers must give.
     pub fn set_password(&mut self, key: &ServerKey, password: Option<&str>) {
         self.settings.password =
             password.map(|password| key.digest("password", [self.life.as_str(), password]));

@@ -1,4 +1,4 @@
-//! What can be set about a room, and about a peer.
+//! Settings of a room, and changes of a peer's state.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,34 +6,34 @@ use super::Member;
 use crate::message::{Json, Name, Role, Update};
 use crate::{Digest, Limits, RecordWhom, Refusal, ServerKey};
 
-/// What every room of a server goes by.
+/// The configuration that all rooms of a server share.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Sizes, counts and times.
     pub limits: Limits,
-    /// Seals and recognises what the server hands out.
+    /// The key that seals secrets and tokens, and verifies them.
     pub key: ServerKey,
-    /// Whether there is an SFU.
+    /// Whether the server has an SFU.
     pub sfu: bool,
-    /// Whether there is a recorder.
+    /// Whether the server has a recorder.
     pub recorder: bool,
-    /// Whom it records in every room, without a host's asking.
+    /// Whom the recorder records in every room without a host's request.
     pub record: RecordWhom,
 }
 
-/// What a host sets about a room.
+/// The settings of a room that a host controls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Settings {
-    /// Nobody else comes in.
+    /// Newcomers are refused.
     pub locked: bool,
     /// Newcomers wait until a host admits them.
     pub lobby: bool,
-    /// The digest of the password that newcomers give.
+    /// The digest of the password that newcomers must give.
     pub password: Option<Digest>,
 }
 
-/// What a host decided about somebody in the lobby.
+/// A host's decision about a peer in the lobby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
@@ -89,7 +89,7 @@ impl Change {
     }
 }
 
-/// Metadata that is not too large to stand in everybody's welcome.
+/// Refuses metadata that is too large to be part of every welcome.
 pub(super) fn checked_metadata(metadata: Option<Json>, limits: &Limits) -> Result<Option<Json>, Refusal> {
     match metadata {
         Some(metadata) if metadata.as_str().len() > limits.metadata_bytes => {

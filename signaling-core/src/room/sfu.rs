@@ -1,4 +1,4 @@
-//! Signals between a peer and the SFU: JSON of the browser's on the wire, demands and events on the side of the media plane.
+//! Translates signals between a peer and the SFU: browser JSON on the wire, demands and events on the media plane.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ enum DescriptionKind {
     Answer,
 }
 
-/// What a peer's signal asks of the media plane. `None` for candidates, of which a lite agent has no use.
+/// What a peer's signal demands of the media plane. `None` for candidates, which an ICE-lite agent does not need.
 pub(super) fn demand(peer: PeerId, body: &SignalBody) -> Result<Option<MediaDemand>, Refusal> {
     let pc = body.pc.ok_or_else(|| Refusal::bad_request("a signal to the SFU says which `pc`"))?;
     let negotiation = body.negotiation;

@@ -1,4 +1,4 @@
-//! What a room is at one moment.
+//! The state of a room.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use super::{
 use crate::message::{EndReason, RecordingState, Role, Topology, TopologyChoice};
 use crate::{CallId, Digest, LifeId, PeerId, RoomId, SessionId, Timestamp};
 
-/// A room's whole state: what [`Room::snapshot`] gives and [`Room::restore`] takes.
+/// The complete state of a room, as [`Room::snapshot`] returns and [`Room::restore`] takes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomState {
     pub(super) id: RoomId,
-    /// Where the id does not say it.
+    /// The name, if the id does not say it.
     #[serde(default)]
     pub(super) name: Option<Arc<str>>,
     pub(super) title: Option<Arc<str>>,
@@ -33,15 +33,15 @@ pub struct RoomState {
     pub(super) topology: Topology,
     pub(super) epoch: u64,
     pub(super) switching: Option<Switching>,
-    /// Since when the mesh would do.
+    /// Since when a mesh would suffice.
     pub(super) few_since: Option<Timestamp>,
     /// A pair could not connect and asked for the SFU.
     pub(super) sfu_asked: bool,
     pub(super) recording: bool,
-    /// Its end is under way.
+    /// The recording has been told to end, and has not ended yet.
     #[serde(default)]
     pub(super) recording_ends: bool,
-    /// A recording has ended; the server begins none by itself until the room is empty.
+    /// A recording has ended; the server starts none by itself until the room is empty.
     #[serde(default)]
     pub(super) recorded: bool,
     pub(super) members: BTreeMap<PeerId, Member>,
@@ -49,30 +49,30 @@ pub struct RoomState {
     pub(super) barred_clients: BTreeSet<Digest>,
     #[serde(default)]
     pub(super) barred_tokens: BTreeSet<Digest>,
-    /// Sessions that are over.
+    /// Ended sessions.
     #[serde(default)]
     pub(super) ended_sessions: EndedSessions,
     pub(super) calls: BTreeMap<CallId, CallRecord>,
-    /// Whether anybody has ever been in.
+    /// Whether any peer has ever entered.
     pub(super) entered: bool,
-    /// Whether a host has ever been in: only then somebody succeeds.
+    /// Whether a host has ever entered; without one there is no succession.
     pub(super) had_host: bool,
-    /// Whether the first who can be host is.
+    /// Whether the first eligible peer becomes host.
     #[serde(default)]
     pub(super) first_is_host: bool,
-    /// Nobody succeeds before: hosts whose connection was lost with the server may come back.
+    /// No succession before this time: hosts that lost their connections with the server may resume.
     #[serde(default)]
     pub(super) resumed_until: Timestamp,
-    /// Nor before then: a host's page was closed, and may be opened again.
+    /// No succession before this time: a host closed its page, and may open it again.
     #[serde(default)]
     pub(super) power_kept_until: Timestamp,
-    /// Clients that were in and whose pages were closed, and until when lock, password and lobby let them in again.
+    /// Clients that closed their pages, and until when they may re-enter past lock, password and lobby.
     #[serde(default)]
     pub(super) awaited: BTreeMap<Digest, Timestamp>,
-    /// The host that everybody has been told of.
+    /// The host that the peers have been told of.
     #[serde(default)]
     pub(super) announced_host: Option<PeerId>,
-    /// Powers of sessions that are others than when their secrets were made.
+    /// Powers that have changed since the session's secret was made.
     #[serde(default)]
     pub(super) powers: BTreeMap<SessionId, Power>,
     pub(super) empty_since: Option<Timestamp>,
@@ -146,7 +146,7 @@ impl Room {
                 if member.power == Power::Appointed {
                     state.power_kept_until = entry.at;
                 }
-                // Who waits for a meeting to let them in has not been in.
+                // A peer that waits for a meeting to admit it has not entered.
                 state.entered |= state.meeting.is_none() || member.is_joined();
                 state.empty_since = None;
                 if let Some(client) = &member.client {
@@ -175,7 +175,7 @@ impl Room {
                     switch.waiting.remove(peer);
                 }
                 if state.members.values().filter(|member| member.is_joined()).count() < 2 {
-                    // Another pair may do better.
+                    // The pair that failed to connect is gone; another may succeed.
                     state.sfu_asked = false;
                 }
                 if state.members.is_empty() {
@@ -212,7 +212,7 @@ impl Room {
             Fact::PowerKept { until } => state.power_kept_until = *until,
             Fact::ReturnAwaited { client, until } => {
                 state.awaited.retain(|_, until| *until > entry.at);
-                // No more were in at one time; the others can ask to be let in.
+                // The capacity bounds the map; clients beyond it need to be admitted again.
                 if state.awaited.len() < state.capacity {
                     state.awaited.insert(*client, *until);
                 }
@@ -274,7 +274,7 @@ impl Room {
             }
             Fact::RecordingBegun { .. } => (state.recording, state.recording_ends) = (true, false),
             Fact::RecordingEnding => state.recording_ends = true,
-            // What happens to one publisher's file is not the end of the recording.
+            // The end of one publisher's file does not end the recording.
             Fact::Recording { state: recording, peer: None, .. } => {
                 state.recording = matches!(recording, RecordingState::Starting | RecordingState::Active);
                 state.recording_ends &= state.recording;

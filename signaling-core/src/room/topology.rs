@@ -1,4 +1,4 @@
-//! Mesh or SFU, and the way from one to the other.
+//! Mesh or SFU, and the change from one to the other.
 
 use std::collections::BTreeSet;
 
@@ -8,25 +8,25 @@ use super::{Fact, Member, Room};
 use crate::message::{Role, Topology, TopologyChoice, TopologyStep};
 use crate::{Code, PeerId, Refusal, Timestamp};
 
-/// A change of topology on its way: the new path is being built, the old one carries media.
+/// A change of topology in progress: peers build the new path while the old one carries media.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switching {
-    /// Where to.
+    /// The new topology.
     pub to: Topology,
-    /// Goes through at the latest then.
+    /// When the change completes at the latest.
     pub until: Timestamp,
-    /// Who has not reported media on the new path.
+    /// Peers that have not reported media on the new path.
     pub waiting: BTreeSet<PeerId>,
 }
 
 impl Room {
-    /// Whether media flows through the SFU, or is about to.
+    /// Whether media flows through the SFU, or soon will.
     pub fn uses_sfu(&self) -> bool {
         self.state.topology == Topology::Sfu
             || self.state.switching.as_ref().is_some_and(|switch| switch.to == Topology::Sfu)
     }
 
-    /// The epoch of the mesh that there is, or that is being built.
+    /// The epoch of the present mesh, or of the one being built.
     pub(super) fn mesh_epoch(&self) -> Option<u64> {
         match &self.state.switching {
             _ if self.state.topology == Topology::Mesh => Some(self.state.epoch),
@@ -35,12 +35,12 @@ impl Room {
         }
     }
 
-    /// Where the room is, or is on its way to.
+    /// The present topology, or the one that the room is changing to.
     fn heading(&self) -> Topology {
         self.state.switching.as_ref().map_or(self.state.topology, |switch| switch.to)
     }
 
-    /// What suits those who are there.
+    /// The topology that the room's choice and its present peers call for.
     pub(super) fn suitable(&self) -> Topology {
         match self.state.choice {
             _ if !self.rules.sfu => Topology::Mesh,
@@ -57,12 +57,12 @@ impl Room {
         }
     }
 
-    /// A client has media on the new path, or none on the one there is.
+    /// A client reports media on the new path, or that the present path carries none.
     pub(super) fn decide_topology(&self, from: &Member, step: TopologyStep) -> Result<Option<Fact>, Refusal> {
         let epoch = self.state.epoch;
         let wrong = |message| Err(Refusal::new(Code::InvalidState, message));
         match (step.topology, &self.state.switching) {
-            // What failed is no longer in use, or is being replaced already.
+            // The failed path is no longer in use, or is already being replaced.
             (Some(Topology::Sfu), _) if step.epoch < epoch || self.heading() == Topology::Sfu => Ok(None),
             (Some(Topology::Sfu), _) if step.epoch > epoch => wrong("that path has never been"),
             (Some(Topology::Sfu), _) if !self.rules.sfu => wrong("this server has no SFU"),
@@ -79,10 +79,10 @@ impl Room {
         }
     }
 
-    /// The step that brings the topology nearer to what suits, if one is due.
+    /// The next fact that brings the topology closer to the suitable one, if one is due.
     pub(super) fn topology_step(&self, now: Timestamp) -> Option<Fact> {
         let suitable = self.suitable();
-        // Somebody who only reloads the page must not send the others through two changes.
+        // A peer that reloads its page must not put the others through two changes.
         let may_turn =
             suitable == Topology::Sfu || self.mesh_return_at().is_some_and(|return_at| return_at <= now);
         if suitable != self.heading() && may_turn {
@@ -93,7 +93,7 @@ impl Room {
         (switch.waiting.is_empty() || switch.until <= now).then_some(Fact::TopologySettled)
     }
 
-    /// When a room that needs the SFU no more goes back to a mesh.
+    /// When a room that no longer needs the SFU returns to a mesh.
     fn mesh_return_at(&self) -> Option<Timestamp> {
         self.state.few_since.map(|since| since + self.rules.limits.mesh_return)
     }
@@ -104,7 +104,7 @@ impl Room {
         self.state.switching.as_ref().map(|switch| switch.until).into_iter().chain(returning).min()
     }
 
-    /// Notes since when the mesh would do, after somebody came or went.
+    /// Updates since when a mesh would suffice, after each entry.
     pub(super) fn note_size(&mut self, now: Timestamp) {
         self.state.few_since = match (self.suitable(), self.state.few_since) {
             (Topology::Sfu, _) => None,

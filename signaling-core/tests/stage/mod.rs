@@ -1,4 +1,4 @@
-//! A server and people who are told what to say, in virtual time.
+//! A server and scripted people, in virtual time.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use signaling_core::{
     ServerKey, SessionClaims, SessionId, Shard, Timestamp, TokenIdentity, TransportKind, Wall,
 };
 
-/// What one connection was told.
+/// The frames that one connection was sent.
 #[derive(Clone, Default)]
 struct Screen {
     frames: Arc<Mutex<Vec<Value>>>,
@@ -55,7 +55,7 @@ impl RoomStore for Kept {
     }
 }
 
-/// A media plane that notes what it is asked to record.
+/// A media plane that records what it is told to record.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<RecordWhom>>>);
 
@@ -67,7 +67,7 @@ impl MediaPlane for Recorder {
     }
 }
 
-/// Notes what happens in rooms of meetings.
+/// Records what happens in rooms of meetings.
 #[derive(Clone, Default)]
 struct Watcher(Arc<Mutex<Vec<RoomHappening>>>);
 
@@ -93,11 +93,11 @@ pub(crate) struct Stage {
     store: Kept,
     recorder: Recorder,
     watcher: Watcher,
-    /// The room of a meeting, handed in with every join.
+    /// The room of a meeting, passed with every join.
     pub(crate) meeting: Option<Arc<RoomRecord>>,
-    /// When it was looked up; else at the moment of the join.
+    /// When the meeting was looked up; by default at the time of the join.
     pub(crate) looked_up_at: Option<Timestamp>,
-    /// The join token that whoever joins shows, as the authenticator knows it.
+    /// The join token of the next joins, as the authenticator knows it.
     pub(crate) token: Option<TokenIdentity>,
     people: BTreeMap<&'static str, Person>,
     connections: u64,
@@ -125,7 +125,7 @@ impl Stage {
         Grant { may_create: true, admitted: known, token_known: known, token, ..Grant::default() }
     }
 
-    /// Joins `room`, with more fields. The welcome, or the error.
+    /// Joins `room`, with further fields. Returns the welcome or the error.
     pub(crate) fn join(&mut self, who: &'static str, more: Value) -> Value {
         let mut message = json!({"type": "join", "room": "room", "name": who, "topology": "auto"});
         let Value::Object(more) = more else { panic!("not an object: {more}") };
@@ -151,7 +151,7 @@ impl Stage {
         }
     }
 
-    /// A client of WHIP or WHEP comes. Who it is, or the code of the error.
+    /// A WHIP or WHEP client joins. Returns its seat, or the code of the error.
     pub(crate) fn join_media(&mut self, name: &str, role: &str, terms: MediaTerms) -> Result<Seat, String> {
         let message = json!({"type": "join", "room": "room", "name": name, "role": role});
         let ClientMessage::Join(join) = decode(&message) else { unreachable!() };
@@ -160,7 +160,7 @@ impl Stage {
         self.shard.join_media(self.now, &asked).map_err(|refusal| refusal.code.as_str().to_owned())
     }
 
-    /// The media plane reports.
+    /// The media plane reports an event.
     pub(crate) fn media(&mut self, event: MediaEvent) {
         self.shard.media(self.now, &"room".parse().unwrap(), event);
     }
@@ -169,24 +169,24 @@ impl Stage {
         self.shard.knows(seat)
     }
 
-    /// The transport is lost; the session stays.
+    /// The connection is lost; the session stays.
     pub(crate) fn lose(&mut self, who: &str) {
         let person = &self.people[who];
         self.shard.detach(self.now, &person.seat, person.connection);
     }
 
-    /// What opens the session.
+    /// The secret of the session.
     pub(crate) fn secret(&self, who: &str) -> String {
         self.people[who].secret.clone()
     }
 
-    /// Takes the session up again. The welcome, or the error.
+    /// Resumes the session. Returns the welcome or the error.
     pub(crate) fn resume(&mut self, who: &str) -> Value {
         let secret = self.secret(who);
         self.resume_with(who, &secret)
     }
 
-    /// As [`Self::resume`], with a secret of before.
+    /// As [`Self::resume`], with an earlier secret.
     pub(crate) fn resume_with(&mut self, who: &str, secret: &str) -> Value {
         let (connection, id, screen) = self.connection();
         let person = self.people.get_mut(who).unwrap();
@@ -200,7 +200,7 @@ impl Stage {
         }
     }
 
-    /// A room of the server's own making for a meeting, and its host token.
+    /// A room for a meeting with an id made by the server, and its host token.
     pub(crate) fn arrange(&mut self, starts_at: Option<Timestamp>) -> (RoomRecord, String) {
         let mut entropy = SeededEntropy::new(77);
         let room = RoomId::made_by_server(&self.key, &mut entropy);
@@ -211,12 +211,12 @@ impl Stage {
         (record, token)
     }
 
-    /// The meeting has been changed.
+    /// The meeting has changed.
     pub(crate) fn rearrange(&mut self, record: RoomRecord) -> bool {
         self.shard.arrange(self.now, Box::new(record))
     }
 
-    /// What happened in rooms of meetings since the last time.
+    /// What happened in rooms of meetings since the last call.
     pub(crate) fn happenings(&self) -> Vec<RoomHappening> {
         std::mem::take(&mut *self.watcher.0.lock().unwrap())
     }
@@ -225,7 +225,7 @@ impl Stage {
         self.people[who].seat.peer.to_string()
     }
 
-    /// Says something: `ack`, the code of the error, or `nothing` when nobody answers. Events are kept.
+    /// Sends a message. Returns `ack`, the code of the error, or `nothing` if there is no answer. Events are kept.
     pub(crate) fn say(&mut self, who: &str, mut message: Value) -> String {
         let person = self.people.get_mut(who).unwrap();
         person.seq += 1;
@@ -238,7 +238,7 @@ impl Stage {
         answer["code"].as_str().or(answer["type"].as_str()).unwrap().to_owned()
     }
 
-    /// What was heard since the last time, heartbeats and welcomes left out.
+    /// The events since the last call, without heartbeats and welcomes.
     pub(crate) fn heard(&mut self, who: &str) -> Vec<Value> {
         let person = self.people.get_mut(who).unwrap();
         let mut events = std::mem::take(&mut *person.screen.frames.lock().unwrap());
@@ -252,7 +252,7 @@ impl Stage {
         *self.people[who].screen.closed.lock().unwrap()
     }
 
-    /// What the media plane was asked to record since the last time.
+    /// What the media plane was told to record since the last call.
     pub(crate) fn recordings(&self) -> Vec<RecordWhom> {
         std::mem::take(&mut *self.recorder.0.lock().unwrap())
     }
@@ -262,13 +262,13 @@ impl Stage {
         self.shard.summary(&"room".parse().unwrap()).unwrap().life
     }
 
-    /// Somebody outside wants the room recorded, or no more: the code of the error, if it is one.
+    /// The recording is started or stopped from outside. Returns the code of the error, if there is one.
     pub(crate) fn record(&mut self, life: Option<LifeId>, on: bool) -> &'static str {
         let asked = self.shard.record(self.now, &"room".parse().unwrap(), life, on);
         asked.map_or_else(|refusal| refusal.code.as_str(), |()| "")
     }
 
-    /// Time goes on; those who are connected say something every ten seconds.
+    /// Time passes; connected people send something every ten seconds.
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while self.now < end {
@@ -284,18 +284,18 @@ impl Stage {
         }
     }
 
-    /// The machine's clock is set: to `wall`, while the time by the clock that is believed is `settled`.
+    /// The machine's clock is set to `wall`, while the trusted clock shows `settled`.
     pub(crate) fn set_clock(&mut self, wall: Timestamp, settled: Option<Timestamp>) {
         self.shard.set_wall(Wall::new(self.now, wall, settled));
     }
 
-    /// The process ends without a word, and a new one takes its place, by another clock.
+    /// The process ends without notice, and a new one takes its place, with another clock.
     pub(crate) fn restart_at(&mut self, now: Timestamp) {
         self.now = now;
         self.restart();
     }
 
-    /// The process ends without a word, and a new one takes its place.
+    /// The process ends without notice, and a new one takes its place.
     pub(crate) fn restart(&mut self) {
         self.now = self.now + Duration::from_secs(1);
         let records = self.store.clone().load();

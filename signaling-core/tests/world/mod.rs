@@ -20,7 +20,7 @@ use signaling_core::{
     RoomStore, Rules, Seat, ServerKey, SessionClaims, SessionId, Shard, Timestamp, TransportKind,
 };
 
-/// What a connection has taken, and how the server let it go.
+/// The frames that a connection has taken, and why the server closed it.
 #[derive(Default)]
 pub(crate) struct Pipe {
     frames: Vec<Arc<Frame>>,
@@ -70,27 +70,27 @@ impl RoomStore for Kept {
     }
 }
 
-/// Somebody with a page.
+/// A client with a page.
 #[derive(Default)]
 pub(crate) struct Client {
     pub(crate) name: String,
     pub(crate) room: String,
     session: Option<Session>,
     connection: Option<(ConnectionId, Arc<Mutex<Pipe>>)>,
-    /// Others who are in the room, as far as the client knows.
+    /// Other peers in the room, as far as the client knows.
     pub(crate) others: BTreeSet<String>,
-    /// Those of them who are away.
+    /// The other peers that are away.
     away: BTreeSet<String>,
     last_id: u64,
     next_seq: u64,
     unanswered: BTreeMap<u64, Sent>,
-    /// Where what it must have heard begins: its welcome's cursor, or that of the last snapshot.
+    /// Where the events begin that it must have received: the cursor of its welcome or of the last snapshot.
     start: u64,
     /// Chat by the ids of its events, since the start.
     heard: BTreeMap<u64, String>,
     /// Signals to it, since the start.
     signals: Vec<String>,
-    /// Signals that were acknowledged to others and are for it.
+    /// Acknowledged signals of other clients to this one.
     owed: BTreeSet<String>,
 }
 
@@ -104,7 +104,7 @@ impl Client {
 #[derive(Debug)]
 struct Sent {
     message: Value,
-    /// A signal: to which client, and from where on that one must have heard it.
+    /// For a signal: the receiving client, and its start when the signal was sent.
     to: Option<(usize, u64)>,
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct World {
     pub(crate) random: SeededEntropy,
     next_connection: u64,
     said: u64,
-    /// The first client of each room is its witness: it never loses anything, and others are measured by it.
+    /// The first client of each room is its witness: it never loses anything, and other clients are compared with it.
     pub(crate) clients: Vec<Client>,
     rooms: usize,
 }
@@ -198,14 +198,14 @@ impl World {
             secret: text(&welcome, "/secret"),
             peer: text(&welcome, "/self/id"),
         });
-        // Of the chat before it, a newcomer is owed the newest fifty: the welcome's cursor says where they begin.
+        // Of the earlier chat, a newcomer must receive the newest fifty; the welcome's cursor says where they begin.
         client.last_id = welcome["lastId"].as_u64().unwrap();
         client.start = client.last_id;
         client.connection = Some((id, pipe));
         self.read(index);
     }
 
-    /// Takes the session up again: over a connection of its own, or over HTTP with an event stream after it.
+    /// Resumes the session, over a connection of its own, or over HTTP with an event stream after it.
     pub(crate) fn resume(&mut self, index: usize, kind: TransportKind) {
         let Some(session) = &self.clients[index].session else { return };
         let claims = SessionClaims::open(&self.key, &session.secret).unwrap();
@@ -238,13 +238,13 @@ impl World {
         }
     }
 
-    /// The session is over: nobody owes the client anything any more.
+    /// The session has ended, and the client must receive nothing more.
     fn forget(&mut self, index: usize) {
         let client = &mut self.clients[index];
         *client = Client { name: client.name.clone(), room: client.room.clone(), ..Client::default() };
     }
 
-    /// The client's transport breaks; the server may or may not notice.
+    /// The client's connection breaks; the server may or may not notice.
     pub(crate) fn lose(&mut self, index: usize, noticed: bool) {
         let client = &mut self.clients[index];
         let (Some((id, _)), Some(session)) = (client.connection.take(), &client.session) else { return };
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    /// Says something that was not said before.
+    /// Sends a new chat message.
     pub(crate) fn chat(&mut self, index: usize) {
         self.said += 1;
         let room = &self.clients[index].room;
@@ -291,14 +291,14 @@ impl World {
         message["seq"] = client.next_seq.into();
         client.unanswered.insert(client.next_seq, Sent { message: message.clone(), to });
         self.transmit(index, &message);
-        // Sending it again must change nothing.
+        // A repetition must change nothing.
         if self.random.below(10) == 0 {
             self.transmit(index, &message);
         }
         self.read_all();
     }
 
-    /// What was not answered before the transport broke is sent again.
+    /// Sends the messages again that were not answered before the connection broke.
     fn resend(&mut self, index: usize) {
         let again: Vec<_> =
             self.clients[index].unanswered.values().map(|sent| sent.message.clone()).collect();
@@ -318,7 +318,7 @@ impl World {
         self.shard.receive(self.now, &seat, connection, envelope, None);
     }
 
-    /// How much the client's transport takes before it is full.
+    /// How much the client's connection takes before it is full.
     pub(crate) fn set_capacity(&mut self, index: usize, capacity: usize) {
         if let Some((_, pipe)) = &self.clients[index].connection {
             pipe.lock().unwrap().capacity = capacity;
@@ -386,7 +386,7 @@ impl World {
                 client.heard.clear();
                 client.signals.clear();
                 client.owed.clear();
-                // A server that was restarted does not know what it answered: asking again could do things twice.
+                // A restarted server does not know its earlier answers: a repetition could take effect twice.
                 client.unanswered.clear();
             }
             "peer-joined" => {
@@ -451,7 +451,7 @@ impl World {
         };
     }
 
-    /// Time goes on; clients that are connected and read say something every ten seconds.
+    /// Time passes; connected clients that read send something every ten seconds.
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while self.now < end {
@@ -486,7 +486,7 @@ impl World {
         self.read_all();
     }
 
-    /// The process ends without a word, and a new one takes its place.
+    /// The process ends without notice, and a new one takes its place.
     pub(crate) fn restart(&mut self) {
         self.now = self.now + Duration::from_secs(1);
         let records = self.store.clone().load();
@@ -500,7 +500,7 @@ impl World {
         }
     }
 
-    /// Everybody who still has a session comes back; then all must agree on who is there.
+    /// Every client with a session returns; then all must agree on who is there.
     pub(crate) fn settle(&mut self) {
         for index in 0..self.clients.len() {
             self.set_capacity(index, 32);
@@ -509,7 +509,7 @@ impl World {
                 self.resume(index, TransportKind::Duplex);
             }
         }
-        // Those who do not come back are gone after the window.
+        // Clients that do not return are removed after the resume window.
         self.pass(Duration::from_secs(45));
         for index in 0..self.clients.len() {
             if self.is_in(index) && !self.is_connected(index) {
@@ -531,7 +531,7 @@ impl World {
         }
     }
 
-    /// Whoever is there has heard all that its room's witness has since it came, and got every signal to it.
+    /// Every client in a room has received all that the room's witness has since it joined, and every signal to it.
     pub(crate) fn nothing_is_missing(&self) {
         for (index, client) in self.clients.iter().enumerate().filter(|(_, client)| client.session.is_some())
         {
@@ -553,7 +553,7 @@ impl World {
 }
 
 fn shard(key: &ServerKey, store: &Kept, now: Timestamp, seed: u64, records: Vec<RoomRecord>) -> Shard {
-    // Small enough that sequences reach them.
+    // Small enough for the sequences to reach.
     let mut limits = Limits::default();
     (limits.log_bytes, limits.outbox_bytes, limits.lag_bytes) = (200_000, 150_000, 100_000);
     let environment = Environment {

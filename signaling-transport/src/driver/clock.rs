@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use signaling_core::{Entropy, Timestamp, Wall, WallClock};
 
-/// The system's clocks: [`clock`] as the core has it.
+/// The system's clocks: [`clock`], as the core uses it.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
-    /// What the wall clock showed when the ticks began.
+    /// The wall clock's time when the ticks began.
     started_at: Timestamp,
     started: Instant,
 }
@@ -18,7 +18,7 @@ impl SystemClock {
         Self { started_at: timestamp(clock::wall()), started: clock::now() }
     }
 
-    /// How the wall clock stands to a tick that was read just now.
+    /// The offset of the wall clock from a tick that was read just now.
     pub(crate) fn wall(&self, ticks: Timestamp) -> Wall {
         Wall::new(ticks, self.now(), self.settled())
     }

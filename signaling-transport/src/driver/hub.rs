@@ -1,4 +1,4 @@
-//! All shards of a server, behind one handle.
+//! All shards of a server behind one handle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,30 +18,30 @@ use tokio::task::JoinSet;
 use super::shard::{self, Command, Incoming, Seated};
 use super::{Inbox, SystemClock, SystemEntropy, mailbox};
 
-/// Commands that wait for a shard before those who give them wait.
+/// Commands that a shard's queue holds before senders wait.
 const QUEUE: usize = 4096;
 
-/// What a hub is made of.
+/// The configuration of a hub.
 pub struct HubConfig {
-    /// Limits, keys, and what the server can do.
+    /// Limits, keys, and the server's capabilities.
     pub rules: Arc<Rules>,
-    /// How messages look on the wire.
+    /// The wire format of messages.
     pub codec: Arc<dyn MessageCodec>,
-    /// STUN and TURN servers for those who join.
+    /// The STUN and TURN servers for peers that join.
     pub ice: Arc<dyn IceProvider>,
     /// Which shard serves which room.
     pub placement: Arc<dyn Placement>,
-    /// What the server tells clients that it can do.
+    /// The features that the server announces to clients.
     pub features: Arc<[String]>,
-    /// How many shards; a core has work for one.
+    /// The number of shards; one per core is enough.
     pub shards: usize,
-    /// The media plane of each shard's rooms.
+    /// Makes the media plane of each shard's rooms.
     pub media: Box<dyn Fn() -> Box<dyn MediaPlane> + Send>,
-    /// The store of each shard's rooms. What it loads may belong to any shard.
+    /// Makes the store of each shard's rooms. It may load rooms of any shard.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
-    /// Is told what happens in the rooms of meetings.
+    /// Makes the observer of the rooms of meetings.
     pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
-    /// Is told when a shard ends.
+    /// Learns when a shard ends.
     pub watch: Watch,
 }
 
@@ -56,7 +56,7 @@ pub struct Hub {
     runtime: tokio::runtime::Handle,
 }
 
-/// The hub was stopped, or a shard of it is gone.
+/// The hub has stopped, or the shard is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server is going away")]
 pub struct Stopped;
@@ -72,12 +72,12 @@ pub(crate) struct Opened {
     pub(crate) seat: Arc<Seat>,
     pub(crate) connection: ConnectionId,
     pub(crate) inbox: Inbox,
-    /// The shard of its room, which stays the same: to find it is a hash, too much for every message.
+    /// The shard of its room, which never changes. Finding it takes a hash, too much for every message.
     shard: usize,
 }
 
 impl Hub {
-    /// Starts the shards' tasks on the current runtime; they end when the last handle is dropped.
+    /// Starts the shards' tasks on the current runtime. They end when the last handle is dropped.
     pub fn start(config: HubConfig, tasks: &mut JoinSet<()>) -> Self {
         let clock = SystemClock::new();
         let now = clock.ticks();
@@ -155,7 +155,7 @@ impl Hub {
         (NewConnection { id, kind, outbound }, inbox)
     }
 
-    /// Joins over a connection that is there. The welcome comes through the inbox.
+    /// Joins over an existing connection. The welcome comes through the inbox.
     pub(crate) async fn join(
         &self,
         join: Join,
@@ -175,7 +175,7 @@ impl Hub {
         Ok(self.opened(seat, id, inbox)?)
     }
 
-    /// Resumes over a connection that is there. The welcome comes through the inbox.
+    /// Resumes over an existing connection. The welcome comes through the inbox.
     pub(crate) async fn resume(
         &self,
         claims: SessionClaims,
@@ -191,21 +191,21 @@ impl Hub {
         Ok(self.opened(seat, id, inbox)?)
     }
 
-    /// Joins ahead of a connection.
+    /// Joins before there is a connection.
     pub(crate) async fn join_detached(&self, join: Join, grant: Grant) -> Seated {
         let room = join.room.id().clone();
         self.ask(&room, |reply| Command::Join { join: Box::new(join), grant, connection: None, reply })
             .await?
     }
 
-    /// Takes in a client of WHIP or WHEP.
+    /// Admits a WHIP or WHEP client.
     pub(crate) async fn join_media(&self, asked: MediaJoin) -> Result<Seat, Refusal> {
         let room = asked.join.room.id().clone();
         let asked = Box::new(asked);
         self.ask(&room, |reply| Command::JoinMedia { asked, reply }).await?
     }
 
-    /// Resumes ahead of a connection.
+    /// Resumes before there is a connection.
     pub(crate) async fn resume_detached(&self, claims: SessionClaims, last_id: u64) -> Seated {
         let room = claims.room.clone();
         let claims = Box::new(claims);
@@ -228,7 +228,7 @@ impl Hub {
         self.opened(seat, id, inbox).map_err(stopped)
     }
 
-    /// A message over a connection.
+    /// Passes on a message from a connection.
     pub(crate) async fn receive(
         &self,
         opened: &Opened,
@@ -244,13 +244,13 @@ impl Hub {
         }
     }
 
-    /// Messages over HTTP; whether the session is there.
+    /// Passes on messages sent by HTTP. Returns whether the session exists.
     pub(crate) async fn post(&self, seat: Seat, messages: Vec<Incoming>) -> Result<bool, Stopped> {
         let room = seat.room.clone();
         self.ask(&room, |reply| Command::Post { seat, messages, reply }).await
     }
 
-    /// Tells the shard that a connection takes frames again.
+    /// Tells the shard that a connection can take frames again.
     pub(crate) fn writable(&self, seat: &Arc<Seat>, connection: ConnectionId) {
         self.tell(&seat.room, Command::Writable { seat: Arc::clone(seat), connection });
     }
@@ -260,12 +260,12 @@ impl Hub {
         self.tell(&seat.room, Command::Detach { seat: Arc::clone(seat), connection });
     }
 
-    /// Tells a room what its media plane has to say.
+    /// Passes a report of the media plane to its room.
     pub fn media(&self, room: &RoomId, event: MediaEvent) {
         self.tell(room, Command::Media { room: room.clone(), event });
     }
 
-    /// Tells a shard something from where nobody can wait.
+    /// Sends a command to a shard from a context that cannot wait.
     fn tell(&self, room: &RoomId, command: Command) {
         let Ok(shard) = self.shard(room) else { return };
         if let Err(mpsc::error::TrySendError::Full(command)) = shard.try_send(command) {
@@ -274,25 +274,25 @@ impl Hub {
         }
     }
 
-    /// Tells a room that its meeting has been changed; whether it was there.
+    /// Tells a room that its meeting has changed. Returns whether the room exists.
     pub async fn arrange(&self, record: RoomRecord) -> Result<bool, Stopped> {
         let room = record.room.clone();
         self.ask(&room, |reply| Command::Arrange { record: Box::new(record), reply }).await
     }
 
-    /// Who is in a room, viewers too.
+    /// The peers in a room, viewers included.
     pub async fn people(&self, room: RoomId) -> Result<Option<Vec<Person>>, Stopped> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::People { room, reply }).await
     }
 
-    /// Has a room recorded, or no more; in this life of it alone, if one is named.
+    /// Starts or stops the recording of a room; if `life` is given, only of that life.
     pub async fn record(&self, room: RoomId, life: Option<LifeId>, on: bool) -> Result<(), Refusal> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::Record { room, life, on, reply }).await?
     }
 
-    /// Ends a room; whether it was there.
+    /// Ends a room. Returns whether it existed.
     pub async fn end_room(&self, room: RoomId, reason: EndReason) -> Result<bool, Stopped> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::EndRoom { room, reason, reply }).await
@@ -304,7 +304,7 @@ impl Hub {
         self.ask(&asked, |reply| Command::Summary { room, reply }).await
     }
 
-    /// The rooms of all shards whose names come after one, in the order of their names: so many at most.
+    /// At most `limit` rooms of all shards with ids after `after`, in the order of their ids.
     pub async fn rooms_after(
         &self,
         after: Option<&RoomId>,
@@ -322,7 +322,7 @@ impl Hub {
         Ok(rooms)
     }
 
-    /// STUN and TURN for somebody who is in a room.
+    /// The STUN and TURN servers for a peer in a room.
     pub(crate) async fn ice_servers(
         &self,
         seat: Seat,
@@ -332,7 +332,7 @@ impl Hub {
         self.ask(&room, |reply| Command::Ice { seat, reached_at, reply }).await
     }
 
-    /// How many rooms and peers there are, over all shards.
+    /// The numbers of rooms and peers over all shards.
     pub async fn census(&self) -> Census {
         let mut sum = Census::default();
         for shard in self.shards.iter() {
@@ -348,17 +348,17 @@ impl Hub {
         sum
     }
 
-    /// Connections that clients have opened for sessions since the start.
+    /// Connections for sessions that clients have opened since the start.
     pub fn connections_opened(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Tells everybody that the server goes away, and lets their connections go.
+    /// Tells every client that the server is going away, and closes the connections.
     pub async fn go_away(&self, reconnect_after: Duration) {
         for shard in self.shards.iter() {
             let (reply, done) = oneshot::channel();
             if shard.send(Command::GoAway { reconnect_after, reply }).await.is_ok() {
-                // A shard that is gone has nobody to tell.
+                // A shard that is gone has no clients to tell.
                 let _ = done.await;
             }
         }

@@ -1,4 +1,4 @@
-//! Between a shard and a connection: a few frames, and the last word.
+//! The mailbox between a shard and a connection: a few frames, and the reason for the close.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -7,18 +7,18 @@ use std::task::{Context, Poll, Waker};
 
 use signaling_core::{CloseReason, Frame, Offer, Outbound, RequestId};
 
-/// Frames between a shard and a connection. What lies behind them stays in the room's log.
+/// The most frames between a shard and a connection. Further frames stay in the room's log.
 const FRAMES: usize = 32;
-/// Places that an empty box keeps.
+/// The capacity that an empty mailbox keeps.
 const KEPT: usize = 4;
 
 /// A frame, and the request that it answers.
 pub(crate) type Delivery = (Arc<Frame>, Option<RequestId>);
 
-/// Frames that change hands together.
+/// Frames that are handed over together.
 pub(crate) type Batch = VecDeque<Delivery>;
 
-/// What both ends share. Most connections wait most of the time, so an empty box is small.
+/// The state that both ends share. Most connections are idle most of the time, so an empty mailbox is small.
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
@@ -27,13 +27,13 @@ struct Shared {
 #[derive(Default)]
 struct State {
     frames: Batch,
-    /// Why the shard lets the connection go.
+    /// Why the shard closes the connection.
     close: Option<CloseReason>,
-    /// The shard kept frames back.
+    /// The shard has held frames back.
     refused: bool,
     /// The connection is gone.
     left: bool,
-    /// The connection, while it waits.
+    /// Wakes the connection while it waits.
     waker: Option<Waker>,
 }
 
@@ -51,7 +51,7 @@ impl Shared {
     }
 }
 
-/// The connection's end: what to send, and when to stop.
+/// The connection's end: what to send, and when to close.
 pub(crate) struct Inbox {
     shared: Arc<Shared>,
 }
@@ -90,32 +90,32 @@ impl Outbound for Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        // It has said why, or was stopped itself.
+        // Has no effect if a reason was given before; otherwise the shard itself has stopped.
         self.close(CloseReason::GoingAway);
     }
 }
 
-/// What a connection is to do next.
+/// The next step of a connection.
 pub(crate) enum Next {
-    /// Send these.
+    /// Send the batch.
     Frames,
-    /// Send these, then stop.
+    /// Send the batch, then close.
     Close(CloseReason),
 }
 
 impl Inbox {
-    /// Waits for frames or the end, and puts all frames there are into `batch`.
+    /// Waits for frames or the close, and moves all frames into `batch`.
     pub(crate) async fn next(&mut self, batch: &mut Batch) -> Next {
         poll_fn(|cx| self.poll_next(cx, batch)).await
     }
 
-    /// As [`Self::next`], for those who are polled.
+    /// As [`Self::next`], for callers that poll.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Next> {
         let mut state = self.shared.lock();
         let has_frames = !state.frames.is_empty();
         if has_frames {
             if batch.is_empty() {
-                // The box gets the empty places of the last batch.
+                // The mailbox gets the empty storage of the last batch.
                 std::mem::swap(&mut state.frames, batch);
             } else {
                 batch.append(&mut state.frames);
@@ -132,8 +132,7 @@ impl Inbox {
         }
     }
 
-    /// Waits for the end alone, while a write is in the way. What the shard gave until then is still to be had by
-    /// [`Self::next`].
+    /// Waits only for the close, while a write is in progress. Frames that came before it remain for [`Self::next`].
     pub(crate) async fn closed(&mut self) -> CloseReason {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
@@ -146,7 +145,7 @@ impl Inbox {
         .await
     }
 
-    /// Whether the shard kept frames back since the last call, and waits to hear that there is room.
+    /// Whether the shard has held frames back since the last call, and waits to hear that there is room.
     pub(crate) fn was_full(&self) -> bool {
         std::mem::take(&mut self.shared.lock().refused)
     }

@@ -1,4 +1,4 @@
-//! What gives the core its clock, its randomness, its tasks and its connections.
+//! The driver: it gives the core its clock, randomness, tasks and connections.
 
 mod clock;
 mod hub;

@@ -1,12 +1,12 @@
-//! Whether a shard is busy enough to wait for company.
+//! Whether a shard is busy enough to wait for more commands before it works.
 
 use std::time::Duration;
 
 use signaling_core::Timestamp;
 
-/// How long commands are counted before it is said what that means.
+/// The period over which commands are counted.
 const WINDOW: Duration = Duration::from_millis(4);
-/// As many commands a millisecond make a shard busy. Below, the few that could be done together are not worth looking for.
+/// Commands per millisecond that make a shard busy. Below this, too few could be handled together to be worth a wait.
 const BUSY: u64 = 12;
 
 /// Counts commands over time.
@@ -22,7 +22,7 @@ impl Pace {
         Self { since: now, commands: 0, is_busy: false }
     }
 
-    /// So many commands have come since the last call.
+    /// Counts `commands` that have come since the last call.
     pub(super) fn note(&mut self, now: Timestamp, commands: usize) {
         self.commands += commands as u64;
         let passed = now.since(self.since);
@@ -33,7 +33,7 @@ impl Pace {
         }
     }
 
-    /// Whether the last commands came thick and fast.
+    /// Whether the last commands came quickly enough to count as busy.
     pub(super) fn is_busy(&self) -> bool {
         self.is_busy
     }
@@ -43,7 +43,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Notes so many commands a millisecond, a call for each of them; whether that was busy, millisecond by millisecond.
+    /// Notes this many commands in each millisecond, one call for each. Returns for each millisecond whether the shard
+    /// was busy.
     fn notes(pace: &mut Pace, millis: std::ops::Range<u64>, each: u64) -> Vec<bool> {
         millis
             .map(|at| {

@@ -1,4 +1,4 @@
-//! One task for the rooms of one shard.
+//! The task that runs one shard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::SystemClock;
 use super::pace::Pace;
 
-/// A message of a client, read or not.
+/// A message of a client, or why it could not be read.
 pub(crate) type Incoming = Result<Envelope, Unreadable>;
 
 /// The answer to a join or resume.
 pub(crate) type Seated = Result<(Seat, Arc<Frame>), Refusal>;
 
-/// What a shard's task is asked to do. Each is one call of [`Shard`].
+/// A command to a shard's task. Each is one call of [`Shard`].
 pub(crate) enum Command {
     MakeRoom {
         room: RoomId,
@@ -115,12 +115,12 @@ pub(crate) enum Command {
     },
 }
 
-/// Commands that are taken at once, under one reading of the clock.
+/// The most commands that are handled together, under one reading of the clock.
 const BATCH: usize = 256;
-/// How often a busy shard lets others run before it does what it has.
+/// How often a busy shard yields to other tasks before it handles its commands.
 const TURNS: usize = 16;
 
-/// Runs a shard until nobody can ask it for anything any more.
+/// Runs a shard until all senders of commands are gone.
 pub(crate) async fn run(
     mut shard: Shard,
     ice: Arc<dyn IceProvider>,
@@ -154,8 +154,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Waits for company, for as long as it comes: connections that have something to read get to it first, so that what a
-/// session is sent of all of it leaves in one write.
+/// Yields while further commands arrive: connections with something to read get to run first, so that a session
+/// receives the results of all of it in one write.
 async fn gather(commands: &mut mpsc::Receiver<Command>, batch: &mut Vec<Command>) {
     for _ in 0..TURNS {
         let before = batch.len();
@@ -171,7 +171,7 @@ async fn gather(commands: &mut mpsc::Receiver<Command>, batch: &mut Vec<Command>
     }
 }
 
-/// Callers that have gone away in the meantime do not get their answers.
+/// A caller that has gone away does not need its answer.
 fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     let _ = reply.send(value);
 }
@@ -228,7 +228,7 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
 mod tests {
     use super::*;
 
-    /// What a shard has gathered that had one command, while so many connections are about to give one each.
+    /// The commands that a shard gathers that has one, while this many connections are about to send one each.
     async fn gathered(connections: usize) -> Vec<Command> {
         let command = || Command::Census { reply: oneshot::channel().0 };
         let (sender, mut commands) = mpsc::channel(4096);

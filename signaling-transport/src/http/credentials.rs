@@ -1,4 +1,4 @@
-//! What a request shows: a bearer, or the cookie of a session.
+//! Credentials of a request: a bearer, or the cookie of a session.
 
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -7,7 +7,7 @@ use signaling_core::{Code, Refusal, Seat, SessionClaims, SessionId};
 
 use crate::service::Signaling;
 
-/// The cookie that carries a session's secret; its path is the session's.
+/// The cookie that carries a session's secret. Its path is that of the session.
 pub(super) const COOKIE_NAME: &str = "visavis-session";
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -18,7 +18,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-/// The claims of the secret that a request for a session shows.
+/// The claims of the secret that a request for a session presents.
 pub(super) fn session_claims(
     signaling: &Signaling,
     headers: &HeaderMap,
@@ -32,7 +32,7 @@ pub(super) fn session_claims(
     claims.ok_or_else(|| Refusal::new(Code::Unauthorized, "the secret does not open this session"))
 }
 
-/// The seat that claims are for.
+/// The seat that the claims name.
 pub(super) fn seat(claims: &SessionClaims) -> Seat {
     Seat { room: claims.room.clone(), peer: claims.peer, session: claims.session }
 }

@@ -1,4 +1,4 @@
-//! `/whip/{room}` and `/whep/{room}`: media for clients that speak HTTP and no more (RFC 9725, and WHEP in its shape).
+//! `/whip/{room}` and `/whep/{room}`: media for clients that speak only HTTP (RFC 9725, and WHEP in the same form).
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// The routes, and what every answer of theirs says.
+/// The routes, and the headers that all their answers have.
 pub(super) fn routes() -> Router<Signaling> {
     // Some clients end every URL with a slash.
     let publisher = || post(publish).options(options);
@@ -63,7 +63,7 @@ struct Asked {
     recording_consent: Option<String>,
 }
 
-/// What an endpoint is asked with.
+/// The parts of a request to an endpoint.
 struct Post {
     signaling: Signaling,
     caller: Caller,
@@ -100,7 +100,7 @@ impl FromRequest<Signaling> for Post {
     }
 }
 
-/// What `?recording-consent=` says. A word that is neither yes nor no is refused rather than taken for one of them.
+/// Reads `?recording-consent=`. Any word other than yes or no is refused rather than interpreted.
 fn consents(word: Option<&str>) -> Result<bool, Refusal> {
     match word {
         Some("yes" | "true" | "1") => Ok(true),
@@ -111,7 +111,7 @@ fn consents(word: Option<&str>) -> Result<bool, Refusal> {
 
 /// `POST /whip/{room}`.
 async fn publish(post: Post) -> Result<Response, Problem> {
-    // Whether or not the room is recorded now: a WHIP client can't be asked later.
+    // Required whether or not the room is recorded now, since a WHIP client cannot be asked later.
     if post.signaling.recording_consent() && !post.consents {
         let detail =
             "this server asks for consent to being recorded: add `?recording-consent=yes` to the URL";
@@ -145,9 +145,9 @@ async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> R
         reached_at: None,
     };
     let (join, mut grant) = signaling.admit(&caller, join).await?;
-    // What stood in the path may have been a meeting's code.
+    // The path may have named the room by a meeting's code.
     let room = join.room.id().clone();
-    // A token may give less than the endpoint needs; more, the endpoint doesn't take.
+    // A token may grant less than the endpoint needs; the endpoint ignores any more.
     if grant.role.take() == Some(Role::Viewer) && role != Role::Viewer {
         return Err(Refusal::new(Code::Forbidden, "a viewer publishes nothing").into());
     }
@@ -169,7 +169,7 @@ async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> R
     Ok(created(&signaling, endpoint, &seat, answer, &servers.unwrap_or_default()))
 }
 
-/// A media plane that doesn't know somebody who has just joined has no room for more.
+/// If the media plane does not know a peer that has just joined, it has no capacity left.
 fn refused(refusal: Refusal) -> Refusal {
     if refusal.code == Code::SessionUnknown {
         return Refusal::new(Code::Overloaded, "the media server takes no more in this room");
@@ -199,7 +199,7 @@ fn created(
     response
 }
 
-/// STUN and TURN servers as RFC 9725 section 4.6 writes them, a line for each URL.
+/// The STUN and TURN servers as `Link` headers (RFC 9725 section 4.6), one for each URL.
 fn links(servers: &IceServers) -> impl Iterator<Item = HeaderValue> + '_ {
     servers.ice_servers.iter().flat_map(|server| {
         server.urls.iter().filter_map(|url| {
@@ -259,7 +259,7 @@ async fn change(
     }
 }
 
-/// `DELETE`: the end, whatever the ICE session.
+/// `DELETE`: ends the session, whatever its ICE session.
 async fn end(
     State(signaling): State<Signaling>,
     Path((room, session)): Path<(String, String)>,
@@ -289,16 +289,16 @@ fn media_of(signaling: &Signaling) -> Result<Arc<dyn HttpMedia>, Refusal> {
     signaling.http_media().ok_or_else(|| Refusal::new(Code::InvalidState, "this server has no media server"))
 }
 
-/// Asks the media plane, which answers from a thread of its own.
+/// Asks the media plane, which answers from its own thread.
 async fn ask<T: Send + 'static>(ask: impl FnOnce(HttpReply<T>)) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
-    // A caller that has gone away in the meantime does not get its answer.
+    // A caller that has gone away does not need its answer.
     ask(Box::new(move |result| drop(reply.send(result))));
     let gone = |_| Refusal::new(Code::Overloaded, "the media server does not answer");
     answer.await.map_err(gone)?
 }
 
-/// The media type of the body, and the body as text.
+/// The body as text, after a check of its media type.
 async fn text_body(request: Request, expected: &'static str, most: usize) -> Result<String, Problem> {
     if !media_type(request.headers()).is_some_and(|given| given.eq_ignore_ascii_case(expected)) {
         let refusal = Refusal::bad_request(format!("the body is `{expected}`"));
@@ -308,7 +308,7 @@ async fn text_body(request: Request, expected: &'static str, most: usize) -> Res
     String::from_utf8(body.into()).map_err(|_| Refusal::bad_request("the body is not UTF-8").into())
 }
 
-/// Whether the client takes what an answer is (RFC 9110 section 12.5.1).
+/// Whether the client accepts the media type of the answer (RFC 9110 section 12.5.1).
 fn accepts_sdp(headers: &HeaderMap) -> bool {
     let mut ranges = headers
         .get_all(ACCEPT)
@@ -349,7 +349,8 @@ fn expected(headers: &HeaderMap) -> Option<Expected> {
     let tags = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let mut strong = Vec::new();
     for tag in tags.map(str::trim) {
-        // In quotes it would be a tag, but that is how the RFC's example of a restart writes it. None of our tags is one.
+        // In quotes it would be a tag, but the RFC's example of a restart writes it so. No tag of this server equals
+        // it.
         if matches!(tag, "*" | "\"*\"") {
             return Some(Expected::Any);
         }

@@ -13,8 +13,8 @@ use axum::routing::{get, post};
 use http_api::{Problem, method_not_allowed, unsniffed};
 use signaling_core::Refusal;
 
-/// What of these routes other applications use, as `OpenAPI` 3.1 describes it: `paths` and `components`, to be put into a
-/// document whose components have the response `Refused` and the security scheme `bearer`.
+/// The `OpenAPI` 3.1 description of the routes that other applications use: `paths` and `components`, for a document
+/// whose components include the response `Refused` and the security scheme `bearer`.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 use crate::driver::Stopped;
@@ -26,7 +26,7 @@ impl From<Stopped> for Problem {
     }
 }
 
-/// The routes of the transports that are on.
+/// The routes of the enabled transports.
 pub(crate) fn router(signaling: &Signaling) -> Router {
     let limits = signaling.limits();
     let mut routes = Router::new()
@@ -39,7 +39,7 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
         .route("/api/v1/ice-servers", get(sessions::ice_servers))
         .merge(media::routes());
     if signaling.transports().sse {
-        // A POST may be one `signal`, which is larger than other messages.
+        // A POST may contain one `signal`, which may be larger than other messages.
         let messages = post(sessions::post).layer(DefaultBodyLimit::max(limits.signal_bytes));
         routes = routes
             .route("/api/v1/sessions", post(sessions::open))
@@ -56,8 +56,8 @@ pub(crate) fn router(signaling: &Signaling) -> Router {
     guard(signaling, routes.with_state(signaling.clone()))
 }
 
-/// What holds for all routes of the API: the size of a body, what is said to a wrong method, who may ask, and that nobody
-/// guesses what the answer is.
+/// The rules for all routes of the API: the size of a body, the answer to a wrong method, the permitted origins, and no
+/// sniffing of answers.
 pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
     routes
         .layer(DefaultBodyLimit::max(signaling.limits().message_bytes))
@@ -66,7 +66,7 @@ pub(crate) fn guard(signaling: &Signaling, routes: Router) -> Router {
         .layer(axum::middleware::map_response(unsniffed))
 }
 
-/// Lets pages of other origins that were allowed read what routes answer that are no part of the API.
+/// Lets pages of allowed foreign origins read the answers of routes outside the API.
 pub(crate) fn share(signaling: &Signaling, routes: Router) -> Router {
     routes
         .method_not_allowed_fallback(method_not_allowed)

@@ -1,4 +1,4 @@
-//! Which pages may talk to the server.
+//! The origins whose pages may talk to the server.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -14,11 +14,11 @@ use signaling_core::{Code, Refusal};
 
 use crate::service::Signaling;
 
-/// What browsers send for pages without an origin.
+/// What browsers send as the origin of pages that have none.
 const NONE: &str = "null";
 
-/// Refuses what comes from pages of other origins, before any handler and before an upgrade. Programs that are no
-/// browsers send no `Origin` and are not concerned.
+/// Refuses requests from pages of other origins, before any handler and before an upgrade. Programs other than browsers
+/// send no `Origin`, and pass.
 pub(super) async fn check(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -28,14 +28,15 @@ pub(super) async fn check(
     if !signaling.allows_origin(&caller) {
         return refuse(&signaling, caller);
     }
-    // Any page can be without an origin. Such a one shows what it has, not what its browser keeps.
+    // Any page can lack an origin. Such a page may use the credentials that it has itself, but not the browser's
+    // cookies.
     if caller.origin.as_deref() == Some(NONE) {
         request.headers_mut().remove(COOKIE);
     }
     share(State(signaling), caller, request, next).await
 }
 
-/// Lets pages of the origins that were allowed read what is answered, and refuses nobody.
+/// Lets pages of allowed origins read the answers, and refuses no request.
 pub(super) async fn share(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -48,7 +49,7 @@ pub(super) async fn share(
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = next.run(request).await;
     if is_preflight && foreign.is_some() && !response.status().is_success() {
-        // Paths that answer no `OPTIONS` of their own.
+        // For paths that do not answer `OPTIONS` themselves.
         response = StatusCode::NO_CONTENT.into_response();
     }
     let Some(origin) = foreign.and_then(|origin| HeaderValue::from_str(&origin).ok()) else {
@@ -79,7 +80,8 @@ pub(super) async fn share(
     response
 }
 
-/// Says what the server takes for its own: mostly it was told wrongly, or a proxy in front has lost the port.
+/// Names the origin that the server takes for its own: usually it is misconfigured, or a proxy in front has lost the
+/// port.
 fn refuse(signaling: &Signaling, caller: Caller) -> Response {
     let own = signaling.own_origin(&caller);
     let asked = caller.origin.unwrap_or_default();

@@ -35,7 +35,7 @@ struct Made {
     host_token: String,
 }
 
-/// `POST /api/v1/rooms`: a room with a name that nobody guesses.
+/// `POST /api/v1/rooms`: makes a room with an unguessable id.
 pub(super) async fn make(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -66,7 +66,7 @@ pub(super) async fn make(
     if let Some(repeatable) = &repeatable
         && let Some(former) = signaling.replies().keep(repeatable, &answer).await?
     {
-        // The same request has come twice at once: this room is one too many.
+        // The same request came twice at the same time, so this room is superfluous.
         signaling.hub().end_room(room.room, EndReason::HostEnded).await?;
         return Ok(made(former));
     }
@@ -83,7 +83,7 @@ fn made(answer: String) -> Response {
     no_store((StatusCode::CREATED, head, answer))
 }
 
-/// The request, if it says that it may come again.
+/// The request's idempotency key and digest, if it has a key.
 fn repeatable(
     caller: &Caller,
     headers: &HeaderMap,
@@ -100,10 +100,10 @@ fn room_id(text: &str) -> Result<RoomId, Refusal> {
     RoomId::of(text).map_err(|malformed| Refusal::bad_request(malformed.to_string()))
 }
 
-/// The room that a path names, by a code, its name or its id.
+/// The room that a path names by a code, a name or an id.
 pub(super) struct RoomPath {
     text: String,
-    /// By its name or its id.
+    /// By name or id.
     id: RoomId,
 }
 
@@ -123,7 +123,7 @@ impl RoomPath {
         signaling.room(caller.ip, &self.text).await
     }
 
-    /// What stands for the room in a link. A code is not passed on: it opens more than a token does.
+    /// How a link names the room. A code is not passed on, since it permits more than a token does.
     fn in_link(&self, room: &RoomId) -> String {
         let text = if self.id == *room { self.text.trim() } else { room.as_str() };
         text.bytes().fold(String::new(), |link, byte| match byte {
@@ -181,7 +181,7 @@ struct Page {
     next: Option<RoomId>,
 }
 
-/// `GET /api/v1/rooms`: those there are at present in the order of their names, for a key with the scope `rooms`.
+/// `GET /api/v1/rooms`: the present rooms in the order of their ids, for a key with the scope `rooms`.
 pub(super) async fn list(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
@@ -205,7 +205,7 @@ pub(super) async fn list(
     Ok(no_store(Json(Page { rooms, next })))
 }
 
-/// `GET /api/v1/rooms/{room}`: without a right to know more, the same for every name.
+/// `GET /api/v1/rooms/{room}`: the same answer for every name, unless the caller may know more.
 pub(super) async fn show(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -224,7 +224,7 @@ pub(super) async fn show(
     let mut more = None;
     if has_key || claims.is_some() || signaling.is_join_token(&room, bearer).await {
         let summary = signaling.hub().summary(room.clone()).await?;
-        // A host token of an earlier room of that name says nothing of this one.
+        // A host token of an earlier room of that name gives no right to this one.
         let is_current = |life| claims.as_ref().is_none_or(|claims| claims.life == life);
         more = summary.filter(|summary| is_current(summary.life)).map(More::from);
     }
@@ -239,7 +239,7 @@ fn no_room() -> Refusal {
     Refusal::new(Code::NotFound, "there is no such room at present")
 }
 
-/// A key for all rooms or for the meeting in this one, or the host token of this life of it.
+/// Requires a key for all rooms or for the meeting in this one, or the host token of this life of the room.
 async fn check_power(
     signaling: &Signaling,
     headers: &HeaderMap,
@@ -276,14 +276,14 @@ async fn people(
     headers: &HeaderMap,
     path: &RoomPath,
 ) -> Result<Vec<Person>, Problem> {
-    // Who shows nothing learns nothing of codes either.
+    // A caller without credentials must not learn about codes either.
     bearer(headers).ok_or_else(|| Refusal::new(Code::Unauthorized, "an API key is needed as bearer"))?;
     let room = path.room(signaling, caller).await?;
     check_power(signaling, headers, &room, Scope::MeetingsRead).await?;
     Ok(signaling.hub().people(room).await?.ok_or_else(no_room)?)
 }
 
-/// `GET /api/v1/rooms/{room}/participants`: who is in.
+/// `GET /api/v1/rooms/{room}/participants`: the peers in the room.
 pub(super) async fn participants(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -294,7 +294,7 @@ pub(super) async fn participants(
     Ok(no_store(Json(Participants { participants })))
 }
 
-/// `GET /api/v1/rooms/{room}/peers`: the same under the name of the wire protocol.
+/// `GET /api/v1/rooms/{room}/peers`: the same, under the name in the wire protocol.
 pub(super) async fn peers(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -305,7 +305,7 @@ pub(super) async fn peers(
     Ok(no_store(Json(Peers { peers })))
 }
 
-/// `POST /api/v1/rooms/{room}/end`: everybody is told, and sent out.
+/// `POST /api/v1/rooms/{room}/end`: ends the room for every peer.
 pub(super) async fn end(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -343,14 +343,14 @@ fn an_hour() -> u32 {
     3_600
 }
 
-/// A number without a fraction; 60.0 is one as well (JSON Schema's idea of an integer).
+/// An integer as JSON Schema defines it, so 60.0 is one as well.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?.to_string();
     let wrong = || serde::de::Error::custom(format!("{number} is no number from 0 to {}", u32::MAX));
     number.strip_suffix(".0").unwrap_or(&number).parse().map_err(|_| wrong())
 }
 
-/// Seconds that a token may live at most.
+/// The longest lifetime of a token, in seconds.
 const LONGEST_TOKEN: u32 = 30 * 24 * 3_600;
 
 #[derive(Serialize)]
@@ -361,7 +361,7 @@ struct Minted {
     expires_at: signaling_core::Timestamp,
 }
 
-/// `POST /api/v1/rooms/{room}/tokens`: a join token for the room, and the link that carries it.
+/// `POST /api/v1/rooms/{room}/tokens`: a join token for the room, and a link that contains it.
 pub(super) async fn mint(
     State(signaling): State<Signaling>,
     caller: Caller,
@@ -406,7 +406,7 @@ pub(super) async fn mint(
 }
 
 impl TokenWanted {
-    /// What is said of its lengths.
+    /// Checks the lengths of the fields.
     fn check(&self) -> Result<(), Refusal> {
         if !(1..=LONGEST_TOKEN).contains(&self.ttl_seconds) {
             return Err(Refusal::bad_request(format!("`ttlSeconds` is from 1 to {LONGEST_TOKEN}")));

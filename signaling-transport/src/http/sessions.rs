@@ -1,4 +1,4 @@
-//! `/api/v1/sessions`: what the event stream's clients send.
+//! `/api/v1/sessions`: the requests of event stream clients.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -15,16 +15,16 @@ use signaling_core::{ClientMessage, Code, Envelope, Frame, Refusal, Seat, Unread
 use super::credentials::{COOKIE_NAME, seat, session_claims};
 use crate::service::Signaling;
 
-/// Messages that one POST may carry.
+/// The most messages in one POST.
 const MESSAGES: usize = 256;
 
-/// `POST /api/v1/sessions`: join or resume, and be welcomed; the events are then asked for.
+/// `POST /api/v1/sessions`: joins or resumes, and answers with the welcome. The client then opens the event stream.
 pub(super) async fn open(
     State(signaling): State<Signaling>,
     caller: Caller,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    /// What is asked for beside the message.
+    /// The parameters beside the message.
     #[derive(Deserialize)]
     struct Asked {
         #[serde(default)]
@@ -51,9 +51,9 @@ pub(super) async fn open(
     Ok(welcomed(&signaling, &seat, &welcome, caller.secure, asked.ticket))
 }
 
-/// The welcome as a response, with the session's place and its cookie, and with a ticket for its stream if one is wanted.
+/// The welcome as a response, with the session's location and cookie, and on request with a ticket for its stream.
 fn welcomed(signaling: &Signaling, seat: &Seat, welcome: &Frame, secure: bool, ticket: bool) -> Response {
-    /// The one field of the welcome that the cookie repeats.
+    /// The field of the welcome that the cookie repeats.
     #[derive(Deserialize)]
     struct Secret {
         secret: String,
@@ -81,7 +81,7 @@ fn welcomed(signaling: &Signaling, seat: &Seat, welcome: &Frame, secure: bool, t
     response
 }
 
-/// The welcome with one field more. A ticket has no characters that JSON escapes.
+/// Adds the ticket to the welcome. A ticket has no characters that JSON escapes.
 fn with_ticket(welcome: &[u8], ticket: &str) -> Bytes {
     let fields = welcome.strip_suffix(b"}").unwrap_or(welcome);
     [fields, format!(",\"ticket\":\"{ticket}\"}}").as_bytes()].concat().into()
@@ -92,8 +92,8 @@ struct Accepted {
     accepted: usize,
 }
 
-/// `POST /api/v1/sessions/{session}/messages`: one message or an array of them. What can be read is accepted; what is
-/// refused comes back as `error` events.
+/// `POST /api/v1/sessions/{session}/messages`: one message or an array of them. Readable messages are accepted;
+/// refusals come back as `error` events.
 pub(super) async fn post(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
@@ -106,7 +106,7 @@ pub(super) async fn post(
     let texts = if is_array { split(&body)? } else { vec![&body[..]] };
     let messages: Vec<_> = texts.into_iter().map(|text| signaling.codec().decode(text)).collect();
     let accepted = messages.iter().filter(|message| message.is_ok()).count();
-    // A body of which nothing can be read is the request's fault, not a message's.
+    // If no message can be read, the request itself is at fault.
     let unreadable = match messages.first() {
         Some(Err(Unreadable { refusal, .. })) if accepted == 0 => Some(refusal.clone()),
         _ => None,
@@ -120,7 +120,7 @@ pub(super) async fn post(
     }
 }
 
-/// The texts of an array's messages.
+/// The text of each message in an array.
 fn split(body: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     let texts: Vec<&RawValue> = serde_json::from_slice(body)
         .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
@@ -130,7 +130,7 @@ fn split(body: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     Ok(texts.into_iter().map(|text| text.get().as_bytes()).collect())
 }
 
-/// `DELETE /api/v1/sessions/{session}`: leave for good.
+/// `DELETE /api/v1/sessions/{session}`: leaves for good.
 pub(super) async fn leave(
     State(signaling): State<Signaling>,
     headers: HeaderMap,
@@ -146,7 +146,7 @@ pub(super) async fn leave(
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, forget)]).into_response())
 }
 
-/// `GET /api/v1/ice-servers`: STUN and TURN, with credentials that last a while longer.
+/// `GET /api/v1/ice-servers`: STUN and TURN servers with fresh credentials.
 pub(super) async fn ice_servers(
     State(signaling): State<Signaling>,
     caller: Caller,

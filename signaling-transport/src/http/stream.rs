@@ -25,7 +25,7 @@ use crate::service::Signaling;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What a stream that was taken over leaves behind as its id, so that its reconnection is known.
+/// The last id of a stream that was taken over, which identifies its reconnection.
 const REPLACED_ID: &str = "replaced";
 
 #[derive(Deserialize)]
@@ -55,12 +55,12 @@ pub(super) async fn open(
         None => session_claims(&signaling, &headers, &session)?,
     };
     if method == Method::HEAD {
-        // Somebody looks; that is no reason to take the stream from whoever reads it.
+        // A mere probe must not take the stream from its reader.
         return Ok(as_stream(Body::empty()));
     }
     let last_id = match headers.get(LAST_EVENT_ID).map(HeaderValue::as_bytes) {
         None | Some(b"") => None,
-        // 204 is how a stream is told not to come back.
+        // 204 tells an event stream not to reconnect.
         Some(id) if id == REPLACED_ID.as_bytes() => return Ok(StatusCode::NO_CONTENT.into_response()),
         Some(id) => {
             let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
@@ -112,7 +112,7 @@ impl EventStream {
     }
 }
 
-/// One event: its id, if it has one, and its JSON, which stands on one line.
+/// Writes one event: its id, if it has one, and its JSON, which has a single line.
 fn write_event(frame: &Frame, to: &mut BytesMut) {
     if let Some(id) = frame.id {
         to.put_slice(format!("id: {id}\n").as_bytes());
@@ -135,7 +135,7 @@ impl http_body::Body for EventStream {
         match this.state {
             Phase::Ended => return Poll::Ready(None),
             Phase::New => {
-                // Something at once, so that proxies and clients see a stream that lives.
+                // Sends something at once, so that proxies and clients see that the stream works.
                 text.put_slice(b"retry: 1000\n");
                 this.write_reply(&Reply::Ping, &mut text);
                 this.state = Phase::Open;

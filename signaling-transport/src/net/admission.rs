@@ -1,4 +1,4 @@
-//! How many connections one address may have, and make.
+//! Limits on the connections of one address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,20 +7,20 @@ use std::time::Instant;
 
 use rate_limit::{Bucket, Rate, network};
 
-/// Limits on the connections of one address; an IPv6 address stands for its /64. 0 is no limit.
+/// Limits on the connections of one address; an IPv6 address stands for its /64. 0 means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressLimits {
     /// Connections open at once.
     pub at_once: u32,
-    /// New connections a second, lasting.
+    /// New connections per second, over longer times.
     pub per_second: u32,
-    /// New connections at one time, before `per_second` holds; of no meaning without that.
+    /// New connections in a burst, before `per_second` applies; meaningless without it.
     pub burst: u32,
 }
 
 impl Default for AddressLimits {
-    /// A school behind one address is normal: 1,000 at once and 50 new ones a second, with room for a class that opens
-    /// the page together (a browser makes some six connections for it).
+    /// Sized for a school behind one address: 1,000 connections at once and 50 new ones per second, with room for a
+    /// class that opens the page together (a browser makes some six connections for it).
     fn default() -> Self {
         Self { at_once: 1_000, per_second: 50, burst: 250 }
     }
@@ -31,11 +31,11 @@ impl Default for AddressLimits {
 pub enum Refusal {
     /// The address has as many connections as it may.
     TooManyAtOnce,
-    /// The address makes new ones too fast.
+    /// The address opens connections too fast.
     TooFast,
 }
 
-/// Counts connections by address. Cloning shares the counts.
+/// Counts connections by address. Clones share the counts.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
     table: Arc<Mutex<Table>>,
@@ -46,14 +46,14 @@ impl Admission {
         Self { table: Arc::new(Mutex::new(Table { limits, entries: HashMap::new(), sweep_at: SWEEP_FLOOR })) }
     }
 
-    /// Lets a connection in, or not. The place is free again once the permit is dropped.
+    /// Admits or refuses a connection. Dropping the permit frees its place.
     pub(super) fn admit(&self, now: Instant, ip: IpAddr) -> Result<Permit, Refusal> {
         let key = network(ip);
         self.lock().admit(now, key)?;
         Ok(Permit { admission: Some(self.clone()), key })
     }
 
-    /// A permit that no limit applies to.
+    /// A permit to which no limit applies.
     pub(super) fn exempt(ip: IpAddr) -> Permit {
         Permit { admission: None, key: network(ip) }
     }

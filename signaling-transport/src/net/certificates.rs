@@ -1,4 +1,4 @@
-//! The certificate a server shows, exchangeable while it runs.
+//! The certificate of a server, which can be replaced while the server runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,8 +13,8 @@ use rustls::server::ParsedCertificate;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-/// The TLS settings of a server. Clones share them: after [`replace`](Self::replace), new connections get the new
-/// certificate and those that live keep theirs.
+/// The TLS settings of a server. Clones share them. After [`replace`](Self::replace), new connections use the new
+/// certificate, and existing ones keep theirs.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     current: Arc<RwLock<Current>>,
@@ -26,7 +26,7 @@ struct Current {
     leaf: CertificateDer<'static>,
 }
 
-/// When a certificate holds.
+/// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// Its first moment.
@@ -36,7 +36,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Whether it holds at this moment.
+    /// Whether the certificate is valid at this moment.
     pub fn holds(&self, now: SystemTime) -> bool {
         (self.from..=self.until).contains(&now)
     }
@@ -51,23 +51,23 @@ pub enum CertificateError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// The text is no PEM, or lacks what it should hold.
+    /// The text is not PEM, or lacks the expected content.
     #[error("{what} is no usable PEM")]
     Pem {
         /// The certificate chain or the key.
         what: &'static str,
-        /// What the parser says.
+        /// The parser's error.
         #[source]
         source: pem::Error,
     },
     /// The chain is empty.
     #[error("there is no certificate in the chain")]
     Empty,
-    /// The certificate and the key don't work, or not together.
+    /// The certificate or the key is unusable, or they do not belong together.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),
 }
@@ -83,7 +83,7 @@ impl Certificates {
         Self::from_pem(&read(chain)?, &read(key)?)
     }
 
-    /// From when until when the leaf is valid; `None` where that cannot be read.
+    /// The validity of the leaf; `None` if it cannot be read.
     pub fn validity(chain: &[u8]) -> Option<Validity> {
         let leaf = CertificateDer::from_pem_slice(chain).ok()?;
         let leaf = Certificate::from_der(leaf.as_ref()).ok()?;
@@ -94,7 +94,7 @@ impl Certificates {
         })
     }
 
-    /// Exchanges the certificate. On an error the present one stays.
+    /// Replaces the certificate. On an error the present one stays.
     pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), CertificateError> {
         let current = Current::read(chain, key)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
@@ -105,7 +105,7 @@ impl Certificates {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
     }
 
-    /// Whether the present certificate is good for a host of this name.
+    /// Whether the present certificate is valid for this host name.
     pub fn is_for(&self, name: &str) -> bool {
         let Ok(name) = ServerName::try_from(name) else { return false };
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);

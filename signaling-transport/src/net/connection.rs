@@ -30,7 +30,7 @@ use super::stream::Stream;
 use super::timed_body::TimedBody;
 use super::{Certificates, Mount, TrustedProxies};
 
-/// What all connections of a server share.
+/// The state that all connections of a server share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) router: Router,
@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) mount: Mount,
     pub(super) header_timeout: Duration,
     pub(super) body_timeout: Duration,
-    /// Cancelled when no new request is wanted.
+    /// Cancelled when no new request may begin.
     pub(super) ending: CancellationToken,
 }
 
@@ -50,15 +50,15 @@ const HEAD_LIMIT: usize = 16 * 1_024;
 const STREAM_WINDOW: u32 = 64 * 1_024;
 /// HTTP/2: requests open at once; a page with its modules and an event stream needs a few dozen.
 const STREAMS: u32 = 128;
-/// HTTP/2 connections without a sign of life for this long are asked for one, and closed when none comes as long again.
+/// An HTTP/2 connection that is silent for this long is pinged, and closed if it stays silent for as long again.
 const PING: Duration = Duration::from_secs(20);
-/// Whoever takes nothing of what was written for this long is gone. Those who write give up before; this is for tasks that
-/// are not ours, and would wait for as long as the other side keeps its connection open.
+/// A peer that takes none of the written bytes for this long is gone. Our own writers give up earlier; this protects
+/// tasks of others, which would wait for as long as the peer keeps its connection open.
 const UNREAD: Duration = Duration::from_secs(30);
 /// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method begins so.
 const TLS_HANDSHAKE: u8 = 22;
 
-/// Serves a connection to its end. An upgraded one lives on in the task that took it over.
+/// Serves a connection to its end. An upgraded connection lives on in the task that took it over.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Place) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "nodelay refused");
@@ -93,8 +93,8 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
         handover: Arc::clone(&handover),
     };
     let io = TokioIo::new(Placed { stream: Some((io, place)), handover: Arc::clone(&handover) });
-    // HTTP's state is large, and gone where a response takes the connection over: it must not make every connection's task
-    // as large.
+    // HTTP's state is large, and gone once a response takes the connection over: it must not enlarge every connection's
+    // task.
     let ended = match protocol {
         Protocol::Plain | Protocol::Tls => Box::pin(serve_http1(&shared, io, service)).await,
         Protocol::TlsHttp2 => Box::pin(serve_http2(&shared, io, service)).await,
@@ -123,7 +123,8 @@ fn give_up_after(_: &TcpStream, _: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// A connection's place in the counts; given back when the last byte stream over it is gone, also after an upgrade.
+/// A connection's place in the counts. It is freed when the last byte stream of the connection is gone, also after an
+/// upgrade.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(super) _permit: Permit,
@@ -148,7 +149,7 @@ async fn open(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protoco
     let Some(certificates) = &shared.certificates else {
         return Err(io::Error::other("a TLS handshake, and TLS is off"));
     };
-    // The handshake's future is large and short-lived: it must not make every connection's task as large.
+    // The handshake's future is large and short-lived: it must not enlarge every connection's task.
     let tls = Box::pin(TlsAcceptor::from(certificates.current()).accept(stream)).await?;
     let protocol = match tls.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::TlsHttp2,
@@ -207,7 +208,7 @@ async fn serve_http2(shared: &Shared, io: TokioIo<Placed>, service: ClientServic
     connection.await
 }
 
-/// The router, told who is calling.
+/// The router, with the caller's address added to each request.
 struct ClientService {
     shared: Arc<Shared>,
     peer: SocketAddr,
@@ -249,7 +250,7 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
             match handover {
                 Some(handover) if response.extensions().get::<Endless>().is_some() => {
                     handover.ask(response);
-                    // The connection is dropped, and this with it.
+                    // The connection is dropped, and this future with it.
                     std::future::pending().await
                 }
                 _ => Ok(response),
@@ -258,8 +259,8 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
     }
 }
 
-/// A byte stream and its place in the counts. When a response takes the connection over, they are handed on instead of
-/// being dropped.
+/// A byte stream and its place in the counts. If a response takes the connection over, both are handed on instead of
+/// dropped.
 pub(super) struct Placed {
     stream: Option<(Stream, Place)>,
     handover: Arc<Handover>,

@@ -1,8 +1,8 @@
-//! Responses that go on for as long as somebody listens: event streams.
+//! Responses without an end, such as event streams.
 //!
-//! An HTTP/1.1 connection under hyper holds some 24 KiB of buffers and state, which thousands of listeners who hear
-//! something now and then would hold for hours. So such a response takes its connection over: hyper lets go of it, and what
-//! is left is the byte stream and the body.
+//! An HTTP/1.1 connection under hyper holds some 24 KiB of buffers and state, which thousands of mostly idle listeners
+//! would hold for hours. Such a response therefore takes its connection over: hyper releases it, and only the byte
+//! stream and the body are left.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,12 +18,12 @@ use tokio::sync::Notify;
 use super::connection::Place;
 use super::stream::Stream;
 
-/// An extension of responses whose body ends with the connection. [`Server`](super::Server) gives such a response the
-/// connection for itself; to other servers it is a response like any other.
+/// An extension of responses whose body ends with the connection. [`Server`](super::Server) hands the connection over
+/// to such a response; other servers treat it as any other.
 #[derive(Clone, Copy, Debug)]
 pub struct Endless;
 
-/// Between a response that takes its connection over and the task of the connection.
+/// The exchange between a response that takes its connection over and the task of the connection.
 #[derive(Default)]
 pub(super) struct Handover {
     state: Mutex<State>,
@@ -36,7 +36,7 @@ enum State {
     None,
     /// The response waits for the connection.
     Asked(Response),
-    /// It has it.
+    /// The response has the connection.
     TakenOver(TakenOver),
 }
 
@@ -51,18 +51,18 @@ impl Handover {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The response wants the connection.
+    /// Requests the connection for a response.
     pub(super) fn ask(&self, response: Response) {
         *self.lock() = State::Asked(response);
         self.asked.notify_one();
     }
 
-    /// Waits until a response wants the connection.
+    /// Waits until a response requests the connection.
     pub(super) async fn asked(&self) {
         self.asked.notified().await;
     }
 
-    /// HTTP lets go of the byte stream: to the response, if there is one that wants it.
+    /// HTTP releases the byte stream, which goes to the response that requested it, if any.
     pub(super) fn offer(&self, stream: Stream, place: Place) {
         let mut state = self.lock();
         match std::mem::take(&mut *state) {
@@ -71,7 +71,7 @@ impl Handover {
         }
     }
 
-    /// What was taken over, if anything was.
+    /// The response and connection that were taken over, if any.
     pub(super) fn taken_over(&self) -> Option<TakenOver> {
         match std::mem::take(&mut *self.lock()) {
             State::TakenOver(taken_over) => Some(taken_over),
@@ -80,7 +80,7 @@ impl Handover {
     }
 }
 
-/// Sends the response, its body in chunks (RFC 9112 section 7.1), until it ends or nobody listens any more.
+/// Sends the response, its body in chunks (RFC 9112 section 7.1), until the body ends or the client is gone.
 pub(super) async fn send(taken_over: TakenOver) -> io::Result<()> {
     let TakenOver { response, mut stream, place: _place } = taken_over;
     let (parts, mut body) = response.into_parts();
@@ -92,7 +92,7 @@ pub(super) async fn send(taken_over: TakenOver) -> io::Result<()> {
         let mut ignored = [0; 64];
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            // Whatever the client says now comes too late, but for its end.
+            // Input from the client is too late to matter, except for its end.
             read = stream.read(&mut ignored) => {
                 if read? == 0 {
                     return Ok(());
@@ -120,7 +120,7 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
         head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     };
     for (name, value) in headers {
-        // The connection's own business, which is ours.
+        // These fields describe the connection, which this code manages.
         if ![CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH].contains(name) {
             line(name, value);
         }
@@ -134,7 +134,7 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     head
 }
 
-/// The present, as HTTP writes it.
+/// The present time in HTTP's format.
 fn date() -> Option<HeaderValue> {
     let now = jiff::Timestamp::from_second(clock::wall().as_secs().try_into().ok()?).ok()?;
     let text = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()?;

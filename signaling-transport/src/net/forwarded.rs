@@ -1,4 +1,4 @@
-//! What proxies say about the client behind them: `Forwarded` (RFC 7239) and the `X-Forwarded-…` headers.
+//! Proxies' statements about the client behind them: `Forwarded` (RFC 7239) and the `X-Forwarded-…` headers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,27 +7,27 @@ use ipnet::IpNet;
 
 use super::ClientAddr;
 
-/// The networks whose word about the client is believed.
+/// The networks of proxies whose statements about the client are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
 }
 
 impl TrustedProxies {
-    /// Trusts the proxies in these networks; an empty list trusts nobody.
+    /// Trusts the proxies in these networks; an empty list trusts none.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self { networks }
     }
 
-    /// Whether the word of this address counts.
+    /// Whether statements of this address are trusted.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.networks.iter().any(|network| network.contains(&ip))
     }
 
-    /// Who the client of a request is. Each proxy adds its client on the right, so the client is the right-most address
-    /// that is no trusted proxy: everything left of it, that client could have written itself. `X-Forwarded-For` is
-    /// taken before `Forwarded`, which common proxies pass on as the client sent it.
+    /// The client of a request. Each proxy appends its client on the right, so the client is the right-most address
+    /// that is not a trusted proxy; it could have forged everything to the left. `X-Forwarded-For` takes precedence
+    /// over `Forwarded`, which common proxies pass on as the client sent it.
     pub(super) fn client(&self, peer: SocketAddr, tls: bool, uri: &Uri, headers: &HeaderMap) -> ClientAddr {
         let host = uri
             .authority()
@@ -73,11 +73,11 @@ impl TrustedProxies {
         }
     }
 
-    /// Walks the addresses from the right to the client's; how many were believed.
+    /// Walks the addresses from the right to the client's. Returns how many were trusted.
     fn walk(&self, client: &mut ClientAddr, nodes: impl DoubleEndedIterator<Item = Option<IpAddr>>) -> usize {
         let mut hops = 0;
         for ip in nodes.rev() {
-            // A hidden or broken address tells nothing, and ends what can be believed.
+            // A hidden or malformed address ends the trusted part.
             let Some(ip) = ip else { break };
             client.ip = ip;
             hops += 1;
@@ -89,7 +89,7 @@ impl TrustedProxies {
     }
 }
 
-/// One element of `Forwarded`: what one proxy told.
+/// One element of `Forwarded`: the statement of one proxy.
 #[derive(Debug, Default)]
 struct Element {
     client: Option<String>,
@@ -130,7 +130,7 @@ fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// What the proxy next to the client told. A list with one entry holds for the whole chain.
+/// The statement of the proxy next to the client. A list with one entry applies to the whole chain.
 fn told_at<'a, 'b>(entries: &'b [&'a str], hops: usize) -> Option<&'b &'a str> {
     match entries {
         [only] => Some(only),

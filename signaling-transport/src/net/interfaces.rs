@@ -1,19 +1,19 @@
-//! Addresses of this machine that last: those by which people know it tomorrow.
+//! Lasting addresses of this machine, by which it is still known tomorrow.
 //!
-//! A certificate that named every address would be another one each day: IPv6 makes temporary addresses (RFC 8981), and
-//! containers and VPNs come and go with theirs.
+//! A certificate for every address would change each day: IPv6 makes temporary addresses (RFC 8981), and those of
+//! containers and VPNs come and go.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
-/// The types of devices that stand for a network (`if_arp.h`): Ethernet and what looks like it. Tunnels have others.
+/// The device type of networks (`if_arp.h`): Ethernet and similar devices. Tunnels have other types.
 const ETHERNET: &str = "1";
-/// A temporary address, one that is not preferred any more, and one that is not sure yet (`if_addr.h`).
+/// Flags of addresses that are temporary, deprecated or tentative (`if_addr.h`).
 const PASSING: u8 = 0x01 | 0x20 | 0x40;
 
-/// Those of the addresses, with the interfaces they are of, that last. All of them where none is said to.
+/// The lasting ones of these addresses, given with their interfaces; all of them if none is known to last.
 pub(super) fn lasting(addresses: &[(String, IpAddr)]) -> Vec<IpAddr> {
     lasting_in(addresses, Path::new("/sys/class/net"), &temporary(Path::new("/proc/net/if_inet6")))
 }
@@ -24,26 +24,26 @@ fn lasting_in(addresses: &[(String, IpAddr)], devices: &Path, temporary: &BTreeS
     if lasting.is_empty() { addresses.iter().map(|(_, ip)| *ip).collect() } else { lasting }
 }
 
-/// Whether a device leads to a network that is there without this machine: no tunnel, and no bridge of containers alone.
+/// Whether a device leads to a network outside this machine: not a tunnel, and not a bridge for containers alone.
 fn is_network(device: &Path) -> bool {
     let Ok(kind) = fs::read_to_string(device.join("type")) else { return true };
     let is_bridge = device.join("bridge").exists();
     kind.trim() == ETHERNET && (!is_bridge || has_hardware(device))
 }
 
-/// Whether one of a bridge's ports is a device of the machine.
+/// Whether one of a bridge's ports is a hardware device.
 fn has_hardware(bridge: &Path) -> bool {
     let ports = fs::read_dir(bridge.join("brif")).into_iter().flatten().flatten();
     let devices = bridge.parent().unwrap_or(bridge);
     ports.into_iter().any(|port| devices.join(port.file_name()).join("device").exists())
 }
 
-/// The temporary addresses of IPv6, by what the kernel says.
+/// The temporary IPv6 addresses, as the kernel lists them.
 fn temporary(list: &Path) -> BTreeSet<IpAddr> {
     fs::read_to_string(list).unwrap_or_default().lines().filter_map(passing_address).collect()
 }
 
-/// A line is: address, index, length of the prefix, scope, flags (all hexadecimal), name.
+/// Parses a line: address, index, prefix length, scope, flags (all hexadecimal), name.
 fn passing_address(line: &str) -> Option<IpAddr> {
     let mut fields = line.split_whitespace();
     let address = u128::from_str_radix(fields.next()?, 16).ok()?;
@@ -91,7 +91,7 @@ mod tests {
         let lasting = lasting_in(&addresses, &devices, &temporary(&list));
         let expected = ["192.0.2.1", "2001:67c::1", "192.0.2.2", "192.0.2.3"];
         assert_eq!(lasting.iter().map(IpAddr::to_string).collect::<Vec<_>>(), expected);
-        // Where a tunnel is all there is, people know the machine by that.
+        // If a tunnel is the only interface, its address is how the machine is known.
         let tunnel = [of("wg0", "10.8.0.2")];
         assert_eq!(lasting_in(&tunnel, &devices, &BTreeSet::new()).len(), 1);
     }

@@ -7,21 +7,21 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Why there is no listening socket.
+/// Why the listening socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
 pub struct BindError {
-    /// The address that was asked for.
+    /// The requested address.
     pub address: SocketAddr,
-    /// What the system says; [`io::ErrorKind::AddrInUse`] when another program has the port.
+    /// The system's error; [`io::ErrorKind::AddrInUse`] if another program has the port.
     #[source]
     pub source: io::Error,
 }
 
-/// Connections the kernel keeps waiting for us.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 1_024;
-/// Bytes of a connection that the kernel takes beyond what is under way to the client; otherwise those who don't read fill
-/// megabytes each.
+/// Bytes per connection that the kernel buffers beyond those in flight. Without a limit, a client that does not read
+/// fills megabytes.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 64 * 1024;
 
@@ -41,10 +41,10 @@ fn open(address: SocketAddr) -> io::Result<StdListener> {
     if let SocketAddr::V6(v6) = address {
         socket.set_only_v6(!v6.ip().is_unspecified())?;
     }
-    // A restart must not wait for the last minute's connections to be forgotten.
+    // A restart must not wait until the kernel forgets the last minute's connections.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // Connections have it from their listener.
+    // Accepted connections inherit this.
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
@@ -58,7 +58,7 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| missing.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// Accepts connections, and waits a while when the machine has nothing left to accept them with.
+/// Accepts connections, and pauses when the machine lacks the resources to accept more.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: TcpListener,
@@ -82,9 +82,9 @@ impl Acceptor {
                     self.pause = SHORTEST_PAUSE;
                     return accepted;
                 }
-                // The client gave up while it waited.
+                // The client gave up while it was queued.
                 Err(error) if is_the_clients_doing(&error) => {}
-                // No file descriptors or memory: accepting again at once would spin.
+                // No file descriptors or memory are left: accepting again at once would spin.
                 Err(error) => {
                     tracing::warn!(%error, pause_ms = self.pause.as_millis(), "accept failed");
                     tokio::time::sleep(self.pause).await;
@@ -122,7 +122,7 @@ mod tests {
         client.connect(&listener.local_addr().unwrap().into()).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let mut taken = 0;
-        // Full once nothing is taken for so long that a window would have opened.
+        // The buffer is full once nothing is taken for longer than a window takes to open.
         while tokio::time::timeout(Duration::from_millis(200), stream.writable()).await.is_ok() {
             match stream.try_write(&[0; 1024]) {
                 Ok(bytes) => taken += bytes,

@@ -4,11 +4,11 @@ use http::header::{LOCATION, SET_COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri};
 
-/// The path below which clients find the server, without a slash at its end: `/visavis`, or nothing.
+/// The path below which clients find the server, without a trailing slash: `/visavis`, or nothing.
 ///
-/// The path is taken off requests that have it, so that the router knows nothing of it, and put before the paths that the
-/// answers to them name: in `Location` and in the path of a cookie. Requests without it are served as well: a load
-/// balancer asks for `/readyz`.
+/// It is removed from requests, so that the router does not see it, and prepended to the paths in answers: in
+/// `Location`, and in the path of a cookie. Requests without it are served as well, since a load balancer asks for
+/// `/readyz`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount(String);
 
@@ -19,7 +19,7 @@ pub(super) enum Entrance {
     Bare,
     /// Below the path, which has been taken off.
     Below,
-    /// By the path without the slash at its end: its documents would be looked for beside it.
+    /// With the path but without its trailing slash: relative links would resolve beside it.
     Redirect(String),
 }
 
@@ -29,7 +29,7 @@ impl Mount {
         Self(path.trim_end_matches('/').to_owned())
     }
 
-    /// Takes the path off.
+    /// Removes the path from a request.
     pub(super) fn enter(&self, uri: &mut Uri) -> Entrance {
         if self.0.is_empty() {
             return Entrance::Bare;
@@ -53,7 +53,7 @@ impl Mount {
         }
     }
 
-    /// Puts the path before the paths that an answer names.
+    /// Prepends the path to the paths in an answer.
     pub(super) fn leave(&self, headers: &mut HeaderMap) {
         if let Some(place) = headers.get_mut(LOCATION) {
             rewrite(place, |text| {

@@ -1,8 +1,8 @@
-//! A certificate of the server's own making.
+//! Self-signed certificates.
 //!
-//! A browser gives camera and microphone to https pages alone (and to `localhost`), so that a fresh installation needs
-//! some certificate. Nobody vouches for this one: browsers warn once and then remember it, which is why it is kept in a
-//! file and remade only when it nears its end or the machine's addresses changed.
+//! Browsers permit camera and microphone only on https pages (and on `localhost`), so a fresh installation needs some
+//! certificate. Browsers warn about this one once and then remember it. It is therefore kept in a file, and remade only
+//! when it is about to expire or the machine's addresses have changed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,44 +18,44 @@ use rcgen::{
 
 use super::{Certificates, interfaces};
 
-/// How long a certificate holds. Apple's systems refuse more than 398 days.
+/// How long a certificate is valid. Apple's systems refuse more than 398 days.
 const LIFETIME: Duration = Duration::from_hours(390 * 24);
-/// It is remade when less than this is left.
+/// A certificate is remade when less than this is left.
 const RENEWAL: Duration = Duration::from_hours(60 * 24);
-/// Clocks of other devices may be behind.
+/// The start is backdated, since the clocks of other devices may be slow.
 const BACKDATED: Duration = Duration::from_hours(24);
 
 /// A certificate with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelfSigned {
-    /// The private key and the certificate, PEM, below two lines that say for which names and until when.
+    /// The private key and the certificate as PEM, below two lines that state the names and the expiry.
     pub pem: String,
     /// The DNS names and addresses it is for.
     pub names: BTreeSet<String>,
-    /// Its last moment.
+    /// Its expiry.
     pub until: SystemTime,
 }
 
-/// Why there is no certificate.
+/// Why a certificate could not be provided.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelfSignedError {
-    /// A name cannot stand in a certificate, or the machine's cryptography failed.
+    /// A name cannot be part of a certificate, or the machine's cryptography failed.
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
-    /// The file cannot be kept.
+    /// The file cannot be written.
     #[error("cannot keep the self-made certificate in {path}")]
     Keep {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// The certificate kept in the file `path` when it still covers all of `names` for some weeks; else a new one with the same
-/// key, kept there. A file that is broken is made anew.
+/// The certificate in the file `path`, if it covers all of `names` for some weeks more. Otherwise a new one with the
+/// same key, which replaces it. A broken file is made anew.
 pub fn load_or_make(path: &Path, names: &[String], now: SystemTime) -> Result<SelfSigned, SelfSignedError> {
     let wanted: BTreeSet<String> = names.iter().cloned().collect();
     let found = fs::read_to_string(path).ok();
@@ -70,7 +70,7 @@ pub fn load_or_make(path: &Path, names: &[String], now: SystemTime) -> Result<Se
     if found.is_some() && kept.is_none() {
         tracing::warn!(path = %path.display(), "the self-made certificate is broken: it is made anew");
     }
-    // The key stays, in whatever else has changed, and as long as it can be read.
+    // The key stays, whatever else has changed, as long as it can be read.
     let key = found.as_deref().and_then(|pem| KeyPair::from_pem(pem).ok());
     let made = make_with(names, now, key)?;
     keep(path, &made.pem).map_err(|source| SelfSignedError::Keep { path: path.to_owned(), source })?;
@@ -107,7 +107,7 @@ fn make_with(names: &[String], now: SystemTime, key: Option<KeyPair>) -> Result<
     Ok(SelfSigned { pem, names, until })
 }
 
-/// The names this machine is reached by: localhost, its host name, and those addresses of its interfaces that last.
+/// The names by which this machine is reached: localhost, its host name, and the lasting addresses of its interfaces.
 pub fn machine_names() -> Vec<String> {
     let mut names: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
@@ -127,7 +127,7 @@ pub fn machine_addresses() -> Vec<IpAddr> {
     addresses
 }
 
-/// The same, with the names of the interfaces.
+/// As [`machine_addresses`], with the names of the interfaces.
 fn addresses() -> Vec<(String, IpAddr)> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
     interfaces
@@ -140,12 +140,12 @@ const NAMES: &str = "Names: ";
 const UNTIL: &str = "Until: ";
 
 impl SelfSigned {
-    /// Its first moment, of which its file says nothing.
+    /// Its start, which the file does not state.
     fn since(&self) -> SystemTime {
         self.until.checked_sub(LIFETIME + BACKDATED).unwrap_or(UNIX_EPOCH)
     }
 
-    /// Whether a server can show it.
+    /// Whether a server can use it.
     fn is_whole(&self) -> bool {
         Certificates::from_pem(self.pem.as_bytes(), self.pem.as_bytes()).is_ok()
     }
@@ -170,7 +170,7 @@ fn is_dns_name(name: &str) -> bool {
         })
 }
 
-/// Writes beside the file and renames, so that it is whole or not there; readable by its owner alone.
+/// Writes a temporary file and renames it, so that the file is complete or absent; only its owner can read it.
 fn keep(path: &Path, pem: &str) -> io::Result<()> {
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     let written = (|| {
@@ -230,7 +230,7 @@ mod tests {
         let path = dir.path().join("self-made.pem");
         let first = load_or_make(&path, &names(&["localhost"]), NOW).unwrap().pem;
         let key = first.find("-----BEGIN CERT").unwrap();
-        // Nonsense, nothing, and the file as a full disk or a crash may have cut it.
+        // Nonsense, nothing, and files that a full disk or a crash may have cut.
         let mut broken = vec!["nonsense", ""];
         broken.extend([10, 60, key - 40, key, key + 100, first.len() - 40].map(|length| &first[..length]));
         for text in broken {

@@ -1,4 +1,4 @@
-//! The server: a listening socket, what holds for its connections, and its end.
+//! The server: a listening socket, the rules for its connections, and its shutdown.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,25 +15,24 @@ use super::connection::{self, Place, Shared};
 use super::listener::{self, Acceptor};
 use super::{AddressLimits, BindError, Certificates, ClientAddr, Mount, Refusal, TrustedProxies};
 
-/// What holds for the connections of a [`Server`].
+/// The configuration of a [`Server`].
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The certificate; without one a TLS handshake is refused.
+    /// The certificate; without one, TLS handshakes are refused.
     pub certificates: Option<Certificates>,
-    /// Whose word about the client is believed. Connections from these are not counted by address: all clients would
-    /// share one.
+    /// Proxies whose statements about the client are trusted. Their connections are not counted by address, since all
+    /// clients would share one.
     pub trusted_proxies: TrustedProxies,
-    /// What happens to plain http.
+    /// The treatment of plain http.
     pub plain_http: PlainHttp,
-    /// Below which path clients find the server.
+    /// The path below which clients find the server.
     pub mount: Mount,
     /// The time a client has for its first byte, its TLS handshake, and for each request's head; also how long a
     /// connection may stay idle between two requests.
     pub header_timeout: Duration,
-    /// The time a client has for a request's body, from its head on. A body that is late ends in an error for whoever
-    /// reads it.
+    /// The time a client has for a request's body, counted from its head. The reader of a late body gets an error.
     pub body_timeout: Duration,
-    /// Connections by address.
+    /// Limits on connections by address.
     pub address_limits: AddressLimits,
 }
 
@@ -51,7 +50,7 @@ impl Default for ServerConfig {
     }
 }
 
-/// What happens to requests by plain http.
+/// The treatment of requests by plain http.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PlainHttp {
     /// They are served.
@@ -69,7 +68,7 @@ impl PlainHttp {
             return None;
         }
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        // Only what parses as an authority goes back into a header.
+        // Only a valid authority may go back into a header.
         let authority: http::uri::Authority = host.parse().ok()?;
         Some(format!("https://{authority}{path}"))
     }
@@ -95,8 +94,8 @@ pub struct Server {
 pub enum Shutdown {
     /// Every connection had finished.
     Finished,
-    /// The time was up, and this many connections were left. They are cut, but for upgraded ones, which belong to
-    /// whoever took them over.
+    /// This many connections were left when the time was up. They are cut, except upgraded ones, which belong to the
+    /// tasks that took them over.
     Cut(usize),
 }
 
@@ -109,14 +108,13 @@ impl Server {
         Ok(Self { listener, local_addr, config })
     }
 
-    /// The address that is listened on, with the actual port when the asked one was 0.
+    /// The listening address, with the actual port if port 0 was requested.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Serves the router until `shutdown` is cancelled; then no connection is accepted, idle ones are closed, and
-    /// requests have `drain` to finish, upgraded connections and event streams included: ending those is their owners'
-    /// part.
+    /// Serves the router until `shutdown` is cancelled. Then no connection is accepted, idle ones are closed, and
+    /// requests have `drain` to finish, including upgraded connections and event streams, which their owners must end.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) -> Shutdown {
         let Self { listener, config, .. } = self;
         let admission = Admission::new(config.address_limits);
@@ -171,7 +169,7 @@ impl Server {
     }
 }
 
-/// Tells of refused connections, not of each: whoever floods the server must not flood its log too.
+/// Logs refused connections in summary: a flood of connections must not flood the log.
 #[derive(Debug, Default)]
 struct Refusals {
     untold: u64,

@@ -1,4 +1,4 @@
-//! A request's body, with a time by which it must be there.
+//! A request's body with a deadline.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,10 +9,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
-/// Fails when the body is not whole in time, so that nobody holds a handler by sending a byte now and then.
+/// Fails if the body is not complete in time, so that a client cannot hold a handler by sending single bytes.
 pub(super) struct TimedBody {
     body: Incoming,
-    /// `None` where there is nothing to wait for, as with nearly every request.
+    /// `None` if there is nothing to wait for, as with nearly every request.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What is left of a connection once HTTP is over.
+//! The rest of a connection once HTTP is over.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,17 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection::{Place, Placed};
 use super::stream::Stream;
 
-/// A byte stream that was HTTP before. Behind our own accept loop it is the connection itself, without the layers that HTTP
-/// puts around it: each would be one more place in memory to go to for every read and write.
+/// A byte stream that was HTTP before. Behind our own accept loop it is the connection itself, without HTTP's layers
+/// around it: each layer would cost a memory access for every read and write.
 pub(crate) enum RawStream {
-    /// Of our accept loop, with its place in the counts.
+    /// From our accept loop, with its place in the counts.
     Own { stream: Stream, _place: Place },
-    /// Of another one.
+    /// From another accept loop.
     Other(TokioIo<Upgraded>),
 }
 
-/// Waits for HTTP to let go of a connection. Gives what is left, and what the client has sent already; `None` when it was gone
-/// before.
+/// Waits until HTTP releases a connection. Returns the stream and the bytes already received, or `None` if the
+/// connection was lost before.
 pub(crate) async fn take_over(upgrade: OnUpgrade) -> Option<(RawStream, Bytes)> {
     match upgrade.await.ok()?.downcast::<TokioIo<Placed>>() {
         Ok(parts) => {

@@ -1,4 +1,4 @@
-//! What a client's event says.
+//! The content of a client's event.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,24 +8,24 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use signaling_core::{Envelope, MessageCodec, Refusal, RequestId, Unreadable};
 
-/// The one event there is.
+/// The only event.
 const EVENT: &str = "message";
-/// How it begins as every client writes it.
+/// How every common client begins it.
 const USUAL: &str = r#"["message","#;
 
-/// One event of the client's, still as text.
+/// One event of a client, still as text.
 #[derive(Debug)]
 pub(super) struct Event {
     content: Content,
-    /// Under which number the client waits for the answer.
+    /// The number under which the client waits for the answer.
     pub(super) request: Option<RequestId>,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// A packet, and where in it the event's JSON array begins, its name first.
+    /// A packet, and where the event's JSON array begins in it, with the event's name first.
     Text { packet: String, start: usize },
-    /// It had attachments.
+    /// The event had attachments.
     Binary,
 }
 
@@ -40,14 +40,14 @@ impl Event {
         Self { content: Content::Binary, request }
     }
 
-    /// The protocol's message in it: the event's first argument.
+    /// The protocol's message in the event: its first argument.
     pub(super) fn read(&self, codec: &dyn MessageCodec) -> Result<Envelope, Unreadable> {
         let bad = |refusal| Unreadable { seq: None, refusal };
         let Content::Text { packet, start } = &self.content else {
             return Err(bad(Refusal::bad_request("messages have no binary attachments")));
         };
         let text = packet.get(*start..).unwrap_or_default();
-        // Nearly always one argument follows the name, and is all that need be read. Were there more, it would be no JSON.
+        // Nearly always exactly one argument follows the name. If there were more, the text would not be valid JSON.
         let only = text.strip_prefix(USUAL).and_then(|rest| rest.strip_suffix(']'));
         let read = only.map(|message| codec.decode(message.as_bytes()));
         if let Some(Ok(envelope)) = read {
@@ -62,14 +62,14 @@ impl Event {
             return Err(bad(Refusal::bad_request("the event's argument is a message")));
         };
         match read {
-            // It has been read already.
+            // The same text was refused before.
             Some(refused) if only == Some(message.get()) => refused,
             _ => codec.decode(message.get().as_bytes()),
         }
     }
 }
 
-/// An event's name, and what follows it, if anything does.
+/// An event's name and its first argument, if there is one.
 struct Arguments<'a> {
     name: Cow<'a, str>,
     message: Option<&'a RawValue>,
@@ -123,13 +123,13 @@ mod tests {
             assert!(matches!(message, ClientMessage::Ping { .. }), "{array}");
             assert_eq!(seq, Some(7));
         }
-        // A `]` too many or too few is no array.
+        // With a `]` too many or too few, the text is not an array.
         for array in
             [r#"["message"]"#, r#"["message",{"type":"ping"}"#, r#"["message",{"type":"ping"}]]"#, "[]", ""]
         {
             assert_eq!(read(array).unwrap_err().refusal.code.as_str(), "bad-request", "{array}");
         }
-        // An answer to what cannot be read has its number all the same.
+        // The answer to an unreadable message still has its number.
         assert_eq!(read(r#"["message",{"type":"dance","seq":7}]"#).unwrap_err().seq, Some(7));
     }
 }

@@ -1,6 +1,6 @@
-//! A client's connection as Socket.IO's packets, whatever carries them.
+//! A client's connection as Socket.IO packets, over any transport.
 //!
-//! Every event goes out as a share of its one JSON text with a few bytes around it, many in one write.
+//! Every event is sent as a share of its single JSON text with a few bytes around it, many events in one write.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ use super::{ATTACHMENTS, PACKET_BYTES};
 use crate::duplex::{Duplex, End, Fault, Received};
 use crate::websocket::Incoming;
 
-/// How often clients are told to expect a sign of life, and how much longer they wait for it. It goes out with the first
-/// event after [`PING_EVERY`]; there is one at least every heartbeat, which is 15 seconds.
+/// How often clients are told to expect a ping, and how much longer they wait for it. The ping goes out with the first
+/// event after [`PING_EVERY`]; there is at least one event per heartbeat, which is 15 seconds.
 const PING_EVERY: Duration = Duration::from_secs(25);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a connection begins with: Engine.IO's open packet.
+/// The start of a connection: Engine.IO's open packet.
 pub(super) struct Greeting {
     id: String,
     /// Whether the client may change to a WebSocket.
@@ -29,12 +29,12 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// A greeting with an id that nobody guesses; none where the system gives no random bytes.
+    /// A greeting with an unguessable id; `None` if the system provides no random bytes.
     pub(super) fn new(may_upgrade: bool) -> Option<Self> {
         Some(Self { id: random_id()?, may_upgrade })
     }
 
-    /// What the client calls the connection by, and what opens it while it polls.
+    /// The id of the connection, which also authorizes its polls.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -67,7 +67,7 @@ impl Link {
         Self { transport, is_connected: false, attachments: 0, ping_at: clock::now() + PING_EVERY }
     }
 
-    /// Says what the connection begins with.
+    /// Sends the greeting.
     pub(super) fn greet(&mut self, greeting: &Greeting) {
         self.transport.push(greeting.packet());
     }
@@ -102,11 +102,11 @@ impl Link {
         }
     }
 
-    /// Takes one packet; gives it if it is an event.
+    /// Takes one packet, and returns it if it is an event.
     fn read(&mut self, text: String) -> Result<Option<Event>, End> {
         let Some(message) = text.strip_prefix('4') else {
             return match text.as_str() {
-                // Their answer to a ping, and a packet that says nothing.
+                // The client's answer to a ping, and the no-op packet.
                 "3" | "6" => Ok(None),
                 "2" => {
                     self.send("3");
@@ -133,7 +133,7 @@ impl Link {
                 Ok(None)
             }
             "0" => {
-                // The client knows it by its name without a query.
+                // The client knows the namespace by its name without a query.
                 let name = namespace.split('?').next().unwrap_or_default();
                 let namespace: String = name.chars().filter(|char| !char.is_control()).take(256).collect();
                 self.send(format!(r#"44/{namespace},{{"message":"Invalid namespace"}}"#));
@@ -152,14 +152,14 @@ impl Link {
                 self.attachments = attachments.ok_or(NONSENSE)?;
                 Ok(Some(Event::binary(request(rest).0)))
             }
-            // Acknowledgements of what nobody asked for.
+            // Acknowledgements that no one requested.
             "3" => Ok(None),
             _ => Err(NONSENSE),
         }
     }
 }
 
-/// The end that goes with what is no packet.
+/// The end of a connection after an invalid packet.
 const NONSENSE: End = End::Fault(Fault::Protocol);
 
 impl Duplex for Link {
@@ -168,7 +168,7 @@ impl Duplex for Link {
         Ok(Received { message: event.read(codec), request: event.request })
     }
 
-    /// As the acknowledgement of a request if it answers one, else as an event.
+    /// Sends the frame as the acknowledgement of a request if it answers one, else as an event.
     fn push(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
         match request {
             None => self.transport.push_event(r#"42["message","#, frame, "]"),
@@ -192,16 +192,16 @@ impl Duplex for Link {
         if end == End::Gone {
             return;
         }
-        // The official client comes back by itself unless it is disconnected.
+        // The official client reconnects by itself unless it is disconnected.
         if end.is_final() {
             self.send("41");
         }
-        // A client that is gone needs no farewell.
+        // If the client is gone, there is no one to close for.
         let _ = self.transport.close().await;
     }
 }
 
-/// The number under which an answer is awaited, and what follows it.
+/// The number under which an answer is expected, and the text after it.
 fn request(text: &str) -> (Option<RequestId>, &str) {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, content) = text.split_at_checked(digits).unwrap_or(("", text));

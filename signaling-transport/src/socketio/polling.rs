@@ -1,5 +1,5 @@
-//! Engine.IO over HTTP requests: the client's packets come in POSTs, the server's lie in the answer to a GET that waits for
-//! them.
+//! Engine.IO over HTTP requests: the client's packets come in POSTs, and the server's go into the answer to a GET that
+//! waits for them.
 
 #![allow(clippy::disallowed_methods, reason = "tests pause the time of tokio, by which this waits")]
 
@@ -15,41 +15,41 @@ use super::PACKET_BYTES;
 use super::transport::Gone;
 use crate::websocket::{Incoming, WebSocket};
 
-/// What stands between packets of one payload.
+/// The separator between the packets of a payload.
 const SEPARATOR: char = '\u{1e}';
-/// Requests of one client that are under way at a time; an honest one has two.
+/// The most simultaneous requests of one client; an honest client has two.
 const VISITS: usize = 4;
-/// Clients that may be polling at a time.
+/// The most clients that may poll at a time.
 const SESSIONS: usize = 65_536;
-/// Bytes of answers from which on a client must fetch them before more of what it sends is taken.
+/// If this many bytes of answers wait to be fetched, no more of the client's packets are taken.
 const UNFETCHED: usize = 64 * 1024;
-/// How long a client that has heard the last word is still answered. Not all of them say theirs.
+/// How long a client is still answered after the close. Not every client closes its side.
 const LINGER: Duration = Duration::from_secs(1);
-/// A packet that says nothing.
+/// The no-op packet.
 const NOOP: &str = "6";
 /// The packet that closes an Engine.IO connection.
 const CLOSE: &str = "1";
 
-/// A request on behalf of a client that is polling.
+/// A request from a polling client.
 pub(super) enum Visit {
-    /// Wants packets.
+    /// Fetches packets.
     Poll(oneshot::Sender<String>),
-    /// Brings packets; it is answered once they are taken.
+    /// Brings packets. It is answered once they are taken.
     Post(String, oneshot::Sender<()>),
-    /// Whether the client is about to change to a WebSocket, and must not be kept waiting by a poll.
+    /// Whether the client is about to upgrade to a WebSocket, so that no poll may keep it waiting.
     Probe(bool),
-    /// It has changed.
+    /// The client has upgraded.
     Upgrade(Box<WebSocket>),
 }
 
-/// The clients that are polling, by their ids.
+/// The polling clients by id.
 #[derive(Default)]
 pub(super) struct Sessions {
     doors: Mutex<HashMap<String, mpsc::Sender<Visit>>>,
 }
 
 impl Sessions {
-    /// Begins a session, unless there are too many, or one by that id.
+    /// Begins a session, unless there are too many or the id is taken.
     pub(super) fn open(self: &Arc<Self>, id: String) -> Option<Polling> {
         let (door, visits) = mpsc::channel(VISITS);
         let mut doors = self.lock();
@@ -70,7 +70,7 @@ impl Sessions {
         })
     }
 
-    /// Where the requests of a client go.
+    /// The channel for the requests of a client.
     pub(super) fn door(&self, id: &str) -> Option<mpsc::Sender<Visit>> {
         self.lock().get(id).cloned()
     }
@@ -80,7 +80,7 @@ impl Sessions {
     }
 }
 
-/// A client's place among those that are polling.
+/// A client's place among the polling clients.
 struct Place {
     sessions: Arc<Sessions>,
     id: String,
@@ -92,16 +92,16 @@ impl Drop for Place {
     }
 }
 
-/// A client that is polling, for the task that serves it.
+/// A polling client, for the task that serves it.
 pub(super) struct Polling {
     visits: mpsc::Receiver<Visit>,
     posted: Option<Posted>,
-    /// The GET that waits.
+    /// The waiting GET.
     poll: Option<oneshot::Sender<String>>,
-    /// Packets that go out with the next one.
+    /// Packets for the next GET.
     out: String,
-    /// Whether the client is about to change to a WebSocket. It fetches nothing then, and goes on only once its POST is
-    /// answered: what is laid out must hold nothing up.
+    /// Whether the client is about to upgrade to a WebSocket. It then fetches nothing, and continues only once its POST
+    /// is answered, so queued packets must not hold anything up.
     is_probing: bool,
     /// Whether the client has ever fetched anything.
     has_fetched: bool,
@@ -113,20 +113,20 @@ pub(super) struct Polling {
 /// The packets of a POST.
 struct Posted {
     payload: String,
-    /// Bytes of them that were taken.
+    /// The number of bytes taken so far.
     taken: usize,
     answer: oneshot::Sender<()>,
 }
 
-/// How far it came.
+/// The outcome of an operation on a polling client.
 pub(super) enum Step<T> {
     Done(T),
-    /// The client goes on over this, and so must we.
+    /// The client has upgraded to this WebSocket, and so must the server.
     Upgrade(Box<WebSocket>),
 }
 
 impl Polling {
-    /// Lays out a packet, given in parts.
+    /// Queues a packet, given in parts.
     pub(super) fn push(&mut self, parts: &[&str]) {
         if !self.out.is_empty() {
             self.out.push(SEPARATOR);
@@ -137,10 +137,10 @@ impl Polling {
     /// The next packet.
     pub(super) async fn recv(&mut self) -> Result<Step<Incoming>, Gone> {
         loop {
-            // A payload may be a million packets that ask for nothing.
+            // A payload may contain a million packets that ask for nothing.
             tokio::task::coop::consume_budget().await;
             self.answer()?;
-            // Nobody gets around fetching the answers by asking on and on.
+            // A client cannot avoid fetching the answers by sending on and on.
             let most = if self.is_probing { PACKET_BYTES } else { UNFETCHED };
             if self.out.len() < most
                 && let Some(packet) = self.take_packet()
@@ -153,7 +153,7 @@ impl Polling {
         }
     }
 
-    /// Waits until everything that was laid out has gone, or may go the new way.
+    /// Waits until every queued packet has been fetched, or may go over the WebSocket.
     pub(super) async fn flush(&mut self) -> Result<Step<()>, Gone> {
         loop {
             self.answer()?;
@@ -166,31 +166,31 @@ impl Polling {
         }
     }
 
-    /// The packets that have not gone, in order.
+    /// The packets that have not been sent, in order.
     pub(super) fn left(&mut self) -> Vec<String> {
         let out = std::mem::take(&mut self.out);
         out.split(SEPARATOR).filter(|packet| !packet.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Writes everything that was laid out, closes, and answers the client until it has closed too. What it says
-    /// meanwhile counts no more.
+    /// Sends every queued packet, closes, and answers the client until it has closed too. Its packets are ignored from
+    /// then on.
     pub(super) async fn close(&mut self) -> Result<Step<()>, Gone> {
         let mut until = None;
         loop {
             while self.take_packet().is_some() {}
             self.answer()?;
-            // By itself: packets that come together with this one would not be heard any more.
+            // Alone, since clients ignore packets that come together with this one.
             if self.out.is_empty()
                 && let Some(poll) = self.poll.take()
             {
-                // Whoever is gone does not hear it.
+                // A client that is gone does not receive it.
                 let _ = poll.send(CLOSE.to_owned());
                 until.get_or_insert_with(|| Instant::now() + LINGER);
             }
             if self.is_closed {
                 return Ok(Step::Done(()));
             }
-            // A client that has never come for anything is not waited for.
+            // A client that has never fetched anything is not waited for.
             if !self.has_fetched {
                 return Err(Gone);
             }
@@ -211,7 +211,7 @@ impl Polling {
             Some(poll) => tokio::select! {
                 biased;
                 visit = self.visits.recv() => visit,
-                // The connection that waited is gone, and the client with it: it would have asked for what it missed.
+                // The waiting connection is gone, and so is the client: it would have asked again for what it missed.
                 () = poll.closed() => return Err(Gone),
             },
         };
@@ -222,7 +222,7 @@ impl Polling {
                     let _ = former.send(NOOP.to_owned());
                 }
             }
-            // One after the other, or their order is anybody's guess; and none of which nobody hears that it came.
+            // One POST at a time, or the order is undefined; and none whose client no longer waits for the answer.
             Visit::Post(_, answer) if self.posted.is_some() || answer.is_closed() => {}
             Visit::Post(payload, answer) => self.posted = Some(Posted { payload, taken: 0, answer }),
             Visit::Probe(is_probing) => self.is_probing = is_probing,
@@ -231,7 +231,7 @@ impl Polling {
         Ok(None)
     }
 
-    /// Gives the waiting request what there is for it.
+    /// Gives the waiting GET the queued packets.
     fn answer(&mut self) -> Result<(), Gone> {
         if self.out.is_empty() && !self.is_probing {
             return Ok(());
@@ -246,14 +246,14 @@ impl Polling {
         let rest = posted.payload.get(posted.taken..).unwrap_or_default();
         let (packet, rest) = rest.split_once(SEPARATOR).unwrap_or((rest, ""));
         self.is_closed |= packet == CLOSE;
-        // Attachments come in base64, and nobody wants to know what they say.
+        // Attachments come in base64 and are not decoded.
         let packet =
             if packet.starts_with('b') { Incoming::Binary } else { Incoming::Text(packet.to_owned()) };
         posted.taken = posted.payload.len() - rest.len();
         if rest.is_empty()
             && let Some(posted) = self.posted.take()
         {
-            // Who is gone does not hear it.
+            // A client that is gone does not receive it.
             let _ = posted.answer.send(());
         }
         Some(packet)
@@ -320,7 +320,7 @@ mod tests {
         let (flushed, packets) = tokio::join!(polling.flush(), visiting);
         assert!(matches!(flushed, Ok(Step::Done(()))));
         assert_eq!(packets, "2\u{1e}42[1]");
-        // Of two that wait the former gets nothing, and the client that is about to change is not kept waiting.
+        // Of two waiting polls, the former gets nothing, and a client that is about to upgrade is not kept waiting.
         let ((former, formers), (newer, newers)) = (oneshot::channel(), oneshot::channel());
         for visit in [Visit::Poll(former), Visit::Poll(newer), Visit::Probe(true)] {
             door.send(visit).await.ok().unwrap();
@@ -329,7 +329,7 @@ mod tests {
         door.send(Visit::Post("3".to_owned(), answer)).await.ok().unwrap();
         assert_eq!(recv(&mut polling).await, text("3"));
         assert_eq!((formers.await.unwrap(), newers.await.unwrap()), (NOOP.to_owned(), NOOP.to_owned()));
-        // What is laid out then waits for the change, and holds nothing up.
+        // Packets that are queued then wait for the upgrade, and hold nothing up.
         polling.push(&["41"]);
         polling.push(&["42[2]"]);
         assert!(matches!(polling.flush().await, Ok(Step::Done(()))));
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(packets.await.unwrap().len(), 2 * heard - 1);
     }
 
-    /// What a future gives without anything else happening.
+    /// The result of a future that needs no other event, if it is ready.
     async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! The HTTP requests of Engine.IO protocol 4: what opens a connection, polls, posts, and changes to a WebSocket.
+//! The HTTP requests of Engine.IO protocol 4, which open a connection, poll, post, and upgrade to a WebSocket.
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ pub(crate) fn routes() -> Router<Signaling> {
         answer(signaling, Arc::clone(&sessions), request)
     };
     let methods = get(answer.clone()).post(answer);
-    // Clients ask for the path with the slash, unless they are told not to.
+    // Clients request the path with the slash unless they are configured not to.
     Router::new().route("/socket.io/", methods.clone()).route("/socket.io", methods)
 }
 
-/// What the protocol answers to a request that makes no sense, by the number it has there.
+/// Engine.IO's errors for invalid requests, by their numbers.
 #[derive(Clone, Copy)]
 enum Nonsense {
     Transport = 0,
@@ -90,7 +90,7 @@ async fn answer(signaling: Signaling, sessions: Arc<Sessions>, request: Request)
     }
 }
 
-/// A WebSocket from the first byte on.
+/// A connection that starts as a WebSocket.
 async fn connect(signaling: Signaling, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let caller = Caller::of(&parts);
@@ -109,7 +109,7 @@ async fn connect(signaling: Signaling, request: Request) -> Response {
     }
 }
 
-/// The first poll of a client; its answer is the greeting.
+/// The first poll of a client, which is answered with the greeting.
 fn open(signaling: Signaling, sessions: &Arc<Sessions>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let caller = Caller::of(&parts);
@@ -140,7 +140,7 @@ async fn poll(door: &mpsc::Sender<Visit>) -> Response {
 }
 
 async fn post(door: &mpsc::Sender<Visit>, body: Body) -> Response {
-    // Where the request says so, before any of it has come.
+    // Refused on the announced size, before any of the body has come.
     if body.size_hint().lower() > PACKET_BYTES as u64 {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
@@ -163,14 +163,14 @@ fn payload(packets: String) -> Response {
     no_store(([(CONTENT_TYPE, "text/plain; charset=UTF-8")], packets))
 }
 
-/// A client that has been polling wants to change.
+/// A polling client asks to upgrade.
 async fn upgrade(door: mpsc::Sender<Visit>, request: Request) -> Response {
     match handshake::accept(request.into_parts().0, SUBPROTOCOL).await {
         Ok((response, upgrade)) => {
             tokio::spawn(async move {
                 let Some(socket) = websocket::begin(upgrade, PACKET_BYTES).await else { return };
                 let socket = timeout(FIRST_MESSAGE, probe(&door, socket)).await.ok().flatten();
-                // Whoever is gone wants neither.
+                // If the client's task is gone, neither matters.
                 let _ = door
                     .send(socket.map_or(Visit::Probe(false), |socket| Visit::Upgrade(Box::new(socket))))
                     .await;
@@ -181,7 +181,7 @@ async fn upgrade(door: mpsc::Sender<Visit>, request: Request) -> Response {
     }
 }
 
-/// Lets the client try the WebSocket; gives it once the client has changed to it.
+/// Lets the client test the WebSocket. Returns it once the client has upgraded.
 async fn probe(door: &mpsc::Sender<Visit>, mut socket: WebSocket) -> Option<WebSocket> {
     if text(&mut socket).await? != "2probe" {
         return None;

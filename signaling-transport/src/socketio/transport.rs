@@ -1,4 +1,4 @@
-//! What carries a client's packets.
+//! The transport of a client's packets.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use super::polling::{Polling, Step};
 use crate::duplex::{End, Fault};
 use crate::websocket::{Incoming, WebSocket};
 
-/// Carries packets, by one way at first and perhaps by the other later. Nothing is lost when a future of it is dropped before
-/// its end.
+/// Carries packets, by polling or WebSocket, with an upgrade from one to the other. Its futures are cancel-safe:
+/// nothing is lost if one is dropped early.
 pub(super) enum Transport {
     WebSocket(WebSocket),
     Polling(Box<Polling>),
@@ -26,7 +26,7 @@ impl From<Gone> for End {
 }
 
 impl Transport {
-    /// The next packet. What was laid out is written while it is awaited.
+    /// The next packet. Queued packets are written in the meantime.
     pub(super) async fn recv(&mut self) -> Result<Result<Incoming, Fault>, Gone> {
         loop {
             match self {
@@ -39,7 +39,7 @@ impl Transport {
         }
     }
 
-    /// Lays out a packet.
+    /// Queues a packet.
     pub(super) fn push(&mut self, packet: String) {
         match self {
             Self::WebSocket(socket) => socket.push_text(packet.into()),
@@ -47,16 +47,16 @@ impl Transport {
         }
     }
 
-    /// Lays out a packet with an event or an answer in it, behind at most 30 bytes.
+    /// Queues a packet with an event or an answer, after at most 30 bytes of prefix.
     pub(super) fn push_event(&mut self, before: &str, frame: Arc<Frame>, after: &'static str) {
         match self {
             Self::WebSocket(socket) => socket.push(before.as_bytes(), frame, after.as_bytes()),
-            // What the codec writes is UTF-8.
+            // The codec writes valid UTF-8.
             Self::Polling(polling) => polling.push(&[before, &String::from_utf8_lossy(&frame.json), after]),
         }
     }
 
-    /// Writes everything that was laid out.
+    /// Writes every queued packet.
     pub(super) async fn flush(&mut self) -> Result<(), Gone> {
         loop {
             match self {
@@ -69,7 +69,7 @@ impl Transport {
         }
     }
 
-    /// Writes everything that was laid out, closes, and waits for the other side to have done so too.
+    /// Writes every queued packet, closes, and waits until the other side has closed too.
     pub(super) async fn close(&mut self) -> Result<(), Gone> {
         loop {
             match self {
@@ -87,7 +87,7 @@ impl Transport {
         }
     }
 
-    /// Goes on over a WebSocket. Everything that was posted has been taken: else the client would not have changed.
+    /// Continues over a WebSocket. Every POST has been taken, or the client would not have upgraded.
     fn upgrade(&mut self, mut socket: WebSocket) {
         if let Self::Polling(polling) = self {
             for packet in polling.left() {

@@ -1,4 +1,4 @@
-//! The keys that join tokens are verified with.
+//! The keys that verify join tokens.
 
 use aws_lc_rs::{hmac, signature};
 use base64::Engine as _;
@@ -6,7 +6,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
-/// What comes before the 32 bytes of an Ed25519 public key in DER (RFC 8410 section 4).
+/// The DER prefix of the 32 bytes of an Ed25519 public key (RFC 8410 section 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// A secret should be as long as the hash (RFC 7518 section 3.2).
 const SECRET_BYTES: usize = 32;
@@ -16,25 +16,25 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// A key that join tokens may be signed with, for one algorithm alone.
+/// A key for join tokens, for exactly one algorithm.
 #[derive(Clone)]
 pub enum TokenKey {
-    /// HS256 (RFC 7518): a secret that both sides have.
+    /// HS256 (RFC 7518): a secret that both sides share.
     Hs256 {
         /// The secret, ready for use.
         key: Box<hmac::Key>,
         /// Whether it is shorter than the hash.
         is_short: bool,
     },
-    /// `EdDSA` with Ed25519 (RFC 8037): the public key alone is here.
+    /// `EdDSA` with Ed25519 (RFC 8037): only the public key.
     Ed25519([u8; 32]),
 }
 
-/// Why a text is no key.
+/// Why a text is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("the key is empty")]
     Empty,
     /// A PEM text of another kind: a private key, a certificate, another curve.
@@ -55,8 +55,8 @@ enum Jwk {
 }
 
 impl TokenKey {
-    /// Reads a key: an Ed25519 public key as PEM, as the base64 of its DER, or as a JWK; a JWK of type `oct`; anything else
-    /// is the secret of HS256 as it stands.
+    /// Parses a key: an Ed25519 public key as PEM, as the base64 of its DER, or as a JWK; or a JWK of type `oct`. Any
+    /// other text is itself the secret of HS256.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         if text.is_empty() {
@@ -103,7 +103,7 @@ impl TokenKey {
         }
     }
 
-    /// The `alg` of tokens that it is good for.
+    /// The `alg` of the tokens that it verifies.
     pub fn algorithm(&self) -> &'static str {
         match self {
             Self::Hs256 { .. } => "HS256",
@@ -111,12 +111,12 @@ impl TokenKey {
         }
     }
 
-    /// Whether it is a secret that is shorter than it should be, and may be guessed by who has a token.
+    /// Whether it is a secret that is shorter than it should be, so that the bearer of a token may guess it.
     pub fn is_short(&self) -> bool {
         matches!(self, Self::Hs256 { is_short: true, .. })
     }
 
-    /// Whether this key, or its other half, has made the signature.
+    /// Whether this key, or its private half, made the signature.
     pub(super) fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Hs256 { key, .. } => hmac::verify(key, signed, signature).is_ok(),

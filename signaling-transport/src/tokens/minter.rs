@@ -1,4 +1,4 @@
-//! Join tokens of the server's own making, for programs that ask for them with an API key.
+//! Join tokens made by the server itself, for programs that request them with an API key.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -9,29 +9,29 @@ use signaling_core::{RoomId, Timestamp};
 
 use super::TokenKey;
 
-/// Makes join tokens (HS256) with a key that nobody else has.
+/// Makes join tokens (HS256) with a key that only the server has.
 #[derive(Debug)]
 pub struct TokenMinter {
     signing: hmac::Key,
     key: TokenKey,
 }
 
-/// What a token says of its bearer.
+/// What a token states about its bearer.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct TokenTerms<'a> {
-    /// Under which name they come in; without it under one of their choice.
+    /// The bearer's name; `None` leaves it to the bearer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
-    /// What for; without it what they ask for.
+    /// The bearer's role; `None` leaves it to the bearer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// Whether they have the host's powers.
+    /// Whether the bearer has a host's powers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub host: bool,
-    /// Who they are for whoever asks for the token.
+    /// The bearer's identity for the program that requests the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<&'a str>,
-    /// What everybody in the room is shown of them.
+    /// The bearer's metadata, which every peer in the room sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<&'a Json>,
 }
@@ -45,7 +45,7 @@ struct Claims<'a> {
 }
 
 impl TokenMinter {
-    /// A minter whose key comes from 32 random bytes that outlive the process.
+    /// A minter whose key is derived from 32 random bytes that outlive the process.
     pub fn new(secret: [u8; 32]) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         let derived = hmac::sign(&root, b"visavis join tokens v1");
@@ -54,12 +54,12 @@ impl TokenMinter {
         Self { signing, key }
     }
 
-    /// The key that its tokens verify with.
+    /// The key that verifies its tokens.
     pub(super) fn key(&self) -> &TokenKey {
         &self.key
     }
 
-    /// A token for a room, good until `expires_at` (whole seconds).
+    /// A token for a room, valid until `expires_at` (whole seconds).
     pub fn mint(&self, room: &RoomId, terms: TokenTerms<'_>, expires_at: Timestamp) -> String {
         let claims = Claims { room, terms, exp: expires_at.as_millis().div_ceil(1_000) };
         let claims = serde_json::to_vec(&claims).unwrap_or_default();

@@ -75,7 +75,7 @@ fn what_a_token_must_say_it_must_say_rightly() {
     {
         refused(&with("exp", exp));
     }
-    // Numbers, but no times.
+    // Numbers that are not valid times.
     for never in [1e308, 1e300, 253_402_300_800.0, -1e308] {
         refused(&with("exp", json!(never)));
         refused(&with("nbf", json!(never)));
@@ -151,7 +151,7 @@ fn ed25519_keys_are_read_in_every_form_and_verify() {
         let tokens =
             JoinTokens::new(vec![TokenKey::parse(SECRET).unwrap(), TokenKey::parse(key).unwrap()], false);
         assert!(tokens.authenticate(NOW, &join(Some(&token))).is_ok(), "{key}");
-        // The public key is no secret: nobody may sign HS256 with it.
+        // The public key is not secret, so it must not verify HS256.
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
         let signed = format!("{}.{}", part(&json!({"alg": "HS256"})), part(&claims()));
         let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes())));

@@ -1,25 +1,25 @@
-//! Frames of the WebSocket protocol (RFC 6455 section 5), the server's side, without extensions.
+//! WebSocket frames (RFC 6455 section 5), the server's side, without extensions.
 //!
-//! A connection that says nothing holds no buffer: what has not come whole lies in vectors that are given back.
+//! An idle connection holds no buffer: incomplete data lies in vectors that are freed afterwards.
 
 use crate::duplex::Fault;
 
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
-    /// A text message, all of it.
+    /// A complete text message.
     Text(String),
-    /// A binary message; what was in it is of no interest.
+    /// A binary message, whose content is dropped.
     Binary,
-    /// To be answered by a pong with the same content.
+    /// A ping, which needs a pong with the same content.
     Ping(Vec<u8>),
-    /// An answer to nothing.
+    /// A pong, which needs no answer.
     Pong,
     /// The client closes, with this code if it gave one.
     Close(Option<u16>),
 }
 
-/// What a frame is for.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opcode {
     Continuation = 0,
@@ -48,7 +48,7 @@ impl Opcode {
     }
 }
 
-/// The head of a frame to a client, which is the last of its message and not masked; how many of the bytes count.
+/// The head of an unmasked, final frame to a client, and how many of its bytes are used.
 pub(super) fn head(opcode: Opcode, length: usize) -> ([u8; 10], u8) {
     let mut head = [0; 10];
     let first = FINAL | opcode as u8;
@@ -77,15 +77,15 @@ const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
-/// Control frames, and lengths in one byte, go up to this.
+/// The greatest length of a control frame, and of a length in one byte.
 const LONGEST_CONTROL: u8 = 125;
 
-/// Makes messages of the bytes that come in.
+/// Assembles messages from received bytes.
 #[derive(Debug)]
 pub(super) struct Reader {
-    /// What has not been taken apart yet.
+    /// Bytes that have not been parsed yet.
     held: Vec<u8>,
-    /// The frames of a message that is not complete, and what it is.
+    /// The frames so far of an incomplete message, and its type.
     message: Vec<u8>,
     fragmented: Option<Opcode>,
     largest: usize,
@@ -100,22 +100,22 @@ struct Head {
 }
 
 impl Reader {
-    /// Messages have at most `largest` bytes.
+    /// A reader for messages of at most `largest` bytes.
     pub(super) fn new(largest: usize) -> Self {
         Self { held: Vec::new(), message: Vec::new(), fragmented: None, largest }
     }
 
-    /// Takes what was read.
+    /// Adds received bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
 
-    /// Forgets what was taken.
+    /// Drops the parsed bytes.
     pub(super) fn clear(&mut self) {
         self.held.clear();
     }
 
-    /// The next message or control frame, if one has come whole. Nothing more can be read after a fault.
+    /// The next complete message or control frame, if there is one. After a fault, nothing more can be read.
     pub(super) fn next(&mut self) -> Result<Option<Incoming>, Fault> {
         loop {
             let Some(head) = self.head()? else { return Ok(None) };
@@ -157,7 +157,7 @@ impl Reader {
         }
     }
 
-    /// The head of the next frame, once it is there. What is wrong is said before the payload has come.
+    /// The head of the next frame, once it is complete. Errors are reported before the payload has come.
     fn head(&self) -> Result<Option<Head>, Fault> {
         let &[first, second, ref rest @ ..] = self.held.as_slice() else { return Ok(None) };
         let opcode = Opcode::parse(first & 0x0f).ok_or(Fault::Protocol)?;
@@ -178,7 +178,7 @@ impl Reader {
         };
         let Some(length) = length else { return Ok(None) };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        // What came before of a message is none of a control frame's, which may come between.
+        // A control frame may come within a message, and does not add to its length.
         let before = if opcode.is_control() { 0 } else { self.message.len() };
         if length.saturating_add(before) > self.largest {
             return Err(Fault::TooLarge);
@@ -188,7 +188,7 @@ impl Reader {
     }
 }
 
-/// Takes the mask off, eight bytes at a time.
+/// Removes the mask, eight bytes at a time.
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let (words, rest) = payload.as_chunks_mut::<8>();
     let [a, b, c, d] = mask;
@@ -258,7 +258,7 @@ mod tests {
             [frame(0x01, b"gr"), frame(0x89, b"?"), frame(0x00, "\u{fc}".as_bytes()), frame(0x80, b"n")];
         let expected = [Incoming::Ping(b"?".to_vec()), Incoming::Text("gr\u{fc}n".into())];
         assert_eq!(read(&sent.concat()).unwrap(), expected);
-        // A character may be cut in two.
+        // A character may be split across frames.
         let sent = [frame(0x01, &[0xc3]), frame(0x80, &[0xbc])];
         assert_eq!(read(&sent.concat()).unwrap(), [Incoming::Text("\u{fc}".into())]);
         assert_eq!(read(&[frame(0x02, b""), frame(0x80, b"")].concat()).unwrap(), [Incoming::Binary]);
@@ -270,10 +270,10 @@ mod tests {
             vec![0x81, 0x01, b'x'],                          // not masked
             frame(0xc1, b"x"),                               // a reserved bit
             frame(0x83, b"x"),                               // a reserved opcode
-            frame(0x80, b"x"),                               // continues nothing
+            frame(0x80, b"x"),                               // nothing to continue
             [frame(0x01, b"x"), frame(0x81, b"x")].concat(), // a message within a message
-            frame(0x09, b"x"),                               // a control frame in pieces
-            frame(0x89, &[0; 126]),                          // a large one
+            frame(0x09, b"x"),                               // a fragmented control frame
+            frame(0x89, &[0; 126]),                          // an oversized control frame
             frame(0x88, &[3]),                               // half a code
             frame(0x88, &[0x03, 0xed]),                      // 1005 is never sent
             frame(0x88, &[0x03, 0xe8, 0xff]),                // a reason that is not UTF-8

@@ -1,4 +1,4 @@
-//! From a request to a byte stream that speaks WebSocket (RFC 6455 section 4.2).
+//! The upgrade from a request to a WebSocket byte stream (RFC 6455 section 4.2).
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use axum::body::Body;
@@ -13,18 +13,18 @@ use http_api::Problem;
 use hyper::upgrade::OnUpgrade;
 use signaling_core::Refusal;
 
-/// What the server appends to the client's key before it hashes it.
+/// The server appends this to the client's key before hashing.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The response that accepts, and the byte stream to come; or the response that says what is wrong with the request.
+/// The accepting response and the byte stream to come; or the response that states what is wrong with the request.
 pub(crate) async fn accept(
     mut parts: Parts,
     subprotocol: &'static str,
 ) -> Result<(Response, OnUpgrade), Response> {
     let key = parts.headers.get(SEC_WEBSOCKET_KEY).cloned();
     let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
-    // axum's extractor knows what a request must look like. It is not used further: its socket keeps buffers as large as
-    // the largest message that ever went through.
+    // axum's extractor only checks the request. Its socket is not used, since it keeps buffers as large as the largest
+    // message so far.
     let asked = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
         .map_err(|rejection| no_handshake(rejection.status(), &rejection.body_text()))?

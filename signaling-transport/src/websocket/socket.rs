@@ -15,33 +15,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frame::{Incoming, Opcode, Reader, head};
 use crate::duplex::Fault;
 
-/// Bytes that are read at once.
+/// The most bytes in one read.
 const READ: usize = 4 * 1024;
-/// Frames that are written at once.
+/// The most frames in one write.
 const WRITE: usize = 32;
-/// Bytes up to which frames are copied together to be written.
+/// Up to this many bytes, frames are copied together for the write.
 const TOGETHER: usize = 4 * 1024;
 
-/// A WebSocket, from the end of its handshake on. Nothing is lost when one of its futures is dropped before its end.
+/// A WebSocket after its handshake. Its futures are cancel-safe: nothing is lost if one is dropped early.
 pub(crate) struct Socket<T> {
     io: T,
     reader: Reader,
-    /// What is to be written, the oldest first.
+    /// Frames to write, the oldest first.
     out: VecDeque<Frame>,
 }
 
 struct Frame {
-    /// The frame's head and what stands before the payload.
+    /// The frame's head and the prefix of the payload.
     head: [u8; HEAD],
     head_length: u8,
-    /// Shared with everybody who gets it.
+    /// Shared by all recipients.
     payload: Arc<Text>,
     after: &'static [u8],
-    /// Bytes of all of it that are written.
+    /// Bytes of the whole frame that have been written.
     written: usize,
 }
 
-/// Room for the longest head, and for what stands before a payload.
+/// Room for the longest head and the prefix of a payload.
 const HEAD: usize = 10 + 30;
 
 impl Frame {
@@ -54,7 +54,7 @@ impl Frame {
         Self { head, head_length, payload, after, written: 0 }
     }
 
-    /// A frame of which nobody else has a share.
+    /// A frame whose payload is not shared.
     fn own(opcode: Opcode, payload: Bytes) -> Self {
         Self::new(opcode, b"", Arc::new(Text { id: None, json: payload }), b"")
     }
@@ -67,7 +67,7 @@ impl Frame {
         self.length() - self.written
     }
 
-    /// What is left of the head, of the payload, and of what follows it.
+    /// The unwritten parts of the head, the payload and the suffix.
     fn rest(&self) -> [&[u8]; 3] {
         let mut written = self.written;
         let head = self.head.get(..usize::from(self.head_length)).unwrap_or_default();
@@ -80,14 +80,14 @@ impl Frame {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
-    /// A socket whose messages have at most `largest` bytes; `early` of the client's have been read already.
+    /// A socket for messages of at most `largest` bytes; `early` are bytes of the client that were read already.
     pub(crate) fn new(io: T, early: &[u8], largest: usize) -> Self {
         let mut reader = Reader::new(largest);
         reader.push(early);
         Self { io, reader, out: VecDeque::new() }
     }
 
-    /// The next message, pings answered; `None` when the other side is gone.
+    /// The next message, after pings are answered; `None` if the other side is gone.
     pub(crate) async fn recv(&mut self) -> Option<Result<Incoming, Fault>> {
         loop {
             match self.reader.next() {
@@ -98,7 +98,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 Ok(Some(message)) => return Some(Ok(message)),
                 Err(fault) => return Some(Err(fault)),
                 Ok(None) => {
-                    // Nobody gets around reading the answers by asking on and on.
+                    // A client cannot avoid reading the answers by sending on and on.
                     self.flush().await.ok()?;
                     if self.read().await.ok()? == 0 {
                         return None;
@@ -108,7 +108,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         }
     }
 
-    /// Reads once. The buffer lives for the time of the call: thousands of connections that wait need none.
+    /// Reads once. The buffer lives only for the call, so thousands of idle connections need none.
     async fn read(&mut self) -> io::Result<usize> {
         poll_fn(|cx| {
             let mut buffer = [MaybeUninit::uninit(); READ];
@@ -120,31 +120,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         .await
     }
 
-    /// Reads until the other side closes, and takes no notice of it.
+    /// Reads and discards until the other side closes.
     pub(crate) async fn drain(&mut self) {
         while let Ok(1..) = self.read().await {
             self.reader.clear();
         }
     }
 
-    /// Lays a text out to be written.
+    /// Queues a text message.
     pub(crate) fn push_text(&mut self, text: Bytes) {
         self.out.push_back(Frame::own(Opcode::Text, text));
     }
 
-    /// As [`Self::push_text`] for an event or an answer, with at most 30 bytes before the text and some behind it.
+    /// As [`Self::push_text`] for an event or an answer, with at most 30 bytes before the text and a suffix after it.
     pub(crate) fn push(&mut self, before: &[u8], text: Arc<Text>, after: &'static [u8]) {
         self.out.push_back(Frame::new(Opcode::Text, before, text, after));
     }
 
-    /// Lays a close frame out to be written; without a code it says nothing.
+    /// Queues a close frame; without a code its payload is empty.
     pub(crate) fn push_close(&mut self, code: Option<u16>, reason: &str) {
         let code = code.map(u16::to_be_bytes);
         let payload: Vec<u8> = code.iter().flatten().copied().chain(reason.bytes()).collect();
         self.out.push_back(Frame::own(Opcode::Close, payload.into()));
     }
 
-    /// Writes everything that was laid out, many frames in one call of the system.
+    /// Writes every queued frame, many in one system call.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             while !self.out.is_empty() {
@@ -156,7 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 }
                 self.advance(written);
             }
-            // A batch's worth of places is not worth keeping for the next one.
+            // The capacity for a large batch is not worth keeping.
             if self.out.capacity() > 4 {
                 self.out = VecDeque::new();
             }
@@ -165,7 +165,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         .await
     }
 
-    /// Writes what is left of little: the system takes one piece at less cost than many.
+    /// Writes few remaining bytes as a copy: one piece costs the system less than many.
     fn write_copied(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = [MaybeUninit::uninit(); TOGETHER];
         let mut buffer = ReadBuf::uninit(&mut buffer);
@@ -175,7 +175,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         Pin::new(&mut self.io).poll_write(cx, buffer.filled())
     }
 
-    /// Writes from where the texts are.
+    /// Writes the texts from where they are, without a copy.
     fn write_shared(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); 3 * WRITE];
         let mut count = 0;

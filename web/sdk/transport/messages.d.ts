@@ -5,19 +5,19 @@
 export type ServerMessage = (ServerEvent & { id: number }) | (Reply & { id?: undefined });
 
 /**
- * An embedder's own message.
+ * A message of the embedding application.
  */
 export type App = { 
 /**
- * What it is about, 1 to 64 characters.
+ * The topic, 1 to 64 characters.
  */
 topic: string, 
 /**
- * Opaque.
+ * Opaque data.
  */
 data: Json, 
 /**
- * To one peer instead of all.
+ * The recipient, if not every other peer.
  */
 to?: string, };
 
@@ -30,11 +30,11 @@ export type Call = {
  */
 action: CallAction, 
 /**
- * Whom to ring.
+ * The peer to ring.
  */
 to?: string, 
 /**
- * Which call, for every step but `ring`; without it the one that the peer is in.
+ * The call, for every step but `ring`; by default the one that the peer is in.
  */
 call?: string, };
 
@@ -49,7 +49,7 @@ export type CallAction = "ring" | "accept" | "decline" | "cancel" | "hangup" | "
 export type CallEnd = "declined" | "cancelled" | "busy" | "unanswered" | "hung-up" | "failed";
 
 /**
- * One one-to-one call, from the first ring to its end.
+ * A one-to-one call, from the first ring to its end.
  */
 export type CallId = string;
 
@@ -59,7 +59,7 @@ export type CallId = string;
 export type CallState = "ringing" | "connecting" | "connected" | "ended";
 
 /**
- * A line of chat.
+ * A chat message.
  */
 export type Chat = { 
 /**
@@ -67,7 +67,7 @@ export type Chat = {
  */
 text: string, 
 /**
- * To one peer instead of all.
+ * The recipient, if not every peer.
  */
 to?: string, };
 
@@ -77,34 +77,34 @@ to?: string, };
 export type ClientMessage = { "type": "join" } & Join | { "type": "resume" } & Resume | { "type": "leave" } & Leave | { "type": "signal" } & Signal | { "type": "publish" } & Publish | { "type": "subscribe" } & Subscribe | { "type": "topology" } & TopologyStep | { "type": "chat" } & Chat | { "type": "reaction" } & Reaction | { "type": "app" } & App | { "type": "update" } & Update | { "type": "call" } & Call | { "type": "host" } & Host | { "type": "ping" } & { t?: Json };
 
 /**
- * The error codes of the wire protocol. Each is one different reaction of the client.
+ * The error codes of the wire protocol. Each calls for a different reaction of the client.
  */
 export type Code = "bad-request" | "unknown-message" | "name-invalid" | "unauthorized" | "forbidden" | "room-locked" | "wrong-password" | "not-started" | "not-found" | "session-unknown" | "peer-unknown" | "room-full" | "invalid-state" | "session-replaced" | "room-ended" | "too-large" | "unsupported-media" | "idempotency-mismatch" | "rate-limited" | "overloaded" | "internal";
 
 /**
- * Why a room is over.
+ * Why a room has ended.
  */
 export type EndReason = "host-ended" | "expired" | "empty" | "drained";
 
 /**
- * A use of the host's powers.
+ * An action of a host.
  */
 export type Host = { 
 /**
- * Which.
+ * The action.
  */
 action: HostAction, 
 /**
- * On whom.
+ * The peer that it concerns.
  */
 peer?: string, 
 /**
- * To what.
+ * The parameter of the action.
  */
 value?: Json, };
 
 /**
- * The host's powers.
+ * The actions of a host.
  */
 export type HostAction = "admit" | "deny" | "kick" | "mute" | "lock" | "unlock" | "set-password" | "set-lobby" | "promote" | "start-recording" | "stop-recording" | "end";
 
@@ -117,11 +117,11 @@ export type IceServer = {
  */
 urls: Array<string>, 
 /**
- * For TURN.
+ * The user name, for TURN.
  */
 username?: string, 
 /**
- * For TURN.
+ * The password, for TURN.
  */
 credential?: string, };
 
@@ -138,7 +138,7 @@ room: RoomName,
  */
 name: string, 
 /**
- * What for.
+ * The requested role.
  */
 role?: Role, 
 /**
@@ -150,48 +150,48 @@ token?: string,
  */
 password?: string, 
 /**
- * Whether to make the room when it is not there.
+ * Whether to make the room if it does not exist.
  */
 create?: boolean, 
 /**
- * What to make it as.
+ * The topology of a room that this join makes.
  */
 topology?: TopologyChoice, 
 /**
- * Shown to all.
+ * Metadata that every peer sees.
  */
 metadata?: Json, 
 /**
- * A secret of the client: the same one in a second join replaces the older peer.
+ * A secret of the client. A second join with the same secret replaces the older peer.
  */
 clientId?: string, 
 /**
- * What the client can do.
+ * The features that the client supports.
  */
 features?: Json, };
 
 /**
- * JSON that the server carries and does not read. It stands on one line, since event streams are made of lines.
+ * JSON that the server carries without reading it. It is kept on one line, since event streams consist of lines.
  */
 export type Json = any;
 
 /**
- * Leave for good: the session is over at once.
+ * Leave for good: the session ends at once.
  */
 export type Leave = { 
 /**
- * A page that is closed or loaded again, whose person may come back: for the resume window a host's powers wait, and
- * the client that was in comes in again past lock, password and lobby.
+ * The page is closed or reloaded, and its user may return. For the resume window, a host's powers wait, and an
+ * admitted client may re-enter past lock, password and lobby.
  */
 mayReturn?: boolean, };
 
 /**
- * Why a peer is no longer in the room.
+ * Why a peer has left the room.
  */
 export type LeaveReason = "left" | "timeout" | "kicked" | "replaced" | "ended";
 
 /**
- * What a host decided about somebody in the lobby.
+ * A host's decision about a peer in the lobby.
  */
 export type LobbyVerdict = "admitted" | "denied";
 
@@ -201,30 +201,30 @@ export type LobbyVerdict = "admitted" | "denied";
 export type Name = string;
 
 /**
- * Which of a peer's two connections to the SFU.
+ * One of a peer's two connections to the SFU.
  */
 export type PeerConnection = "publish" | "subscribe";
 
 /**
- * Who somebody is in a room, known to everybody there. The bytewise order decides who is polite in a mesh.
+ * A peer in a room, known to every peer there. The bytewise order decides which of two peers is polite in a mesh.
  */
 export type PeerId = string;
 
 /**
- * How loud somebody is.
+ * The sound level of a peer.
  */
 export type PeerLevel = { 
 /**
- * Who.
+ * The peer.
  */
 peer: PeerId, 
 /**
- * 0 (silent) to 1.
+ * From 0 (silent) to 1.
  */
 level: number, };
 
 /**
- * Where a signal goes, or comes from.
+ * The other end of a signal.
  */
 export type PeerTarget = string;
 
@@ -233,16 +233,16 @@ export type PeerTarget = string;
  */
 export type PeerView = { id: PeerId, name: Name, role: Role, host: boolean, joinedAt: Timestamp, microphone: boolean, camera: boolean, screen: boolean, hand: boolean, tracks: Array<Track>, 
 /**
- * Its connection is closed, and its session may still resume.
+ * Its connection is closed; its session may still resume.
  */
 away?: boolean, 
 /**
- * Of a broadcaster: its media is flowing.
+ * For a broadcaster: its media is flowing.
  */
 live?: boolean, metadata: Json | null, };
 
 /**
- * What the tracks of the next publish offer are.
+ * Describes the tracks of the next publish offer.
  */
 export type Publish = { 
 /**
@@ -267,17 +267,17 @@ kind: TrackKind,
  */
 source: TrackSource, 
 /**
- * A name for people.
+ * A human-readable name.
  */
 name?: string, };
 
 /**
- * Why a peer's media does not go through as it should.
+ * Why a peer's media is impaired.
  */
 export type QualityReason = "own-network" | "sender" | "server" | "not-wanted";
 
 /**
- * An emoji that floats by.
+ * An emoji that is shown for a moment.
  */
 export type Reaction = { 
 /**
@@ -286,22 +286,22 @@ export type Reaction = {
 emoji: string, };
 
 /**
- * Why nobody comes in by what was shown, where people can do something about it.
+ * Why a credential does not admit its bearer, where a person can remedy it.
  */
 export type Reason = "invitation-needed" | "expired" | "other-room";
 
 /**
- * How a recording stands.
+ * The state of a recording.
  */
 export type RecordingState = "starting" | "active" | "stopped" | "failed";
 
 /**
- * What carries no id: answers, and what is only of interest now.
+ * Messages without an id: answers, and events that are of interest only at present.
  */
 export type Reply = { "type": "welcome" } & Welcome | { "type": "snapshot" } & Snapshot | { "type": "ack", seq?: number, } | { "type": "pong", t?: Json, serverTime: Timestamp, } | { "type": "error", code: Code, message: string, retryable: boolean, seq?: number, retryAfterMs?: number, startsAt?: Timestamp, reason?: Reason, } | { "type": "ping" } | { "type": "going-away", reconnectAfterMs: number, } | { "type": "reaction", from: PeerId, emoji: string, } | { "type": "speakers", speakers: Array<PeerLevel>, } | { "type": "quality", peer: PeerId, level: number, track?: string, layer?: string, reason?: QualityReason, };
 
 /**
- * Take a session up again.
+ * Resume a session.
  */
 export type Resume = { 
 /**
@@ -313,17 +313,17 @@ session: SessionId,
  */
 secret: string, 
 /**
- * The last event that was seen.
+ * The id of the last event that the client has seen.
  */
 lastId: number, };
 
 /**
- * What a peer is in the room for.
+ * The purpose of a peer in a room.
  */
 export type Role = "participant" | "broadcaster" | "viewer";
 
 /**
- * The id of a room: `[A-Za-z0-9_-]{1,64}`, chosen by people, made of a [`RoomName`](crate::RoomName), or made by
+ * The id of a room: `[A-Za-z0-9_-]{1,64}`, chosen by people, derived from a [`RoomName`](crate::RoomName), or made by
  * [`RoomId::made_by_server`].
  */
 export type RoomId = string;
@@ -347,27 +347,27 @@ export type RoomView = {
  */
 id: RoomId, 
 /**
- * The room's name, as it was first written.
+ * The room's name, as first written.
  */
 name: string, 
 /**
- * What the meeting is called that the room was arranged for.
+ * The title of the room's meeting.
  */
 title?: string, 
 /**
- * Which way media flows.
+ * The path of media.
  */
 topology: Topology, 
 /**
- * Grows with every change of topology.
+ * Increases with every change of topology.
  */
 epoch: number, 
 /**
- * Nobody else comes in.
+ * Newcomers are refused.
  */
 locked: boolean, 
 /**
- * Who has the host's powers by seniority.
+ * The announced host: an appointed one before an acting one, then the most senior.
  */
 host: PeerId | null, 
 /**
@@ -375,7 +375,7 @@ host: PeerId | null,
  */
 lobby: boolean, 
 /**
- * A password is asked for.
+ * Newcomers must give a password.
  */
 password: boolean, 
 /**
@@ -383,7 +383,7 @@ password: boolean,
  */
 recording: boolean, 
 /**
- * How many watch.
+ * The number of viewers.
  */
 viewers: number, 
 /**
@@ -396,7 +396,7 @@ createdAt: Timestamp,
 endsAt?: Timestamp, };
 
 /**
- * Sequenced events: kept, numbered, and replayed to those who resume.
+ * Sequenced events: logged, numbered, and replayed to sessions that resume.
  */
 export type ServerEvent = { "type": "peer-joined", peer: PeerView, } | { "type": "peer-updated", peer: PeerView, } | { "type": "peer-left", peer: PeerId, reason: LeaveReason, } | { "type": "broadcaster-connected", peer: PeerId, tracks: Array<Track>, } | { "type": "broadcaster-disconnected", peer: PeerId, } | { "type": "signal", from: PeerTarget, 
 /**
@@ -404,7 +404,7 @@ export type ServerEvent = { "type": "peer-joined", peer: PeerView, } | { "type":
  */
 description?: RTCSessionDescriptionInit, 
 /**
- * An `RTCIceCandidateInit`; an empty candidate string ends them.
+ * An `RTCIceCandidateInit`; an empty candidate string ends the candidates.
  */
 candidate?: RTCIceCandidateInit, 
 /**
@@ -412,30 +412,30 @@ candidate?: RTCIceCandidateInit,
  */
 restart?: boolean, 
 /**
- * In a mesh: the epoch of the topology that it belongs to.
+ * In a mesh: the epoch of the topology to which the signal belongs.
  */
 epoch?: number, 
 /**
- * With the SFU: which connection.
+ * With the SFU: the connection that it concerns.
  */
 pc?: PeerConnection, 
 /**
- * With the SFU: which offer this is, or answers.
+ * With the SFU: the number of this offer, or of the offer that it answers.
  */
 negotiation?: number, 
 /**
- * In the SFU's offers: which line carries whose track.
+ * In the SFU's offers: which media line carries which track.
  */
 tracks?: Array<SubscribeTrack>, } | { "type": "tracks", peer: PeerId, tracks: Array<Track>, } | { "type": "topology", topology: Topology, epoch: number, state: Switch, } | { "type": "chat", from: PeerId, name?: Name, text: string, to?: PeerId, at: Timestamp, } | { "type": "app", from: PeerId, topic: string, data: Json, to?: PeerId, at: Timestamp, } | { "type": "call", call: CallId, state: CallState, from: PeerId, to: PeerId, reason?: CallEnd, } | { "type": "lobby", state?: LobbyVerdict, peer?: PeerId, name?: Name, } | { "type": "room-updated", room: RoomView, } | { "type": "recording", state: RecordingState, peer?: PeerId, recording?: string, } | { "type": "muted", by: PeerId, } | { "type": "room-ended", reason: EndReason, };
 
 /**
- * A peer's relation to the server, over any number of connections one after the other. Names it, opens nothing:
- * for that the session's secret is needed.
+ * A peer's session with the server, over successive connections. The id is a name only; access needs the session's
+ * secret.
  */
 export type SessionId = string;
 
 /**
- * To one peer, or to the media server.
+ * A signal to a peer or to the SFU.
  */
 export type Signal = { 
 /**
@@ -447,7 +447,7 @@ to: string,
  */
 description?: RTCSessionDescriptionInit, 
 /**
- * An `RTCIceCandidateInit`; an empty candidate string ends them.
+ * An `RTCIceCandidateInit`; an empty candidate string ends the candidates.
  */
 candidate?: RTCIceCandidateInit, 
 /**
@@ -455,24 +455,24 @@ candidate?: RTCIceCandidateInit,
  */
 restart?: boolean, 
 /**
- * In a mesh: the epoch of the topology that it belongs to.
+ * In a mesh: the epoch of the topology to which the signal belongs.
  */
 epoch?: number, 
 /**
- * With the SFU: which connection.
+ * With the SFU: the connection that it concerns.
  */
 pc?: PeerConnection, 
 /**
- * With the SFU: which offer this is, or answers.
+ * With the SFU: the number of this offer, or of the offer that it answers.
  */
 negotiation?: number, 
 /**
- * In the SFU's offers: which line carries whose track.
+ * In the SFU's offers: which media line carries which track.
  */
 tracks?: Array<SubscribeTrack>, };
 
 /**
- * What a signal carries, as it came from the browser.
+ * The content of a signal, as it came from the browser.
  */
 export type SignalBody = { 
 /**
@@ -480,7 +480,7 @@ export type SignalBody = {
  */
 description?: RTCSessionDescriptionInit, 
 /**
- * An `RTCIceCandidateInit`; an empty candidate string ends them.
+ * An `RTCIceCandidateInit`; an empty candidate string ends the candidates.
  */
 candidate?: RTCIceCandidateInit, 
 /**
@@ -488,24 +488,24 @@ candidate?: RTCIceCandidateInit,
  */
 restart?: boolean, 
 /**
- * In a mesh: the epoch of the topology that it belongs to.
+ * In a mesh: the epoch of the topology to which the signal belongs.
  */
 epoch?: number, 
 /**
- * With the SFU: which connection.
+ * With the SFU: the connection that it concerns.
  */
 pc?: PeerConnection, 
 /**
- * With the SFU: which offer this is, or answers.
+ * With the SFU: the number of this offer, or of the offer that it answers.
  */
 negotiation?: number, 
 /**
- * In the SFU's offers: which line carries whose track.
+ * In the SFU's offers: which media line carries which track.
  */
 tracks?: Array<SubscribeTrack>, };
 
 /**
- * The state of a room, for those who missed how it came about.
+ * The state of a room, for a client that missed events.
  */
 export type Snapshot = { 
 /**
@@ -513,11 +513,11 @@ export type Snapshot = {
  */
 room: RoomView, 
 /**
- * Everybody else who is listed.
+ * The other peers; viewers are included for a host only.
  */
 peers: Array<PeerView>, 
 /**
- * Whether events are missing before it: the client renegotiates what does not work any more.
+ * Whether events before it are missing. The client then renegotiates what no longer works.
  */
 gap: boolean, 
 /**
@@ -526,7 +526,7 @@ gap: boolean,
 lastId: number, };
 
 /**
- * What this client wants of one track.
+ * How this client wants to receive one track.
  */
 export type Subscribe = { 
 /**
@@ -538,24 +538,24 @@ track: string,
  */
 enabled?: boolean, 
 /**
- * Pixels, at most.
+ * The maximum width in pixels.
  */
 maxWidth?: number, 
 /**
- * Pixels, at most.
+ * The maximum height in pixels.
  */
 maxHeight?: number, 
 /**
- * Frames a second, at most.
+ * The maximum frame rate per second.
  */
 maxFps?: number, 
 /**
- * Greater is served first.
+ * Tracks of higher priority are served first.
  */
 priority?: number, };
 
 /**
- * One line of an offer of the SFU.
+ * One media line of an SFU's offer.
  */
 export type SubscribeTrack = { 
 /**
@@ -563,16 +563,16 @@ export type SubscribeTrack = {
  */
 mid: string, 
 /**
- * The track that it carries.
+ * The id of the track that it carries.
  */
 track: string, 
 /**
- * Whose track it is.
+ * The publisher of the track.
  */
 peer: PeerId, };
 
 /**
- * How far a change of topology is.
+ * The phase of a change of topology.
  */
 export type Switch = "switching" | "settled";
 
@@ -587,29 +587,29 @@ export type Switch = "switching" | "settled";
 export type Timestamp = string;
 
 /**
- * Which way media flows at present.
+ * The present path of media.
  */
 export type Topology = "mesh" | "sfu";
 
 /**
- * What a room is made as.
+ * The topology that a room is made with.
  */
 export type TopologyChoice = "mesh" | "sfu" | "auto";
 
 /**
- * Media flows on the new path; or, with `topology`, the path there is carries none and another one is asked for.
+ * Media flows on the new path; or, with `topology`, the present path carries none and another one is requested.
  */
 export type TopologyStep = { 
 /**
- * The epoch that the client is ready for, or whose path has failed.
+ * The epoch of the path that is ready, or that has failed.
  */
 epoch: number, 
 /**
- * Always true, unless another topology is asked for.
+ * Always true, unless another topology is requested.
  */
 ready?: boolean, 
 /**
- * `sfu`, from a peer of a mesh that cannot connect to another.
+ * `sfu`, from a peer of a mesh that cannot connect to another peer.
  */
 topology?: Topology, };
 
@@ -630,7 +630,7 @@ kind: TrackKind,
  */
 source: TrackSource, 
 /**
- * Whether it comes in several sizes.
+ * Whether it is available in several sizes.
  */
 simulcast: boolean, 
 /**
@@ -639,7 +639,7 @@ simulcast: boolean,
 codec: string, };
 
 /**
- * Sound or picture.
+ * The medium of a track.
  */
 export type TrackKind = "audio" | "video";
 
@@ -649,7 +649,7 @@ export type TrackKind = "audio" | "video";
 export type TrackSource = "camera" | "microphone" | "screen" | "screen-audio" | "other";
 
 /**
- * The client's own state.
+ * A change of the client's own state.
  */
 export type Update = { 
 /**
@@ -669,11 +669,11 @@ camera?: boolean,
  */
 screen?: boolean, 
 /**
- * Whether the hand is up.
+ * Whether the hand is raised.
  */
 hand?: boolean, 
 /**
- * Shown to all.
+ * Metadata that every peer sees.
  */
 metadata?: Json, };
 
@@ -682,15 +682,15 @@ metadata?: Json, };
  */
 export type Welcome = { 
 /**
- * Who the client is.
+ * The client's own peer.
  */
 self: PeerView, 
 /**
- * The session.
+ * The session's id.
  */
 session: SessionId, 
 /**
- * What opens it.
+ * The secret that resumes the session.
  */
 secret: string, 
 /**
@@ -702,19 +702,19 @@ state: WelcomeState,
  */
 room: RoomView, 
 /**
- * Everybody else who is listed; absent for a resume and in the lobby.
+ * The other peers; viewers are included for a host only. Absent after a resume and in the lobby.
  */
 peers?: Array<PeerView>, 
 /**
- * To the join that made the room.
+ * The host token, for the join that makes the first host.
  */
 hostToken?: string, 
 /**
- * How often each side says something.
+ * The interval at which each side sends something.
  */
 heartbeatMs: number, 
 /**
- * How long a session lives without a transport.
+ * How long a session lives without a connection.
  */
 resumeWindowMs: number, 
 /**
@@ -726,11 +726,11 @@ lastId: number,
  */
 resumed?: boolean, 
 /**
- * With a resume: the greatest `seq` that was used.
+ * After a resume: the greatest `seq` that was used.
  */
 lastSeq?: number, 
 /**
- * What the server can do.
+ * The features that the server supports.
  */
 features: Array<string>, 
 /**
@@ -738,11 +738,11 @@ features: Array<string>,
  */
 iceServers?: Array<IceServer>, 
 /**
- * Seconds for which the credentials are good.
+ * The lifetime of the credentials in seconds.
  */
 ttlSeconds?: number, };
 
 /**
- * Whether a peer is in the room already.
+ * Whether a peer has been admitted to the room.
  */
 export type WelcomeState = "joined" | "waiting";
