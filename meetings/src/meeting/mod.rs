@@ -29,13 +29,13 @@ const UNVISITED: Duration = Duration::from_hours(24);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Meeting {
-    /// Its id, under which it has a page.
+    /// The id of the meeting and its page.
     pub id: MeetingId,
-    /// Who has booked it: a customer of the HTTP interface, or nobody who is known.
+    /// The owner: a customer of the HTTP interface, or nobody known.
     pub owner: Option<String>,
-    /// What people type.
+    /// The code that people type.
     pub code: MeetingCodeText,
-    /// Where it takes place.
+    /// The room of the meeting.
     pub room: RoomId,
     /// The one life of that room, over all occurrences.
     pub life: LifeId,
@@ -43,18 +43,18 @@ pub struct Meeting {
     pub title: String,
     /// The organiser's zone, a name of the IANA's.
     pub time_zone: String,
-    /// Whether it was given a time; else it is open from its making on.
+    /// Whether it has a start time; otherwise it is open from its creation on.
     pub has_time: bool,
-    /// When the series begins.
+    /// The start of the series.
     pub first_starts_at: Timestamp,
-    /// When the present occurrence begins.
+    /// The start of the present occurrence.
     pub starts_at: Timestamp,
-    /// How long an occurrence is planned to last.
+    /// The planned duration of an occurrence.
     pub duration_minutes: u32,
-    /// When it comes again.
+    /// The recurrence rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
-    /// How many may be in it, if fewer than the server allows.
+    /// The capacity, if lower than the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
     /// Whether newcomers wait until a host admits them.
@@ -66,63 +66,63 @@ pub struct Meeting {
     /// The digest of its password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Digest>,
-    /// Seconds without anybody after which it expires.
+    /// Seconds without anybody after which the meeting expires.
     pub empty_timeout_seconds: u32,
-    /// Who was invited.
+    /// The invited people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attendees: Vec<Attendee>,
-    /// What each of those who were invited comes in by.
+    /// The personal way in of each invited address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invitations: Vec<Invitation>,
-    /// What calendars know it by, if not by its id: who has a calendar file does not have the id.
+    /// The UID in calendars, if it is not the id: the holder of a calendar file must not learn the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar_uid: Option<MeetingId>,
-    /// Where its webhooks go: an endpoint's id.
+    /// The id of its webhook endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
     /// The URL of that endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
-    /// How it stands.
+    /// The stored state.
     pub status: Status,
-    /// When an occurrence was last ended; what its room reports of before is history.
+    /// When an occurrence was last ended; earlier reports of its room are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// The occurrence that was ended last, when another one followed it.
+    /// The occurrence that was ended last, if another one followed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_ended: Option<Timestamp>,
-    /// When the clock by itself last decided how it stands: that nobody comes any more, or that it is another
-    /// occurrence's turn. By a clock that is before that, the decision does not hold.
+    /// When the clock alone last changed the state: to expired, or to another occurrence. If the clock is set back
+    /// before that time, the change is reverted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocked_at: Option<Timestamp>,
-    /// Grows with every change of anything.
+    /// Increases with every change.
     pub version: u64,
-    /// Grows with every change that calendars must know of (RFC 5545 section 3.8.7.4).
+    /// Increases with every change that is relevant to calendars (RFC 5545 section 3.8.7.4).
     pub sequence: u32,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
-/// How a meeting stands, apart from what the clock says.
+/// The stored state of a meeting, independent of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// Nobody is in yet.
+    /// Nobody has joined yet.
     Planned,
-    /// Somebody has come since the present occurrence began to admit people.
+    /// Somebody has joined since the present occurrence began to admit people.
     Live,
-    /// Ended by who may.
+    /// Ended by somebody with that permission.
     Ended,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
     /// Everybody left, or nobody came.
     Expired,
 }
 
 impl Status {
-    /// As it stands in documents.
+    /// The name in documents.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Planned => "planned",
