@@ -8,12 +8,12 @@
 //! From the inside out, each importing only those listed before it:
 //!
 //! - [`meeting`]: a meeting as a pure state machine, its recurrence, and the drafts and changes sent by applications;
-//! `calendar` writes it as iCalendar.
+//!   `calendar` writes it as iCalendar.
 //! - `store`: the queries, the same for `SQLite` and `PostgreSQL`. Every query has a time limit of its own.
 //! - `mail` and `webhook` compose letters and messages; `outbox` delivers both, with retries until they are accepted or
-//! given up.
+//!   given up.
 //! - `service` is [`Meetings`] itself. `follower` applies events of rooms, `timer` runs what is due, `directory`
-//! answers the rooms.
+//!   answers the rooms.
 //! - `api`: the routes.
 //!
 //! ```

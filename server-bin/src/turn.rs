@@ -116,7 +116,7 @@ impl TurnServer {
     }
 }
 
-/// The shards of the relay, which are engines. Their number becomes known a moment after their watch is created.
+/// The shards of the relay, which are engines. Their number becomes known a moment after the heartbeat is created.
 #[derive(Clone, Default)]
 struct ShardEngines(Arc<OnceLock<(Arc<Engine>, Vec<Engine>)>>);
 

@@ -244,7 +244,7 @@ fn guests_wait_for_the_host_where_the_meeting_says_so() {
     let (_host, _) = knock(&server, code, &json!({"token": host_token(&meeting)}));
     assert_eq!(bob.until("welcome")["state"], "joined");
 
-    // When the lobby is turned off, those who already wait are admitted.
+    // When `waitForHost` is turned off, those who already wait are admitted.
     let meeting = api.book(&json!({"waitForHost": true}));
     let (mut cy, welcome) = knock(&server, meeting["code"].as_str().unwrap(), &json!({}));
     assert_eq!(welcome["state"], "waiting");

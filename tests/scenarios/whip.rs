@@ -230,7 +230,7 @@ fn options_and_other_origins() {
 #[test]
 fn a_session_is_a_peer_of_its_room() {
     let server = Visavis::start(&[]);
-    // A room without signaling peers gets its first eligible peer as host.
+    // A room with only WHIP sessions gets its host when the first eligible peer joins.
     let published = offer(server.addr, "/whip/stage?name=Camera%20one", &[]);
     let (mut ada, welcome) = join(server.addr, json!({}));
     let camera = &welcome["peers"][0];

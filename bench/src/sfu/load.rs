@@ -67,7 +67,7 @@ pub(super) struct Load {
     cameras: Vec<Camera>,
     receiver: Receiver,
     egress: Egress,
-    /// One in this many receivers decodes the media; the others only count it.
+    /// One in this many receivers plays the media; the others only count it.
     plays_every: usize,
     picture_packets: u16,
     arrived: Arrived,
