@@ -1,6 +1,6 @@
-//! The figure of several repetitions.
+//! The result of several repetitions.
 
-/// The middle one; not a number when there is none.
+/// The median; NaN if there are no values.
 pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = figures.collect();
     sorted.sort_by(f64::total_cmp);

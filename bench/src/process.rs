@@ -1,4 +1,4 @@
-//! Servers under test, as processes, and what the system says of them.
+//! Servers under test as processes, and their resource use according to the system.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use anyhow::Context as _;
 pub(crate) const SERVER_CPU: &str = "0";
 pub(crate) const LOAD_CPU: &str = "1";
 
-/// A process on a processor of its own. It is killed when it is dropped.
+/// A process on a dedicated processor. It is killed on drop.
 pub(crate) struct Process {
     pub(crate) child: Child,
 }
 
 impl Process {
-    /// Starts `program` on processor `cpu`, with the arguments and pipes that `configure` gives it.
+    /// Starts `program` on processor `cpu`, with the arguments and pipes set by `configure`.
     pub(crate) fn pinned(
         cpu: &str,
         program: &Path,
@@ -30,22 +30,22 @@ impl Process {
         Ok(Self { child: command.spawn().context("taskset is needed")? })
     }
 
-    /// CPU time of all threads up to now.
+    /// CPU time of all threads so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let mut nanos = 0_u64;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            // A thread may end between the two.
+            // A thread may end in between.
             let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
             nanos += text.split_whitespace().next().context("schedstat")?.parse::<u64>()?;
         }
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// How often its threads have gone to sleep up to now.
+    /// Number of times its threads have gone to sleep so far.
     pub(crate) fn waits(&self) -> anyhow::Result<u64> {
         let mut waits = 0;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            // A thread may end between the two.
+            // A thread may end in between.
             let Ok(text) = std::fs::read_to_string(task?.path().join("status")) else { continue };
             let line =
                 text.lines().find(|line| line.starts_with("voluntary_ctxt_switches:")).context("status")?;
@@ -54,7 +54,7 @@ impl Process {
         Ok(waits)
     }
 
-    /// Memory in RAM.
+    /// Resident memory.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
@@ -71,7 +71,7 @@ impl Drop for Process {
     }
 }
 
-/// Tells the parent where the server listens.
+/// Reports the listening address to the parent.
 pub(crate) fn say(address: SocketAddr) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{address}")?;
@@ -79,7 +79,8 @@ pub(crate) fn say(address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts this process on processor `cpu` and lets it, and its children, open as many files as the system allows.
+/// Binds this process to processor `cpu` and raises the limit of open files, for it and its children, as far as the
+/// system allows.
 pub(crate) fn pin_and_raise_limits(cpu: &str) -> anyhow::Result<()> {
     let own = std::process::id().to_string();
     let hard = Command::new("prlimit")

@@ -5,7 +5,7 @@ use signaling_core::{HostClaims, Scope};
 use crate::meeting::Meeting;
 use crate::store::KeyRecord;
 
-/// The sender of a request, as far as its bearer shows.
+/// The sender of a request, as identified by its bearer.
 #[derive(Clone, Debug)]
 pub(crate) enum Principal {
     /// An application with a key.
@@ -17,7 +17,7 @@ pub(crate) enum Principal {
 }
 
 impl Principal {
-    /// The owner of the meetings that it makes.
+    /// The owner of the meetings that it creates.
     pub(crate) fn owner(&self) -> Option<String> {
         match self {
             Self::Key(key) => Some(key.customer.clone().unwrap_or_else(|| key.id.clone())),
@@ -25,8 +25,8 @@ impl Principal {
         }
     }
 
-    /// Whether everybody's meetings are its own: an administrator's key, and one that may only read unless it belongs to a
-    /// customer.
+    /// Whether it may access everybody's meetings: an administrator's key may, and a read-only key that does not belong
+    /// to a customer.
     pub(crate) fn sees_all(&self) -> bool {
         match self {
             Self::Key(key) => {
@@ -37,12 +37,12 @@ impl Principal {
         }
     }
 
-    /// Whether the meetings of an owner are its own.
+    /// Whether it may access the meetings of an owner.
     pub(crate) fn owns(&self, owner: Option<&str>) -> bool {
         self.sees_all() || (owner.is_some() && owner == self.owner().as_deref())
     }
 
-    /// Whether a meeting is its own.
+    /// Whether it may access a meeting.
     pub(crate) fn may_see(&self, meeting: &Meeting) -> bool {
         match self {
             Self::Key(_) => self.owns(meeting.owner.as_deref()),
@@ -51,7 +51,7 @@ impl Principal {
         }
     }
 
-    /// Whether it may have the host's link.
+    /// Whether it may see the host link.
     pub(crate) fn is_organiser(&self) -> bool {
         match self {
             Self::Key(key) => key.scopes.iter().any(|scope| scope.includes(Scope::MeetingsWrite)),

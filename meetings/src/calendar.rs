@@ -1,4 +1,4 @@
-//! Calendar files (RFC 5545, and RFC 5546 for what they ask of a calendar).
+//! Calendar files (RFC 5545) and their scheduling methods (RFC 5546).
 
 use std::fmt::Write as _;
 
@@ -7,33 +7,33 @@ use jiff::{Span, Timestamp};
 
 use crate::meeting::{Attendee, Meeting, Status, Way, in_calendar};
 
-/// Bytes of a line, its break not counted (RFC 5545 section 3.1).
+/// Bytes of a line, excluding its line break (RFC 5545 section 3.1).
 const LINE: usize = 75;
-/// Changes of the clock that are described at most: two a year over the longest series.
+/// Maximum number of clock changes described: two a year over the longest series.
 const CHANGES: usize = 24;
 
-/// What a calendar is to do with the file.
+/// The purpose of a calendar file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose<'a> {
-    /// Keep it: whoever looks at a meeting's page.
+    /// To be stored: downloaded from a meeting's page.
     Publish,
-    /// Ask its user: an invitation by mail.
+    /// A request to an attendee: an invitation by mail.
     Invite {
-        /// In whose name.
+        /// The organiser.
         organiser: &'a str,
-        /// Who is asked.
+        /// The attendee.
         attendee: &'a Attendee,
     },
-    /// Take it out of the calendar of somebody who is no longer asked.
+    /// A cancellation for somebody who is no longer invited.
     Withdraw {
-        /// In whose name.
+        /// The organiser.
         organiser: &'a str,
-        /// Who was asked.
+        /// The former attendee.
         attendee: &'a Attendee,
     },
 }
 
-/// The file of a meeting that people enter by `way`, under `origin`.
+/// The calendar file of a meeting that is entered through `way`, with links under `origin`.
 pub(crate) fn file(meeting: &Meeting, way: Way, origin: &str, purpose: &Purpose<'_>) -> String {
     let link = &way.url(meeting, origin);
     let is_cancelled = meeting.status == Status::Cancelled;
@@ -98,7 +98,7 @@ pub(crate) fn file(meeting: &Meeting, way: Way, origin: &str, purpose: &Purpose<
     lines.0
 }
 
-/// A zone as far as these times need it: how it is at the beginning, and every change of its clock until the end.
+/// A time zone for the range of these times: its offset at the start, and every clock change until the end.
 fn time_zone(lines: &mut Lines, name: &str, zone: &TimeZone, from: Timestamp, to: Timestamp) {
     lines.put("BEGIN:VTIMEZONE");
     lines.put(&format!("TZID:{name}"));
@@ -127,7 +127,7 @@ fn time_zone(lines: &mut Lines, name: &str, zone: &TimeZone, from: Timestamp, to
 
 fn observance(lines: &mut Lines, at: Timestamp, from: i32, (to, abbreviation, dst): (i32, &str, Dst)) {
     let kind = if dst == Dst::Yes { "DAYLIGHT" } else { "STANDARD" };
-    // Its beginning is told by the clock of before (RFC 5545 section 3.6.5).
+    // The start of an observance uses the offset before it (RFC 5545 section 3.6.5).
     let local = jiff::tz::Offset::from_seconds(from).unwrap_or(jiff::tz::Offset::UTC).to_datetime(at);
     lines.put(&format!("BEGIN:{kind}"));
     lines.put(&format!("DTSTART:{}", local.strftime("%Y%m%dT%H%M%S")));
@@ -150,7 +150,7 @@ fn utc(at: Timestamp) -> String {
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// Text as a property's value (RFC 5545 section 3.3.11).
+/// Encodes text as a property value (RFC 5545 section 3.3.11).
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -164,13 +164,13 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Text as a parameter's value, which cannot have quotes in it.
+/// Encodes text as a parameter value, which cannot contain quotes.
 fn quoted(text: &str) -> String {
     let plain: String = text.chars().filter(|c| *c != '"' && !c.is_control()).collect();
     format!("\"{plain}\"")
 }
 
-/// Lines with CR and LF at their ends, the long ones folded between characters.
+/// Joins lines with CR LF, and folds long ones between characters.
 #[derive(Default)]
 struct Lines(String);
 

@@ -1,4 +1,4 @@
-//! What happens in rooms, carried over to their meetings one after the other.
+//! Applies events of rooms to their meetings, one after the other.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::meeting::Meeting;
 use crate::service::{Meetings, Note};
 use crate::store::{Present, StoreError, explain};
 
-/// How long a request waits for what happened before it.
+/// How long a request waits for earlier events to be applied.
 const CATCH_UP: Duration = Duration::from_secs(1);
-/// How long an unreachable database is left alone.
+/// How long to wait before an unreachable database is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Meetings {
-    /// What tells these meetings what happens in their rooms.
+    /// The observer through which rooms report their events to these meetings.
     pub fn observer(&self) -> Box<dyn RoomObserver> {
         Box::new(Follower { meetings: self.clone() })
     }
 
-    /// Waits until everything is carried out that has happened in rooms by now, so that what follows is told behind it: not for
-    /// ever, since nothing that is asked for hangs on a database that is behind.
+    /// Waits until all earlier events of rooms have been applied, so that messages keep their order. The wait is
+    /// limited: no request depends on a database that lags behind.
     pub(crate) async fn catch_up(&self) {
         let (turn, mine) = oneshot::channel();
         let wait = async {
@@ -33,19 +33,19 @@ impl Meetings {
         let _ = tokio::time::timeout(CATCH_UP, wait).await;
     }
 
-    /// Carries out what happened in rooms, one after the other, each when the database takes it.
+    /// Applies events of rooms one after the other, each once the database accepts it.
     pub(crate) async fn follow(self, mut waiting: mpsc::Receiver<Note>) {
         while let Some(note) = waiting.recv().await {
             let happening = match note {
                 Note::Happening(happening) => happening,
                 Note::Barrier(turn) => {
-                    // Who has waited long enough is not there any more.
+                    // A request that has waited long enough may be gone.
                     let _ = turn.send(());
                     continue;
                 }
             };
             while let Err(error) = self.note(&happening).await {
-                // What a full disk or a database that is away takes nothing of waits here.
+                // Events that a full disk or an unreachable database does not accept wait here.
                 if !error.is_of_its_place() {
                     tracing::error!(
                         room = %happening.room,

@@ -1,4 +1,4 @@
-//! API keys, made and known again by their digests, and ids.
+//! API keys, which are recognised by their digests, and ids.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,15 +6,15 @@ use signaling_core::{Entropy, Scope, Timestamp, sha256_hex};
 
 use crate::store::KeyRecord;
 
-/// What every key begins with.
+/// The prefix of every key.
 const PREFIX: &str = "vsk_";
 
-/// Whether a bearer is an API key, good or not.
+/// Whether a bearer has the form of an API key, valid or not.
 pub(crate) fn is_key(bearer: &str) -> bool {
     bearer.starts_with(PREFIX)
 }
 
-/// A new key, and what is kept of it. The key itself is shown once and kept nowhere.
+/// Generates a key and its stored record. The key itself is shown once and never stored.
 pub fn make_key(
     scopes: Vec<Scope>,
     customer: Option<String>,
@@ -26,14 +26,14 @@ pub fn make_key(
     entropy.fill(&mut secret);
     entropy.fill(&mut id);
     let key = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
-    // A key has 256 random bits: a slow hash would guard nothing more.
+    // A key has 256 random bits, so a slow hash would add no protection.
     let hash = sha256_hex(key.as_bytes());
     let record =
         KeyRecord { id: hex("key_", &id), hash, customer, scopes, note, created_at: now, revoked_at: None };
     (key, record)
 }
 
-/// An id with 96 random bits.
+/// Generates an id with 96 random bits.
 pub(crate) fn random_id(prefix: &str, entropy: &mut dyn Entropy) -> String {
     let mut bytes = [0; 12];
     entropy.fill(&mut bytes);

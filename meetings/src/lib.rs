@@ -1,19 +1,19 @@
-//! Scheduled meetings: what they are, where they are kept, and the HTTP interface that other applications book through.
+//! Scheduled meetings, their storage, and the HTTP interface through which other applications book them.
 //!
-//! [`Meetings`] stands between two sides. Rooms ask it for the room behind a code ([`signaling_core::MeetingDirectory`]) and
-//! tell it what happens in them ([`Meetings::observer`]); applications and people use the routes of [`router`] under
-//! `/api/v1/meetings` and `/api/v1/invitations`. It reaches rooms only through the trait [`Rooms`], so that it can be tested,
-//! and run, without any.
+//! [`Meetings`] connects two sides. Rooms ask it for the room of a code ([`signaling_core::MeetingDirectory`]) and
+//! report their events to it ([`Meetings::observer`]); applications and people use the routes of [`router`] under
+//! `/api/v1/meetings` and `/api/v1/invitations`. It reaches rooms only through the trait [`Rooms`], so that it can be
+//! tested, and run, without any.
 //!
-//! From the inside out, each importing only what stands before it:
+//! From the inside out, each importing only those listed before it:
 //!
-//! - [`meeting`]: a meeting as a pure state machine, its recurrence, and the drafts and changes that applications send;
+//! - [`meeting`]: a meeting as a pure state machine, its recurrence, and the drafts and changes sent by applications;
 //!   `calendar` writes it as iCalendar.
 //! - `store`: the queries, the same for `SQLite` and `PostgreSQL`. Every query has a time limit of its own.
-//! - `mail` and `webhook` write letters and messages; `outbox` carries both to their receivers, again and again until they
-//!   are taken or given up.
-//! - `service` is [`Meetings`] itself. `follower` carries over what happens in rooms, `timer` does what is due by itself,
-//!   `directory` answers the rooms.
+//! - `mail` and `webhook` compose letters and messages; `outbox` delivers both, with retries until they are accepted or
+//!   given up.
+//! - `service` is [`Meetings`] itself. `follower` applies events of rooms, `timer` runs what is due, `directory`
+//!   answers the rooms.
 //! - `api`: the routes.
 //!
 //! ```

@@ -1,8 +1,8 @@
-//! What waits to be told to others, tried until it is taken or given up.
+//! Outgoing messages, retried until they are accepted or given up.
 //!
-//! Webhooks and mail go the same way: an entry that is due is leased, so that nothing else takes it up meanwhile, and one
-//! attempt is made beside others; the [`Courier`] then notes what came of it. An attempt that a process did not live to note is
-//! made again: twice is better than never.
+//! Webhooks and mail work the same way: a due entry is leased, so that it is not taken up twice, and one attempt is
+//! made, concurrently with others; the [`Courier`] then records the result. If the process ends before the result is
+//! recorded, the attempt is repeated: delivery is at least once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use tokio::task::{Id, JoinSet};
 
 use crate::store::{Outbox, Store, StoreError, explain};
 
-/// How often the outbox is looked into when nothing says that something new is in it.
+/// Polling interval when nothing reports a new entry.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long an entry waits whose receiver has enough to do.
+/// Delay of an entry whose receiver already has its maximum of attempts.
 const BUSY: Duration = Duration::from_millis(500);
 
-/// Carries the entries of one outbox to their receivers.
+/// Delivers the entries of one outbox to their receivers.
 pub(crate) trait Courier: Clone + Send + Sync + 'static {
     /// An entry of the outbox.
     type Entry: Send + Sync + 'static;
 
-    /// The entries that it carries.
+    /// The type of the entries that it delivers.
     const OUTBOX: Outbox;
-    /// Attempts at once.
+    /// Maximum number of concurrent attempts.
     const AT_ONCE: usize;
-    /// Of these to one receiver: one that hangs leaves room for others.
+    /// Maximum number of concurrent attempts for one receiver, so that one that hangs leaves room for others.
     const TO_ONE: usize;
-    /// How long an attempt keeps its entry from being taken up again: longer than it may last.
+    /// Duration of a lease; longer than an attempt may last.
     const LEASE: Duration;
 
-    /// The entries that may be tried now.
+    /// Leases the entries that are due.
     fn due(
         &self,
         now: Timestamp,
@@ -43,18 +43,18 @@ pub(crate) trait Courier: Clone + Send + Sync + 'static {
     /// The id of an entry, and its receiver.
     fn address(entry: &Self::Entry) -> (&str, &str);
 
-    /// Makes one attempt, and notes what came of it.
+    /// Makes one attempt, and records the result.
     fn attempt(&self, entry: &Self::Entry) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// The attempts that are under way.
+/// The attempts in progress.
 struct Attempts {
     tasks: JoinSet<()>,
-    /// Whom each is for.
+    /// The receiver of each attempt.
     receivers: HashMap<Id, String>,
 }
 
-/// Empties an outbox for as long as the process lives. `filled` tells that something new is in it.
+/// Delivers the entries of an outbox for the life of the process. `filled` signals a new entry.
 pub(crate) async fn run<C: Courier>(
     courier: C,
     store: Arc<Store>,
@@ -62,7 +62,7 @@ pub(crate) async fn run<C: Courier>(
     mut filled: watch::Receiver<()>,
 ) {
     let mut attempts = Attempts { tasks: JoinSet::new(), receivers: HashMap::new() };
-    // A process that begins knows nothing of the attempts of the one before.
+    // A new process does not know of attempts made by an earlier one.
     while let Err(error) = store.hurry(C::OUTBOX, clock.now()).await {
         tell(C::OUTBOX, &error);
         tokio::time::sleep(LOOK).await;
@@ -119,7 +119,7 @@ async fn take_up<C: Courier>(
     Ok(())
 }
 
-/// When to try again after an attempt that failed, the first being number 0; `None` when it was the last.
+/// When to retry after a failed attempt, the first being number 0; `None` after the last.
 pub(crate) fn retry_at(waits: &[u64], attempt: u32, now: Timestamp) -> Option<Timestamp> {
     let wait = usize::try_from(attempt).ok().and_then(|attempt| waits.get(attempt))?;
     Some(now + Duration::from_secs(*wait))
@@ -136,7 +136,7 @@ mod tests {
     use crate::store::{Letter, Outgoing};
     use crate::testing::{FixedClock, planned};
 
-    /// Tells of each attempt, and holds it until it is let go.
+    /// Reports each attempt, and blocks it until it is released.
     #[derive(Clone)]
     struct Held {
         store: Arc<Store>,
@@ -157,7 +157,7 @@ mod tests {
         }
 
         fn address(entry: &Letter) -> (&str, &str) {
-            // All of one meeting count as one receiver here.
+            // All letters of one meeting count as one receiver here.
             (&entry.id, &entry.meeting)
         }
 
@@ -189,7 +189,7 @@ mod tests {
         _folder: tempfile::TempDir,
     }
 
-    /// An outbox with these letters, being emptied.
+    /// An outbox with these letters, with its delivery running.
     async fn running(letters: Vec<Letter>, panics: usize) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::sqlite(&folder.path().join("meetings.db")));
@@ -222,11 +222,11 @@ mod tests {
             first.push(tried.recv().await.unwrap());
         }
         first.sort();
-        // Two of the one receiver, and the other is not kept waiting.
+        // Two attempts for the one receiver; the other receiver is not delayed.
         assert_eq!(first.iter().filter(|id| id.starts_with('a')).count(), 2, "{first:?}");
         assert!(first.contains(&"b-1".to_owned()), "{first:?}");
         held.release.add_permits(16);
-        // The clock stands still: what was put off is due once the outbox is hurried.
+        // The clock stands still: a deferred entry is due once the outbox is hurried.
         while waiting(&held.store).await > 0 {
             held.store.hurry(Outbox::Letters, FixedClock::NOON).await.unwrap();
             filled.send_replace(());
@@ -242,7 +242,7 @@ mod tests {
         tried.recv().await.unwrap();
         tried.recv().await.unwrap();
         held.release.add_permits(2);
-        // The clock stands still: what is leased is due again once the outbox is hurried.
+        // The clock stands still: a leased entry is due again once the outbox is hurried.
         while tried.try_recv().is_err() {
             held.store.hurry(Outbox::Letters, FixedClock::NOON).await.unwrap();
             filled.send_replace(());

@@ -1,4 +1,4 @@
-//! Rooms whose end the database does not know yet.
+//! Rooms whose end has not yet been written to the database.
 
 #![allow(clippy::disallowed_methods, reason = "tests pause the time of tokio, by which this waits")]
 
@@ -13,14 +13,14 @@ use tokio::time::{Instant, timeout_at};
 use crate::meeting::Meeting;
 use crate::store::StoreError;
 
-/// How long whoever wants to come in waits for the database to hear of an end.
+/// How long a join waits until an end has been written to the database.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Rooms whose end the database does not know yet.
+/// Rooms whose end has not yet been written to the database.
 #[derive(Debug)]
 pub(crate) struct PendingEnds {
     rooms: Mutex<HashSet<RoomId>>,
-    /// Changes with each end that the database has come to know.
+    /// Changes whenever an end has been written to the database.
     known: watch::Sender<()>,
 }
 
@@ -29,20 +29,20 @@ impl PendingEnds {
         Self { rooms: Mutex::default(), known: watch::Sender::new(()) }
     }
 
-    /// A room is over.
+    /// Notes that a room has ended.
     pub(crate) fn insert(&self, room: RoomId) {
         self.rooms().insert(room);
     }
 
-    /// What the database says of the room is true again.
+    /// Notes that the database reflects the end of the room.
     pub(crate) fn settle(&self, room: &RoomId) {
         let mut rooms = self.rooms();
         rooms.remove(room);
-        // Under the lock: who looks sees both, or neither.
+        // Under the lock, so that readers see both or neither.
         self.known.send_replace(());
     }
 
-    /// A meeting as `read` finds it in the database once that knows of every end until now.
+    /// Returns a meeting as `read` finds it in the database once all ends so far have been written.
     pub(crate) async fn current<Reading>(
         &self,
         read: impl Fn() -> Reading,
@@ -57,7 +57,7 @@ impl PendingEnds {
             let Some(meeting) = read().await? else { return Ok(None) };
             {
                 let rooms = self.rooms();
-                // An end that was written after the reading has left no trace among the rooms.
+                // An end that was written after the read is no longer among the rooms.
                 if !rooms.contains(&meeting.room) && !known.has_changed().unwrap_or_default() {
                     return Ok(Some(meeting));
                 }
@@ -85,8 +85,8 @@ mod tests {
         planned("open", 1)
     }
 
-    /// Reads the meeting, which is titled "open", and "ended" once its end is written. `before` and `after` happen around
-    /// the first reading.
+    /// Reads the meeting, which is titled "open", and "ended" once its end is written. `before` and `after` run around
+    /// the first read.
     async fn read_around(
         pending: &PendingEnds,
         before: impl Fn(&RoomId, &Cell<bool>),

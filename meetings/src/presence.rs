@@ -1,4 +1,4 @@
-//! Whose coming and going is told.
+//! Reporting of arrivals and departures.
 
 use signaling_core::meeting::Presence;
 use signaling_core::message::LeaveReason;
@@ -6,8 +6,8 @@ use signaling_core::message::LeaveReason;
 use crate::meeting::Event;
 use crate::store::Presences;
 
-/// The events as they are told: somebody's coming once, their going if their coming was told, and everybody's going before
-/// the meeting's end.
+/// The events to report: each arrival once, a departure only if its arrival was reported, and all departures before the
+/// end of the meeting.
 pub(crate) fn with_presences(events: Vec<Event>, mut present: Vec<Presence>) -> (Vec<Event>, Presences) {
     let (mut told, mut presences) = (Vec::new(), Presences::default());
     for event in events {

@@ -1,4 +1,4 @@
-//! How many requests one sender may make.
+//! Rate limits of requests by sender.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use rate_limit::{Buckets, Rate, network};
 use signaling_core::{Refusal, Timestamp};
 
-/// Senders of each kind that are remembered.
+/// Maximum number of senders tracked, for each kind.
 const REMEMBERED: usize = 10_000;
 
-/// Counts requests by sender, IPv6 by /64.
+/// Counts requests by sender, with IPv6 addresses grouped by /64.
 #[derive(Debug)]
 pub(crate) struct RateLimits {
     readers: Buckets<IpAddr, Timestamp>,
@@ -31,7 +31,7 @@ impl RateLimits {
         ip.map_or(Ok(()), |ip| self.readers.take(now, network(ip))).map_err(too_many)
     }
 
-    /// Counts a meeting that is made without a key.
+    /// Counts a meeting created without a key.
     pub(crate) fn take_maker(&self, now: Timestamp, ip: Option<IpAddr>) -> Result<(), Refusal> {
         ip.map_or(Ok(()), |ip| self.makers.take(now, network(ip))).map_err(too_many)
     }

@@ -1,4 +1,4 @@
-//! The meetings of a server: what the HTTP interface, the rooms and the clock do to them.
+//! The meetings of a server: operations for the HTTP interface, the rooms and the clock.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,47 +20,48 @@ use crate::rate_limits::RateLimits;
 use crate::store::{Letter, Outgoing, Present, Store, StoreError};
 use crate::webhook::{self, Messenger};
 
-/// Happenings that wait for the database. A room never waits: what comes on top is made up for by looking.
+/// Maximum number of events waiting for the database. A room never waits: events beyond it are recovered by a later
+/// check.
 const WAITING: usize = 16_384;
 
-/// What meetings ask of the rooms.
+/// Operations on rooms that meetings require.
 #[async_trait]
 pub trait Rooms: Send + Sync {
-    /// Ends a room, if it is there.
+    /// Ends a room, if it exists.
     async fn end(&self, room: RoomId, reason: EndReason);
-    /// Tells a room, if it is there, that its meeting has been changed.
+    /// Tells a room, if it exists, that its meeting has changed.
     async fn arrange(&self, record: RoomRecord);
-    /// Whether it is there; `None` when nobody can say.
+    /// Whether it exists; `None` if this is unknown.
     async fn is_there(&self, room: RoomId) -> Option<bool>;
 }
 
-/// What the meetings of a server are made of.
+/// The configuration of a server's meetings.
 pub struct Config {
-    /// The key behind host tokens and room ids: the signaling's own.
+    /// The key of host tokens and room ids, shared with the signaling.
     pub key: ServerKey,
-    /// Where they are kept.
+    /// The storage.
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn WallClock>,
     /// Randomness.
     pub entropy: Box<dyn Entropy + Sync>,
-    /// Under which URL the server is known outside, without a slash at its end; else that of each request.
+    /// The public URL of the server, without a trailing slash; if unset, that of each request.
     pub public_url: Option<String>,
-    /// Whether somebody without a key may make meetings.
+    /// Whether meetings can be created without a key.
     pub anonymous: bool,
-    /// How long a meeting is kept once it is over; for ever without.
+    /// How long a meeting is kept after it is over; for ever if unset.
     pub keep: Option<Duration>,
-    /// Whether webhooks may go to addresses that are not public, and be redirected.
+    /// Whether webhooks may be sent to non-public addresses, and redirects are followed.
     pub private_webhooks: bool,
     /// Sends invitations.
     pub mailer: Option<Mailer>,
 }
 
-/// What waits to be carried out, in its order.
+/// Work for the follower, in order.
 pub(crate) enum Note {
-    /// Something happened in a room.
+    /// An event of a room.
     Happening(Happening),
-    /// A request waits until what happened before is carried out.
+    /// A request that waits until earlier events have been applied.
     Barrier(oneshot::Sender<()>),
 }
 
@@ -85,12 +86,12 @@ pub(crate) struct Inner {
     waiting: Mutex<Option<mpsc::Receiver<Note>>>,
     pub(crate) pending_ends: PendingEnds,
     pub(crate) limits: RateLimits,
-    /// Tells that something new is in an outbox.
+    /// Signals a new entry in an outbox.
     outboxes: watch::Sender<()>,
 }
 
 impl Meetings {
-    /// Meetings that nobody uses yet. Nothing is started, and nothing connected to.
+    /// Creates the service. Starts no task and opens no connection.
     pub fn new(config: Config) -> Self {
         let (happenings, waiting) = mpsc::channel(WAITING);
         let inner = Inner {
@@ -113,8 +114,8 @@ impl Meetings {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Begins to follow the rooms and the clock, on the current runtime. Called once, when there are rooms. The watch is told
-    /// when one of the tasks ends.
+    /// Starts following the rooms and the clock, on the current runtime. Called once, when the rooms exist. The watch
+    /// is notified when one of the tasks ends.
     pub fn start(&self, rooms: Arc<dyn Rooms>, watch: &Watch) {
         let waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if self.inner.rooms.set(rooms).is_err() {
@@ -145,7 +146,7 @@ impl Meetings {
         self.inner.clock.now()
     }
 
-    /// What rates and waits go by.
+    /// The time source of rate limits and waits.
     pub(crate) fn ticks(&self) -> Timestamp {
         self.inner.clock.ticks()
     }
@@ -159,7 +160,7 @@ impl Meetings {
         self.inner.rooms.get()
     }
 
-    /// Changes a meeting, tells its webhooks what came of it, and gives it as it is then.
+    /// Changes a meeting, sends the resulting webhooks, and returns the changed meeting.
     pub(crate) async fn update<T>(
         &self,
         id: MeetingId,
@@ -168,7 +169,7 @@ impl Meetings {
         self.change(id, Present::All, None, change).await
     }
 
-    /// The same; and those who are invited get a way in of their own, and are written to.
+    /// The same; invited addresses also get their own way in, and a mail.
     pub(crate) async fn update_and_invite<T>(
         &self,
         id: MeetingId,
@@ -207,7 +208,7 @@ impl Meetings {
         Ok(changed)
     }
 
-    /// What those who are invited to a meeting are to be sent, if there is a mail server.
+    /// The letters to those invited to a meeting, if there is a mail server.
     pub(crate) fn letters(
         &self,
         before: Option<&Meeting>,
@@ -219,7 +220,7 @@ impl Meetings {
         self.with_entropy(|entropy| mailer.letters(before, meeting, origin, now, entropy))
     }
 
-    /// Something new is in an outbox.
+    /// Signals a new entry in an outbox.
     pub(crate) fn wake_outboxes(&self) {
         self.inner.outboxes.send_replace(());
     }
@@ -229,12 +230,12 @@ impl Meetings {
         self.inner.limits.take_reader(self.ticks(), ip)
     }
 
-    /// Counts a meeting that is made without a key.
+    /// Counts a meeting created without a key.
     pub(crate) fn count_maker(&self, ip: Option<IpAddr>) -> Result<(), Refusal> {
         self.inner.limits.take_maker(self.ticks(), ip)
     }
 
-    /// A recording of a meeting's room can be watched: its webhooks are told.
+    /// Reports a finished recording of a meeting's room to its webhooks.
     pub async fn recording_ready(&self, room: &RoomId, recording: &str) -> Result<(), StoreError> {
         let store = &self.inner.store;
         let Some(meeting) = store.by_room(room).await? else { return Ok(()) };
@@ -242,8 +243,8 @@ impl Meetings {
         self.update(meeting.id, |_, _| Ok(((), vec![event]))).await.map(drop)
     }
 
-    /// A meeting as it is now: what the clock decided ahead of its time is taken back, and what is due is done, as far as
-    /// the clock is believed.
+    /// A meeting in its current state: decisions that the clock made ahead of time are reverted, and due work is done,
+    /// as far as the clock is trusted.
     pub(crate) fn present(&self, mut meeting: Meeting) -> Meeting {
         meeting.take_back(self.now());
         if let Some(settled) = self.inner.clock.settled() {

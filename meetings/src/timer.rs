@@ -1,4 +1,4 @@
-//! What is due by itself: meetings that begin and expire, and what is no longer kept.
+//! Scheduled work: meetings that begin and expire, and the deletion of old data.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::service::Meetings;
 use crate::store::{Outbox, StoreError, explain};
 use crate::webhook;
 
-/// How often it is looked whether something is due.
+/// Interval between two checks for due work.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a letter waits for a mail server at most: longer than it is tried.
+/// How long a letter waits for a mail server at most; longer than it is retried.
 const LETTERS: Duration = Duration::from_hours(4 * 24);
-/// From this many milliseconds on the clock was set back.
+/// A difference of at least this many milliseconds means that the clock was set back.
 const SET_BACK: i64 = 2_000;
-/// How long a reply is given again.
+/// How long a reply is kept for repetition.
 const REPLIES: Duration = Duration::from_hours(24);
 
 impl Meetings {
-    /// Does what is due by itself, and looks whether rooms have ended without anybody saying so: a process that was
-    /// killed, a queue that was full.
+    /// Runs due work, and checks whether rooms have ended without notice: because the process was killed, or a queue
+    /// was full.
     pub(crate) async fn look(self) {
         let mut missed = 0_u32;
         let mut ahead = self.ahead();
@@ -30,7 +30,7 @@ impl Meetings {
             if ahead + SET_BACK < before {
                 self.hurry().await;
             }
-            // The first look comes at once: it finds what a former process has left behind.
+            // The first check is immediate: it finds what an earlier process left undone.
             let looked = self.look_once(missed.is_multiple_of(30)).await;
             match looked {
                 Ok(()) => missed = missed.wrapping_add(1),
@@ -44,7 +44,7 @@ impl Meetings {
 
     async fn look_once(&self, thoroughly: bool) -> Result<(), StoreError> {
         let store = &self.inner.store;
-        // A clock that has not stood decides nothing.
+        // Nothing is decided until the clock has been steady.
         let settled = self.inner.clock.settled();
         if let Some(settled) = settled {
             for id in store.due(settled, 100).await? {
@@ -78,7 +78,8 @@ impl Meetings {
         store.forget_deliveries(ago(webhook::KEPT)).await
     }
 
-    /// Changes one meeting of many: one that cannot be read is named, and set aside so that it is in nobody's way.
+    /// Changes one of many meetings: one that cannot be read is logged, and set aside so that it does not block the
+    /// others.
     async fn update_alone(
         &self,
         id: MeetingId,
@@ -94,13 +95,13 @@ impl Meetings {
         }
     }
 
-    /// By how many milliseconds the wall clock is ahead of the ticks.
+    /// Milliseconds by which the wall clock is ahead of the ticks.
     fn ahead(&self) -> i64 {
         let millis = |at: Timestamp| i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
         millis(self.now()).saturating_sub(millis(self.ticks()))
     }
 
-    /// The clock was set back: what waits for a time of the clock of before would wait for that much longer.
+    /// The clock was set back: entries that wait for a time of the earlier clock would wait longer by the difference.
     async fn hurry(&self) {
         let (store, now) = (&self.inner.store, self.now());
         let deliveries = store.hurry(Outbox::Deliveries, now).await;

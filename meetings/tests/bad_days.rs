@@ -1,4 +1,4 @@
-//! Days on which the database is locked, broken or full of rubbish, and the clock is wrong.
+//! Behaviour with a locked, damaged or inconsistent database, and with a wrong clock.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -28,17 +28,17 @@ use tower::ServiceExt as _;
 const DAY: u64 = 86_400_000;
 const NOON: u64 = 1_795_780_800_000;
 
-/// A clock that is set by hand, and believed or not.
+/// A clock that is set manually, and trusted or not.
 #[derive(Clone, Default)]
 struct Clock {
     now: Arc<AtomicU64>,
     is_settled: Arc<AtomicBool>,
-    /// How often the ticks were read: once for each look at what is due.
+    /// How often the ticks were read: once for each check for due work.
     looks: Arc<AtomicU64>,
 }
 
 impl Clock {
-    /// Waits until it was looked so often what is due; nobody asks for anything meanwhile.
+    /// Waits for this many checks for due work, without any requests.
     async fn looked_at(&self, times: u64) {
         let enough = self.looks.load(Ordering::SeqCst) + times;
         while self.looks.load(Ordering::SeqCst) < enough {
@@ -67,7 +67,7 @@ impl WallClock for Clock {
     }
 }
 
-/// No rooms at all.
+/// A server without rooms.
 struct Nobody;
 
 #[async_trait]
@@ -92,13 +92,13 @@ impl Server {
         Self::keeping(file, None).await
     }
 
-    /// One that keeps meetings so long once they are over.
+    /// Meetings kept for this long after they are over.
     async fn keeping(file: &Path, keep: Option<Duration>) -> Self {
         let clock = Clock::default();
         clock.set(0, true);
         let store = Store::sqlite(file);
         let (key, record) = make_key(vec![Scope::Admin], None, None, clock.now(), &mut SeededEntropy::new(3));
-        // A database that cannot be used takes no key either.
+        // A database that cannot be used cannot store a key either.
         let _ = store.add_key(&record).await;
         let meetings = Meetings::new(Config {
             key: ServerKey::new([1; 32]),
@@ -180,12 +180,12 @@ async fn while_another_program_holds_the_lock_who_writes_is_told_soon_and_who_re
         let server = server.clone();
         answers.spawn(async move { server.try_to_book("Retro", json!({})).await.0 });
     }
-    // In the queue of those who write nobody stands who reads.
+    // Readers do not wait in the queue of writers.
     assert_eq!(server.state(&meeting).await, "open");
     let read_after = begun.elapsed();
     assert_eq!(answers.join_all().await, [503; 20]);
     let answered_after = begun.elapsed();
-    // It takes 0.7 s; five were the former patience, for each who waited.
+    // It takes 0.7 s; earlier versions waited five seconds for each writer.
     assert!(
         read_after < Duration::from_secs(3) && answered_after < Duration::from_secs(4),
         "{answered_after:?}"
@@ -246,7 +246,7 @@ async fn a_meeting_that_cannot_be_read_is_in_nobodys_way() {
         let Some(next) = page["next"].as_str() else { break };
         path = format!("/api/v1/meetings?limit=1&after={next}");
     }
-    // What was made in the same millisecond is in the order of its random ids.
+    // Meetings created in the same millisecond are ordered by their random ids.
     let both = |mut list: Vec<Value>| {
         list.sort_by_key(ToString::to_string);
         list
@@ -257,7 +257,7 @@ async fn a_meeting_that_cannot_be_read_is_in_nobodys_way() {
     assert_eq!(status, 500);
     assert!(problem["detail"].as_str().unwrap().contains(&id(1)), "{problem}");
 
-    // What is due of the others is done.
+    // Due work of the other meetings is done.
     server.meetings.start(Arc::new(Nobody), &Watch::default());
     server.clock.set(3, true);
     server.until(&booked[0], "expired").await;

@@ -1,4 +1,4 @@
-//! The routes, asked as an application asks them: booking, reading, changing, webhooks, invitations.
+//! The routes, used as an application uses them: booking, reading, changing, webhooks, invitations.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -27,7 +27,7 @@ impl WallClock for Clock {
     }
 }
 
-/// The routes over a database of their own, which nobody else asks.
+/// The routes with a separate database.
 struct Interface {
     router: Router,
     meetings: Meetings,
@@ -76,7 +76,7 @@ impl Interface {
         Self { router: meetings::router(meetings.clone(), &[]), meetings, seed: 100, _folder: folder }
     }
 
-    /// A new key of these scopes and this customer.
+    /// Creates a key with these scopes and this customer.
     async fn key(&mut self, scopes: &[Scope], customer: Option<&str>) -> String {
         self.seed += 1;
         let customer = customer.map(str::to_owned);
@@ -189,7 +189,7 @@ async fn a_meeting_is_there_for_its_owner_its_host_and_administrators_alone() {
         let shown = interface.by(bearer, "GET", &place, &Value::Null).await;
         assert_eq!(shown.status, expected, "{bearer}");
         if expected == 200 {
-            // Who only reads gets no host's link.
+            // A read-only key does not get the host link.
             let is_organiser = shown.json().get("hostUrl").is_some();
             assert_eq!(is_organiser, ![&*colleague, &*reader].contains(&bearer), "{bearer}");
         }

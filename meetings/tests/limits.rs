@@ -1,4 +1,5 @@
-//! What a request may cost: the time of a database that takes connections and says nothing, and one sender's share.
+//! Limits of a request: the time of a database that accepts connections but does not answer, and the share of one
+//! sender.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,7 +22,7 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{ServerKey, Timestamp, WallClock};
 use tower::ServiceExt as _;
 
-/// A clock that stands still unless it is moved on.
+/// A clock that stands still unless it is advanced.
 #[derive(Clone)]
 struct Clock(Arc<AtomicU64>);
 
@@ -78,7 +79,7 @@ async fn while_the_database_hangs_requests_are_answered_within_a_second() {
     ] {
         let what = format!("{} {}", asked.method(), asked.uri());
         let answer = router.clone().oneshot(asked);
-        // Both are timers of one task: which is first does not depend on how busy the machine is.
+        // Both are timers of one task, so their order does not depend on the load of the machine.
         let answer = tokio::select! {
             biased;
             answer = pin!(answer) => answer.unwrap(),
@@ -122,7 +123,7 @@ async fn who_asks_too_much_waits_and_nobody_else_does() {
     assert_eq!(ask("2001:db8::ffff:2").await.0, 429, "another address of the same network");
     assert_eq!(ask("2001:db8:0:1::1").await.0, 400);
     assert_eq!(ask("192.0.2.1").await.0, 400);
-    // As long as it was told to.
+    // As long as configured.
     clock.pass(Duration::from_secs(wait));
     assert_eq!(ask("2001:db8::1").await.0, 400);
     assert_eq!(ask("2001:db8::1").await.0, 429);

@@ -1,4 +1,4 @@
-//! What a person who started the server wants to know: what to open, and what will not work.
+//! Information for the person who starts the server: the addresses to open, and what will not work.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ pub(crate) struct Banner {
 }
 
 impl Banner {
-    /// What follows from the settings and the address that is listened on.
+    /// Derived from the settings and the address that is listened on.
     pub(crate) fn new(settings: &Settings, listening: SocketAddr) -> Self {
         Self::with_addresses(settings, listening, &self_signed::machine_addresses())
     }
@@ -62,7 +62,7 @@ impl Banner {
         }
     }
 
-    /// What browsers make of the certificate.
+    /// How browsers treat the certificate.
     fn trust(&mut self, tls: TlsMode, reachable: &[IpAddr]) {
         if reachable.is_empty() {
             return;
@@ -81,11 +81,11 @@ impl Banner {
         }
     }
 
-    /// Tells it: to a person on the standard output, to a program as log events.
+    /// Prints it: for a person on standard output, for a program as log events.
     pub(crate) fn tell(&self, format: LogFormat) {
         match format {
             LogFormat::Text => {
-                // A server whose standard output nobody reads serves all the same.
+                // The server runs even if nobody reads its standard output.
                 if let Err(error) = self.print(&mut io::stdout().lock()) {
                     tracing::debug!(%error, "nobody reads the standard output");
                 }
@@ -115,7 +115,7 @@ impl Banner {
 }
 
 /// Whether the internet may route to this address. Private, shared (RFC 6598), link-local, unique local and
-/// documentation addresses are none of its.
+/// documentation addresses are excluded.
 fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(v4) => {

@@ -1,4 +1,4 @@
-//! Where the certificate comes from, and how it is kept fresh.
+//! The source of the certificate, and its renewal.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,36 +13,36 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Settings, TlsMode};
 use crate::data_dir::{DataDir, is_of_the_disk};
 
-/// Where certificates come from.
+/// Sources of certificates.
 #[derive(Clone, Debug)]
 enum Source {
     Files { chain: PathBuf, key: PathBuf },
     SelfMade { kept: PathBuf },
 }
 
-/// Chain and key as they were last read.
+/// Chain and key as last read.
 #[derive(PartialEq, Eq)]
 struct Pem {
     chain: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// Watches where the certificate comes from, and exchanges it when it has changed.
+/// Monitors the source of the certificate, and replaces the certificate when it has changed.
 pub(crate) struct CertificateKeeper {
     source: Source,
     current: Pem,
     certificates: Certificates,
-    /// What was found and is not used, since the present one is better.
+    /// A certificate that was found but not used, since the present one is better.
     passed_over: Option<Pem>,
-    /// It is said that the present one holds no more.
+    /// Whether the expiry of the present one has been reported.
     is_told: bool,
 }
 
-/// How often the keeper looks.
+/// Interval of the keeper's checks.
 const INTERVAL: Duration = Duration::from_mins(1);
 
 impl CertificateKeeper {
-    /// The certificate that the settings ask for, if they ask for one.
+    /// The certificate required by the settings, if any.
     pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Option<Self>> {
         let source = match (settings.tls, &settings.tls_cert, &settings.tls_key) {
             (TlsMode::Files, Some(chain), Some(key)) => {
@@ -64,7 +64,8 @@ impl CertificateKeeper {
         self.certificates.clone()
     }
 
-    /// Looks every minute, and at once when `reload` changes, until `shutdown`. TURN has the certificate too, when it is the operator's.
+    /// Checks every minute, and at once when `reload` changes, until `shutdown`. TURN gets the certificate too if it is
+    /// the operator's.
     pub(crate) async fn keep(
         mut self,
         shutdown: CancellationToken,
@@ -76,14 +77,14 @@ impl CertificateKeeper {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(INTERVAL) => {}
-                // Whoever could change it is there until the shutdown.
+                // The sender exists until the shutdown.
                 Ok(()) = reload.changed() => {}
             }
             let source = self.source.clone();
             let found = tokio::task::spawn_blocking(move || source.read()).await;
             match found.unwrap_or_else(|error| Err(error.into())) {
                 Ok(found) if found == self.current => {}
-                // One that holds is better than one that does not.
+                // A valid certificate is better than an invalid one.
                 Ok(found) if found.trouble(now()).is_some() && self.current.trouble(now()).is_none() => {
                     self.pass_over(found);
                 }
@@ -103,7 +104,7 @@ impl CertificateKeeper {
                                 tracing::warn!("the certificate {trouble}: browsers refuse it");
                             }
                         }
-                        // Chain and key may be written one after the other: the next look finds both.
+                        // Chain and key may be written one after the other: the next check finds both.
                         Err(error) => tracing::warn!(%error, "certificate not exchanged"),
                     }
                 }
@@ -113,7 +114,7 @@ impl CertificateKeeper {
         }
     }
 
-    /// Says once that a certificate was found and is not taken.
+    /// Reports once that a certificate was found but not used.
     fn pass_over(&mut self, found: Pem) {
         if self.passed_over.as_ref() != Some(&found) {
             let trouble = found.trouble(now()).unwrap_or_default();
@@ -122,7 +123,7 @@ impl CertificateKeeper {
         }
     }
 
-    /// Says once that the present certificate has come to its end.
+    /// Reports once that the present certificate has expired.
     fn look_at_present(&mut self) {
         match self.current.trouble(now()) {
             Some(trouble) if !std::mem::replace(&mut self.is_told, true) => {
@@ -135,7 +136,7 @@ impl CertificateKeeper {
 }
 
 impl Pem {
-    /// Why browsers refuse the certificate at this moment, if its times are the reason.
+    /// Why browsers refuse the certificate at this moment, if its validity period is the reason.
     fn trouble(&self, now: SystemTime) -> Option<String> {
         let validity = Certificates::validity(&self.chain)?;
         let days = |span: Duration| span.as_secs() / 86_400;
@@ -158,7 +159,7 @@ fn exchange(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
 }
 
 impl Source {
-    /// Says which file is of no use.
+    /// Names the unusable file.
     fn explain(&self, error: net::CertificateError) -> anyhow::Error {
         use net::CertificateError::{Empty, Pem};
         let place = match (self, &error) {
@@ -175,8 +176,8 @@ impl Source {
         anyhow::Error::new(error).context(place)
     }
 
-    /// A certificate of our own that a full disk does not take: it is good for as long as the process lives, or until one can
-    /// be kept.
+    /// A self-signed certificate that cannot be stored on a full disk: it is used for the life of the process, or until
+    /// it can be stored.
     fn unkept(error: anyhow::Error) -> anyhow::Result<Pem> {
         let is_unkept = matches!(
             error.downcast_ref(),

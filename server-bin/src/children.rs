@@ -1,7 +1,7 @@
-//! Programs that end with this process, however it ends.
+//! Child processes that end with this process, however it ends.
 //!
-//! A program is started by way of this one: `visavis run-with-parent PID PROGRAM ARGUMENT...` has the kernel kill it when the
-//! thread that started it is gone (`prctl(2)`, `PR_SET_PDEATHSIG`), and then becomes the program.
+//! A child is started through this program: `visavis run-with-parent PID PROGRAM ARGUMENT...` asks the kernel to kill
+//! it when the thread that started it is gone (`prctl(2)`, `PR_SET_PDEATHSIG`), and then executes the child's program.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,22 +10,22 @@ use std::process::{self, Command, ExitCode};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-/// The first argument by which the program knows that it is to become another.
+/// The first argument that selects this mode.
 const WORD: &str = "run-with-parent";
-/// As shells end for a program that is missing, and for one that cannot be run.
+/// The exit codes of shells for a program that is missing, and for one that cannot be executed.
 const MISSING: u8 = 127;
 const NOT_RUNNABLE: u8 = 126;
 
-/// What stands before a program and its arguments to have it end with this process.
+/// The command line prefix that makes a program end with this process.
 pub(crate) fn launcher() -> Vec<OsString> {
     if cfg!(not(target_os = "linux")) {
         return Vec::new();
     }
-    // This very program, even when its file was replaced meanwhile.
+    // The running executable, even if its file has been replaced meanwhile.
     vec!["/proc/self/exe".into(), WORD.into(), process::id().to_string().into()]
 }
 
-/// Becomes the program that is asked for, if one is.
+/// Executes the requested program, if there is one.
 pub(crate) fn become_asked(arguments: &[OsString]) -> Option<ExitCode> {
     let [_, word, parent, program, rest @ ..] = arguments else { return None };
     if word != WORD {
@@ -34,7 +34,7 @@ pub(crate) fn become_asked(arguments: &[OsString]) -> Option<ExitCode> {
     if set_parent_process_death_signal(Some(Signal::KILL)).is_err() {
         return Some(ExitCode::from(NOT_RUNNABLE));
     }
-    // It may have ended before the kernel knew.
+    // The parent may have ended before the kernel knew.
     let parent: Option<i32> = parent.to_str().and_then(|parent| parent.parse().ok());
     if getppid().map(|pid| pid.as_raw_nonzero().get()) != parent {
         return Some(ExitCode::FAILURE);

@@ -143,7 +143,7 @@ fn command() -> Command {
             .long(setting.key())
             .value_name(setting.value_name)
             .help(format!("{} [{}]", setting.help.trim(), notes.join("; ")))
-            // `-1` is a wrong number, not an unknown flag.
+            // `-1` is an invalid number, not an unknown flag.
             .allow_negative_numbers(true)
             .global(true);
         match setting.shape {

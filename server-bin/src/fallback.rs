@@ -1,4 +1,4 @@
-//! Requests that no route takes.
+//! Requests without a matching route.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,7 +10,7 @@ use signaling_transport::Signaling;
 use tower::ServiceExt as _;
 use web::Web;
 
-/// What is served, and 404 for all other paths. Below `/api/` a path may end in a slash.
+/// The routes, and 404 for all other paths. Below `/api/` a path may end in a slash.
 pub(crate) fn with_fallback(signaling: &Signaling, web: Web, served: Router) -> Router {
     let nothing = web.clone();
     let inner = served.clone().fallback(async move |request: Request| not_found(&nothing, &request));
@@ -35,7 +35,7 @@ async fn without_slash(State(Fallback { inner, web }): State<Fallback>, mut requ
     }
 }
 
-/// The same without the slash at the end of its path, if it has one that it may have.
+/// The same without its trailing slash, if there is one and it is permitted.
 fn trimmed(uri: &Uri) -> Option<Uri> {
     let path =
         uri.path().strip_suffix('/').filter(|path| path.starts_with("/api/") && !path.ends_with('/'))?;
@@ -45,7 +45,7 @@ fn trimmed(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// 404 for a path that is none of ours: a page for people, a problem for programs.
+/// 404 for an unknown path: a page for people, a problem for programs.
 fn not_found(web: &Web, request: &Request) -> Response {
     web.no_page(request.method(), request.uri(), request.headers()).unwrap_or_else(|| {
         Problem::from(Refusal::new(Code::NotFound, "there is nothing at this path")).into_response()

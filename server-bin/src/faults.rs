@@ -1,7 +1,7 @@
-//! Faults that tests plant in engines. Never a part of what is given to users.
+//! Faults that tests inject into engines. Never part of a release.
 //!
-//! At SIGUSR2 the file `planted-fault` in the working folder is read, as in `panic shard 0` or `hang recorder`. The engine of
-//! that name does so at its next sign of life.
+//! At SIGUSR2 the file `planted-fault` in the working directory is read, such as `panic shard 0` or `hang recorder`.
+//! The engine of that name does so at its next sign of life.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use signaling_core::Watch;
 
 static PLANTED: Mutex<Option<String>> = Mutex::new(None);
 
-/// Plants what stands in the file; `list engines` logs their names instead.
+/// Injects the fault in the file; `list engines` logs the names of engines instead.
 pub(crate) fn plant(watch: &Watch) {
     let fault = fs::read_to_string("planted-fault").unwrap_or_default();
     if fault.trim() == "list engines" {
@@ -22,7 +22,7 @@ pub(crate) fn plant(watch: &Watch) {
     *PLANTED.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.trim().to_owned());
 }
 
-/// Carries out the fault that is planted in this engine.
+/// Carries out the fault injected into this engine.
 #[allow(clippy::panic, reason = "it is what was asked for")]
 pub(crate) fn carry_out(engine: &str) {
     let mut planted = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);

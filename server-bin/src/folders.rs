@@ -1,4 +1,4 @@
-//! Looks whether the folders that the server writes into are still those that it began with.
+//! Checks that the folders the server writes to are still the ones it started with.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use signaling_core::Watch;
 
 use crate::health::Health;
 
-/// Between two looks.
+/// Interval between two checks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A folder or file, known again by its number on the disk.
+/// A folder or file, identified by its device and inode numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     path: PathBuf,
@@ -22,12 +22,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What is there now.
+    /// Records what is at the path now.
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(&fs::metadata(path)?) })
     }
 
-    /// What has become of it, if that is anything: what is written from then on would be lost.
+    /// What has happened to it, if anything; later writes would be lost.
     pub(crate) fn trouble(&self) -> Option<String> {
         let path = self.path.display();
         match fs::metadata(&self.path) {
@@ -43,7 +43,7 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Tells `health` and the log of what becomes of places, on a thread of its own: a disk that is gone may hold it up for ever.
+/// Reports changes of places to `health` and the log, on a thread of its own: a missing disk may block it for ever.
 pub(crate) fn watch(
     places: Vec<(&'static str, Vec<Place>)>,
     health: Arc<Health>,

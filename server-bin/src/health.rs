@@ -1,28 +1,28 @@
-//! What the server knows of its own state, for probes.
+//! The state of the server, for probes.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// Whether the server works, and takes new work.
+/// Whether the server works, and accepts new work.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     /// Cancelled when the process is about to end.
     pub(crate) draining: CancellationToken,
     /// Engines that give no sign of life.
     silent: Mutex<Vec<String>>,
-    /// What is out of order, by the part of the server that it is about.
+    /// Problems, by the part of the server they concern.
     troubles: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Health {
-    /// Takes over which engines give no sign of life.
+    /// Sets the engines that give no sign of life.
     pub(crate) fn set_silent(&self, engines: Vec<String>) {
         *hold(&self.silent) = engines;
     }
 
-    /// Says what is out of order with a part of the server, or that nothing is.
+    /// Sets or clears the problem of a part of the server.
     pub(crate) fn set_trouble(&self, part: &'static str, trouble: Option<String>) {
         let mut troubles = hold(&self.troubles);
         match trouble {
@@ -31,13 +31,13 @@ impl Health {
         }
     }
 
-    /// Why the process is of no use any more, if it is so.
+    /// Why the process no longer works, if so.
     pub(crate) fn dead(&self) -> Option<String> {
         let silent = hold(&self.silent);
         (!silent.is_empty()).then(|| format!("no sign of life from: {}", silent.join(", ")))
     }
 
-    /// Why it is not to be given new work, if it is so.
+    /// Why it should not receive new work, if so.
     pub(crate) fn unready(&self) -> Option<String> {
         if self.draining.is_cancelled() {
             return Some("draining: the server is about to end".to_owned());

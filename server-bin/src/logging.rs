@@ -1,7 +1,8 @@
-//! Log lines, on the standard error.
+//! Log lines on standard error.
 //!
-//! Whoever logs never waits and never fails: a line goes into a queue, which a thread writes out. What the standard error
-//! does not take (a full disk, a reader that is gone or stands still) is counted, and told when lines can be written again.
+//! Logging never blocks and never fails: a line goes into a queue, which a thread writes out. Lines that standard error
+//! does not accept (a full disk, a reader that is gone or stalled) are counted, and their number is reported once lines
+//! can be written again.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -17,13 +18,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogFilter, LogFormat};
 
-/// Lines, and bytes of them, that wait for the standard error.
+/// Maximum number of queued lines, and of their bytes.
 const MAX_LINES: usize = 4_096;
 const MAX_BYTES: usize = 4 << 20;
-/// How long a standard error that takes nothing at the moment is asked again for one line.
+/// How long the write of one line is retried while standard error accepts nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long the end of the process waits for its last lines.
+/// How long the process waits at its end for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 static QUEUE: OnceLock<SyncSender<Job>> = OnceLock::new();
@@ -34,7 +35,7 @@ static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
 
 enum Job {
     Line(Vec<u8>),
-    /// Dropped when everything before it is written.
+    /// Dropped when everything before it has been written.
     Flush(#[allow(dead_code, reason = "it is dropped")] SyncSender<()>),
 }
 
@@ -42,14 +43,14 @@ enum Job {
 pub(crate) fn start(format: LogFormat, level: &LogFilter) {
     let (queue, jobs) = sync_channel(MAX_LINES);
     let is_terminal = io::stderr().is_terminal();
-    // Without a thread each line is written by whoever logs it.
+    // Without a thread, each line is written by the thread that logs it.
     if let Ok(stderr) = duplicate()
         && thread::Builder::new().name("log".into()).spawn(move || run(stderr, &jobs)).is_ok()
     {
         // It is started once.
         let _ = QUEUE.set(queue);
     }
-    // What cannot be written is counted here; a report of it would go the same way.
+    // Lines that cannot be written are counted here; an error report would fail the same way.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(level))
         .with_writer(Lines)
@@ -75,7 +76,7 @@ fn remember(set: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) {
     let _ = SET_FILTER.set(Box::new(set));
 }
 
-/// Logs at another level from now on.
+/// Changes the log level.
 pub(crate) fn set_level(level: &LogFilter) {
     if !SET_FILTER.get().is_some_and(|set| set(filter(level))) {
         tracing::warn!("the level of the log stays as it was");
@@ -83,29 +84,29 @@ pub(crate) fn set_level(level: &LogFilter) {
 }
 
 fn filter(level: &LogFilter) -> EnvFilter {
-    // The filter was checked when it was read; should it be refused all the same, the default one serves.
-    // The codec of STUN tells of every message that strangers send wrong.
+    // The filter was checked when it was parsed; if it is refused nevertheless, the default one is used.
+    // The STUN codec logs every malformed message from the network.
     EnvFilter::try_new(format!("stun_types=error,{level}")).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
-/// How many log lines were not written since the start.
+/// Number of log lines lost since the start.
 pub(crate) fn lines_lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Writes a line that is no event, behind those that wait.
+/// Writes a line that is not an event, after those in the queue.
 pub(crate) fn last_line(line: &str) {
     put(format!("{line}\n").as_bytes());
     flush();
 }
 
-/// Waits a little until everything is written that was logged up to now.
+/// Waits briefly until everything logged so far has been written.
 pub(crate) fn flush() {
     let (done, written) = sync_channel(0);
     if let Some(queue) = QUEUE.get()
         && queue.try_send(Job::Flush(done)).is_ok()
     {
-        // Either the sender is dropped, or the standard error takes nothing.
+        // Either the sender is dropped, or standard error accepts nothing.
         let _ = written.recv_timeout(LAST_LINES);
     }
 }
@@ -123,12 +124,12 @@ fn put(line: &[u8]) {
     }
 }
 
-/// A descriptor of its own: whoever holds the lock of the standard error may wait for it for ever.
+/// A separate descriptor: the holder of the lock of standard error may block for ever.
 fn duplicate() -> io::Result<File> {
     Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
 }
 
-/// Takes each line in one piece.
+/// Receives each line in one piece.
 #[derive(Clone, Copy)]
 struct Lines;
 
@@ -169,7 +170,7 @@ fn run(stderr: impl Write, jobs: &Receiver<Job>) {
     }
 }
 
-/// The standard error, as far as it takes anything.
+/// Standard error, written as far as it accepts data.
 struct Out<W> {
     stderr: W,
     /// The last line was cut short.
@@ -177,7 +178,7 @@ struct Out<W> {
 }
 
 impl<W: Write> Out<W> {
-    /// Writes a line; whether it was taken.
+    /// Writes a line; returns whether it was accepted.
     fn write(&mut self, line: &[u8]) -> bool {
         if self.is_torn && self.put(b"\n") != 1 {
             return false;
@@ -188,7 +189,7 @@ impl<W: Write> Out<W> {
         written == line.len()
     }
 
-    /// How many bytes were taken.
+    /// The number of bytes accepted.
     fn put(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         let mut waited = Duration::ZERO;
@@ -197,7 +198,7 @@ impl<W: Write> Out<W> {
                 Ok(0) => break,
                 Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody else has made the pipe one that does not wait.
+                // Another process made the pipe non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && waited < PATIENCE => {
                     thread::sleep(PAUSE);
                     waited += PAUSE;
@@ -213,7 +214,7 @@ impl<W: Write> Out<W> {
 mod tests {
     use super::*;
 
-    /// A disk with so much room.
+    /// A disk with this much space.
     #[derive(Default)]
     struct Disk {
         room: usize,

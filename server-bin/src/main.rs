@@ -1,4 +1,4 @@
-//! The binary `visavis`: flags, configuration, wiring, and nothing else.
+//! The binary `visavis`: flags, configuration and wiring.
 #![forbid(unsafe_code)]
 
 mod banner;
@@ -39,9 +39,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use cli::{Ask, UsageError};
 
-/// How long a panic of the main thread waits for the overseer, which there may be none of yet.
+/// How long a panic of the main thread waits for the overseer, which may not exist yet.
 const UNWATCHED: Duration = Duration::from_secs(10);
-/// Something of the operator's needs another value (as clap has it).
+/// A setting has an invalid value (the exit code that clap uses).
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     if let Some(code) = children::become_asked(&arguments) {
         return code;
     }
-    // Whatever is made from here on is its owner's alone.
+    // Everything created from here on is accessible to its owner only.
     umask(Mode::RWXG | Mode::RWXO);
     let config = match cli::parse(arguments, &env::vars_os().collect()) {
         Ok(Ask::Run(config)) => config,
@@ -81,11 +81,11 @@ fn main() -> ExitCode {
     };
     let serving = AssertUnwindSafe(|| runtime.block_on(serve::serve(&config)));
     let Ok(ended) = panic::catch_unwind(serving) else {
-        // The overseer says why, and ends the process.
+        // The overseer reports the reason, and ends the process.
         thread::sleep(UNWATCHED);
         return ExitCode::FAILURE;
     };
-    // What still runs in the background must not hold up the end.
+    // Background work must not delay the end.
     runtime.shutdown_background();
     logging::flush();
     match ended {
@@ -103,7 +103,7 @@ fn raise_open_files() {
     }
 }
 
-/// Prints what a command has to say.
+/// Prints the output of a command.
 fn tell(text: anyhow::Result<String>) -> ExitCode {
     match text {
         Ok(text) => match io::stdout().write_all(text.as_bytes()) {

@@ -1,4 +1,4 @@
-//! The built-in media server: its sockets, its threads, and the way of its events into the rooms.
+//! The built-in media server: its sockets, its threads, and the path of its events to the rooms.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use stun_turn::Handle;
 use crate::config::Settings;
 use crate::relay_bridge::{MediaPeer, TurnRelay};
 
-/// The media server, its sockets open.
+/// The media server with its sockets open.
 pub(crate) struct Media {
     handle: sfu::Handle,
     address: SocketAddr,
@@ -23,14 +23,14 @@ pub(crate) struct Media {
     workers: Vec<(Worker, MediaSocket)>,
 }
 
-/// The media server at work.
+/// The running media server.
 pub(crate) struct Workers {
     stop: Arc<AtomicBool>,
 }
 
 impl Media {
-    /// Opens the sockets, unless it is switched off. A port that somebody else has is a reason not to start: without the media
-    /// server calls of three would fail one by one.
+    /// Opens the sockets, unless it is disabled. A port in use is a reason not to start: without the media server,
+    /// calls of three would fail one by one.
     pub(crate) fn open(settings: &Settings, http: SocketAddr) -> anyhow::Result<Option<Self>> {
         if settings.no_sfu {
             return Ok(None);
@@ -45,7 +45,7 @@ impl Media {
     }
 
     fn bind(settings: &Settings, address: SocketAddr) -> anyhow::Result<Self> {
-        // The sockets share their port with one another, and so without a word with another server's.
+        // The sockets share their port with one another, and would silently share it with another server's.
         drop(UdpSocket::bind(address)?);
         let workers = match settings.workers.get() {
             0 => thread::available_parallelism().map_or(1, usize::from),
@@ -69,18 +69,18 @@ impl Media {
         Ok(Self { handle, address, candidates, workers })
     }
 
-    /// What rooms speak to.
+    /// The media plane for the rooms.
     pub(crate) fn handle(&self) -> sfu::Handle {
         self.handle.clone()
     }
 
-    /// What the relay hands packets over to.
+    /// The receiver of packets from the relay.
     pub(crate) fn behind_relay(&self) -> MediaPeer {
         MediaPeer { sfu: self.handle(), candidates: self.candidates.clone() }
     }
 
-    /// Starts a thread for each worker. What they report goes to the rooms of the hub; what they send to clients behind the
-    /// relay goes to that.
+    /// Starts a thread for each worker. Their events go to the rooms of the hub, and packets for clients behind the
+    /// relay go to the relay.
     pub(crate) fn start(self, hub: &Hub, relay: Option<&Handle>, watch: &Watch) -> anyhow::Result<Workers> {
         tracing::info!(addr = %self.address, workers = self.workers.len(), "media server ready");
         let stop = Arc::new(AtomicBool::new(false));
@@ -106,18 +106,19 @@ impl Workers {
     }
 }
 
-/// Where media is served: where the page is. But a proxy in front of that passes no media on, and clients come past it.
+/// The address of the media server: that of the page. A proxy in front of the page forwards no media, so clients bypass
+/// it.
 fn address(settings: &Settings, http: IpAddr) -> IpAddr {
     let is_proxied = !settings.trusted_proxy.is_empty() || settings.public_url.is_some();
     if !http.is_loopback() || !is_proxied {
         return http;
     }
     let every = IpAddr::from(Ipv6Addr::UNSPECIFIED);
-    // There are machines without IPv6.
+    // Some machines have no IPv6.
     if UdpSocket::bind((every, 0)).is_ok() { every } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
-/// The addresses that clients are told, the outside ones first.
+/// The addresses announced to clients, external ones first.
 fn candidates(settings: &Settings, address: SocketAddr) -> Vec<SocketAddr> {
     let external = settings.external_ip.iter().map(|external| external.public);
     let own: Vec<IpAddr> = if address.ip().is_unspecified() {

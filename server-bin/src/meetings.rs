@@ -1,4 +1,4 @@
-//! Meetings: their database, their way to the rooms, and the commands of the operator.
+//! Meetings: their database, their connection to the rooms, and the operator's commands.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -21,15 +21,15 @@ use crate::config::{OnOff, Settings};
 use crate::data_dir::DataDir;
 use crate::recordings;
 
-/// The database in the data folder.
+/// The database file in the data folder.
 const DATABASE: &str = "visavis.db";
-/// How long a database has for an answer.
+/// Time limit for an answer of the database.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a start waits for a database server that is not up yet, and how often it asks.
+/// How long startup waits for a database server that is not up yet, and the interval between attempts.
 const START: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// The meetings of the configured database, which is connected to when it is first needed: calls go on without it.
+/// The meetings of the configured database, which is connected to on first use: calls work without it.
 pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetings> {
     let store = store(settings, data)?;
     let mailer = match (&settings.smtp, &settings.mail_from) {
@@ -59,8 +59,8 @@ fn store(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
     }
 }
 
-/// Looks whether the database is there, before anybody needs it. A server of the operator's that is not up is waited for, and then
-/// a reason not to start. A file that is of no use is none: calls go on without it.
+/// Checks the database before its first use. Startup waits for a database server that is not up, and then fails. An
+/// unusable file does not prevent the start: calls work without it.
 pub(crate) async fn look_for_database(settings: &Settings, meetings: &Meetings) -> anyhow::Result<()> {
     let begun = clock::now();
     let mut is_told = false;
@@ -96,7 +96,7 @@ pub(crate) async fn look_for_database(settings: &Settings, meetings: &Meetings) 
     }
 }
 
-/// Says what a new key of sessions costs, where there is something that the old one had sealed.
+/// Reports the consequences of a new session key, if the old one has sealed anything.
 pub(crate) async fn tell_of_new_key(meetings: &Meetings, data: &DataDir) {
     let has_meetings = matches!(meetings.store().has_meetings().await, Ok(true));
     if has_meetings || data.has("rooms.jsonl") {
@@ -108,15 +108,15 @@ pub(crate) async fn tell_of_new_key(meetings: &Meetings, data: &DataDir) {
     }
 }
 
-/// Follows the rooms from now on.
+/// Starts following the rooms.
 pub(crate) fn start(meetings: &Meetings, signaling: &Signaling, watch: &Watch) {
     meetings.start(Arc::new(HubRooms(signaling.hub().clone())), watch);
 }
 
-/// The HTTP interface, under the same rules about origins as the wire protocol's.
+/// The HTTP interface, under the same origin rules as the wire protocol.
 pub(crate) fn router(signaling: &Signaling, meetings: Meetings, has_recordings: bool) -> Router {
     let others = [Some(signaling_transport::OPENAPI), has_recordings.then_some(recordings::OPENAPI)];
-    // Each is read by a test of its crate.
+    // Each is parsed by a test of its crate.
     let others: Vec<_> =
         others.into_iter().flatten().filter_map(|text| serde_json::from_str(text).ok()).collect();
     signaling.guard(meetings::router(meetings, &others))
@@ -140,7 +140,7 @@ impl Rooms for HubRooms {
     }
 }
 
-/// Does what was asked with API keys; what there is to print.
+/// Runs a command about API keys; returns its output.
 pub(crate) fn keys(settings: &Settings, ask: &KeyAsk, init: bool) -> anyhow::Result<String> {
     with_store(settings, init, async |store: Store| match ask {
         KeyAsk::Create { scopes, customer, note } => {
@@ -174,7 +174,7 @@ pub(crate) fn keys(settings: &Settings, ask: &KeyAsk, init: bool) -> anyhow::Res
 
 /// Copies the database into a file.
 pub(crate) fn backup(settings: &Settings, file: &Path) -> anyhow::Result<String> {
-    // Made beforehand, so that what is secret in it is its owner's alone from the first moment.
+    // Created beforehand, so that its secrets are accessible to its owner only from the first moment.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     drop(made.with_context(|| format!("cannot make the file {}", file.display()))?);
     let copied = with_store(settings, false, async |store: Store| {
@@ -182,20 +182,20 @@ pub(crate) fn backup(settings: &Settings, file: &Path) -> anyhow::Result<String>
         Ok(String::new())
     });
     if copied.is_err() {
-        // Nobody is to take for a backup what is none. That it could not be made is the error to tell of.
+        // An incomplete file must not be taken for a backup. The error to report is that of the backup.
         let _ = std::fs::remove_file(file);
     }
     copied
 }
 
-/// Opens the database of a server that has run here, or with `init` of one that is to.
+/// Opens the database of a server that has run here or, with `init`, of a future one.
 fn with_store<T>(
     settings: &Settings,
     init: bool,
     run: impl AsyncFnOnce(Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let data = match settings.database_url {
-        // The folder has no part in it.
+        // The data folder is not involved.
         Some(_) => DataDir::unmade(&settings.data_dir),
         None if init => DataDir::open(&settings.data_dir)?,
         None => {

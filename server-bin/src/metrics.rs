@@ -1,6 +1,6 @@
-//! What the server counts, in the text format of Prometheus, on a listener of its own.
+//! Metrics of the server, in the text format of Prometheus, on a separate listener.
 //!
-//! No number has a label that a client could make new values of.
+//! No label has values that a client can choose.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::logging;
 
-/// What is asked for numbers.
+/// The sources of the metrics.
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) hub: Hub,
@@ -119,7 +119,7 @@ fn relay(page: &mut Page, metrics: &stun_turn::Metrics) {
     }
 }
 
-/// The text.
+/// The response body.
 #[derive(Default)]
 struct Page(String);
 
@@ -132,7 +132,7 @@ impl Page {
         self.metric(name, "counter", help, "", value);
     }
 
-    /// A gauge that is 1 and says something by its labels.
+    /// A gauge with the value 1 that carries information in its labels.
     fn labelled(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) {
         let quoted = labels.iter().map(|(label, value)| {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

@@ -1,4 +1,4 @@
-//! Watches over the engines: a process in which one has ended ends itself, for its supervisor to start it again.
+//! Monitors the engines: when one has ended, the process ends, so that its supervisor restarts it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,17 +16,18 @@ use signaling_core::{End, Sign, Watch, Witness};
 use crate::health::Health;
 use crate::logging;
 
-/// Between two looks at the engines. Only looks count, not time: a process that stood still has missed nothing.
+/// Interval between two checks of the engines. Checks are counted, not time: a process that was suspended has missed
+/// none.
 const LOOK: Duration = Duration::from_secs(1);
-/// Ends that may wait to be told; the first ends the process.
+/// Maximum number of queued ends; the first one ends the process.
 const ENDS: usize = 16;
 
 thread_local! {
-    /// What the last panic of this thread said.
+    /// The message of this thread's last panic.
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Has panics logged as everything else is, instead of written to a standard error that may not take it.
+/// Logs panics like other events, since standard error may not accept writes.
 pub(crate) fn log_panics() {
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         let message = info.payload_as_str().unwrap_or("a panic without words");
@@ -41,7 +42,7 @@ pub(crate) fn log_panics() {
     }));
 }
 
-/// The watch over everything, and what is to be saved when an engine ends.
+/// Monitors all engines, and holds what must be saved when one ends.
 pub(crate) struct Overseer {
     watch: Watch,
     duty: Arc<Duty>,
@@ -49,7 +50,7 @@ pub(crate) struct Overseer {
 }
 
 impl Overseer {
-    /// Starts the thread that looks after the engines, and tells `health` of those that give no sign of life.
+    /// Starts the thread that checks the engines and tells `health` which of them give no sign of life.
     pub(crate) fn start(health: Arc<Health>) -> std::io::Result<Self> {
         let (ends, told) = sync_channel(ENDS);
         let duty =
@@ -69,13 +70,14 @@ impl Overseer {
         &self.watch
     }
 
-    /// Has its files closed when an engine ends.
+    /// Sets the recorder whose files are closed when an engine ends.
     pub(crate) fn save(&self, recorder: Recorder) {
         // There is one.
         let _ = self.recorder.set(recorder);
     }
 
-    /// The server has started. Until then an engine that returns does so because the start has failed, and somebody else says why.
+    /// The server has started. Until then, an engine that returns does so because the start has failed, which is
+    /// reported elsewhere.
     pub(crate) fn stand_up(&self) {
         self.duty.is_started.store(true, Ordering::Release);
     }
@@ -86,7 +88,7 @@ impl Overseer {
     }
 }
 
-/// Without an overseer nobody would notice the next fault.
+/// Without an overseer, the next fault would go unnoticed.
 struct Last;
 
 impl Drop for Last {
@@ -95,7 +97,7 @@ impl Drop for Last {
     }
 }
 
-/// Which ends count, and the way to the overseer.
+/// Which ends count, and the channel to the overseer.
 struct Duty {
     ends: SyncSender<String>,
     is_started: AtomicBool,
@@ -119,7 +121,7 @@ impl Witness for Ends {
             End::Failed(why) => format!("failed: {why}"),
             End::Returned => "has ended by itself".to_owned(),
         };
-        // The first that is told ends the process.
+        // The first end reported ends the process.
         let _ = duty.ends.try_send(format!("{engine} {why}"));
     }
 
@@ -143,7 +145,8 @@ fn look_after(watch: &Watch, health: &Health, ends: &Receiver<String>, recorder:
     }
 }
 
-/// Says which engine has ended and why, and saves what can be saved: recordings are closed, within the recorder's own bound.
+/// Reports which engine has ended and why, and saves what can be saved: recordings are closed, within the recorder's
+/// own time limit.
 fn end_process(end: &str, recorder: &OnceLock<Recorder>) {
     tracing::error!("an engine has ended, and the process with it: {end}");
     if let Some(recorder) = recorder.get() {
@@ -152,7 +155,7 @@ fn end_process(end: &str, recorder: &OnceLock<Recorder>) {
     logging::last_line(&format!("visavis: {end}"));
 }
 
-/// How many looks in a row each engine has given no sign of life.
+/// For each engine, the number of consecutive checks without a sign of life.
 #[derive(Default)]
 struct Silences {
     engines: HashMap<String, Silence>,
@@ -165,13 +168,13 @@ struct Silence {
 }
 
 impl Silences {
-    /// Takes the signs of all engines, and gives the names of those that are silent for longer than they may.
+    /// Reads the signs of life of all engines, and returns the names of those that have been silent for too long.
     fn look(&mut self, signs: &[Sign]) -> Vec<String> {
         self.engines.retain(|name, _| signs.iter().any(|sign| sign.engine == *name));
         let mut silent = Vec::new();
         for sign in signs {
             let known = self.engines.entry(sign.engine.clone());
-            // A count that no engine has: the first look is never one of a silence.
+            // A count that no engine has, so that the first check never counts as silence.
             let silence = known.or_insert(Silence { count: u64::MAX, looks: 0, is_told: false });
             if silence.count != sign.count {
                 if silence.is_told {

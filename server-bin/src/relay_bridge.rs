@@ -1,4 +1,4 @@
-//! Packets between the relay and the media server of this process, which touch no socket on their way.
+//! Passes packets between the relay and the media server of this process, without sockets.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use stun_turn::{Handle, RelayPeer};
 /// The media server, as the relay sees it.
 pub(crate) struct MediaPeer {
     pub(crate) sfu: sfu::Handle,
-    /// What clients are told.
+    /// The addresses announced to clients.
     pub(crate) candidates: Vec<SocketAddr>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct TurnRelay(pub(crate) Handle);
 
 impl sfu::Relay for TurnRelay {
     fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        // A relay that is gone, or has too much to do, loses it as a network would.
+        // A relay that is gone or overloaded loses the packet, as a network would.
         let _ = self.0.send_to_relay(from, to, datagram);
     }
 }

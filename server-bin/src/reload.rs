@@ -1,4 +1,4 @@
-//! Settings that a running server takes over at SIGHUP: the level of the log. Certificates have a keeper of their own.
+//! Settings that a running server reloads at SIGHUP: the log level. Certificates are reloaded by their own keeper.
 
 use std::env;
 
@@ -8,7 +8,7 @@ use crate::cli::{self, Ask, UsageError};
 use crate::config::Config;
 use crate::logging;
 
-/// Reads the settings anew whenever `reload` changes.
+/// Reloads the settings whenever `reload` changes.
 pub(crate) async fn keep(mut config: Config, mut reload: watch::Receiver<()>) {
     while reload.changed().await.is_ok() {
         match cli::parse(env::args_os().collect(), &env::vars_os().collect()) {
@@ -23,7 +23,7 @@ pub(crate) async fn keep(mut config: Config, mut reload: watch::Receiver<()>) {
             }
         }
     }
-    // Whoever would ask is gone: the process ends.
+    // The sender is gone: the process ends.
     std::future::pending::<()>().await;
 }
 

@@ -1,4 +1,4 @@
-//! What of rooms outlives the process: a journal in the data folder.
+//! Persistent data of rooms: a journal in the data folder.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use signaling_core::room::RoomRecord;
 use signaling_core::{RoomId, RoomStore, SessionId};
 
-/// Lines beyond those that are needed, before the journal is written anew.
+/// Number of obsolete lines after which the journal is rewritten.
 const SLACK: usize = 10_000;
 
-/// A store in one file of JSON lines: the newest line about a room counts. Clones share it.
+/// A store in one file of JSON lines: the newest line about a room is valid. Clones share it.
 ///
-/// A line is handed to the kernel before the room goes on, so that it survives the process, though not a power cut: what
-/// is lost with the power is at most the settings of the last moments.
+/// A line is passed to the kernel before the room continues, so it survives the process, but not a power cut: a power
+/// cut loses at most the settings of the last moments.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomJournal {
     journal: Arc<Mutex<Journal>>,
@@ -26,11 +26,11 @@ pub(crate) struct RoomJournal {
 #[derive(Debug)]
 struct Journal {
     path: PathBuf,
-    /// None while it cannot be opened.
+    /// `None` while it cannot be opened.
     file: Option<LineFile>,
     rooms: HashMap<RoomId, RoomRecord>,
     lines: usize,
-    /// Why the file lacks something of what `rooms` has, if it does.
+    /// Why the file is missing something in `rooms`, if so.
     trouble: Option<String>,
 }
 
@@ -43,8 +43,8 @@ enum Line {
 }
 
 impl RoomJournal {
-    /// Reads the journal, and writes it anew without what is out of date. On a disk that takes nothing it goes on with what was
-    /// read, and with what is set from then on, and writes it when it can.
+    /// Reads the journal, and rewrites it without obsolete lines. On a disk that cannot be written, the store works
+    /// with what was read and what is set later, and writes it when possible.
     pub(crate) fn open(path: &Path) -> Self {
         let rooms = read(path);
         let mut journal = Journal { path: path.to_owned(), file: None, rooms, lines: 0, trouble: None };
@@ -66,11 +66,11 @@ impl RoomJournal {
         }
     }
 
-    /// Writes what could not be written when it was set. Why that is still so, if it is.
+    /// Writes what could not be written when it was set. Returns the reason if it still cannot.
     pub(crate) fn mend(&self) -> Option<String> {
         let mut journal = self.lock();
         journal.trouble.as_ref()?;
-        // Another file in its place is somebody else's.
+        // A different file in its place belongs to somebody else.
         let replaced = journal.file.as_ref().and_then(|file| file.check(&journal.path).err());
         if replaced.is_some() && journal.path.exists() {
             return journal.trouble.clone();
@@ -101,7 +101,7 @@ impl Journal {
         file.append(&json_line(line)?)
     }
 
-    /// Puts a journal of the rooms in the place of the old one, whole at every moment.
+    /// Replaces the journal atomically with a new one of the rooms.
     fn write_anew(&mut self) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut new = tempfile::NamedTempFile::new_in(folder)?;
@@ -126,14 +126,14 @@ impl Journal {
     }
 }
 
-/// The rooms of a journal. What cannot be read of it costs the rooms that it is about, and nothing else.
+/// Parses the rooms of a journal. An unreadable part affects only the rooms it concerns.
 fn read(path: &Path) -> HashMap<RoomId, RoomRecord> {
     let mut rooms = HashMap::new();
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return rooms,
         Err(error) => {
-            // It is not written over: somebody may make it readable again.
+            // It is not overwritten: somebody may make it readable again.
             let aside = path.with_extension("jsonl.unreadable");
             let kept = fs::rename(path, &aside).is_ok().then(|| aside.display().to_string());
             tracing::error!(path = %path.display(), %error, kept, "the rooms of before are not known: their file cannot be read");
@@ -146,7 +146,7 @@ fn read(path: &Path) -> HashMap<RoomId, RoomRecord> {
         }
         match serde_json::from_slice(line) {
             Ok(line) => apply(&mut rooms, &line),
-            // A line that was cut short by a crash: the room is then as it was before it.
+            // A line cut short by a crash: the room keeps its earlier state.
             Err(error) => {
                 tracing::warn!(path = %path.display(), line = at + 1, %error, "a line about a room is skipped");
             }
@@ -155,12 +155,12 @@ fn read(path: &Path) -> HashMap<RoomId, RoomRecord> {
     rooms
 }
 
-/// A file that whole lines are appended to.
+/// A file to which whole lines are appended.
 #[derive(Debug)]
 struct LineFile {
     file: File,
     length: u64,
-    /// It ends in a part of a line.
+    /// The file ends in an incomplete line.
     is_torn: bool,
 }
 
@@ -176,7 +176,7 @@ impl LineFile {
         Ok(Self { file, length, is_torn: last != [b'\n'] })
     }
 
-    /// Appends a line, or nothing.
+    /// Appends the whole line, or nothing.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let mut text = Vec::with_capacity(line.len() + 1);
         text.extend(self.is_torn.then_some(b'\n'));
@@ -191,7 +191,7 @@ impl LineFile {
         written
     }
 
-    /// Whether the file is the one that was opened: what is written to one that was deleted or replaced is lost.
+    /// Whether the file is still the one that was opened: writes to a deleted or replaced file are lost.
     fn check(&self, path: &Path) -> io::Result<()> {
         let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         if identity(fs::metadata(path)?) == identity(self.file.metadata()?) {

@@ -1,4 +1,4 @@
-//! The server from its first moment to its last.
+//! The life cycle of the server.
 
 use std::io;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ use crate::status::{self, About, Status};
 use crate::stores;
 use crate::turn::{Servers, TurnServer};
 
-/// When clients of a server that ends are to look for it again.
+/// Delay after which clients of a server that ends should reconnect.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Runs until a signal ends it, or an engine that it relies on does.
+/// Runs until a signal or the end of an engine ends it.
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     let signals = Signals::catch().context("cannot catch signals")?;
     let health = Arc::new(Health::default());
@@ -155,7 +155,7 @@ async fn run(
     Running { signaling, recordings, turn, media, serving, ending }.drain(settings, signals, overseer).await
 }
 
-/// What there is to end once a signal asks for it.
+/// The parts to end after a signal.
 struct Running {
     signaling: Signaling,
     recordings: Option<Recordings>,
@@ -166,7 +166,7 @@ struct Running {
 }
 
 impl Running {
-    /// Lets clients go elsewhere, then ends. A second signal ends at once.
+    /// Lets clients move elsewhere, then ends. A second signal ends it at once.
     async fn drain(
         self,
         settings: &Settings,
@@ -195,7 +195,7 @@ impl Running {
         }
         overseer.stand_down();
         if let Some(recordings) = recordings {
-            // While the media server still answers, and without holding up the runtime.
+            // While the media server still answers, and without blocking the runtime.
             let closed = tokio::task::spawn_blocking(move || recordings.recorder().shut_down()).await;
             closed.context("the recorder failed")?;
         }
@@ -243,17 +243,17 @@ fn router(
         .method_not_allowed_fallback(http_api::method_not_allowed)
 }
 
-/// The path below which people find the server, without a slash at its end.
+/// The path of the server's public URL, without a trailing slash.
 fn public_path(settings: &Settings) -> &str {
     settings.public_url.as_ref().map_or("", PublicUrl::path)
 }
 
-/// What the server says of itself.
+/// The version that the server reports.
 fn version(settings: &Settings) -> String {
     settings.app_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
 }
 
-/// Who may show the page in a frame, as the content security policy writes it.
+/// The sites that may show the page in a frame, in the syntax of the content security policy.
 fn frame_ancestors(settings: &Settings) -> String {
     if settings.frame_ancestors.is_empty() {
         return "'none'".to_owned();
@@ -276,7 +276,7 @@ fn server_config(settings: &Settings, certificates: Option<Certificates>) -> Ser
     }
 }
 
-/// Says what to do about a port that can't be had.
+/// Explains how to resolve a port that cannot be opened.
 fn explain(error: BindError) -> anyhow::Error {
     let address = error.address;
     let port = address.port();

@@ -1,11 +1,11 @@
-//! The signals that operators and supervisors send.
+//! Signals from operators and supervisors.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Every signal that would end a process that does not catch it, caught from the moment this is made, whatever the settings.
+/// Catches every signal that would end the process by default, from its creation on, whatever the settings.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
@@ -20,9 +20,9 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to catch them. Must be called within a tokio runtime.
+    /// Starts catching them. Must be called within a tokio runtime.
     pub(crate) fn catch() -> io::Result<Self> {
-        // Beyond a bound on the size of files a write fails, as on a full disk, and ends nothing.
+        // A write beyond the file size limit then fails, as on a full disk, and does not end the process.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -37,7 +37,7 @@ impl Signals {
         })
     }
 
-    /// Lets tests plant faults in these engines.
+    /// Lets tests inject faults into these engines.
     #[cfg(feature = "planted-faults")]
     pub(crate) fn with_faults(self, faults: signaling_core::Watch) -> Self {
         Self { faults, ..self }
@@ -48,7 +48,7 @@ impl Signals {
         self.reload.subscribe()
     }
 
-    /// Waits for one that ends the process, and says which. Those that do not are dealt with meanwhile.
+    /// Waits for a signal that ends the process, and returns its name. Other signals are handled meanwhile.
     pub(crate) async fn next(&mut self) -> &'static str {
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! The signaling service, made of the settings.
+//! The signaling service, created from the settings.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::recordings::{self, Recordings};
 use crate::room_store::RoomJournal;
 use crate::turn::Servers;
 
-/// What the service works with.
+/// The components that the service uses.
 pub(crate) struct Parts<'a> {
     pub(crate) servers: Servers,
     pub(crate) media: Option<Handle>,

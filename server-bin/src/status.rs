@@ -12,7 +12,7 @@ use signaling_core::{Code, Refusal};
 
 use crate::health::Health;
 
-/// What the three tell.
+/// The state behind the three endpoints.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     pub(crate) health: Arc<Health>,
@@ -24,7 +24,7 @@ pub(crate) struct Status {
 pub(crate) struct About {
     pub(crate) name: &'static str,
     pub(crate) version: String,
-    /// What this server offers, in kebab-case.
+    /// The features of this server, in kebab-case.
     pub(crate) features: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Looks after what outlives the process: tells probes what cannot be kept, and keeps it when it can be.
+//! Monitors persistent stores: tells probes what cannot be stored, and stores it once that is possible.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use crate::data_dir::DataDir;
 use crate::health::Health;
 use crate::room_store::RoomJournal;
 
-/// Between two looks.
+/// Interval between two checks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Looks for as long as the process lives.
+/// Runs for the life of the process.
 pub(crate) async fn look_after(data: DataDir, journal: RoomJournal, meetings: Meetings, health: Arc<Health>) {
     loop {
         let (data, journal) = (data.clone(), journal.clone());
         let mended = tokio::task::spawn_blocking(move || (data.mend(), journal.mend())).await;
-        // A panic in there is told as one.
+        // A panic inside is reported as one.
         let (secrets, rooms) = mended.unwrap_or_default();
         health.set_trouble("secrets", secrets);
         health.set_trouble("rooms", rooms);

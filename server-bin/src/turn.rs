@@ -1,4 +1,4 @@
-//! The built-in STUN and TURN server, and what clients are told of it.
+//! The built-in STUN and TURN server, and its announcement to clients.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -21,10 +21,10 @@ use crate::config::{Settings, TlsMode};
 use crate::data_dir::{DataDir, Secret};
 use crate::relay_bridge::MediaPeer;
 
-/// How long credentials are good. A client renews them before it restarts ICE.
+/// Lifetime of credentials. A client renews them before it restarts ICE.
 pub(crate) const CREDENTIALS_LIFETIME: Duration = Duration::from_hours(12);
 
-/// The shared secret: the operator's, or one of our own making.
+/// The shared secret: the operator's, or a generated one.
 pub(crate) fn secret(settings: &Settings, data: &DataDir) -> anyhow::Result<String> {
     if let Some(secret) = &settings.turn_secret {
         return Ok(secret.0.0.clone());
@@ -33,7 +33,7 @@ pub(crate) fn secret(settings: &Settings, data: &DataDir) -> anyhow::Result<Stri
     Ok(STANDARD.encode(made))
 }
 
-/// The secret of a server that has run here, or with `init` of one that is to.
+/// The secret of a server that has run here or, with `init`, of a future one.
 fn existing_secret(settings: &Settings, init: bool) -> anyhow::Result<String> {
     if let Some(secret) = &settings.turn_secret {
         return Ok(secret.0.0.clone());
@@ -54,8 +54,8 @@ pub(crate) struct TurnServer {
 }
 
 impl TurnServer {
-    /// Starts it, unless it is switched off. A port that somebody else has is a reason not to start: without a relay calls
-    /// between some networks would fail one by one.
+    /// Starts the server, unless it is disabled. A port in use is a reason not to start: without a relay, calls between
+    /// some networks would fail one by one.
     pub(crate) fn start(
         settings: &Settings,
         data: &DataDir,
@@ -98,24 +98,25 @@ impl TurnServer {
         Ok(Some(Self { handle, secret }))
     }
 
-    /// What speaks to it while it runs.
+    /// The handle to the running server.
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Takes no more relays; those that are there stay until the process ends. New clients are sent elsewhere, if there is a place.
+    /// Accepts no more relays; existing ones last until the process ends. New clients are redirected to the alternate
+    /// server, if there is one.
     pub(crate) fn drain(&self, alternates: &[SocketAddr]) {
         let of_family = |is_ipv4| alternates.iter().copied().find(|address| address.is_ipv4() == is_ipv4);
         self.handle.drain(of_family(true), of_family(false));
     }
 
-    /// Ends it.
+    /// Ends the server.
     pub(crate) fn stop(&self) {
         self.handle.stop();
     }
 }
 
-/// The shards of the relay, which are engines. How many they are is known a moment later than what they call.
+/// The shards of the relay, which are engines. Their number becomes known a moment after the heartbeat is created.
 #[derive(Clone, Default)]
 struct ShardEngines(Arc<OnceLock<(Arc<Engine>, Vec<Engine>)>>);
 
@@ -137,13 +138,14 @@ impl ShardEngines {
         let _ = self.0.set((relay, engines));
     }
 
-    /// Their end is told as that of the relay.
+    /// Their end is reported as that of the relay.
     fn finish(&self) {
         self.0.get().into_iter().flat_map(|(_, engines)| engines).for_each(Engine::finish);
     }
 }
 
-/// Whether nobody listens there. The server's own sockets would share the port with another's without a word.
+/// Checks that nothing listens on the address. The server's own sockets would silently share the port with another
+/// process.
 fn is_free(address: SocketAddr) -> io::Result<()> {
     drop(UdpSocket::bind(address)?);
     drop(TcpListener::bind(address)?);
@@ -171,7 +173,7 @@ fn config(
     };
     let mut listeners = vec![Listener::udp(address), Listener::tcp(address)];
     if address.port() == 0 {
-        // Both on one port, so that one URL names them.
+        // Both on one port, so that one URL refers to them.
         let port = free_port(address)?;
         listeners = vec![
             Listener::udp(SocketAddr::new(address.ip(), port)),
@@ -220,7 +222,7 @@ fn free_port(address: SocketAddr) -> anyhow::Result<u16> {
     Err(anyhow!("no port is free for UDP and TCP both"))
 }
 
-/// What clients are told: the servers of `--ice-server`, and the built-in one with credentials of their own.
+/// The servers announced to clients: those of `--ice-server`, and the built-in one with its own credentials.
 pub(crate) struct Servers {
     configured: Vec<IceServer>,
     built_in: Option<BuiltIn>,
@@ -229,7 +231,7 @@ pub(crate) struct Servers {
 struct BuiltIn {
     secret: String,
     port: u16,
-    /// Under which name clients reach it, when not under the one they opened.
+    /// The host name under which clients reach it, if it differs from the one they opened.
     host: Option<String>,
     /// TLS with a certificate that browsers trust.
     tls: bool,
@@ -271,7 +273,7 @@ impl IceProvider for Servers {
     ) -> IceServers {
         let mut ice_servers = self.configured.clone();
         let named = self.built_in.as_ref().and_then(|built_in| {
-            // A name behind TLS must be the certificate's; an address does for the rest.
+            // A name used with TLS must be in the certificate; otherwise an address is sufficient.
             Some((built_in, built_in.host.as_deref().or(reached_at)?))
         });
         if let Some((built_in, host)) = named {
@@ -300,7 +302,7 @@ impl IceProvider for Servers {
     }
 }
 
-/// A pair for tools, as `visavis turn-credentials` prints it.
+/// A pair of credentials for tools, as printed by `visavis turn-credentials`.
 pub(crate) fn print_credentials(
     settings: &Settings,
     user: Option<&str>,

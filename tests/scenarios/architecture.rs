@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md says which crate imports which, and the manifests say the same.
+//! ARCHITECTURE.md lists which crate imports which, in agreement with the manifests.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Crates around the server, which import what they like.
+/// Crates around the server, with unrestricted imports.
 const AROUND: [&str; 3] = ["bench", "examples", "tests"];
 
-/// The graph of the document: a line for each crate, what it imports behind the arrow.
+/// The graph in the document: one line per crate, with its imports behind the arrow.
 fn documented(document: &str) -> Graph {
     let (_, rest) = document.split_once("```text\n").unwrap();
     let (graph, _) = rest.split_once("```").unwrap();
@@ -27,7 +27,7 @@ fn documented(document: &str) -> Graph {
     graph.lines().map(line).collect()
 }
 
-/// The graph of the manifests, without what only tests need.
+/// The graph of the manifests, without dev-dependencies.
 fn manifests() -> Graph {
     let said = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])

@@ -1,4 +1,5 @@
-//! An operator's bad days: logs that cannot be written, signals, programs that work on, folders that go away.
+//! Operational faults: logs that cannot be written, signals, child processes that outlive the server, folders that
+//! disappear.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -20,7 +21,7 @@ use tests::client::Ws;
 use tests::postgres::Postgres;
 use tests::{Visavis, command, get, run};
 
-/// A server whose log goes where the test wants it. Its address is read from the standard output.
+/// A server whose log is written to a destination of the test. Its address is read from standard output.
 struct Server {
     child: Child,
     addr: SocketAddr,
@@ -36,11 +37,11 @@ impl Server {
             Some(line.unwrap().trim().strip_prefix("http://localhost:")?.parse::<u16>().unwrap())
         });
         let addr = SocketAddr::from(([127, 0, 0, 1], addr.unwrap()));
-        // Nobody reads the standard output from here on.
+        // Nobody reads standard output from here on.
         Self { child, addr }
     }
 
-    /// Something is logged, rooms can be entered and left, and the probes say so.
+    /// Logs something, joins and leaves rooms, and checks that the probes report success.
     fn works(&self) {
         let stranger = Api::with_bearer(self.addr, "vsk_nobody_has_it");
         assert_eq!(stranger.get("/api/v1/meetings").status, 401);
@@ -65,12 +66,12 @@ impl Drop for Server {
     }
 }
 
-/// An address that is free at the moment, for a server that can say nothing.
+/// An address that is free at the moment, for a server that cannot report its own.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// So much is logged that no buffer takes it.
+/// Logs more than any buffer holds.
 const LOUD: [&str; 2] = ["--log-level", "trace"];
 
 #[test]
@@ -115,14 +116,14 @@ fn a_server_without_standard_streams_serves() {
 fn lines_that_were_lost_are_told_when_there_is_room_again() {
     let folder = tempfile::tempdir().unwrap();
     let (mut reading, writing) = std::io::pipe().unwrap();
-    // Full, it takes no line instead of holding the writer up.
+    // A full pipe rejects a line instead of blocking the writer.
     rustix::io::ioctl_fionbio(&writing, true).unwrap();
     let metrics = free_address();
     let listen = metrics.to_string();
     let arguments =
         [&LOUD[..], &["--metrics-listen", &listen, "--new-connections-per-second", "10000"]].concat();
     let server = Server::start(folder.path(), writing.into(), &arguments);
-    // Nothing is read, so that only a counter can tell.
+    // Nothing is read, so only a counter can show it.
     let stranger = Api::with_bearer(server.addr, "vsk_nobody_has_it");
     until("a full pipe", || {
         stranger.get("/api/v1/meetings");
@@ -173,7 +174,7 @@ fn the_level_of_the_log_is_taken_over_at_sighup() {
     assert!(log.iter().all(|event| event["message"] != "draining"), "the level is `warn`: {log:?}");
 }
 
-/// An ffmpeg that says which process it is and works until it is ended.
+/// An ffmpeg that reports its process id and runs until it is killed.
 fn endless_ffmpeg(folder: &Path) -> String {
     let path = folder.join("endless-ffmpeg");
     let text = "#!/bin/sh\ncase \"$*\" in *-version*) exit 0;; esac\necho $$ >pid.new; mv pid.new pid\nexec sleep 3600\n";
@@ -182,7 +183,7 @@ fn endless_ffmpeg(folder: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// A recording that is over and not finalised, as an earlier server left it.
+/// A recording that has ended but is not finalised, as left by an earlier server.
 fn unfinished_recording(folder: &Path) {
     let recordings = folder.join("visavis-data/recordings");
     fs::create_dir_all(&recordings).unwrap();
@@ -264,10 +265,10 @@ fn a_data_folder_that_goes_away_is_told_and_takes_nothing() {
     until("a probe that says so", || ready().body.contains("visavis-data was deleted"));
     assert_eq!(ready().status, 503);
     server.logged_with(&["the data folder is not what it was", "was deleted"]);
-    // Calls go on.
+    // Calls continue.
     let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
     ada.settle();
-    // Another folder in its place is none of this server's.
+    // A different folder in its place does not belong to this server.
     fs::create_dir(&data).unwrap();
     for name in ["visavis.db", "rooms.jsonl", "in-use"] {
         fs::copy(aside.join(name), data.join(name)).unwrap();
@@ -282,7 +283,7 @@ fn a_data_folder_that_goes_away_is_told_and_takes_nothing() {
     assert_eq!(get(server.addr, "/livez").status, 200);
 }
 
-/// The lines of a server's log, for one that may not get as far as listening.
+/// The lines of a server's log, for a server that may not get as far as listening.
 fn log_of(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap)
 }

@@ -1,4 +1,4 @@
-//! What clients should not send, and that nobody else notices when they do.
+//! Invalid input from clients, which must not affect anybody else.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tests::client::{Sse, Ws, credentials, join, post};
 use tests::{Visavis, ask, request};
 
-/// A server with a call in progress, and the two who must not notice anything.
+/// A server with a call in progress between two clients that must not be affected.
 struct Call {
     server: Visavis,
     ada: Ws,
@@ -30,7 +30,7 @@ impl Call {
         Self { server, ada, bob }
     }
 
-    /// The two still hear each other, and have heard nothing else.
+    /// The two still reach each other, and have received nothing else.
     fn end_undisturbed(mut self) {
         assert_eq!(self.ada.settle(), Vec::<Value>::new());
         self.ada.send(&json!({"type": "chat", "text": "all well"}));

@@ -1,4 +1,4 @@
-//! Certificates: made here, or brought by the operator.
+//! Certificates, self-signed or supplied by the operator.
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
@@ -51,7 +51,7 @@ fn files_are_read_again_on_sighup_and_broken_ones_change_nothing() {
     server.signal(Signal::HUP);
     server.logged("certificate exchanged");
     assert_eq!(https(&server, second.as_bytes(), "localhost"), 200);
-    // TURN's shards take it at their next turn.
+    // TURN's shards reload it at their next turn.
     while !turns(&server, second.as_bytes()) {}
 }
 
@@ -136,12 +136,12 @@ fn a_half_written_certificate_is_made_anew_with_its_key() {
     assert_eq!(https(&server, again.as_bytes(), "localhost"), 200);
 }
 
-/// A certificate for localhost and its key, as an operator might bring them.
+/// A certificate for localhost and its key, as an operator might supply them.
 fn made() -> String {
     made_at(now())
 }
 
-/// The same, as made at another time.
+/// The same, with another time of creation.
 fn made_at(at: SystemTime) -> String {
     self_signed::make(&["localhost".to_owned()], at).unwrap().pem
 }
@@ -151,13 +151,13 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// The status of `GET /livez`, by a client that trusts this certificate alone.
+/// The status of `GET /livez`, for a client that trusts only this certificate.
 fn https(server: &Visavis, pem: &[u8], name: &str) -> u16 {
     let stream = StreamOwned::new(client(pem, name), TcpStream::connect(server.addr).unwrap());
     ask(stream, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").status
 }
 
-/// Whether a client that trusts this certificate alone gets TLS of the TURN server.
+/// Whether a client that trusts only this certificate can establish TLS with the TURN server.
 fn turns(server: &Visavis, pem: &[u8]) -> bool {
     let mut stream = TcpStream::connect(server.logged_addr("STUN and TURN ready")).unwrap();
     let mut connection = client(pem, "localhost");

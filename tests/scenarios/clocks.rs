@@ -1,4 +1,4 @@
-//! A server that stands still for a while, and one whose machine's clock is set.
+//! A server that is suspended for a while, and one whose machine's clock is set.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -18,7 +18,7 @@ use tests::api::{Api, host_token, in_seconds};
 use tests::client::{Sse, Ws, credentials};
 use tests::{Visavis, get};
 
-/// Longer than a silence of two heartbeats, and longer than the resume window.
+/// Longer than two missed heartbeats, and longer than the resume window.
 const STANDSTILL: Duration = Duration::from_secs(40);
 
 #[test]
@@ -27,7 +27,7 @@ fn a_server_that_stood_still_holds_it_against_nobody() {
     let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
     let (mut bob, _) = Sse::join(server.addr, "standup", "Bob");
     let (cy, welcome) = Ws::join(server.addr, "standup", "Cy");
-    // This one has lost its transport, and has the resume window to come back.
+    // This client has lost its transport, and has the resume window to reconnect.
     let (cys, cursor) = (credentials(&welcome), cy.last_id);
     drop(cy);
     server.signal(Signal::STOP);
@@ -43,7 +43,7 @@ fn a_server_that_stood_still_holds_it_against_nobody() {
     server.logged("the process did not run for a while: that time counts against nobody");
 }
 
-/// A library that shows a program another time (Debian's package libfaketime).
+/// A library that makes a program see a different time (Debian's package libfaketime).
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 const SET: &str = "the machine's clock was set: times follow it at once, and what cannot be undone waits until it has stood for five minutes";
 
@@ -57,7 +57,7 @@ impl Machine {
     }
 
     fn set_clock(&self, days_ahead: i64) {
-        // Whoever reads it meanwhile finds the old or the new one.
+        // A concurrent reader sees either the old or the new file.
         fs::write(self.0.path().join("clock.new"), format!("{days_ahead:+}d\n")).unwrap();
         fs::rename(self.0.path().join("clock.new"), self.0.path().join("clock")).unwrap();
     }
@@ -74,7 +74,7 @@ impl Machine {
     }
 }
 
-/// The present of the server, by its own word.
+/// The current time as reported by the server.
 fn now(ws: &mut Ws) -> String {
     ws.send(&json!({"type": "ping"}));
     ws.until("pong")["serverTime"].as_str().unwrap().to_owned()
@@ -104,7 +104,7 @@ fn three_seconds_of_a_clock_three_days_ahead_cost_nothing() {
     cy.send(&json!({"type": "host", "action": "end", "seq": 1}));
     cy.until("room-ended");
     assert_eq!(state(&api, &meeting), "open");
-    // Longer than the looks at what is due are apart.
+    // Longer than the interval between checks for due work.
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(state(&api, &meeting), "open", "nothing has expired");
 
@@ -114,7 +114,8 @@ fn three_seconds_of_a_clock_three_days_ahead_cost_nothing() {
     ada.send(&json!({"type": "chat", "text": "here", "seq": 1}));
     assert_eq!(bob.until("chat")["text"], "here", "no timer took notice");
 
-    // Sessions of that time are taken up after a restart, and names of rooms that ended then rest a minute and no more.
+    // Sessions from that time resume after a restart, and names of rooms that ended then are reserved for a minute at
+    // most.
     let cursors = (ada.last_id, bob.last_id);
     server.kill();
     drop(server);
@@ -159,7 +160,7 @@ fn a_machine_that_begins_with_a_wrong_clock_is_served_once_it_is_right() {
         server.logged(SET);
         assert!(is_right(&now(&mut bob)));
         assert_eq!(state(&api.at(server.addr), &meeting), "scheduled");
-        // What the relay is told and what it believes are one clock's.
+        // The time passed to the relay and the time it checks come from the same clock.
         let credentials = bobs["iceServers"].to_string();
         assert!(credentials.contains("turn:"), "{credentials}");
     }

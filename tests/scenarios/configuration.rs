@@ -49,7 +49,7 @@ fn flags_count_more_than_the_environment_and_that_more_than_the_file() {
 fn unknown_keys_variables_and_flags_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bad.toml"), "lisen = ':1'\n").unwrap();
-    // The server itself refuses them as `visavis config` does.
+    // The server itself rejects them like `visavis config`.
     let told = refusal(&run(folder.path(), &["--config", "bad.toml"], &[]));
     assert_eq!(told, "visavis: unknown key `lisen` in bad.toml; did you mean listen?\n");
     let told = refusal(&run(folder.path(), &[], &[("VISAVIS_LISEN", ":1")]));
@@ -93,7 +93,7 @@ fn commands_about_a_server_make_none() {
         let made = run(folder.path(), command, &[]);
         assert!(made.status.success() && !made.stdout.is_empty(), "{made:?}");
     }
-    // What was made is what the server goes by.
+    // The server uses what was created.
     let key = String::from_utf8(run(folder.path(), &["api-key", "create", "--scope", "rooms"], &[]).stdout)
         .unwrap();
     let server = Visavis::start_in(Arc::new(folder), &[]);

@@ -1,4 +1,4 @@
-//! What is served, what `OpenAPI` says of it, and what the guides say: the same routes.
+//! The served routes, the `OpenAPI` description and the guides agree.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,7 +25,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The paths of `.route("…"` in all sources, under these beginnings.
+/// The paths of `.route("…"` in all sources that begin with one of these prefixes.
 fn paths(beginnings: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![];
@@ -39,7 +39,7 @@ fn paths(beginnings: &[&str]) -> BTreeSet<String> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let source = fs::read_to_string(&path).unwrap();
-                // Where a line is too long, the path stands on the next one.
+                // If a line would be too long, the path is on the next one.
                 for piece in source.split(".route(").skip(1) {
                     let path = piece.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
                     found.extend(path.map(str::to_owned));
@@ -51,7 +51,7 @@ fn paths(beginnings: &[&str]) -> BTreeSet<String> {
     found
 }
 
-/// The methods of these paths, as the server itself says in `Allow`.
+/// The methods of these paths, as the server reports them in `Allow`.
 fn served(server: &Visavis, paths: &BTreeSet<String>) -> BTreeSet<Route> {
     let example = |path: &str| {
         let parts = path.split('/').map(|part| if part.starts_with('{') { "abcdefghijklmnop" } else { part });
@@ -70,7 +70,7 @@ fn served(server: &Visavis, paths: &BTreeSet<String>) -> BTreeSet<Route> {
     routes
 }
 
-/// What stands in the first column of a guide's tables, as in `GET /meetings`.
+/// The first column of a guide's tables, such as `GET /meetings`.
 fn tabled(guide: &str, prefix: &str) -> BTreeSet<Route> {
     let text = read(guide);
     let cells =
@@ -98,7 +98,7 @@ fn what_is_served_is_described_and_tabled_and_nothing_else() {
             methods.as_object().unwrap().keys().map(|method| (method.to_ascii_uppercase(), path.clone()))
         })
         .collect();
-    // The wire protocol has a guide of its own, and messages that OpenAPI cannot describe.
+    // The wire protocol has its own guide, and messages that OpenAPI cannot describe.
     let is_wire = |(_, path): &Route| path.starts_with("/api/v1/sessions") || path == "/api/v1/ws";
     let is_itself = |(_, path): &Route| path == "/api/v1/openapi.json";
     let all = served(&server, &paths(&["/api/v1/"]));

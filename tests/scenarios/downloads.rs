@@ -1,4 +1,4 @@
-//! A recording's file, fetched in parts: what is put together is one file, whatever happened to it in between.
+//! Downloading a recording in parts yields one consistent file, whatever happens to it in between.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,7 +16,7 @@ use tests::{Answer, Visavis};
 
 const RECORDING: &str = "abcdefghijklmnop";
 
-/// A server with one recording, whose file has this text.
+/// A server with one recording, whose file contains this text.
 fn serve(text: &str) -> (Visavis, Api, PathBuf) {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let recordings = folder.path().join("visavis-data/recordings");
@@ -48,7 +48,7 @@ fn a_resumed_download_goes_on_in_the_same_file_or_begins_anew() {
     assert!(tag.starts_with('"'), "a strong one: {tag}");
     let rest = fetch(&api, &[("range", "bytes=4-"), ("if-range", &tag)]);
     assert_eq!((rest.status, &*rest.body), (206, "456789"));
-    // It is finished meanwhile: another file of the same length is in its place.
+    // Meanwhile it is finalised: a different file of the same length takes its place.
     let made = file.with_extension("new");
     fs::write(&made, "ABCDEFGHIJ").unwrap();
     fs::rename(&made, &file).unwrap();

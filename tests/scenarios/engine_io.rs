@@ -1,4 +1,4 @@
-//! Engine.IO as its requests are, one by one: polling, posting, and changing to a WebSocket.
+//! Engine.IO requests one by one: polling, posting, and upgrading to a WebSocket.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -42,14 +42,14 @@ impl Poller {
         ask(self.addr, "POST", &self.query("polling"), Some(payload.as_bytes()))
     }
 
-    /// What one poll gives.
+    /// The result of one poll.
     fn poll(&self) -> Vec<String> {
         let answer = ask(self.addr, "GET", &self.query("polling"), None);
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body.split('\u{1e}').map(str::to_owned).collect()
     }
 
-    /// Polls on until a packet begins like this.
+    /// Polls until a packet begins with this text.
     fn until(&self, start: &str) -> String {
         loop {
             if let Some(packet) = self.poll().into_iter().find(|packet| packet.starts_with(start)) {
@@ -92,13 +92,13 @@ fn requests_that_make_no_sense_are_answered_as_the_protocol_has_it() {
     assert_eq!(code("POST", &poller.query("polling"), Some(b"\xff")), 3);
     let path = format!("/socket.io/?{}", poller.query("polling"));
     assert_eq!(request(server.addr, "POST", &path, &[("content-length", "1100000")], None).status, 413);
-    // It is none the worse for all of that.
+    // None of that affects it.
     assert_eq!(poller.post("40").body, "ok");
     assert!(poller.until("40{").contains("sid"));
-    // Neither for packets that say nothing, and as many as fit.
+    // The same holds for packets without content, as many as fit.
     assert_eq!(poller.post(&"6\u{1e}".repeat(500_000)).body, "ok");
     poller.join("sense");
-    // What is no packet ends it, and is told.
+    // An invalid packet ends the session, and this is reported.
     poller.post("x");
     let heard = poller.poll();
     let [.., error, disconnect] = &heard[..] else { panic!("{heard:?}") };
@@ -120,7 +120,7 @@ fn nobody_begins_to_poll_without_end() {
     let server = Visavis::start(&[]);
     let mut stream = connect(server.addr);
     let mut begun = 0;
-    // Over one connection: nothing else would stop it.
+    // Over one connection, where nothing else would stop it.
     loop {
         let request =
             format!("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: {}\r\n\r\n", server.addr);
@@ -133,7 +133,7 @@ fn nobody_begins_to_poll_without_end() {
     assert!(begun >= 500, "{begun}");
 }
 
-/// Reads one answer of several to its end; its status.
+/// Reads one of several responses to its end; returns its status.
 fn answered(stream: &mut TcpStream) -> u16 {
     let mut reader = BufReader::new(stream);
     let (mut status, mut length) = (0, 0);
@@ -158,7 +158,7 @@ fn a_client_changes_to_a_websocket_and_loses_nothing() {
     let server = Visavis::start(&[]);
     let poller = Poller::open(server.addr);
     poller.join("change");
-    // A probe that comes to nothing changes nothing.
+    // An unfinished probe changes nothing.
     let mut tried = poller.websocket();
     tried.send(Message::text("2probe")).unwrap();
     assert_eq!(text(&mut tried), "3probe");
@@ -172,7 +172,8 @@ fn a_client_changes_to_a_websocket_and_loses_nothing() {
     poller.post(&ping(1));
     assert!(poller.until("431[").contains("pong"));
 
-    // What was laid out before it changes comes the new way. The client fetches nothing more and finishes its requests first.
+    // Packets queued before the upgrade arrive over the new transport. The client polls no more and finishes its
+    // requests first.
     let mut socket = poller.websocket();
     socket.send(Message::text("2probe")).unwrap();
     assert_eq!(text(&mut socket), "3probe");
@@ -199,7 +200,7 @@ fn a_namespace_that_is_not_there_is_refused_by_its_name() {
         assert_eq!(poller.poll(), [format!(r#"44{name},{{"message":"Invalid namespace"}}"#)]);
     }
     poller.join("after-all");
-    // Leave is taken of a client that takes it: of what it still asks for everything is answered.
+    // The server closes a client that reads: all of its remaining requests are answered.
     assert_eq!(poller.post("41").body, "ok");
     assert_eq!(poller.poll(), ["1"]);
     assert_eq!(poller.post("1").body, "ok");
@@ -211,7 +212,7 @@ fn what_was_said_before_the_end_is_heard_however_late() {
     let (mut bob, _) = Ws::join(server.addr, "late", "Bob");
     let poller = Poller::open(server.addr);
     poller.join("late");
-    // She fetches nothing: the first of it waits to be fetched, and what follows waits behind that.
+    // She does not poll: the first packet waits for a poll, and the rest waits behind it.
     for (seq, message) in [
         json!({"type": "chat", "text": "one"}),
         json!({"type": "chat", "text": "two"}),

@@ -1,4 +1,4 @@
-//! What is kept of meetings, found and erased.
+//! Finding and erasing stored meetings.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -37,7 +37,7 @@ fn nothing_is_left_of_a_meeting_that_is_erased() {
         let mut guest = Ws::connect(server.addr);
         guest.send(&json!({"type": "join", "room": meeting["code"], "name": "Guest"}));
         guest.until("welcome");
-        // Called off, it stays until it is erased, and is called off once.
+        // A cancelled meeting stays until it is erased, and can be cancelled only once.
         assert_eq!(api.ask("DELETE", &path(&meeting), &[], None).status, 204);
         guest.until("room-ended");
         let second = api.ask("DELETE", &path(&meeting), &[], None);
@@ -54,7 +54,7 @@ fn nothing_is_left_of_a_meeting_that_is_erased() {
             assert_eq!(late.next()["code"], "not-found", "{room}");
         }
         assert_ne!(book()["meeting"], meeting["meeting"], "the reply that repeats it is gone as well");
-        // Open and full of people, by the host token.
+        // Open and with participants, using the host token.
         let open = api.book(&json!({"title": "Open"}));
         let mut guest = Ws::connect(server.addr);
         guest.send(&json!({"type": "join", "room": open["code"], "name": "Guest"}));

@@ -1,5 +1,5 @@
-//! A disk that is full: when the server starts, while it runs, and when there is room again. A bound on the size of files stands for
-//! it, which no test needs to be root for.
+//! A full disk: at startup, during operation, and after space is available again. A limit on the size of files stands
+//! in for it, so that the test does not need root.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,14 +25,14 @@ fn bookings_are_refused_while_the_disk_is_full_and_taken_when_there_is_room() {
     let api = Api::anonymous(server.addr);
     let first = api.book(&json!({}));
     server.limit_files(Some(0));
-    // As many as there are connections, and more.
+    // More than there are connections.
     for _ in 0..20 {
         let answer = api.post("/api/v1/meetings", &wanted(&json!({})));
         assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("overloaded")), "{}", answer.body);
         assert!(!answer.header("retry-after").is_empty());
     }
     until("readyz to say it", || get(server.addr, "/readyz").body.contains("meetings"));
-    // What is there can be read, and entered.
+    // Existing meetings can be read and joined.
     let (_ada, welcome) = Ws::join(server.addr, first["code"].as_str().unwrap(), "Ada");
     assert_eq!(welcome["type"], "welcome");
     server.limit_files(None);
@@ -102,7 +102,7 @@ fn a_full_disk_does_not_stop_the_start() {
         server.limit_files(None);
         until("readyz", || is_ready(&server));
         api.book(&json!({}));
-        // The key that could not be kept is, and what it sealed is good after a restart.
+        // The key that could not be stored is stored now, and what it sealed is valid after a restart.
         server.kill();
         drop(server);
         let server = Visavis::start_in(Arc::clone(&folder), &[]);
@@ -114,7 +114,7 @@ fn a_full_disk_does_not_stop_the_start() {
 #[test]
 fn a_host_ends_a_meeting_while_the_disk_is_full() {
     let server = Visavis::start(&["--webhook-allow-private"]);
-    // Nobody listens there; what is to be told can be read all the same.
+    // Nobody listens there; pending webhooks can still be read.
     let call = Api::anonymous(server.addr).book(&json!({"webhookUrl": "http://127.0.0.1:1/"}));
     let mut host = Ws::connect(server.addr);
     host.send(&json!({"type": "join", "room": call["code"], "name": "Ada", "token": host_token(&call)}));

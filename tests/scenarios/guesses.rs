@@ -1,4 +1,4 @@
-//! Who guesses at passwords uses up nobody else's guesses.
+//! A client that guesses passwords does not use up the guesses of others.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tests::Visavis;
 use tests::client::Ws;
 
-/// What somebody at that address is answered.
+/// The response to a client at that address.
 fn knock(addr: SocketAddr, from: &str, more: &Value) -> Value {
     let mut message = json!({"type": "join", "room": "shut", "name": "Eve"});
     for (name, value) in more.as_object().unwrap() {
@@ -47,16 +47,16 @@ fn a_stranger_keeps_no_room_shut() {
         assert_eq!(knock(addr, &from, &json!({"password": "x"}))["code"], "wrong-password");
     }
     assert_eq!(knock(addr, "2001:db8::ffff", &right)["code"], "rate-limited");
-    // Nobody else suffers, by whatever they come in.
+    // Nobody else is affected, on any transport.
     assert_eq!(knock(addr, "198.51.100.2", &right)["type"], "welcome");
     assert_eq!(knock(addr, "2001:db8:0:1::1", &right)["type"], "welcome");
-    // A wrong host token uses up nothing, and the right one passes, from that address too.
+    // A wrong host token is not counted, and the right one is accepted, from that address too.
     for _ in 0..50 {
         assert_eq!(knock(addr, "198.51.100.3", &json!({"token": "made-up"}))["code"], "unauthorized");
     }
     assert_eq!(knock(addr, "198.51.100.3", &json!({"token": welcome["hostToken"]}))["type"], "welcome");
     assert_eq!(knock(addr, "198.51.100.1", &json!({"token": welcome["hostToken"]}))["type"], "welcome");
-    // Right ones do not count.
+    // Correct passwords are not counted.
     for _ in 0..30 {
         assert_eq!(knock(addr, "198.51.100.4", &right)["type"], "welcome");
     }

@@ -1,5 +1,5 @@
-//! Who is invited to a meeting comes in, also where join tokens are needed: by the meeting's code, by one of their own, by a
-//! token that whoever booked has asked for.
+//! Invited people can join a meeting even where join tokens are required: with the meeting's code, with a code of their
+//! own, or with a token requested by the meeting's owner.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,7 +14,7 @@ use tests::api::{Api, host_token};
 use tests::client::Ws;
 use tests::tokens::{SECRET, token};
 
-/// Knocks at a room; the welcome or the error.
+/// Tries to join a room; returns the welcome or the error.
 fn knock(server: &Visavis, room: &str, token: Option<&str>) -> (Ws, Value) {
     let mut ws = Ws::connect(server.addr);
     ws.send(&json!({"type": "join", "room": room, "name": "Somebody", "token": token}));
@@ -75,7 +75,7 @@ fn each_invited_address_has_a_way_in_of_its_own_which_ends_with_the_invitation()
         assert!(text(&adas, "code") != text(&bobs, "code") && text(&adas, "code") != text(&meeting, "code"));
         for own in [&adas, &bobs] {
             assert_eq!(knock(&server, text(own, "code"), None).1["code"], "not-started", "{own}");
-            // What its owner is shown leads to no other way in.
+            // What the owner of the invitation sees reveals no other way in.
             let page = Api::anonymous(server.addr).get(&format!("/api/v1/invitations/{}", id(own)));
             assert_eq!((page.status, &page.json()["code"]), (200, &own["code"]));
             let calendar =
@@ -103,7 +103,7 @@ fn each_invited_address_has_a_way_in_of_its_own_which_ends_with_the_invitation()
             Api::anonymous(server.addr).get(&format!("/api/v1/invitations/{}", id(&bobs))).status,
             404
         );
-        // Only who may change the meeting is shown the ways of others.
+        // Only those who may change the meeting see the ways in of others.
         let reader = Api::with_key(&server, &["meetings:read"], &[]).get(&path).json();
         assert_eq!((&reader["invitations"], &reader["hostUrl"]), (&Value::Null, &Value::Null));
     }
@@ -190,7 +190,7 @@ fn a_token_of_another_service_may_name_a_meeting_by_its_code_and_a_room_by_its_n
         Api::with_bearer(server.addr, &token(code, json!({}))).get(&format!("/api/v1/rooms/{code}")).json();
     assert_eq!(shown["room"], meeting["room"], "{shown}");
     assert!(shown["peers"].as_u64().is_some(), "{shown}");
-    // What is wrong with a token is said.
+    // Refusals state what is wrong with a token.
     let expired = knock(&server, "standup", Some(&token("standup", json!({"exp": 1})))).1;
     assert_eq!((&expired["code"], &expired["reason"]), (&json!("unauthorized"), &json!("expired")));
     let far = knock(&server, "standup", Some(&token("standup", json!({"exp": 1_795_000_000_000_u64})))).1;

@@ -1,4 +1,4 @@
-//! Invitations by mail: what arrives at a mail server, over STARTTLS and with a login, also when it was away for a while.
+//! Invitations by mail: delivery to a mail server over STARTTLS with a login, also after it was unavailable.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -20,7 +20,7 @@ use tests::{Visavis, run};
 const FROM: &str = "Calls <calls@example.org>";
 const PUBLIC: &str = "https://calls.example";
 
-/// A server that sends mail there, and trusts it.
+/// A server that sends mail there, and trusts that mail server.
 fn start(folder: Arc<TempDir>, mail: &MailServer, database: &[&str]) -> Visavis {
     let trusted = folder.path().join("trusted.pem");
     fs::write(&trusted, mail.certificate()).unwrap();
@@ -41,7 +41,7 @@ fn path(meeting: &Value) -> String {
     format!("/api/v1/meetings/{}", meeting["meeting"].as_str().unwrap())
 }
 
-/// The value of a property of the event, else of the calendar around it.
+/// The value of a property of the event, or of the calendar around it.
 fn property<'a>(calendar: &'a str, name: &str) -> &'a str {
     let (head, event) = calendar.split_once("BEGIN:VEVENT").unwrap();
     let mut lines = event.split("\r\n").chain(head.split("\r\n"));
@@ -49,7 +49,8 @@ fn property<'a>(calendar: &'a str, name: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no {name} in {calendar}")).split_once([':', ';']).unwrap().1
 }
 
-/// The calendar's part of an invitation: what it says to whom, and that the attached file says the same.
+/// The calendar part of an invitation: checks its method and recipient, and that the attached file has the same
+/// content.
 fn calendar_of(letter: &tests::smtp::Letter, to: &str, method: &str) -> String {
     assert_eq!((&*letter.from, &letter.to), ("calls@example.org", &vec![to.to_owned()]));
     let whole = Part::read(&letter.data);
@@ -98,7 +99,7 @@ fn an_invitation_arrives_as_calendars_read_it_and_so_do_its_change_and_its_end()
     assert!(text.contains(join_url) && text.contains("2027-03-28 09:00 (Europe/Berlin)"), "{text}");
     assert!(!letters[0].data.contains("host="), "the host's power is not sent around");
 
-    // Moved, and Bob is no longer asked.
+    // The meeting is moved, and Bob is no longer invited.
     let change = json!({"startsAt": "2027-03-28T08:00:00Z", "attendees": [ada()]}).to_string();
     assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", "*")], Some(&change)).status, 200);
     let mut letters = [mail.next(), mail.next()];
@@ -108,7 +109,7 @@ fn an_invitation_arrives_as_calendars_read_it_and_so_do_its_change_and_its_end()
     assert_eq!(property(&second, "DTSTART"), "TZID=Europe/Berlin:20270328T100000");
     let withdrawn = calendar_of(&letters[1], "bob@example.com", "CANCEL");
     assert_eq!(property(&withdrawn, "UID"), uid);
-    // What calendars need not know is sent to nobody.
+    // Changes irrelevant to calendars are not mailed.
     let change = json!({"lobby": true, "capacity": 5}).to_string();
     assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", "*")], Some(&change)).status, 200);
     assert_eq!(api.ask("DELETE", &path(&meeting), &[], None).status, 204);
@@ -129,7 +130,7 @@ fn letters_wait_for_a_mail_server_that_is_busy_also_over_a_kill() {
             api.ask("POST", "/api/v1/meetings", &[("idempotency-key", title)], Some(&wanted))
         };
         assert_eq!(book("First").status, 201);
-        // It is tried again by itself, and a request that comes twice is one invitation.
+        // It is retried automatically, and a repeated request is one invitation.
         mail.next_turned_away();
         assert_eq!(book("First").status, 201);
         assert_eq!(mail.next_turned_away(), "ada@example.net");
@@ -144,7 +145,7 @@ fn letters_wait_for_a_mail_server_that_is_busy_also_over_a_kill() {
         });
         subjects.sort();
         assert_eq!(subjects, ["First", "Second"]);
-        // What was taken is sent no more.
+        // An accepted letter is not sent again.
         api.at(server.addr).book(&json!({"attendees": [ada()]}));
         assert_eq!(Part::read(&mail.next().data).header("subject"), "Standup");
         assert_eq!(mail.unread(), []);
@@ -160,7 +161,7 @@ fn a_letter_that_is_refused_for_good_holds_up_no_other() {
     let meeting = api.book(&json!({"attendees": [nobody, ada()]}));
     calendar_of(&mail.next(), "ada@example.net", "REQUEST");
     server.logged("a letter is given up: the mail server refuses it");
-    // The next one to the same address has its turn.
+    // The next letter to the same address follows.
     mail.becomes(Mood::Takes);
     assert_eq!(api.ask("DELETE", &path(&meeting), &[], None).status, 204);
     let mut told = [mail.next(), mail.next()].map(|letter| letter.to);
@@ -176,7 +177,7 @@ fn mail_is_sent_for_keys_alone_and_not_in_the_clear() {
     let refused = Api::anonymous(server.addr).post("/api/v1/meetings", &body);
     assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
     drop(server);
-    // A server that does not trust the mail server's certificate sends it nothing, and says why.
+    // A server that does not trust the mail server's certificate sends nothing, and logs the reason.
     let (elsewhere, url) = (folder(), mail.url());
     let server = Visavis::start_in(
         Arc::clone(&elsewhere),

@@ -1,4 +1,4 @@
-//! What nobody should ask of the meetings' interface: refused with a reason, and without consequences.
+//! Invalid requests about meetings are refused with a reason, and have no effect.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -17,7 +17,7 @@ use tests::postgres::with_both;
 use tests::tokens::{SECRET, jwt};
 use tests::{Answer, Visavis, request};
 
-/// A refusal as a client can read it: the status, said twice, and a sentence with this in it.
+/// Checks a refusal: the status in head and body, and a sentence that contains this text.
 #[track_caller]
 fn refused(answer: &Answer, status: u16, word: &str, what: &str) {
     assert_eq!(answer.status, status, "{what} gave {}", answer.body);
@@ -29,7 +29,7 @@ fn refused(answer: &Answer, status: u16, word: &str, what: &str) {
     assert!(detail.contains(word), "{what} gave {detail:?}, without {word:?}");
 }
 
-/// What is wrong with a meeting: its fields, the status, and what the refusal names.
+/// Invalid meetings: the fields, the status, and what the refusal names.
 fn wrong() -> Vec<(Value, u16, &'static str)> {
     let invite = |name: &str, email: &str| json!({"attendees": [{"name": name, "email": email}]});
     let ada = json!({"name": "Ada", "email": "ada@example.net"});
@@ -109,10 +109,10 @@ fn a_meeting_that_makes_no_sense_is_neither_booked_nor_made_of_another() {
             let booked = api.post("/api/v1/meetings", &wanted(&fields));
             refused(&booked, status, word, &format!("booking {fields}"));
             let changed = api.ask("PATCH", &path, &[("if-match", "*")], Some(&fields.to_string()));
-            // A time that has passed is no news for a meeting that has begun already.
+            // A start time in the past is not refused for a meeting that has already begun.
             refused(&changed, status, word, &format!("changing {fields}"));
         }
-        // Said of a new one alone.
+        // Applies only to a new one.
         let backwards = json!({"startsAt": "2030-01-01T10:00:00Z", "endsAt": "2030-01-01T09:00:00Z"});
         refused(&api.post("/api/v1/meetings", &wanted(&backwards)), 400, "endsAt", "an end before the start");
         let weak = json!({"webhookUrl": "https://a.example/", "webhookSecret": "sesame"});

@@ -1,4 +1,4 @@
-//! A server over the tables of every earlier version, with what that version kept in them, on both databases.
+//! A server started on the tables of every earlier version, with that version's data, on both databases.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -19,14 +19,14 @@ use tests::api::Api;
 use tests::client::Ws;
 use tests::postgres::Postgres;
 
-/// The secret of the server whose meetings these are.
+/// The secret of the server that created these meetings.
 const SESSION_KEY: &[u8; 32] =
     b"\x2a\xa4\xe0\xe2\x07\x42\xe6\xcc\x0f\x8d\xac\x9e\x93\x8e\x0f\x0e\x16\x2e\x40\x4c\x2d\x43\x59\xc6\x54\x38\xf5\x44\x98\x44\xef\x7e";
 const KEY: &str = "vsk_ZcpkXjNPn_d7IyoLmLR_FO7M995UgVaeXQwdPBTlLn8";
 const REVOKED: &str = "vsk_esfi7aeMzxYiuDmI_Ja88RemT9NzwsQv0dts7j5tawY";
 const SERIES: &str = "/api/v1/meetings/dmcsbks78vryd8nc";
 const CALLED_OFF: &str = "/api/v1/meetings/rjznjj3qcxy7phsq";
-/// The request whose reply is kept.
+/// The request whose reply is stored.
 const ONCE: &str = r#"{"title": "Once", "timeZone": "Europe/Berlin", "durationMinutes": 30, "startsAt": "2027-05-04T12:00:00Z"}"#;
 
 /// The migrations for one kind of database.
@@ -41,14 +41,14 @@ fn earlier() -> std::ops::Range<i64> {
     1..count("sqlite")
 }
 
-/// What a version kept in its tables.
+/// The data that a version stored in its tables.
 fn rows(version: i64) -> AssertSqlSafe<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/schemas/{version:04}.sql"));
     let missing = |error| panic!("{}: {error}; what this version kept is missing", file.display());
     AssertSqlSafe(fs::read_to_string(&file).unwrap_or_else(missing))
 }
 
-/// Brings an empty database to a version, each one's rows put in while it is the newest.
+/// Migrates an empty database to a version; inserts the rows of each version while it is the newest.
 macro_rules! grow {
     ($connection:expr, $kind:expr, $to:expr) => {
         let migrator = Migrator::new(migrations($kind)).await.unwrap();
@@ -71,7 +71,7 @@ fn wait_for(what: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what);
 }
 
-/// Everything of before is there, and goes on.
+/// All earlier data is present and usable.
 fn serves(folder: Arc<TempDir>, database: &[&str]) {
     let server = Visavis::start_in(folder, database);
     let api = Api::with_bearer(server.addr, KEY);
@@ -97,7 +97,7 @@ fn serves(folder: Arc<TempDir>, database: &[&str]) {
     let deliveries = api.get(&format!("{SERIES}/deliveries")).json();
     assert_eq!(deliveries["deliveries"][0]["type"], "meeting.created");
 
-    // The series: what it was booked with is in force, and it is changed by the version that it had.
+    // The series: its booked settings apply, and it can be changed using its earlier version.
     let series = api.get(SERIES);
     let host_url = series.json()["hostUrl"].as_str().unwrap().to_owned();
     assert_eq!(series.header("etag"), "\"1\"");

@@ -1,4 +1,4 @@
-//! What is kept of meetings, in `SQLite` and in `PostgreSQL` alike: once, for good, and without holding up any call.
+//! Storage of meetings in `SQLite` and in `PostgreSQL`: once, durably, and without blocking calls.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -43,7 +43,7 @@ fn one_idempotency_key_makes_one_meeting_however_often_it_comes() {
         let mismatch = ask("one", &other);
         assert_eq!((mismatch.status, &mismatch.json()["code"]), (422, &json!("idempotency-mismatch")));
         assert_eq!(ask("two", &other).status, 201);
-        // Keys of others have nothing to do with it.
+        // Keys of others are independent.
         let stranger = Api::with_key(&server, &["meetings:write"], database);
         let made = stranger.ask("POST", "/api/v1/meetings", &[("idempotency-key", "one")], Some(&other));
         assert_eq!(made.status, 201);
@@ -73,14 +73,14 @@ fn what_was_answered_is_there_after_a_kill() {
 #[test]
 fn a_host_who_ends_a_call_ends_it_also_when_the_server_is_killed_at_once() {
     let mut server = Visavis::start(&["--webhook-allow-private"]);
-    // Nobody listens there; what is to be told can be read all the same.
+    // Nobody listens there; pending webhooks can still be read.
     let call = Api::anonymous(server.addr).book(&json!({"webhookUrl": "http://127.0.0.1:1/"}));
     let mut host = Ws::connect(server.addr);
     host.send(&json!({"type": "join", "room": call["code"], "name": "Ada", "token": host_token(&call)}));
     host.until("welcome");
     let path = format!("/api/v1/meetings/{}", call["meeting"].as_str().unwrap());
     let api = Api::with_bearer(server.addr, host_token(&call));
-    // It is known that somebody is there.
+    // The presence of participants is known.
     until("the note of it", || api.get(&format!("{path}/deliveries")).body.contains("meeting.started"));
     host.send(&json!({"type": "host", "action": "end", "seq": 1}));
     host.until("room-ended");
@@ -90,7 +90,7 @@ fn a_host_who_ends_a_call_ends_it_also_when_the_server_is_killed_at_once() {
     until("the note of its end", || api.get(&path).json()["state"] == "ended");
 }
 
-/// Waits until meetings are to be had again; until then it is said that they are not.
+/// Waits until meetings are available again; until then, requests are refused as unavailable.
 fn is_back(api: &Api) {
     until("its return", || {
         let answer = api.get("/api/v1/meetings");
@@ -108,7 +108,7 @@ fn without_its_database_calls_go_on_and_meetings_come_back_by_themselves() {
     let call = api.book(&json!({}));
     let (mut ada, _) = Ws::join(server.addr, call["code"].as_str().unwrap(), "Ada");
     let (mut bob, _) = Ws::join(server.addr, "standup", "Bob");
-    // It is answered that it cannot be known, long before a client gives up that has ten times the second it may take.
+    // The response says that the answer is unknown, long before a client with ten times the permitted second gives up.
     let impatient = api.within(Duration::from_secs(10));
     let mut refused = || {
         let booking = wanted(&json!({}));
@@ -127,7 +127,7 @@ fn without_its_database_calls_go_on_and_meetings_come_back_by_themselves() {
     is_back(&api);
     postgres.down();
     refused();
-    // Rooms that have nothing to do with meetings are made, and the one that is open is entered by its name.
+    // Rooms without meetings can be created, and the open one can be joined by name.
     let (_cy, _) = Ws::join(server.addr, "retro", "Cy");
     let (_dee, _) = Ws::join(server.addr, call["room"].as_str().unwrap(), "Dee");
     postgres.up();
@@ -187,7 +187,7 @@ fn a_backup_is_a_database_that_a_server_starts_with() {
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::create_dir(elsewhere.path().join("visavis-data")).unwrap();
     std::fs::copy(folder.path().join("copy.db"), elsewhere.path().join("visavis-data/visavis.db")).unwrap();
-    // With the server's secret beside it links and tokens are good there too.
+    // With the server's secret beside it, links and tokens are valid there too.
     std::fs::copy(
         folder.path().join("visavis-data/session.key"),
         elsewhere.path().join("visavis-data/session.key"),

@@ -1,4 +1,4 @@
-//! Meetings: booked over HTTP, entered by code, ended by who may.
+//! Meetings: booked over HTTP, joined by code, ended by authorised people.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,7 +12,7 @@ use tests::client::{Sse, Ws, post};
 use tests::socketio::Sio;
 use tests::{Visavis, run};
 
-/// Knocks at a room or with a code; the welcome or the error.
+/// Tries to join a room or a code; returns the welcome or the error.
 fn knock(server: &Visavis, room: &str, more: &Value) -> (Ws, Value) {
     let mut ws = Ws::connect(server.addr);
     let mut join = json!({"type": "join", "room": room, "name": "Somebody"});
@@ -42,7 +42,7 @@ fn two_meet_by_code_a_third_is_refused_and_the_creator_ends_it_for_good() {
     let spoken = code.replace('-', " ");
     assert_eq!(eve.ask(&json!({"type": "join", "room": spoken, "name": "Eve"}))["code"], "room-full");
 
-    // The guest can't end it, also when nobody else is there, and comes back at any time.
+    // The guest cannot end it, even when alone, and can return at any time.
     let end = json!({"type": "host", "action": "end", "seq": 1});
     bob.send(&end);
     assert_eq!(bob.until("error")["code"], "forbidden");
@@ -70,7 +70,7 @@ fn codes_cannot_be_guessed() {
     }
     assert_eq!(answers[0], "not-found", "and no room is made");
     assert_eq!(answers.last().unwrap(), "rate-limited");
-    // Names that are no codes are not concerned.
+    // Names that are not codes are not affected.
     assert_eq!(knock(&server, "standup", &json!({})).1["type"], "welcome");
 }
 
@@ -90,7 +90,7 @@ fn the_early_wait_and_the_host_is_let_in() {
     let (mut host, welcome) = knock(&server, code, &json!({"token": host_token(&meeting)}));
     assert_eq!(welcome["state"], "joined");
 
-    // Brought forward: it begins, and who comes now waits until the host admits them.
+    // The meeting is brought forward: it begins, and newcomers now wait until the host admits them.
     let path = format!("/api/v1/meetings/{}", meeting["meeting"].as_str().unwrap());
     let change = json!({"startsAt": in_seconds(-60)}).to_string();
     let changed = api.ask("PATCH", &path, &[("if-match", "*")], Some(&change));
@@ -175,7 +175,7 @@ fn keys_open_what_their_scopes_say_and_nobody_elses_meetings() {
         assert_eq!(status(&Api::with_bearer(server.addr, forged)), 401, "{forged}");
     }
 
-    // Two of one customer share; a key that was revoked is good for nothing.
+    // Two keys of one customer share meetings; a revoked key is refused.
     let first = Api::with_key(&server, &["meetings:write"], &["--customer", "acme"]);
     let second = Api::with_key(&server, &["meetings:read"], &["--customer", "acme"]);
     let shared = first.book(&json!({}));
@@ -244,7 +244,7 @@ fn guests_wait_for_the_host_where_the_meeting_says_so() {
     let (_host, _) = knock(&server, code, &json!({"token": host_token(&meeting)}));
     assert_eq!(bob.until("welcome")["state"], "joined");
 
-    // No longer asked for, it holds up nobody who waits already.
+    // When `waitForHost` is turned off, those who already wait are admitted.
     let meeting = api.book(&json!({"waitForHost": true}));
     let (mut cy, welcome) = knock(&server, meeting["code"].as_str().unwrap(), &json!({}));
     assert_eq!(welcome["state"], "waiting");

@@ -1,4 +1,4 @@
-//! What the server counts, on a listener of its own.
+//! Metrics of the server, on a separate listener.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
 use std::net::UdpSocket;
@@ -38,7 +38,7 @@ fn rooms_media_and_relays_are_counted_without_labels_of_clients() {
     let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
     stun.send_to(&request, server.logged_addr("STUN and TURN ready")).unwrap();
     stun.recv(&mut [0; 100]).unwrap();
-    // Shards tell their numbers at the end of a turn, a moment after the answer.
+    // Shards publish their numbers at the end of a turn, a moment after the response.
     while value(&get(metrics, "/metrics").body, "visavis_turn_binding_requests_total") != 1 {}
 }
 

@@ -1,4 +1,4 @@
-//! Whose pages may use the server, and below which path it is found.
+//! Origins whose pages may use the server, and the path below which it is served.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,7 +16,7 @@ use tests::{Answer, Visavis, ask, get, request};
 
 const PUBLISH: &str = include_str!("offers/chromium-156-publish.sdp");
 
-/// A POST that makes a room, of a page of that origin, to a server under that host.
+/// A POST that creates a room, from a page of that origin, to a server under that host.
 fn make(addr: SocketAddr, host: &str, headers: &[(&str, &str)]) -> Answer {
     let mut head =
         format!("POST /api/v1/rooms HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: 0\r\n");
@@ -47,7 +47,7 @@ fn a_name_that_was_led_here_is_not_the_servers_own() {
     {
         assert_eq!(status(addr, host, &format!("http://{host}")), 403, "{host}");
     }
-    // The path for upgrades is guarded by the same look.
+    // The same check protects the path for upgrades.
     let upgrade = "GET /api/v1/ws HTTP/1.1\r\nhost: evil.test\r\norigin: http://evil.test\r\nconnection: upgrade, close\r\n\
          upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     assert_eq!(ask(TcpStream::connect(addr).unwrap(), upgrade).status, 403);
@@ -60,7 +60,7 @@ fn the_public_url_and_the_certificates_names_are_the_servers_own() {
     assert_eq!(status(server.addr, "calls.example", "http://calls.example"), 403, "another scheme");
     assert_eq!(status(server.addr, "calls.example:81", "https://calls.example:81"), 403, "another port");
 
-    // The self-made certificate has this machine's name.
+    // The self-signed certificate contains this machine's name.
     let server = Visavis::start(&[]);
     let name = rustix::system::uname().nodename().to_str().unwrap().to_ascii_lowercase();
     if name != "localhost" {
@@ -74,7 +74,7 @@ fn the_public_url_and_the_certificates_names_are_the_servers_own() {
 
 #[test]
 fn a_refusal_says_both_origins_to_the_page_and_to_the_operator() {
-    // A proxy that loses the port.
+    // A proxy that drops the port.
     let server = Visavis::start(&["--trusted-proxy", "127.0.0.0/8", "--tls", "off"]);
     let refused = make(server.addr, "localhost", &[("origin", "http://localhost:9000")]);
     assert_eq!(refused.status, 403);
@@ -103,7 +103,7 @@ fn apps_and_extensions_are_allowed_by_name_and_pages_without_an_origin_without_c
         assert_eq!(answer.header("access-control-allow-credentials"), credentials, "{origin}");
     }
     assert_eq!(status(addr, &addr.to_string(), "chrome-extension://another"), 403);
-    // What a cookie opens, it does not open for a page without an origin.
+    // A cookie gives no access to a page without an origin.
     let json = ("content-type", "application/json");
     let joined = request(
         addr,
@@ -179,7 +179,7 @@ fn below_a_path_every_answer_names_it() {
         let answer = get(addr, path);
         assert_eq!((answer.status, answer.header("location")), (308, place), "{path}");
     }
-    // A load balancer beside the proxy asks without the path.
+    // A load balancer beside the proxy sends requests without the path.
     for path in ["/readyz", "/visavis/readyz", "/visavis/", "/visavis/page/room.js", "/visavis/sdk/index.js"]
     {
         assert_eq!(get(addr, path).status, 200, "{path}");

@@ -1,4 +1,4 @@
-//! What a page of another origin can use that the operator has allowed.
+//! The interfaces available to a page of another origin that the operator has allowed.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -50,13 +50,13 @@ fn whatever_answers_can_be_read_and_recordings_in_parts() {
         for name in ["authorization", "range", "if-range", "idempotency-key", "if-match"] {
             assert!(allowed.iter().any(|one| one == name), "{path}: {name} in {allowed:?}");
         }
-        // Nobody else reads anything.
+        // Other origins cannot read anything.
         let foreign = request(server.addr, "GET", path, &[("origin", "https://evil.example")], None);
         assert_eq!(foreign.headers("access-control-allow-origin"), [""; 0], "{path}");
     }
 }
 
-/// Joins over HTTP; the welcome.
+/// Joins over HTTP; returns the welcome.
 fn join(server: &Visavis, ticket: bool) -> Value {
     let body = json!({"type": "join", "room": "standup", "name": "Ada", "ticket": ticket}).to_string();
     let answer = post(server.addr, "/api/v1/sessions", None, &body);
@@ -64,7 +64,7 @@ fn join(server: &Visavis, ticket: bool) -> Value {
     answer.json()
 }
 
-/// The head of what an `EventSource` with this query gets.
+/// The head of the response to an `EventSource` with this query.
 fn stream(server: &Visavis, session: &Value, query: &str) -> u16 {
     use std::io::{Read as _, Write as _};
     let mut stream = connect(server.addr);
@@ -106,7 +106,7 @@ fn a_ticket_opens_one_stream_and_nothing_else() {
         401,
         "it sends nothing"
     );
-    // A resume gives another one.
+    // A resume gives a new ticket.
     let resume = json!({
         "type": "resume", "session": ada["session"], "secret": ada["secret"], "lastId": ada["lastId"], "ticket": true,
     });

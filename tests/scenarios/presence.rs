@@ -1,4 +1,4 @@
-//! A connection that is closed is told to the others within a second, on every transport.
+//! A closed connection is reported to the others within a second, on every transport.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,10 +15,10 @@ use tests::Visavis;
 use tests::client::{Credentials, Sse, Ws, credentials};
 use tests::socketio::Sio;
 
-/// Joins as Bob: the open connection, and the welcome.
+/// Joins as Bob; returns the open connection and the welcome.
 type Join = fn(&Visavis) -> (Box<dyn Any>, Value);
 
-/// The next `peer-updated` about a peer: whether it is away.
+/// The next `peer-updated` about a peer; returns whether it is away.
 fn told(ada: &mut Ws, peer: &str) -> bool {
     loop {
         let event = ada.until("peer-updated");

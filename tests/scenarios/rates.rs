@@ -1,4 +1,4 @@
-//! More lines of chat than the rate allows, through cuts: each one that was acknowledged arrives once, and in order.
+//! More chat lines than the rate limit allows, with interruptions: each acknowledged line arrives once and in order.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,12 +14,12 @@ use tests::client::{Sse, credentials};
 use tests::connection::{ALL, Connection};
 
 const LINES: u64 = 300;
-/// The connection is lost behind each so many lines, and every other time with a line on its way.
+/// The connection is cut after this many lines, every other time with a line in flight.
 const CUT_EVERY: u64 = 70;
 
 #[test]
 fn lines_beyond_the_rate_arrive_once_and_in_order_over_every_transport() {
-    // Each POST of this event stream's client is a connection of its own.
+    // Each POST of this event stream's client uses a separate connection.
     let server = Visavis::start(&["--new-connections-per-second", "1000"]);
     let addr = server.addr;
     let speakers = ALL.map(|transport| {

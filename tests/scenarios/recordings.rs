@@ -1,4 +1,4 @@
-//! Recording a room by the HTTP interface: who may begin and end it, and what the room hears.
+//! Recording a room over HTTP: who may start and stop it, and which events the room receives.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,7 +14,7 @@ use tests::client::Ws;
 const START: &str = "/api/v1/recordings";
 const STOP: &str = "/api/v1/recordings/stop";
 
-/// A room that goes through the media server as soon as it is recorded, with its host in it.
+/// A room that moves to the media server once it is recorded, with its host in it.
 fn join(server: &Visavis, room: &str) -> (Ws, Api) {
     let mut host = Ws::connect(server.addr);
     host.send(&json!({"type": "join", "room": room, "name": "Ada", "topology": "auto"}));
@@ -23,7 +23,7 @@ fn join(server: &Visavis, room: &str) -> (Ws, Api) {
     (host, token)
 }
 
-/// What is said of the room's recording, up to a state.
+/// The recording events of the room, up to a state.
 fn heard(ws: &mut Ws, last: &str) -> Vec<String> {
     let mut states = Vec::new();
     while states.last().is_none_or(|state| state != last) {

@@ -1,4 +1,4 @@
-//! The built-in relay, by the program's own credentials, and what becomes of it while the server drains.
+//! The built-in relay, with the server's own credentials, and its behaviour while the server drains.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 use std::io::{Read as _, Write as _};
@@ -10,7 +10,7 @@ use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{MessageBuilder, attributes, method};
 use tests::{Visavis, get, run};
 
-/// Long after everything that is waited for: only a failure takes so long.
+/// Much longer than any expected wait: reached only on failure.
 const FAR_TOO_LONG: Duration = Duration::from_mins(1);
 
 /// Protocol numbers in REQUESTED-TRANSPORT.
@@ -36,7 +36,7 @@ impl Client {
         Self { socket, user }
     }
 
-    /// Asks for a relay.
+    /// Requests an allocation.
     fn allocate(&mut self) -> Result<Vec<u8>, Refused> {
         self.allocate_with(|_| {})
     }
@@ -56,7 +56,7 @@ impl Client {
         })
     }
 
-    /// The refusal that a server gives as soon as it drains; until then it makes relays.
+    /// The refusal that a server sends once it drains; until then it creates relays.
     fn refused(server: &Visavis) -> Refused {
         loop {
             if let Err(refusal) = Self::new(server).allocate() {
@@ -84,7 +84,7 @@ fn credentials_for_tools_open_relays() {
     assert_eq!(forger.allocate().unwrap_err().code, 401);
 }
 
-/// Asks for a TCP relay, over TCP.
+/// Requests a TCP allocation, over TCP.
 fn allocate_tcp(server: &Visavis) -> Result<Vec<u8>, Refused> {
     let (username, password) = printed(server);
     let mut stream = TcpStream::connect(server.logged_addr("STUN and TURN ready")).unwrap();

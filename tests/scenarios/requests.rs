@@ -1,4 +1,4 @@
-//! Requests as other programs send them: again, with conditions, in other words, from other places.
+//! Requests as other programs send them: repeated, conditional, with other spellings, from other places.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -61,7 +61,7 @@ fn a_version_of_a_meeting_is_one_body_and_who_has_it_is_not_sent_it_again() {
         assert_eq!((answer.status, &*answer.body, answer.header("etag")), (304, "", &*tag), "{known}");
     }
     assert_eq!(api.ask("GET", &path, &[("if-none-match", "\"7\"")], None).status, 200);
-    // A proxy that compresses makes the tag weak.
+    // A compressing proxy weakens the tag.
     let change = |tag: &str, title: &str| {
         api.ask("PATCH", &path, &[("if-match", tag)], Some(&json!({"title": title}).to_string())).status
     };
@@ -117,7 +117,7 @@ fn links_lead_where_people_are_or_nothing_is_booked() {
             assert!(status == 201 || answer.body.contains("--public-url"), "{}", answer.body);
         }
     }
-    // Who has the page open has its address in front of them.
+    // Anyone with the page open can see its address.
     assert_eq!(send(&server, "1.1", inner, &stranger, "", "/api/v1/meetings", &body).status, 201);
     let _ = page;
     let keyed = key(&public);
@@ -183,7 +183,7 @@ fn a_body_that_is_coded_or_marked_is_told_so() {
     }
 }
 
-/// What comes back to a head that promises a body and waits to be asked for it.
+/// The response to a head that announces a body with `Expect: 100-continue`.
 fn expecting(server: &Visavis, path: &str, more: &str, length: usize) -> String {
     let mut stream = connect(server.addr);
     write!(

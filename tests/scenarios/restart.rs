@@ -1,4 +1,4 @@
-//! A server that is killed and started again in the middle of a call, and one that is asked to end.
+//! A server that is killed and restarted during a call, and one that is asked to end.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -36,7 +36,7 @@ fn after_a_kill_everybody_is_the_same_peer_in_the_same_room() {
     assert_eq!(snapshot["peers"][0]["id"], adas["self"]["id"]);
     assert_eq!(ada.until("peer-joined")["peer"]["id"], bobs["self"]["id"]);
 
-    // Events go on with greater numbers, and the host's power and token still hold.
+    // Events continue with greater numbers, and the host's power and token are still valid.
     ada.send(&json!({"type": "host", "action": "unlock", "seq": 2}));
     assert_eq!(ada.until("ack")["seq"], 2);
     let mut second = Ws::connect(server.addr);
@@ -115,7 +115,7 @@ fn the_host_is_the_host_after_twenty_restarts() {
         server = Visavis::start_in(folder, &[]);
         let is_first = restart % 4 == 0;
         let mut ada = is_first.then(|| Ws::resume(server.addr, &ada_is, 0));
-        // The guest is there first mostly, and has no power that he had not before.
+        // The guest usually returns first, and gains no additional power.
         let (mut bob, bobs) = Ws::resume(server.addr, &bob_is, 0);
         bob.send(&lock);
         assert_eq!(bob.until("error")["code"], "forbidden", "restart {restart}");

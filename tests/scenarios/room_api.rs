@@ -1,4 +1,4 @@
-//! What applications do with rooms, meetings or none: make them, find them, look into them, let people in, end them.
+//! Operations of applications on rooms, with or without meetings: create, find, read, admit, end.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -11,7 +11,7 @@ use tests::Visavis;
 use tests::api::Api;
 use tests::client::Ws;
 
-/// Comes in with a token; the welcome or the error.
+/// Joins with a token; returns the welcome or the error.
 fn enter(server: &Visavis, room: &str, token: &Value) -> (Ws, Value) {
     let mut ws = Ws::connect(server.addr);
     ws.send(&json!({"type": "join", "room": room, "name": "Somebody", "token": token}));
@@ -38,7 +38,7 @@ fn applications_look_into_rooms_let_people_in_and_end_them() {
     for bad in [json!({"ttlSeconds": 0}), json!({"name": "a\nb"}), json!({"role": "king"})] {
         assert_eq!(api.post("/api/v1/rooms/standup/tokens", &bad).status, 400, "{bad}");
     }
-    // A typing error is none that goes unnoticed.
+    // A typing error is reported.
     for path in ["/api/v1/rooms", "/api/v1/rooms/standup/tokens"] {
         let answer = api.post(path, &json!({"toplogy": "sfu"}));
         assert_eq!(answer.status, 400, "{path}");

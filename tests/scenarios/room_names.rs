@@ -1,4 +1,4 @@
-//! Rooms go by names in any letters, by one rule wherever a name can stand.
+//! Room names may contain any letters, by the same rule wherever a name can appear.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,7 +16,7 @@ use tests::{Visavis, get, request};
 
 const PUBLISH: &str = include_str!("offers/chromium-156-publish.sdp");
 const PLAY: &str = include_str!("offers/chromium-156-play.sdp");
-/// `кухня`, as URLs have it.
+/// `кухня`, encoded for URLs.
 const ENCODED: &str = "%D0%BA%D1%83%D1%85%D0%BD%D1%8F";
 const ID: &str = "n-a7chgcjqm7i65veeoju4bcprqwm3wiwzis4z3pr4ameiffxvykra";
 
@@ -78,7 +78,7 @@ fn the_name_survives_a_restart() {
     let kept = credentials(&welcome);
     server.kill();
     let folder = server.folder();
-    // Also where nothing of the room was kept but its member's secret.
+    // Also if nothing of the room was stored except its member's secret.
     for forgotten in [false, true] {
         if forgotten {
             std::fs::remove_file(folder.path().join("visavis-data/rooms.jsonl")).unwrap();
@@ -100,7 +100,7 @@ fn what_is_no_name_is_refused_everywhere_and_said_so() {
         assert_eq!(refused["code"], "bad-request", "{bad:?}");
         assert!(refused["message"].as_str().unwrap().contains("a room's name"), "{refused}");
     }
-    // Cut off within a letter, and no escape at all.
+    // Cut off within a character, and an invalid escape.
     for bad in ["%E0%A4%A", "%E0%A4", "%zz", "a%2Fb", "%2E%2E"] {
         for path in [format!("/api/v1/rooms/{bad}"), format!("/whip/{bad}"), format!("/whep/{bad}")] {
             let answer = if path.starts_with("/api") {
@@ -138,7 +138,7 @@ fn a_mistyped_code_makes_no_room() {
     let server = Visavis::start(&[]);
     let code = Api::anonymous(server.addr).book(&json!({}))["code"].as_str().unwrap().to_owned();
     assert!(code.bytes().any(|byte| byte.is_ascii_digit()), "{code}");
-    // Another last letter, and one without a digit, as codes of before may be.
+    // Another last letter, and one without a digit, as in codes of earlier versions.
     let last = if code.ends_with('x') { 'y' } else { 'x' };
     for wrong in [format!("{}{last}", &code[..10]), "cdf-hjk-mnp".to_owned(), "CDF-HJK-MNP".to_owned()] {
         let mut ws = Ws::connect(server.addr);
@@ -146,13 +146,13 @@ fn a_mistyped_code_makes_no_room() {
         assert_eq!(ws.next()["code"], "not-found", "{wrong}");
         assert_eq!(offer(&server, &format!("/whip/{wrong}"), PUBLISH).status, 404, "{wrong}");
     }
-    // However somebody wrote it down.
+    // However it was written down.
     for written in [code.to_uppercase(), code.replace('-', ""), code.replace('-', " ")] {
         let mut ws = Ws::connect(server.addr);
         ws.send(&json!({"type": "join", "room": written, "name": "Ada"}));
         assert_eq!(ws.next()["type"], "welcome", "{written}");
     }
-    // Names that only look like codes from afar are names.
+    // Names that merely resemble codes are names.
     for name in ["cdfhjkmnp", "abc-def-ghi", "k7m2xr9dn", "dev-42-abc"] {
         let (_ws, welcome) = Ws::join(server.addr, name, "Ada");
         assert_eq!(welcome["room"]["id"], name);

@@ -1,4 +1,4 @@
-//! Rooms over real sockets: who hears what, over which transport, and who may speak for whom.
+//! Rooms over real sockets: which events each peer receives, over which transport, and with whose authority.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -77,7 +77,7 @@ fn a_cut_websocket_resumes_over_an_event_stream_with_nothing_lost_and_nothing_tw
     assert_eq!(bob.next()["text"], "two");
     assert_eq!(bob.next()["type"], "signal");
     assert_eq!(bob.next()["text"], "three");
-    // And back again, with the stream still open: the stream is told, and not welcome any more.
+    // And back again while the stream is still open: the stream is told, and can no longer be used.
     let cursor = bob.last_id;
     let (mut again, _) = Ws::resume(server.addr, &bob.credentials, cursor);
     assert_eq!(bob.until("error")["code"], "session-replaced");
@@ -122,11 +122,11 @@ fn nothing_crosses_rooms_and_nobody_speaks_for_another() {
     assert_eq!(texts(&eve.settle()), [""; 0]);
     assert_eq!(texts(&bob.settle()), [""; 0]);
 
-    // `from` is the server's to say.
+    // `from` is set by the server.
     eve.send(&json!({"type": "chat", "text": "as Bob", "from": bob_is.peer}));
     assert_eq!(eve.until("chat")["from"], eve_is.peer.as_str());
 
-    // Another session's secret opens nothing.
+    // The secret of another session gives no access.
     let path = format!("/api/v1/sessions/{}/messages", bob_is.session);
     let chat = r#"{"type":"chat","text":"as Bob"}"#;
     for bearer in [Some(eve_is.secret.as_str()), Some("made-up"), None] {

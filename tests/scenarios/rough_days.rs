@@ -1,11 +1,11 @@
-//! A server under load through bad days, from a seed: a disk that fills and empties, a clock that jumps, a log that closes, SIGHUPs
-//! and a data folder that goes away. The probes tell the truth meanwhile; afterwards everything works, and nothing that was
-//! acknowledged is lost.
+//! A server under load through a series of faults, generated from a seed: a disk that fills and empties, a clock that
+//! jumps, a log that closes, SIGHUPs and a data folder that disappears. The probes report the actual state meanwhile;
+//! afterwards everything works, and no acknowledged data is lost.
 //!
-//! By itself this takes seconds, with what can be had without being root: a bound on the size of files stands for the disk, and the
-//! clock stays. `tests/long/rough-days` lets it run for ten minutes on a small tmpfs and with libfaketime:
-//! `VISAVIS_ROUGH_MINUTES`, `VISAVIS_ROUGH_DISK` (a folder on the small disk), `VISAVIS_ROUGH_CLOCK` (the library). `VISAVIS_ROUGH_SEED`
-//! repeats a run.
+//! By default this takes seconds and needs no root: a limit on the size of files stands in for the disk, and the clock
+//! is not changed. `tests/long/rough-days` runs it for ten minutes on a small tmpfs and with libfaketime:
+//! `VISAVIS_ROUGH_MINUTES`, `VISAVIS_ROUGH_DISK` (a folder on the small disk), `VISAVIS_ROUGH_CLOCK` (the library).
+//! `VISAVIS_ROUGH_SEED` repeats a run.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -33,14 +33,14 @@ use tests::api::{Api, host_token, until, wanted};
 use tests::client::Ws;
 use tests::{command, get};
 
-/// Rooms whose hosts stay, so that what they set is still there at the end.
+/// Rooms whose hosts stay, so that their settings are still there at the end.
 const ROOMS: usize = 12;
-/// What a bad day lasts, and the rest after it.
+/// Duration of a fault, and of the rest after it.
 const DAY: Duration = Duration::from_millis(1_500);
-/// A meeting that was booked is looked at by this many at the end: all, in any run that ends.
+/// Maximum number of booked meetings checked at the end: all, in any run that ends.
 const LOOK_AT: usize = 5_000;
 
-/// What can go wrong.
+/// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Day {
     FullDisk,
@@ -50,7 +50,7 @@ enum Day {
     FolderAway,
 }
 
-/// xorshift64*: the same days for the same seed.
+/// xorshift64*: the same faults for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -74,11 +74,11 @@ impl Dice {
     }
 }
 
-/// The machine on which it happens.
+/// The simulated machine.
 struct Machine {
     /// Holds the log's pipe, the clock's file and, unless there is a small disk, the data.
     folder: TempDir,
-    /// Where the small disk is, if there is one.
+    /// The folder on the small disk, if there is one.
     disk: Option<PathBuf>,
     clock: Option<PathBuf>,
 }
@@ -117,7 +117,7 @@ impl Machine {
     }
 
     fn start(&self) -> Server {
-        // Open for reading, too, so that it does not wait for somebody at the other end.
+        // Also opened for reading, so that it does not wait for a reader.
         let log = fs::OpenOptions::new().read(true).write(true).open(self.log()).unwrap();
         let reader = Reader::start(&self.log());
         let data = self.data();
@@ -142,7 +142,7 @@ impl Machine {
     }
 }
 
-/// Who collects the log.
+/// The collector of the log.
 struct Reader {
     is_ending: Arc<AtomicBool>,
     addr: Arc<Mutex<Option<SocketAddr>>>,
@@ -219,7 +219,7 @@ impl Drop for Server {
     }
 }
 
-/// Ends the load with what it serves, also where that fails: whoever waits for the load would wait for ever.
+/// Ends the load on drop, also on failure: otherwise those who wait for the load would wait for ever.
 struct Ending<'a>(&'a AtomicBool);
 
 impl Drop for Ending<'_> {
@@ -228,15 +228,15 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// What the server has said yes to.
+/// Everything the server has acknowledged.
 #[derive(Default)]
 struct Acknowledged {
-    /// Ids, and their hosts' tokens.
+    /// Ids, with their host tokens.
     meetings: Mutex<Vec<(String, String)>>,
     refused: AtomicU32,
 }
 
-/// Books meetings one after the other. Some are refused on bad days; none is answered in any other way.
+/// Books meetings one after the other. Some are refused during faults; there are no other responses.
 fn book(addr: SocketAddr, acknowledged: &Acknowledged, is_over: &AtomicBool) {
     let api = Api::anonymous(addr);
     while !is_over.load(Ordering::Acquire) {
@@ -256,7 +256,7 @@ fn book(addr: SocketAddr, acknowledged: &Acknowledged, is_over: &AtomicBool) {
     }
 }
 
-/// Comes and goes, and says something each time.
+/// Joins and leaves repeatedly, with a message each time.
 fn visit(addr: SocketAddr, is_over: &AtomicBool) {
     for visit in 0_u64.. {
         if is_over.load(Ordering::Acquire) {
@@ -270,7 +270,7 @@ fn visit(addr: SocketAddr, is_over: &AtomicBool) {
     }
 }
 
-/// The process lives, whatever the day.
+/// The process is alive, whatever the fault.
 fn probe(addr: SocketAddr, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Acquire) {
         let answer = get(addr, "/livez");
@@ -327,7 +327,7 @@ fn go_through(day: Day, machine: &Machine, server: &Server) {
             fs::rename(aside, machine.data()).unwrap();
         }
     }
-    // What is over is over by itself.
+    // The server recovers by itself once the fault is over.
     until("readiness after a bad day", || server.is_ready());
 }
 
@@ -361,7 +361,7 @@ fn nothing_that_was_acknowledged_is_lost_over_bad_days() {
             scope.spawn(|| probe(addr, &is_over)),
         ];
         let mut seq = 0;
-        // Each kind of day once, and then as the dice fall.
+        // Each kind of fault once, and then at random.
         let first = [Day::FullDisk, Day::ClosedLog, Day::Hangups, Day::FolderAway];
         let mut days = first.into_iter();
         loop {
@@ -373,7 +373,7 @@ fn nothing_that_was_acknowledged_is_lost_over_bad_days() {
             };
             println!("{:>5} s: {day:?}", begun.elapsed().as_secs());
             go_through(day, &machine, &server);
-            // A client that is silent for two heartbeats is closed.
+            // A client that is silent for two heartbeats is disconnected.
             for host in &mut hosts {
                 host.settle();
             }
@@ -389,7 +389,7 @@ fn nothing_that_was_acknowledged_is_lost_over_bad_days() {
     println!("{} meetings booked, {refused} refused, rooms locked: {locked:?}", meetings.len());
     assert!(!meetings.is_empty());
 
-    // A power cut, and everything is as it was said to be.
+    // After a power cut, everything acknowledged is present.
     drop(hosts);
     drop(server);
     let server = machine.start();

@@ -1,4 +1,4 @@
-//! Clients that take their time, and those that send too much.
+//! Slow clients, and clients that send too much.
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ fn a_header_that_never_ends_is_cut_off_and_disturbs_nobody() {
         .collect();
     assert_eq!(get(server.addr, "/livez").status, 200);
     for stream in &mut slow {
-        // The end comes by itself; an answer before it (408) would be fine too.
+        // The server closes by itself; a response before that (408) would be acceptable too.
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
     }
@@ -48,7 +48,7 @@ fn one_address_has_so_many_connections_and_no_more() {
         })
         .collect();
     let mut third = TcpStream::connect(server.addr).unwrap();
-    // Closed without a word, or reset.
+    // Closed without a response, or reset.
     assert!(!matches!(third.read(&mut [0; 1]), Ok(1..)));
     let first = held.first_mut().unwrap();
     first.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! Somebody who does not read costs himself, and nobody else anything.
+//! A client that does not read affects only itself.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,7 +14,7 @@ use tests::client::{Sse, Ws, credentials};
 use tests::connection::{Connection, Transport};
 use tests::socketio::Sio;
 
-/// 60 KB each: more than two kernels' buffers, a mailbox and the megabyte behind them hold.
+/// 60 KB each: more than two kernel buffers, a mailbox and the megabyte behind them hold.
 const MESSAGES: u64 = 320;
 
 fn message(seq: u64) -> Value {

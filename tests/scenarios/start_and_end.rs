@@ -1,4 +1,4 @@
-//! The life of the process.
+//! Start and end of the process.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
 use std::fs::{self, Permissions};
@@ -51,7 +51,7 @@ fn a_proxy_in_front_of_the_page_is_none_in_front_of_media() {
 #[test]
 fn sigterm_ends_it_with_success() {
     let server = Visavis::start(&[]);
-    // A connection between two requests does not hold it up.
+    // A connection between two requests does not delay the end.
     let mut idle = TcpStream::connect(server.addr).unwrap();
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     assert!(idle.read(&mut [0; 1_000]).unwrap() > 0);
@@ -115,7 +115,7 @@ fn a_second_server_on_one_data_folder_is_refused_and_told_whose_it_is() {
     drop(Visavis::start_in(folder, &[]));
 }
 
-/// Ports that are free, each.
+/// Distinct free ports.
 const FREE: [&str; 6] = ["--listen", "127.0.0.1:0", "--turn-listen", "127.0.0.1:0", "--media-port", "0"];
 
 #[test]

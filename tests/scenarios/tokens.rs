@@ -1,4 +1,4 @@
-//! Join tokens: who has one comes in, over each transport, and who has none does not.
+//! Join tokens: clients with one are admitted over each transport, clients without one are not.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -42,7 +42,7 @@ fn with_a_key_a_token_is_needed_and_says_who_comes_in() {
     ada.send(&join("standup", Some(&token("standup", json!({"name": "Ada L."})))));
     let adas = ada.until("welcome");
     assert_eq!(adas["self"]["name"], "Ada L.");
-    // The room's host token is good without a join token; a host's token has the power.
+    // The room's host token is accepted without a join token; a token with `host` grants the power.
     let mut bob = Sio::connect(server.addr);
     assert_eq!(bob.ask(&join("standup", adas["hostToken"].as_str()))["type"], "welcome");
     let mut cy = Sio::connect(server.addr);

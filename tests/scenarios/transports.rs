@@ -1,4 +1,4 @@
-//! The same steps over WebSocket, event stream and Socket.IO, and over every change from one to another.
+//! The same steps over WebSocket, event stream and Socket.IO, and over every change between them.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -39,7 +39,7 @@ fn the_same_steps_go_over_each_transport() {
         assert_eq!(bob.next()["text"], "no second offer");
         assert_eq!(ada.next()["text"], "no second offer");
 
-        // Refusals carry the number, and close nothing.
+        // Refusals carry the number, and do not close the connection.
         let refused = ada.ask(&json!({"type": "dance", "seq": 2}));
         assert_eq!((&refused["code"], &refused["seq"]), (&json!("unknown-message"), &json!(2)));
         let refused = bob.ask(&json!({"type": "host", "action": "lock", "seq": 1}));
@@ -59,7 +59,7 @@ fn the_same_steps_go_over_each_transport() {
     }
 }
 
-/// The next event. On a busy machine a peer is without a transport for long enough to be told as away.
+/// The next event. On a busy machine a peer may be without a transport for long enough to be reported as away.
 fn next_but_away(connection: &mut Connection) -> Value {
     loop {
         let event = connection.next();
@@ -83,7 +83,7 @@ fn every_change_of_transport_replays_what_was_missed_once_and_in_order() {
             assert_eq!(bob.until("chat")["text"], "one", "{room}");
             let cursor = bob.last_id();
 
-            // Missed with the old transport gone, and with it still there and unread.
+            // Missed with the old transport gone, and with it still open and unread.
             let mut old = None;
             if from == to {
                 drop(bob);
@@ -140,7 +140,7 @@ fn what_is_answered_before_the_stream_is_open_waits_for_it() {
     assert_eq!(stream.next()["text"], "one", "events follow");
     drop(stream);
 
-    // So it is while a stream is broken, for 64 of them, and on another transport the welcome comes first.
+    // The same while a stream is interrupted, for up to 64 of them; on another transport the welcome comes first.
     let (mut bob, _) = Ws::join(server.addr, "early", "Bob");
     let away = json!({"id": ada.peer, "away": true});
     loop {
@@ -185,7 +185,7 @@ fn socket_io_refuses_what_the_protocol_refuses() {
     let mut sio = Sio::connect(server.addr);
     let error = sio.ask(&json!({"type": "join", "room": "no/such id", "name": "Ada"}));
     assert_eq!(error["code"], "bad-request");
-    // Binary is no message, and neither is nothing; each is answered, and closes nothing.
+    // Binary data and empty messages are invalid; each is answered, and does not close the connection.
     sio.send_text(r#"451-7["message",{"type":"chat","text":{"_placeholder":true,"num":0}}]"#);
     sio.send_binary(b"\x00\x01");
     assert_eq!(sio.acknowledged(7)["code"], "bad-request");
@@ -195,7 +195,7 @@ fn socket_io_refuses_what_the_protocol_refuses() {
     assert_eq!(sio.next()["code"], "name-invalid", "without an acknowledgement it comes as an event");
     assert_eq!(sio.ask(&json!({"type": "join", "room": "r", "name": "Ada"}))["type"], "welcome");
 
-    // A signal may be larger than other messages; what is larger still ends the connection.
+    // A signal may be larger than other messages; anything larger ends the connection.
     let text = "a".repeat(70_000);
     assert_eq!(sio.ask(&json!({"type": "chat", "text": text, "seq": 1}))["code"], "too-large");
     assert!(sio.next_or_end().is_none());

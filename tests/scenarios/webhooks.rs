@@ -1,4 +1,4 @@
-//! Webhooks: signed, in order, again and again until they are taken, and never where they must not go.
+//! Webhooks: signed, in order, retried until accepted, and never sent to forbidden addresses.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,7 +21,7 @@ use tests::Visavis;
 use tests::api::{Api, host_token, until, wanted};
 use tests::client::Ws;
 
-/// What a receiver was sent.
+/// A message received by a webhook receiver.
 #[derive(Debug)]
 struct Hook {
     headers: HashMap<String, String>,
@@ -39,7 +39,7 @@ impl Hook {
     }
 
     fn answer(mut self, head: &str) {
-        // Who has given up waiting does not read it.
+        // A sender that has timed out does not read it.
         let _ = write!(self.connection, "HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     }
 
@@ -120,14 +120,14 @@ fn a_meeting_is_told_in_order_and_signed_and_a_receiver_that_fails_gets_everythi
     let id = first.headers["webhook-id"].clone();
     first.answer("500 Internal Server Error");
 
-    // It is down while the call goes on; what is told meanwhile waits its turn.
+    // The receiver is down while the call continues; messages wait in order.
     let mut ada = Ws::connect(server.addr);
     let token = host_token(&meeting);
     ada.send(&json!({"type": "join", "room": meeting["code"], "name": "Ada", "token": token}));
     ada.until("welcome");
     let again = receiver.next();
     assert_eq!((again.kind(), &again.headers["webhook-id"]), ("meeting.created".to_owned(), &id));
-    // This one hangs: no answer until the sender gives up.
+    // This receiver hangs: no response until the sender gives up.
     ada.send(&json!({"type": "chat", "text": "nobody waits for webhooks", "seq": 1}));
     ada.until("chat");
     ada.send(&json!({"type": "host", "action": "end", "seq": 2}));
@@ -145,7 +145,7 @@ fn a_meeting_is_told_in_order_and_signed_and_a_receiver_that_fails_gets_everythi
     assert_eq!(kinds, ["meeting.created", "meeting.started", "peer.joined", "peer.left", "meeting.ended"]);
     assert_eq!(last["data"]["reason"], "host-ended");
 
-    // They are listed, and sent again when asked for.
+    // They are listed, and sent again on request.
     let mut listed = Vec::new();
     until("the notes of it", || {
         let known = api.get(&format!("{}/deliveries", path(&meeting))).json();
@@ -178,7 +178,7 @@ fn a_booking_brings_its_own_secret_and_whoever_fails_is_in_the_log() {
     server.logged("a receiver of webhooks fails: it is tried again");
     receiver.next().answer("204 No Content");
     server.logged("a receiver of webhooks is back");
-    // The same receiver with another secret: both are good for a while.
+    // The same receiver with another secret: both are valid for a while.
     let other = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     api.book(&json!({"webhookUrl": receiver.url(), "webhookSecret": other}));
     let hook = receiver.next();
@@ -206,12 +206,12 @@ fn while_secrets_are_changed_both_are_good_and_gone_means_gone() {
     assert!(hook.is_signed_with(rotated["webhookSecret"].as_str().unwrap()));
     assert!(hook.is_signed_with(meeting["webhookSecret"].as_str().unwrap()), "the one of before as well");
     hook.answer("410 Gone");
-    // What comes now is not sent any more, and a second meeting's hooks neither.
+    // Later messages are not sent any more, nor are those of a second meeting.
     change("A third");
     let list = || api.get(&format!("{}/deliveries", path(&meeting))).json()["deliveries"].clone();
     until("its being given up", || list()[0]["nextAttemptAt"].is_null());
     assert_eq!(list()[0]["deliveredAt"], Value::Null);
-    // Named once more, it is wanted again.
+    // Setting the URL again enables the receiver.
     let body = json!({"webhookUrl": receiver.url(), "title": "A fourth"}).to_string();
     assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", "*")], Some(&body)).status, 200);
     let hook = receiver.next();
@@ -274,7 +274,7 @@ fn somebodys_coming_is_no_change_that_another_change_must_know_of() {
     assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", etag)], Some(&body)).status, 200);
 }
 
-/// What is told until the end of a meeting, each answered.
+/// The messages until the end of a meeting, each answered.
 fn told(receiver: &Receptionist, last: &str) -> Vec<Value> {
     let mut told = Vec::new();
     while told.last().is_none_or(|hook: &Value| hook["type"] != last) {
@@ -285,7 +285,7 @@ fn told(receiver: &Receptionist, last: &str) -> Vec<Value> {
     told
 }
 
-/// The kinds in order, with the peer and the reason where there is one.
+/// The event types in order, with the peer and the reason if there is one.
 fn attendance(told: &[Value]) -> Vec<(&str, &str, &str)> {
     fn text<'a>(of: &'a Value, name: &str) -> &'a str {
         of[name].as_str().unwrap_or_default()
@@ -303,7 +303,7 @@ fn everybodys_leaving_is_told_before_the_end_and_who_they_were() {
         let receiver = Receptionist::open();
         let meeting = api.book(&json!({"webhookUrl": receiver.url()}));
         told(&receiver, "meeting.created");
-        // Two of one name: the service knows which is which.
+        // Two peers of one name: the service can tell them apart.
         let enter = |sub: &str, host: bool| {
             let wanted = json!({"name": "Ada", "sub": sub, "host": host, "metadata": {"class": sub}});
             let tokens = format!("/api/v1/rooms/{}/tokens", meeting["code"].as_str().unwrap());

@@ -33,7 +33,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-/// What a peer connection reports.
+/// Events of a peer connection.
 struct Events {
     gathered: Sender<()>,
     connected: Sender<()>,
@@ -44,7 +44,7 @@ struct Events {
 impl PeerConnectionEventHandler for Events {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            // Whoever doesn't listen any more has heard it already; so below.
+            // A receiver that is gone needs no more events; so below.
             let _ = self.gathered.try_send(());
         }
     }
@@ -101,7 +101,7 @@ async fn client() -> Client<impl PeerConnection> {
 }
 
 impl<C: PeerConnection> Client<C> {
-    /// Offers, takes the answer, and waits for the connection.
+    /// Sends an offer, applies the answer, and waits for the connection.
     async fn connect(&mut self, server: &Visavis, path: &str) {
         let offer = self.connection.create_offer(None).await.unwrap();
         self.connection.set_local_description(offer).await.unwrap();
@@ -116,8 +116,8 @@ impl<C: PeerConnection> Client<C> {
         self.connected.recv().await.unwrap();
     }
 
-    /// Waits for so many packets of pictures and of sound. Pictures are numbered; those that are missing in between come
-    /// too, if late.
+    /// Waits for this many packets of video and of audio. Video packets are numbered; missing ones must arrive too, if
+    /// late.
     async fn plays(&mut self, pictures: usize, sounds: usize) {
         let (mut heard, mut seen) = (0, BTreeSet::new());
         let is_whole = |seen: &BTreeSet<u32>| {
@@ -180,7 +180,7 @@ fn packet(
     rtp::Packet { header, payload: payload.into() }
 }
 
-/// Thirty pictures a second of three packets, every tenth of them a key picture; the last four bytes are a number.
+/// Thirty pictures a second of three packets, every tenth a key picture; the last four bytes are a number.
 async fn send_pictures(track: Arc<TrackLocalStaticRTP>, ssrc: u32) {
     let mut ticks = tokio::time::interval(Duration::from_millis(33));
     let mut sequence = 0_u32;
@@ -208,7 +208,7 @@ async fn send_sound(track: Arc<TrackLocalStaticRTP>, ssrc: u32) {
     }
 }
 
-/// Joins the room by WebSocket, and hears of it.
+/// Joins the room by WebSocket, and receives its events.
 fn listener(server: &Visavis) -> Ws {
     let mut ws = Ws::connect(server.addr);
     ws.send(&json!({"type": "join", "room": "stage", "name": "Ada", "role": "viewer"}));
@@ -230,7 +230,7 @@ async fn the_crate_publishes_and_plays_and_restarts() {
         let init = RTCRtpTransceiverInit { direction, ..Default::default() };
         player.connection.add_transceiver_from_kind(kind, Some(init)).await.unwrap();
     }
-    // Nobody publishes yet: it connects all the same.
+    // Nobody publishes yet: it connects nevertheless.
     player.connect(&server, "/whep/stage").await;
 
     let mut publisher = client().await;
@@ -239,7 +239,7 @@ async fn the_crate_publishes_and_plays_and_restarts() {
         publisher.connection.add_track(Arc::clone(track) as Arc<dyn TrackLocal>).await.unwrap();
     }
     publisher.connect(&server, "/whip/stage?name=Crate").await;
-    // A viewer is no host, and hears of no other viewer.
+    // A viewer is not host, and receives no events about other viewers.
     let joined = ws.until("peer-joined");
     assert_eq!((&joined["peer"]["name"], &joined["peer"]["role"]), (&json!("Crate"), &json!("broadcaster")));
 
@@ -265,7 +265,7 @@ async fn the_crate_publishes_and_plays_and_restarts() {
     player.connection.close().await.unwrap();
 }
 
-/// An ICE restart by PATCH: the new credentials go into the answer that there was.
+/// An ICE restart by PATCH: the new credentials are inserted into the earlier answer.
 async fn restart<C: PeerConnection>(client: &Client<C>, server: &Visavis) {
     let session = client.session.as_ref().unwrap();
     client.connection.restart_ice().await.unwrap();

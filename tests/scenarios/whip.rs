@@ -1,4 +1,4 @@
-//! WHIP and WHEP as HTTP: statuses, headers, who comes in, and what the room sees of it.
+//! WHIP and WHEP over HTTP: statuses, headers, admission, and the resulting events in the room.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -40,7 +40,7 @@ fn code(answer: &Answer) -> String {
     problem["code"].as_str().unwrap().to_owned()
 }
 
-/// A WebSocket of somebody who joins a room that goes as it will.
+/// A WebSocket of a peer that joins a room without a fixed topology.
 fn join(addr: SocketAddr, more: Value) -> (Ws, Value) {
     let mut message = json!({"type": "join", "room": "stage", "name": "Ada"});
     for (name, value) in more.as_object().unwrap() {
@@ -56,7 +56,7 @@ fn candidates(sdp: &str) -> Vec<&str> {
     sdp.lines().filter(|line| line.starts_with("a=candidate:")).collect()
 }
 
-/// The ufrag of the session's offer, and another one.
+/// The ufrag of the session's offer, and a different one.
 fn trickle(ufrag: &str) -> String {
     format!(
         "a=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789abcdefghijkl\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
@@ -196,7 +196,7 @@ fn what_is_no_request_for_this_is_refused_as_http_says() {
     let made_up = format!("/whip/stage/{}", "0".repeat(48));
     assert_eq!(delete(addr, &made_up), 404);
     assert_eq!(patch(addr, &made_up, Some("*"), &trickle("abcd")).status, 404);
-    // None of it has left anything behind.
+    // None of it has had an effect.
     let (_bob, welcome) = join(addr, json!({}));
     assert_eq!((&welcome["peers"], welcome["hostToken"].is_string()), (&json!([]), true));
 }
@@ -230,7 +230,7 @@ fn options_and_other_origins() {
 #[test]
 fn a_session_is_a_peer_of_its_room() {
     let server = Visavis::start(&[]);
-    // A room that nobody speaks in gets its host with the first who can.
+    // A room with only WHIP sessions gets its host when the first eligible peer joins.
     let published = offer(server.addr, "/whip/stage?name=Camera%20one", &[]);
     let (mut ada, welcome) = join(server.addr, json!({}));
     let camera = &welcome["peers"][0];
@@ -280,7 +280,7 @@ fn doors_are_as_closed_as_for_everybody() {
         for path in ["/whip/stage", "/whep/stage"] {
             let refused = offer(server.addr, path, &[]);
             assert_eq!((refused.status, &*code(&refused)), (403, expected), "{path}");
-            // Also for an offer that is no good.
+            // Also for an invalid offer.
             let refused = request(server.addr, "POST", path, &[SDP], Some(b"v=0\r\n"));
             assert_eq!((refused.status, &*code(&refused)), (403, expected), "{path}");
             let answer = offer(server.addr, path, &host);
@@ -296,7 +296,7 @@ fn doors_are_as_closed_as_for_everybody() {
     assert_eq!(refused.header("www-authenticate"), "Bearer");
 }
 
-/// The offer with each video codec but some taken for one that nobody knows here.
+/// The offer with every video codec except some replaced by an unknown one.
 fn with_video(keeps: impl Fn(&str) -> bool) -> String {
     PUBLISH
         .lines()
@@ -325,7 +325,7 @@ fn pictures_that_nobody_could_see_are_refused() {
         assert!(answer.body.contains(kind), "{}", answer.body);
     }
     assert_eq!(whip(&h264).status, 201);
-    // A player takes what there is.
+    // A player accepts what is available.
     let play = PLAY.replace("VP8/90000", "H265/90000").replace("VP9/90000", "H265/90000");
     let play = play.replace("AV1/90000", "H265/90000").replace("H264/90000", "H265/90000");
     let answer = request(server.addr, "POST", "/whep/stage", &[SDP], Some(play.as_bytes()));
@@ -350,7 +350,7 @@ fn sections_share_one_transport() {
             assert_eq!((answer.status, &*code(&answer)), (422, "unsupported-media"), "{path} {part}");
             assert!(answer.body.contains("a=group:BUNDLE"), "{}", answer.body);
         }
-        // One section has nothing to be bundled with.
+        // A single section needs no bundling.
         let (first, _) = offer.split_once("m=video").unwrap();
         let answer = post(&first.replace(group, ""));
         assert_eq!(answer.status, 201, "{}", answer.body);
@@ -422,7 +422,7 @@ fn a_publisher_consents_to_being_recorded_where_the_operator_asks_for_it() {
     assert_eq!(offer(asking.addr, "/whip/stage?recording-consent=yes&name=Bob", &[]).status, 201);
     assert_eq!(offer(asking.addr, "/whep/stage", &[]).status, 201, "who only watches is not recorded");
 
-    // Without a recorder there is nothing to consent to.
+    // Without a recorder, no consent is required.
     for arguments in [&[][..], &["--recording-consent", "--no-recording"]] {
         let server = Visavis::start(arguments);
         assert_eq!(features(&server), [false, false]);
@@ -441,7 +441,7 @@ fn two_who_talk_go_over_to_the_media_server_when_a_camera_comes() {
         assert_eq!((&switching["topology"], &switching["state"]), (&json!("sfu"), &json!("switching")));
         ws.send(&json!({"type": "topology", "epoch": switching["epoch"], "ready": true}));
     }
-    // At once when both are ready: nobody waits for the camera to say so.
+    // At once when both are ready: nobody waits for the camera to report it.
     assert_eq!(ada.until("topology")["state"], "settled");
 }
 

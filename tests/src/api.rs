@@ -1,4 +1,4 @@
-//! The HTTP interface for other applications, as curl would ask it.
+//! The HTTP interface for other applications, as used by curl.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::client::{FAR_TOO_LONG, connect_for};
 use crate::http::{Answer, ask};
 use crate::process::{Visavis, run};
 
-/// Who asks: a server's address, and what is shown there.
+/// An API client: a server's address, and a bearer.
 #[derive(Clone, Debug)]
 pub struct Api {
     addr: SocketAddr,
@@ -19,12 +19,12 @@ pub struct Api {
 }
 
 impl Api {
-    /// Somebody with nothing to show.
+    /// A client without a bearer.
     pub fn anonymous(addr: SocketAddr) -> Self {
         Self { addr, bearer: None, patience: FAR_TOO_LONG }
     }
 
-    /// Somebody with a key of these scopes, made while the server runs, with its arguments.
+    /// A client with a key of these scopes, created while the server runs, with these arguments.
     pub fn with_key(server: &Visavis, scopes: &[&str], arguments: &[&str]) -> Self {
         let mut line = vec!["api-key", "create"];
         for scope in scopes {
@@ -38,29 +38,29 @@ impl Api {
         Self::with_bearer(server.addr, key.trim())
     }
 
-    /// Somebody with this bearer.
+    /// A client with this bearer.
     pub fn with_bearer(addr: SocketAddr, bearer: &str) -> Self {
         Self { addr, bearer: Some(bearer.to_owned()), patience: FAR_TOO_LONG }
     }
 
-    /// What is shown; panics for somebody with nothing to show.
+    /// The bearer; panics for a client without one.
     pub fn bearer(&self) -> &str {
         self.bearer.as_deref().unwrap()
     }
 
-    /// The same person at another server.
+    /// The same client at another server.
     #[must_use]
     pub fn at(&self, addr: SocketAddr) -> Self {
         Self { addr, ..self.clone() }
     }
 
-    /// The same person, who waits no longer for an answer.
+    /// The same client with a shorter time limit for responses.
     #[must_use]
     pub fn within(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }
     }
 
-    /// Any request. A body goes as JSON.
+    /// Sends any request. A body is sent as JSON.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
         let addr = self.addr;
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n");
@@ -86,7 +86,7 @@ impl Api {
         self.ask("POST", path, &[], Some(&body.to_string()))
     }
 
-    /// Books a meeting: a title, a zone and half an hour, unless `more` says otherwise.
+    /// Books a meeting: a title, a time zone and half an hour, unless `more` says otherwise.
     pub fn book(&self, more: &Value) -> Value {
         let answer = self.post("/api/v1/meetings", &wanted(more));
         assert_eq!(answer.status, 201, "{}", answer.body);
@@ -94,7 +94,7 @@ impl Api {
     }
 }
 
-/// Looks until it is so. Long after everything that a scenario waits for it is a failure.
+/// Polls until the condition holds. Fails long after any expected wait.
 pub fn until(what: &str, mut look: impl FnMut() -> bool) {
     let mut looks = 0_u32;
     while !look() {
@@ -104,7 +104,7 @@ pub fn until(what: &str, mut look: impl FnMut() -> bool) {
     }
 }
 
-/// What [`Api::book`] asks for.
+/// The booking request of [`Api::book`].
 pub fn wanted(more: &Value) -> Value {
     let mut wanted =
         serde_json::json!({"title": "Standup", "timeZone": "Europe/Berlin", "durationMinutes": 30});
@@ -119,7 +119,7 @@ pub fn host_token(meeting: &Value) -> &str {
     meeting["hostUrl"].as_str().unwrap().split_once("#host=").unwrap().1
 }
 
-/// RFC 3339, so many seconds from now.
+/// RFC 3339, this many seconds from now.
 pub fn in_seconds(seconds: i64) -> String {
     #[allow(clippy::disallowed_methods, reason = "meetings are booked by the server's clock")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -127,7 +127,7 @@ pub fn in_seconds(seconds: i64) -> String {
     let days = at.div_euclid(86_400);
     let (hour, minute, second) =
         (at.rem_euclid(86_400) / 3_600, at.rem_euclid(3_600) / 60, at.rem_euclid(60));
-    // Days since 1970 into a date (Howard Hinnant's algorithm).
+    // Converts days since 1970 to a date (Howard Hinnant's algorithm).
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

@@ -1,4 +1,4 @@
-//! Clients of the wire protocol that do what they are told, and nothing by themselves.
+//! Clients of the wire protocol that send only what they are told to.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -12,15 +12,15 @@ use tungstenite::{HandshakeError, Message, WebSocket};
 
 use crate::http::{Answer, ask};
 
-/// Long after everything that a scenario waits for: only a failure takes so long.
+/// Much longer than any expected wait: reached only on failure.
 pub(crate) const FAR_TOO_LONG: Duration = Duration::from_mins(1);
 
-/// A connection that waits far too long for each answer.
+/// A connection with a very long time limit for each read.
 pub fn connect(addr: SocketAddr) -> TcpStream {
     connect_for(addr, FAR_TOO_LONG)
 }
 
-/// A connection that waits so long for each answer.
+/// A connection with this time limit for each read.
 pub(crate) fn connect_for(addr: SocketAddr, patience: Duration) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(patience)).unwrap();
@@ -28,14 +28,14 @@ pub(crate) fn connect_for(addr: SocketAddr, patience: Duration) -> TcpStream {
     stream
 }
 
-/// A session's name, secret and cursor: what a client needs to take it up again.
+/// A session's id, secret and cursor: what a client needs to resume it.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The session's id.
     pub session: String,
-    /// What opens it.
+    /// The secret.
     pub secret: String,
-    /// The peer that it is.
+    /// The peer of the session.
     pub peer: String,
 }
 
@@ -45,13 +45,13 @@ impl Credentials {
         Self { session: text("/session"), secret: text("/secret"), peer: text("/self/id") }
     }
 
-    /// The message that takes the session up after the event `last_id`.
+    /// The message that resumes the session after the event `last_id`.
     pub fn resume(&self, last_id: u64) -> Value {
         json!({"type": "resume", "session": self.session, "secret": self.secret, "lastId": last_id})
     }
 }
 
-/// A `join` to a room that is a mesh.
+/// A `join` to a mesh room.
 pub fn join(room: &str, name: &str) -> Value {
     json!({"type": "join", "room": room, "name": name, "topology": "mesh"})
 }
@@ -59,17 +59,17 @@ pub fn join(room: &str, name: &str) -> Value {
 /// A WebSocket to the server.
 pub struct Ws {
     socket: WebSocket<TcpStream>,
-    /// The newest event's number.
+    /// The number of the newest event.
     pub last_id: u64,
 }
 
 impl Ws {
-    /// Connects, and says nothing yet.
+    /// Connects, and sends nothing yet.
     pub fn connect(addr: SocketAddr) -> Self {
         Self::try_connect(addr, &[]).unwrap()
     }
 
-    /// Connects with more headers; the server's answer if that is no upgrade.
+    /// Connects with additional headers; returns the server's response if it is not an upgrade.
     pub fn try_connect(addr: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, Box<Response>> {
         let mut request = format!("ws://{addr}/api/v1/ws").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "visavis.v1".parse().unwrap());
@@ -94,7 +94,7 @@ impl Ws {
         (ws, welcome)
     }
 
-    /// Connects and takes a session up again.
+    /// Connects and resumes a session.
     pub fn resume(addr: SocketAddr, credentials: &Credentials, last_id: u64) -> (Self, Value) {
         let mut ws = Self::connect(addr);
         ws.send(&credentials.resume(last_id));
@@ -107,7 +107,7 @@ impl Ws {
         self.send_text(message.to_string());
     }
 
-    /// Sends a text as it stands.
+    /// Sends a text unchanged.
     pub fn send_text(&mut self, text: impl Into<tungstenite::Utf8Bytes>) {
         self.socket.send(Message::text(text)).unwrap();
     }
@@ -117,7 +117,7 @@ impl Ws {
         self.socket.send(Message::binary(data)).unwrap();
     }
 
-    /// The bare connection, for what no client should do.
+    /// The underlying connection, for invalid input.
     pub fn stream(&mut self) -> &mut TcpStream {
         self.socket.get_mut()
     }
@@ -148,7 +148,7 @@ impl Ws {
         self.next_or_close().unwrap_or_else(|code| panic!("closed with {code}"))
     }
 
-    /// The next event of a type; others are passed over.
+    /// The next event of a type; others are skipped.
     pub fn until(&mut self, kind: &str) -> Value {
         loop {
             let event = self.next();
@@ -158,7 +158,7 @@ impl Ws {
         }
     }
 
-    /// The code with which the server closes; events before it are passed over.
+    /// The code with which the server closes; earlier events are skipped.
     pub fn closed(&mut self) -> u16 {
         loop {
             if let Err(code) = self.next_or_close() {
@@ -167,7 +167,7 @@ impl Ws {
         }
     }
 
-    /// Sends a message and gives the events up to the answer to a `ping` behind it.
+    /// Sends a message followed by a `ping`, and returns the events up to the answer to the `ping`.
     pub fn settle(&mut self) -> Vec<Value> {
         self.send(&json!({"type": "ping", "t": "settle"}));
         let mut events = Vec::new();
@@ -194,19 +194,19 @@ pub(crate) fn note(last_id: &mut u64, event: &Value) {
     }
 }
 
-/// Who a welcome says one is.
+/// The peer id in a welcome.
 pub fn credentials(welcome: &Value) -> Credentials {
     Credentials::of(welcome)
 }
 
-/// An event stream, and the requests that go with it.
+/// An event stream, and its requests.
 pub struct Sse {
     addr: SocketAddr,
     /// Who one is.
     pub credentials: Credentials,
     lines: BufReader<TcpStream>,
     pending: VecDeque<String>,
-    /// The newest event's number.
+    /// The number of the newest event.
     pub last_id: u64,
 }
 
@@ -219,7 +219,7 @@ impl Sse {
         (Self::open(addr, Credentials::of(&welcome), None).unwrap(), welcome)
     }
 
-    /// Takes a session up by POST, and opens the stream.
+    /// Resumes a session by POST, and opens the stream.
     pub fn resume(addr: SocketAddr, credentials: &Credentials, last_id: u64) -> (Self, Value) {
         let welcome = post(addr, "/api/v1/sessions", None, &credentials.resume(last_id).to_string());
         assert_eq!(welcome.status, 201, "{}", welcome.body);
@@ -228,7 +228,7 @@ impl Sse {
         (Self::open(addr, credentials, None).unwrap(), welcome)
     }
 
-    /// Opens the stream of a session; the answer if that is not 200.
+    /// Opens the stream of a session; returns the response if its status is not 200.
     pub fn open(addr: SocketAddr, credentials: Credentials, last_id: Option<u64>) -> Result<Self, Answer> {
         let path = format!("/api/v1/sessions/{}/events", credentials.session);
         let cursor = last_id.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
@@ -284,7 +284,7 @@ impl Sse {
         self.next_or_end().expect("the stream ended")
     }
 
-    /// The next event of a type; others are passed over.
+    /// The next event of a type; others are skipped.
     pub fn until(&mut self, kind: &str) -> Value {
         loop {
             let event = self.next();
@@ -294,7 +294,7 @@ impl Sse {
         }
     }
 
-    /// One line of the stream, out of its chunks.
+    /// One line of the stream, decoded from its chunks.
     fn line(&mut self) -> Option<String> {
         while self.pending.is_empty() {
             let mut size = String::new();
@@ -315,7 +315,7 @@ impl Sse {
     }
 }
 
-/// POSTs JSON, with a bearer if there is one.
+/// POSTs JSON, with a bearer if given.
 pub fn post(addr: SocketAddr, path: &str, bearer: Option<&str>, body: &str) -> Answer {
     let bearer = bearer.map_or(String::new(), |bearer| format!("authorization: Bearer {bearer}\r\n"));
     let length = body.len();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::client::{Credentials, Sse, Ws};
 use crate::socketio::Sio;
 
-/// What carries a session.
+/// The transport of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// `GET /api/v1/ws`
@@ -22,7 +22,7 @@ pub enum Transport {
 
 use Transport::{EventStream, SocketIo, WebSocket};
 
-/// Every one.
+/// All transports.
 pub const ALL: [Transport; 3] = [WebSocket, EventStream, SocketIo];
 
 /// A session over any of them.
@@ -45,7 +45,7 @@ impl Connection {
         }
     }
 
-    /// Connects and takes a session up again.
+    /// Connects and resumes a session.
     pub fn resume(
         transport: Transport,
         addr: SocketAddr,
@@ -68,7 +68,7 @@ impl Connection {
         }
     }
 
-    /// Sends a message that carries a `seq`, and gives its answer; the events before it must be none.
+    /// Sends a message that carries a `seq`, and returns its answer; no other event may precede it.
     pub fn ask(&mut self, message: &Value) -> Value {
         if let Self::Sio(sio) = self {
             return sio.ask(message);
@@ -77,8 +77,8 @@ impl Connection {
         self.next()
     }
 
-    /// Sends a numbered message until it has taken effect, and gives the events before its `ack`. What is refused for its rate
-    /// waits for as long as the server says, and nothing is sent in the meantime.
+    /// Sends a numbered message until it has taken effect, and returns the events before its `ack`. After a rate limit
+    /// refusal it waits for as long as the server says, and sends nothing in the meantime.
     pub fn deliver(&mut self, message: &Value) -> Vec<Value> {
         let mut events = Vec::new();
         self.send(message);
@@ -111,7 +111,7 @@ impl Connection {
         self.next_or_end().unwrap_or_else(|| panic!("the server ended the connection"))
     }
 
-    /// The next event of a type; others are passed over.
+    /// The next event of a type; others are skipped.
     pub fn until(&mut self, kind: &str) -> Value {
         loop {
             let event = self.next();
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    /// The newest event's number.
+    /// The number of the newest event.
     pub fn last_id(&self) -> u64 {
         match self {
             Self::Ws(ws) => ws.last_id,

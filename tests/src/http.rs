@@ -1,16 +1,16 @@
-//! As much of an HTTP client as scenarios need; each request has a connection of its own.
+//! A minimal HTTP client for scenarios; each request uses a separate connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// An answer to a request.
+/// The response to a request.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Its status code.
     pub status: u16,
     /// Status line and header lines.
     pub head: String,
-    /// What follows them.
+    /// The body.
     pub body: String,
 }
 
@@ -26,7 +26,7 @@ impl Answer {
         lines.filter(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 
-    /// The value of a header that is there once, or nothing.
+    /// The value of a header that occurs once, or an empty string if it is missing.
     pub fn header(&self, name: &str) -> &str {
         match self.headers(name)[..] {
             [] => "",
@@ -36,7 +36,7 @@ impl Answer {
     }
 }
 
-/// `GET path`, by plain http.
+/// `GET path`, over plain HTTP.
 pub fn get(addr: SocketAddr, path: &str) -> Answer {
     ask(
         TcpStream::connect(addr).unwrap(),
@@ -44,19 +44,19 @@ pub fn get(addr: SocketAddr, path: &str) -> Answer {
     )
 }
 
-/// Sends a request as it stands, and reads what comes until the other side closes.
+/// Sends a request unchanged, and reads until the other side closes.
 pub fn ask(stream: impl Read + Write, request: &str) -> Answer {
     ask_bytes(stream, request.as_bytes())
 }
 
 fn ask_bytes(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     if let Err(error) = stream.write_all(request) {
-        // Refused before all of it was read: the answer is there.
+        // Refused before all of it was read: the response is there.
         assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     }
     let mut bytes = Vec::new();
     if let Err(error) = stream.read_to_end(&mut bytes) {
-        // Whoever refuses a request without having read all of it resets the connection behind the answer.
+        // A server that refuses a request without reading all of it resets the connection after the response.
         assert!(error.kind() == ErrorKind::ConnectionReset && !bytes.is_empty(), "{error}");
     }
     let answer = String::from_utf8(bytes).unwrap();
@@ -69,7 +69,7 @@ fn ask_bytes(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     }
 }
 
-/// Any request, with a body if there is one.
+/// Sends any request, with a body if given.
 pub fn request(
     addr: SocketAddr,
     method: &str,

@@ -1,6 +1,7 @@
-//! What scenarios need: the program `visavis`, started on a free port with a folder of its own, and plain HTTP to ask it.
+//! Utilities for scenarios: the program `visavis`, started on a free port with a folder of its own, and a plain HTTP
+//! client.
 //!
-//! Waiting is for events, never for time: a line of the log, an answer, the end of a process or of a connection.
+//! Scenarios wait for events, never for time: a line of the log, a response, the end of a process or of a connection.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Letters taken apart: as much of MIME (RFC 2045, 2046) as invitations need.
+//! A parser for letters: as much of MIME (RFC 2045, 2046) as invitations need.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,14 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 #[derive(Clone, Debug)]
 pub struct Part {
     headers: Vec<(String, String)>,
-    /// Its parts, if it has some.
+    /// Its parts, if any.
     pub parts: Vec<Part>,
-    /// Its text, decoded, if it has none.
+    /// Its decoded text, if it has no parts.
     pub text: String,
 }
 
 impl Part {
-    /// Reads a letter.
+    /// Parses a letter.
     pub fn read(raw: &str) -> Self {
         let (head, body) = raw.split_once("\r\n\r\n").unwrap();
         let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");

@@ -1,4 +1,4 @@
-//! A `PostgreSQL` of a test's own, in a folder of its own, reached by a socket there.
+//! A separate `PostgreSQL` cluster for a test, in its own folder, reached by a socket there.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,14 +8,14 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Runs the same test with both databases: what it is given goes to the server's command line.
+/// Runs the same test with both databases: its arguments are passed to the server's command line.
 pub fn with_both(test: impl Fn(&[&str])) {
     test(&[]);
     let postgres = Postgres::start();
     test(&["--database-url", &postgres.url()]);
 }
 
-/// A cluster that is removed when it is dropped.
+/// A cluster that is removed on drop.
 #[derive(Debug)]
 pub struct Postgres {
     folder: TempDir,
@@ -23,7 +23,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes and starts one.
+    /// Creates and starts a cluster.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -43,9 +43,9 @@ impl Postgres {
         self.folder.path().to_str().unwrap()
     }
 
-    /// Starts it (again).
+    /// Starts it, also after a stop.
     pub fn up(&self) {
-        // No test takes the machine's power away: waiting for the disk would show nothing.
+        // No test simulates a power cut, so syncing to disk is not needed.
         let options = format!("-c listen_addresses= -c fsync=off -k {}", self.socket());
         let log = self.folder.path().join("log");
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-o", &options, "-l", log.to_str().unwrap(), "start"]);
@@ -56,12 +56,12 @@ impl Postgres {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", "immediate", "stop"]);
     }
 
-    /// Stops its processes where they are: it takes connections, and says nothing.
+    /// Suspends its processes: it accepts connections, but does not answer.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets them go on.
+    /// Resumes its processes.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
@@ -71,23 +71,23 @@ impl Postgres {
         let postmaster: i32 = file.lines().next().unwrap().parse().unwrap();
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            // The parent stands second behind the name, which is in parentheses.
+            // The parent is the second field after the name, which is in parentheses.
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             let parent: i32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
             (pid == postmaster || postmaster == parent).then_some(pid)
         });
         for pid in processes {
-            // A helper of it may have ended just now.
+            // One of its helper processes may have ended just now.
             let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
         }
     }
 
-    /// What `--database-url` takes.
+    /// The value of `--database-url`.
     pub fn url(&self) -> String {
         format!("postgres://visavis@localhost/meetings?host={}", self.socket())
     }
 
-    /// Runs one of its programs: never as root, which they refuse.
+    /// Runs one of its programs, never as root, which they refuse.
     fn run(&self, program: &str, arguments: &[&str]) {
         let path = self.programs.join(program);
         let mut command = if rustix::process::geteuid().is_root() {
@@ -98,7 +98,7 @@ impl Postgres {
             Command::new(path)
         };
         let done = command.args(arguments).current_dir(self.folder.path()).output().unwrap();
-        // What pg_ctl starts would hold a pipe of ours open, were it not for -l.
+        // Without -l, the server started by pg_ctl would hold a pipe of ours open.
         assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
     }
 }
@@ -112,7 +112,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Where the newest version's programs lie; Debian has them in no path.
+/// The folder of the newest version's programs; Debian does not put them in the PATH.
 fn programs() -> PathBuf {
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program under test: `VISAVIS_BIN`, else the one beside this test in the target folder.
+/// The program under test: `VISAVIS_BIN`, otherwise the one beside this test in the target folder.
 fn program() -> PathBuf {
     if let Some(path) = env::var_os("VISAVIS_BIN") {
         return path.into();
@@ -28,7 +28,7 @@ fn program() -> PathBuf {
     program
 }
 
-/// The program with these arguments, in `folder`, and with nothing of this process's settings in its environment.
+/// The program with these arguments, in `folder`, without this process's settings in its environment.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command
@@ -46,11 +46,11 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Settings of a server that is in nobody's way.
+/// Settings of a server that does not conflict with others.
 const FREE: [&str; 8] =
     ["--listen", "127.0.0.1:0", "--turn-listen", "127.0.0.1:0", "--media-port", "0", "--log-format", "json"];
 
-/// As [`command`], on a disk that takes nothing: no file may grow.
+/// As [`command`], on a disk that cannot be written: no file may grow.
 pub fn on_a_full_disk(folder: &Path, arguments: &[&str]) -> Command {
     started_by(&["sh", "-c", r#"ulimit -S -f 0; trap '' XFSZ; exec "$0" "$@""#], folder, arguments)
 }
@@ -70,7 +70,7 @@ fn started_by(launcher: &[&str], folder: &Path, arguments: &[&str]) -> Command {
     launched
 }
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 pub fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command(folder, arguments).envs(environment.iter().copied()).output().unwrap()
 }
@@ -90,11 +90,11 @@ impl Log {
     }
 }
 
-/// A running server. It is killed when it is dropped.
+/// A running server. It is killed on drop.
 #[derive(Debug)]
 pub struct Visavis {
     child: Child,
-    /// Where it listens.
+    /// The address it listens on.
     pub addr: SocketAddr,
     log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
@@ -112,13 +112,13 @@ impl Visavis {
         Self::start_with(folder, arguments, &[])
     }
 
-    /// The same, with more in its environment.
+    /// The same, with additional environment variables.
     pub fn start_with(folder: Arc<TempDir>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let command = command(folder.path(), &FREE);
         Self::start_by(command, folder, arguments, environment)
     }
 
-    /// As [`start_in`](Self::start_in), on a disk that takes nothing until [`Self::limit_files`] says otherwise.
+    /// As [`start_in`](Self::start_in), on a disk that cannot be written until [`Self::limit_files`] changes that.
     pub fn start_on_a_full_disk(folder: Arc<TempDir>, arguments: &[&str]) -> Self {
         let command = on_a_full_disk(folder.path(), &FREE);
         Self::start_by(command, folder, arguments, &[])
@@ -141,7 +141,7 @@ impl Visavis {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        // Nobody reads it, and a full pipe would hold the server up.
+        // Nobody reads it, and a full pipe would block the server.
         command.args(arguments).envs(environment.iter().copied()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
@@ -176,7 +176,7 @@ impl Visavis {
         Pid::from_child(&self.child)
     }
 
-    /// Asks it to end with SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
@@ -196,7 +196,7 @@ impl Visavis {
         drop(self.log.more.wait_while(events, lacks).unwrap());
     }
 
-    /// Lets no file of its grow beyond so many bytes, which to it is as a disk that is full; or lets them again.
+    /// Limits the size of its files to this many bytes, which has the effect of a full disk, or removes the limit.
     pub fn limit_files(&self, most: Option<u64>) {
         let limit = getrlimit(Resource::Fsize);
         prlimit(Some(self.pid()), Resource::Fsize, Rlimit { current: most, maximum: limit.maximum }).unwrap();
@@ -209,7 +209,7 @@ impl Visavis {
         drop(self.log.more.wait_while(events, lacks).unwrap());
     }
 
-    /// The address that stands in the first log line with this message, which it waits for.
+    /// Waits for the first log line with this message, and returns the address in it.
     pub fn logged_addr(&self, message: &str) -> SocketAddr {
         self.logged(message);
         let events = self.log.events.lock().unwrap();
@@ -223,7 +223,7 @@ impl Visavis {
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end; its status and its log.
+    /// Waits until it exits; returns its status and its log.
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
@@ -233,13 +233,13 @@ impl Visavis {
 
 impl Drop for Visavis {
     fn drop(&mut self) {
-        // It may have ended already, and then there is nobody to kill.
+        // It may have ended already, and then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The next log event, or what stands there instead.
+/// The next log event, or the line that is not one.
 fn next_event(lines: &mut BufReader<ChildStderr>) -> Result<Value, String> {
     let mut line = String::new();
     lines.read_line(&mut line).map_err(|error| error.to_string())?;

@@ -1,5 +1,5 @@
-//! A mail server on loopback that takes letters as others do (RFC 5321): after STARTTLS and a login, and when it is in the
-//! mood for it.
+//! A mail server on loopback that accepts letters like common servers (RFC 5321), after STARTTLS and a login, and
+//! depending on its mode.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,30 +15,30 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use signaling_transport::net::self_signed;
 
-/// What opens it.
+/// The user name.
 pub const USER: &str = "calls";
-/// The same.
+/// The password.
 pub const PASSWORD: &str = "s3same&open";
 
 /// What it does with letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// It takes them.
+    /// Accepts them.
     Takes,
-    /// It asks to come again (451).
+    /// Asks to retry later (451).
     Busy,
-    /// It takes none for this recipient, ever (550).
+    /// Permanently refuses them for this recipient (550).
     Refuses(&'static str),
 }
 
-/// A letter as it was taken.
+/// An accepted letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// `MAIL FROM`
     pub from: String,
     /// `RCPT TO`
     pub to: Vec<String>,
-    /// What follows `DATA`.
+    /// The content after `DATA`.
     pub data: String,
 }
 
@@ -60,7 +60,7 @@ struct Desk {
 }
 
 impl MailServer {
-    /// Opens one in this mood.
+    /// Starts a server in this mode.
     pub fn open(mood: Mood) -> Self {
         #[allow(clippy::disallowed_methods, reason = "certificates are checked against the real clock")]
         let pem = self_signed::make(&["localhost".to_owned()], SystemTime::now()).unwrap().pem;
@@ -82,46 +82,46 @@ impl MailServer {
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let desk = Arc::clone(&desk);
-                // Whoever hangs up in the middle is not missed.
+                // A client that disconnects midway is ignored.
                 thread::spawn(move || drop(desk.serve(connection.unwrap())));
             }
         });
         Self { addr, pem, mood, letters: taken, turned_away: refused }
     }
 
-    /// What `--smtp` takes, for STARTTLS with a login.
+    /// The value of `--smtp`, for STARTTLS with a login.
     pub fn url(&self) -> String {
         let password = PASSWORD.replace('&', "%26");
         format!("smtp://{USER}:{password}@localhost:{}?tls=required", self.addr.port())
     }
 
-    /// Its certificate, for those who are to trust it.
+    /// Its certificate, for clients that must trust it.
     pub fn certificate(&self) -> &str {
         &self.pem
     }
 
-    /// Changes its mood.
+    /// Changes its mode.
     pub fn becomes(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
-    /// The next letter that it takes.
+    /// The next letter that it accepts.
     pub fn next(&self) -> Letter {
         self.letters.recv_timeout(Duration::from_mins(1)).unwrap()
     }
 
-    /// Whom it does not take the next letter for.
+    /// The recipient of the next letter that it refuses.
     pub fn next_turned_away(&self) -> String {
         self.turned_away.recv_timeout(Duration::from_mins(1)).unwrap()
     }
 
-    /// Letters that it has taken and nobody has looked at.
+    /// Accepted letters that have not been read yet.
     pub fn unread(&self) -> Vec<Letter> {
         self.letters.try_iter().collect()
     }
 }
 
-/// How a conversation goes on.
+/// The next step of a conversation.
 enum Next {
     Tls,
     Quit,
@@ -199,13 +199,13 @@ impl Desk {
     }
 }
 
-/// The address between the angle brackets.
+/// The address between angle brackets.
 fn path(line: &str) -> String {
     let inside = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inside.map(|(path, _)| path.to_owned()).unwrap_or_default()
 }
 
-/// What comes up to the line with the dot, without the dots that were put before others (RFC 5321 section 4.5.2).
+/// The content up to the line with the dot, with dot-stuffing removed (RFC 5321 section 4.5.2).
 fn data(heard: &mut impl BufRead) -> std::io::Result<String> {
     let mut data = String::new();
     loop {
@@ -220,7 +220,7 @@ fn data(heard: &mut impl BufRead) -> std::io::Result<String> {
     }
 }
 
-/// A TLS stream that is read and written in turns.
+/// A TLS stream that is read and written alternately.
 struct Half<'a>(&'a Mutex<StreamOwned<ServerConnection, TcpStream>>);
 
 impl Read for Half<'_> {

@@ -14,30 +14,30 @@ use crate::client::{Credentials, connect, join, note};
 /// A Socket.IO connection to the server.
 pub struct Sio {
     socket: WebSocket<TcpStream>,
-    /// Events that came while something else was awaited.
+    /// Events that arrived while something else was awaited.
     pending: VecDeque<Value>,
     requests: u64,
-    /// The newest event's number.
+    /// The number of the newest event.
     pub last_id: u64,
 }
 
-/// What the server says, once heartbeats are answered.
+/// A packet from the server, apart from heartbeats, which are answered.
 #[derive(Debug)]
 enum Packet {
     Connected,
     Event(Value),
     Ack(u64, Value),
-    /// The server took leave, or closed the connection below.
+    /// The server disconnected, or closed the underlying connection.
     End,
 }
 
 impl Sio {
-    /// Connects to the namespace, and says nothing yet.
+    /// Connects to the namespace, and sends nothing yet.
     pub fn connect(addr: SocketAddr) -> Self {
         Self::try_connect(addr, &[]).unwrap()
     }
 
-    /// Connects with more headers; the server's answer if that is no upgrade.
+    /// Connects with additional headers; returns the server's response if it is not an upgrade.
     pub fn try_connect(addr: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, Box<Response>> {
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
         let mut request = url.into_client_request().unwrap();
@@ -64,19 +64,19 @@ impl Sio {
         (sio, welcome)
     }
 
-    /// Connects and takes a session up again.
+    /// Connects and resumes a session.
     pub fn resume(addr: SocketAddr, credentials: &Credentials, last_id: u64) -> (Self, Value) {
         let mut sio = Self::connect(addr);
         let welcome = sio.ask(&credentials.resume(last_id));
         (sio, welcome)
     }
 
-    /// Sends a message, and asks for no acknowledgement.
+    /// Sends a message without requesting an acknowledgement.
     pub fn send(&mut self, message: &Value) {
         self.send_text(format!("42{}", json!(["message", message])));
     }
 
-    /// Sends a packet as it stands.
+    /// Sends a packet unchanged.
     pub fn send_text(&mut self, packet: impl Into<tungstenite::Utf8Bytes>) {
         self.socket.send(Message::text(packet)).unwrap();
     }
@@ -86,7 +86,7 @@ impl Sio {
         self.socket.send(Message::binary(data)).unwrap();
     }
 
-    /// Sends a message and asks for its answer.
+    /// Sends a message and returns its answer.
     pub fn ask(&mut self, message: &Value) -> Value {
         let number = self.requests;
         self.requests += 1;
@@ -94,7 +94,7 @@ impl Sio {
         self.acknowledged(number)
     }
 
-    /// The acknowledgement of a packet with this number; events before it are kept.
+    /// The acknowledgement with this number; events before it are kept.
     pub fn acknowledged(&mut self, number: u64) -> Value {
         loop {
             match self.read() {
@@ -116,7 +116,7 @@ impl Sio {
                 Ok(Message::Text(text)) => text,
                 Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => return Packet::End,
                 Ok(other) => panic!("{other}"),
-                // Whoever is cut off with something unread in the way may hear no more than a reset.
+                // A client that is disconnected with unread data in flight may only see a reset.
                 Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset => {
                     return Packet::End;
                 }
@@ -169,7 +169,7 @@ impl Sio {
         self.next_or_end().expect("the server ended the connection")
     }
 
-    /// The next event of a type; others are passed over.
+    /// The next event of a type; others are skipped.
     pub fn until(&mut self, kind: &str) -> Value {
         loop {
             let event = self.next();

@@ -1,4 +1,4 @@
-//! Join tokens as another service signs them.
+//! Join tokens, signed as by another service.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// What the other service and the server share, as `--auth-key` has it.
+/// The secret shared by the other service and the server, as set with `--auth-key`.
 pub const SECRET: &str = "thirty-two-bytes-and-some-more-of-it";
 
-/// A token for a room, good for a minute, with further claims.
+/// A token for a room, valid for a minute, with further claims.
 #[allow(clippy::needless_pass_by_value, reason = "claims are written where they are used")]
 pub fn token(room: &str, more: Value) -> String {
     #[allow(clippy::disallowed_methods, reason = "tokens are made for the server's clock")]
@@ -22,7 +22,7 @@ pub fn token(room: &str, more: Value) -> String {
     jwt(&json!({"alg": "HS256", "typ": "JWT"}), &claims)
 }
 
-/// A JWT of these parts, signed with [`SECRET`].
+/// A JWT with these parts, signed with [`SECRET`].
 pub fn jwt(header: &Value, claims: &Value) -> String {
     let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
     let signed = format!("{}.{}", part(header), part(claims));

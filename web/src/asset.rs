@@ -1,4 +1,4 @@
-//! What is served under an entity tag: a file as it lies in the repository, or a document.
+//! Content served with an entity tag: a file from the repository, or a document.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,7 +21,7 @@ struct Page;
 #[folder = "sdk"]
 struct Sdk;
 
-/// Where a file lies.
+/// The location of the content.
 #[derive(Clone, Copy)]
 pub(crate) enum Folder {
     Page,
@@ -58,7 +58,7 @@ impl Asset {
         Some(Self { content, content_type, etag: format!("\"{etag}\"") })
     }
 
-    /// A document for addresses that lie `depth` folders below `/`.
+    /// A document for addresses `depth` folders below `/`.
     pub(crate) fn document(name: &str, depth: usize) -> Self {
         let text = document::at_depth(&document::compose(name), depth);
         let mut hasher = DefaultHasher::new();
@@ -66,7 +66,7 @@ impl Asset {
         Self { etag: format!("\"{:016x}\"", hasher.finish()), content: text.into(), content_type: HTML }
     }
 
-    /// The content, or 304 when the browser has this very version.
+    /// The content, or 304 if the browser already has this version.
     pub(crate) fn respond(self, request: &HeaderMap) -> Response {
         let known = request.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|known| {
             known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.etag || tag.trim() == "*")
@@ -87,7 +87,8 @@ impl Asset {
     }
 }
 
-/// By the file's ending; `None` for what browsers do not load by its path. Documents have addresses of their own.
+/// The content type by file extension; `None` for files that browsers do not load by path. Documents have addresses of
+/// their own.
 fn content_type(path: &str) -> Option<&'static str> {
     let (_, ending) = path.rsplit_once('.')?;
     Some(match ending {

@@ -1,29 +1,29 @@
-//! The documents: composed when the server starts, since there is no build step.
+//! The documents, composed when the server starts, since there is no build step.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::asset::Folder;
 
-/// No page lies deeper than this; the answer to an address of many more slashes stays small.
+/// Maximum depth of a page; it limits the response to an address with many slashes.
 const DEEPEST: usize = 16;
 
 /// The English texts by key: a document is in English until its script translates it.
 static ENGLISH: LazyLock<HashMap<String, String>> =
     LazyLock::new(|| serde_json::from_str(&source("locales/en.json")).unwrap_or_default());
 
-/// The HTML of a document: `head.html`, then its own file. Links begin with `./`, as if it stood at `/`.
+/// The HTML of a document: `head.html`, then its own file. Links begin with `./`, as if the document were at `/`.
 pub(crate) fn compose(name: &str) -> String {
     with_texts(&(source("head.html") + &source(name)))
 }
 
-/// The HTML of the document for an address that leads nowhere; `what` names its texts in the catalogues' section
-/// `stray`.
+/// The HTML of the document for an address without a page; `what` selects its texts in the section `stray` of the
+/// catalogues.
 pub(crate) fn compose_stray(what: &str) -> String {
     with_texts(&(source("head.html") + &source("stray.html").replace("{what}", what)))
 }
 
-/// The document with links for an address that lies `depth` folders below `/`.
+/// The document with links for an address `depth` folders below `/`.
 pub(crate) fn at_depth(document: &str, depth: usize) -> String {
     let up = if depth == 0 { "./".to_owned() } else { "../".repeat(depth.min(DEEPEST)) };
     document.replace("\"./", &format!("\"{up}"))
@@ -34,7 +34,7 @@ fn source(name: &str) -> String {
     file.map(|file| String::from_utf8_lossy(&file.data).into_owned()).unwrap_or_default()
 }
 
-/// Puts into each element with a `data-text` the English text of that key.
+/// Inserts the English text of its key into each element with a `data-text`.
 fn with_texts(document: &str) -> String {
     let mut parts = document.split_inclusive("data-text=\"");
     let mut filled = parts.next().unwrap_or_default().to_owned();

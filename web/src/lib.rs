@@ -1,9 +1,9 @@
 //! The page and the JavaScript SDK of Visavis, embedded.
 //!
-//! Scripts and style sheets are served as they lie in the repository: there is no build step. The HTML documents share
+//! Scripts and style sheets are served unchanged from the repository: there is no build step. The HTML documents share
 //! one head and are composed when the server starts. [`Web`] serves everything with a content security policy that
-//! allows this origin and nothing else, and with `ETag`s: a browser keeps what it has until a new version of the server
-//! changes it. Documents and modules name one another relatively, so they work below any path.
+//! allows only this origin, and with `ETag`s: a browser keeps its copy until a new version of the server changes it.
+//! Documents and modules refer to one another by relative paths, so they work below any path.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -46,14 +46,14 @@ pub struct Web {
     is_room: fn(&str) -> bool,
 }
 
-/// Documents whose address is fixed.
+/// Documents at a fixed address.
 const DOCUMENTS: [(&str, &str); 3] =
     [("/api", "api.html"), ("/check", "check.html"), ("/meetings", "meetings.html")];
 
 impl Web {
-    /// `frame_ancestors` are the origins that may show the page inside theirs, as the content security policy's
-    /// directive of that name wants them: `'none'`, `'self'`, or origins separated by spaces. What is not a legal header
-    /// value counts as `'none'`. `is_room` says whether a room can go by a name; the others get a document that says so.
+    /// `frame_ancestors` lists the origins that may embed the page, in the syntax of the content security policy's
+    /// directive of that name: `'none'`, `'self'`, or origins separated by spaces. An invalid header value counts as
+    /// `'none'`. `is_room` decides whether a name is a valid room name; for other names, a document says so.
     pub fn new(frame_ancestors: &str, is_room: fn(&str) -> bool) -> Self {
         Self {
             policy: Arc::new(Policy::new(frame_ancestors)),
@@ -63,7 +63,7 @@ impl Web {
         }
     }
 
-    /// The routes. A slash at the end of a document's address is redirected away.
+    /// The routes. An address of a document with a trailing slash is redirected to the one without.
     pub fn router(&self) -> Router {
         let mut routes = Router::new()
             .route("/", self.document("index.html", 0))
@@ -82,8 +82,7 @@ impl Web {
         routes
     }
 
-    /// The document that says to a browser that there is no page at its address; `None` for a request that asks for
-    /// something else than a document.
+    /// The document that reports a missing page to a browser; `None` for a request that does not ask for a document.
     pub fn no_page(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
         let takes_html = headers
             .get_all(ACCEPT)
@@ -104,7 +103,7 @@ impl Web {
         })
     }
 
-    /// A document whose address lies `depth` folders below the first.
+    /// A document at an address `depth` folders below the root.
     fn document(&self, name: &str, depth: usize) -> MethodRouter {
         let web = self.clone();
         let document = Asset::document(name, depth);
@@ -113,7 +112,7 @@ impl Web {
         })
     }
 
-    /// A document about the room that the path names.
+    /// A document about the room in the path.
     fn room(&self, name: &str, depth: usize) -> MethodRouter {
         let web = self.clone();
         let document = Asset::document(name, depth);
@@ -140,7 +139,7 @@ impl Web {
     }
 }
 
-/// The same address without the slash at its end.
+/// The same address without its trailing slash.
 async fn without_slash(uri: Uri) -> Redirect {
     let path = uri.path().trim_end_matches('/');
     Redirect::permanent(&uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))

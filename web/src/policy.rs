@@ -1,4 +1,4 @@
-//! What browsers are told about the page.
+//! Response headers that control browser behaviour for the page.
 
 use http::header::{
     CONTENT_SECURITY_POLICY, HOST, HeaderName, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -12,7 +12,7 @@ const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(se
      speaker-selection=(self), picture-in-picture=(self), autoplay=(self), clipboard-write=(self), fullscreen=(self), \
      geolocation=(), usb=(), payment=(), serial=(), hid=(), midi=()";
 
-/// Allows this origin and nothing else; no page of ours loads anything of a third party.
+/// Allows only this origin; the page loads nothing from third parties.
 #[derive(Debug)]
 pub(crate) struct Policy {
     frame_ancestors: String,
@@ -42,7 +42,7 @@ impl Policy {
     }
 
     fn content_security_policy(&self, host: Option<&str>) -> String {
-        // Safari took `'self'` for http only, so that WebSockets to this origin are named.
+        // Older Safari applies `'self'` to http only, so WebSockets to this origin are listed explicitly.
         let sockets = host.map(|host| format!(" ws://{host} wss://{host}")).unwrap_or_default();
         format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
@@ -53,7 +53,7 @@ impl Policy {
     }
 }
 
-/// Whether a `Host` is a name or address with a port perhaps, and nothing that could end the directive.
+/// Whether a `Host` is a name or address with an optional port, without anything that could end the directive.
 fn is_authority(host: &str) -> bool {
     !host.is_empty()
         && host

@@ -111,7 +111,7 @@ async fn frames_are_allowed_where_asked_for_and_only_as_a_directive() {
     }
 }
 
-/// Addresses of all documents; the last two lead nowhere.
+/// Addresses of all documents; the last two have no page.
 const DOCUMENTS: [&str; 9] = [
     "/",
     "/api",
@@ -167,7 +167,7 @@ async fn the_documents_have_nothing_inline_and_nothing_from_elsewhere() {
     }
 }
 
-/// What a document loads, as a browser at this path finds it.
+/// The resources that a document loads, as a browser at this path resolves them.
 fn loaded(path: &str, document: &str) -> Vec<String> {
     let folders: Vec<_> = path.split('/').collect();
     let links = document.split([' ', '>']).filter_map(|part| {

@@ -1,4 +1,4 @@
-//! The floor: what it costs to seal and to send, with nothing else. The packets, the ciphers, the runs and the times are those of
+//! The floor: the cost of encrypting and sending, and nothing else. The packets, ciphers, runs and times are those of
 //! the media server.
 
 use std::io::Write as _;
@@ -20,10 +20,11 @@ use crate::process::Process;
 const HEADER: usize = 20;
 const PICTURE_BYTES: usize = sfu::testing::SAMPLE_BYTES;
 const SOUND_BYTES: usize = 80;
-/// The slab goes out when it holds so much, as the server's does.
+/// The slab is sent at this size, as in the server.
 const SLAB_BYTES: usize = 256 * 1024;
 
-/// The line that the process begins with: whom each publisher reaches, and how many packets one message may carry.
+/// The first line of input to the process: the receivers of each publisher, and the maximum number of packets in one
+/// message.
 #[derive(Serialize, Deserialize)]
 struct Plan {
     publishers: Vec<Vec<SocketAddr>>,
@@ -36,7 +37,7 @@ struct Destination {
     index: u64,
 }
 
-/// Seals and sends until it is killed.
+/// Encrypts and sends until it is killed.
 pub(super) fn serve() -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -111,14 +112,14 @@ fn send(
     egress.clear();
 }
 
-/// The floor's process, and those who receive.
+/// The floor's process, and the receivers.
 pub(super) struct Floor {
     pub(super) process: Process,
     sockets: Vec<Socket>,
 }
 
 impl Floor {
-    /// Starts it with runs of at most `run` packets.
+    /// Starts the floor with runs of at most `run` packets.
     pub(super) fn start(cpu: &str, shape: Shape, run: usize) -> anyhow::Result<Self> {
         let members = shape.members();
         let sockets = members
@@ -148,7 +149,7 @@ impl Floor {
         Ok(Self { process, sockets: sockets.into_iter().flatten().collect() })
     }
 
-    /// Counts what arrives.
+    /// Counts received packets.
     pub(super) fn run(
         &mut self,
         warm_up: Duration,

@@ -1,4 +1,5 @@
-//! Janus with its `VideoRoom`, as Debian packages it, on one event loop: its best for many peers. Spoken to over its WebSocket.
+//! Janus with its `VideoRoom`, as packaged by Debian, on one event loop, which is its best mode for many peers.
+//! Controlled over its WebSocket.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{TcpListener, TcpStream};
@@ -28,7 +29,7 @@ struct Seat {
 /// Janus's process and its API.
 pub(super) struct Janus {
     pub(super) process: Process,
-    /// Its configuration; gone with the process.
+    /// The configuration; deleted with the process.
     _folder: tempfile::TempDir,
     socket: WebSocket<TcpStream>,
     session: Option<u64>,
@@ -39,7 +40,7 @@ pub(super) struct Janus {
 }
 
 impl Janus {
-    /// Starts it; `None` when it is not installed.
+    /// Starts Janus; `None` if it is not installed.
     pub(super) fn start(cpu: &str) -> anyhow::Result<Option<Self>> {
         if !Path::new(PLUGINS).exists() {
             return Ok(None);
@@ -67,7 +68,7 @@ impl Janus {
         Ok(Some(janus))
     }
 
-    /// Sends a request and waits for what it comes to.
+    /// Sends a request and waits for its result.
     fn request(&mut self, mut request: Value) -> anyhow::Result<Value> {
         self.transaction += 1;
         let transaction = self.transaction.to_string();
@@ -107,7 +108,7 @@ impl Janus {
     }
 }
 
-/// Members count from 0, ids of Janus from 1.
+/// Members count from 0, ids in Janus from 1.
 fn id(number: usize) -> u64 {
     number as u64 + 1
 }
@@ -156,7 +157,7 @@ impl Signaling for Janus {
         let join = json!({ "request": "join", "ptype": "subscriber", "room": id(room), "streams": streams });
         let mut reply = self.message(handle, &join, None);
         for _ in 0..TRIES {
-            // A publisher is there for it only a moment after it is connected.
+            // Janus knows a publisher only a moment after it is connected.
             if reply.is_ok() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! The load: clients with sockets of their own, who connect as browsers do and send what cameras and microphones send.
+//! The load: clients with separate sockets that connect as browsers do and send typical camera and microphone media.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use sfu::testing::{Client, ClientKind};
 use super::shape::{Member, Shape};
 use super::signaling::{Said, Signaling};
 
-/// Packets of a picture: with 30 pictures a second some 4.5 Mbit/s.
+/// Packets per picture: at 30 pictures a second some 4.5 Mbit/s.
 pub(super) const PICTURE_PACKETS: u16 = 17;
 pub(super) const PICTURE: Duration = Duration::from_micros(33_333);
 pub(super) const SOUND: Duration = Duration::from_millis(20);
-/// A browser's time between checks.
+/// Interval between a browser's checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(2_500);
 const REPORT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,7 +24,7 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-/// A socket that takes bursts. On every address: a server may know itself by another one than loopback's.
+/// A socket with buffers for bursts, bound to every address: a server may advertise an address other than loopback.
 pub(super) fn open_socket() -> anyhow::Result<Socket> {
     let options = Options { buffer_bytes: Some(2 << 20), ..Options::default() };
     Ok(Socket::bind("0.0.0.0:0".parse()?, &options)?)
@@ -37,7 +37,7 @@ struct Endpoint {
     socket: Socket,
 }
 
-/// When a publisher sends what next.
+/// What a publisher sends next, and when.
 struct Camera {
     endpoint: usize,
     picture: Instant,
@@ -45,16 +45,16 @@ struct Camera {
     report: Instant,
 }
 
-/// What arrived.
+/// Received media.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Arrived {
-    /// Media packets, each for each receiver.
+    /// Media packets, per receiver.
     pub(super) expected: u64,
     pub(super) received: u64,
-    /// Large packets and the messages that they came in: how long the server's runs were.
+    /// Large packets and the messages that contained them, which shows the length of the server's runs.
     pub(super) large: u64,
     pub(super) runs: u64,
-    /// From sending to arrival, sorted.
+    /// Delays from sending to arrival, sorted.
     pub(super) latencies: Vec<u64>,
 }
 
@@ -67,14 +67,14 @@ pub(super) struct Load {
     cameras: Vec<Camera>,
     receiver: Receiver,
     egress: Egress,
-    /// Every how many receivers one plays; the others count.
+    /// One in this many receivers plays the media; the others only count it.
     plays_every: usize,
     picture_packets: u16,
     arrived: Arrived,
 }
 
 impl Load {
-    /// Members of these rooms; those who publish send so many packets a picture.
+    /// The members of these rooms; publishers send this many packets per picture.
     pub(super) fn new(shape: Shape, picture_packets: u16) -> anyhow::Result<Self> {
         let receivers = shape.members().iter().filter(|member| member.watches > 0).count();
         Ok(Self {
@@ -91,12 +91,12 @@ impl Load {
         })
     }
 
-    /// How many receive something.
+    /// Number of members that receive media.
     pub(super) fn receivers(&self) -> usize {
         self.members.iter().filter(|member| member.watches > 0).count()
     }
 
-    /// Everybody connects; when this returns media could flow.
+    /// Connects all clients; media can flow when this returns.
     pub(super) fn connect(&mut self, signaling: &mut impl Signaling) -> anyhow::Result<()> {
         for (at, member) in self.members.clone().into_iter().enumerate() {
             signaling.join(at, member)?;
@@ -115,14 +115,14 @@ impl Load {
                 self.settle(signaling, |load| load.is_connected(at, ClientKind::Player))?;
             }
         }
-        // The last offers of a server that makes several.
+        // The last offers of a server that sends several.
         let quiet = now() + Duration::from_millis(700);
         self.settle(signaling, |_| now() > quiet)?;
         let start = now();
         let publishers =
             self.endpoints.iter().enumerate().filter(|(_, e)| e.client.kind() == ClientKind::Publisher);
         let count = u32::try_from(publishers.clone().count().max(1)).unwrap_or(u32::MAX);
-        // Cameras are not in step with one another.
+        // Cameras are not synchronised.
         self.cameras = (0..)
             .zip(publishers)
             .map(|(at, (endpoint, _))| Camera {
@@ -155,7 +155,7 @@ impl Load {
         self.endpoints.iter().position(|e| e.member == member && e.client.kind() == kind)
     }
 
-    /// Signaling and datagrams until something is so.
+    /// Processes signaling and datagrams until a condition holds.
     fn settle(&mut self, signaling: &mut impl Signaling, done: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
         let deadline = now() + PATIENCE;
         loop {
@@ -187,7 +187,7 @@ impl Load {
         }
     }
 
-    /// Sends for so long, with nothing but the media and its feedback; what arrives is counted after `warm_up`.
+    /// Sends for this long, with only the media and its feedback; packets are counted after `warm_up`.
     pub(super) fn run(
         &mut self,
         warm_up: Duration,
@@ -203,7 +203,7 @@ impl Load {
         while now() < end {
             if !is_warm && now() >= begin {
                 is_warm = true;
-                // What was sent before has arrived before.
+                // Packets sent earlier have arrived by now.
                 self.take(Duration::from_millis(10));
                 at_begin()?;
                 self.arrived = Arrived::default();
@@ -215,7 +215,7 @@ impl Load {
             self.send_media();
             self.turn();
         }
-        // What is under way still counts.
+        // Packets in flight still count.
         self.take(Duration::from_millis(100));
         let mut arrived = std::mem::take(&mut self.arrived);
         let players = self.endpoints.iter().filter(|endpoint| endpoint.client.kind() == ClientKind::Player);
@@ -229,7 +229,7 @@ impl Load {
         Ok(arrived)
     }
 
-    /// Takes what arrives in so long.
+    /// Receives for this long.
     fn take(&mut self, time: Duration) {
         let end = now() + time;
         while now() < end {
@@ -270,10 +270,10 @@ impl Load {
         }
     }
 
-    /// Takes what has arrived, and lets everybody do what is due.
+    /// Receives what has arrived, and runs all clients' due work.
     fn turn(&mut self) {
         for endpoint in &mut self.endpoints {
-            // What is left is taken next time.
+            // The rest is received next time.
             let messages = self.receiver.receive(&endpoint.socket);
             let has_received = messages.is_ok();
             let now = now();
@@ -286,7 +286,8 @@ impl Load {
                     endpoint.client.handle_datagram(now, datagram);
                 }
             }
-            // Each has a clock of its own: what many sent at one moment would wake the server once.
+            // Each client has its own schedule: packets sent by many at the same moment would wake the server only
+            // once.
             let is_due = endpoint.client.poll_timeout() <= now;
             if is_due {
                 endpoint.client.handle_timeout(now);
@@ -298,7 +299,7 @@ impl Load {
     }
 }
 
-/// Servers that are not lite want to know where the client is.
+/// Servers that are not ICE-lite need the client's address.
 fn with_candidate(sdp: &str, socket: &Socket) -> anyhow::Result<String> {
     let port = socket.local_addr()?.port();
     let line = format!("a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host\r\na=end-of-candidates\r\n");

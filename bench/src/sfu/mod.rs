@@ -1,9 +1,9 @@
-//! CPU time per forwarded packet, memory per receiver, delivery and latency: this media server, Janus, and sealing and sending
-//! alone.
+//! CPU time per forwarded packet, memory per receiver, delivery and latency of this media server, Janus, and encrypting
+//! and sending alone.
 //!
-//! Each server is a process pinned to one processor, the clients are on another. Clients complete ICE, DTLS and SRTP over
-//! sockets of loopback; each publisher sends 30 pictures a second of 17 packets of 1,100 bytes and 50 packets of sound. Every
-//! figure is that of the repetition with the median CPU time.
+//! Each server is a process pinned to one processor; the clients are on another. Clients complete ICE, DTLS and SRTP
+//! over loopback sockets. Each publisher sends 30 pictures a second of 17 packets of 1,100 bytes, and 50 audio packets.
+//! Every figure is that of the repetition with the median CPU time.
 
 mod floor;
 mod janus;
@@ -85,7 +85,7 @@ enum Kind {
     Janus,
 }
 
-/// Until codecs and estimates have settled.
+/// Until codecs and bandwidth estimates have settled.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -113,9 +113,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 workers.iter().map(|workers| (*kind, *workers, Vec::new()))
             })
             .collect();
-        // The floor replays the runs that this server had.
+        // The floor replays the runs of this server.
         let mut run = usize::from(load::PICTURE_PACKETS);
-        // In turns: what a machine does besides, it does to all of them.
+        // Servers take turns, so that other activity of the machine affects all of them.
         for _ in 0..repeat {
             for (kind, workers, samples) in &mut candidates {
                 let sample = measure(*kind, *workers, shape, run, time)?;

@@ -1,4 +1,4 @@
-//! This media server in a process of its own, spoken to by lines of JSON on its standard input and output.
+//! This media server in a separate process, controlled by lines of JSON on its standard input and output.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -40,7 +40,7 @@ enum Event {
     Offer { peer: PeerId, sdp: String, negotiation: u64 },
 }
 
-/// Serves on a free port of loopback until it is killed, or its standard input ends.
+/// Serves on a free loopback port until it is killed, or its standard input ends.
 #[allow(clippy::disallowed_methods, reason = "this is a driver")]
 pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
     let mut sockets = vec![MediaSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?];
@@ -93,7 +93,7 @@ fn tell(event: MediaEvent) {
         _ => return,
     };
     if let Ok(line) = serde_json::to_string(&event) {
-        // When nobody reads any more the process is about to be killed.
+        // If nobody reads any more, the process is about to be killed.
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
@@ -107,7 +107,7 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    /// With a folder, everything is recorded into it.
+    /// Starts the server; with a folder, everything is recorded into it.
     pub(super) fn start(cpu: &str, workers: u16, record: Option<&Path>) -> anyhow::Result<Self> {
         let mut process = Process::pinned(cpu, &std::env::current_exe()?, |command| {
             command.args(["sfu", "--workers", &workers.to_string(), "serve"]);
@@ -128,7 +128,7 @@ impl Ours {
         Ok(Self { process, input, lines, members: Vec::new() })
     }
 
-    /// Lets the server close its files and end.
+    /// Lets the server close its files and exit.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         let Self { mut process, input, .. } = self;
         drop(input);

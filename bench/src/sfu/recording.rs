@@ -1,7 +1,7 @@
-//! What recording costs: the same room with and without a recorder, by turns.
+//! The cost of recording: the same room with and without a recorder, alternately.
 //!
-//! Everything is recorded into a temporary folder, each publisher into a file of its own. What counts is the CPU time of the
-//! whole process, the thread that writes included; what the kernel does later to bring the pages to the disk is not in it.
+//! Everything is recorded into a temporary folder, each publisher into a separate file. The figure is the CPU time of
+//! the whole process, including the writing thread; the kernel's later writes of pages to the disk are not included.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     output: Option<PathBuf>,
 }
 
-/// What was written in all repetitions.
+/// The data written in all repetitions.
 #[derive(Default)]
 struct Written {
     files: usize,
@@ -95,7 +95,7 @@ fn measure(arguments: &Arguments, shape: Shape, folder: Option<&Path>) -> anyhow
 }
 
 impl Written {
-    /// Looks at what a server left behind: a whole file of each publisher.
+    /// Checks that a server left a complete file for each publisher.
     fn add(&mut self, folder: &Path, publishers: usize) -> anyhow::Result<()> {
         let known = Index::open(folder)?.all();
         ensure!(known.len() == publishers, "{} files of {publishers} publishers", known.len());

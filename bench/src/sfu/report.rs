@@ -8,11 +8,11 @@ use super::load::Arrived;
 use super::shape::Shape;
 use crate::process::Process;
 
-/// What a process has used.
+/// Resource use of a process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Used {
     cpu: Duration,
-    /// How often its threads went to sleep.
+    /// Number of times its threads went to sleep.
     waits: u64,
 }
 
@@ -29,19 +29,19 @@ impl Used {
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Figures {
-    /// CPU microseconds of the server for each media packet that arrived.
+    /// Server CPU microseconds per received media packet.
     pub(super) micros: f64,
-    /// Of a hundred packets so many arrived.
+    /// Percentage of packets that arrived.
     pub(super) delivered: f64,
-    /// Large packets in one message, on average.
+    /// Large packets per message, on average.
     pub(super) run: f64,
     p50: u64,
     p99: u64,
-    /// Of one processor, in percent.
+    /// Use of one processor, in percent.
     pub(super) busy: f64,
-    /// How often in a second a thread of the server slept.
+    /// Sleeps of the server's threads per second.
     waits: u64,
-    /// Memory for each connected receiver before any media came, and with it.
+    /// Memory per connected receiver, before media and with it.
     idle_bytes: u64,
     active_bytes: u64,
 }
@@ -69,7 +69,7 @@ impl Figures {
         }
     }
 
-    /// The middle one by CPU time, and the least time.
+    /// The repetition with the median CPU time, and the lowest CPU time.
     pub(super) fn median(samples: &[Self]) -> Option<(Self, f64)> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(|a, b| a.micros.total_cmp(&b.micros));
@@ -77,13 +77,13 @@ impl Figures {
     }
 }
 
-/// One server in one shape.
+/// One server with one shape.
 pub(super) struct Row {
     pub(super) kind: Kind,
     pub(super) workers: u16,
     pub(super) shape: Shape,
     pub(super) figures: Figures,
-    /// CPU microseconds of the cheapest repetition.
+    /// Lowest CPU microseconds of all repetitions.
     pub(super) least: f64,
 }
 
@@ -122,7 +122,7 @@ impl Row {
     }
 }
 
-/// All that was measured, as a table.
+/// All results as a table.
 pub(super) fn to_markdown(rows: &[Row]) -> String {
     let mut text = String::from(
         "| room | server | CPU µs per packet (least) | of the floor | of Janus | run | CPU | waits/s | delivered | p50 / p99 ms | \

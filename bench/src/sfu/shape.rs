@@ -1,4 +1,4 @@
-//! Who sends to whom.
+//! Shapes of rooms: who sends to whom.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,20 +9,20 @@ use anyhow::{Context as _, bail};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) rooms: usize,
-    /// Members of a room who send.
+    /// Publishing members per room.
     pub(super) publishers: usize,
-    /// Members of a room who only receive.
+    /// Members per room that only receive.
     pub(super) viewers: usize,
-    /// Whether those who send receive one another.
+    /// Whether publishers receive one another.
     pub(super) is_mutual: bool,
 }
 
-/// One who is in a room.
+/// A member of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) room: usize,
     pub(super) publishes: bool,
-    /// Members whose media this one gets.
+    /// The members whose media this one receives.
     pub(super) watches: usize,
 }
 
@@ -39,13 +39,13 @@ impl Shape {
         (0..self.rooms).flat_map(room).collect()
     }
 
-    /// Copies that go out for one packet of each publisher.
+    /// Copies sent for one packet of each publisher.
     pub(super) fn copies(self) -> usize {
         self.members().iter().map(|member| member.watches).sum()
     }
 }
 
-/// `1:100` is a broadcast, `10x10` a conference, `50*3x3` so many conferences.
+/// `1:100` is a broadcast, `10x10` a conference, `50*3x3` fifty conferences.
 impl FromStr for Shape {
     type Err = anyhow::Error;
 

@@ -1,5 +1,6 @@
-//! What Socket.IO costs the kernel: one loop over every connection, which reads, looks for the text of a message,
-//! and writes to everybody in the room. It checks nothing, keeps nothing, and knows this benchmark's clients alone.
+//! The kernel's share of the cost of Socket.IO: one loop over all connections, which reads, finds the text of a
+//! message, and writes it to everybody in the room. It validates and stores nothing, and works only with the clients of
+//! this benchmark.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -11,7 +12,7 @@ use datagrams::{Epoll, Events, Interest};
 use super::wire;
 use crate::process::say;
 
-/// The answer to the one key that the clients send.
+/// The response to the one key that the clients send.
 const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 const OPEN: &str =
@@ -20,7 +21,7 @@ const LISTENER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
-    /// Bytes of a frame that has not come whole.
+    /// Bytes of an incomplete frame.
     partial: Vec<u8>,
     out: Vec<u8>,
     room: String,
@@ -78,7 +79,7 @@ pub(super) fn serve() -> anyhow::Result<()> {
                 push(&mut connection.out, OPEN.as_bytes());
                 written.push(index);
             }
-            // The clients mask with zeros: what is said lies there in the clear, behind four more bytes.
+            // The clients mask with zeros, so the payload is readable, four bytes further on.
             while let Some(frame) = masked(rest) {
                 let text = rest.get(frame.content).unwrap_or_default();
                 rest = rest.get(frame.end..).unwrap_or_default();
@@ -117,7 +118,7 @@ pub(super) fn serve() -> anyhow::Result<()> {
         for index in written.drain(..) {
             let Some(connection) = connections.get_mut(index) else { continue };
             if !connection.out.is_empty() {
-                // The load reads everything, and is gone at the end.
+                // The load reads everything, and disconnects at the end.
                 let _ = connection.stream.write_all(&connection.out);
                 connection.out.clear();
             }
@@ -132,11 +133,11 @@ fn reply(connections: &mut [Connection], written: &mut Vec<usize>, index: usize,
     }
 }
 
-/// Lays out a text frame of a server's.
+/// Encodes a text frame of a server.
 fn push(out: &mut Vec<u8>, text: &[u8]) {
     let start = out.len();
     out.extend_from_slice(&wire::text_frame(text));
-    // A server does not mask.
+    // Servers do not mask.
     let mask = out.len() - text.len() - 4;
     out.drain(mask..mask + 4);
     if let Some(second) = out.get_mut(start + 1) {
@@ -144,7 +145,7 @@ fn push(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// The first frame of a client's, if it is all there.
+/// The first frame of a client, if it is complete.
 fn masked(bytes: &[u8]) -> Option<wire::Piece> {
     let mut frame = wire::frame(bytes)?;
     frame.content = frame.content.start + 4..frame.content.end + 4;

@@ -1,4 +1,4 @@
-//! One client: its connection, and how far it has got.
+//! One client: its connection and its state.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::server::Kind;
 use super::wire::{self, Stamp};
 
-/// Who the client is, from its welcome on.
+/// The client's identity, received in its welcome.
 #[derive(Deserialize)]
 pub(super) struct Session {
     #[serde(rename = "session")]
@@ -20,46 +20,46 @@ pub(super) struct Session {
     pub(super) last_id: u64,
 }
 
-/// How far a connection has got.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// No connection.
     Away,
-    /// The request is sent.
+    /// The request has been sent.
     Requested,
-    /// Engine.IO's first packet is awaited.
+    /// Waiting for the first Engine.IO packet.
     Opening,
-    /// Socket.IO's namespace is awaited.
+    /// Waiting for the Socket.IO namespace.
     Connecting,
-    /// The welcome is awaited.
+    /// Waiting for the welcome.
     Asked,
-    /// Events come.
+    /// Receiving events.
     Joined,
 }
 
-/// What an event was.
+/// The type of an event.
 pub(super) enum Event {
     Chat(Stamp),
-    /// The server asks for a sign of life.
+    /// The server requests a heartbeat.
     Ping,
 }
 
 pub(super) struct Client {
     kind: Kind,
     address: SocketAddr,
-    /// Where it connects from: addresses have limits.
+    /// The source address: the server limits connections by address.
     from: Ipv4Addr,
     pub(super) room: String,
     pub(super) stage: Stage,
     pub(super) stream: Option<TcpStream>,
     pub(super) session: Option<Session>,
-    /// The beginning of something of which the rest has not come yet.
+    /// Bytes of an incomplete frame.
     partial: Vec<u8>,
-    /// Bytes that the kernel takes for it; as many as it likes if `None`.
+    /// The kernel's receive buffer in bytes; the default if `None`.
     pub(super) receive_buffer: Option<usize>,
 }
 
-/// What Socket.IO puts around an event.
+/// The Socket.IO framing around an event.
 const EVENT_HEAD: &[u8] = br#"42["message","#;
 
 impl Client {
@@ -82,7 +82,7 @@ impl Client {
         connect(self.address, self.from, self.receive_buffer)
     }
 
-    /// Connects; joins, or resumes if there is a session.
+    /// Connects, and joins, or resumes if there is a session.
     pub(super) fn open(&mut self) -> anyhow::Result<()> {
         if self.kind == Kind::Sse && self.session.is_none() {
             self.session = Some(self.join_by_post()?);
@@ -149,14 +149,14 @@ impl Client {
         }
     }
 
-    /// Gives the connection up without a word.
+    /// Drops the connection without closing it.
     pub(super) fn drop_connection(&mut self) {
         self.stream = None;
         self.partial.clear();
         self.stage = Stage::Away;
     }
 
-    /// Sends a message, on transports that go both ways.
+    /// Sends a message, on bidirectional transports.
     pub(super) fn send(&mut self, message: &str) -> anyhow::Result<()> {
         match self.kind {
             Kind::Socketio | Kind::Node | Kind::Bare => {
@@ -172,7 +172,7 @@ impl Client {
         stream.write_all(&wire::text_frame(text.as_bytes())).context("the server does not read")
     }
 
-    /// Takes what has arrived, with room for it in `buffer`; whether the connection is still there.
+    /// Receives what has arrived into `buffer`; returns whether the connection still exists.
     pub(super) fn read(&mut self, buffer: &mut [u8], mut each: impl FnMut(Event)) -> anyhow::Result<bool> {
         let Some(stream) = self.stream.as_mut() else { return Ok(false) };
         let length = match stream.read(buffer) {
@@ -196,7 +196,7 @@ impl Client {
         Ok(true)
     }
 
-    /// Takes everything that is whole; how many bytes that was.
+    /// Processes complete frames; returns their number of bytes.
     fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Event)) -> anyhow::Result<usize> {
         let mut taken = 0;
         loop {
@@ -244,7 +244,7 @@ impl Client {
         if socketio && text == b"2" {
             return self.send_text("3");
         }
-        // The server lets a slow reader go; that the connection ends says the same.
+        // The server disconnects a slow reader; the end of the connection has the same meaning.
         if socketio && text == b"41" {
             return Ok(());
         }

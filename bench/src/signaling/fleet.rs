@@ -1,4 +1,4 @@
-//! All clients of a run, read by one thread.
+//! All clients of a run, served by one thread.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -11,33 +11,33 @@ use super::posts::Posts;
 use super::server::{Kind, Running};
 use super::wire::Stamp;
 
-/// A chat message that arrived.
+/// A received chat message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Delivered {
-    /// At which client.
+    /// The receiving client.
     pub(super) client: usize,
     pub(super) stamp: Stamp,
-    /// How long it took.
+    /// Its delay.
     pub(super) delay: Duration,
 }
 
 pub(super) struct Fleet<'a> {
     server: &'a Running,
     pub(super) clients: Vec<Client>,
-    /// Messages that each client has sent.
+    /// Messages sent by each client.
     sent: Vec<u64>,
     posts: Posts,
     epoll: Epoll,
     events: Events,
     buffer: Vec<u8>,
     began: Instant,
-    /// Connections that the server ended.
+    /// Connections ended by the server.
     pub(super) ended: usize,
 }
 
-/// Sessions that come from one address: a burst of new ones has its limit.
+/// Sessions per source address: the server limits bursts of new ones.
 const BY_ADDRESS: usize = 8;
-/// Longer than anything takes that works.
+/// Longer than any successful operation takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[allow(clippy::disallowed_methods, reason = "this is a driver")]
@@ -60,7 +60,7 @@ impl<'a> Fleet<'a> {
         })
     }
 
-    /// Rooms of so many, until there are `sessions` in all.
+    /// Rooms of this size, until there are `sessions` in all.
     pub(super) fn fill(&mut self, sessions: usize, room_size: usize) -> anyhow::Result<()> {
         while self.clients.len() < sessions {
             let number = self.clients.len();
@@ -72,7 +72,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// A client that has not connected yet.
+    /// A client that is not connected yet.
     pub(super) fn add(&mut self, room: String) -> anyhow::Result<usize> {
         let number = self.clients.len();
         let block = number / BY_ADDRESS;
@@ -82,7 +82,7 @@ impl<'a> Fleet<'a> {
         Ok(number)
     }
 
-    /// Connects a client; it joins, or resumes, while the fleet is pumped.
+    /// Connects a client; it joins or resumes while the fleet is pumped.
     pub(super) fn open(&mut self, number: usize) -> anyhow::Result<()> {
         let client = self.clients.get_mut(number).context("no such client")?;
         client.open()?;
@@ -91,7 +91,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Pumps until everybody is in.
+    /// Pumps until all clients have joined.
     pub(super) fn until_joined(&mut self) -> anyhow::Result<()> {
         let (start, mut ignored) = (now(), Vec::new());
         let joining = |client: &Client| !matches!(client.stage, Stage::Joined | Stage::Away);
@@ -103,7 +103,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Pumps until nothing has come for a while.
+    /// Pumps until nothing has arrived for a while.
     pub(super) fn settle(&mut self) -> anyhow::Result<Vec<Delivered>> {
         let mut delivered = Vec::new();
         let mut before = usize::MAX;
@@ -117,7 +117,7 @@ impl<'a> Fleet<'a> {
         Ok(delivered)
     }
 
-    /// Stops reading at a client, for good.
+    /// Permanently stops reading from a client's connection.
     pub(super) fn stall(&mut self, number: usize) -> anyhow::Result<()> {
         let stream = self.clients.get(number).and_then(|client| client.stream.as_ref());
         let stream = stream.context("not connected")?;
@@ -131,7 +131,7 @@ impl<'a> Fleet<'a> {
         let nanos = u64::try_from(self.began.elapsed().as_nanos())?;
         let text = Stamp { sender, number: *number, nanos }.text(size);
         *number += 1;
-        // The floor passes on what it gets, so it gets what the others make of a message.
+        // The floor forwards messages unchanged, so it is sent the form that the other servers produce.
         let message = if self.server.kind == Kind::Floor {
             format!(
                 r#"{{"id":1790000000000000,"type":"chat","from":"0123456789abcdef","text":"{text}","at":"2026-11-21T03:00:00.000Z"}}"#
@@ -150,7 +150,7 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Reads once what has arrived anywhere, waiting for it if need be. Chat messages are added to `delivered`.
+    /// Reads once whatever has arrived, waiting if necessary. Chat messages are added to `delivered`.
     pub(super) fn pump(&mut self, wait: Duration, delivered: &mut Vec<Delivered>) -> anyhow::Result<()> {
         self.epoll.wait(&mut self.events, Some(wait))?;
         let mut asked = Vec::new();

@@ -1,5 +1,5 @@
-//! The floor: what axum's WebSocket and tokio's broadcast channel cost, and nothing else. It reads no message, keeps
-//! nothing for anybody, and forgets whoever is slow.
+//! The floor: the cost of axum's WebSocket and tokio's broadcast channel, and nothing else. It parses no message,
+//! stores nothing, and drops slow clients.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{self, Sender};
 
 use crate::process::say;
 
-/// Messages that a room holds for those who have not read them yet.
+/// Messages that a room holds for clients that have not read them yet.
 const MESSAGES: usize = 128;
 
 type Rooms = Arc<Mutex<HashMap<String, Sender<Utf8Bytes>>>>;
@@ -54,7 +54,7 @@ async fn chat(mut socket: WebSocket, room: Sender<Utf8Bytes>) {
     loop {
         tokio::select! {
             received = socket.recv() => match received {
-                // Somebody hears it: this very connection.
+                // There is at least one receiver: this connection.
                 Some(Ok(Message::Text(text))) => drop(room.send(text)),
                 Some(Ok(_)) => {}
                 None | Some(Err(_)) => return,

@@ -1,14 +1,14 @@
-//! Memory of a session, as the slope between a few and many.
+//! Memory per session, as the slope between a few and many.
 
 use super::fleet::Fleet;
 use super::server::Running;
 
 /// Members of a room.
 const ROOM: usize = 10;
-/// Chat messages that each member sends before memory is read.
+/// Chat messages sent by each member before memory is read.
 const MESSAGES: usize = 3;
 
-/// Bytes for each session more, from `few` to `many`.
+/// Bytes per additional session, from `few` to `many`.
 pub(super) fn measure(server: &Running, few: usize, many: usize) -> anyhow::Result<f64> {
     let mut fleet = Fleet::new(server)?;
     let at_few = grow(&mut fleet, server, few)?;

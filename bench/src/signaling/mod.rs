@@ -1,8 +1,8 @@
-//! Signaling: memory of a session, what a delivery costs and how long it takes, a thousand that come back at once, and
-//! readers that stall. The program itself by each of its transports, the official Socket.IO server on Node, and a bare
-//! WebSocket broadcast as the floor.
+//! Signaling: memory per session, cost and delay of a delivery, a thousand simultaneous reconnections, and stalled
+//! readers. Measures `visavis` with each of its transports, the official Socket.IO server on Node, and a bare WebSocket
+//! broadcast as the floor.
 //!
-//! Each server is a process pinned to one processor, the load is on another. Every figure is a median over repetitions.
+//! Each server is a process pinned to one processor; the load is on another. Every figure is a median over repetitions.
 
 mod bare;
 mod client;

@@ -1,4 +1,4 @@
-//! Messages of clients that hear by event stream: POSTs over connections that are kept, one request at a time on each.
+//! Messages of event stream clients: POSTs over persistent connections, one request at a time on each.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -9,9 +9,9 @@ use datagrams::{Epoll, Interest};
 
 use super::client::{Session, connect};
 
-/// As many requests are under way at once.
+/// Maximum number of concurrent requests.
 const CONNECTIONS: usize = 64;
-/// Their tokens begin here.
+/// The first of their tokens.
 const TOKENS: u64 = 1 << 32;
 
 pub(super) struct Posts {
@@ -75,7 +75,7 @@ impl Posts {
         Ok(())
     }
 
-    /// Reads an answer, if the token is one of ours; whether it was.
+    /// Reads a response if the token belongs to a POST connection; returns whether it does.
     pub(super) fn read(&mut self, epoll: &Epoll, token: u64, buffer: &mut [u8]) -> anyhow::Result<bool> {
         let Some(at) = token.checked_sub(TOKENS).and_then(|at| usize::try_from(at).ok()) else {
             return Ok(false);
@@ -83,7 +83,7 @@ impl Posts {
         let Some(lane) = self.lanes.get_mut(at) else { return Ok(true) };
         let Some(stream) = &mut lane.stream else { return Ok(true) };
         match stream.read(buffer) {
-            // The server closes what is idle.
+            // The server closes idle connections.
             Ok(0) => {
                 ensure!(!lane.busy, "the server closed a connection with a request on it");
                 lane.stream = None;

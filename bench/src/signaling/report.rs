@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::server::Kind;
 use super::{resume, rooms, stalled};
 
-/// How long deliveries took: half of them at most `p50`, nearly all at most `p99`.
+/// Delivery delays: half of them are at most `p50`, 99% at most `p99`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Delays {
     pub(super) p50: Duration,
@@ -21,14 +21,14 @@ impl Delays {
         Self { p50: at(50), p99: at(99) }
     }
 
-    /// The middle one by p99.
+    /// The repetition with the median p99.
     pub(super) fn median(mut samples: Vec<Self>) -> Self {
         samples.sort_by_key(|delays| delays.p99);
         samples.get(samples.len() / 2).copied().unwrap_or_default()
     }
 }
 
-/// All that was measured.
+/// All results.
 #[derive(Default)]
 pub(super) struct Report {
     pub(super) memory: Vec<(Kind, f64)>,
@@ -83,7 +83,7 @@ impl Report {
         writeln!(text)
     }
 
-    /// How many times as many as what it is compared with.
+    /// The ratio to the reference.
     fn of_peer(&self, kind: Kind, figures: &rooms::Figures) -> String {
         let peer = match kind {
             Kind::Websocket | Kind::Sse => Kind::Floor,

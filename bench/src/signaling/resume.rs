@@ -1,4 +1,4 @@
-//! Sessions that lose their connections all at once, in mid-conversation, and come back all at once.
+//! Sessions that all lose their connections at once, in mid-conversation, and all resume at once.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use anyhow::ensure;
 use super::fleet::{Delivered, Fleet, now};
 use super::server::Running;
 
-/// Members of a room who are dropped; one more stays, and talks on.
+/// Members of a room that are disconnected; one more stays and continues to send.
 const ROOM: usize = 10;
 /// Messages that a room misses.
 const MISSED: usize = 20;
 
-/// What became of it.
+/// The result.
 pub(super) struct Figures {
     pub(super) sessions: usize,
-    /// Until the last one had everything.
+    /// Time until the last one had received everything.
     pub(super) time: Duration,
     pub(super) cpu: Duration,
-    /// Messages that somebody did not get, and that somebody got again.
+    /// Numbers of messages lost and of messages received twice.
     pub(super) lost: usize,
     pub(super) doubled: usize,
 }
@@ -38,7 +38,7 @@ pub(super) fn measure(server: &Running, sessions: usize) -> anyhow::Result<Figur
             }
         }
     };
-    // The connections go while messages are on their way, some read and some not.
+    // The connections end while messages are in flight, some read and some not.
     let mut delivered = Vec::new();
     for number in 0..MISSED {
         for talker in everybody.clone().filter(|client| stays(*client)) {
@@ -70,7 +70,7 @@ pub(super) fn measure(server: &Running, sessions: usize) -> anyhow::Result<Figur
         time = start.elapsed();
     }
     let cpu = server.cpu()?.saturating_sub(cpu);
-    // What comes now is too much.
+    // Further messages are duplicates.
     delivered.extend(fleet.settle()?);
     note(delivered);
     ensure!(fleet.ended == 0, "the server ended {} connections", fleet.ended);

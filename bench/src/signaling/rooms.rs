@@ -1,4 +1,4 @@
-//! Chat in rooms of several sizes: what a delivery costs, and how long it takes.
+//! Chat in rooms of several sizes: cost and delay of a delivery.
 
 use std::time::{Duration, Instant};
 
@@ -9,37 +9,37 @@ use super::report::Delays;
 use super::server::Running;
 use crate::median::median;
 
-/// Bytes of a chat text.
+/// Size of a chat text in bytes.
 const TEXT: usize = 80;
-/// Members of a room who send; all of a room of two.
+/// Sending members of a room; in a room of two, both.
 const SENDERS: usize = 2;
-/// Messages that each of them has under way.
+/// Messages in flight per sender.
 const WINDOW: usize = 2;
-/// In a room for a whole school more speak up, each with one message.
+/// In a very large room, more members send, each with one message in flight.
 const SENDERS_OF_LARGE: usize = 20;
 const LARGE: usize = 100;
-/// A sender's allowance (the server's own, less a little): in a burst, and a second.
+/// A sender's rate limit (slightly below the server's): burst, and messages per second.
 const BURST: f64 = 190.0;
 const PER_SECOND: f64 = 48.0;
 
-/// The figures of one room size.
+/// The results for one room size.
 pub(super) struct Figures {
     pub(super) room_size: usize,
-    /// As fast as it goes: deliveries for each CPU second, and for each second.
+    /// At maximum rate: deliveries per CPU second, and per second.
     pub(super) per_cpu_second: f64,
     pub(super) per_second: f64,
-    /// At a steady rate: CPU time of a delivery, and how long deliveries took.
+    /// At a steady rate: CPU time per delivery, and delivery delays.
     pub(super) paced_cpu: Duration,
     pub(super) delays: Delays,
 }
 
-/// How long to measure, how often, and how fast at the steady rate.
+/// Duration, repetitions, and the steady rate.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) sessions: usize,
     pub(super) time: Duration,
     pub(super) repeat: usize,
-    /// Deliveries a second.
+    /// Deliveries per second.
     pub(super) rate: u32,
 }
 
@@ -66,11 +66,11 @@ pub(super) fn measure(server: &Running, room_size: usize, plan: Plan) -> anyhow:
     })
 }
 
-/// Who sends, and what each may still send before the server's rate limit.
+/// The senders, and the number of messages each may still send within the server's rate limit.
 struct Senders {
     window: usize,
     each: Vec<Sender>,
-    /// Which client is which sender.
+    /// The client of each sender.
     by_client: Vec<Option<usize>>,
 }
 
@@ -95,7 +95,7 @@ impl Senders {
         Self { window, each, by_client }
     }
 
-    /// Sends, if the allowance suffices.
+    /// Sends, if the rate limit permits.
     fn send(&mut self, fleet: &mut Fleet<'_>, index: usize) -> anyhow::Result<bool> {
         let Some(sender) = self.each.get_mut(index) else { return Ok(false) };
         let now = now();
@@ -109,7 +109,7 @@ impl Senders {
         Ok(true)
     }
 
-    /// Waits until everybody has the whole allowance.
+    /// Waits until every sender has its full burst available.
     fn rest(&self, fleet: &mut Fleet<'_>) -> anyhow::Result<()> {
         let poorest = self.each.iter().map(|sender| sender.tokens).fold(BURST, f64::min);
         let start = now();
@@ -121,8 +121,8 @@ impl Senders {
     }
 }
 
-/// As fast as it goes: whoever hears a message of its own sends the next one. It is over when somebody has used the
-/// allowance up: from then on the load would go by the allowances and not by the server.
+/// At maximum rate: a sender that receives its own message sends the next one. Ends when a sender has used up its
+/// burst: from then on the rate limits and not the server would determine the load.
 fn saturate(
     fleet: &mut Fleet<'_>,
     server: &Running,
@@ -159,7 +159,7 @@ fn saturate(
     Ok((f64::from(count) / cost, f64::from(count) / start.elapsed().as_secs_f64()))
 }
 
-/// At a steady rate. CPU seconds of a delivery, and the delays.
+/// At a steady rate. Returns CPU seconds per delivery, and the delays.
 fn pace(
     fleet: &mut Fleet<'_>,
     server: &Running,
@@ -170,7 +170,7 @@ fn pace(
     let mut delivered: Vec<Delivered> = Vec::new();
     let members = u32::try_from(room_size)?;
     let interval = Duration::from_secs(1) * members / plan.rate;
-    // Long enough for some hundred messages, however large the room.
+    // Long enough for some hundred messages, whatever the size of the room.
     let time = (plan.time * 2).max(interval * 40);
     let (cpu, start) = (server.cpu()?, now());
     let mut sent = 0;
@@ -178,7 +178,7 @@ fn pace(
     while start.elapsed() < time {
         if start.elapsed() >= interval * sent {
             senders.send(fleet, next % senders.each.len())?;
-            // Far apart, so that rooms take turns.
+            // Spread out, so that rooms take turns.
             next += 7;
             sent += 1;
         }

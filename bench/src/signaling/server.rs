@@ -1,4 +1,4 @@
-//! The servers under test: ours with each of its transports, the official Socket.IO server, and the floor.
+//! The servers under test: `visavis` with each of its transports, the official Socket.IO server, and the floor.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::process::{Process, SERVER_CPU};
 
-/// A server, and the way its clients speak to it.
+/// A server, and the transport of its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
     /// A bare axum WebSocket broadcast.
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// Whether the clients speak Socket.IO.
+    /// Whether the clients use Socket.IO.
     pub(super) fn is_socketio(self) -> bool {
         matches!(self, Self::Socketio | Self::Node | Self::Bare)
     }
@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// A server that listens.
+/// A listening server.
 pub(super) struct Running {
     pub(super) kind: Kind,
     pub(super) address: SocketAddr,
@@ -78,7 +78,7 @@ impl Running {
         }
     }
 
-    /// A program whose first line is its address.
+    /// A program that prints its address as its first line.
     fn start_that_says(kind: Kind, program: &Path, arguments: &[&OsStr]) -> anyhow::Result<Self> {
         let mut process = Process::pinned(SERVER_CPU, program, |command| {
             command.args(arguments).stdout(Stdio::piped());
@@ -90,7 +90,7 @@ impl Running {
         Ok(Self { kind, address, process, _data: None })
     }
 
-    /// The program as people run it, with its media server and relay; rooms are peer to peer.
+    /// The program in its normal configuration, with media server and relay; rooms are peer to peer.
     fn start_visavis(kind: Kind, program: &Path) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
         let free = "127.0.0.1:0";
@@ -111,7 +111,7 @@ impl Running {
                 break event.get("addr").and_then(serde_json::Value::as_str).context("addr")?.parse()?;
             }
         };
-        // A full pipe would hold the server up.
+        // A full pipe would block the server.
         std::thread::spawn(move || {
             for line in BufReader::new(log.into_inner().take(u64::MAX)).lines().map_while(Result::ok) {
                 eprintln!("{line}");
@@ -120,23 +120,23 @@ impl Running {
         Ok(Self { kind, address, process, _data: Some(data) })
     }
 
-    /// CPU time up to now.
+    /// CPU time so far.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
         self.process.cpu()
     }
 
-    /// Memory in RAM.
+    /// Resident memory.
     pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
         self.process.resident_bytes()
     }
 }
 
-/// Where the Node server and its packages are.
+/// The folder of the Node server and its packages.
 fn node_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("node")
 }
 
-/// Builds `visavis` as it is now, unless `given` names one. Gives its path.
+/// Builds the current `visavis`, unless `given` names a binary. Returns its path.
 pub(super) fn build(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(path) = given {
         return Ok(path.to_owned());
@@ -154,7 +154,7 @@ pub(super) fn build(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(built)
 }
 
-/// Installs what the Node server needs, unless it is there.
+/// Installs the Node server's dependencies if they are missing.
 pub(super) fn install_node_packages() -> anyhow::Result<()> {
     let folder = node_folder();
     if folder.join("node_modules/socket.io/package.json").exists() {

@@ -1,4 +1,4 @@
-//! Readers that stop reading, in a room with many who go on.
+//! Clients that stop reading, in a room with many that continue.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use super::fleet::{Delivered, Fleet, now};
 use super::report::Delays;
 use super::server::Running;
 
-/// Bytes of a chat text: enough that what the kernel takes for a stalled reader is soon full.
+/// Size of a chat text in bytes: large enough to fill a stalled reader's kernel buffer soon.
 const TEXT: usize = 2_000;
-/// What the kernel takes for those who will stall.
+/// Kernel buffer of the clients that will stall.
 const RECEIVE_BUFFER: usize = 4_096;
 const SENDERS: usize = 20;
-/// Messages a second. One that the machine delays takes the slowest of a hundred with it, so there are many.
+/// Messages per second. A message delayed by the machine affects the slowest of a hundred, so there are many.
 const RATE: u32 = 20;
 
-/// How many there are.
+/// Number of clients.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) sessions: usize,
@@ -22,14 +22,14 @@ pub(super) struct Plan {
     pub(super) time: Duration,
 }
 
-/// Delays of those who read on.
+/// Delays of the clients that continue to read.
 pub(super) struct Figures {
     pub(super) before: Delays,
     pub(super) during: Delays,
 }
 
 impl Figures {
-    /// How many times as long the slowest of a hundred takes while others are stalled.
+    /// Ratio of the slowest of a hundred with and without stalled clients.
     pub(super) fn change(&self) -> f64 {
         self.during.p99.as_secs_f64() / self.before.p99.as_secs_f64()
     }
@@ -54,7 +54,7 @@ pub(super) fn measure(server: &Running, plan: Plan) -> anyhow::Result<Figures> {
     for client in readers..plan.sessions {
         fleet.stall(client)?;
     }
-    // Their buffers fill, they stall, and after ten seconds they are cut off: all of that counts.
+    // Their buffers fill, they stall, and after ten seconds they are disconnected: all of that is measured.
     let during = talk(&mut fleet, readers, plan.time * 2)?;
     Ok(Figures { before, during })
 }

@@ -1,14 +1,14 @@
-//! Bytes of the three transports, as far as the load needs them.
+//! Wire formats of the three transports, as far as the load needs them.
 
 use std::ops::Range;
 
-/// A whole frame, chunk or head at the beginning of what was read.
+/// A complete frame, chunk or head at the beginning of the input.
 pub(super) struct Piece {
-    /// What kind of WebSocket frame.
+    /// The opcode of a WebSocket frame.
     pub(super) opcode: u8,
-    /// Where its content lies.
+    /// The range of its content.
     pub(super) content: Range<usize>,
-    /// Where the next one begins.
+    /// The start of the next one.
     pub(super) end: usize,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn text_frame(text: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The first frame of the server's, if it is all there.
+/// The first frame of the server, if it is complete.
 pub(super) fn frame(bytes: &[u8]) -> Option<Piece> {
     let &[first, second, ref rest @ ..] = bytes else { return None };
     let (start, length) = match second & !MASKED {
@@ -51,7 +51,7 @@ pub(super) fn frame(bytes: &[u8]) -> Option<Piece> {
     (bytes.len() >= end).then_some(Piece { opcode: first & 0x0f, content: start..end, end })
 }
 
-/// The first chunk of a chunked body (RFC 9112 section 7.1), if it is all there.
+/// The first chunk of a chunked body (RFC 9112 section 7.1), if it is complete.
 pub(super) fn chunk(bytes: &[u8]) -> Option<Piece> {
     let line = bytes.iter().take(20).position(|byte| *byte == b'\n')?;
     let size = std::str::from_utf8(bytes.get(..line)?).ok()?.trim();
@@ -60,27 +60,27 @@ pub(super) fn chunk(bytes: &[u8]) -> Option<Piece> {
     (bytes.len() >= end).then_some(Piece { opcode: TEXT, content: start..start + size, end })
 }
 
-/// An HTTP head, if it is all there.
+/// An HTTP head, if it is complete.
 pub(super) fn head(bytes: &[u8]) -> Option<Piece> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     Some(Piece { opcode: TEXT, content: 0..end, end })
 }
 
-/// What the text of a chat message says, between two marks that occur nowhere else.
+/// The content of a chat message's text, between two marks that occur nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
-    /// Which client sent it.
+    /// The sending client.
     pub(super) sender: usize,
-    /// Its how manieth it is.
+    /// The sequence number at that client.
     pub(super) number: u64,
-    /// When, in nanoseconds since the load began.
+    /// The sending time, in nanoseconds since the start of the load.
     pub(super) nanos: u64,
 }
 
 const MARK: u8 = b'@';
 
 impl Stamp {
-    /// A text with the stamp, filled up to `size` bytes.
+    /// A text with the stamp, padded to `size` bytes.
     pub(super) fn text(self, size: usize) -> String {
         let Self { sender, number, nanos } = self;
         let mark = char::from(MARK);
@@ -102,7 +102,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The number of an event, which stands in front of everything else.
+/// The number of an event, which comes first.
 pub(super) fn event_id(event: &[u8]) -> Option<u64> {
     let digits = event.strip_prefix(br#"{"id":"#)?;
     number(digits.get(..digits.iter().position(|byte| *byte == b',')?)?)
@@ -117,7 +117,7 @@ mod tests {
         for length in [0, 125, 126, 65_535, 65_536] {
             let mut sent = text_frame(&vec![b'x'; length]);
             let start = sent.len() - length - 4;
-            // A server's frame has no mask.
+            // Frames of servers are not masked.
             sent.drain(start..start + 4);
             sent[1] &= 0x7f;
             let piece = frame(&sent).unwrap();

@@ -1,4 +1,4 @@
-//! A TURN client: as much of one as the load needs.
+//! A minimal TURN client for the load.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use stun_turn::{IntegrityAlgorithm, Key, PasswordAlgorithm, credentials};
 use super::floor::HELLO;
 use super::server::{Kind, REALM, Running, SECRET};
 
-/// The channel that every client binds.
+/// The channel bound by every client.
 pub(super) const CHANNEL: u16 = 0x4000;
 const TRIES: usize = 20;
 
@@ -24,12 +24,13 @@ pub(super) struct Client {
     key: Key,
     nonce: Vec<u8>,
     next_transaction: u64,
-    /// What waits for an answer.
+    /// A request that waits for its response.
     asked: Vec<u8>,
 }
 
 impl Client {
-    /// Gets relays for the clients of these numbers, all at once, as when a meeting begins. The bare loop is told the peer's port with that.
+    /// Allocates relays for the clients of these numbers concurrently, as at the start of a meeting. The request also
+    /// tells the bare loop the peer's port.
     pub(super) fn allocate(
         server: &Running,
         numbers: std::ops::Range<usize>,
@@ -136,13 +137,13 @@ impl Client {
         Ok(())
     }
 
-    /// Waits for the answer, and asks again when none comes.
+    /// Waits for the response, and retransmits the request if none arrives.
     fn answer(&self) -> anyhow::Result<Vec<u8>> {
         let mut buffer = [0; 1500];
         for _ in 0..TRIES {
             while let Ok(length) = self.socket.as_ref().recv(&mut buffer) {
                 let answer = buffer.get(..length).unwrap_or_default();
-                // A late answer to an earlier copy of another request is not this one's.
+                // A late response to an earlier copy of another request does not match.
                 if length == 2 || TransactionId::of(answer) == TransactionId::of(&self.asked) {
                     return Ok(answer.to_vec());
                 }

@@ -1,4 +1,4 @@
-//! The floor: a relay that authenticates nobody, and finds the socket for a packet in an array.
+//! The floor: a relay without authentication that finds the socket of a packet in an array.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use datagrams::{Egress, Epoll, Events, Interest, Options, Pace, Pacing, Receiver
 
 use crate::process::say;
 
-/// What a client says to get a relay: this, and the port of its peer.
+/// A client's allocation request: this, and the port of its peer.
 pub(super) const HELLO: [u8; 4] = *b"open";
 
 struct Flow {
@@ -19,7 +19,7 @@ struct Flow {
 const LISTENER: u64 = u64::MAX;
 const BATCH: usize = 16;
 const BUDGET: usize = 8;
-/// As the relay's.
+/// The same as the relay's.
 const PACING: Pacing = Pacing {
     busy_rate: 4_000.0,
     fade: Duration::from_millis(10),

@@ -9,20 +9,20 @@ use super::client::{CHANNEL, Client};
 use super::report::Figures;
 use super::server::{Kind, Running};
 
-/// Which way packets go.
+/// The direction of packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     ToPeer,
     ToClient,
 }
 
-/// Packets that are under way at once. Few enough that no socket buffer overflows.
+/// Packets in flight at once; few enough that no socket buffer overflows.
 const WINDOW: usize = 64;
-/// Packets that each client sends before anything is measured.
+/// Packets sent by each client before the measurement.
 const WARM_UP: usize = 100;
-/// Messages that one system call receives at most.
+/// Maximum number of messages received by one system call.
 const BATCH: usize = 16;
-/// Clients that ask for a relay at the same time.
+/// Number of clients that allocate a relay at the same time.
 const AT_ONCE: usize = 64;
 const PEER: u64 = u64::MAX;
 
@@ -37,7 +37,7 @@ pub(super) struct Load<'a> {
     receiver: Receiver,
     egress: Egress,
     next: usize,
-    /// The server's CPU time when all relays were there.
+    /// The server's CPU time when all relays were allocated.
     pub(super) allocating: Duration,
 }
 
@@ -47,7 +47,7 @@ fn now() -> Instant {
 }
 
 impl<'a> Load<'a> {
-    /// Gets the relays.
+    /// Allocates the relays.
     pub(super) fn prepare(server: &'a Running, allocations: usize) -> anyhow::Result<Self> {
         let peer = Socket::bind("127.0.0.1:0".parse()?, &Options::default())?;
         let peer_address = peer.local_addr()?;
@@ -87,7 +87,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// As many packets as pass, a window at a time.
+    /// Maximum throughput, one window at a time.
     pub(super) fn saturate(
         &mut self,
         server: &Running,
@@ -109,7 +109,7 @@ impl<'a> Load<'a> {
         Ok(Figures::new(cost, sent, received))
     }
 
-    /// Packets of every client, so that what is measured afterwards is what lasts.
+    /// Sends packets of every client, so that the measurement covers the steady state.
     pub(super) fn warm_up(&mut self) -> anyhow::Result<()> {
         let mut sent = 0;
         while sent < self.clients.len() * WARM_UP {
@@ -118,7 +118,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// A window of packets; gives how many were sent, and how many arrived.
+    /// Sends a window of packets; returns how many were sent, and how many arrived.
     fn wave(&mut self, direction: Direction, payload: &[u8], burst: usize) -> anyhow::Result<(usize, usize)> {
         let mut sent = 0;
         while sent < WINDOW {
@@ -128,14 +128,15 @@ impl<'a> Load<'a> {
         self.egress.flush();
         let deadline = now() + Duration::from_millis(20);
         let mut received = 0;
-        // Never asleep while packets are under way: between machines it isn't the relay either that wakes who receives.
+        // Never sleeps while packets are in flight: between machines, the relay does not wake the receiver either.
         while received < sent && now() < deadline {
             received += self.receive(Duration::ZERO, |_| {})?;
         }
         Ok((sent, received))
     }
 
-    /// `rate` packets of 1,000 bytes a second to the peer, evenly; gives CPU figures and each packet's time on the way.
+    /// Sends `rate` packets of 1,000 bytes per second to the peer, evenly; returns CPU figures and the delay of each
+    /// packet.
     pub(super) fn pace(
         &mut self,
         server: &Running,
@@ -180,7 +181,7 @@ impl<'a> Load<'a> {
         let [c0, c1] = CHANNEL.to_be_bytes();
         let [l0, l1] = u16::try_from(payload.len()).unwrap_or(0).to_be_bytes();
         let header = [c0, c1, l0, l1];
-        // The bare loop takes packets as they are; a header's worth of bytes stands in for the header.
+        // The bare loop forwards packets unchanged; bytes of the size of a header stand in for the header.
         let (route, head): (_, &[u8]) = match (direction, self.server.kind) {
             (Direction::ToClient, _) => (self.peer.route(client.relay, None), &[]),
             (Direction::ToPeer, Kind::Floor | Kind::Visavis | Kind::Coturn) => {
@@ -200,14 +201,14 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Takes what has arrived, anywhere; gives the number of packets.
+    /// Receives everything that has arrived; returns the number of packets.
     fn receive(&mut self, wait: Duration, mut each: impl FnMut(&[u8])) -> anyhow::Result<usize> {
         self.epoll.wait(&mut self.events, Some(wait))?;
         let mut packets = 0;
         for token in self.events.tokens() {
             let client = usize::try_from(token).ok().and_then(|index| self.clients.get(index));
             let socket = client.map_or(&self.peer, |client| &client.socket);
-            // What is left is reported again.
+            // The rest is reported again.
             let Ok(messages) = self.receiver.receive(socket) else { continue };
             for received in messages {
                 for packet in received.datagrams() {

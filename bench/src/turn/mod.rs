@@ -1,7 +1,9 @@
-//! CPU time per relayed packet, allocations per CPU second and memory per allocation: this relay, coturn and a bare loop.
+//! CPU time per relayed packet, allocations per CPU second and memory per allocation of this relay, coturn and a bare
+//! loop.
 //!
-//! Each server is a process pinned to one processor, the load is on another. Every figure is a median over rounds, in each of which
-//! every server has its turn with every number of allocations: what the machine does meanwhile concerns all of them.
+//! Each server is a process pinned to one processor; the load is on another. Every figure is a median over rounds. In
+//! each round, every server is measured with every number of allocations, so that other activity of the machine affects
+//! all of them.
 
 mod client;
 mod floor;

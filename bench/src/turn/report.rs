@@ -10,9 +10,9 @@ use crate::median::median;
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Figures {
-    /// CPU microseconds of the server for each packet that arrived.
+    /// Server CPU microseconds per received packet.
     micros: f64,
-    /// Packets that did not arrive, of a hundred.
+    /// Percentage of packets lost.
     loss: f64,
 }
 
@@ -24,14 +24,14 @@ impl Figures {
         Self { micros, loss: loss.max(0.0) }
     }
 
-    /// The middle one by CPU time, with the worst loss of all.
+    /// The measurement with the median CPU time, and the highest loss of all.
     fn median(samples: &[Self]) -> Self {
         let micros = median(samples.iter().map(|sample| sample.micros));
         Self { micros, loss: samples.iter().map(|sample| sample.loss).fold(0.0, f64::max) }
     }
 }
 
-/// What packets were relayed, and how.
+/// The type of the relayed packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) allocations: usize,
@@ -40,7 +40,7 @@ pub(super) struct Case {
     pub(super) direction: Direction,
 }
 
-/// A round's figures at a fixed rate.
+/// The figures of a round at a fixed rate.
 #[derive(Debug, Clone, Copy)]
 struct Paced {
     figures: Figures,
@@ -48,14 +48,14 @@ struct Paced {
     p99: Duration,
 }
 
-/// What relays cost to make in a round: CPU microseconds and bytes of RAM for each.
+/// The cost of allocations in a round: CPU microseconds and bytes of RAM for each.
 #[derive(Debug, Clone, Copy)]
 struct Setup {
     micros: f64,
     bytes: f64,
 }
 
-/// A sample of every round, under what was measured, in the order in which it was first measured.
+/// Samples of every round by measurement, in the order in which they were first taken.
 struct Samples<K, S>(Vec<(K, Vec<S>)>);
 
 impl<K: PartialEq, S> Samples<K, S> {
@@ -77,7 +77,7 @@ impl<K, S> Default for Samples<K, S> {
     }
 }
 
-/// All that was measured.
+/// All results.
 #[derive(Default)]
 pub(super) struct Report {
     packets: Samples<(Case, Kind), Figures>,
@@ -92,7 +92,7 @@ impl Report {
         self.packets.add((case, kind), figures);
     }
 
-    /// A run at a fixed rate, with each packet's time on the way, sorted.
+    /// A run at a fixed rate, with the delays of all packets, sorted.
     pub(super) fn paced(&mut self, kind: Kind, rate: u32, figures: Figures, delays: &[Duration]) {
         let at = |hundredth: usize| delays.get(delays.len() * hundredth / 100).copied().unwrap_or_default();
         self.paced.add((kind, rate), Paced { figures, p50: at(50), p99: at(99) });

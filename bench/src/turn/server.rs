@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Coturn,
 }
 
-/// A server that answers.
+/// A server that responds.
 pub(super) struct Running {
     pub(super) kind: Kind,
     pub(super) address: SocketAddr,
@@ -34,7 +34,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts a server on processor `cpu`; `None` when it is not installed.
+    /// Starts a server on processor `cpu`; `None` if it is not installed.
     pub(super) fn start(kind: Kind, cpu: &str) -> anyhow::Result<Option<Self>> {
         match kind {
             Kind::Visavis => Self::start_self(kind, "serve", cpu).map(Some),
@@ -76,7 +76,7 @@ impl Running {
             if process.child.try_wait()?.is_some() {
                 return Ok(None);
             }
-            // Until it listens the send may fail with what came back for the last one.
+            // Until it listens, a send may fail with the ICMP error of the previous one.
             if probe.send(&request).is_ok() && probe.recv(&mut [0; 200]).is_ok() {
                 return Ok(Some(Self { kind: Kind::Coturn, address, process }));
             }
@@ -85,12 +85,12 @@ impl Running {
         bail!("coturn does not answer")
     }
 
-    /// CPU time of all threads up to now.
+    /// CPU time of all threads so far.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
         self.process.cpu()
     }
 
-    /// Memory in RAM.
+    /// Resident memory.
     pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
         self.process.resident_bytes()
     }

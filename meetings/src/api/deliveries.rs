@@ -1,4 +1,4 @@
-//! What a meeting's webhooks were told, and what they are signed with.
+//! A meeting's webhook deliveries, and their signing secret.
 
 use axum::Json;
 use axum::extract::Path;
@@ -13,7 +13,7 @@ use super::request::MeetingRequest;
 use crate::store::Delivery;
 use crate::webhook::{OVERLAP, new_secret};
 
-/// Messages that are listed.
+/// Maximum number of messages listed.
 const LISTED: u32 = 100;
 
 /// One message to a receiver of webhooks.
@@ -77,7 +77,7 @@ pub(super) async fn replay(
     Path(DeliveryPath { delivery }): Path<DeliveryPath>,
 ) -> Result<StatusCode, Problem> {
     let meetings = &request.meetings;
-    // What is no id of ours is not looked for: a database takes offence at some texts.
+    // Only well-formed ids are looked up: databases reject some texts.
     let is_id = delivery.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let is_there =
         is_id && meetings.inner.store.replay(meeting.id.as_str(), &delivery, meetings.now()).await?;

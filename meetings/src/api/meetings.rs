@@ -58,7 +58,7 @@ pub(super) async fn create(request: Request, body: JsonBody) -> Result<Response,
     Ok(created(&former.unwrap_or(reply)))
 }
 
-/// Nothing when the sender may make meetings at all, and has not made too many.
+/// Succeeds if the sender may create meetings and has not exceeded the limit.
 fn may_create(request: &Request) -> Result<(), Refusal> {
     match &request.principal {
         Principal::Key(_) => Ok(()),
@@ -70,7 +70,7 @@ fn may_create(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// Only applications have mail sent.
+/// Mail is sent only for applications with a key.
 fn may_invite(principal: &Principal) -> Result<(), Refusal> {
     match principal {
         Principal::Key(_) => Ok(()),
@@ -90,8 +90,8 @@ fn created(reply: &Reply) -> Response {
     no_store((StatusCode::CREATED, head, reply.body.clone()))
 }
 
-/// The version of a meeting as somebody sees it. It is another one where the clock has changed what is seen since the last
-/// change, and for who is not shown everything.
+/// The version of a meeting as the requester sees it. It differs if the clock has changed the visible state since the
+/// last change, and for requesters who see only part of the meeting.
 fn etag(meeting: &Meeting, now: Timestamp, is_organiser: bool) -> String {
     let state = meeting.state(now);
     let state = if state == meeting.state(meeting.updated_at) { "" } else { state.suffix() };
@@ -99,13 +99,14 @@ fn etag(meeting: &Meeting, now: Timestamp, is_organiser: bool) -> String {
     format!("\"{}{state}{reader}\"", meeting.version)
 }
 
-/// The tags of a list, without their quotes. Something on the way that compresses has made them weak: what they say is the same.
+/// The tags of a list, without their quotes. A compressing proxy may have weakened them; they are compared all the
+/// same.
 fn tags(value: &HeaderValue) -> impl Iterator<Item = &str> {
     let tags = value.to_str().unwrap_or_default().split(',');
     tags.map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'))
 }
 
-/// Whether a request may change this version of a meeting.
+/// Whether the request's precondition allows it to change this version of a meeting.
 fn may_change(headers: &HeaderMap, meeting: &Meeting) -> Result<(), StoreError> {
     let own = meeting.version.to_string();
     let is_own = |tag: &str| tag == "*" || tag.split('-').next() == Some(&own);
@@ -115,7 +116,7 @@ fn may_change(headers: &HeaderMap, meeting: &Meeting) -> Result<(), StoreError> 
     }
 }
 
-/// Whether a reader has this version already (RFC 9110 section 13.1.2).
+/// Whether the client already has this version (RFC 9110 section 13.1.2).
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let own = etag.trim_matches('"');
     headers.get_all(IF_NONE_MATCH).iter().flat_map(tags).any(|tag| tag == "*" || tag == own)
@@ -260,7 +261,7 @@ pub(super) struct EraseWanted {
     erase: bool,
 }
 
-/// `DELETE /api/v1/meetings/{id}`: calls it off; with `?erase=true` nothing is left of it either.
+/// `DELETE /api/v1/meetings/{id}`: cancels the meeting; `?erase=true` also erases all its data.
 pub(super) async fn cancel(
     request: Request,
     Path(id): Path<String>,

@@ -21,9 +21,9 @@ use signaling_core::{Code, Refusal};
 use crate::service::Meetings;
 use crate::store::StoreError;
 
-/// The routes. Whoever accepts connections puts an [`http_api::ClientAddr`] into each request's extensions, and looks at `Origin`. What
-/// `others` say of the routes beside these, as `OpenAPI` has it (`paths` and `components.schemas`), stands in the description
-/// too.
+/// The routes. The accept loop must add an [`http_api::ClientAddr`] to each request's extensions and check `Origin`.
+/// The descriptions in `others` of routes beside these, in `OpenAPI` form (`paths` and `components.schemas`), are
+/// included in the description.
 pub fn router(meetings: Meetings, others: &[serde_json::Value]) -> Router {
     let description: Bytes = openapi::document(others).to_string().into();
     let description = get(async move || {

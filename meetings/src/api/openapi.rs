@@ -1,5 +1,5 @@
-//! The description of the HTTP interface, as `OpenAPI` 3.1 has it: schemas from the types, paths from one table. What other
-//! crates serve beside it they describe themselves, and it is put in.
+//! The description of the HTTP interface in `OpenAPI` 3.1: schemas from the types, paths from one table. Other crates
+//! describe their own routes, and their descriptions are merged in.
 
 use http_api::ProblemBody;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,8 @@ use super::meetings::PageView;
 use super::view::{InvitationView, MeetingView, OwnWayView};
 use crate::meeting::{Attendee, Change, State, Wanted};
 
-/// What is accepted, as far as patterns can say it; some say less than all, so that what they describe is surely taken.
+/// Accepted values, as far as patterns can express them; some patterns are narrower, so that every value they describe
+/// is accepted.
 const TITLE: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028-\u202f\u205f\u2066-\u2069\u3000][^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]{0,199}$";
 const NAME: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028-\u202f\u205f\u2066-\u2069\u3000][^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]{0,63}$";
 const EMAIL: &str =
@@ -19,7 +20,7 @@ const TIME: &str = r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-
 const RULE: &str = r"^FREQ=(DAILY|WEEKLY|MONTHLY)(;INTERVAL=[1-9])?;(COUNT=[1-9][0-9]{0,2}|UNTIL=20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8]))$";
 const HOOK: &str = r"^https://[a-z][a-z0-9-]{0,30}\.(com|net|org|example)(/[A-Za-z0-9._~-]{0,30}){0,3}$";
 
-/// Which property of which schema looks how.
+/// The format of properties by schema.
 const PATTERNS: &[(&str, &str, &str)] = &[
     ("NewMeeting", "title", TITLE),
     ("NewMeeting", "startsAt", TIME),
@@ -33,10 +34,10 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ("Attendee", "email", EMAIL),
 ];
 
-/// Makes a value, which no constant can hold.
+/// Creates the value at run time, since constants cannot hold one.
 type Make = fn() -> Value;
 
-/// What is taken where nothing is said.
+/// Default values.
 const DEFAULTS: &[(&str, &str, Make)] = &[
     ("NewMeeting", "lobby", || json!(false)),
     ("NewMeeting", "waitForHost", || json!(false)),
@@ -67,7 +68,8 @@ const DEFAULTS: &[(&str, &str, Make)] = &[
 )]
 struct Schemas;
 
-/// One operation: its name in generated clients, method, path, what it does, the schema of its body, its success, and the statuses of its refusals.
+/// One operation: its name in generated clients, method, path, summary, the schema of its body, its success, and the
+/// statuses of its refusals.
 struct Operation {
     id: &'static str,
     method: &'static str,
@@ -100,7 +102,7 @@ const fn operation(
 }
 
 const READ: &[u16] = &[400, 401, 403, 404, 429, 500, 503];
-/// 304 is no refusal, and has no body.
+/// 304 is not an error and has no body.
 const CONDITIONAL: &[u16] = &[304, 400, 401, 403, 404, 429, 500, 503];
 const WRITE: &[u16] = &[400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 500, 503];
 
@@ -269,7 +271,7 @@ impl Operation {
             "responses": self.responses(),
             "security": match (self.is_public, self.body) {
                 (true, _) => json!([]),
-                // On most servers meetings are made without a key as well.
+                // On most servers meetings can also be created without a key.
                 (false, Some("NewMeeting")) => json!([{}, {"bearer": []}]),
                 (false, _) => json!([{"bearer": []}]),
             },
@@ -285,7 +287,8 @@ impl Operation {
     }
 }
 
-/// The whole document: that of the meetings, and what others say of their routes (`paths` and `components.schemas`).
+/// The whole document: that of the meetings, merged with the descriptions of other routes (`paths` and
+/// `components.schemas`).
 pub(super) fn document(others: &[Value]) -> Value {
     let mut document = serde_json::to_value(Schemas::openapi()).unwrap_or_default();
     let mut paths = Map::new();

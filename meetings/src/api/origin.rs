@@ -1,4 +1,4 @@
-//! The origin of the links that answers carry.
+//! The origin of links in responses.
 
 use http_api::Caller;
 use signaling_core::{Code, Refusal};
@@ -7,12 +7,12 @@ use crate::access::Principal;
 use crate::service::Meetings;
 
 impl Meetings {
-    /// The origin of links that the caller hands to others. A program may ask under a name that leads here only from where it
-    /// runs; so may one that names no host at all.
+    /// The origin of links that the caller passes on to others. A program may use a host name that works only on its
+    /// own machine, or send no host at all.
     pub(super) fn lasting_origin(&self, caller: &Caller, principal: &Principal) -> Result<String, Refusal> {
         let is_program = matches!(principal, Principal::Key(_)) && !caller.is_own_page();
         let is_known = self.inner.public_url.is_some()
-            // An accept loop that does not say who asks leaves links to its embedder.
+            // If the accept loop supplies no client address, links are the embedder's responsibility.
             || caller.ip.is_none()
             || (caller.own_origin.is_some() && (!is_program || caller.is_at_home()));
         if is_known {
@@ -24,7 +24,7 @@ impl Meetings {
         ))
     }
 
-    /// The origin of links: as it is configured, else as the request has it.
+    /// The origin of links: the configured one, otherwise that of the request.
     pub(super) fn origin(&self, caller: &Caller) -> String {
         let own = self.inner.public_url.as_ref().or(caller.own_origin.as_ref());
         own.cloned().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What every route asks of a request before it does anything: who sends it, what it may do, and which meeting it is about.
+//! Checks common to all routes: the sender of a request, its permissions, and the meeting it concerns.
 
 use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
@@ -15,7 +15,7 @@ use crate::meeting::{Meeting, Way};
 use crate::service::Meetings;
 use crate::store::StoreError;
 
-/// Bytes of a request's body.
+/// Maximum size of a request's body in bytes.
 pub(super) const BODY_BYTES: usize = 64 * 1024;
 
 /// A request whose sender is known. A bearer that is neither a key with the scope of the method nor a host token is
@@ -61,7 +61,7 @@ async fn principal(
 }
 
 impl Request {
-    /// The meeting of an id in a path, if it is the sender's; another's is not there.
+    /// The meeting of an id in a path, if it is the sender's; other meetings are reported as not found.
     pub(super) async fn meeting(&self, id: &str) -> Result<Meeting, Problem> {
         if matches!(self.principal, Principal::Anonymous) {
             let why = "an API key or the host token is needed as bearer";
@@ -71,7 +71,7 @@ impl Request {
         if self.principal.may_see(&meeting) { Ok(meeting) } else { Err(no_meeting().into()) }
     }
 
-    /// Erases a meeting that cannot be read, if it is one and the sender's; whether it was.
+    /// Erases a meeting that cannot be read, if there is one and it is the sender's; returns whether it did.
     pub(super) async fn erases_broken(&self, id: &str) -> Result<bool, Problem> {
         let (Principal::Key(_), Ok(id)) = (&self.principal, id.parse::<MeetingId>()) else {
             return Ok(false);
@@ -104,7 +104,7 @@ async fn path_id(parts: &mut Parts, meetings: &Meetings) -> Result<String, Probl
     Ok(path.map_err(|_| no_meeting())?.0.id)
 }
 
-/// A request about the sender's own meeting.
+/// A request about one of the sender's own meetings.
 pub(super) struct MeetingRequest {
     pub(super) request: Request,
     pub(super) meeting: Meeting,
@@ -120,7 +120,7 @@ impl FromRequestParts<Meetings> for MeetingRequest {
     }
 }
 
-/// A request of whoever has an invitation's id: the meeting, and the way in that the id stands for.
+/// A request with an invitation's id: the meeting, and the way in that the id belongs to.
 pub(super) struct Invited {
     pub(super) meetings: Meetings,
     pub(super) caller: Caller,
@@ -139,7 +139,7 @@ impl FromRequestParts<Meetings> for Invited {
     }
 }
 
-/// The meeting of an invitation's id in a path: the meeting's own, or that of one invited address.
+/// The meeting of an invitation's id in a path: its common invitation, or that of one invited address.
 pub(super) async fn find_invited(meetings: &Meetings, id: &str) -> Result<(Meeting, Way), Problem> {
     let id = meeting_id(id)?;
     let meeting = meetings.inner.store.invited(id).await?.ok_or_else(no_meeting)?;

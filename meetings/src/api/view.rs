@@ -1,4 +1,4 @@
-//! Meetings as others see them.
+//! Representations of meetings in the HTTP interface.
 
 use serde::Serialize;
 use signaling_core::{ServerKey, Timestamp};

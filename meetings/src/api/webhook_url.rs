@@ -1,4 +1,4 @@
-//! The endpoint behind a meeting's `webhookUrl`.
+//! The endpoint of a meeting's `webhookUrl`.
 
 use crate::keys::random_id;
 use crate::meeting::Meeting;
@@ -7,7 +7,7 @@ use crate::store::{Endpoint, StoreError};
 use crate::webhook::{OVERLAP, Target, new_secret};
 
 impl Meetings {
-    /// Sees to it that a meeting's webhooks have an endpoint, with this secret if one is given; the secret that it has.
+    /// Ensures that a meeting's webhooks have an endpoint, with this secret if one is given, and returns its secret.
     pub(super) async fn point_webhook(
         &self,
         meeting: &mut Meeting,
@@ -18,7 +18,7 @@ impl Meetings {
             return Ok(None);
         };
         Target::parse(&url, self.inner.private_webhooks)?;
-        // Without an owner nobody else's meetings share it.
+        // Without an owner, no other meetings share the endpoint.
         let owner = meeting.owner.clone().unwrap_or_else(|| format!("@{}", meeting.id));
         let new = self.with_entropy(|entropy| Endpoint {
             id: random_id("ep_", entropy),
@@ -31,7 +31,7 @@ impl Meetings {
         let now = self.now();
         let store = &self.inner.store;
         let endpoint = store.endpoint_for(&new, now).await?;
-        // Other meetings had the endpoint before, with another secret: both are good for a while, as in every change.
+        // Other meetings already use the endpoint with another secret: both are valid for a while, as in every change.
         if let Some(secret) = secret.filter(|secret| **secret != endpoint.secret) {
             store.rotate_secret(&endpoint.id, secret, now + OVERLAP).await?;
         }

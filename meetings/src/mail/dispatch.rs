@@ -1,4 +1,4 @@
-//! Letters on their way to the mail server: again and again until they are taken, and not for ever.
+//! Delivers letters to the mail server, with a limited number of retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::Mailer;
 use crate::outbox::{Courier, retry_at};
 use crate::store::{Letter, Outbox, Store, StoreError, explain};
 
-/// How long an attempt may take.
+/// Time limit of an attempt.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// When to try again, in seconds after each attempt: for two days.
+/// Retry delays in seconds after each attempt: two days in total.
 const RETRIES: &[u64] = &[2, 10, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 72_000];
 
-/// Carries letters to the mail server.
+/// Delivers letters to the mail server.
 #[derive(Clone)]
 pub(crate) struct Postman {
     pub(crate) mailer: Mailer,
@@ -58,7 +58,7 @@ impl Courier for Postman {
     }
 }
 
-/// Why a letter was not taken.
+/// Why a letter was not accepted.
 #[derive(Debug, thiserror::Error)]
 enum PostError {
     #[error("the recipient is no address")]
@@ -70,11 +70,11 @@ enum PostError {
 }
 
 impl PostError {
-    /// Whether it is the letter that is refused, which another attempt would not change.
+    /// Whether the letter itself was refused, so that a retry would not help.
     fn is_final(&self) -> bool {
         match self {
             Self::Address(_) | Self::Envelope(_) => true,
-            // What concerns the login (RFC 4954 section 6) is the operator's to mend, and says nothing of the letter.
+            // Login errors (RFC 4954 section 6) are for the operator to fix, and do not concern the letter.
             Self::Smtp(error) => {
                 error.is_permanent()
                     && !error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538))
@@ -91,7 +91,7 @@ async fn send(mailer: &Mailer, letter: &Letter) -> Result<(), PostError> {
     Ok(())
 }
 
-/// When to try a letter again that was not taken, the first attempt being number 0.
+/// When to retry a letter that was not accepted; the first attempt is number 0.
 fn next_attempt(is_final: bool, attempt: u32, now: Timestamp) -> Option<Timestamp> {
     if is_final { None } else { retry_at(RETRIES, attempt, now) }
 }

@@ -1,4 +1,4 @@
-//! Invitations by mail: letters as calendars understand them (iMIP, RFC 6047), and who takes them along.
+//! Invitations by mail: composes letters that calendars understand (iMIP, RFC 6047) and delivers them.
 
 mod dispatch;
 
@@ -16,46 +16,46 @@ use crate::keys::random_id;
 use crate::meeting::{Attendee, Meeting, Status, Way, in_calendar};
 use crate::store::{Letter, StoreError, explain};
 
-/// Writes invitations, in whose name, and knows the mail server.
+/// Composes invitations with their sender, and holds the mail server's settings.
 #[derive(Clone, Debug)]
 pub struct Mailer {
     from: Mailbox,
     transport: AsyncSmtpTransport<Tokio1Executor>,
 }
 
-/// Why no mail can be sent.
+/// Why mail cannot be sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MailError {
     /// Not the URL of a mail server.
     #[error("expected smtp://USER:PASSWORD@HOST:PORT or smtps://…")]
     Url(#[source] lettre::transport::smtp::Error),
-    /// Not an address.
+    /// Not a mail address.
     #[error("expected an address to send from, as in `Calls <calls@example.org>`")]
     From(#[source] lettre::address::AddressError),
 }
 
-/// What a letter is about, for the one who gets it.
+/// The subject of a letter, from its recipient's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Matter {
     Invitation,
     Change,
     Cancellation,
-    /// The meeting takes place, and its reader is not asked any more.
+    /// The meeting takes place, but the recipient is no longer invited.
     Withdrawal,
 }
 
 impl Mailer {
-    /// A mailer for the server of this URL (`smtp://…?tls=required` for STARTTLS, `smtps://…` for TLS), which sends in the
-    /// name of `from`. Nothing is connected to.
+    /// Creates a mailer for the server at this URL (`smtp://…?tls=required` for STARTTLS, `smtps://…` for TLS) with the
+    /// sender `from`. Opens no connection.
     pub fn new(url: &str, from: &str) -> Result<Self, MailError> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(MailError::Url)?;
         let transport = transport.timeout(Some(Duration::from_secs(30))).build();
         Ok(Self { from: from.parse().map_err(MailError::From)?, transport })
     }
 
-    /// What those are to be told who are invited to a meeting, or were `before` its change: nothing when calendars need not
-    /// know. Each gets a link of its own, under `origin`.
+    /// The letters to those invited to a meeting now or `before` its change: none if the change is irrelevant to
+    /// calendars. Each recipient gets a link of their own, under `origin`.
     pub(crate) fn letters(
         &self,
         before: Option<&Meeting>,
@@ -67,7 +67,7 @@ impl Mailer {
         if before.is_some_and(|before| before.sequence == meeting.sequence) {
             return Ok(Vec::new());
         }
-        // The change is made now, though it is not kept yet.
+        // The change takes place now, though it is not stored yet.
         let meeting = &Meeting { updated_at: now, ..meeting.clone() };
         let former = before.map_or(&[][..], |before| &before.attendees);
         let is_among = |attendees: &[Attendee], one: &Attendee| {
@@ -85,7 +85,7 @@ impl Mailer {
         let withdrawn = withdrawn.map(|attendee| (attendee, Matter::Withdrawal));
         let write = |(attendee, matter): (&Attendee, Matter)| {
             let id = random_id("ltr_", entropy);
-            // Who is no longer invited has a link that no longer opens anything.
+            // The link of an attendee who is no longer invited is no longer valid.
             let whose = if matter == Matter::Withdrawal { before.unwrap_or(meeting) } else { meeting };
             let way = whose.way_of(&attendee.email);
             let message = self.message(&id, meeting, (way, origin), attendee, matter).map_err(|error| {
@@ -125,8 +125,8 @@ impl Mailer {
             Matter::Withdrawal => ("CANCEL", format!("No longer invited: {}", meeting.title)),
         };
         let kind = ContentType::parse(&format!("text/calendar; method={method}; charset=utf-8"))?;
-        // Mail programs read the part that is an alternative; the attachment is for those that don't, and must not be
-        // taken for a second request.
+        // Mail clients read the alternative part; the attachment is for clients that do not, and must not be taken for
+        // a second request.
         let attached = ContentType::parse("application/ics; name=\"invite.ics\"")?;
         let parts = MultiPart::alternative()
             .singlepart(SinglePart::plain(text(meeting, way, origin, matter)))
@@ -143,7 +143,7 @@ impl Mailer {
             .date(written_at)
             .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
             .multipart(whole)?;
-        // No holiday notes in answer to it (RFC 3834).
+        // Suppresses automatic replies (RFC 3834).
         let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
         message.headers_mut().insert_raw(HeaderValue::new(automatic, "auto-generated".to_owned()));
         Ok(String::from_utf8(message.formatted())?)

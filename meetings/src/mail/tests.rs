@@ -33,7 +33,7 @@ fn written(before: Option<&Meeting>, meeting: &Meeting) -> Vec<Letter> {
     mailer().letters(before, meeting, ORIGIN, now(), &mut SeededEntropy::new(3)).unwrap()
 }
 
-/// To whom each letter goes, and what it says of itself.
+/// The recipient and the calendar method of each letter.
 fn told(letters: &[Letter]) -> Vec<(&str, &str)> {
     let method = |letter: &Letter| {
         let methods = ["method=REQUEST", "method=CANCEL"];

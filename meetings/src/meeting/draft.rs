@@ -1,4 +1,4 @@
-//! What a request wants of a meeting, read and checked.
+//! Parses and checks requests that create or change meetings.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use utoipa::ToSchema;
 
 use super::{Meeting, Recurrence};
 
-/// Minutes that a meeting lasts at most: a week.
+/// Maximum duration in minutes: a week.
 const LONGEST_MINUTES: u32 = 7 * 24 * 60;
-/// People in a meeting at most.
+/// Maximum capacity.
 const LARGEST: u32 = 5_000;
-/// Seconds without anybody at most: a week.
+/// Maximum time in seconds without anybody: a week.
 const LONGEST_EMPTY: u32 = 7 * 24 * 3_600;
-/// Seconds without anybody, unless asked for otherwise.
+/// Default time in seconds without anybody.
 const EMPTY_TIMEOUT: u32 = 600;
-/// Invitations of one meeting.
+/// Maximum number of attendees of one meeting.
 const MOST_ATTENDEES: usize = 100;
 /// How far ahead a meeting may be planned.
 const AHEAD: Duration = Duration::from_hours(24 * 3_653);
@@ -84,7 +84,7 @@ pub struct Attendee {
     pub email: String,
 }
 
-/// A meeting that is wanted, and makes sense.
+/// A validated draft of a meeting.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "as in `Meeting`")]
 pub struct Draft {
@@ -104,7 +104,7 @@ pub struct Draft {
 }
 
 impl Wanted {
-    /// Checks everything that can be checked without looking anything up.
+    /// Checks everything that requires no lookup.
     pub fn check(self, now: Timestamp) -> Result<Draft, Refusal> {
         let starts_at = self.starts_at.as_deref().map(|text| time("startsAt", text)).transpose()?;
         let duration_minutes = within("durationMinutes", self.duration_minutes.0, LONGEST_MINUTES)?;
@@ -147,7 +147,8 @@ impl Wanted {
     }
 }
 
-/// Attendees of a request: what is kept of them may have more fields one day, what is sent may not.
+/// Attendees of a request: stored ones may gain more fields in later versions, those of a request may not have unknown
+/// fields.
 fn invited<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Attendee>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -160,7 +161,7 @@ fn invited<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Atte
     Ok(invited.map(|invited| invited.into_iter().map(attendee).collect()))
 }
 
-/// A secret as Standard Webhooks has it.
+/// A secret according to Standard Webhooks.
 fn webhook_secret(secret: String) -> Result<String, Refusal> {
     let bytes = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
     if bytes.is_some_and(|bytes| (24..=64).contains(&bytes.len())) {
@@ -170,7 +171,7 @@ fn webhook_secret(secret: String) -> Result<String, Refusal> {
     }
 }
 
-/// A number without a fraction; 30.0 is one as well (JSON Schema's idea of an integer).
+/// A number without a fraction; 30.0 counts as one (JSON Schema's definition of an integer).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Whole(u32);
 
@@ -242,7 +243,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
 }
 
 impl<T: Clone> Patch<T> {
-    /// The value that is then, where `read` makes sense of a new one.
+    /// The value after the change; `read` parses and checks a new one.
     fn apply<U>(
         &self,
         former: &mut Option<U>,
@@ -263,7 +264,7 @@ impl Change {
         self.attendees.as_ref().is_some_and(|attendees| !attendees.is_empty())
     }
 
-    /// Makes the changes, or none. The password is the caller's, who has the key.
+    /// Applies all the changes or none. The caller, who has the key, supplies the password.
     pub(super) fn apply(&self, meeting: &mut Meeting, now: Timestamp) -> Result<(), Refusal> {
         if let Some(text) = &self.title {
             meeting.title = title(text)?;
@@ -318,7 +319,7 @@ fn empty_timeout(seconds: u32) -> Result<u32, Refusal> {
     within("emptyTimeoutSeconds", seconds, LONGEST_EMPTY)
 }
 
-/// What would break a line, or turn the text around it.
+/// Characters that would break a line or change the direction of the text around them.
 fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -357,7 +358,7 @@ fn recurrence(text: &str) -> Result<Recurrence, Refusal> {
     text.parse().map_err(|error: super::RuleError| Refusal::bad_request(error.to_string()))
 }
 
-/// An instant: a date, a time and how far it is from UTC.
+/// An instant: a date, a time and its offset from UTC.
 pub(crate) fn time(name: &str, text: &str) -> Result<Timestamp, Refusal> {
     let wrong = || {
         Refusal::bad_request(format!(
@@ -370,7 +371,7 @@ pub(crate) fn time(name: &str, text: &str) -> Result<Timestamp, Refusal> {
     if is_plain { Ok(Timestamp::from_millis(millis)) } else { Err(wrong()) }
 }
 
-/// These depend on the moment of the request, and so are no fault of its form.
+/// These depend on the time of the request, and are not syntax errors.
 fn plannable(starts_at: Timestamp, lasting: u32, recurs: bool, now: Timestamp) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal::new(Code::InvalidState, why));
     if starts_at > now + AHEAD {
@@ -397,7 +398,7 @@ fn attendees(given: Vec<Attendee>) -> Result<Vec<Attendee>, Refusal> {
         .collect()
 }
 
-/// The addresses that people have: nothing quoted, no comments, nothing that could mean something in a header.
+/// Common mail addresses: nothing quoted, no comments, nothing with a special meaning in a header.
 fn address(text: String) -> Result<String, Refusal> {
     let is_address = text.split_once('@').is_some_and(|(local, domain)| {
         let in_local = |byte: u8| byte.is_ascii_alphanumeric() || b"._%+-".contains(&byte);
@@ -411,7 +412,7 @@ fn address(text: String) -> Result<String, Refusal> {
             && domain.split('.').count() >= 2
             && domain.split('.').all(label)
     });
-    // What cannot stand in the head of a letter is no address either.
+    // Anything not allowed in a mail header is no address either.
     if is_address && text.len() <= 254 && text.parse::<lettre::Address>().is_ok() {
         Ok(text)
     } else {

@@ -1,4 +1,4 @@
-//! A meeting: what it is, and how it comes to its end. Pure: the time is an argument.
+//! A meeting and its life cycle. Pure: the time is an argument.
 
 mod draft;
 mod recurrence;
@@ -20,22 +20,22 @@ pub(crate) use draft::{Patch, time};
 pub use recurrence::{Recurrence, RuleError};
 pub use way::{Invitation, Way};
 
-/// By so much the clock may be set back without anything being taken back.
+/// How far the clock may be set back without decisions being reverted.
 const STEP: Duration = Duration::from_secs(2);
-/// How long a meeting that nobody has come to stays open beyond its end.
+/// How long a meeting that nobody has joined stays open beyond its end.
 const UNVISITED: Duration = Duration::from_hours(24);
 
 /// A meeting, as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Meeting {
-    /// Its id, under which it has a page.
+    /// The id of the meeting and its page.
     pub id: MeetingId,
-    /// Who has booked it: a customer of the HTTP interface, or nobody who is known.
+    /// The owner: a customer of the HTTP interface, or nobody known.
     pub owner: Option<String>,
-    /// What people type.
+    /// The code that people type.
     pub code: MeetingCodeText,
-    /// Where it takes place.
+    /// The room of the meeting.
     pub room: RoomId,
     /// The one life of that room, over all occurrences.
     pub life: LifeId,
@@ -43,18 +43,18 @@ pub struct Meeting {
     pub title: String,
     /// The organiser's zone, a name of the IANA's.
     pub time_zone: String,
-    /// Whether it was given a time; else it is open from its making on.
+    /// Whether it has a start time; otherwise it is open from its creation on.
     pub has_time: bool,
-    /// When the series begins.
+    /// The start of the series.
     pub first_starts_at: Timestamp,
-    /// When the present occurrence begins.
+    /// The start of the present occurrence.
     pub starts_at: Timestamp,
-    /// How long an occurrence is planned to last.
+    /// The planned duration of an occurrence.
     pub duration_minutes: u32,
-    /// When it comes again.
+    /// The recurrence rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
-    /// How many may be in it, if fewer than the server allows.
+    /// The capacity, if lower than the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
     /// Whether newcomers wait until a host admits them.
@@ -66,63 +66,63 @@ pub struct Meeting {
     /// The digest of its password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Digest>,
-    /// Seconds without anybody after which it expires.
+    /// Seconds without anybody after which the meeting expires.
     pub empty_timeout_seconds: u32,
-    /// Who was invited.
+    /// The invited people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attendees: Vec<Attendee>,
-    /// What each of those who were invited comes in by.
+    /// The personal way in of each invited address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invitations: Vec<Invitation>,
-    /// What calendars know it by, if not by its id: who has a calendar file does not have the id.
+    /// The UID in calendars, if it is not the id: the holder of a calendar file must not learn the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar_uid: Option<MeetingId>,
-    /// Where its webhooks go: an endpoint's id.
+    /// The id of its webhook endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
     /// The URL of that endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
-    /// How it stands.
+    /// The stored state.
     pub status: Status,
-    /// When an occurrence was last ended; what its room reports of before is history.
+    /// When an occurrence was last ended; earlier reports of its room are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// The occurrence that was ended last, when another one followed it.
+    /// The occurrence that was ended last, if another one followed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_ended: Option<Timestamp>,
-    /// When the clock by itself last decided how it stands: that nobody comes any more, or that it is another
-    /// occurrence's turn. By a clock that is before that, the decision does not hold.
+    /// When the clock alone last changed the state: to expired, or to another occurrence. If the clock is set back
+    /// before that time, the change is reverted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocked_at: Option<Timestamp>,
-    /// Grows with every change of anything.
+    /// Increases with every change.
     pub version: u64,
-    /// Grows with every change that calendars must know of (RFC 5545 section 3.8.7.4).
+    /// Increases with every change that is relevant to calendars (RFC 5545 section 3.8.7.4).
     pub sequence: u32,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
-/// How a meeting stands, apart from what the clock says.
+/// The stored state of a meeting, independent of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// Nobody is in yet.
+    /// Nobody has joined yet.
     Planned,
-    /// Somebody has come since the present occurrence began to admit people.
+    /// Somebody has joined since the present occurrence began to admit people.
     Live,
-    /// Ended by who may.
+    /// Ended by somebody with that permission.
     Ended,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
     /// Everybody left, or nobody came.
     Expired,
 }
 
 impl Status {
-    /// As it stands in documents.
+    /// The name in documents.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Planned => "planned",
@@ -258,7 +258,7 @@ impl Meeting {
         self.starts_at + Duration::from_mins(self.duration_minutes.into())
     }
 
-    /// How it stands.
+    /// The state of the meeting at a moment.
     pub fn state(&self, now: Timestamp) -> State {
         match self.status {
             Status::Planned | Status::Live if self.starts_at > now => State::Scheduled,
@@ -269,7 +269,7 @@ impl Meeting {
         }
     }
 
-    /// Whether nothing can come of it any more.
+    /// Whether the meeting is over for good.
     pub fn is_over(&self) -> bool {
         matches!(self.status, Status::Ended | Status::Cancelled | Status::Expired)
     }
@@ -279,12 +279,12 @@ impl Meeting {
         TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC)
     }
 
-    /// The token that gives the host's powers in its room, and over the meeting.
+    /// The token that grants host power in its room, and control of the meeting.
     pub fn host_token(&self, key: &ServerKey) -> String {
         HostClaims { room: self.room.clone(), life: self.life }.seal_same(key)
     }
 
-    /// The room as it is to be opened, unless the meeting is over.
+    /// The settings with which its room is opened, unless the meeting is over.
     pub fn room_record(&self) -> Result<RoomRecord, Refusal> {
         if self.is_over() {
             let why = match self.status {
@@ -308,7 +308,7 @@ impl Meeting {
         Ok(record)
     }
 
-    /// Changes what a request asks for, while it is not over.
+    /// Applies the changes of a request, unless the meeting is over.
     pub fn change(
         &mut self,
         change: &Change,
@@ -358,7 +358,7 @@ impl Meeting {
         Ok(vec![Event::Emptied, Event::Ended { reason }])
     }
 
-    /// Calls the whole of it off; nothing when it is over already.
+    /// Cancels all occurrences; does nothing if the meeting is already over.
     pub fn cancel(&mut self) -> Vec<Event> {
         if self.is_over() {
             return Vec::new();
@@ -368,7 +368,7 @@ impl Meeting {
         vec![Event::Emptied, Event::Cancelled]
     }
 
-    /// What happened in its room.
+    /// Applies an event of its room.
     pub fn happened(&mut self, what: &RoomHappening, at: Timestamp) -> Vec<Event> {
         match what {
             RoomHappening::Joined(who) => {
@@ -391,7 +391,7 @@ impl Meeting {
         }
     }
 
-    /// Its room is no longer there, and nobody has said why: the process was killed right after its end.
+    /// Its room no longer exists, and no end was reported: the process was killed right after the end.
     pub fn vanished(&mut self, at: Timestamp) -> Vec<Event> {
         let patience = Duration::from_secs(self.empty_timeout_seconds.into());
         match self.status {
@@ -406,13 +406,13 @@ impl Meeting {
         vec![Event::Emptied]
     }
 
-    /// Since when nothing can come of it any more.
+    /// Since when the meeting has been over for good.
     pub fn over_at(&self) -> Option<Timestamp> {
         self.is_over().then_some(self.updated_at)
     }
 
     fn room_ended(&mut self, reason: EndReason, visited: bool, at: Timestamp) -> Vec<Event> {
-        // An occurrence that was ended from outside has given way to the next one before its room says so.
+        // An occurrence that was ended from outside has been replaced by the next one before its room reports the end.
         if self.is_over() || (self.status != Status::Live && self.ended_at.is_some()) {
             return Vec::new();
         }
@@ -422,7 +422,7 @@ impl Meeting {
             EndReason::Expired | EndReason::Empty if visited && self.starts_at + patience <= at => {
                 self.end(EndReason::Expired, at).unwrap_or_default()
             }
-            // Who looks in before the beginning, and who waits in the lobby in vain, doesn't use it up.
+            // Entering before the start, or waiting in the lobby in vain, does not use up the occurrence.
             EndReason::Expired | EndReason::Empty => {
                 self.status = Status::Planned;
                 Vec::new()
@@ -431,7 +431,7 @@ impl Meeting {
         }
     }
 
-    /// When something becomes due by itself, if ever.
+    /// When the next scheduled work is due, if any.
     pub fn due_at(&self) -> Option<Timestamp> {
         if self.status != Status::Planned {
             return None;
@@ -440,7 +440,7 @@ impl Meeting {
         Some(self.occurrence_after(self.starts_at).map_or(forgotten, |next| next.min(forgotten)))
     }
 
-    /// Does what is due: an occurrence that nobody came to gives way to the next one, or the meeting expires.
+    /// Does what is due: an occurrence that nobody joined is replaced by the next one, or the meeting expires.
     pub fn handle_due(&mut self, now: Timestamp) -> Vec<Event> {
         if self.due_at().is_none_or(|due| due > now) {
             return Vec::new();
@@ -453,7 +453,7 @@ impl Meeting {
         Vec::new()
     }
 
-    /// Takes back what was decided by a clock that was ahead of this one: that it has expired, and which occurrence it is.
+    /// Reverts decisions made while the clock was ahead of the present time: expiry, and the choice of the occurrence.
     pub fn take_back(&mut self, now: Timestamp) {
         let is_ahead = |at: Option<Timestamp>| at.is_some_and(|at| at > now + STEP);
         if self.status == Status::Live || !(is_ahead(self.clocked_at) || is_ahead(self.ended_at)) {
@@ -474,7 +474,7 @@ impl Meeting {
         self.clocked_at = self.clocked_at.map(|at| at.min(now));
     }
 
-    /// Makes the latest occurrence that has begun the present one; the first one stays if none has.
+    /// Makes the latest occurrence that has begun the present one; the first one stays if none has begun.
     fn catch_up(&mut self, now: Timestamp) {
         while let Some(next) = self.occurrence_after(self.starts_at).filter(|next| *next <= now) {
             self.starts_at = next;
@@ -496,7 +496,7 @@ impl Meeting {
     }
 }
 
-/// A time as the calendar's arithmetic has it.
+/// Converts a time for calendar arithmetic.
 pub(crate) fn in_calendar(at: Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_millisecond(i64::try_from(at.as_millis()).ok()?).ok()
 }

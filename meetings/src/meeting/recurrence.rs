@@ -1,4 +1,4 @@
-//! When a meeting comes again: the recurrence rules of RFC 5545 that people use for meetings.
+//! Recurrence of meetings: the subset of RFC 5545 recurrence rules that is useful for meetings.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Occurrences that a series has at most.
+/// Maximum number of occurrences of a series.
 const MOST: u32 = 1_000;
-/// Years that a series lasts at most.
+/// Maximum length of a series in years.
 const YEARS: i64 = 10;
-/// Periods that are looked at without finding an occurrence (the 31st every second month) before the search ends.
+/// Periods examined without finding an occurrence (the 31st every second month) before the search ends.
 const BARREN: u32 = 400;
 
 /// A recurrence rule: daily, weekly or monthly, with an end.
@@ -33,7 +33,7 @@ enum Frequency {
     Monthly,
 }
 
-/// A day of the week; with a number, which one of the month, from its end when negative.
+/// A day of the week; with a number, its position in the month, counted from the end if negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Day {
     nth: Option<i8>,
@@ -44,26 +44,26 @@ struct Day {
 enum End {
     /// The first occurrence counts.
     Count(u32),
-    /// To the end of this day, in the meeting's own zone.
+    /// Until the end of this day, in the meeting's own zone.
     Day(Date),
-    /// To this moment.
+    /// Until this moment.
     Until(Timestamp),
 }
 
-/// Why a text is no rule that is understood here.
+/// Why a text is not a supported rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
-    /// Not `NAME=VALUE` parts with semicolons between them, or a part twice.
+    /// Not `NAME=VALUE` parts separated by semicolons, or a part given twice.
     #[error("a recurrence is an RFC 5545 rule, as in `FREQ=WEEKLY;BYDAY=MO,TH;COUNT=10`")]
     Syntax,
     /// Another frequency.
     #[error("a meeting recurs DAILY, WEEKLY or MONTHLY")]
     Frequency,
-    /// A part that is not understood, or not with this frequency.
+    /// A part that is unsupported, or not valid with this frequency.
     #[error("`{0}` cannot be used in this recurrence")]
     Part(String),
-    /// A value that makes no sense.
+    /// An invalid value.
     #[error("`{0}` in the recurrence has a value that makes no sense")]
     Value(&'static str),
     /// Neither or both of `COUNT` and `UNTIL`.
@@ -72,8 +72,8 @@ pub enum RuleError {
 }
 
 impl Recurrence {
-    /// The occurrences of a meeting that begins at `first`, `first` among them: at the same time of day in `zone`. Where
-    /// the clock skips that time it is as much later, where it comes twice it is the first one.
+    /// The occurrences of a meeting that begins at `first`, including `first`, at the same time of day in `zone`. A
+    /// time skipped by a clock change moves later by the length of the gap; for a repeated time, the first one is used.
     pub fn occurrences<'a>(
         &'a self,
         first: Timestamp,
@@ -113,7 +113,7 @@ impl Recurrence {
             .take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// The rule as a calendar file has it: `UNTIL` is in UTC there (RFC 5545 section 3.3.10).
+    /// The rule in the form of a calendar file, in which `UNTIL` is in UTC (RFC 5545 section 3.3.10).
     pub fn in_calendar(&self, zone: &TimeZone) -> String {
         let End::Day(day) = self.end else { return self.to_string() };
         let last = day.tomorrow().and_then(|next| next.to_zoned(zone.clone()));
@@ -121,7 +121,8 @@ impl Recurrence {
         Self { end: End::Until(until), ..self.clone() }.to_string()
     }
 
-    /// The days of the `period`th day, week or month after the one of `begin`, in order; `None` beyond the calendar.
+    /// The days of the `period`th day, week or month after that of `begin`, in order; `None` beyond the range of the
+    /// calendar.
     fn days_of(&self, begin: Date, period: i64) -> Option<Vec<Date>> {
         let steps = period.checked_mul(self.interval.into())?;
         match self.frequency {
@@ -334,7 +335,7 @@ impl TryFrom<String> for Recurrence {
 mod tests {
     use super::*;
 
-    /// The local times of the occurrences from a local time on.
+    /// The local times of the occurrences, starting from a local time.
     fn local(rule: &str, zone: &str, first: &str) -> Vec<String> {
         let zone = TimeZone::get(zone).unwrap();
         let first = first.parse::<DateTime>().unwrap().to_zoned(zone.clone()).unwrap().timestamp();
@@ -367,7 +368,7 @@ mod tests {
     fn days_of_the_week_and_of_the_month() {
         assert_eq!(
             local("FREQ=WEEKLY;INTERVAL=2;BYDAY=TH,MO;COUNT=4", "UTC", "2027-01-05T09:00"),
-            // The first one counts, though it is a Tuesday.
+            // The first occurrence counts, though it is a Tuesday.
             [
                 "Tue 01-05 09:00 +00:00",
                 "Thu 01-07 09:00 +00:00",

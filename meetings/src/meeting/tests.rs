@@ -64,7 +64,7 @@ fn who_looks_in_early_does_not_use_it_up() {
     planned.happened(&joined(), at("2026-11-21T09:00:00Z"));
     assert_eq!(planned.happened(&EXPIRED, at("2026-11-21T09:30:00Z")), [Event::Emptied]);
     assert_eq!(planned.state(at("2026-11-21T10:00:00Z")), State::Open);
-    // Who only waited in the lobby has not been in.
+    // A peer that only waited in the lobby has not joined.
     let waited = RoomHappening::Ended { reason: EndReason::Expired, visited: false };
     assert_eq!(planned.happened(&waited, at("2026-11-21T10:20:00Z")), [Event::Emptied]);
     assert_eq!(planned.state(at("2026-11-21T10:20:00Z")), State::Open);
@@ -91,7 +91,7 @@ fn a_series_goes_on_after_the_end_of_an_occurrence_and_ends_with_the_last() {
     series.happened(&ENDED, at("2026-11-23T09:10:00Z"));
     assert_eq!(series.state(at("2026-11-23T09:10:00Z")), State::Scheduled);
     assert_eq!(series.starts_at, at("2026-11-30T09:00:00Z"));
-    // Nobody comes to the second one.
+    // Nobody joins the second one.
     assert_eq!(series.due_at(), Some(at("2026-12-01T09:30:00Z")));
     series.handle_due(at("2026-12-01T09:30:00Z"));
     assert_eq!(series.starts_at, at("2026-12-07T09:00:00Z"));

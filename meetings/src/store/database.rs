@@ -1,4 +1,4 @@
-//! The database: its connections, who waits for them, and for how long.
+//! The database: its connections, the queue for them, and time limits.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,34 +15,34 @@ use super::pool::{Pool, on_pool};
 use super::queue::{Place, Queue};
 use super::tables::Tables;
 
-/// Connections at once.
+/// Maximum number of connections.
 const CONNECTIONS: u32 = 8;
-/// How long a connection may take to be had: a database that is gone is to be noticed within a second.
+/// Time limit for obtaining a connection: a database that is gone must be noticed within a second.
 const CONNECT: Duration = Duration::from_millis(800);
 /// How long a writer waits for another program that writes to the file.
 const BUSY: Duration = Duration::from_millis(700);
 
-/// How long a question may take to be answered by a server that may be gone.
+/// Time limit for a query to a server that may be gone.
 const ANSWER: Duration = Duration::from_millis(900);
 
-/// The database, connected to when it is first needed.
+/// The database, connected to on first use.
 #[derive(Debug)]
 pub struct Store {
     pool: Pool,
-    /// A query waits here for a connection, so that the pool's own time is for connecting alone.
+    /// Queries wait here for a connection, so that the pool's time limit applies to connecting only.
     connections: Queue,
-    /// A query that writes waits here before, where there is one writer at a time, and lets those pass that read.
+    /// Write queries wait here first if there is one writer at a time, so that reads can pass.
     writers: Queue,
     tables: Tables,
-    /// Why it could not be used when it was last tried, if so.
+    /// Why the last attempt to use it failed, if it did.
     trouble: Mutex<Option<String>>,
-    /// The file, for `SQLite`.
+    /// The path of the file, for `SQLite`.
     file: Option<PathBuf>,
-    /// Which file that is.
+    /// The identity of that file.
     opened: OnceLock<(u64, u64)>,
 }
 
-/// Reads in a block, within the time that an answer may take.
+/// Runs a block of reads within the time limit of a query.
 macro_rules! reading {
     ($store:expr, |$pool:ident| $body:expr) => {
         $store
@@ -55,7 +55,7 @@ macro_rules! reading {
 }
 pub(super) use reading;
 
-/// The same to write.
+/// The same for writes.
 macro_rules! writing {
     ($store:expr, |$pool:ident, $begin:ident| $body:expr) => {
         $store
@@ -68,22 +68,22 @@ macro_rules! writing {
 }
 pub(super) use writing;
 
-/// The right to use a connection.
+/// Permission to use a connection.
 pub(super) struct Permit<'a> {
     pub(super) pool: &'a Pool,
-    /// In this order they are given back.
+    /// Dropped in this order.
     _connection: Place<'a>,
     _writer: Option<Place<'a>>,
 }
 
 impl Store {
-    /// A database in a file, which is made when it is not there.
+    /// A database in a file, which is created if missing.
     pub fn sqlite(path: &Path) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // What was answered must be there after a power cut as well.
+            // Acknowledged changes must also survive a power cut.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .foreign_keys(true);
@@ -95,7 +95,7 @@ impl Store {
         Self::new(Pool::Sqlite(pool), Some(path.to_owned()))
     }
 
-    /// A database on a server, as `postgres://user:password@host/name` names it.
+    /// A database on a server, in the form `postgres://user:password@host/name`.
     pub fn postgres(url: &str) -> Result<Self, StoreError> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(StoreError::Url("expected postgres://USER:PASSWORD@HOST/NAME"));
@@ -124,7 +124,7 @@ impl Store {
         }
     }
 
-    /// Where the database is, without what is secret of it.
+    /// The location of the database, without secrets.
     pub fn place(&self) -> String {
         match &self.file {
             Some(file) => file.display().to_string(),
@@ -132,8 +132,8 @@ impl Store {
         }
     }
 
-    /// Waits for a connection to read; the tables are brought up to date before the first. What takes it without
-    /// [`reading`] or [`writing`] has no time limit: housekeeping, and the operator's commands.
+    /// Waits for a connection to read; the tables are migrated before the first one is returned. Callers outside
+    /// [`reading`] and [`writing`] have no time limit: housekeeping, and the operator's commands.
     pub(super) async fn permit(&self) -> Result<Permit<'_>, StoreError> {
         let connection = self.connections.place().await?;
         self.tables.ready(ANSWER).await?;
@@ -141,7 +141,7 @@ impl Store {
         Ok(Permit { pool: &self.pool, _connection: connection, _writer: None })
     }
 
-    /// Whether the file is the one that was opened: what is written to one that was deleted or replaced is lost.
+    /// Whether the file is still the one that was opened: writes to a deleted or replaced file are lost.
     fn check_file(&self) -> Result<(), StoreError> {
         let Some(path) = &self.file else { return Ok(()) };
         let found = std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
@@ -153,23 +153,23 @@ impl Store {
         Err(StoreError::Unreachable(Some(sqlx::Error::Io(replaced))))
     }
 
-    /// The same to write.
+    /// The same for writing.
     pub(super) async fn write_permit(&self) -> Result<Permit<'_>, StoreError> {
         let writer = self.writers.place().await?;
         Ok(Permit { _writer: Some(writer), ..self.permit().await? })
     }
 
-    /// Brings the tables up to date, however long that takes.
+    /// Migrates the tables, without a time limit.
     pub async fn prepare(&self) -> Result<(), StoreError> {
         self.tables.ready(Duration::MAX).await
     }
 
-    /// Whether rows must be locked by name.
+    /// Whether rows must be locked explicitly.
     pub(super) fn locks_rows(&self) -> bool {
         matches!(self.pool, Pool::Postgres(_))
     }
 
-    /// What comes of a query within the time that an answer may take: a database that hangs is as good as gone.
+    /// Runs a query within the time limit: a database that hangs is treated as gone.
     pub(super) async fn limited<T>(
         &self,
         asking: impl Future<Output = Result<T, StoreError>>,
@@ -187,7 +187,7 @@ impl Store {
         answer
     }
 
-    /// Why it cannot be used, as far as is known.
+    /// Why the database cannot be used, as far as is known.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -204,7 +204,7 @@ impl Store {
         *known = trouble;
     }
 
-    /// Looks whether it can be used, also for writing where that failed.
+    /// Checks whether the database can be used, also for writing if that failed before.
     pub(crate) async fn look_after(&self) {
         let has_failed = self.trouble().is_some();
         let looked = self.limited(async {
@@ -216,7 +216,7 @@ impl Store {
         }
     }
 
-    /// Whether it can be asked something.
+    /// Whether it can be read.
     async fn check(&self) -> Result<(), StoreError> {
         let permit = self.permit().await?;
         on_pool!(permit, |pool, begin| sqlx::query("SELECT id FROM meetings LIMIT 1")
@@ -226,11 +226,11 @@ impl Store {
         Ok(())
     }
 
-    /// Whether it takes something.
+    /// Whether it can be written.
     async fn check_writing(&self) -> Result<(), StoreError> {
         let permit = self.write_permit().await?;
         match permit.pool {
-            // A number that nothing reads, written as it is.
+            // A number that nothing reads, rewritten unchanged.
             Pool::Sqlite(pool) => {
                 sqlx::query("PRAGMA user_version = 0").execute(pool).await.map(drop)?;
             }
@@ -241,7 +241,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether any meeting was ever booked.
+    /// Whether any meeting has ever been booked.
     pub async fn has_meetings(&self) -> Result<bool, StoreError> {
         let permit = self.permit().await?;
         let found = on_pool!(permit, |pool, begin| sqlx::query("SELECT 1 FROM meetings LIMIT 1")
@@ -251,7 +251,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Writes a copy of the database into a file that is not there yet; of `SQLite` alone.
+    /// Writes a copy of the database to a file that does not exist yet; `SQLite` only.
     pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         let permit = self.permit().await?;
         let Pool::Sqlite(pool) = permit.pool else {
@@ -263,10 +263,10 @@ impl Store {
     }
 }
 
-/// Whether a connection is fit for the next who needs one: after an error of the disk its rollback may fail, and it stays
-/// in a transaction that nothing more can be begun in.
+/// Whether a connection can be reused: after a disk error its rollback may fail, which leaves it in a transaction in
+/// which no other can be begun.
 async fn is_whole<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
-    // A rollback that is still to come is done before the answer.
+    // A pending rollback runs before the query is answered.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }

@@ -1,4 +1,4 @@
-//! The outbox of webhooks: messages to their receivers, kept for a while after they were dealt with.
+//! The outbox of webhooks: messages to their receivers, kept for a while after completion.
 
 use signaling_core::Timestamp;
 use sqlx::Row as _;
@@ -7,7 +7,7 @@ use super::database::{Store, reading, writing};
 use super::error::StoreError;
 use super::pool::{int, on_pool, uint};
 
-/// A message on its way into the outbox.
+/// A message to be added to the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) id: String,
@@ -18,7 +18,7 @@ pub(crate) struct Message {
     pub(crate) at: Timestamp,
 }
 
-/// Puts messages into the outbox, within a transaction.
+/// Adds messages to the outbox within a transaction.
 macro_rules! enqueue_messages {
     ($tx:expr, $messages:expr) => {
         for message in $messages {
@@ -42,40 +42,40 @@ pub(super) use enqueue_messages;
 /// One message to one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its id, the same for every attempt.
+    /// The id, the same for every attempt.
     pub id: String,
-    /// To whom.
+    /// The endpoint.
     pub endpoint: String,
-    /// About which meeting: what is about one meeting comes in order.
+    /// The meeting that the message concerns; messages about one meeting are delivered in order.
     pub meeting: String,
-    /// What kind of event.
+    /// The type of the event.
     pub kind: String,
-    /// The body as it was signed and is sent.
+    /// The body as it is signed and sent.
     pub body: String,
-    /// When it came about.
+    /// When the message was created.
     pub created_at: Timestamp,
-    /// How often it has been tried.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// When it is tried next, if it is.
+    /// When the next attempt is due, if any.
     pub due_at: Option<Timestamp>,
-    /// When it was taken.
+    /// When it was accepted.
     pub delivered_at: Option<Timestamp>,
-    /// What was answered last.
+    /// The status of the last response.
     pub last_status: Option<u16>,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<String>,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// What was answered, if anything was.
+    /// The status of the response, if there was one.
     pub status: Option<u16>,
-    /// What went wrong, if something did.
+    /// The error, if there was one.
     pub error: Option<String>,
-    /// When to try again; `None` when it was taken or is given up.
+    /// When to try again; `None` if it was accepted or is given up.
     pub retry_at: Option<Timestamp>,
-    /// Whether it was taken.
+    /// Whether it was accepted.
     pub delivered: bool,
 }
 
@@ -100,7 +100,7 @@ macro_rules! delivery_of {
 }
 
 impl Store {
-    /// What may be sent now: of each meeting the oldest message that waits, if it is due.
+    /// Messages that may be sent now: the oldest pending one of each meeting, if it is due.
     pub(crate) async fn sendable(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
         reading!(self, |pool| {
             let rows = sqlx::query(
@@ -117,7 +117,7 @@ impl Store {
         })
     }
 
-    /// Notes what came of an attempt.
+    /// Records the result of an attempt.
     pub(crate) async fn note(&self, id: &str, outcome: &Outcome, now: Timestamp) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
             sqlx::query(
@@ -136,7 +136,7 @@ impl Store {
         })
     }
 
-    /// The newest messages about a meeting, the newest first.
+    /// The most recent messages about a meeting, newest first.
     pub async fn deliveries(&self, meeting: &str, limit: u32) -> Result<Vec<Delivery>, StoreError> {
         reading!(self, |pool| {
             let rows = sqlx::query(
@@ -151,7 +151,7 @@ impl Store {
         })
     }
 
-    /// Sends a message about a meeting once more; whether there is such a one.
+    /// Schedules a message about a meeting again; returns whether it exists.
     pub async fn replay(&self, meeting: &str, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         writing!(self, |pool, begin| {
             let done =
@@ -165,7 +165,7 @@ impl Store {
         })
     }
 
-    /// Forgets messages that were dealt with and are older, or are about a meeting that was erased.
+    /// Deletes completed messages that are older, or that concern an erased meeting.
     pub(crate) async fn forget_deliveries(&self, before: Timestamp) -> Result<(), StoreError> {
         let permit = self.write_permit().await?;
         on_pool!(permit, |pool, begin| {

@@ -1,4 +1,4 @@
-//! Where webhooks go, and what they are signed with.
+//! Webhook endpoints, and the secrets that sign their messages.
 
 use signaling_core::Timestamp;
 use sqlx::Row as _;
@@ -7,20 +7,20 @@ use super::database::{Store, reading, writing};
 use super::error::StoreError;
 use super::pool::{int, uint};
 
-/// A receiver of webhooks.
+/// A webhook receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The owner.
     pub owner: String,
-    /// Where it is.
+    /// The URL.
     pub url: String,
-    /// The secret of its signatures, `whsec_` and base64.
+    /// The signing secret, `whsec_` and base64.
     pub secret: String,
-    /// The secret of before, and until when it signs as well.
+    /// The previous secret, and until when it also signs.
     pub previous: Option<(String, Timestamp)>,
-    /// Since when it wants nothing any more.
+    /// When the receiver was disabled.
     pub disabled_at: Option<Timestamp>,
 }
 
@@ -41,7 +41,7 @@ macro_rules! endpoint_of {
 }
 
 impl Store {
-    /// The endpoint of this owner and URL: the one that is there, or else `new`. One that was switched off is on again.
+    /// The endpoint of this owner and URL: the existing one, otherwise `new`. A disabled one is enabled again.
     pub(crate) async fn endpoint_for(&self, new: &Endpoint, now: Timestamp) -> Result<Endpoint, StoreError> {
         writing!(self, |pool, begin| {
             let row = sqlx::query(
@@ -74,7 +74,7 @@ impl Store {
         })
     }
 
-    /// Gives an endpoint a new secret; the present one signs as well until `until`.
+    /// Sets a new secret; the present one also signs until `until`.
     pub async fn rotate_secret(&self, id: &str, secret: &str, until: Timestamp) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
             sqlx::query(
@@ -90,7 +90,7 @@ impl Store {
         })
     }
 
-    /// Sends an endpoint nothing any more; what waits for it is given up.
+    /// Disables an endpoint and gives up its pending messages.
     pub(crate) async fn disable_endpoint(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;

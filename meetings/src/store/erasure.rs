@@ -1,4 +1,4 @@
-//! What is erased of meetings, and when.
+//! Erasure of meetings.
 
 use signaling_core::{MeetingId, Timestamp};
 
@@ -17,11 +17,11 @@ impl Store {
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
-    /// Erases a meeting with all that names its people: the document, ways in, presences, replies that repeat it, and
-    /// messages that were dealt with. What still waits to be told is told, and then erased by
-    /// [`Self::forget_deliveries`] and by the outbox of letters.
+    /// Erases a meeting with all data that identifies its people: the document, ways in, presences, replies that repeat
+    /// it, and completed messages. Pending messages are delivered first, and then erased by [`Self::forget_deliveries`]
+    /// and by the outbox of letters.
     pub(crate) async fn erase(&self, id: MeetingId) -> Result<bool, StoreError> {
-        // Replies of before the column `meeting` name it in their text alone.
+        // Replies from before the column `meeting` name it only in their text.
         let named = format!("%\"meeting\":\"{id}\"%");
         writing!(self, |pool, begin| {
             let mut tx = pool.begin_with(begin).await?;

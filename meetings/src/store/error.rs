@@ -1,47 +1,47 @@
-//! Why the database did not do what it was asked for.
+//! Errors of the database.
 
 use std::sync::Arc;
 
 use signaling_core::{Code, Refusal};
 use sqlx::migrate::MigrateError;
 
-/// Why the database did not do what it was asked for.
+/// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It cannot be reached; later it may be.
+    /// The database cannot be reached; it may be reachable later.
     #[error("the database cannot be reached")]
     Unreachable(#[source] Option<sqlx::Error>),
-    /// It refuses what it was asked.
+    /// The database rejects the query.
     #[error("the database failed")]
     Failed(#[source] sqlx::Error),
-    /// Its tables are not this version's yet, because of this.
+    /// The tables have not been migrated to this version, for this reason.
     #[error(transparent)]
     Unprepared(Arc<StoreError>),
-    /// Its tables could not be brought to this version's.
+    /// The migration of the tables failed.
     #[error("the tables cannot be brought up to date")]
     Migration(#[source] MigrateError),
-    /// Something cannot be written as a document.
+    /// A value cannot be serialised as a document.
     #[error("a document cannot be written")]
     Document(#[source] serde_json::Error),
-    /// A meeting in it cannot be read. The others can.
+    /// One meeting in the database cannot be read. The others can.
     #[error("the document of meeting {meeting} cannot be read: {why}")]
     Broken {
-        /// Its id, or what it was looked for by.
+        /// Its id, or the value it was looked up by.
         meeting: String,
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
-    /// The version that was to be changed is no longer the newest.
+    /// The version to be changed is no longer the newest.
     #[error("another version is the newest")]
     Stale,
-    /// A letter about a change cannot be written.
+    /// A letter about a change cannot be composed.
     #[error("an invitation cannot be written")]
     Letter,
-    /// What was asked for is refused by the rules, not by the database.
+    /// The request is refused by the rules, not by the database.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The URL of the database is none.
+    /// The URL of the database is invalid.
     #[error("{0}")]
     Url(&'static str),
 }
@@ -62,14 +62,14 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether an error is one of the place where the database is, not of what it was asked: it goes away with its cause.
+/// Whether an error lies in the database's environment and not in the query: it disappears with its cause.
 fn is_of_its_place(code: &str) -> bool {
-    // Five letters are a state of PostgreSQL: connections, authorisation, databases that are not there, resources, locks,
-    // operators' interventions, the system, corruption; a standby, rights, tables that are not there.
+    // Five characters are a state of PostgreSQL: connections, authorisation, missing databases, resources, locks,
+    // operator intervention, system errors, corruption; a standby, permissions, missing tables.
     const CLASSES: [&str; 8] = ["08", "28", "3D", "53", "55", "57", "58", "XX"];
     const STATES: [&str; 3] = ["25006", "42501", "42P01"];
-    // Else it is one of SQLite's, its kind in the lowest byte: tables that are not there, rights, busy, locked, memory,
-    // read-only, the disk, corruption, full, a file that cannot be opened, locks again, a file that is none.
+    // Otherwise it is a code of SQLite, with its kind in the lowest byte: missing tables, permissions, busy, locked,
+    // memory, read-only, I/O errors, corruption, full, a file that cannot be opened, lock protocol, not a database.
     const KINDS: [u32; 14] = [1, 3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 22, 23, 26];
     if code.len() == 5 {
         return CLASSES.iter().any(|class| code.starts_with(class)) || STATES.contains(&code);
@@ -104,8 +104,8 @@ impl From<StoreError> for Refusal {
 }
 
 impl StoreError {
-    /// Whether the database cannot be used at present, whatever it is asked: it is gone, full, locked, broken, another's,
-    /// of another version.
+    /// Whether the database cannot be used at present for any query: it is gone, full, locked, damaged, in use by
+    /// another program, or of another version.
     pub fn is_of_its_place(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Migration(_) => true,

@@ -1,4 +1,4 @@
-//! API keys in the database: their digests, never the keys.
+//! API keys in the database: only their digests are stored.
 
 use signaling_core::{Scope, Timestamp};
 use sqlx::Row as _;
@@ -7,22 +7,22 @@ use super::database::{Store, reading};
 use super::error::StoreError;
 use super::pool::{int, on_pool, uint};
 
-/// What is known of an API key.
+/// The stored record of an API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// Names the key without opening anything.
+    /// Identifies the key without granting access.
     pub id: String,
     /// The SHA-256 of the key, in hex.
     pub hash: String,
-    /// Whose it is, when several keys belong together.
+    /// The customer, if several keys belong together.
     pub customer: Option<String>,
-    /// What it opens.
+    /// The scopes it grants.
     pub scopes: Vec<Scope>,
-    /// What the operator wrote beside it.
+    /// The operator's note.
     pub note: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Since when it opens nothing any more.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
@@ -47,7 +47,7 @@ macro_rules! key_of {
 }
 
 impl Store {
-    /// Keeps a new key.
+    /// Stores a new key.
     pub async fn add_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
         let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
         let permit = self.write_permit().await?;
@@ -82,7 +82,7 @@ impl Store {
         })
     }
 
-    /// All keys, the oldest first.
+    /// All keys, oldest first.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         let permit = self.permit().await?;
         on_pool!(permit, |pool, begin| {
@@ -95,7 +95,7 @@ impl Store {
         })
     }
 
-    /// Makes a key open nothing any more; whether it did before.
+    /// Revokes a key; returns whether it was valid before.
     pub async fn revoke_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let permit = self.write_permit().await?;
         on_pool!(permit, |pool, begin| {

@@ -1,4 +1,4 @@
-//! The outbox of mail: letters to those who are invited, until the mail server has taken them.
+//! The outbox of mail: letters to invited people, until the mail server has accepted them.
 
 use signaling_core::{Code, Refusal, Timestamp};
 use sqlx::Row as _;
@@ -7,27 +7,27 @@ use super::database::{Store, reading, writing};
 use super::error::StoreError;
 use super::pool::{int, on_pool, uint};
 
-/// A letter on its way into the outbox, or out of it.
+/// A letter in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Letter {
     pub(crate) id: String,
     pub(crate) meeting: String,
     pub(crate) recipient: String,
-    /// The whole of it, as RFC 5322 has it; ASCII.
+    /// The complete message according to RFC 5322, in ASCII.
     pub(crate) message: String,
     pub(crate) at: Timestamp,
     pub(crate) attempts: u32,
 }
 
-/// Letters that wait for the mail server at most: beyond it nobody is invited.
+/// Maximum number of letters waiting for the mail server; beyond it, invitations are refused.
 pub(super) const WAITING: i64 = 10_000;
 
-/// What is said to those who come then.
+/// The detail of that refusal.
 pub(super) fn full() -> StoreError {
     Refusal::new(Code::Overloaded, "too many invitations wait for the mail server").into()
 }
 
-/// Puts letters into the outbox, within a transaction.
+/// Adds letters to the outbox within a transaction.
 macro_rules! enqueue_letters {
     ($tx:expr, $letters:expr) => {
         if !$letters.is_empty() {
@@ -56,7 +56,7 @@ macro_rules! enqueue_letters {
 pub(super) use enqueue_letters;
 
 impl Store {
-    /// What may be posted now: of those about one meeting to one address the oldest, if it is due.
+    /// Letters that may be sent now: the oldest for each meeting and address, if it is due.
     pub(crate) async fn letters_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
         reading!(self, |pool| {
             let rows = sqlx::query(
@@ -83,7 +83,7 @@ impl Store {
         })
     }
 
-    /// Lets a letter wait after an attempt.
+    /// Defers a letter after an attempt.
     pub(crate) async fn retry_letter(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
             let query = "UPDATE letters SET due_at = $2, attempts = attempts + 1 WHERE id = $1";
@@ -92,7 +92,7 @@ impl Store {
         })
     }
 
-    /// Takes a letter out that was sent, or is given up. What was sent is nobody's business any more.
+    /// Removes a letter that was sent or is given up. The content of a sent letter is not kept.
     pub(crate) async fn forget_letter(&self, id: &str) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
             sqlx::query("DELETE FROM letters WHERE id = $1").bind(id).execute(pool).await.map(drop)?;
@@ -100,7 +100,7 @@ impl Store {
         })
     }
 
-    /// Takes letters out that are older, whatever became of them: a server without a mail server keeps none for ever.
+    /// Removes older letters in any state, so that a server without a mail server does not keep them for ever.
     pub(crate) async fn forget_letters(&self, before: Timestamp) -> Result<(), StoreError> {
         let permit = self.write_permit().await?;
         on_pool!(permit, |pool, begin| {

@@ -1,4 +1,4 @@
-//! Meetings in the database, and what is to be told of them.
+//! Meetings in the database, with the messages about their changes.
 
 use signaling_core::meeting::{MeetingCode, Presence};
 use signaling_core::{MeetingId, Repeatable, RoomId, Timestamp};
@@ -13,34 +13,34 @@ use super::presences::{Presences, Present, keep_presences, present};
 use super::replies::Reply;
 use crate::meeting::{Meeting, State, Status};
 
-/// Some meetings of many.
+/// A page of meetings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
-    /// In the order of their making.
+    /// In order of creation.
     pub(crate) meetings: Vec<Meeting>,
-    /// Those among them whose documents cannot be read.
+    /// Ids of those whose documents cannot be read.
     pub(crate) broken: Vec<String>,
     /// Where the next page begins, if there is one.
     pub(crate) next: Option<MeetingId>,
 }
 
-/// What is to be told of a change, kept together with it.
+/// Messages about a change, stored together with it.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// To receivers of webhooks.
+    /// To webhook receivers.
     pub(crate) messages: Vec<Message>,
     /// By mail.
     pub(crate) letters: Vec<Letter>,
-    /// Of whom those who hear of it know that they are in, and of whom they don't any more.
+    /// Changes of the presence that receivers know of.
     pub(crate) presences: Presences,
 }
 
-/// Which meetings are looked for.
+/// A filter of meetings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
-    /// Whose they are; `None` for everybody's.
+    /// The owner; `None` for any.
     pub(crate) owner: Option<String>,
-    /// How they stand.
+    /// The state.
     pub(crate) state: Option<State>,
     /// Present occurrences that begin then or later.
     pub(crate) from: Option<Timestamp>,
@@ -49,7 +49,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// As a condition, with the owner as `$4`. Nothing in it is a stranger's text.
+    /// The filter as an SQL condition, with the owner as `$4`. It contains no text from outside.
     fn condition(&self, now: Timestamp) -> String {
         let at = |at: Timestamp| int(at.as_millis());
         let now = at(now);
@@ -70,7 +70,7 @@ impl Filter {
     }
 }
 
-/// Writes the ways in of a meeting's people, within a transaction.
+/// Writes the ways in of a meeting's attendees, within a transaction.
 macro_rules! keep_invitations {
     ($tx:expr, $meeting:expr) => {
         sqlx::query("DELETE FROM invitations WHERE meeting = $1")
@@ -88,7 +88,7 @@ macro_rules! keep_invitations {
     };
 }
 
-/// Writes what is to be told into the outboxes, within a transaction.
+/// Writes messages to the outboxes, within a transaction.
 macro_rules! enqueue {
     ($tx:expr, $outgoing:expr) => {
         enqueue_letters!($tx, &$outgoing.letters);
@@ -96,7 +96,7 @@ macro_rules! enqueue {
     };
 }
 
-/// The meeting of a document.
+/// Parses a meeting's document.
 fn read(meeting: &str, document: Result<String, sqlx::Error>) -> Result<Meeting, StoreError> {
     let broken = |why: String| StoreError::Broken { meeting: meeting.to_owned(), why };
     serde_json::from_str(&document.map_err(|error| broken(error.to_string()))?)
@@ -104,8 +104,8 @@ fn read(meeting: &str, document: Result<String, sqlx::Error>) -> Result<Meeting,
 }
 
 impl Store {
-    /// Keeps a new meeting and what is to be told of it. With an idempotency key also the reply, to be given again; if the key
-    /// was used before, nothing is kept, and the former reply is the result.
+    /// Stores a new meeting and its messages. With an idempotency key, also stores the reply for repetition; if the key
+    /// was used before, nothing is stored, and the earlier reply is returned.
     pub(crate) async fn create(
         &self,
         meeting: &Meeting,
@@ -167,14 +167,14 @@ impl Store {
         self.one("SELECT document FROM meetings WHERE id = $1", id.as_str()).await
     }
 
-    /// The meeting of this id, or to which the invitation of this id is one.
+    /// The meeting of this id, or of the invitation with this id.
     pub async fn invited(&self, id: MeetingId) -> Result<Option<Meeting>, StoreError> {
         let query = "SELECT document FROM meetings WHERE id = $1 UNION ALL SELECT meetings.document FROM meetings \
                      JOIN invitations ON invitations.meeting = meetings.id WHERE invitations.id = $1 LIMIT 1";
         self.one(query, id.as_str()).await
     }
 
-    /// The meeting of this code: its own, or that of somebody who is invited.
+    /// The meeting of this code: its own, or that of an invited address.
     pub async fn by_code(&self, code: MeetingCode) -> Result<Option<Meeting>, StoreError> {
         let query = "SELECT document FROM meetings WHERE code = $1 UNION ALL SELECT meetings.document FROM meetings \
                      JOIN invitations ON invitations.meeting = meetings.id WHERE invitations.code = $1 LIMIT 1";
@@ -194,7 +194,7 @@ impl Store {
         document.map(|document| read(value, document)).transpose()
     }
 
-    /// A page of the meetings that a filter lets through.
+    /// A page of the meetings that match a filter.
     pub(crate) async fn page(
         &self,
         filter: &Filter,
@@ -239,7 +239,7 @@ impl Store {
         Ok(page)
     }
 
-    /// When a meeting was made.
+    /// When a meeting was created.
     async fn made_at(&self, id: MeetingId) -> Result<Option<i64>, StoreError> {
         reading!(self, |pool| {
             let query = sqlx::query_scalar("SELECT created_at FROM meetings WHERE id = $1");
@@ -247,7 +247,7 @@ impl Store {
         })
     }
 
-    /// Whose a meeting is and where it takes place, as far as that stands outside of its document.
+    /// The owner and the room of a meeting, as far as they are stored outside its document.
     pub(crate) async fn place_of(
         &self,
         id: MeetingId,
@@ -261,7 +261,7 @@ impl Store {
         })
     }
 
-    /// Sees to it that a meeting that cannot be read is looked at no more.
+    /// Excludes a meeting that cannot be read from later checks.
     pub(crate) async fn set_aside(&self, id: MeetingId) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
             sqlx::query("UPDATE meetings SET live = 0, due_at = NULL WHERE id = $1")
@@ -273,9 +273,9 @@ impl Store {
         })
     }
 
-    /// Changes a meeting as `change` says, and keeps what is then to be told; `None` when there is none of this id.
-    /// A change that alters nothing leaves the version as it is, and so does the first person's coming: nobody who has read
-    /// the meeting before means to change anything else by it.
+    /// Applies `change` to a meeting, and stores the resulting messages; `None` if there is no meeting of this id. A
+    /// change that alters nothing leaves the version as it is, and so does the arrival of the first participant, since
+    /// it does not invalidate what a client that read the meeting earlier wants to change.
     pub(crate) async fn update<T>(
         &self,
         id: MeetingId,
@@ -328,7 +328,7 @@ impl Store {
         })
     }
 
-    /// Meetings of which something is due by itself.
+    /// Meetings with scheduled work that is due.
     pub(crate) async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<MeetingId>, StoreError> {
         let query = "SELECT id FROM meetings WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
         reading!(self, |pool| {
@@ -338,7 +338,7 @@ impl Store {
         })
     }
 
-    /// Meetings in which somebody is, as far as is known, with their rooms.
+    /// Meetings in which somebody is present, as far as is known, with their rooms.
     pub(crate) async fn live(&self) -> Result<Vec<(MeetingId, RoomId)>, StoreError> {
         reading!(self, |pool| {
             let rows = sqlx::query("SELECT id, room FROM meetings WHERE live = 1").fetch_all(pool).await?;

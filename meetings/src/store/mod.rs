@@ -1,8 +1,8 @@
-//! Where meetings are kept: `SQLite` in a file, or `PostgreSQL`.
+//! Storage of meetings: `SQLite` in a file, or `PostgreSQL`.
 //!
-//! The queries are the same for both. What is changed by reading and writing goes through one transaction that nothing
-//! else gets in between: `SQLite` has one writer, `PostgreSQL` locks the row. Each query has a time limit of its own, so
-//! that a database that hangs holds up nobody who asks.
+//! The queries are the same for both. Each read-modify-write change is one isolated transaction: `SQLite` has one
+//! writer, `PostgreSQL` locks the row. Each query has a time limit of its own, so that a database that hangs does not
+//! block requests.
 
 mod database;
 mod deliveries;

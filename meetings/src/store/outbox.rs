@@ -16,7 +16,7 @@ pub(crate) enum Outbox {
 }
 
 impl Store {
-    /// Lets an entry wait until then.
+    /// Defers an entry until then.
     pub(crate) async fn postpone(
         &self,
         outbox: Outbox,
@@ -33,7 +33,7 @@ impl Store {
         })
     }
 
-    /// Makes everything due that waits.
+    /// Makes all pending entries due.
     pub(crate) async fn hurry(&self, outbox: Outbox, now: Timestamp) -> Result<(), StoreError> {
         let query = match outbox {
             Outbox::Deliveries => "UPDATE deliveries SET due_at = $1 WHERE due_at > $1",

@@ -9,7 +9,7 @@ pub(super) enum Pool {
     Postgres(PgPool),
 }
 
-/// Runs the same block for the pool of either kind; `$begin` begins a transaction that writes.
+/// Runs the same block for the pool of either kind; `$begin` begins a write transaction.
 macro_rules! on_pool {
     ($permit:expr, |$pool:ident, $begin:ident| $body:expr) => {
         match $permit.pool {
@@ -28,12 +28,12 @@ macro_rules! on_pool {
 }
 pub(super) use on_pool;
 
-/// Times and counts as the database has them.
+/// Converts times and counts to the type stored in the database.
 pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The same, the other way.
+/// Converts them back.
 pub(super) fn uint(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

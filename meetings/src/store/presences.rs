@@ -1,27 +1,27 @@
-//! Who is in a meeting, as far as its webhooks were told: what was said to begin is said to end.
+//! The presence of participants as reported to webhooks: each reported arrival gets a reported departure.
 
 use signaling_core::PeerId;
 use signaling_core::meeting::Presence;
 
-/// Who of a meeting's people are looked for when it changes.
+/// The participants to look up when a meeting changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Present {
-    /// One, if they are there.
+    /// One participant, if present.
     One(PeerId),
-    /// All.
+    /// All participants.
     All,
 }
 
-/// Whose presence begins and ends with a change.
+/// Changes of presence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Presences {
-    /// They are in from now on.
+    /// They are present from now on.
     pub(crate) came: Vec<Presence>,
-    /// They are no longer.
+    /// They are no longer present.
     pub(crate) went: Vec<PeerId>,
 }
 
-/// Those who are present, within a transaction.
+/// The participants present, within a transaction.
 macro_rules! present {
     ($tx:expr, $meeting:expr, $whom:expr) => {{
         let one = match $whom {
@@ -40,7 +40,7 @@ macro_rules! present {
 }
 pub(super) use present;
 
-/// Keeps who has come and who has gone, within a transaction.
+/// Records arrivals and departures within a transaction.
 macro_rules! keep_presences {
     ($tx:expr, $meeting:expr, $presences:expr) => {
         for who in &$presences.came {

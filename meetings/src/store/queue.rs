@@ -1,4 +1,4 @@
-//! Those who wait for the database.
+//! The queue for access to the database.
 
 #![allow(clippy::disallowed_methods, reason = "tests pause the time of tokio, by which this waits")]
 
@@ -10,15 +10,15 @@ use tokio::time::Instant;
 
 use super::error::StoreError;
 
-/// Who had a place for so long waited for the database in vain, or nearly so.
+/// A waiter that held a place for this long got no answer from the database, or barely did.
 const IN_VAIN: Duration = Duration::from_millis(500);
 
-/// A queue for some places, as long as it is while the database answers. When it does not, those who stand behind somebody
-/// who waited in vain are told at once, and do not wait anew.
+/// A queue for a number of places. It is unlimited while the database answers. When it does not, waiters behind one
+/// that waited in vain fail at once and do not wait anew.
 #[derive(Debug)]
 pub(super) struct Queue {
     places: Semaphore,
-    /// When somebody has last waited in vain.
+    /// When a waiter last waited in vain.
     in_vain: Mutex<Option<Instant>>,
 }
 
@@ -27,7 +27,7 @@ impl Queue {
         Self { places: Semaphore::new(places), in_vain: Mutex::default() }
     }
 
-    /// A place, when one is free.
+    /// Waits for a free place.
     pub(super) async fn place(&self) -> Result<Place<'_>, StoreError> {
         let came = Instant::now();
         let permit = self.places.acquire().await.map_err(|_| StoreError::Unreachable(None))?;
@@ -39,7 +39,7 @@ impl Queue {
     }
 }
 
-/// A place at the head of a queue, given back when it is dropped.
+/// A place at the head of a queue, released on drop.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
     queue: &'a Queue,
@@ -49,7 +49,7 @@ pub(super) struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // Before the next in the queue has the place.
+        // Before the next waiter gets the place.
         if self.since.elapsed() >= IN_VAIN {
             *self.queue.in_vain.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }

@@ -1,4 +1,4 @@
-//! Replies that are given again to a request that comes again (the `Idempotency-Key` header).
+//! Stored replies for repeated requests (the `Idempotency-Key` header).
 
 use signaling_core::{Code, Refusal, Repeatable, Timestamp};
 use sqlx::Row as _;
@@ -7,18 +7,18 @@ use super::database::{Store, reading, writing};
 use super::error::StoreError;
 use super::pool::{int, on_pool};
 
-/// What was answered.
+/// A stored reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
-    /// The body, JSON.
+    /// The body as JSON.
     pub body: String,
-    /// The version that it shows.
+    /// The version shown in it.
     pub etag: String,
 }
 
 impl Store {
-    /// The reply that was given to this request before, if it was; `idempotency-mismatch` when its key was used for another
-    /// one.
+    /// The reply to an earlier request with this key, if any; `idempotency-mismatch` if the key was used for a
+    /// different request.
     pub(crate) async fn replied(&self, request: &Repeatable) -> Result<Option<Reply>, StoreError> {
         let row = reading!(self, |pool| {
             let query = "SELECT request, body, etag FROM replies WHERE owner = $1 AND idempotency_key = $2";
@@ -35,7 +35,7 @@ impl Store {
         }
     }
 
-    /// Keeps a reply that is about no meeting; the former one, if there is one by now.
+    /// Stores a reply that concerns no meeting; returns the existing one if there is one by now.
     pub(crate) async fn keep_reply(
         &self,
         request: &Repeatable,
@@ -60,7 +60,7 @@ impl Store {
         if kept { Ok(None) } else { self.replied(request).await }
     }
 
-    /// Forgets replies that are older.
+    /// Deletes older replies.
     pub(crate) async fn forget_replies(&self, before: Timestamp) -> Result<(), StoreError> {
         let permit = self.write_permit().await?;
         on_pool!(permit, |pool, begin| {

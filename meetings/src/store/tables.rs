@@ -1,4 +1,4 @@
-//! The tables, brought to this version's before anything is asked of them.
+//! Migration of the tables to this version before the first query.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,17 +11,18 @@ use super::error::StoreError;
 use super::pool::{Pool, int, on_pool};
 use crate::meeting::Meeting;
 
-/// How often the tables of a file are brought up to date before that is a failure.
+/// Maximum number of attempts to migrate the tables of a file.
 const MIGRATIONS: usize = 5;
 
-/// What has come of an attempt, once something has.
+/// The result of an attempt, once there is one.
 type Done = Option<Result<(), Arc<StoreError>>>;
 
-/// Whether the tables are this version's, and who sees to it.
+/// Whether the tables are of this version, and the migration in progress.
 #[derive(Debug)]
 pub(super) struct Tables {
     pool: Pool,
-    /// Keeps the files open that SQLite makes beside its own: it could not make them anew on a full disk, and read nothing.
+    /// Keeps the files open that SQLite creates beside its own: on a full disk it could not create them again, and
+    /// could not read.
     anchor: Arc<Mutex<Option<SqliteConnection>>>,
     /// The latest attempt.
     attempt: Mutex<Option<watch::Receiver<Done>>>,
@@ -32,7 +33,7 @@ impl Tables {
         Self { pool, anchor: Arc::default(), attempt: Mutex::default() }
     }
 
-    /// Waits so long until they are. The work goes on when nobody waits any more: large tables take their time.
+    /// Waits for the migration, at most this long. It continues when nobody waits any more: large tables take time.
     pub(super) async fn ready(&self, patience: Duration) -> Result<(), StoreError> {
         let mut attempt = self.attempt();
         let done = tokio::time::timeout(patience, attempt.wait_for(Option::is_some));
@@ -42,7 +43,7 @@ impl Tables {
         }
     }
 
-    /// The attempt that is under way or has succeeded, or a new one.
+    /// The attempt that is in progress or has succeeded, or a new one.
     fn attempt(&self) -> watch::Receiver<Done> {
         let mut latest = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(attempt) = &*latest {
@@ -69,7 +70,7 @@ impl Tables {
     }
 }
 
-/// A connection beside those of the pool, which has read something.
+/// A connection outside the pool, which has read something.
 async fn open_beside(pool: &SqlitePool) -> Result<SqliteConnection, sqlx::Error> {
     let mut connection = pool.connect_options().connect().await?;
     sqlx::query("SELECT id FROM meetings LIMIT 1").execute(&mut connection).await?;
@@ -77,7 +78,7 @@ async fn open_beside(pool: &SqlitePool) -> Result<SqliteConnection, sqlx::Error>
 }
 
 async fn migrate(pool: &Pool) -> Result<(), StoreError> {
-    // Where nobody answers there is nothing to migrate, and that is to be known soon.
+    // If the database does not answer, there is nothing to migrate, and this should be known soon.
     match pool {
         Pool::Sqlite(pool) => drop(pool.acquire().await?),
         Pool::Postgres(pool) => drop(pool.acquire().await?),
@@ -93,9 +94,9 @@ async fn migrate(pool: &Pool) -> Result<(), StoreError> {
     fill_in(pool).await
 }
 
-/// Fills in what meetings are looked for by, where an earlier version did not write it.
+/// Fills in the columns that meetings are looked up by, where an earlier version did not write them.
 async fn fill_in(pool: &Pool) -> Result<(), StoreError> {
-    /// A document that cannot be read has no status; it is not looked at again.
+    /// A document that cannot be read has no status; it is not examined again.
     const UNREADABLE: &str = "unreadable";
     const AT_ONCE: i64 = 500;
     let query = "SELECT id, document FROM meetings WHERE status IS NULL LIMIT $1";
@@ -129,13 +130,13 @@ async fn fill_in(pool: &Pool) -> Result<(), StoreError> {
     }
 }
 
-/// What is asked before anybody has a permit.
+/// Queries that run before any permit is given.
 struct Asked<'a> {
     pool: &'a Pool,
 }
 
-/// Brings the tables of a file up to date. Unlike a server's they are not locked meanwhile: another process that begins at
-/// the same time may be first with a step, which then fails here, and is done.
+/// Migrates the tables of a file. Unlike those of a server, they are not locked meanwhile: another process that starts
+/// at the same time may complete a step first, which then fails here although it is done.
 async fn migrate_file(pool: &SqlitePool) -> Result<(), MigrateError> {
     let migrator = sqlx::migrate!("migrations/sqlite");
     for _ in 1..MIGRATIONS {

@@ -1,4 +1,4 @@
-//! Where webhooks may go.
+//! Addresses that webhooks may be sent to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr as _;
@@ -7,7 +7,7 @@ use http::Uri;
 use ipnet::IpNet;
 use signaling_core::Refusal;
 
-/// Special-purpose ranges (the IANA's registries of them), and multicast.
+/// Special-purpose ranges (from the IANA registries) and multicast.
 const FORBIDDEN: &[&str] = &[
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -36,14 +36,14 @@ const FORBIDDEN: &[&str] = &[
     "ff00::/8",
 ];
 
-/// Whether an address is a public one, whatever it hides behind.
+/// Whether an address is public, including any IPv4 address embedded in it.
 pub(crate) fn is_public(ip: IpAddr) -> bool {
     let ip = canonical(ip);
     let nets = FORBIDDEN.iter().filter_map(|net| IpNet::from_str(net).ok());
     !nets.into_iter().any(|net| net.contains(&ip))
 }
 
-/// The IPv4 address that an IPv6 one stands for (mapped, compatible, NAT64, 6to4), else the address itself.
+/// The IPv4 address embedded in an IPv6 one (mapped, compatible, NAT64, 6to4), otherwise the address itself.
 fn canonical(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
     let words = v6.segments();
@@ -55,26 +55,26 @@ fn canonical(ip: IpAddr) -> IpAddr {
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0 | 1, _, _, _, high, low]
         | [0x2002, high, low, ..] => embedded(high, low),
-        // Teredo hides the client's address inverted.
+        // Teredo stores the client's address inverted.
         [0x2001, 0, _, _, _, _, high, low] => embedded(!high, !low),
         _ => ip,
     }
 }
 
-/// A URL that webhooks go to.
+/// The URL of a webhook receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) is_https: bool,
-    /// A name, or an address without brackets.
+    /// A host name, or an address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) path: String,
-    /// As the `Host` header has it.
+    /// The host in the form of the `Host` header.
     pub(crate) authority: String,
 }
 
 impl Target {
-    /// Reads a URL, and refuses what cannot be meant for the public. Names are looked up when they are used.
+    /// Parses a URL, and refuses hosts that cannot be public. Names are resolved when they are used.
     pub(crate) fn parse(url: &str, may_be_private: bool) -> Result<Self, Refusal> {
         const SHAPE: &str = "`webhookUrl` is http:// or https://, a host, perhaps a port, and a path";
         let wrong = || Refusal::bad_request(SHAPE);
@@ -106,21 +106,22 @@ impl Target {
         })
     }
 
-    /// The addresses of the host, those that are allowed.
+    /// Resolves the host and returns the allowed addresses.
     pub(crate) async fn resolve(&self, may_be_private: bool) -> std::io::Result<Vec<SocketAddr>> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
         Ok(found.filter(|address| may_be_private || is_public(address.ip())).collect())
     }
 }
 
-/// Whether a host may be one of the public's, before it is looked up.
+/// Whether a host may be public, before it is resolved.
 fn may_be_public(host: &str) -> bool {
     if let Ok(ip) = host.parse::<Ipv6Addr>() {
         return is_public(ip.into());
     }
     let last = host.rsplit('.').next().unwrap_or(host);
     if last.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
-        // No name ends in a number: it is an address, in one of the ways that the C library reads (0x7f.1, 017700000001).
+        // A name does not end in a number: it is an address, in one of the forms accepted by the C library (0x7f.1,
+        // 017700000001).
         return as_the_c_library_reads(host).is_some_and(|ip| is_public(ip.into()));
     }
     let is_internal =
@@ -128,7 +129,7 @@ fn may_be_public(host: &str) -> bool {
     host.contains('.') && !is_internal
 }
 
-/// One to four numbers, decimal, octal or hexadecimal; the last one fills what is left.
+/// Parses one to four numbers, decimal, octal or hexadecimal; the last one fills the remaining bytes.
 fn as_the_c_library_reads(host: &str) -> Option<Ipv4Addr> {
     let parts: Vec<&str> = host.split('.').collect();
     let number = |part: &&str| -> Option<u32> {

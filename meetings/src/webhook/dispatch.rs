@@ -1,4 +1,4 @@
-//! Messages on their way to the receivers of webhooks: what is about one meeting in order, what is about others beside it.
+//! Delivers webhooks to their receivers: those of one meeting in order, those of different meetings concurrently.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::signature::signatures;
 use crate::outbox::{Courier, retry_at};
 use crate::store::{Delivery, Outbox, Outcome, Store, StoreError};
 
-/// When to try again, in seconds after each attempt: for three days and some hours.
+/// Retry delays in seconds after each attempt: a little over three days in total.
 const RETRIES: &[u64] = &[
     1, 2, 5, 10, 30, 60, 120, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200, 43_200, 43_200,
     43_200,
 ];
-/// Gone: the receiver wants nothing any more.
+/// Gone: the receiver no longer accepts webhooks.
 const GONE: u16 = 410;
 
-/// Carries messages to the receivers of webhooks.
+/// Delivers messages to webhook receivers.
 #[derive(Clone)]
 pub(crate) struct Messenger {
     sender: Sender,
@@ -28,7 +28,7 @@ pub(crate) struct Messenger {
 }
 
 impl Messenger {
-    /// A messenger that reaches public addresses, and with `may_be_private` others as well.
+    /// Creates a courier for public addresses and, with `may_be_private`, all others.
     pub(crate) fn new(store: Arc<Store>, clock: Arc<dyn WallClock>, may_be_private: bool) -> Self {
         Self { sender: Sender::new(may_be_private), store, clock }
     }
@@ -80,7 +80,7 @@ impl Courier for Messenger {
     }
 }
 
-/// Says in the log when a receiver begins to fail, when it is given up, and when it is back. Of its URL the host alone: the rest
+/// Logs when a receiver begins to fail, is given up, or recovers. Only the host of its URL is logged, since the rest
 /// may be secret.
 fn tell(url: &str, delivery: &Delivery, outcome: &Outcome) {
     let host =
@@ -127,7 +127,7 @@ fn tell(url: &str, delivery: &Delivery, outcome: &Outcome) {
     }
 }
 
-/// What is to become of a message after an attempt, the first being number 0.
+/// The next step for a message after an attempt; the first attempt is number 0.
 fn outcome(sent: Result<u16, String>, attempt: u32, now: Timestamp) -> Outcome {
     let retry_at = || retry_at(RETRIES, attempt, now);
     match sent {

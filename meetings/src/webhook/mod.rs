@@ -1,4 +1,4 @@
-//! What receivers of webhooks are told.
+//! Messages to webhook receivers.
 
 mod address;
 mod dispatch;
@@ -20,10 +20,10 @@ use crate::keys::random_id;
 use crate::meeting::{Event, Meeting};
 use crate::store::Message;
 
-/// How long messages are kept that were dealt with, to be looked at and sent again.
+/// How long completed messages are kept, for inspection and replay.
 pub(crate) const KEPT: Duration = Duration::from_hours(30 * 24);
 
-/// How long the secret of before signs as well.
+/// How long the previous secret is also used for signing.
 pub(crate) const OVERLAP: Duration = Duration::from_hours(24);
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Body<'a> {
     data: Value,
 }
 
-/// The messages about what happened to a meeting, if anybody is to be told.
+/// The messages about an event of a meeting, if it has a receiver.
 pub(crate) fn messages(
     meeting: &Meeting,
     events: &[Event],
@@ -71,7 +71,7 @@ pub(crate) fn messages(
         .collect()
 }
 
-/// What it is called, and what stands in it beside the meeting.
+/// The event's type, and its data beside the meeting.
 fn kind_of(event: &Event) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Created => ("meeting.created", Value::Null),
@@ -92,7 +92,7 @@ fn kind_of(event: &Event) -> Option<(&'static str, Value)> {
     })
 }
 
-/// A secret of 32 bytes, as Standard Webhooks writes it.
+/// Generates a secret of 32 bytes in the format of Standard Webhooks.
 pub(crate) fn new_secret(entropy: &mut dyn Entropy) -> String {
     let mut bytes = [0; 32];
     entropy.fill(&mut bytes);

@@ -1,4 +1,4 @@
-//! One POST to where a webhook goes: to an address that was looked at, and nowhere else.
+//! Sends one POST to a webhook URL, only to addresses that have been checked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use tokio_rustls::TlsConnector;
 
 use super::address::Target;
 
-/// How long an attempt may take, the looking up of the name included.
+/// Time limit of an attempt, including name resolution.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long one address of several may take to be connected to.
+/// Time limit for connecting to one of several addresses.
 const ONE_ADDRESS: Duration = Duration::from_secs(2);
-/// How often a redirect is followed, where that is allowed.
+/// Maximum number of redirects followed, where redirects are allowed.
 const REDIRECTS: usize = 3;
 
 /// Sends webhooks. Cheap to clone.
@@ -32,7 +32,7 @@ pub(super) struct Sender {
     may_be_private: bool,
 }
 
-/// Why nothing was answered.
+/// Why there was no response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error("{0}")]
@@ -52,7 +52,7 @@ pub(super) enum SendError {
 }
 
 impl Sender {
-    /// A sender that trusts who this machine trusts.
+    /// Creates a sender that trusts the certificate authorities of this machine.
     pub(super) fn new(may_be_private: bool) -> Self {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
@@ -64,14 +64,14 @@ impl Sender {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
-        // The provider has all the versions that are asked for.
+        // The provider supports all requested versions.
         let config = config.unwrap_or_else(|_| {
             ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         });
         Self { tls: TlsConnector::from(Arc::new(config)), may_be_private }
     }
 
-    /// Sends a body; the status of the answer.
+    /// Sends a body and returns the status of the response.
     pub(super) async fn send(&self, url: &str, headers: &HeaderMap, body: &str) -> Result<u16, SendError> {
         tokio::time::timeout(PATIENCE, self.follow(url, headers, body)).await.unwrap_or(Err(SendError::Slow))
     }
@@ -109,12 +109,12 @@ impl Sender {
     }
 }
 
-/// Connects to the first of these addresses that answers. They are the very ones that were looked at: a name that changes its
-/// mind gains nothing.
+/// Connects to the first of these addresses that answers. They are exactly the addresses that were checked, so a name
+/// that resolves differently later (DNS rebinding) gains nothing.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
     let mut failed = SendError::Private;
     for address in addresses {
-        // One that swallows everything leaves time for the others.
+        // An address that does not answer leaves time for the others.
         match tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => failed = SendError::Connect(error),
@@ -141,7 +141,7 @@ async fn exchange(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let driving = tokio::spawn(connection);
     let answer = sender.send_request(request).await;
-    // What the answer says beyond its head is of no interest.
+    // Only the head of the response is read.
     driving.abort();
     let answer = answer?;
     let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());

@@ -1,4 +1,4 @@
-//! Signatures as Standard Webhooks has them (symmetric, `v1`).
+//! Signatures according to Standard Webhooks (symmetric, `v1`).
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -7,7 +7,7 @@ use signaling_core::Timestamp;
 
 use crate::store::Endpoint;
 
-/// The `webhook-signature` header: one signature for each secret that is in force.
+/// The `webhook-signature` header: one signature for each valid secret.
 pub(super) fn signatures(endpoint: &Endpoint, id: &str, now: Timestamp, body: &str) -> String {
     let previous = endpoint.previous.iter().filter(|(_, until)| *until > now).map(|(secret, _)| secret);
     let seconds = now.as_millis() / 1_000;

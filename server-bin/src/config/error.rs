@@ -1,4 +1,4 @@
-//! Why the settings cannot be used.
+//! Errors in the settings.
 
 use std::path::PathBuf;
 

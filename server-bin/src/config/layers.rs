@@ -1,4 +1,4 @@
-//! Values as they were found, layer over layer: defaults, file, environment, flags.
+//! Values as found in each layer: defaults, file, environment, flags.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,8 +1,8 @@
-//! What the operator wants: every option, declared once.
+//! The settings: every option, declared once.
 //!
-//! A setting is known by one name on all ways in: `ice_server` is the flag `--ice-server`, the environment variable
-//! `VISAVIS_ICE_SERVER` and the key `ice-server` of the TOML file. Flags count more than the environment, which counts
-//! more than the file. Adding a setting means adding a paragraph to [`Settings`] below, and nothing else.
+//! A setting has one name in all sources: `ice_server` is the flag `--ice-server`, the environment variable
+//! `VISAVIS_ICE_SERVER` and the key `ice-server` of the TOML file. Flags override the environment, which overrides the
+//! file. To add a setting, add a paragraph to [`Settings`] below.
 
 mod auth_key;
 mod error;
@@ -100,7 +100,7 @@ macro_rules! settings {
     (@alias $alias:literal) => { Some($alias) };
 }
 
-// name: type, value in the help, default, and another environment variable when there is one.
+// name: type, value in the help, default, and another environment variable if there is one.
 settings! {
     /// Address and port for http and https, TCP. `[::]` stands for every address, of IPv4 as well.
     listen: Listen, "HOST:PORT", "[::]:8080";
@@ -256,7 +256,7 @@ impl Config {
             return Err(ConfigError::Clash("--mail-from needs --smtp: without it nobody is sent mail"));
         }
         if settings.smtp.is_some() && settings.public_url.is_none() {
-            // Else the links in the mails would be what whoever books a meeting calls the server.
+            // Otherwise the links in mails would begin with the `Host` header of the booking request.
             return Err(ConfigError::Clash("--smtp needs --public-url: the mails have links in them"));
         }
         if settings.recording_store.is_none() && !settings.recording_store_option.is_empty() {

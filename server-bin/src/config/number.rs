@@ -1,4 +1,4 @@
-//! Numbers with a least and a most.
+//! Numbers with a minimum and a maximum.
 
 use super::value::{Value, word};
 

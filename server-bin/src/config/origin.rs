@@ -1,4 +1,4 @@
-//! Where a value came from.
+//! The source of a value.
 
 use std::fmt;
 use std::path::PathBuf;

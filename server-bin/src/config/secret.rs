@@ -1,4 +1,4 @@
-//! Secrets that are given as they are, or by the name of a file that holds them.
+//! Secrets given directly, or by the name of a file that contains them.
 
 use std::fs;
 use std::path::Path;

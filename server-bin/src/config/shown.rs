@@ -1,4 +1,4 @@
-//! The merged settings as a file that could be used again.
+//! The merged settings in the form of a configuration file.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! How an object store is to be reached: names and values.
+//! Options of the connection to an object store: names and values.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How a setting's value is read and shown.
+//! Parsing and display of a setting's value.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

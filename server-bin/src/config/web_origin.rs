@@ -1,4 +1,4 @@
-//! Origins of web pages, written as browsers write them.
+//! Origins of web pages, in the form that browsers send.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ impl FromStr for WebOrigin {
             return Err(SHAPE);
         }
         let host = authority.host().to_ascii_lowercase();
-        // Exact origins alone: no wildcards, and nothing that would mean something in a header.
+        // Only exact origins: no wildcards, and nothing with a special meaning in a header.
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
         if host.is_empty() || !host.bytes().all(is_plain) {
             return Err(SHAPE);

@@ -1,4 +1,4 @@
-//! Settings that are one of a few words.
+//! Settings with a fixed set of values.
 
 use std::fmt;
 use std::str::FromStr;
@@ -118,7 +118,7 @@ impl FromStr for LogFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A word that is no level would be taken for the name of a crate, and silence everything else.
+        // An unknown level would be taken for the name of a crate, and disable all other logs.
         let first = text.split(',').next().unwrap_or_default();
         let levels = ["off", "error", "warn", "info", "debug", "trace"];
         if !levels.contains(&first) {

@@ -1,20 +1,20 @@
-//! Who may see which recordings.
+//! Access to recordings.
 
 use http::HeaderMap;
 use http_api::bearer;
 use signaling_core::{ApiKeys, Code, HostClaims, LifeId, Refusal, RoomId, Scope, ServerKey};
 
-/// What a bearer opens.
+/// The access granted by a bearer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// Everything: API keys with the scope `recordings`.
     All,
-    /// What was recorded in one life of one room: its host tokens, also after its end.
+    /// The recordings of one life of one room: its host tokens, also after its end.
     Room(RoomId, LifeId),
 }
 
 impl Reach {
-    /// Whether a recording of this room is within it.
+    /// Whether it includes a recording of this room.
     pub(crate) fn covers(&self, room: &RoomId, life: LifeId) -> bool {
         match self {
             Self::All => true,
@@ -23,7 +23,7 @@ impl Reach {
     }
 }
 
-/// What a bearer opens: an API key or a host token.
+/// The access granted by a bearer: an API key or a host token.
 pub(crate) async fn reach(
     key: &ServerKey,
     keys: &dyn ApiKeys,
@@ -37,7 +37,8 @@ pub(crate) async fn reach(
     HostClaims::open(key, bearer).map(|claims| Reach::Room(claims.room, claims.life)).ok_or_else(needed)
 }
 
-/// Whose recording may be begun and ended: that of any room for an API key with the scope `recordings` or `rooms`.
+/// The rooms whose recording a bearer may start and stop: any room for an API key with the scope `recordings` or
+/// `rooms`.
 pub(crate) async fn control(
     key: &ServerKey,
     keys: &dyn ApiKeys,
@@ -52,7 +53,7 @@ pub(crate) async fn control(
     reach(key, keys, headers).await
 }
 
-/// What a request without a good bearer is told.
+/// The response to a request without a valid bearer.
 fn needed() -> Refusal {
     Refusal::new(Code::Unauthorized, "recordings need a host token or an API key")
 }

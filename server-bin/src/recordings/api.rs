@@ -23,13 +23,13 @@ use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
 use super::access::{self, Reach};
 use super::{Recordings, control, download};
 
-/// Recordings of a page, unless asked for otherwise, and at most.
+/// Recordings per page: default and maximum.
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1_000;
-/// How long a link to a file holds: an evening with a long recording.
+/// Validity of a link to a file: an evening with a long recording.
 const LINK_LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// What the routes share. Cheap to clone.
+/// Shared state of the routes. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Api {
     inner: Arc<Inner>,
@@ -41,7 +41,7 @@ struct Inner {
     key: ServerKey,
     clock: SystemClock,
     keys: Arc<dyn ApiKeys>,
-    /// What stands before the paths of this server in the URLs of its clients.
+    /// The prefix of this server's paths in URLs sent to clients.
     below: String,
 }
 
@@ -59,7 +59,7 @@ impl Api {
         Self { inner: Arc::new(Inner { recorder, signaling, key, clock, keys, below }) }
     }
 
-    /// The room that is meant by a code, a name or an id.
+    /// The room of a code, a name or an id.
     pub(super) async fn room(&self, caller: &Caller, text: &str) -> Result<RoomId, Refusal> {
         self.inner.signaling.room(caller.ip, text).await
     }
@@ -85,12 +85,12 @@ impl Api {
         &*self.inner.keys
     }
 
-    /// What the request's bearer opens.
+    /// The access granted by the request's bearer.
     async fn reach(&self, headers: &HeaderMap) -> Result<Reach, Refusal> {
         access::reach(self.key(), self.keys(), headers).await
     }
 
-    /// A recording within reach; all others might as well not be there.
+    /// A recording that the bearer may access; others are reported as not found.
     fn find(&self, reach: &Reach, recording: &str) -> Result<Entry, Refusal> {
         let id: Option<RecordingId> = recording.parse().ok();
         id.and_then(|id| self.inner.recorder.index().get(id))
@@ -98,7 +98,7 @@ impl Api {
             .ok_or_else(|| Refusal::new(Code::NotFound, "there is no such recording"))
     }
 
-    /// A recording by a link that says so itself.
+    /// A recording accessed by a self-contained link.
     fn find_by_link(&self, link: &str, recording: &str) -> Result<Entry, Refusal> {
         let refused = || Refusal::new(Code::Unauthorized, "the link has expired, or was never good");
         let claims = FileClaims::open(&self.inner.key, link).ok_or_else(refused)?;
@@ -167,7 +167,7 @@ struct Shown {
     upload: Option<ShownUpload>,
 }
 
-/// How far a recording is on its way into object storage.
+/// The progress of a recording's upload to object storage.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ShownUpload {

@@ -1,4 +1,4 @@
-//! `POST /api/v1/recordings` and `POST /api/v1/recordings/stop`: the beginning and the end of a room's recording.
+//! `POST /api/v1/recordings` and `POST /api/v1/recordings/stop`: start and stop the recording of a room.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use signaling_core::{Code, Refusal, RoomId};
 use super::access::{self, Reach};
 use super::api::Api;
 
-/// Bytes of a body that names a room.
+/// Maximum size of a body that names a room, in bytes.
 const BODY: usize = 64 * 1024;
 
 #[derive(Deserialize)]
@@ -26,7 +26,7 @@ struct Accepted {
     state: &'static str,
 }
 
-/// Records everybody in a room from now on. What became of it the room hears, and the list shows.
+/// Starts recording everybody in a room. The result is reported to the room, and visible in the list.
 pub(super) async fn start(
     State(api): State<Api>,
     caller: Caller,
@@ -36,7 +36,7 @@ pub(super) async fn start(
     record(&api, &caller, &headers, body, true).await
 }
 
-/// Records a room no more.
+/// Stops recording a room.
 pub(super) async fn stop(
     State(api): State<Api>,
     caller: Caller,

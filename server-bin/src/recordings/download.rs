@@ -1,4 +1,5 @@
-//! A recording's file over HTTP: whole, in one range, or not at all when the client has it (RFC 9110 sections 13 and 14).
+//! A recording's file over HTTP: whole, as one range, or not at all if the client already has it (RFC 9110 sections 13
+//! and 14).
 
 use std::io::{self, SeekFrom};
 use std::ops::Range;
@@ -19,19 +20,19 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
-/// What of a file a request wants.
+/// The part of a file that a request selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
     Whole,
     Part(Range<u64>),
     Impossible,
-    /// The client has this very file.
+    /// The client has this exact file.
     Known,
-    /// The client wants another file than this one.
+    /// The client requires a different file.
     Other,
 }
 
-/// Answers with the file in the folder; nothing when it is not there.
+/// Responds with the file in the folder; `None` if it does not exist.
 pub(super) async fn from_folder(
     path: &Path,
     entry: &Entry,
@@ -46,7 +47,7 @@ pub(super) async fn from_folder(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };
-    // Of the file that is open: under the same name there may soon be another one.
+    // From the open file: its name may soon refer to another one.
     let about = file.metadata().await.map_err(unreadable)?;
     let written = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let (size, etag) =
@@ -62,7 +63,7 @@ pub(super) async fn from_folder(
     Ok(Some(answer(&wanted, &etag, size, body)))
 }
 
-/// Answers with the object in the store.
+/// Responds with the object in the store.
 pub(super) async fn from_store(
     store: &Store,
     entry: &Entry,
@@ -70,7 +71,7 @@ pub(super) async fn from_store(
 ) -> Result<Response, Refusal> {
     let gone = || Refusal::new(Code::NotFound, "the recording's file is gone");
     let Some(Upload::Stored { object }) = &entry.upload else { return Err(gone()) };
-    // What is stored is not changed any more.
+    // Stored objects do not change.
     let (size, etag) = (entry.bytes, format!("\"{}-{:x}-stored\"", entry.recording, entry.bytes));
     let wanted = wanted(headers, &etag, size);
     let body = match part_of(&wanted, size) {
@@ -123,7 +124,7 @@ fn answer(wanted: &Wanted, etag: &str, size: u64, body: Body) -> Response {
     answer
 }
 
-/// In the order of RFC 9110 section 13.2.2. No date is sent, so that none can be one of this file's.
+/// In the order of RFC 9110 section 13.2.2. No date is sent, so a date in a request cannot be one of this file.
 fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Wanted {
     let has = |name, is_own: &dyn Fn(&str) -> bool| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -136,7 +137,7 @@ fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Wanted {
     if has(IF_NONE_MATCH, &|tag| tag.trim_start_matches("W/") == etag) {
         return Wanted::Known;
     }
-    // Part of another file would be put behind what the client has of that.
+    // Part of a different file would be appended to what the client has.
     if headers.get(IF_RANGE).is_some_and(|validator| validator.as_bytes() != etag.as_bytes()) {
         return Wanted::Whole;
     }
@@ -144,7 +145,7 @@ fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Wanted {
     ranges.map_or(Wanted::Whole, |ranges| parse(ranges, size))
 }
 
-/// Several ranges, and what is none, are answered with the whole.
+/// Several ranges and invalid ranges are answered with the whole file.
 fn parse(wanted: &str, size: u64) -> Wanted {
     let Some((first, last)) = wanted
         .strip_prefix("bytes=")

@@ -12,16 +12,16 @@ use super::{ffmpeg, folder};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 
-/// What to finalise.
+/// Options of the command.
 #[derive(Clone, Debug)]
 pub(crate) struct Finalize {
-    /// One picture of everybody, too.
+    /// Also compose one picture of everybody.
     pub(crate) composite: bool,
-    /// One room alone.
+    /// Only this room.
     pub(crate) room: Option<RoomId>,
 }
 
-/// Does it, and prints the path of each file that is new.
+/// Finalises the recordings, and prints the path of each new file.
 pub(crate) fn finalize(settings: &Settings, what: &Finalize) -> anyhow::Result<()> {
     let folder = folder(settings, &DataDir::unmade(&settings.data_dir));
     anyhow::ensure!(folder.is_dir(), "there are no recordings in {}: look at --data-dir", folder.display());
@@ -44,7 +44,7 @@ pub(crate) fn finalize(settings: &Settings, what: &Finalize) -> anyhow::Result<(
     }
     for entry in ready.iter().filter(|entry| !entry.finalised && entry.local) {
         match finalise::finalise(&index, &ffmpeg, entry) {
-            // Nobody may read it: the work is done all the same.
+            // The work is done even if standard output cannot be written.
             Ok(done) => drop(writeln!(out, "{}", index.path(&done).display())),
             Err(error) => {
                 tracing::error!(recording = %entry.recording, %error, "a recording stays as it was");

@@ -1,4 +1,4 @@
-//! Recording: the recorder between the rooms and the media server, and what is on disk over HTTP.
+//! Recording: connects the recorder with the rooms and the media server, and serves recordings over HTTP.
 
 mod access;
 mod api;
@@ -29,21 +29,21 @@ use crate::config::{OnOff, RecordMode, Settings};
 use crate::data_dir::{self, DataDir, is_of_the_disk};
 use crate::folders::Place;
 
-/// What the routes do, as `OpenAPI` has it.
+/// The `OpenAPI` description of the routes.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
-/// The recorder, and the way to the rooms, which are there a moment later.
+/// The recorder, and the handle to the rooms, which exist a moment later.
 #[derive(Clone)]
 pub(crate) struct Recordings {
     recorder: Recorder,
     listeners: Arc<OnceLock<Listeners>>,
 }
 
-/// Who hears of recordings.
+/// Observers of recordings.
 struct Listeners {
     hub: Hub,
     meetings: Meetings,
-    /// The recorder's thread is outside of it.
+    /// The recorder's thread is not part of it.
     runtime: tokio::runtime::Handle,
 }
 
@@ -64,8 +64,8 @@ impl Listeners {
 }
 
 impl Recordings {
-    /// Starts the recorder, unless it is switched off. A folder that can't be had is a reason not to record, and none not
-    /// to serve calls, unless the operator named it.
+    /// Starts the recorder, unless it is disabled. If the folder cannot be used, nothing is recorded but calls are
+    /// served, unless the operator named the folder.
     pub(crate) fn start(
         settings: &Settings,
         data: &DataDir,
@@ -116,14 +116,14 @@ impl Recordings {
         }
     }
 
-    /// Lets the recorder speak to the rooms, and to the webhooks of their meetings. Called on the runtime.
+    /// Connects the recorder to the rooms, and to the webhooks of their meetings. Called on the runtime.
     pub(crate) fn connect(&self, hub: &Hub, meetings: &Meetings) {
         let runtime = tokio::runtime::Handle::current();
         // It is connected once.
         let _ = self.listeners.set(Listeners { hub: hub.clone(), meetings: meetings.clone(), runtime });
     }
 
-    /// Where they lie.
+    /// The folder of recordings.
     pub(crate) fn places(&self) -> Vec<Place> {
         Place::new(self.recorder.index().folder()).into_iter().collect()
     }
@@ -143,19 +143,19 @@ fn ffmpeg(settings: &Settings) -> Ffmpeg {
     Ffmpeg::new(settings.ffmpeg.clone()).with_launcher(children::launcher())
 }
 
-/// Where recordings lie.
+/// The folder of recordings.
 pub(crate) fn folder(settings: &Settings, data: &DataDir) -> PathBuf {
     settings.recording_dir.clone().unwrap_or_else(|| data.file("recordings"))
 }
 
-/// What is kept of them; 0 bounds nothing.
+/// Retention limits; 0 means no limit.
 fn retention(settings: &Settings) -> Retention {
     let bound = |number: u32| (number > 0).then_some(u64::from(number));
     let age = bound(settings.recording_keep_days.get()).map(|days| Duration::from_secs(days * 86_400));
     Retention { age, bytes: bound(settings.recording_keep_gib.get()).map(|gib| gib << 30) }
 }
 
-/// Where they go when they are over.
+/// The object storage for finished recordings.
 fn store(settings: &Settings) -> Option<StoreConfig> {
     let options = settings.recording_store_option.iter();
     Some(StoreConfig {
@@ -165,7 +165,7 @@ fn store(settings: &Settings) -> Option<StoreConfig> {
     })
 }
 
-/// Whom to record in every room.
+/// The peers recorded in every room.
 pub(crate) fn whom(settings: &Settings) -> RecordWhom {
     match settings.record {
         RecordMode::All => RecordWhom::Everybody,
@@ -174,7 +174,7 @@ pub(crate) fn whom(settings: &Settings) -> RecordWhom {
     }
 }
 
-/// The media server, with the recorder listening to what rooms ask of it.
+/// The media server, with the recorder observing the demands of rooms.
 pub(crate) struct RecordedMedia {
     sfu: sfu::Handle,
     recorder: Recorder,

@@ -1,5 +1,6 @@
-//! Engines that end: the process says which and why, saves what it can, and ends with an error; probes tell of those that
-//! hang. The faults are planted, in a program built with `planted-faults` (as `--all-features` does).
+//! Engines that end: the process names the engine and the reason, saves what it can, and exits with an error; probes
+//! report engines that hang. The faults are injected into a binary built with `planted-faults` (included in
+//! `--all-features`).
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,9 +26,9 @@ use tests::{Visavis, get};
 
 use media::Broadcast;
 
-/// Long after everything that a client waits for: only a failure takes so long.
+/// Much longer than any expected wait: reached only on failure.
 const FAR_TOO_LONG: Duration = Duration::from_mins(1);
-/// Settings with which every engine there is runs.
+/// Settings with which every engine runs.
 const EVERYTHING: [&str; 10] = [
     "--metrics-listen",
     "127.0.0.1:0",
@@ -60,7 +61,7 @@ fn words(log: &[Value]) -> String {
     log.iter().map(|event| event["message"].as_str().unwrap_or_default().to_owned() + "\n").collect()
 }
 
-/// Starts a server with everything, has an engine panic, and reads what is said about it.
+/// Starts a server with every engine, makes one panic, and reads the report.
 fn panic_in(engine: &str) {
     let folder = Arc::new(TempDir::new().unwrap());
     let server = Visavis::start_in(folder, &[&EVERYTHING[..], &STORE].concat());
@@ -68,7 +69,7 @@ fn panic_in(engine: &str) {
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(1), "{engine}: {log:?}");
     let said = words(&log);
-    // A shard's end is that of the relay.
+    // The end of a shard is reported as that of the relay.
     let engine = if engine.starts_with("relay") { "relay failed" } else { engine };
     let told = said.lines().find(|line| line.starts_with("an engine has ended")).unwrap();
     assert!(told.contains(engine) && told.contains("a planted fault"), "{engine}: {told}");
@@ -102,7 +103,7 @@ fn a_panic_in_any_engine_ends_the_process_which_says_so() {
 
 #[test]
 fn every_engine_is_among_those_that_the_test_above_plants_a_panic_in() {
-    // What runs is what gives signs of life: a fault without an engine shows all of them in the log.
+    // Running engines give signs of life: a fault for no engine lists all of them in the log.
     let server = Visavis::start(&[&EVERYTHING[..], &STORE].concat());
     plant(&server, "list engines");
     server.logged("engines");

@@ -1,4 +1,4 @@
-//! What a server has: by the kernel, and by its own account.
+//! Resource use of a server, according to the kernel and to its own metrics.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tests::{Visavis, get};
 
-/// Threads that tokio may keep for what blocks, begun when something first does: fewer than any round would leave behind.
+/// Threads that tokio may keep for blocking work, started on demand: fewer than any round would leak.
 const SPARE_THREADS: usize = 3;
 
 /// Both, at one moment.
@@ -18,7 +18,7 @@ pub(crate) struct Gauges {
     /// Open descriptors.
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
-    /// What `/metrics` calls a gauge.
+    /// The gauges in `/metrics`.
     pub(crate) counts: BTreeMap<String, u64>,
 }
 
@@ -36,7 +36,7 @@ impl Gauges {
         Self {
             memory: memory.trim().trim_end_matches(" kB").parse().unwrap(),
             counts: counts.collect(),
-            // The database's pool opens connections as it needs them, up to its bound: each is some files and a thread.
+            // The database's pool opens connections on demand, up to its limit: each uses some files and a thread.
             descriptors: entries(&process, "fd", |fd| {
                 fs::read_link(fd).is_ok_and(|file| !file.to_string_lossy().contains("/visavis.db"))
             }),
@@ -50,7 +50,7 @@ impl Gauges {
         self.counts[name]
     }
 
-    /// What is more than it was; memory aside.
+    /// Values that have increased, except memory.
     pub(crate) fn beyond(&self, before: &Self) -> Vec<String> {
         let mut more = Vec::new();
         let mut compare = |name: &str, was: u64, is: u64| {
@@ -67,7 +67,7 @@ impl Gauges {
     }
 }
 
-/// How many of a folder's entries count; those that are gone before they were looked at do not.
+/// Counts entries of a folder that match; entries that disappear before they are read are skipped.
 fn entries(process: &str, folder: &str, counts: impl Fn(PathBuf) -> bool) -> usize {
     let entries = fs::read_dir(format!("{process}/{folder}")).unwrap();
     entries.filter_map(Result::ok).filter(|entry| counts(entry.path())).count()

@@ -1,8 +1,9 @@
-//! A server that runs for long keeps nothing: people come and go in every way they have, and when all are gone it has as many
-//! descriptors, threads, rooms, connections and relays as before, and no more memory for the last rounds than for earlier ones.
+//! A long-running server leaks nothing: clients come and go in every possible way, and when all are gone, the server
+//! has as many descriptors, threads, rooms, connections and relays as before, and the last rounds use no more memory
+//! than earlier ones.
 //!
-//! By itself this takes seconds and looks at what is gone at once. `VISAVIS_SOAK_MINUTES` lets it run for longer (`tests/long/soak`),
-//! with memory, and with those who are gone without a word: what they leave has to time out.
+//! By default this takes seconds and checks only resources released at once. `VISAVIS_SOAK_MINUTES` runs it for longer
+//! (`tests/long/soak`), including memory and clients that disappear without notice, whose resources must time out.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -34,22 +35,22 @@ use memory::Memory;
 use relays::Relay;
 use strangers::{Browser, HalfOpen};
 
-/// Long after everything that a client waits for: only a failure takes so long.
+/// Much longer than any expected wait: reached only on failure.
 const FAR_TOO_LONG: Duration = Duration::from_mins(1);
-/// How many go their rounds at a time.
+/// Number of concurrent workers.
 const AT_ONCE: usize = 4;
-/// How often each of them begins one: nine sessions each, of the fifty a second that an address may begin.
+/// Interval between a worker's rounds: nine sessions each, of the fifty a second that an address may start.
 const PACE: Duration = Duration::from_millis(900);
-/// Rounds of each that are enough to have done everything.
+/// Rounds of each worker that are enough to have done everything.
 const SOME_ROUNDS: usize = 3;
-/// The longest that anything lives which was left behind, a relay over UDP, and a little more.
+/// The longest lifetime of an abandoned resource, a relay over UDP, plus a margin.
 const ALL_TIMED_OUT: Duration = Duration::from_mins(11);
-/// Relays left behind, once: they would be more and more until the first of them times out.
+/// Relays abandoned, once: their number would grow until the first of them times out.
 const RELAYS_LEFT: usize = 8;
-/// Runs of so many minutes take the time to see these go, and are long enough for a word about memory.
+/// Runs of at least this many minutes wait for these to time out, and are long enough to judge memory.
 const PATIENT: u64 = 5;
 
-/// Where everything is, and how far it has come.
+/// The addresses of the server, and the progress of the run.
 struct Soak {
     server: Visavis,
     turn: SocketAddr,
@@ -86,7 +87,7 @@ impl Soak {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let metrics = ["--metrics-listen", "127.0.0.1:0"];
         let limits = ["--turn-allow-peer", "127.0.0.0/8", "--new-connections-per-second", "10000"];
-        // In glibc's arenas, one for each thread, memory that was given back lies in pieces, which looks like growth for long.
+        // Freed memory is fragmented in glibc's arenas, one per thread, which looks like growth for a long time.
         let one_arena = [("MALLOC_ARENA_MAX", "1")];
         let server = Visavis::start_with(folder, &[metrics.as_slice(), &limits].concat(), &one_arena);
         let browser = Browser::new(&server);
@@ -137,7 +138,7 @@ impl Soak {
         memory.print();
         self.settle(before, ALL_TIMED_OUT);
         println!("after {:.0?} all is as before: {:?}", begin.elapsed(), self.gauges());
-        // What is still half open on this side was let go by the server.
+        // Connections still half open on this side have been released by the server.
         drop(half_open);
         if minutes >= PATIENT {
             memory.judge();
@@ -154,10 +155,10 @@ impl Soak {
         half_open
     }
 
-    /// Again and again: everybody but the host is gone without a word, and in time the room knows.
+    /// Repeatedly: all but the host disappear without notice, and in time the room is told.
     fn get_lost(&self, leaves_relays: bool) {
         let addr = self.server.addr;
-        // Whoever comes later is not to get the port, and with it the relay, of somebody who is gone.
+        // Later clients must not get the port, and with it the relay, of a client that has gone.
         let _ports = leaves_relays.then(|| {
             let (mut host, ice_server) = relays::ice_server(addr, "lost-relays");
             host.send(&serde_json::json!({"type": "host", "action": "end"}));
@@ -176,7 +177,7 @@ impl Soak {
                 })
                 .collect();
             while rooms.iter().any(|(_, here)| *here > 0) {
-                // Hosts who say nothing would be lost, too.
+                // Hosts that send nothing would be lost, too.
                 for (host, here) in &mut rooms {
                     *here -= host.settle().iter().filter(|event| event["type"] == "peer-left").count();
                 }
@@ -192,7 +193,7 @@ impl Soak {
         }
     }
 
-    /// Waits until nothing is more than it was.
+    /// Waits until no value is higher than before.
     fn settle(&self, before: &Gauges, patience: Duration) {
         let begin = now();
         loop {

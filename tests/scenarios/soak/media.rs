@@ -12,10 +12,10 @@ use tests::request;
 
 use crate::FAR_TOO_LONG;
 
-/// Media packets that a viewer sees before it has seen enough.
+/// Media packets that a viewer must receive.
 const ENOUGH: u64 = 30;
 
-/// A peer connection that was made over HTTP.
+/// A peer connection created over HTTP.
 pub(crate) struct Endpoint {
     client: Client,
     socket: UdpSocket,
@@ -63,7 +63,7 @@ impl Endpoint {
     }
 }
 
-/// One broadcast to two, who see something of it.
+/// One broadcast to two viewers, who receive some of it.
 pub(crate) struct Broadcast {
     pub(crate) host: Ws,
     publisher: Endpoint,
@@ -89,7 +89,7 @@ impl Broadcast {
         broadcast
     }
 
-    /// Some take their leave, some do not, and the host ends it.
+    /// Some leave properly, some do not, and the host ends the room.
     pub(crate) fn end(mut self, addr: SocketAddr, round: usize) {
         let [first, second] = self.viewers;
         first.delete(addr);
@@ -103,7 +103,7 @@ impl Broadcast {
         self.host.until("room-ended");
     }
 
-    /// All but the host are gone without a word.
+    /// All but the host disappear without notice.
     pub(crate) fn abandon(self) -> Ws {
         self.host
     }

@@ -5,13 +5,13 @@ use crate::gauges::Gauges;
 /// Rows of the table.
 const ROWS: usize = 20;
 
-/// KiB by which the last quarter's median may be above the second's. What is no leak and grows nevertheless: TLS sessions fill
-/// a table of fixed size, and the allocator's peak is that of a moment when many came together, which a later one may top; in
-/// runs of three and four minutes 300 to 1,300. In five minutes 670 rounds of nine sessions lie between the two quarters: what
-/// is over it is a leak of 4.5 KiB a round, or half a KiB a session. A longer run sees smaller ones.
+/// KiB by which the median of the last quarter may exceed that of the second. Growth without a leak: TLS sessions fill
+/// a table of fixed size, and the allocator's peak may be exceeded by a later coincidence of many clients; in runs of
+/// three and four minutes 300 to 1,300. In five minutes, 670 rounds of nine sessions lie between the two quarters: an
+/// excess is a leak of 4.5 KiB per round, or half a KiB per session. A longer run detects smaller ones.
 const TOLERANCE: u64 = 3_072;
 
-/// What was seen, and after how many rounds.
+/// The samples, with the number of rounds before each.
 #[derive(Default)]
 pub(crate) struct Memory(Vec<(usize, Gauges)>);
 
@@ -40,8 +40,8 @@ impl Memory {
         }
     }
 
-    /// Fails when memory grows with the rounds. By the second quarter of some minutes all that is kept for a time (the names of
-    /// rooms that ended, for one) is there.
+    /// Fails if memory grows with the rounds. By the second quarter of a run of some minutes, everything kept for a
+    /// limited time (such as the names of ended rooms) is present.
     pub(crate) fn judge(&self) {
         let quarter = self.0.len() / 4;
         let early = median(&self.0[quarter..2 * quarter]);
@@ -59,14 +59,14 @@ impl Memory {
     }
 }
 
-/// Rounds and KiB of the middle.
+/// The medians of rounds and KiB.
 fn median(seen: &[(usize, Gauges)]) -> (usize, u64) {
     let mut sizes: Vec<_> = seen.iter().map(|(_, gauges)| gauges.memory).collect();
     sizes.sort_unstable();
     (seen[seen.len() / 2].0, sizes[sizes.len() / 2])
 }
 
-/// Rounds with so many KiB more after each, beside an allocator's ups and downs.
+/// Rounds with this many KiB more after each, plus the variation of an allocator.
 fn seen(kib_a_round: u64) -> Memory {
     let gauges = |round: u64| Gauges {
         memory: 68_000 + kib_a_round * round + round % 7 * 100,

@@ -114,7 +114,7 @@ impl Relay {
     }
 }
 
-/// The built-in relay as a welcome names it.
+/// The built-in relay as announced in a welcome.
 pub(crate) fn ice_server(addr: SocketAddr, room: &str) -> (Ws, Value) {
     let (ws, welcome) = Ws::join(addr, room, "Ada");
     let servers = welcome["iceServers"].as_array().unwrap();
@@ -122,7 +122,7 @@ pub(crate) fn ice_server(addr: SocketAddr, room: &str) -> (Ws, Value) {
     (ws, relay.clone())
 }
 
-/// Two relays reach each other, and somebody outside; one is given back, the other one's connection just ends.
+/// Two relays reach each other, and an external peer; one is released, the connection of the other just ends.
 pub(crate) fn relay(addr: SocketAddr, turn: SocketAddr, room: &str) {
     let (mut ada, ice_server) = ice_server(addr, room);
     let mut near = Relay::over_udp(turn, &ice_server);

@@ -1,4 +1,4 @@
-//! Rooms over every transport: three talk, one loses the connection, one goes, the host ends it.
+//! Rooms over every transport: three peers talk, one loses the connection, one leaves, the host ends the room.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 use tests::client::credentials;
 use tests::connection::{ALL, Connection};
 
-/// One room from its making to its end.
+/// One room from its creation to its end.
 pub(crate) fn talk(addr: SocketAddr, room: &str, round: usize) {
     let transport = |who: usize| ALL[(round + who) % ALL.len()];
     let (mut ada, _) = Connection::join(transport(0), addr, room, "Ada");
@@ -29,7 +29,7 @@ pub(crate) fn talk(addr: SocketAddr, room: &str, round: usize) {
         eve.send(&json!({"type": "leave"}));
         assert_eq!(bob.until("peer-left")["reason"], "left");
     } else {
-        // The room ends before anybody knows that she is gone for good.
+        // The room ends before it is known that she is gone for good.
         drop(eve);
     }
     ada.send(&json!({"type": "host", "action": "end"}));

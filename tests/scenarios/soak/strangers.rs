@@ -1,4 +1,4 @@
-//! Those who load pages, say nothing, or say what makes no sense.
+//! Clients that load pages, send nothing, or send invalid data.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -10,17 +10,17 @@ use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tests::{Visavis, ask, get};
 
-/// Connections that are held open at a time.
+/// Number of connections held open at a time.
 const HELD: usize = 50;
 
-/// Connections with a beginning and no end: it is the server that has to let them go.
+/// Unfinished requests: the server has to close these connections.
 #[derive(Default)]
 pub(crate) struct HalfOpen(VecDeque<TcpStream>);
 
 impl HalfOpen {
     fn begin(&mut self, addr: SocketAddr, bytes: &[u8]) {
         let mut stream = TcpStream::connect(addr).unwrap();
-        // Whoever is cut off in the middle has been understood.
+        // A connection reset in between is a valid response.
         let _ = stream.write_all(bytes);
         self.0.push_back(stream);
         if self.0.len() > HELD {
