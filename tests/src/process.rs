@@ -59,15 +59,15 @@ pub fn on_a_full_disk(folder: &Path, arguments: &[&str]) -> Command {
 fn started_by(launcher: &[&str], folder: &Path, arguments: &[&str]) -> Command {
     let plain = command(folder, arguments);
     let (program, words) = launcher.split_first().unwrap();
-    let mut launched = Command::new(program);
-    launched.args(words).arg(plain.get_program()).args(plain.get_args()).current_dir(folder);
-    launched.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut whole = Command::new(program);
+    whole.args(words).arg(plain.get_program()).args(plain.get_args()).current_dir(folder);
+    whole.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, value) in plain.get_envs() {
         if value.is_none() {
-            launched.env_remove(name);
+            whole.env_remove(name);
         }
     }
-    launched
+    whole
 }
 
 /// Runs the program until it exits.
