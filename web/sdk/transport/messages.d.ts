@@ -329,12 +329,12 @@ export type Role = "participant" | "broadcaster" | "viewer";
 export type RoomId = string;
 
 /**
- * The name by which somebody asks for a room, and the id that the room has by it.
+ * The name by which a client asks for a room, and the id that follows from it.
  *
- * A name is 1 to 64 characters in Unicode's normalization form C without white space around them, has no control and
- * no bidirectional control characters and none of `/ \ ? # %`, shows something, and is neither `.` nor `..`. A name
- * that is an id is its own id. The id of any other is `n-` and the base 32 of the SHA-256 of the case-folded name;
- * no name of that shape is taken, so that such a room always has a name to show.
+ * A name has 1 to 64 characters in Unicode's normalization form C, without surrounding white space, without control
+ * and bidirectional control characters, and without any of `/ \ ? # %`. It shows something, and is neither `.` nor
+ * `..`. A name that is an id is its own id. The id of any other name is `n-` and the base 32 of the SHA-256 of the
+ * case-folded name. Names of that shape are refused, so that such a room always has a name to show.
  */
 export type RoomName = string;
 
@@ -579,10 +579,9 @@ export type Switch = "switching" | "settled";
 /**
  * A point in time: whole milliseconds since the Unix epoch, UTC.
  *
- * The core never reads a clock. Drivers hand in `now`, the *ticks* of a [`WallClock`](crate::WallClock), which timers go
- * by: they begin with the time of the process's start and never go backwards. What people and other processes see is
- * told by the wall clock instead; see [`Wall`]. On the wire it is an RFC 3339 string, in snapshots a number of
- * milliseconds.
+ * The core never reads a clock. Drivers pass `now`, the *ticks* of a [`WallClock`](crate::WallClock), by which timers
+ * run: they start at the time of the process's start and never go backwards. Times that people and other processes see
+ * come from the wall clock instead; see [`Wall`]. The serialised form is an RFC 3339 string.
  */
 export type Timestamp = string;
 
