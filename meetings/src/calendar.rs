@@ -24,7 +24,7 @@ pub(crate) enum Purpose<'a> {
         /// The attendee.
         attendee: &'a Attendee,
     },
-    /// A cancellation for somebody who is no longer invited.
+    /// A cancellation for a former attendee.
     Withdraw {
         /// The organiser.
         organiser: &'a str,

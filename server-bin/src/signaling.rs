@@ -49,7 +49,7 @@ pub(crate) fn start(
     match (media, recordings.cloned()) {
         (Some(media), Some(recordings)) => {
             config.recorder = true;
-            config.record = recordings::whom(settings);
+            config.record = recordings::scope(settings);
             config.recording_consent = settings.recording_consent;
             config.media = Some(Box::new(move || Box::new(recordings.plane(media.clone()))));
         }

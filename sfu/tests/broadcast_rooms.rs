@@ -17,7 +17,7 @@ use signaling_core::testing::{RecordedMedia, SeededEntropy};
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HttpSession, JsonCodec, Limits,
     MediaEvent, MediaJoin, MessageCodec, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound,
-    RecordWhom, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp, TransportKind,
+    RecordScope, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp, TransportKind,
 };
 
 /// The messages sent to one connection.
@@ -71,7 +71,7 @@ impl Theatre {
                 key: ServerKey::new([4; 32]),
                 sfu: true,
                 recorder: false,
-                record: RecordWhom::Nobody,
+                record: RecordScope::Nobody,
             }),
             codec: Arc::new(JsonCodec::default()),
             media: Box::new(demands.clone()),

@@ -32,7 +32,7 @@
 //! let mut now = Timestamp::from_millis(1_790_000_000_000); // a driver reads its clock
 //! let mut shard = Shard::new(
 //!     Environment {
-//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: signaling_core::RecordWhom::Nobody }),
+//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: signaling_core::RecordScope::Nobody }),
 //!         codec: codec.clone(),
 //!         media: Box::new(NoMedia),
 //!         store: Box::new(NoStore),
@@ -98,7 +98,7 @@ pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
 pub use limits::Limits;
-pub use media::{MediaDemand, MediaEvent, RecordWhom};
+pub use media::{MediaDemand, MediaEvent, RecordScope};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use room_name::{MalformedRoomName, RoomName};

@@ -81,7 +81,7 @@ pub enum MediaDemand {
         /// The life of the room, to which the recording belongs.
         life: LifeId,
         /// Which peers to record.
-        whom: RecordWhom,
+        scope: RecordScope,
     },
     /// The peer's name, for media planes that record.
     Name {
@@ -97,7 +97,7 @@ pub enum MediaDemand {
 /// Which peers of a room are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RecordWhom {
+pub enum RecordScope {
     /// No peer.
     #[default]
     Nobody,

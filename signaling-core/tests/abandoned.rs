@@ -11,7 +11,7 @@ use std::time::Duration;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, Environment, Grant, JsonCodec, Limits, MessageCodec, NoIceServers, NoMedia, NoObserver,
-    NoStore, RecordWhom, Rules, ServerKey, Shard, Timestamp, Wall,
+    NoStore, RecordScope, Rules, ServerKey, Shard, Timestamp, Wall,
 };
 
 struct Counting;
@@ -56,7 +56,7 @@ fn an_abandoned_name_keeps_little() {
     let codec = Arc::new(JsonCodec::default());
     let key = ServerKey::new([7; 32]);
     let rules =
-        Rules { limits: Limits::default(), key, sfu: true, recorder: false, record: RecordWhom::Nobody };
+        Rules { limits: Limits::default(), key, sfu: true, recorder: false, record: RecordScope::Nobody };
     let environment = Environment {
         rules: Arc::new(rules),
         codec: codec.clone(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use signaling_core::room::{MediaTerms, RoomRecord};
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{LifeId, RecordWhom, TokenIdentity};
+use signaling_core::{LifeId, RecordScope, TokenIdentity};
 use stage::Stage;
 
 /// The state of the room before an action.
@@ -532,7 +532,7 @@ fn a_room_is_recorded_from_outside_in_the_life_that_was_meant() {
     assert_eq!(stage.record(Some(life), false), "invalid-state", "there is nothing to stop");
     assert_eq!((stage.recordings(), stage.heard("participant").len()), (vec![], 0));
     assert_eq!(stage.record(Some(life), true), "");
-    assert_eq!(stage.recordings(), [RecordWhom::Everybody]);
+    assert_eq!(stage.recordings(), [RecordScope::Everybody]);
     let heard = stage.heard("participant");
     assert!(
         heard.iter().any(|event| event["type"] == "recording" && event["state"] == "starting"),
@@ -540,7 +540,7 @@ fn a_room_is_recorded_from_outside_in_the_life_that_was_meant() {
     );
     assert_eq!(stage.record(None, true), "invalid-state", "once");
     assert_eq!(stage.record(None, false), "");
-    assert_eq!(stage.recordings(), [RecordWhom::Nobody]);
+    assert_eq!(stage.recordings(), [RecordScope::Nobody]);
     assert_eq!(room(Ended).record(None, true), "not-found");
 }
 

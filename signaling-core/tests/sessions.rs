@@ -47,7 +47,7 @@ impl Server {
                 key: ServerKey::new([1; 32]),
                 sfu: false,
                 recorder: false,
-                record: signaling_core::RecordWhom::Nobody,
+                record: signaling_core::RecordScope::Nobody,
             }),
             codec: Arc::new(JsonCodec::default()),
             media: Box::new(NoMedia),

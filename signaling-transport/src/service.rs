@@ -11,7 +11,7 @@ use signaling_core::message::{Join, Resume};
 use signaling_core::{
     ApiKeys, Arranged, Authenticator, Code, Grant, HostClaims, HttpMedia, IceProvider, JsonCodec, Limits,
     MediaPlane, MeetingDirectory, MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver,
-    NoReplies, NoStore, OpenAuthenticator, Placement, RecordWhom, Refusal, Replies, RoomId, RoomName,
+    NoReplies, NoStore, OpenAuthenticator, Placement, RecordScope, Refusal, Replies, RoomId, RoomName,
     RoomObserver, RoomStore, Rules, Scope, ServerKey, SessionClaims, SingleNode, TicketClaims, Timestamp,
     WallClock, Watch,
 };
@@ -56,8 +56,8 @@ pub struct SignalingConfig {
     pub http_media: Option<Arc<dyn HttpMedia>>,
     /// Whether the media plane records.
     pub recorder: bool,
-    /// Whom it records in every room without a host's request.
-    pub record: RecordWhom,
+    /// The publishers that it records in every room without a host's request.
+    pub record: RecordScope,
     /// Whether recording requires consent. Clients are told the feature `recording-consent`, and WHIP accepts a
     /// publisher only with its consent. Applies only if the media plane records.
     pub recording_consent: bool,
@@ -108,7 +108,7 @@ impl SignalingConfig {
             media: None,
             http_media: None,
             recorder: false,
-            record: RecordWhom::Nobody,
+            record: RecordScope::Nobody,
             recording_consent: false,
             store: Box::new(|| Box::new(NoStore)),
             meetings: Arc::new(NoMeetings),

@@ -1,4 +1,4 @@
-//! Shapes of rooms: who sends to whom.
+//! Room shapes: the numbers of publishers and subscribers in each room.
 
 use std::fmt;
 use std::str::FromStr;

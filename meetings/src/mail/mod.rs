@@ -85,7 +85,7 @@ impl Mailer {
         let withdrawn = withdrawn.map(|attendee| (attendee, Matter::Withdrawal));
         let write = |(attendee, matter): (&Attendee, Matter)| {
             let id = random_id("ltr_", entropy);
-            // The link of an attendee who is no longer invited is no longer valid.
+            // Removing an attendee revokes the attendee's link.
             let whose = if matter == Matter::Withdrawal { before.unwrap_or(meeting) } else { meeting };
             let way = whose.way_of(&attendee.email);
             let message = self.message(&id, meeting, (way, origin), attendee, matter).map_err(|error| {

@@ -264,7 +264,7 @@ impl Change {
         self.attendees.as_ref().is_some_and(|attendees| !attendees.is_empty())
     }
 
-    /// Applies all the changes or none. The caller, who has the key, supplies the password.
+    /// Applies all the changes or none. The caller hashes and stores the password, since it has the key.
     pub(super) fn apply(&self, meeting: &mut Meeting, now: Timestamp) -> Result<(), Refusal> {
         if let Some(text) = &self.title {
             meeting.title = title(text)?;

@@ -13,8 +13,8 @@ const EXTENSIONS: [&str; 9] = ["pem", "key", "pub", "der", "crt", "jwk", "json",
 /// Nobody guesses so many bytes that were drawn at random.
 const SHORTEST: usize = 16;
 
-/// What is in the file of that name, or the text itself. Whoever names a file means what is in it: its name would be a poor
-/// secret, and so a text that looks like a name must be one of a file that is there.
+/// The content of the file of that name, or the text itself. A text that looks like a path must name an existing file,
+/// since the name of a missing one would be a guessable secret.
 pub(super) fn value_or_file(text: &str) -> Result<String, String> {
     let path = Path::new(text);
     if text.contains('\n') || !path.is_file() {

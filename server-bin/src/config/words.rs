@@ -49,7 +49,7 @@ words! {
     /// Whether something is allowed.
     OnOff { On = "on", Off = "off" }
 
-    /// Whom the server records without being asked.
+    /// The publishers that the server records without a host's request.
     RecordMode { All = "all", Broadcasters = "broadcasters", Off = "off" }
 
     /// A way for clients to connect.

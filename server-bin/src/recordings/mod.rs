@@ -18,7 +18,7 @@ use recording::driver::{Recorder, RecorderConfig, StartError};
 use recording::ffmpeg::Ffmpeg;
 use recording::store::StoreConfig;
 use signaling_core::message::RecordingState;
-use signaling_core::{MediaDemand, MediaEvent, MediaPlane, RecordWhom, RoomId, Watch};
+use signaling_core::{MediaDemand, MediaEvent, MediaPlane, RecordScope, RoomId, Watch};
 use signaling_transport::Hub;
 
 pub(crate) use api::Api;
@@ -166,11 +166,11 @@ fn store(settings: &Settings) -> Option<StoreConfig> {
 }
 
 /// The peers recorded in every room.
-pub(crate) fn whom(settings: &Settings) -> RecordWhom {
+pub(crate) fn scope(settings: &Settings) -> RecordScope {
     match settings.record {
-        RecordMode::All => RecordWhom::Everybody,
-        RecordMode::Broadcasters => RecordWhom::Broadcasters,
-        RecordMode::Off => RecordWhom::Nobody,
+        RecordMode::All => RecordScope::Everybody,
+        RecordMode::Broadcasters => RecordScope::Broadcasters,
+        RecordMode::Off => RecordScope::Nobody,
     }
 }
 
@@ -183,9 +183,11 @@ pub(crate) struct RecordedMedia {
 impl MediaPlane for RecordedMedia {
     fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
         match &demand {
-            MediaDemand::Record { whom: RecordWhom::Nobody, .. } => return self.recorder.stop(room.clone()),
-            MediaDemand::Record { life, whom } => {
-                return self.recorder.record(room.clone(), *life, *whom == RecordWhom::Everybody);
+            MediaDemand::Record { scope: RecordScope::Nobody, .. } => {
+                return self.recorder.stop(room.clone());
+            }
+            MediaDemand::Record { life, scope } => {
+                return self.recorder.record(room.clone(), *life, *scope == RecordScope::Everybody);
             }
             MediaDemand::Name { peer, name } => {
                 return self.recorder.peer(room.clone(), *peer, None, Some(name.clone()));

@@ -12,7 +12,7 @@ use crate::message::{
     Topology, Track,
 };
 use crate::sealed::Digest;
-use crate::{MediaDemand, PeerId, RecordWhom, SessionId, Timestamp};
+use crate::{MediaDemand, PeerId, RecordScope, SessionId, Timestamp};
 
 /// A change of a room, applied to its state and published to its audience.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub enum Fact {
     CallRefused { record: CallRecord },
     TracksChanged { peer: PeerId, tracks: Arc<[Track]> },
     Flowing { peer: PeerId, flowing: bool },
-    RecordingBegun { whom: RecordWhom },
+    RecordingBegun { scope: RecordScope },
     RecordingEnding,
     Recording { state: RecordingState, peer: Option<PeerId>, recording: Option<Arc<str>> },
     Ended { reason: EndReason },
@@ -238,9 +238,11 @@ impl Entry {
             Fact::Updated { peer, change } if room.uses_sfu() && change.role.is_some() => {
                 room.member(*peer).map(join).unwrap_or_default()
             }
-            Fact::RecordingBegun { whom } => vec![MediaDemand::Record { life: room.state.life, whom: *whom }],
+            Fact::RecordingBegun { scope } => {
+                vec![MediaDemand::Record { life: room.state.life, scope: *scope }]
+            }
             Fact::RecordingEnding => {
-                vec![MediaDemand::Record { life: room.state.life, whom: RecordWhom::Nobody }]
+                vec![MediaDemand::Record { life: room.state.life, scope: RecordScope::Nobody }]
             }
             Fact::Ended { .. } => vec![MediaDemand::End],
             _ => Vec::new(),

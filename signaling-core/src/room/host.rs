@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Change, Effect, Fact, Member, Power, Room, Settings, Standing};
 use crate::message::{Host, HostAction, LeaveReason, Role, TopologyChoice};
-use crate::{Code, Digest, EndReason, PeerId, RecordWhom, Refusal};
+use crate::{Code, Digest, EndReason, PeerId, RecordScope, Refusal};
 
 impl Room {
     pub(super) fn decide_host(&self, by: PeerId, host: &Host) -> Result<Vec<Effect>, Refusal> {
@@ -101,7 +101,7 @@ impl Room {
             return Err(Refusal::new(Code::InvalidState, "nothing to change about the recording"));
         }
         Ok(vec![if on {
-            Effect::Fact(Fact::RecordingBegun { whom: RecordWhom::Everybody })
+            Effect::Fact(Fact::RecordingBegun { scope: RecordScope::Everybody })
         } else {
             if self.state.recording_ends {
                 return Err(Refusal::new(Code::InvalidState, "the recording is being ended already"));

@@ -37,7 +37,7 @@ use crate::message::{
     TopologyChoice, Track, TrackKind, Update,
 };
 use crate::{
-    Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, RecordWhom, Refusal, RoomId, Timestamp,
+    Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, RecordScope, Refusal, RoomId, Timestamp,
     is_blank,
 };
 
@@ -304,8 +304,8 @@ impl Room {
                 return Some(Fact::Admitted { peer: first.id });
             }
         }
-        if let Some(whom) = self.recording_due() {
-            return Some(Fact::RecordingBegun { whom });
+        if let Some(scope) = self.recording_due() {
+            return Some(Fact::RecordingBegun { scope });
         }
         if let Some(step) = self.topology_step(now) {
             return Some(step);
@@ -333,20 +333,20 @@ impl Room {
         due.into_iter().flatten().min()
     }
 
-    /// Whom the server's recording rule covers, if a recording is due to begin.
-    fn recording_due(&self) -> Option<RecordWhom> {
+    /// The publishers that the server's recording rule covers, if a recording is due to begin.
+    fn recording_due(&self) -> Option<RecordScope> {
         let state = &self.state;
         let may = self.rules.recorder
             && !state.recording
             && !state.recorded
             && state.choice != TopologyChoice::Mesh;
-        let whom = self.rules.record;
-        let is_there = match whom {
-            RecordWhom::Nobody => false,
-            RecordWhom::Broadcasters => self.joined().any(|member| member.role == Role::Broadcaster),
-            RecordWhom::Everybody => self.joined().next().is_some(),
+        let scope = self.rules.record;
+        let is_there = match scope {
+            RecordScope::Nobody => false,
+            RecordScope::Broadcasters => self.joined().any(|member| member.role == Role::Broadcaster),
+            RecordScope::Everybody => self.joined().next().is_some(),
         };
-        (may && is_there).then_some(whom)
+        (may && is_there).then_some(scope)
     }
 
     /// When the room ends if it stays empty.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Member;
 use crate::message::{Json, Name, Role, Update};
-use crate::{Digest, Limits, RecordWhom, Refusal, ServerKey};
+use crate::{Digest, Limits, RecordScope, Refusal, ServerKey};
 
 /// The configuration that all rooms of a server share.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub struct Rules {
     pub sfu: bool,
     /// Whether the server has a recorder.
     pub recorder: bool,
-    /// Whom the recorder records in every room without a host's request.
-    pub record: RecordWhom,
+    /// The publishers that the recorder records in every room without a host's request.
+    pub record: RecordScope,
 }
 
 /// The settings of a room that a host controls.

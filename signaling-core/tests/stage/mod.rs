@@ -13,7 +13,7 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
     LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection,
-    NoIceServers, Offer, Outbound, RecordWhom, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat,
+    NoIceServers, Offer, Outbound, RecordScope, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat,
     ServerKey, SessionClaims, SessionId, Shard, Timestamp, TokenIdentity, TransportKind, Wall,
 };
 
@@ -57,12 +57,12 @@ impl RoomStore for Kept {
 
 /// A media plane that records what it is told to record.
 #[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<RecordWhom>>>);
+struct Recorder(Arc<Mutex<Vec<RecordScope>>>);
 
 impl MediaPlane for Recorder {
     fn demand(&mut self, _room: &RoomId, demand: MediaDemand) {
-        if let MediaDemand::Record { whom, .. } = demand {
-            self.0.lock().unwrap().push(whom);
+        if let MediaDemand::Record { scope, .. } = demand {
+            self.0.lock().unwrap().push(scope);
         }
     }
 }
@@ -253,7 +253,7 @@ impl Stage {
     }
 
     /// What the media plane was told to record since the last call.
-    pub(crate) fn recordings(&self) -> Vec<RecordWhom> {
+    pub(crate) fn recordings(&self) -> Vec<RecordScope> {
         std::mem::take(&mut *self.recorder.0.lock().unwrap())
     }
 
@@ -321,7 +321,7 @@ fn shard(
             key: key.clone(),
             sfu: true,
             recorder: true,
-            record: RecordWhom::Nobody,
+            record: RecordScope::Nobody,
         }),
         codec: Arc::new(JsonCodec::default()),
         media: Box::new(recorder.clone()),

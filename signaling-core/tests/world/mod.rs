@@ -562,7 +562,7 @@ fn shard(key: &ServerKey, store: &Kept, now: Timestamp, seed: u64, records: Vec<
             key: key.clone(),
             sfu: false,
             recorder: false,
-            record: signaling_core::RecordWhom::Nobody,
+            record: signaling_core::RecordScope::Nobody,
         }),
         codec: Arc::new(JsonCodec::default()),
         media: Box::new(NoMedia),

@@ -351,7 +351,7 @@ mod tests {
         lab.run(&mut old);
         let served = lab.reach(&mut old).expect("it is connected");
         lab.now += SILENCE;
-        // Whoever can not receive at this address gets no further than the first hello.
+        // A client that cannot receive at this address gets no further than the first hello.
         let mut stranger = client(&lab.context, lab.now);
         let mut buffer = vec![0; 4096];
         let hello = loop {

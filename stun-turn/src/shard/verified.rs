@@ -3,7 +3,7 @@
 use crate::five_tuple::{FiveTuple, PathId};
 use crate::wire::{IntegrityAlgorithm, Key, PasswordAlgorithm, ReplyTo};
 
-/// Whom to answer, and what to sign the answer with.
+/// The client of an authenticated request, and the key that signs the answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verified {
     pub(super) key: Key,

@@ -61,8 +61,8 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// Hashes `username ":" realm ":" password` (RFC 8489, section 18.5.1). The strings are taken as they are: whoever lets people
-    /// choose a password prepares it (RFC 8265) before it comes here.
+    /// Hashes `username ":" realm ":" password` (RFC 8489, section 18.5.1). The strings are used
+    /// unchanged: the caller prepares passwords chosen by people (RFC 8265).
     pub fn new(algorithm: PasswordAlgorithm, username: &[u8], realm: &[u8], password: &[u8]) -> Self {
         let parts = [username, b":", realm, b":", password];
         let mut bytes = [0; 32];
