@@ -90,6 +90,20 @@ for (const [width, height] of [[320, 568], [390, 844], [768, 1024], [1280, 800],
   });
 }
 
+test('with large text in a low window a notice is whole, and beside no button', async () => {
+  const page = await call(3, { options: { viewport: { width: 844, height: 390 }, reducedMotion: 'reduce' } });
+  await page.evaluate(() => { document.documentElement.style.fontSize = '32px'; });
+  await page.evaluate(() => window.madeUp.event({ type: 'peer-joined', peer: window.madeUp.peer(7, { name: 'Alan' }) }));
+  await page.getByText('Alan is here').waitFor();
+  const { toast, line, dock } = await page.evaluate(() => {
+    const box = (selector) => document.querySelector(selector).getBoundingClientRect().toJSON();
+    return { toast: box('.toast:last-child'), line: box('.toasts'), dock: box('.dock button') };
+  });
+  assert.ok(toast.top >= line.top && toast.bottom <= line.bottom + 0.5, `cut off: ${JSON.stringify({ toast, line })}`);
+  assert.ok(toast.bottom <= dock.top, `over the buttons: ${JSON.stringify({ toast, dock })}`);
+  await close(page);
+});
+
 test('a knock makes a sound, and keeps Admit and Deny until it is answered', async () => {
   const page = await newPage(browser);
   await page.addInitScript(() => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -79,11 +80,11 @@ async function behind(name, { below = false, change, told = true } = {}) {
   const proxy = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder } });
   let said = '';
   proxy.stderr.on('data', (data) => { said += data; });
-  await until('the proxy to listen', () => {
+  // A port that accepts does not answer yet: Caddy listens before it has read its certificate.
+  await until('the proxy to answer', () => {
     assert.equal(proxy.exitCode, null, said);
     return new Promise((resolve) => {
-      const socket = net.connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));
-      socket.on('connect', () => socket.destroy());
+      https.get(`${url}/livez`, { rejectUnauthorized: false, agent: false }, (answer) => resolve(answer.resume().statusCode === 200)).on('error', () => resolve(false));
     });
   });
   return {

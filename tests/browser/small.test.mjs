@@ -286,8 +286,13 @@ test('what does not fit a small tile is in one menu', async () => {
   await tile.waitFor();
   await until('small tiles', async () => (await tile.boundingBox()).width < 200);
   assert.equal(await tile.getByRole('button').count(), 1);
-  await tile.getByRole('button', { name: 'More for Bob' }).tap();
-  await page.getByRole('dialog').getByRole('button', { name: 'Keep large: Bob' }).tap();
+  const menu = page.getByRole('dialog');
+  await until('the menu is open', async () => {
+    // What has just moved under a finger takes no tap.
+    await tile.getByRole('button', { name: 'More for Bob' }).tap();
+    return menu.isVisible();
+  });
+  await menu.getByRole('button', { name: 'Keep large: Bob' }).tap();
   await page.locator('.tile.main').filter({ hasText: 'Bob' }).waitFor();
   await close(page, ...others);
 });

@@ -1,5 +1,5 @@
 import { DevicePicker } from '../devices/device-picker.js';
-import { closeDialog, openDialog } from '../widgets/dialog.js';
+import { closeDialog, onClosed, openDialog } from '../widgets/dialog.js';
 import { h } from '../base/dom.js';
 import { ForgetDevice } from '../widgets/forget-device.js';
 import { LANGUAGES, t } from '../base/i18n.js';
@@ -28,7 +28,7 @@ export class SettingsDialog {
   constructor(media, output) {
     this.#meter = new MeterBar(media);
     const close = iconButton('close', 'settings.close', () => closeDialog(this.element), 'plain');
-    this.element = h('dialog', { class: 'settings', 'aria-labelledby': 'settings-title', onclose: () => this.#meter.stop() },
+    this.element = h('dialog', { class: 'settings', 'aria-labelledby': 'settings-title' },
       h('header', { class: 'panel-header' }, h('h2', { id: 'settings-title' }, t('settings.title')), close),
       h('div', { class: 'settings-body' },
         new DevicePicker(media, 'camera').element,
@@ -41,6 +41,7 @@ export class SettingsDialog {
         h('p', {}, h('a', { href: at('check'), target: '_blank', rel: 'noopener' }, t('check.link'))),
         toggle('statistics', 'settings.statistics', false, (on) => this.onstatistics(on)),
         new ForgetDevice().element));
+    onClosed(this.element, () => this.#meter.stop());
   }
 
   open() {

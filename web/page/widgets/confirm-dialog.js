@@ -1,5 +1,5 @@
 import { textButton } from './buttons.js';
-import { closeDialog, openDialog } from './dialog.js';
+import { closeDialog, onClosed, openDialog } from './dialog.js';
 import { h, setText } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { Steady } from './steady.js';
@@ -10,11 +10,15 @@ export class ConfirmDialog {
   #text = h('p', { id: 'confirm-text' });
   #yes = textButton('', () => this.#close(true), 'danger');
   #no = textButton(t('confirm.cancel'), () => this.#close(false));
-  element = h('dialog', { class: 'confirm', role: 'alertdialog', 'aria-labelledby': 'confirm-title', 'aria-describedby': 'confirm-text', onclose: () => this.#answer(false) },
+  element = h('dialog', { class: 'confirm', role: 'alertdialog', 'aria-labelledby': 'confirm-title', 'aria-describedby': 'confirm-text' },
     this.#title, this.#text, h('div', { class: 'actions' }, this.#no, this.#yes));
   #steady = new Steady(this.element);
   /** @type {(yes: boolean) => void} */
   #answer = () => {};
+
+  constructor() {
+    onClosed(this.element, () => this.#answer(false));
+  }
 
   /**
    * @param {{title: string, text: string, action: string}} question and what the button says that does it

@@ -18,3 +18,15 @@ export function closeDialog(dialog) {
   dialog.removeAttribute('open');
   dialog.dispatchEvent(new Event('close'));
 }
+
+/**
+ * Calls back once a dialog was closed. Browsers tell of it later, when it may be open again: that is not told.
+ *
+ * @param {HTMLDialogElement} dialog
+ * @param {() => void} closed
+ */
+export function onClosed(dialog, closed) {
+  dialog.addEventListener('close', () => {
+    if (!dialog.open) closed();
+  });
+}
