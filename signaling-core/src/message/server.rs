@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerLevel, PeerTarget, QualityReason,
-    RecordingState, Role, SignalBody, Switch, Topology, Track,
+    CallEnd, CallState, EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerLevel, PeerTarget,
+    QualityReason, RecordingState, Role, SignalBody, Switch, Topology, Track,
 };
 use crate::{CallId, PeerId, RoomId, SessionId, Timestamp};
 
@@ -211,11 +211,11 @@ pub enum ServerEvent {
     },
     Call {
         call: CallId,
-        state: crate::room::CallState,
+        state: CallState,
         from: PeerId,
         to: PeerId,
         #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<crate::room::CallEnd>,
+        reason: Option<CallEnd>,
     },
     Lobby {
         #[serde(skip_serializing_if = "Option::is_none")]

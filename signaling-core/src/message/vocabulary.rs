@@ -127,6 +127,35 @@ pub enum EndReason {
     Drained,
 }
 
+/// How far a one-to-one call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum CallState {
+    /// The callee has not answered yet.
+    Ringing,
+    /// Accepted; media is being set up.
+    Connecting,
+    /// Media flows for both.
+    Connected,
+    /// The call is over.
+    Ended,
+}
+
+/// Why a call is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum CallEnd {
+    Declined,
+    Cancelled,
+    Busy,
+    Unanswered,
+    HungUp,
+    Failed,
+}
+
 /// The state of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Fact, Room};
-use crate::message::{Call, CallAction, LeaveReason};
+use crate::message::{Call, CallAction, CallEnd, CallState, LeaveReason};
 use crate::{CallId, Code, Entropy, PeerId, Refusal, Timestamp};
 
 /// A call between two peers of a room. A peer without a call is idle.
@@ -15,18 +15,13 @@ pub struct CallRecord {
     pub from: PeerId,
     /// The callee.
     pub to: PeerId,
-    /// The state of the call.
-    pub state: CallState,
+    /// How far it is.
+    pub progress: CallProgress,
 }
 
-/// How far a call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(
-    feature = "typescript",
-    derive(ts_rs::TS),
-    ts(type = "\"ringing\" | \"connecting\" | \"connected\" | \"ended\"")
-)]
-pub enum CallState {
+/// How far a call is, with what the room needs to know for its next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CallProgress {
     /// The callee has not answered yet.
     Ringing {
         /// When the call counts as unanswered.
@@ -43,29 +38,16 @@ pub enum CallState {
     Ended(CallEnd),
 }
 
-impl Serialize for CallState {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            Self::Ringing { .. } => "ringing",
-            Self::Connecting { .. } => "connecting",
-            Self::Connected => "connected",
-            Self::Ended(_) => "ended",
-        })
+impl CallProgress {
+    /// The state as clients know it, and why the call ended, if it did.
+    pub(super) fn view(self) -> (CallState, Option<CallEnd>) {
+        match self {
+            Self::Ringing { .. } => (CallState::Ringing, None),
+            Self::Connecting { .. } => (CallState::Connecting, None),
+            Self::Connected => (CallState::Connected, None),
+            Self::Ended(reason) => (CallState::Ended, Some(reason)),
+        }
     }
-}
-
-/// Why a call is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum CallEnd {
-    Declined,
-    Cancelled,
-    Busy,
-    Unanswered,
-    HungUp,
-    Failed,
 }
 
 impl CallRecord {
@@ -73,12 +55,12 @@ impl CallRecord {
         self.from == peer || self.to == peer
     }
 
-    fn moved(self, state: CallState) -> Fact {
-        Fact::CallMoved(Self { state, ..self })
+    fn moved(self, progress: CallProgress) -> Fact {
+        Fact::CallMoved(Self { progress, ..self })
     }
 
     fn ended(self, reason: CallEnd) -> Fact {
-        self.moved(CallState::Ended(reason))
+        self.moved(CallProgress::Ended(reason))
     }
 }
 
@@ -103,21 +85,26 @@ impl Room {
             |record: &&CallRecord| call.call.as_deref().is_none_or(|id| record.call.as_str() == id);
         let record = *mine.filter(is_meant).ok_or_else(|| invalid("you are in no such call"))?;
         let is_caller = record.from == from;
-        Ok(vec![match (record.state, call.action) {
-            (CallState::Ringing { .. }, CallAction::Accept) if !is_caller => {
-                record.moved(CallState::Connecting { connected: None })
+        Ok(vec![match (record.progress, call.action) {
+            (CallProgress::Ringing { .. }, CallAction::Accept) if !is_caller => {
+                record.moved(CallProgress::Connecting { connected: None })
             }
-            (CallState::Ringing { .. }, CallAction::Decline) if !is_caller => record.ended(CallEnd::Declined),
-            (CallState::Ringing { .. }, CallAction::Cancel) if is_caller => record.ended(CallEnd::Cancelled),
-            (CallState::Connecting { connected }, CallAction::Connected) if connected != Some(from) => record
-                .moved(match connected {
-                    Some(_) => CallState::Connected,
-                    None => CallState::Connecting { connected: Some(from) },
-                }),
-            (CallState::Connecting { .. } | CallState::Connected, CallAction::Hangup) => {
+            (CallProgress::Ringing { .. }, CallAction::Decline) if !is_caller => {
+                record.ended(CallEnd::Declined)
+            }
+            (CallProgress::Ringing { .. }, CallAction::Cancel) if is_caller => {
+                record.ended(CallEnd::Cancelled)
+            }
+            (CallProgress::Connecting { connected }, CallAction::Connected) if connected != Some(from) => {
+                record.moved(match connected {
+                    Some(_) => CallProgress::Connected,
+                    None => CallProgress::Connecting { connected: Some(from) },
+                })
+            }
+            (CallProgress::Connecting { .. } | CallProgress::Connected, CallAction::Hangup) => {
                 record.ended(CallEnd::HungUp)
             }
-            (CallState::Connecting { .. } | CallState::Connected, CallAction::Failed) => {
+            (CallProgress::Connecting { .. } | CallProgress::Connected, CallAction::Failed) => {
                 record.ended(CallEnd::Failed)
             }
             _ => return Err(invalid("the call is in no state for that")),
@@ -135,17 +122,17 @@ impl Room {
             self.other_member(from, to.ok_or_else(|| Refusal::bad_request("`to` says whom to ring"))?)?.id;
         if let Some(mine) = self.state.calls.values().find(|record| record.involves(from)) {
             // The two peers rang each other, which accepts the call.
-            let crossing = mine.from == to && matches!(mine.state, CallState::Ringing { .. });
+            let crossing = mine.from == to && matches!(mine.progress, CallProgress::Ringing { .. });
             return if crossing {
-                Ok(vec![mine.moved(CallState::Connecting { connected: None })])
+                Ok(vec![mine.moved(CallProgress::Connecting { connected: None })])
             } else {
                 Err(invalid("you are in a call already"))
             };
         }
-        let state = CallState::Ringing { until: now + self.rules.limits.ring };
-        let record = CallRecord { call: CallId::random(entropy), from, to, state };
+        let progress = CallProgress::Ringing { until: now + self.rules.limits.ring };
+        let record = CallRecord { call: CallId::random(entropy), from, to, progress };
         if self.state.calls.values().any(|other| other.involves(to)) {
-            let record = CallRecord { state: CallState::Ended(CallEnd::Busy), ..record };
+            let record = CallRecord { progress: CallProgress::Ended(CallEnd::Busy), ..record };
             return Ok(vec![Fact::CallRefused { record }]);
         }
         Ok(vec![Fact::CallMoved(record)])
@@ -155,9 +142,9 @@ impl Room {
     pub(super) fn calls_ended_by(&self, peer: PeerId, reason: LeaveReason) -> Vec<Fact> {
         let involved = self.state.calls.values().filter(|record| record.involves(peer));
         let ended = involved.map(|record| {
-            let end = match record.state {
-                CallState::Ringing { .. } if record.from == peer => CallEnd::Cancelled,
-                CallState::Ringing { .. } => CallEnd::Unanswered,
+            let end = match record.progress {
+                CallProgress::Ringing { .. } if record.from == peer => CallEnd::Cancelled,
+                CallProgress::Ringing { .. } => CallEnd::Unanswered,
                 _ if reason == LeaveReason::Timeout => CallEnd::Failed,
                 _ => CallEnd::HungUp,
             };
@@ -167,21 +154,21 @@ impl Room {
     }
 
     pub(super) fn calls_unanswered(&self, now: Timestamp) -> Vec<Fact> {
-        let late = |state| matches!(state, CallState::Ringing { until } if until <= now);
-        let calls = self.state.calls.values().filter(|record| late(record.state));
+        let late = |progress| matches!(progress, CallProgress::Ringing { until } if until <= now);
+        let calls = self.state.calls.values().filter(|record| late(record.progress));
         calls.map(|record| record.ended(CallEnd::Unanswered)).collect()
     }
 
     pub(super) fn next_call_timeout(&self) -> Option<Timestamp> {
-        let until = self.state.calls.values().filter_map(|record| match record.state {
-            CallState::Ringing { until } => Some(until),
+        let until = self.state.calls.values().filter_map(|record| match record.progress {
+            CallProgress::Ringing { until } => Some(until),
             _ => None,
         });
         until.min()
     }
 
     pub(super) fn apply_call(&mut self, record: CallRecord) {
-        if matches!(record.state, CallState::Ended(_)) {
+        if matches!(record.progress, CallProgress::Ended(_)) {
             self.state.calls.remove(&record.call);
         } else {
             self.state.calls.insert(record.call, record);

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    CallEnd, CallRecord, CallState, Change, ChatLine, LobbyVerdict, Member, Power, Room, RoomRecord, Settings,
-};
+use super::{CallRecord, Change, ChatLine, LobbyVerdict, Member, Power, Room, RoomRecord, Settings};
 use crate::message::{
     EndReason, Json, LeaveReason, PeerTarget, RecordingState, Role, ServerEvent, SignalBody, Switch,
     Topology, Track,
@@ -278,10 +276,7 @@ fn updated(room: &Room, peer: PeerId, all: Audience) -> Option<(Audience, Server
 
 impl CallRecord {
     fn event(&self) -> ServerEvent {
-        let (state, reason) = match self.state {
-            CallState::Ended(reason) => (CallState::Ended(reason), Some(reason)),
-            other => (other, None::<CallEnd>),
-        };
+        let (state, reason) = self.progress.view();
         ServerEvent::Call { call: self.call, state, from: self.from, to: self.to, reason }
     }
 }

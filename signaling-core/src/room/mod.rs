@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use admission::{Admission, MediaTerms, Pass};
-pub use call::{CallEnd, CallRecord, CallState};
+pub use call::{CallProgress, CallRecord};
 pub use chat::ChatLine;
 pub use ended_sessions::EndedSessions;
 pub use fact::{Audience, Entry, Fact};

@@ -54,7 +54,7 @@ export type CallEnd = "declined" | "cancelled" | "busy" | "unanswered" | "hung-u
 export type CallId = string;
 
 /**
- * How far a call is.
+ * How far a one-to-one call is.
  */
 export type CallState = "ringing" | "connecting" | "connected" | "ended";
 
