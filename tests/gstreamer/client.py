@@ -40,10 +40,13 @@ DECODED = {
 }
 # A buffer of sound is 20 ms, one of video a picture.
 TOLD_EVERY = 10
+SAYING = threading.Lock()
 
 
 def tell(**what):
-    print(json.dumps(what), flush=True)
+    # Pads report from threads of their own, and `print` writes the end of a line apart.
+    with SAYING:
+        print(json.dumps(what), flush=True)
 
 
 class Client:
