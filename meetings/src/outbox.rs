@@ -1,6 +1,6 @@
 //! Outgoing messages, retried until they are accepted or given up.
 //!
-//! Webhooks and mail work the same way: a due entry is leased, so that it is not taken up twice, and one attempt is
+//! Webhooks and mail work the same way: a due entry is claimed, so that no other server takes it up, and one attempt is
 //! made, concurrently with others; the [`Courier`] then records the result. If the process ends before the result is
 //! recorded, the attempt is repeated: delivery is at least once.
 
@@ -30,11 +30,11 @@ pub(crate) trait Courier: Clone + Send + Sync + 'static {
     const AT_ONCE: usize;
     /// Maximum number of concurrent attempts for one receiver, so that one that hangs leaves room for others.
     const TO_ONE: usize;
-    /// Duration of a lease; longer than an attempt may last.
+    /// Duration of a claim; longer than an attempt may last.
     const LEASE: Duration;
 
-    /// Leases the entries that are due.
-    fn due(
+    /// Claims entries that are due, for the duration of a claim.
+    fn claim(
         &self,
         now: Timestamp,
         limit: u32,
@@ -62,8 +62,7 @@ pub(crate) async fn run<C: Courier>(
     mut filled: watch::Receiver<()>,
 ) {
     let mut attempts = Attempts { tasks: JoinSet::new(), receivers: HashMap::new() };
-    // A new process does not know of attempts made by an earlier one.
-    while let Err(error) = store.hurry(C::OUTBOX, clock.now()).await {
+    while let Err(error) = start_anew(C::OUTBOX, C::LEASE, &store, clock.now()).await {
         tell(C::OUTBOX, &error);
         tokio::time::sleep(LOOK).await;
     }
@@ -85,6 +84,17 @@ pub(crate) async fn run<C: Courier>(
     }
 }
 
+/// Attempts of this server's former process are over, and what waits for a retry need not wait any longer.
+async fn start_anew(
+    outbox: Outbox,
+    lease: Duration,
+    store: &Store,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    store.release_all(outbox).await?;
+    store.hurry(outbox, now, lease).await
+}
+
 fn tell(outbox: Outbox, error: &StoreError) {
     tracing::debug!(?outbox, error = explain(error), "cannot look what is to be sent");
 }
@@ -96,17 +106,17 @@ async fn take_up<C: Courier>(
     attempts: &mut Attempts,
 ) -> Result<(), StoreError> {
     let free = C::AT_ONCE.saturating_sub(attempts.tasks.len());
-    if free == 0 {
+    // Reading is cheaper than claiming, which writes.
+    if free == 0 || !store.has_due(C::OUTBOX, now).await? {
         return Ok(());
     }
-    for entry in courier.due(now, u32::try_from(free).unwrap_or(1)).await? {
+    for entry in courier.claim(now, u32::try_from(free).unwrap_or(1)).await? {
         let (id, receiver) = C::address(&entry);
         let under_way = attempts.receivers.values().filter(|other| *other == receiver).count();
         if under_way >= C::TO_ONE {
-            store.postpone(C::OUTBOX, id, now + BUSY).await?;
+            store.release(C::OUTBOX, id, now + BUSY).await?;
             continue;
         }
-        store.postpone(C::OUTBOX, id, now + C::LEASE).await?;
         let (receiver, courier) = (receiver.to_owned(), courier.clone());
         let task = attempts.tasks.spawn(async move {
             if let Err(error) = courier.attempt(&entry).await {
@@ -152,8 +162,8 @@ mod tests {
         const TO_ONE: usize = 2;
         const LEASE: Duration = Duration::from_mins(5);
 
-        async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
-            self.store.letters_due(now, limit).await
+        async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
+            self.store.claim_letters(now, now + Self::LEASE, limit).await
         }
 
         fn address(entry: &Letter) -> (&str, &str) {
@@ -208,9 +218,8 @@ mod tests {
         Running { held, tried: trials, filled, _folder: folder }
     }
 
-    async fn waiting(store: &Store) -> usize {
-        let far = FixedClock::NOON + Duration::from_hours(1);
-        store.letters_due(far, 100).await.unwrap().len()
+    async fn waiting(store: &Store) -> i64 {
+        store.count_letters().await.unwrap()
     }
 
     #[tokio::test]
@@ -226,9 +235,9 @@ mod tests {
         assert_eq!(first.iter().filter(|id| id.starts_with('a')).count(), 2, "{first:?}");
         assert!(first.contains(&"b-1".to_owned()), "{first:?}");
         held.release.add_permits(16);
-        // The clock stands still: a deferred entry is due once the outbox is hurried.
+        // The clock stands still: a deferred or claimed entry is due once the outbox starts anew.
         while waiting(&held.store).await > 0 {
-            held.store.hurry(Outbox::Letters, FixedClock::NOON).await.unwrap();
+            start_anew(Outbox::Letters, Held::LEASE, &held.store, FixedClock::NOON).await.unwrap();
             filled.send_replace(());
             while tried.try_recv().is_ok() {}
             tokio::task::yield_now().await;
@@ -242,9 +251,9 @@ mod tests {
         tried.recv().await.unwrap();
         tried.recv().await.unwrap();
         held.release.add_permits(2);
-        // The clock stands still: a leased entry is due again once the outbox is hurried.
+        // The clock stands still: a claimed entry is due again once the outbox starts anew.
         while tried.try_recv().is_err() {
-            held.store.hurry(Outbox::Letters, FixedClock::NOON).await.unwrap();
+            start_anew(Outbox::Letters, Held::LEASE, &held.store, FixedClock::NOON).await.unwrap();
             filled.send_replace(());
             tokio::task::yield_now().await;
         }

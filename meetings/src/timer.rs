@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use signaling_core::{MeetingId, Timestamp};
 
+use crate::mail::Postman;
 use crate::meeting::{Event, Meeting};
+use crate::outbox::Courier as _;
 use crate::service::Meetings;
 use crate::store::{Outbox, StoreError, explain};
-use crate::webhook;
+use crate::webhook::{self, Messenger};
 
 /// Interval between two checks for due work.
 const LOOK: Duration = Duration::from_secs(1);
@@ -104,8 +106,8 @@ impl Meetings {
     /// The clock was set back: entries that wait for a time of the earlier clock would wait longer by the difference.
     async fn hurry(&self) {
         let (store, now) = (&self.inner.store, self.now());
-        let deliveries = store.hurry(Outbox::Deliveries, now).await;
-        let hurried = deliveries.and(store.hurry(Outbox::Letters, now).await);
+        let deliveries = store.hurry(Outbox::Deliveries, now, Messenger::LEASE).await;
+        let hurried = deliveries.and(store.hurry(Outbox::Letters, now, Postman::LEASE).await);
         if let Err(error) = hurried {
             tracing::warn!(error = explain(&error), "what waits to be sent may wait for longer");
         }

@@ -70,7 +70,7 @@ fn request(method: &str, path: &str, bearer: Option<&str>, body: &'static str) -
 async fn while_the_database_hangs_requests_are_answered_within_a_second() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
-    let router = router(Store::postgres(&url).unwrap(), &Clock::at_noon());
+    let router = router(Store::postgres(&url, "one").unwrap(), &Clock::at_noon());
     let booking = r#"{"title": "Standup", "timeZone": "UTC", "durationMinutes": 30}"#;
     for asked in [
         request("GET", "/api/v1/meetings", Some("vsk_AAAA"), ""),

@@ -54,9 +54,15 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
 
 fn store(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
     match &settings.database_url {
-        Some(url) => Store::postgres(&url.0).context("look at --database-url"),
+        Some(url) => Store::postgres(&url.0, &server(data)?).context("look at --database-url"),
         None => Ok(Store::sqlite(&data.file(DATABASE))),
     }
+}
+
+/// The name of this server among those that use the same database.
+fn server(data: &DataDir) -> anyhow::Result<String> {
+    let [a, b, c, d, e, f, g, h, ..] = data.secret("server.id")?;
+    Ok(format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h])))
 }
 
 /// Checks the database before its first use. Startup waits for a database server that is not up, and then fails. An

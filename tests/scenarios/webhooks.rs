@@ -6,101 +6,11 @@
     reason = "what fails in a test fails the test"
 )]
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
-use std::time::Duration;
-
-use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tests::Visavis;
 use tests::api::{Api, host_token, until, wanted};
 use tests::client::Ws;
-
-/// A message received by a webhook receiver.
-#[derive(Debug)]
-struct Hook {
-    headers: HashMap<String, String>,
-    body: String,
-    connection: TcpStream,
-}
-
-impl Hook {
-    fn kind(&self) -> String {
-        self.json()["type"].as_str().unwrap().to_owned()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    fn answer(mut self, head: &str) {
-        // A sender that has timed out does not read it.
-        let _ = write!(self.connection, "HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    }
-
-    fn is_signed_with(&self, secret: &str) -> bool {
-        let bytes = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
-        let signed =
-            format!("{}.{}.{}", self.headers["webhook-id"], self.headers["webhook-timestamp"], self.body);
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), signed.as_bytes());
-        let wanted = format!("v1,{}", STANDARD.encode(tag));
-        self.headers["webhook-signature"].split(' ').any(|one| one == wanted)
-    }
-}
-
-/// A receiver on loopback.
-struct Receptionist {
-    addr: SocketAddr,
-    hooks: Receiver<Hook>,
-}
-
-impl Receptionist {
-    fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (sender, hooks) = sync_channel(1_000);
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                let connection = connection.unwrap();
-                let sender = sender.clone();
-                thread::spawn(move || {
-                    if let Some(hook) = read(connection) {
-                        let _ = sender.send(hook);
-                    }
-                });
-            }
-        });
-        Self { addr, hooks }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/hook", self.addr)
-    }
-
-    fn next(&self) -> Hook {
-        self.hooks.recv_timeout(Duration::from_mins(1)).unwrap()
-    }
-}
-
-fn read(connection: TcpStream) -> Option<Hook> {
-    let mut reader = BufReader::new(connection.try_clone().ok()?);
-    let mut headers = HashMap::new();
-    let mut line = String::new();
-    while reader.read_line(&mut line).ok()? > 2 {
-        if let Some((name, value)) = line.trim_end().split_once(": ") {
-            headers.insert(name.to_ascii_lowercase(), value.to_owned());
-        }
-        line.clear();
-    }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    Some(Hook { headers, body: String::from_utf8(body).ok()?, connection })
-}
+use tests::hooks::Receptionist;
 
 fn path(meeting: &Value) -> String {
     format!("/api/v1/meetings/{}", meeting["meeting"].as_str().unwrap())

@@ -15,6 +15,7 @@
 pub mod api;
 pub mod client;
 pub mod connection;
+pub mod hooks;
 mod http;
 pub mod mime;
 pub mod postgres;

@@ -33,8 +33,8 @@ impl Courier for Postman {
     const TO_ONE: usize = Self::AT_ONCE;
     const LEASE: Duration = Duration::from_mins(5);
 
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
-        self.store.letters_due(now, limit).await
+    async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
+        self.store.claim_letters(now, now + Self::LEASE, limit).await
     }
 
     fn address(letter: &Letter) -> (&str, &str) {

@@ -29,6 +29,8 @@ const ANSWER: Duration = Duration::from_millis(900);
 #[derive(Debug)]
 pub struct Store {
     pool: Pool,
+    /// The name of this server among those that use the database.
+    pub(super) server: String,
     /// Queries wait here for a connection, so that the pool's time limit applies to connecting only.
     connections: Queue,
     /// Write queries wait here first if there is one writer at a time, so that reads can pass.
@@ -77,7 +79,7 @@ pub(super) struct Permit<'a> {
 }
 
 impl Store {
-    /// A database in a file, which is created if missing.
+    /// A database in a file, which is created if missing. One server at a time uses it.
     pub fn sqlite(path: &Path) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -92,11 +94,12 @@ impl Store {
             .acquire_timeout(CONNECT)
             .after_release(|connection, _| Box::pin(is_whole(connection)))
             .connect_lazy_with(options);
-        Self::new(Pool::Sqlite(pool), Some(path.to_owned()))
+        Self::new(Pool::Sqlite(pool), Some(path.to_owned()), "")
     }
 
-    /// A database on a server, in the form `postgres://user:password@host/name`.
-    pub fn postgres(url: &str) -> Result<Self, StoreError> {
+    /// A database at `url`, in the form `postgres://user:password@host/name`, which several servers may use. `server`
+    /// is the name of this one among them; it keeps the name when it is restarted.
+    pub fn postgres(url: &str, server: &str) -> Result<Self, StoreError> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(StoreError::Url("expected postgres://USER:PASSWORD@HOST/NAME"));
         }
@@ -107,15 +110,16 @@ impl Store {
             .acquire_timeout(CONNECT)
             .after_release(|connection, _| Box::pin(is_whole(connection)))
             .connect_lazy_with(options);
-        Ok(Self::new(Pool::Postgres(pool), None))
+        Ok(Self::new(Pool::Postgres(pool), None, server))
     }
 
-    fn new(pool: Pool, file: Option<PathBuf>) -> Self {
+    fn new(pool: Pool, file: Option<PathBuf>, server: &str) -> Self {
         let connections = usize::try_from(CONNECTIONS).unwrap_or(1);
         let writers = if matches!(pool, Pool::Sqlite(_)) { 1 } else { connections };
         Self {
             tables: Tables::of(pool.clone()),
             pool,
+            server: server.to_owned(),
             connections: Queue::new(connections),
             writers: Queue::new(writers),
             trouble: Mutex::default(),

@@ -1,7 +1,7 @@
 //! The outbox of webhooks: messages to their receivers, kept for a while after completion.
 
 use signaling_core::Timestamp;
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::database::{Store, reading, writing};
 use super::error::StoreError;
@@ -100,35 +100,43 @@ macro_rules! delivery_of {
 }
 
 impl Store {
-    /// Messages that may be sent now: the oldest pending one of each meeting, if it is due.
-    pub(crate) async fn sendable(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        reading!(self, |pool| {
-            let rows = sqlx::query(
-                "SELECT id, endpoint, meeting, kind, body, created_at, attempts, due_at, delivered_at, last_status, \
-                 last_error FROM deliveries AS one WHERE due_at <= $1 AND NOT EXISTS \
-                 (SELECT 1 FROM deliveries AS older WHERE older.meeting = one.meeting AND older.due_at IS NOT NULL \
-                 AND older.position < one.position) ORDER BY due_at LIMIT $2",
-            )
-            .bind(int(now.as_millis()))
-            .bind(i64::from(limit))
-            .fetch_all(pool)
-            .await?;
+    /// Claims messages that may be sent now: the oldest pending one of each meeting, if it is due.
+    pub(crate) async fn claim_deliveries(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let query = self.claiming(
+            "deliveries",
+            "older.meeting = one.meeting AND older.due_at IS NOT NULL",
+            "id, endpoint, meeting, kind, body, created_at, attempts, due_at, delivered_at, last_status, last_error",
+        );
+        writing!(self, |pool, begin| {
+            let rows = sqlx::query(AssertSqlSafe(query))
+                .bind(int(now.as_millis()))
+                .bind(i64::from(limit))
+                .bind(&self.server)
+                .bind(int(until.as_millis()))
+                .fetch_all(pool)
+                .await?;
             Ok(rows.into_iter().map(|row| delivery_of!(row)).collect())
         })
     }
 
-    /// Records the result of an attempt.
+    /// Records the result of an attempt, unless another server has claimed the message meanwhile.
     pub(crate) async fn note(&self, id: &str, outcome: &Outcome, now: Timestamp) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
             sqlx::query(
                 "UPDATE deliveries SET attempts = attempts + 1, due_at = $2, delivered_at = $3, last_status = $4, \
-                 last_error = $5 WHERE id = $1",
+                 last_error = $5, claimed_by = NULL, claimed_until = NULL WHERE id = $1 AND claimed_by = $6",
             )
             .bind(id)
             .bind(outcome.retry_at.map(|at| int(at.as_millis())))
             .bind(outcome.delivered.then(|| int(now.as_millis())))
             .bind(outcome.status.map(i64::from))
             .bind(&outcome.error)
+            .bind(&self.server)
             .execute(pool)
             .await
             .map(drop)?;
@@ -151,16 +159,18 @@ impl Store {
         })
     }
 
-    /// Schedules a message about a meeting again; returns whether it exists.
+    /// Schedules a message about a meeting again, also if an attempt is in progress; returns whether it exists.
     pub async fn replay(&self, meeting: &str, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         writing!(self, |pool, begin| {
-            let done =
-                sqlx::query("UPDATE deliveries SET due_at = $3, attempts = 0 WHERE meeting = $1 AND id = $2")
-                    .bind(meeting)
-                    .bind(id)
-                    .bind(int(now.as_millis()))
-                    .execute(pool)
-                    .await?;
+            let done = sqlx::query(
+                "UPDATE deliveries SET due_at = $3, attempts = 0, claimed_by = NULL, claimed_until = NULL \
+                 WHERE meeting = $1 AND id = $2",
+            )
+            .bind(meeting)
+            .bind(id)
+            .bind(int(now.as_millis()))
+            .execute(pool)
+            .await?;
             Ok(done.rows_affected() > 0)
         })
     }

@@ -1,9 +1,9 @@
 //! The outbox of mail: letters to invited people, until the mail server has accepted them.
 
 use signaling_core::{Code, Refusal, Timestamp};
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 
-use super::database::{Store, reading, writing};
+use super::database::{Store, writing};
 use super::error::StoreError;
 use super::pool::{int, on_pool, uint};
 
@@ -56,19 +56,26 @@ macro_rules! enqueue_letters {
 pub(super) use enqueue_letters;
 
 impl Store {
-    /// Letters that may be sent now: the oldest for each meeting and address, if it is due.
-    pub(crate) async fn letters_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Letter>, StoreError> {
-        reading!(self, |pool| {
-            let rows = sqlx::query(
-                "SELECT id, meeting, recipient, message, created_at, attempts FROM letters AS one \
-                 WHERE due_at <= $1 AND NOT EXISTS (SELECT 1 FROM letters AS older \
-                 WHERE older.meeting = one.meeting AND older.recipient = one.recipient \
-                 AND older.position < one.position) ORDER BY due_at, position LIMIT $2",
-            )
-            .bind(int(now.as_millis()))
-            .bind(i64::from(limit))
-            .fetch_all(pool)
-            .await?;
+    /// Claims letters that may be sent now: the oldest for each meeting and address, if it is due.
+    pub(crate) async fn claim_letters(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Letter>, StoreError> {
+        let query = self.claiming(
+            "letters",
+            "older.meeting = one.meeting AND older.recipient = one.recipient",
+            "id, meeting, recipient, message, created_at, attempts",
+        );
+        writing!(self, |pool, begin| {
+            let rows = sqlx::query(AssertSqlSafe(query))
+                .bind(int(now.as_millis()))
+                .bind(i64::from(limit))
+                .bind(&self.server)
+                .bind(int(until.as_millis()))
+                .fetch_all(pool)
+                .await?;
             Ok(rows
                 .into_iter()
                 .map(|row| Letter {
@@ -83,12 +90,28 @@ impl Store {
         })
     }
 
-    /// Defers a letter after an attempt.
+    /// Defers a letter after an attempt, unless another server has claimed it meanwhile.
     pub(crate) async fn retry_letter(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
         writing!(self, |pool, begin| {
-            let query = "UPDATE letters SET due_at = $2, attempts = attempts + 1 WHERE id = $1";
-            sqlx::query(query).bind(id).bind(int(at.as_millis())).execute(pool).await.map(drop)?;
+            sqlx::query(
+                "UPDATE letters SET due_at = $2, attempts = attempts + 1, claimed_by = NULL, claimed_until = NULL \
+                 WHERE id = $1 AND claimed_by = $3",
+            )
+            .bind(id)
+            .bind(int(at.as_millis()))
+            .bind(&self.server)
+            .execute(pool)
+            .await
+            .map(drop)?;
             Ok(())
+        })
+    }
+
+    /// The number of letters in the outbox.
+    #[cfg(test)]
+    pub(crate) async fn count_letters(&self) -> Result<i64, StoreError> {
+        writing!(self, |pool, begin| {
+            Ok(sqlx::query_scalar("SELECT COUNT(*) FROM letters").fetch_one(pool).await?)
         })
     }
 

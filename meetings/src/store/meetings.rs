@@ -305,7 +305,7 @@ impl Store {
                 }
                 sqlx::query(
                     "UPDATE meetings SET live = $2, due_at = $3, version = $4, document = $5, status = $6, \
-                     starts_at = $7, over_at = $8 WHERE id = $1",
+                     starts_at = $7, over_at = $8, server = CASE WHEN $9 THEN $10 ELSE server END WHERE id = $1",
                 )
                 .bind(id.as_str())
                 .bind(i64::from(meeting.status == Status::Live))
@@ -315,6 +315,8 @@ impl Store {
                 .bind(meeting.status.as_str())
                 .bind(int(meeting.starts_at.as_millis()))
                 .bind(meeting.over_at().map(|at| int(at.as_millis())))
+                .bind(meeting.status == Status::Live && before.status != Status::Live)
+                .bind(&self.server)
                 .execute(&mut *tx)
                 .await?;
             }
@@ -338,10 +340,11 @@ impl Store {
         })
     }
 
-    /// Meetings in which somebody is present, as far as is known, with their rooms.
+    /// Meetings that take place on this server, as far as is known, with their rooms.
     pub(crate) async fn live(&self) -> Result<Vec<(MeetingId, RoomId)>, StoreError> {
         reading!(self, |pool| {
-            let rows = sqlx::query("SELECT id, room FROM meetings WHERE live = 1").fetch_all(pool).await?;
+            let query = "SELECT id, room FROM meetings WHERE live = 1 AND (server IS NULL OR server = $1)";
+            let rows = sqlx::query(query).bind(&self.server).fetch_all(pool).await?;
             let pair = |(id, room): (String, String)| Some((id.parse().ok()?, room.parse().ok()?));
             Ok(rows.iter().filter_map(|row| pair((row.get(0), row.get(1)))).collect())
         })

@@ -42,8 +42,8 @@ impl Courier for Messenger {
     const TO_ONE: usize = 4;
     const LEASE: Duration = Duration::from_secs(30);
 
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        self.store.sendable(now, limit).await
+    async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        self.store.claim_deliveries(now, now + Self::LEASE, limit).await
     }
 
     fn address(delivery: &Delivery) -> (&str, &str) {
