@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, StatusCode};
 use http_api::{Caller, Problem};
-use signaling_core::{Code, Refusal};
+use signaling_core::{Code, Refusal, WallClock as _};
 
 use crate::service::Signaling;
 
@@ -19,13 +19,13 @@ const NONE: &str = "null";
 
 /// Refuses requests from pages of other origins, before any handler and before an upgrade. Programs other than browsers
 /// send no `Origin`, and pass.
-pub(super) async fn check(
+pub(crate) async fn check(
     State(signaling): State<Signaling>,
     caller: Caller,
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !signaling.allows_origin(&caller) {
+    if !signaling.origins().allows(&caller) {
         return refuse(&signaling, caller);
     }
     // Any page can lack an origin. Such a page may use the credentials that it has itself, but not the browser's
@@ -37,14 +37,14 @@ pub(super) async fn check(
 }
 
 /// Lets pages of allowed origins read the answers, and refuses no request.
-pub(super) async fn share(
+pub(crate) async fn share(
     State(signaling): State<Signaling>,
     caller: Caller,
     request: Request,
     next: Next,
 ) -> Response {
     let has_no_origin = caller.origin.as_deref() == Some(NONE);
-    let foreign = caller.origin.filter(|origin| signaling.is_foreign_allowed(origin));
+    let foreign = caller.origin.filter(|origin| signaling.origins().allows_foreign(origin));
     let is_preflight =
         request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = next.run(request).await;
@@ -83,9 +83,9 @@ pub(super) async fn share(
 /// Names the origin that the server takes for its own: usually it is misconfigured, or a proxy in front has lost the
 /// port.
 fn refuse(signaling: &Signaling, caller: Caller) -> Response {
-    let own = signaling.own_origin(&caller);
+    let own = signaling.origins().own(&caller);
     let asked = caller.origin.unwrap_or_default();
-    if let Some(refused) = signaling.count_refused_origin() {
+    if let Some(refused) = signaling.origins().count_refused(signaling.hub().clock().ticks()) {
         tracing::warn!(
             origin = asked,
             own = own.as_deref().unwrap_or("unknown"),

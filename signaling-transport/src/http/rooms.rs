@@ -50,7 +50,7 @@ pub(super) async fn make(
         None => signaling.may_make_room(bearer)?,
     }
     let (wanted, body): (Wanted, _) = body.object_or_default(signaling.limits().message_bytes).await?;
-    let link = signaling.link(&caller, key.is_some(), "/r/")?;
+    let link = signaling.origins().link(&caller, key.is_some(), "/r/")?;
     let repeatable = repeatable(&caller, &headers, bearer, &body)?;
     if let Some(repeatable) = &repeatable
         && let Some(former) = signaling.replies().former(repeatable).await?
@@ -390,7 +390,7 @@ pub(super) async fn mint(
     let minter = signaling.minter();
     let minter =
         minter.ok_or_else(|| Refusal::new(Code::InvalidState, "this server makes no join tokens"))?;
-    let link = signaling.link(&caller, is_key, &format!("/r/{}#token=", path.in_link(&room)))?;
+    let link = signaling.origins().link(&caller, is_key, &format!("/r/{}#token=", path.in_link(&room)))?;
     let now = signaling.hub().clock().now();
     let expires_at = now + Duration::from_secs(wanted.ttl_seconds.into());
     let terms = TokenTerms {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rate_limit::{Bucket, Rate, network};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Limits on the connections of one address; an IPv6 address stands for its /64. 0 means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,14 @@ impl Drop for Permit {
             admission.lock().release(self.key);
         }
     }
+}
+
+/// A connection's place in the counts. It is freed when the last byte stream of the connection is gone, also after an
+/// upgrade.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(super) _permit: Permit,
+    pub(super) _tracked: TaskTrackerToken,
 }
 
 /// Fewer entries than this are never swept.

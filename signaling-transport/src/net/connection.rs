@@ -20,15 +20,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::admission::Permit;
+use super::admission::Place;
 use super::endless::{self, Endless, Handover};
 use super::mount::Entrance;
-use super::server::PlainHttp;
 use super::stream::Stream;
 use super::timed_body::TimedBody;
-use super::{Certificates, Mount, TrustedProxies};
+use super::{Certificates, Mount, PlainHttp, TrustedProxies};
 
 /// The state that all connections of a server share.
 #[derive(Debug)]
@@ -121,14 +119,6 @@ fn give_up_after(stream: &TcpStream, unread: Duration) -> io::Result<()> {
 #[allow(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
 fn give_up_after(_: &TcpStream, _: Duration) -> io::Result<()> {
     Ok(())
-}
-
-/// A connection's place in the counts. It is freed when the last byte stream of the connection is gone, also after an
-/// upgrade.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(super) _permit: Permit,
-    pub(super) _tracked: TaskTrackerToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,19 +1,19 @@
 //! The server: a listening socket, the rules for its connections, and its shutdown.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
-use http::Uri;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admission::Admission;
-use super::connection::{self, Place, Shared};
+use super::admission::{Admission, Place};
+use super::connection::{self, Shared};
 use super::listener::{self, Acceptor};
-use super::{AddressLimits, BindError, Certificates, ClientAddr, Mount, Refusal, TrustedProxies};
+use super::{AddressLimits, BindError, Certificates, Mount, PlainHttp, TrustedProxies};
+use crate::log_summary::LogSummary;
 
 /// The configuration of a [`Server`].
 #[derive(Clone, Debug)]
@@ -48,37 +48,6 @@ impl Default for ServerConfig {
             address_limits: AddressLimits::default(),
         }
     }
-}
-
-/// The treatment of requests by plain http.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PlainHttp {
-    /// They are served.
-    #[default]
-    Serve,
-    /// They are redirected to https on the same host and port, except on `localhost` and loopback addresses, where
-    /// browsers trust plain http.
-    RedirectOthers,
-}
-
-impl PlainHttp {
-    pub(super) fn redirect(self, client: &ClientAddr, uri: &Uri) -> Option<String> {
-        let host = client.host.as_deref()?;
-        if self == Self::Serve || client.secure || is_loopback(host) {
-            return None;
-        }
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        // Only a valid authority may go back into a header.
-        let authority: http::uri::Authority = host.parse().ok()?;
-        Some(format!("https://{authority}{path}"))
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// A listening socket that serves a router.
@@ -131,7 +100,7 @@ impl Server {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         let mut acceptor = Acceptor::new(listener);
-        let mut refusals = Refusals::default();
+        let mut refused = LogSummary::default();
         loop {
             let (stream, peer) = tokio::select! {
                 biased;
@@ -145,7 +114,9 @@ impl Server {
                 match admission.admit(clock::now(), ip) {
                     Ok(permit) => permit,
                     Err(refusal) => {
-                        refusals.tell(clock::now(), ip, refusal);
+                        if let Some(count) = refused.count(clock::now()) {
+                            tracing::warn!(count, latest = %ip, reason = ?refusal, "connections refused");
+                        }
                         continue;
                     }
                 }
@@ -166,53 +137,5 @@ impl Server {
         let left = connections.len();
         cut.cancel();
         Shutdown::Cut(left)
-    }
-}
-
-/// Logs refused connections in summary: a flood of connections must not flood the log.
-#[derive(Debug, Default)]
-struct Refusals {
-    untold: u64,
-    told: Option<Instant>,
-}
-
-impl Refusals {
-    fn tell(&mut self, now: Instant, ip: IpAddr, refusal: Refusal) {
-        const PAUSE: Duration = Duration::from_secs(10);
-        self.untold += 1;
-        if self.told.is_none_or(|told| now.saturating_duration_since(told) >= PAUSE) {
-            tracing::warn!(count = self.untold, latest = %ip, reason = ?refusal, "connections refused");
-            *self = Self { untold: 0, told: Some(now) };
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn redirected(secure: bool, host: &str, uri: &'static str) -> Option<String> {
-        let client = ClientAddr {
-            ip: [192, 0, 2, 1].into(),
-            peer: ([192, 0, 2, 1], 9).into(),
-            local: None,
-            secure,
-            host: Some(host.to_owned()),
-        };
-        assert_eq!(PlainHttp::Serve.redirect(&client, &Uri::from_static(uri)), None);
-        PlainHttp::RedirectOthers.redirect(&client, &Uri::from_static(uri))
-    }
-
-    #[test]
-    fn plain_http_from_elsewhere_is_redirected_when_asked_for() {
-        assert_eq!(
-            redirected(false, "192.0.2.1:8080", "/r/a?b=c").as_deref(),
-            Some("https://192.0.2.1:8080/r/a?b=c")
-        );
-        for trusted in ["localhost:8080", "LOCALHOST", "127.0.0.1:8080", "[::1]:8080"] {
-            assert_eq!(redirected(false, trusted, "/"), None, "{trusted}");
-        }
-        assert_eq!(redirected(true, "192.0.2.1", "/"), None);
-        assert_eq!(redirected(false, "bad host\r\n", "/"), None);
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::PACKET_BYTES;
-use super::transport::Gone;
+use crate::duplex::End;
 use crate::websocket::{Incoming, WebSocket};
 
 /// The separator between the packets of a payload.
@@ -29,6 +29,16 @@ const LINGER: Duration = Duration::from_secs(1);
 const NOOP: &str = "6";
 /// The packet that closes an Engine.IO connection.
 const CLOSE: &str = "1";
+
+/// The client is gone.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
 
 /// A request from a polling client.
 pub(super) enum Visit {

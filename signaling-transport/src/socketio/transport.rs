@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use signaling_core::Frame;
 
-use super::polling::{Polling, Step};
-use crate::duplex::{End, Fault};
+use super::polling::{Gone, Polling, Step};
+use crate::duplex::Fault;
 use crate::websocket::{Incoming, WebSocket};
 
 /// Carries packets, by polling or WebSocket, with an upgrade from one to the other. Its futures are cancel-safe:
@@ -13,16 +13,6 @@ use crate::websocket::{Incoming, WebSocket};
 pub(super) enum Transport {
     WebSocket(WebSocket),
     Polling(Box<Polling>),
-}
-
-/// The client is gone.
-#[derive(Debug)]
-pub(super) struct Gone;
-
-impl From<Gone> for End {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
 }
 
 impl Transport {
