@@ -71,6 +71,7 @@
 
 mod codec;
 mod engine;
+mod environment;
 mod error;
 mod http_media;
 mod id;
@@ -84,6 +85,7 @@ mod numbers;
 pub mod room;
 mod room_name;
 mod sealed;
+mod seat;
 mod sequence;
 mod session;
 mod shard;
@@ -94,6 +96,7 @@ mod traits;
 
 pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use engine::{End, Engine, Running, Sign, Watch, Witness};
+pub use environment::Environment;
 pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
@@ -106,8 +109,9 @@ pub use sealed::{
     Digest, FileClaims, HostClaims, ServerKey, SessionClaims, TicketClaims, TokenDigests, sha256_hex,
     shard_hash,
 };
+pub use seat::Seat;
 pub use session::{NewConnection, TransportKind};
-pub use shard::{Census, Environment, MadeRoom, MediaJoin, Person, RoomSummary, Seat, Shard, StreamRefusal};
+pub use shard::{Census, MadeRoom, MediaJoin, Person, RoomSummary, Shard, StreamRefusal};
 pub use text::is_blank;
 pub use time::{Timestamp, Wall};
 pub use traits::{

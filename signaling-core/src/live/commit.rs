@@ -6,8 +6,7 @@ use super::LiveRoom;
 use crate::meeting::{Happening, RoomHappening};
 use crate::message::{LeaveReason, ServerEvent};
 use crate::room::{Audience, Effect, Entry, Fact, LobbyVerdict, RoomRecord};
-use crate::shard::Environment;
-use crate::{CloseReason, PeerId, Timestamp};
+use crate::{CloseReason, Environment, PeerId, Timestamp};
 
 impl LiveRoom {
     pub(super) fn settle(&mut self, now: Timestamp, env: &mut Environment) {

@@ -1,16 +1,20 @@
 //! Entry to a room: joining it, and resuming a session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rate_limit::Rate;
 
-use super::{GUESS_EVERY, LiveRoom, TOO_MANY, millis};
-use crate::codec::Frame;
-use crate::message::{IceServers, PeerView, Reply, Welcome, WelcomeState};
-use crate::room::{Admission, Pass, Power, RoomInput};
+use super::{LiveRoom, TOO_MANY};
+use crate::message::{IceServers, Name, PeerView, Reply, Welcome, WelcomeState};
+use crate::room::{Admission, Member, Pass, Power, RoomInput};
 use crate::session::{NewConnection, Session};
-use crate::shard::Environment;
-use crate::{CloseReason, Code, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp};
+use crate::{
+    CloseReason, Code, Environment, Frame, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp,
+};
+
+/// One password guess is restored after this time, for all addresses together.
+const GUESS_EVERY: Duration = Duration::from_millis(100);
 
 impl LiveRoom {
     /// Admits a peer. The welcome goes to the connection, if there is one, and to the caller.
@@ -79,11 +83,11 @@ impl LiveRoom {
     }
 
     pub(super) fn view_for(&self, peer: PeerId) -> Vec<PeerView> {
-        let host = self.room.member(peer).is_some_and(crate::room::Member::is_host);
+        let host = self.room.member(peer).is_some_and(Member::is_host);
         let mut others: Vec<_> =
             self.room.joined().filter(|other| other.id != peer && (host || other.is_listed())).collect();
         others.sort_by_key(|other| other.order);
-        others.into_iter().map(crate::room::Member::view).collect()
+        others.into_iter().map(Member::view).collect()
     }
 
     pub(super) fn welcome(
@@ -196,7 +200,7 @@ impl LiveRoom {
             at: env.wall.at(now),
             peer: claims.peer,
             session: claims.session,
-            name: crate::message::Name::parse(&claims.name)?,
+            name: Name::parse(&claims.name)?,
             role: claims.role,
             metadata: None,
             client: claims.client,
@@ -223,4 +227,8 @@ impl LiveRoom {
 /// The rate of password attempts for a room, over all addresses together.
 fn guess_rate(env: &Environment) -> Rate {
     Rate::every(GUESS_EVERY, env.rules.limits.password_guesses.into())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

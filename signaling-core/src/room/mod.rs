@@ -247,6 +247,11 @@ impl Room {
         self.joined().filter(|member| member.role == Role::Viewer).count()
     }
 
+    /// The numbers of listed peers and of viewers.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.joined().filter(|member| member.is_listed()).count(), self.viewers())
+    }
+
     /// Whether a session of the room has ended.
     pub(crate) fn has_ended(&self, session: crate::SessionId) -> bool {
         self.state.ended_sessions.contains(session)

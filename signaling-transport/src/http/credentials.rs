@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 use http_api::bearer;
-use signaling_core::{Code, Refusal, Seat, SessionClaims, SessionId};
+use signaling_core::{Code, Refusal, SessionClaims, SessionId};
 
 use crate::service::Signaling;
 
@@ -30,9 +30,4 @@ pub(super) fn session_claims(
     let secret = secret.ok_or_else(|| Refusal::new(Code::Unauthorized, "the session's secret is missing"))?;
     let claims = signaling.open_secret(secret).filter(|claims| claims.session == session);
     claims.ok_or_else(|| Refusal::new(Code::Unauthorized, "the secret does not open this session"))
-}
-
-/// The seat that the claims name.
-pub(super) fn seat(claims: &SessionClaims) -> Seat {
-    Seat { room: claims.room.clone(), peer: claims.peer, session: claims.session }
 }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use signaling_core::message::Leave;
 use signaling_core::{ClientMessage, Code, Envelope, Frame, Refusal, Seat, Unreadable};
 
-use super::credentials::{COOKIE_NAME, seat, session_claims};
+use super::credentials::{COOKIE_NAME, session_claims};
 use crate::service::Signaling;
 
 /// The most messages in one POST.
@@ -111,7 +111,7 @@ pub(super) async fn post(
         Some(Err(Unreadable { refusal, .. })) if accepted == 0 => Some(refusal.clone()),
         _ => None,
     };
-    if !signaling.hub().post(seat(&claims), messages).await? {
+    if !signaling.hub().post(Seat::from(&claims), messages).await? {
         return Err(Refusal::new(Code::SessionUnknown, "the session is over").into());
     }
     match unreadable {
@@ -138,7 +138,7 @@ pub(super) async fn leave(
 ) -> Result<Response, Problem> {
     let claims = session_claims(&signaling, &headers, &session)?;
     let leave = Ok(Envelope { seq: None, message: ClientMessage::Leave(Leave::default()) });
-    if !signaling.hub().post(seat(&claims), vec![leave]).await? {
+    if !signaling.hub().post(Seat::from(&claims), vec![leave]).await? {
         return Err(Refusal::new(Code::SessionUnknown, "the session is over").into());
     }
     let forget =
@@ -155,7 +155,7 @@ pub(super) async fn ice_servers(
     let unauthorized = || Refusal::new(Code::Unauthorized, "a session's secret is needed as bearer");
     let claims =
         bearer(&headers).and_then(|secret| signaling.open_secret(secret)).ok_or_else(unauthorized)?;
-    let servers = signaling.hub().ice_servers(seat(&claims), caller.reached_at()).await?;
+    let servers = signaling.hub().ice_servers(Seat::from(&claims), caller.reached_at()).await?;
     let servers = servers.ok_or_else(|| Refusal::new(Code::Forbidden, "you are not in the room"))?;
     Ok(no_store(Json(servers)))
 }

@@ -1,0 +1,28 @@
+//! What a shard is given: the configuration of the server, and the interfaces to everything outside the core.
+
+use std::sync::Arc;
+
+use crate::room::Rules;
+use crate::{Entropy, IceProvider, MediaPlane, MessageCodec, RoomObserver, RoomStore, Wall};
+
+/// The configuration of a shard, and its interfaces to everything outside the core.
+pub struct Environment {
+    /// Limits, keys, and the server's capabilities.
+    pub rules: Arc<Rules>,
+    /// The wire format of messages.
+    pub codec: Arc<dyn MessageCodec>,
+    /// Carries media that peers do not exchange directly.
+    pub media: Box<dyn MediaPlane>,
+    /// Stores what must outlive the process.
+    pub store: Box<dyn RoomStore>,
+    /// Learns what happens in the rooms of meetings.
+    pub observer: Box<dyn RoomObserver>,
+    /// The source of ids and nonces.
+    pub entropy: Box<dyn Entropy>,
+    /// The STUN and TURN servers for peers that join.
+    pub ice: Arc<dyn IceProvider>,
+    /// The features that the server announces to clients.
+    pub features: Arc<[String]>,
+    /// The offset of the wall clock from the ticks, until [`Shard::set_wall`](crate::Shard::set_wall) changes it.
+    pub wall: Wall,
+}
