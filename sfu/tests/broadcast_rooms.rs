@@ -17,7 +17,7 @@ use signaling_core::testing::{RecordedMedia, SeededEntropy};
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HttpSession, JsonCodec, Limits,
     MediaEvent, MediaJoin, MessageCodec, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound,
-    RecordScope, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp, TransportKind,
+    RecordScope, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp,
 };
 
 /// The messages sent to one connection.
@@ -103,7 +103,7 @@ impl Theatre {
         self.connections += 1;
         let (connection, screen) = (ConnectionId(self.connections), Screen::default());
         let outbound = Box::new(screen.clone());
-        let new = NewConnection { id: connection, kind: TransportKind::Duplex, outbound };
+        let new = NewConnection { id: connection, outbound };
         let now = self.now();
         let (seat, _) = self.shard.join(now, &join, &grant, Some((new, None))).unwrap();
         self.add(seat, connection, Some(screen))

@@ -15,7 +15,7 @@
 //!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
 //!     NewConnection, NoIceServers, NoMedia,
 //!     NoObserver, NoStore, Offer, Outbound, RequestId, Rules, ServerKey, Shard, Timestamp,
-//!     TransportKind, testing::SeededEntropy,
+//!     testing::SeededEntropy,
 //! };
 //!
 //! struct Printed(Arc<Mutex<Vec<String>>>);
@@ -50,7 +50,6 @@
 //! let said = Arc::new(Mutex::new(Vec::new()));
 //! let connection = NewConnection {
 //!     id: ConnectionId(1),
-//!     kind: TransportKind::Duplex,
 //!     outbound: Box::new(Printed(Arc::clone(&said))),
 //! };
 //! let envelope = codec.decode(br#"{"type":"join","room":"standup","name":"Ada"}"#).unwrap();
@@ -110,7 +109,7 @@ pub use sealed::{
     shard_hash,
 };
 pub use seat::Seat;
-pub use session::{NewConnection, TransportKind};
+pub use session::NewConnection;
 pub use shard::{Census, MadeRoom, MediaJoin, Person, RoomSummary, Shard, StreamRefusal};
 pub use text::is_blank;
 pub use time::{Timestamp, Wall};

@@ -27,14 +27,9 @@ pub(crate) struct Session {
     connection: Option<Connection>,
     /// Since when it has had no connection; for a WHIP or WHEP session, since when it has had no ICE consent.
     pub(crate) detached_since: Option<Timestamp>,
-    /// It has joined or resumed, and has not opened a connection since.
-    awaits_stream: bool,
     /// A WHIP or WHEP session, whose only connection is that of its media.
     media_only: bool,
-    /// Another transport has replaced the event stream, which must not reconnect.
-    stream_replaced: bool,
-    /// When the secret that opened the present event stream was issued, in ticks.
-    stream_issued_at_ms: u64,
+    stream: EventStream,
     /// The cursor of the last welcome or snapshot.
     pub(crate) start: u64,
     /// Where an event stream begins that names no event itself.
@@ -59,30 +54,34 @@ pub(crate) struct Session {
 const WAITING_REPLIES: usize = 64;
 const WAITING_REPLY_BYTES: u64 = 64 << 10;
 
+/// The event stream of a session, which browsers reconnect by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EventStream {
+    /// The session has joined or resumed, and has not opened a connection since.
+    Awaited,
+    /// The last connection is an event stream.
+    Open {
+        /// When the secret that opened it was issued, in ticks.
+        issued_at_ms: u64,
+    },
+    /// Another transport has replaced it, so it must not reconnect.
+    Replaced,
+    /// The last connection is of another transport, and has replaced no event stream.
+    None,
+}
+
 struct Connection {
     id: ConnectionId,
-    kind: TransportKind,
     outbound: Box<dyn Outbound>,
     last_heard: Timestamp,
     /// Since when it has taken nothing.
     stalled_since: Option<Timestamp>,
 }
 
-/// The kind of a connection, where it matters to a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportKind {
-    /// A connection that resumes a session explicitly (`resume` as its first message).
-    Duplex,
-    /// An event stream, which browsers reconnect by themselves.
-    EventStream,
-}
-
 /// A new connection of a session.
 pub struct NewConnection {
     /// The id, unique among all connections of the server.
     pub id: ConnectionId,
-    /// The kind.
-    pub kind: TransportKind,
     /// Its outbound half.
     pub outbound: Box<dyn Outbound>,
 }
@@ -98,10 +97,8 @@ impl Session {
             reached_at: None,
             connection: None,
             detached_since: Some(now),
-            awaits_stream: true,
             media_only: false,
-            stream_replaced: false,
-            stream_issued_at_ms: 0,
+            stream: EventStream::Awaited,
             start: 0,
             stream_cursor: 0,
             since: 0,
@@ -127,7 +124,9 @@ impl Session {
         if self.media_only {
             let lost_since = self.detached_since.unwrap_or(now);
             self.detached_since = (!connected).then_some(lost_since);
-            self.awaits_stream &= !connected;
+            if connected {
+                self.stream = EventStream::None;
+            }
         }
     }
 
@@ -179,20 +178,18 @@ impl Session {
     /// Whether an event stream with a secret issued then must not connect: another transport, or the stream of a later
     /// resume, has taken its place.
     pub(crate) fn refuses_stream(&self, issued_at_ms: u64) -> bool {
-        let is_former = self.stream_replaced || issued_at_ms < self.stream_issued_at_ms;
+        let is_former = match self.stream {
+            EventStream::Replaced => true,
+            EventStream::Open { issued_at_ms: present } => issued_at_ms < present,
+            EventStream::Awaited | EventStream::None => false,
+        };
         is_former && self.connection.is_some()
-    }
-
-    /// Records when the secret of the present event stream was issued.
-    pub(crate) fn note_stream(&mut self, issued_at_ms: u64) {
-        self.stream_issued_at_ms = issued_at_ms;
     }
 
     /// Handles a `resume` over HTTP: an event stream will follow, and begins after `last_id`.
     pub(crate) fn expect_stream(&mut self, last_id: u64) {
-        self.stream_replaced = false;
         self.stream_cursor = last_id;
-        self.awaits_stream = true;
+        self.stream = EventStream::Awaited;
     }
 
     /// Where an event stream begins that names no event itself.
@@ -200,22 +197,33 @@ impl Session {
         self.stream_cursor
     }
 
-    /// Sets the connection. A former one is told that it was replaced.
+    /// Sets a connection over which the client has joined or resumed.
     pub(crate) fn connect(&mut self, now: Timestamp, new: NewConnection) {
+        self.stream = match self.stream {
+            EventStream::Open { .. } if self.is_connected() => EventStream::Replaced,
+            EventStream::Replaced => EventStream::Replaced,
+            _ => EventStream::None,
+        };
+        self.set_connection(now, new);
+    }
+
+    /// Sets an event stream as the connection, opened with a secret that was issued then.
+    pub(crate) fn open_stream(&mut self, now: Timestamp, new: NewConnection, issued_at_ms: u64) {
+        self.stream = EventStream::Open { issued_at_ms };
+        self.set_connection(now, new);
+    }
+
+    /// Sets the connection. A former one is told that it was replaced.
+    fn set_connection(&mut self, now: Timestamp, new: NewConnection) {
         if let Some(former) = &mut self.connection {
             former.outbound.close(CloseReason::Replaced);
             // Answers to another connection's requests mean nothing to this one; the client can ask again by `seq`.
             self.answers.clear();
             self.answer_bytes = 0;
-            if former.kind == TransportKind::EventStream && new.kind != TransportKind::EventStream {
-                self.stream_replaced = true;
-            }
         }
-        self.stream_issued_at_ms = 0;
-        let NewConnection { id, kind, outbound } = new;
+        let NewConnection { id, outbound } = new;
         self.detached_since = None;
-        self.awaits_stream = false;
-        self.connection = Some(Connection { id, kind, outbound, last_heard: now, stalled_since: None });
+        self.connection = Some(Connection { id, outbound, last_heard: now, stalled_since: None });
     }
 
     pub(crate) fn disconnect(&mut self, now: Timestamp, reason: Option<CloseReason>) {
@@ -351,7 +359,8 @@ impl Session {
 
     /// When the other peers must be told that it is away, unless they have been.
     pub(crate) fn away_at(&self, limits: &Limits) -> Option<Timestamp> {
-        let patience = if self.awaits_stream { limits.stream_wait } else { limits.absence };
+        let is_awaited = self.stream == EventStream::Awaited;
+        let patience = if is_awaited { limits.stream_wait } else { limits.absence };
         self.detached_since.filter(|_| !self.away).map(|since| since + patience)
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::meeting::{Happening, MeetingCode};
 use crate::message::{IceServers, Join, Json, Reply, Role, ServerEvent};
-use crate::room::RoomRecord;
+use crate::room::{Pass, RoomRecord};
 use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, SessionId, Timestamp, Unreadable};
 
 /// The clocks of a driver.
@@ -112,10 +112,8 @@ pub struct Grant {
     pub name: Option<String>,
     /// A role that replaces the one in the join.
     pub role: Option<Role>,
-    /// Whether it gives a host's power.
-    pub host: bool,
-    /// Whether it passes lock, password and lobby. Only a host also passes the capacity limit.
-    pub admitted: bool,
+    /// Which admission checks it passes.
+    pub pass: Pass,
     /// Whether this join may make the room.
     pub may_create: bool,
     /// Whether the join's token was one of the authenticator's. Any other token must be a host token of the room.

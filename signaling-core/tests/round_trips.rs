@@ -12,8 +12,8 @@ use signaling_core::message::{
     TrackSource,
 };
 use signaling_core::room::{
-    Admission, Effect, Entry, Fact, MediaTerms, MeetingTerms, Pass, Power, Room, RoomInput, RoomRecord,
-    RoomState,
+    Admission, Arrival, Effect, Entry, Fact, MediaTerms, MeetingTerms, Pass, Power, Room, RoomInput,
+    RoomRecord, RoomState,
 };
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
@@ -153,7 +153,8 @@ impl Pair {
         let role = [Role::Participant, Role::Participant, Role::Participant, Role::Broadcaster, Role::Viewer];
         let chance = &mut self.chance;
         let token = TokenIdentity { id: Some("7".into()), subject: Some("ada".into()), text: "e30".into() };
-        let returning = Pass::Returning {
+        let new = Arrival::New;
+        let returning = Arrival::Returning {
             power: Power::Acting,
             waiting: chance.below(2) == 0,
             joined_at: self.now,
@@ -173,7 +174,8 @@ impl Pair {
             token: (chance.below(3) == 0)
                 .then(|| TokenDigests::new(&self.rules.key, self.room.life(), &token)),
             password: None,
-            pass: [Pass::None, Pass::None, Pass::Admitted, Pass::Host, returning][chance.below(5)],
+            arrival: [new(Pass::None), new(Pass::None), new(Pass::Admitted), new(Pass::Host), returning]
+                [chance.below(5)],
             media: (chance.below(6) == 0).then(MediaTerms::default),
         };
         self.input(RoomInput::Join(Box::new(admission)));

@@ -7,8 +7,7 @@ mod world;
 
 use std::time::Duration;
 
-use signaling_core::TransportKind;
-use world::World;
+use world::{TransportKind, World};
 
 /// Seeds that once failed.
 const REGRESSIONS: &[u64] = &[2969];

@@ -9,7 +9,7 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
     NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RequestId, Rules, Seat,
-    ServerKey, SessionClaims, Shard, StreamRefusal, Timestamp, TransportKind,
+    ServerKey, SessionClaims, Shard, StreamRefusal, Timestamp,
 };
 
 #[derive(Clone, Default)]
@@ -69,7 +69,7 @@ impl Server {
         };
         let screen = Screen::default();
         let outbound = Box::new(screen.clone());
-        let connection = NewConnection { id: ConnectionId(id), kind: TransportKind::Duplex, outbound };
+        let connection = NewConnection { id: ConnectionId(id), outbound };
         let grant = Grant { may_create: true, ..Grant::default() };
         let (seat, _) = self.shard.join(self.now, &join, &grant, Some((connection, None))).unwrap();
         (seat, screen)
@@ -214,8 +214,8 @@ fn the_stream_of_before_a_resume_stays_away_while_the_one_after_it_is_there() {
     let after = claims(&welcome["secret"]);
 
     let attach = |server: &mut Server, claims: &SessionClaims, id: u64| {
-        let (id, kind) = (ConnectionId(id), TransportKind::EventStream);
-        let connection = || NewConnection { id, kind, outbound: Box::new(Screen::default()) };
+        let id = ConnectionId(id);
+        let connection = || NewConnection { id, outbound: Box::new(Screen::default()) };
         server.shard.attach(server.now, claims, None, connection)
     };
     let seat = attach(&mut server, &before, 2).expect("who resumed may know the old secret alone");

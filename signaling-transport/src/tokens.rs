@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use signaling_core::message::{Join, Json, Role};
+use signaling_core::room::Pass;
 use signaling_core::{Authenticator, Code, Grant, Reason, Refusal, RoomId, Signed, Timestamp, TokenIdentity};
 
 pub use self::key::{KeyError, TokenKey};
@@ -178,8 +179,7 @@ impl Authenticator for JoinTokens {
         Ok(Grant {
             name,
             role,
-            host,
-            admitted: true,
+            pass: if host { Pass::Host } else { Pass::Admitted },
             may_create: true,
             token_known: true,
             token: Some(TokenIdentity { id: identity(jti), subject: sub, text: text.to_owned() }),

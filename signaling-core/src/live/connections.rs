@@ -23,8 +23,7 @@ impl LiveRoom {
         let last_id = last_id.unwrap_or_else(|| session.stream_cursor());
         self.note_return(now, env, peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.connect(now, connection);
-        session.note_stream(claims.issued_by(self.run));
+        session.open_stream(now, connection, claims.issued_by(self.run));
         self.catch_up(now, env, peer, last_id);
         self.look_after(now, env, peer);
     }

@@ -7,7 +7,7 @@ use rate_limit::Rate;
 
 use super::{LiveRoom, TOO_MANY};
 use crate::message::{IceServers, Name, PeerView, Reply, Welcome, WelcomeState};
-use crate::room::{Admission, Member, Pass, Power, RoomInput};
+use crate::room::{Admission, Arrival, Member, Pass, Power, RoomInput};
 use crate::session::{NewConnection, Session};
 use crate::{
     CloseReason, Code, Environment, Frame, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp,
@@ -62,8 +62,8 @@ impl LiveRoom {
         env: &Environment,
         admission: &Admission,
     ) -> Result<(), Refusal> {
-        let passes = admission.pass != Pass::None || self.room.comes_back(now, admission);
-        if passes || admission.password.is_none() {
+        let is_checked = self.room.pass(now, admission) == Pass::None && admission.password.is_some();
+        if !is_checked {
             return Ok(());
         }
         let checked = self.guesses.check(now, guess_rate(env), 1);
@@ -207,7 +207,7 @@ impl LiveRoom {
             token: claims.token,
             signed: claims.signed.clone(),
             password: None,
-            pass: Pass::Returning { power, waiting: claims.waiting, joined_at, order: claims.order },
+            arrival: Arrival::Returning { power, waiting: claims.waiting, joined_at, order: claims.order },
             media: None,
         };
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;

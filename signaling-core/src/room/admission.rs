@@ -30,8 +30,8 @@ pub struct Admission {
     pub token: Option<TokenDigests>,
     /// The password that the client gave.
     pub password: Option<String>,
-    /// Which admission checks the request passes.
-    pub pass: Pass,
+    /// Whether the peer is new, and what it presents.
+    pub arrival: Arrival,
     /// The terms of a WHIP or WHEP session.
     pub media: Option<MediaTerms>,
 }
@@ -45,16 +45,12 @@ pub struct MediaTerms {
     pub flaw: Option<Refusal>,
 }
 
-/// What a request to enter presents, and so which admission checks it passes.
+/// Whether the future peer is new to the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// Nothing: every check applies.
-    None,
-    /// Passes lock, password and lobby: a join token, or a client that comes back.
-    Admitted,
-    /// A host's power: also passes the capacity limit and a meeting's start time.
-    Host,
-    /// A session from before a server restart, or from before another node took the room over.
+pub enum Arrival {
+    /// It joins.
+    New(Pass),
+    /// Its session is from before a server restart, or from before another node took the room over.
     Returning {
         /// The host's power that it had.
         power: Power,
@@ -67,87 +63,61 @@ pub enum Pass {
     },
 }
 
+/// Which admission checks a request to enter passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pass {
+    /// None: every check applies.
+    #[default]
+    None,
+    /// Lock, password and lobby: a join token, or a client that comes back.
+    Admitted,
+    /// With a host's power: also the capacity limit and a meeting's start time.
+    Host,
+}
+
 impl Room {
-    pub(super) fn decide_join(&self, now: Timestamp, mut admission: Admission) -> Result<Vec<Fact>, Refusal> {
-        let state = &self.state;
-        if self.is_barred(&admission) {
-            return Err(Refusal::new(Code::Forbidden, "a host has removed you from this room"));
-        }
-        if admission.pass == Pass::None && self.comes_back(now, &admission) {
-            admission.pass = Pass::Admitted;
-        }
+    pub(super) fn decide_join(&self, now: Timestamp, admission: Admission) -> Result<Vec<Fact>, Refusal> {
+        let pass = self.pass(now, &admission);
         let older = self.older(&admission);
-        let starts_at =
-            state.meeting.and_then(|meeting| meeting.starts_at).filter(|starts_at| *starts_at > admission.at);
-        if let (Some(starts_at), Pass::None | Pass::Admitted) = (starts_at, admission.pass) {
-            return Err(Refusal::not_started(starts_at));
-        }
-        let has_pass = admission.pass != Pass::None;
-        if !has_pass {
-            if state.settings.locked {
-                return Err(Refusal::new(Code::RoomLocked, "the room is locked"));
-            }
-            if let Some(expected) = state.settings.password
-                && admission.password.as_deref().map(|given| self.digest_password(given)) != Some(expected)
-            {
-                return Err(Refusal::new(Code::WrongPassword, "the room has another password"));
-            }
-        }
-        if let Pass::None | Pass::Admitted = admission.pass
-            && self.state.members.len() - usize::from(older.is_some()) >= state.capacity
-        {
-            return Err(Refusal::new(Code::RoomFull, "the room is full"));
-        }
-        if admission.role != Role::Participant && (state.choice == TopologyChoice::Mesh || !self.rules.sfu) {
-            return Err(Refusal::new(
-                Code::InvalidState,
-                "there is no broadcast in a room that is peer to peer",
-            ));
-        }
-        let awaits_admission = match admission.pass {
-            Pass::None => true,
-            Pass::Returning { waiting, .. } => waiting,
-            Pass::Admitted | Pass::Host => false,
+        self.check_admission(&admission, pass, older)?;
+        let may_wait = match admission.arrival {
+            Arrival::New(_) => pass == Pass::None,
+            Arrival::Returning { waiting, .. } => waiting,
         };
-        let waits = awaits_admission && (state.settings.lobby || self.waits_for_host());
+        let waits = may_wait && (self.state.settings.lobby || self.waits_for_host());
         if let Some(terms) = &admission.media {
             self.check_terms(terms, waits)?;
         }
         let media_only = admission.media.is_some();
-        let mut facts = match older {
-            Some(older) => self.left(older.id, LeaveReason::Replaced),
-            None => Vec::new(),
-        };
-        let power = match admission.pass {
+        let power = match admission.arrival {
             _ if !may_be_host(admission.role, media_only) => Power::None,
-            Pass::Host => Power::Appointed,
-            Pass::Returning { power, .. } => power,
-            Pass::None | Pass::Admitted if !waits && self.awaits_first_host() => Power::Appointed,
-            Pass::None | Pass::Admitted => Power::None,
+            Arrival::Returning { power, .. } => power,
+            Arrival::New(_) if pass == Pass::Host || (!waits && self.awaits_first_host()) => Power::Appointed,
+            Arrival::New(_) => Power::None,
         };
-        let (since, seniority) = match admission.pass {
-            Pass::Returning { joined_at, order, .. } => (joined_at, order),
-            _ => (admission.at, 0),
+        let (joined_at, order) = match admission.arrival {
+            Arrival::New(_) => (admission.at, 0),
+            Arrival::Returning { joined_at, order, .. } => (joined_at, order),
         };
         let signed_metadata = admission.signed.as_ref().and_then(|signed| signed.metadata.clone());
-        let metadata = signed_metadata.or(admission.metadata);
-        let standing = if waits { Standing::Waiting } else { Standing::Joined };
+        let metadata = checked_metadata(signed_metadata.or(admission.metadata), &self.rules.limits)?;
+        let mut facts = older.map(|older| self.left(older.id, LeaveReason::Replaced)).unwrap_or_default();
         facts.push(Fact::Joined(Box::new(Member {
             id: admission.peer,
             session: admission.session,
             name: admission.name,
             role: admission.role,
-            standing,
+            standing: if waits { Standing::Waiting } else { Standing::Joined },
             power,
             client: admission.client,
             token: admission.token,
-            joined_at: since,
-            order: seniority,
+            joined_at,
+            order,
             microphone: false,
             camera: false,
             screen: false,
             hand: false,
-            metadata: checked_metadata(metadata, &self.rules.limits)?,
+            metadata,
             signed: admission.signed,
             tracks: Arc::new([]),
             flowing: false,
@@ -158,6 +128,50 @@ impl Room {
         Ok(facts)
     }
 
+    /// Which admission checks the future peer passes. A returning session has passed them all before.
+    pub(crate) fn pass(&self, now: Timestamp, admission: &Admission) -> Pass {
+        match admission.arrival {
+            Arrival::New(Pass::None) if self.comes_back(now, admission) => Pass::Admitted,
+            Arrival::New(pass) => pass,
+            Arrival::Returning { .. } => Pass::Host,
+        }
+    }
+
+    /// Checks what the room requires of a future peer, which would replace the `older` one.
+    fn check_admission(
+        &self,
+        admission: &Admission,
+        pass: Pass,
+        older: Option<&Member>,
+    ) -> Result<(), Refusal> {
+        let state = &self.state;
+        if self.is_barred(admission) {
+            return Err(Refusal::new(Code::Forbidden, "a host has removed you from this room"));
+        }
+        let starts_at = state.meeting.and_then(|meeting| meeting.starts_at);
+        if let Some(starts_at) = starts_at.filter(|starts_at| pass != Pass::Host && *starts_at > admission.at)
+        {
+            return Err(Refusal::not_started(starts_at));
+        }
+        if pass == Pass::None && state.settings.locked {
+            return Err(Refusal::new(Code::RoomLocked, "the room is locked"));
+        }
+        if pass == Pass::None
+            && let Some(expected) = state.settings.password
+            && admission.password.as_deref().map(|given| self.digest_password(given)) != Some(expected)
+        {
+            return Err(Refusal::new(Code::WrongPassword, "the room has another password"));
+        }
+        if pass != Pass::Host && state.members.len() - usize::from(older.is_some()) >= state.capacity {
+            return Err(Refusal::new(Code::RoomFull, "the room is full"));
+        }
+        if admission.role != Role::Participant && (state.choice == TopologyChoice::Mesh || !self.rules.sfu) {
+            let why = "there is no broadcast in a room that is peer to peer";
+            return Err(Refusal::new(Code::InvalidState, why));
+        }
+        Ok(())
+    }
+
     /// The present peer that the newcomer replaces.
     fn older(&self, admission: &Admission) -> Option<&Member> {
         self.members().find(|member| {
@@ -166,7 +180,7 @@ impl Room {
     }
 
     /// Whether the newcomer's client was admitted before and is still in the room, or left moments ago to return.
-    pub(crate) fn comes_back(&self, now: Timestamp, admission: &Admission) -> bool {
+    fn comes_back(&self, now: Timestamp, admission: &Admission) -> bool {
         let awaited = admission.client.and_then(|client| self.state.awaited.get(&client));
         self.older(admission).is_some_and(Member::is_joined) || awaited.is_some_and(|until| *until > now)
     }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Change, Effect, Fact, Member, Power, Room, Settings, Standing};
-use crate::message::{Host, HostAction, LeaveReason, Role, TopologyChoice};
-use crate::{Code, Digest, EndReason, PeerId, RecordScope, Refusal};
+use crate::message::{Host, HostAction, LeaveReason, Role};
+use crate::{Code, Digest, EndReason, PeerId, Refusal};
 
 impl Room {
     pub(super) fn decide_host(&self, by: PeerId, host: &Host) -> Result<Vec<Effect>, Refusal> {
@@ -85,29 +85,6 @@ impl Room {
                 Err(Refusal::bad_request("a password is a string of at most 256 bytes, or null for none"))
             }
         }
-    }
-
-    pub(super) fn decide_recording(&self, on: bool) -> Result<Vec<Effect>, Refusal> {
-        if !self.rules.recorder {
-            return Err(Refusal::new(Code::InvalidState, "this server does not record"));
-        }
-        if self.state.choice == TopologyChoice::Mesh {
-            return Err(Refusal::new(
-                Code::InvalidState,
-                "a room that is always peer to peer cannot be recorded",
-            ));
-        }
-        if on == self.state.recording {
-            return Err(Refusal::new(Code::InvalidState, "nothing to change about the recording"));
-        }
-        Ok(vec![if on {
-            Effect::Fact(Fact::RecordingBegun { scope: RecordScope::Everybody })
-        } else {
-            if self.state.recording_ends {
-                return Err(Refusal::new(Code::InvalidState, "the recording is being ended already"));
-            }
-            Effect::Fact(Fact::RecordingEnding)
-        }])
     }
 }
 

@@ -12,6 +12,7 @@ mod host;
 mod member;
 mod power;
 mod record;
+mod recording;
 mod settings;
 mod sfu;
 mod state;
@@ -20,7 +21,7 @@ mod topology;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use admission::{Admission, MediaTerms, Pass};
+pub use admission::{Admission, Arrival, MediaTerms, Pass};
 pub use call::{CallProgress, CallRecord};
 pub use chat::ChatLine;
 pub use ended_sessions::EndedSessions;
@@ -37,8 +38,7 @@ use crate::message::{
     TopologyChoice, Track, TrackKind, Update,
 };
 use crate::{
-    Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, RecordScope, Refusal, RoomId, Timestamp,
-    is_blank,
+    Code, Digest, Entropy, LifeId, MediaDemand, MediaEvent, PeerId, Refusal, RoomId, Timestamp, is_blank,
 };
 
 /// A room as a deterministic state machine.
@@ -178,7 +178,7 @@ impl Room {
     }
 
     /// The topology that the room was made with.
-    pub fn choice(&self) -> crate::message::TopologyChoice {
+    pub fn choice(&self) -> TopologyChoice {
         self.state.choice
     }
 
@@ -235,7 +235,7 @@ impl Room {
             host: self.host(),
             lobby: state.settings.lobby,
             password: state.settings.password.is_some(),
-            recording: state.recording,
+            recording: state.recording.is_on(),
             viewers: self.viewers(),
             created_at: state.created_at,
             ends_at: state.ends_at,
@@ -336,22 +336,6 @@ impl Room {
             self.next_call_timeout(),
         ];
         due.into_iter().flatten().min()
-    }
-
-    /// The publishers that the server's recording rule covers, if a recording is due to begin.
-    fn recording_due(&self) -> Option<RecordScope> {
-        let state = &self.state;
-        let may = self.rules.recorder
-            && !state.recording
-            && !state.recorded
-            && state.choice != TopologyChoice::Mesh;
-        let scope = self.rules.record;
-        let is_there = match scope {
-            RecordScope::Nobody => false,
-            RecordScope::Broadcasters => self.joined().any(|member| member.role == Role::Broadcaster),
-            RecordScope::Everybody => self.joined().next().is_some(),
-        };
-        (may && is_there).then_some(scope)
     }
 
     /// When the room ends if it stays empty.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::recording::Recording;
 use super::{
     CallRecord, EndedSessions, Entry, Fact, MeetingTerms, Member, Power, Room, RoomRecord, Rules, Settings,
     Standing, Switching,
 };
-use crate::message::{EndReason, RecordingState, Role, Topology, TopologyChoice};
+use crate::message::{EndReason, Role, Topology, TopologyChoice};
 use crate::{CallId, Digest, LifeId, PeerId, RoomId, SessionId, Timestamp};
 
 /// The complete state of a room, as [`Room::snapshot`] returns and [`Room::restore`] takes it.
@@ -37,13 +38,8 @@ pub struct RoomState {
     pub(super) few_since: Option<Timestamp>,
     /// A pair could not connect and asked for the SFU.
     pub(super) sfu_asked: bool,
-    pub(super) recording: bool,
-    /// The recording has been told to end, and has not ended yet.
-    #[serde(default)]
-    pub(super) recording_ends: bool,
-    /// A recording has ended; the server starts none by itself until the room is empty.
-    #[serde(default)]
-    pub(super) recorded: bool,
+    #[serde(flatten)]
+    pub(super) recording: Recording,
     pub(super) members: BTreeMap<PeerId, Member>,
     pub(super) barred_sessions: BTreeSet<SessionId>,
     pub(super) barred_clients: BTreeSet<Digest>,
@@ -105,9 +101,7 @@ impl RoomState {
             switching: None,
             few_since: None,
             sfu_asked: false,
-            recording: false,
-            recording_ends: false,
-            recorded: false,
+            recording: Recording::Off,
             members: BTreeMap::new(),
             barred_sessions: record.barred_sessions.clone(),
             barred_clients: record.barred_clients.clone(),
@@ -180,7 +174,7 @@ impl Room {
                 }
                 if state.members.is_empty() {
                     state.empty_since = Some(entry.at);
-                    state.recorded = false;
+                    state.recording = state.recording.after_last_peer();
                 }
             }
             Fact::Updated { peer, change } => {
@@ -272,13 +266,11 @@ impl Room {
                     member.flowing = *flowing;
                 }
             }
-            Fact::RecordingBegun { .. } => (state.recording, state.recording_ends) = (true, false),
-            Fact::RecordingEnding => state.recording_ends = true,
+            Fact::RecordingBegun { .. } => state.recording = Recording::On,
+            Fact::RecordingEnding => state.recording = Recording::Ending,
             // The end of one publisher's file does not end the recording.
-            Fact::Recording { state: recording, peer: None, .. } => {
-                state.recording = matches!(recording, RecordingState::Starting | RecordingState::Active);
-                state.recording_ends &= state.recording;
-                state.recorded |= !state.recording;
+            Fact::Recording { state: report, peer: None, .. } => {
+                state.recording = state.recording.after(*report);
             }
             Fact::Ended { reason } => state.ended = Some(*reason),
             Fact::Chatted(_)

@@ -48,7 +48,11 @@ impl Room {
             TopologyChoice::Sfu => Topology::Sfu,
             TopologyChoice::Auto => {
                 let needs_server = self.joined().any(|member| member.role != Role::Participant);
-                if self.state.recording || needs_server || self.state.sfu_asked || self.joined().count() > 2 {
+                if self.state.recording.is_on()
+                    || needs_server
+                    || self.state.sfu_asked
+                    || self.joined().count() > 2
+                {
                     Topology::Sfu
                 } else {
                     Topology::Mesh

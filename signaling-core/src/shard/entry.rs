@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Shard;
 use crate::live::LiveRoom;
 use crate::message::{Join, Name, TopologyChoice};
-use crate::room::{Admission, MediaTerms, Pass, Room, RoomRecord};
+use crate::room::{Admission, Arrival, MediaTerms, Pass, Room, RoomRecord};
 use crate::session::NewConnection;
 use crate::{
     Code, Frame, Grant, HostClaims, LifeId, PeerId, Refusal, RequestId, RoomId, Seat, SessionClaims,
@@ -128,7 +128,7 @@ impl Shard {
                 .map(|client| key.digest("client", [live.room.life().as_str(), client])),
             token: grant.token.as_ref().map(|token| TokenDigests::new(key, live.room.life(), token)),
             password: join.password.clone(),
-            pass,
+            arrival: Arrival::New(pass),
             media,
         };
         let joined = live.join(now, &mut self.env, admission, join.reached_at.as_deref(), connection);
@@ -161,11 +161,7 @@ impl Shard {
         if grant.hosts_only && host_token.is_none() {
             return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
         }
-        Ok(match () {
-            () if host_token.is_some() || grant.host => Pass::Host,
-            () if grant.admitted => Pass::Admitted,
-            () => Pass::None,
-        })
+        Ok(if host_token.is_some() { Pass::Host } else { grant.pass })
     }
 
     /// Whether a room that does not exist must not be made again.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use signaling_core::meeting::{Happening, RoomHappening};
 use signaling_core::message::TopologyChoice;
-use signaling_core::room::{MediaTerms, MeetingTerms, RoomRecord};
+use signaling_core::room::{MediaTerms, MeetingTerms, Pass, RoomRecord};
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
     LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection,
     NoIceServers, Offer, Outbound, RecordScope, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat,
-    ServerKey, SessionClaims, SessionId, Shard, Timestamp, TokenIdentity, TransportKind, Wall,
+    ServerKey, SessionClaims, SessionId, Shard, Timestamp, TokenIdentity, Wall,
 };
 
 /// The frames that one connection was sent.
@@ -116,13 +116,14 @@ impl Stage {
     fn connection(&mut self) -> (NewConnection, ConnectionId, Screen) {
         self.connections += 1;
         let (id, screen) = (ConnectionId(self.connections), Screen::default());
-        (NewConnection { id, kind: TransportKind::Duplex, outbound: Box::new(screen.clone()) }, id, screen)
+        (NewConnection { id, outbound: Box::new(screen.clone()) }, id, screen)
     }
 
     fn grant(&self) -> Grant {
         let known = self.token.is_some();
         let token = self.token.clone();
-        Grant { may_create: true, admitted: known, token_known: known, token, ..Grant::default() }
+        let pass = if known { Pass::Admitted } else { Pass::None };
+        Grant { may_create: true, pass, token_known: known, token, ..Grant::default() }
     }
 
     /// Joins `room`, with further fields. Returns the welcome or the error.

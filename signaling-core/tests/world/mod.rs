@@ -17,7 +17,7 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{
     ClientMessage, CloseReason, Code, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits,
     MessageCodec, NewConnection, NoIceServers, NoMedia, NoObserver, Offer, Outbound, RequestId, RoomId,
-    RoomStore, Rules, Seat, ServerKey, SessionClaims, SessionId, Shard, Timestamp, TransportKind,
+    RoomStore, Rules, Seat, ServerKey, SessionClaims, SessionId, Shard, Timestamp,
 };
 
 /// The frames that a connection has taken, and why the server closed it.
@@ -47,6 +47,13 @@ impl Outbound for PipeEnd {
         let before = self.0.lock().unwrap().closed.replace(reason);
         assert_eq!(before, None, "closed twice");
     }
+}
+
+/// How a client gets its events.
+#[derive(Clone, Copy)]
+pub(crate) enum TransportKind {
+    Duplex,
+    EventStream,
 }
 
 /// A store that outlives the server.
@@ -162,11 +169,11 @@ impl World {
         self.clients[index].connection.is_some()
     }
 
-    fn connection(&mut self, kind: TransportKind) -> (NewConnection, ConnectionId, Arc<Mutex<Pipe>>) {
+    fn connection(&mut self) -> (NewConnection, ConnectionId, Arc<Mutex<Pipe>>) {
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
         let pipe = Arc::new(Mutex::new(Pipe { capacity: 32, ..Pipe::default() }));
-        (NewConnection { id, kind, outbound: Box::new(PipeEnd(Arc::clone(&pipe))) }, id, pipe)
+        (NewConnection { id, outbound: Box::new(PipeEnd(Arc::clone(&pipe))) }, id, pipe)
     }
 
     fn decode(&self, message: &Value) -> ClientMessage {
@@ -178,7 +185,7 @@ impl World {
         let message = json!({"type": "join", "room": client.room, "name": client.name, "topology": "mesh"});
         let ClientMessage::Join(join) = self.decode(&message) else { unreachable!() };
         let grant = Grant { may_create: true, ..Grant::default() };
-        let (connection, id, pipe) = self.connection(TransportKind::Duplex);
+        let (connection, id, pipe) = self.connection();
         let welcome = match self.shard.join(self.now, &join, &grant, Some((connection, None))) {
             Ok((_, welcome)) => welcome,
             Err(refusal) => {
@@ -210,7 +217,7 @@ impl World {
         let Some(session) = &self.clients[index].session else { return };
         let claims = SessionClaims::open(&self.key, &session.secret).unwrap();
         let last_id = self.clients[index].last_id;
-        let (connection, id, pipe) = self.connection(kind);
+        let (connection, id, pipe) = self.connection();
         let resumed = match kind {
             TransportKind::Duplex => {
                 self.shard.resume(self.now, &claims, last_id, Some((connection, None))).map(|_| ())

@@ -10,7 +10,7 @@ use signaling_core::{
     Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
     MediaJoin, MediaPlane, MessageCodec, NewConnection, Person, Placement, Refusal, RequestId, RoomId,
     RoomObserver, RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal,
-    TransportKind, WallClock, Watch,
+    WallClock, Watch,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -149,10 +149,10 @@ impl Hub {
         self.ask(&asked, |reply| Command::MakeRoom { room, topology, reply }).await?
     }
 
-    fn connection(&self, kind: TransportKind) -> (NewConnection, Inbox) {
+    fn connection(&self) -> (NewConnection, Inbox) {
         let (outbound, inbox) = mailbox();
         let id = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed));
-        (NewConnection { id, kind, outbound }, inbox)
+        (NewConnection { id, outbound }, inbox)
     }
 
     /// Joins over an existing connection. The welcome comes through the inbox.
@@ -162,7 +162,7 @@ impl Hub {
         grant: Grant,
         request: Option<RequestId>,
     ) -> Result<Opened, Refusal> {
-        let (connection, inbox) = self.connection(TransportKind::Duplex);
+        let (connection, inbox) = self.connection();
         let id = connection.id;
         let room = join.room.id().clone();
         let command = |reply| Command::Join {
@@ -182,7 +182,7 @@ impl Hub {
         last_id: u64,
         request: Option<RequestId>,
     ) -> Result<Opened, Refusal> {
-        let (connection, inbox) = self.connection(TransportKind::Duplex);
+        let (connection, inbox) = self.connection();
         let id = connection.id;
         let room = claims.room.clone();
         let (claims, connection) = (Box::new(claims), Some((connection, request)));
@@ -218,7 +218,7 @@ impl Hub {
         claims: SessionClaims,
         last_id: Option<u64>,
     ) -> Result<Opened, StreamRefusal> {
-        let (connection, inbox) = self.connection(TransportKind::EventStream);
+        let (connection, inbox) = self.connection();
         let id = connection.id;
         let room = claims.room.clone();
         let claims = Box::new(claims);

@@ -2,6 +2,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use aws_lc_rs::{encoding::AsDer as _, hmac};
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use signaling_core::room::Pass;
 
 use super::*;
 
@@ -56,8 +57,8 @@ fn refused(token: &str) {
 #[test]
 fn a_token_says_who_comes_in_and_as_what() {
     let plain = grant(&token(&claims())).unwrap();
-    assert_eq!((plain.host, plain.name, plain.role), (false, None, None));
-    assert!(plain.admitted && plain.may_create && plain.token_known);
+    assert_eq!((plain.name, plain.role), (None, None));
+    assert!(plain.pass == Pass::Admitted && plain.may_create && plain.token_known);
     let mut claims = claims();
     claims["name"] = "Ada L.".into();
     claims["role"] = "viewer".into();
@@ -65,7 +66,10 @@ fn a_token_says_who_comes_in_and_as_what() {
     claims["nbf"] = 1_800_000_000.into();
     claims["exp"] = json!(1_800_000_000.5);
     let grant = grant(&token(&claims)).unwrap();
-    assert_eq!((grant.host, grant.name.as_deref(), grant.role), (true, Some("Ada L."), Some(Role::Viewer)));
+    assert_eq!(
+        (grant.pass, grant.name.as_deref(), grant.role),
+        (Pass::Host, Some("Ada L."), Some(Role::Viewer))
+    );
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn without_a_token() {
     for (anonymous, may_create) in [(true, true), (false, false)] {
         let open = JoinTokens::new(Vec::new(), anonymous);
         let grant = open.authenticate(NOW, &join(None)).unwrap();
-        assert_eq!((grant.may_create, grant.admitted), (may_create, false));
+        assert_eq!((grant.may_create, grant.pass), (may_create, Pass::None));
         assert_eq!(open.may_make_room(NOW, None).is_ok(), may_create);
     }
     let host = with("host", json!(true));
