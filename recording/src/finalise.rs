@@ -12,7 +12,7 @@ use signaling_core::{Entropy, LifeId, RoomId};
 use crate::container::Container;
 use crate::container::measure::picture_size;
 use crate::ffmpeg::{Ffmpeg, FfmpegError, Shown, Tile};
-use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
+use crate::index::{Entry, EntryState, Index, RecordingId, file_name};
 use crate::upload::Upload;
 
 /// The prefixes and the suffix of the files that ffmpeg is still writing.
@@ -50,7 +50,7 @@ pub fn finalise(index: &Index, ffmpeg: &Ffmpeg, entry: &Entry) -> Result<Entry, 
         finalised: true,
         finalise_error: None,
         upload_error: None,
-        state: RecordingState::Ready,
+        state: EntryState::Ready,
         ..entry.clone()
     };
     let part = tempfile::Builder::new().prefix(FINALISE).suffix(PART).tempfile_in(index.folder())?;
@@ -99,7 +99,7 @@ pub fn composite(
         .all()
         .into_iter()
         .filter(|entry| entry.room == *room && entry.life == life && entry.peer.is_some())
-        .filter(|entry| entry.state == RecordingState::Ready && entry.local)
+        .filter(|entry| entry.state == EntryState::Ready && entry.local)
         .collect();
     parts.truncate(MAX_TILES);
     let began = parts.first().ok_or(FinaliseError::Nothing)?.started_at;
@@ -132,7 +132,7 @@ pub fn composite(
         source: TrackSource::Other,
         started_at: began,
         ended_at: Some(began + length),
-        state: RecordingState::Ready,
+        state: EntryState::Ready,
         container: Container::Mp4,
         rotation: 0,
         file: file_name(began, recording, Container::Mp4),

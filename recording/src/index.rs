@@ -73,10 +73,10 @@ impl<'de> Deserialize<'de> for RecordingId {
     }
 }
 
-/// The state of a recording.
+/// How far the recording of an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RecordingState {
+pub enum EntryState {
     /// The recording is being written.
     Recording,
     /// The recording is complete and is being remuxed or transcoded.
@@ -111,7 +111,7 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// The state of the recording.
-    pub state: RecordingState,
+    pub state: EntryState,
     /// The container format of the file.
     pub container: Container,
     /// The clockwise rotation of the pictures, in degrees. An MP4 contains it itself.
@@ -484,7 +484,7 @@ pub(crate) mod testing {
             source: TrackSource::Camera,
             started_at: Timestamp::from_millis(seed),
             ended_at: None,
-            state: RecordingState::Recording,
+            state: EntryState::Recording,
             container: Container::Mp4,
             file: format!("2026-11-21_04-00-00_{recording}.mp4"),
             bytes: 0,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use signaling_core::Timestamp;
 
-use crate::index::{Entry, RecordingState};
+use crate::index::{Entry, EntryState};
 use crate::upload::Upload;
 
 /// The retention of the recordings in a folder; by default, everything is kept.
@@ -50,7 +50,7 @@ impl Retention {
     /// remove recordings whose upload is not confirmed.
     pub fn leaving<'a>(&self, entries: &'a [Entry], now: Option<Timestamp>) -> Vec<(&'a Entry, Cause)> {
         let is_too_old = |entry: &Entry| {
-            let is_over = matches!(entry.state, RecordingState::Ready | RecordingState::Failed);
+            let is_over = matches!(entry.state, EntryState::Ready | EntryState::Failed);
             is_over && self.age.zip(now).is_some_and(|(age, now)| now.since(ended_at(entry)) > age)
         };
         let (old, mut rest): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| is_too_old(entry));
@@ -59,7 +59,7 @@ impl Retention {
         rest.retain(|entry| entry.local);
         let mut total: u128 = rest.iter().map(|entry| u128::from(entry.bytes)).sum();
         let is_safe = |entry: &Entry| entry.upload.as_ref().is_none_or(Upload::is_stored);
-        rest.retain(|entry| entry.state == RecordingState::Ready && is_safe(entry));
+        rest.retain(|entry| entry.state == EntryState::Ready && is_safe(entry));
         rest.sort_by_key(|entry| (entry.started_at, entry.recording));
         for entry in rest {
             if total <= bound.into() {
@@ -88,7 +88,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000 * HOUR_MS);
 
     /// A recording that lasted an hour and ended this long ago.
-    fn ended(hours_ago: u64, state: RecordingState, bytes: u64) -> Entry {
+    fn ended(hours_ago: u64, state: EntryState, bytes: u64) -> Entry {
         let ended_at = NOW.as_millis() - hours_ago * HOUR_MS;
         Entry {
             started_at: Timestamp::from_millis(ended_at - HOUR_MS),
@@ -111,14 +111,14 @@ mod tests {
     #[test]
     fn nothing_is_old_by_a_clock_that_nobody_believes() {
         let retention = Retention { age: Some(Duration::from_secs(1)), bytes: Some(1) };
-        let entries = [ended(9, RecordingState::Ready, 1), ended(8, RecordingState::Ready, 1)];
+        let entries = [ended(9, EntryState::Ready, 1), ended(8, EntryState::Ready, 1)];
         let leaving = retention.leaving(&entries, None);
         assert_eq!(leaving.iter().map(|(_, cause)| *cause).collect::<Vec<_>>(), [Cause::Size]);
     }
 
     #[test]
     fn what_is_older_than_the_age_goes() {
-        use RecordingState::{Failed, Ready};
+        use EntryState::{Failed, Ready};
         let hours = |hours: u64| Retention { age: Some(Duration::from_secs(hours * 3_600)), bytes: None };
         let entries = [ended(1, Ready, 1), ended(5, Failed, 1), ended(6, Ready, 1), ended(7, Failed, 0)];
         assert_eq!(leaving(hours(5), &entries), [(6, Cause::Age), (7, Cause::Age)]);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_until_the_rest_fits() {
-        use RecordingState::{Failed, Ready};
+        use EntryState::{Failed, Ready};
         let bytes = |bytes| Retention { age: None, bytes: Some(bytes) };
         let entries = [ended(1, Ready, 10), ended(3, Ready, 30), ended(2, Ready, 20), ended(4, Failed, 1)];
         assert_eq!(leaving(bytes(61), &entries), []);
@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn what_went_by_age_no_longer_counts() {
-        let entries = [ended(9, RecordingState::Ready, 90), ended(1, RecordingState::Ready, 10)];
+        let entries = [ended(9, EntryState::Ready, 90), ended(1, EntryState::Ready, 10)];
         let retention = Retention { age: Some(Duration::from_secs(3_600)), bytes: Some(10) };
         assert_eq!(leaving(retention, &entries), [(9, Cause::Age)]);
     }
 
     #[test]
     fn what_is_not_over_stays_though_its_bytes_count() {
-        use RecordingState::{Finalising, Ready, Recording};
+        use EntryState::{Finalising, Ready, Recording};
         let entries = [ended(9, Recording, 50), ended(8, Finalising, 50), ended(1, Ready, 10)];
         let retention = Retention { age: Some(Duration::from_secs(7_200)), bytes: Some(100) };
         assert_eq!(leaving(retention, &entries), [(1, Cause::Size)]);
@@ -156,9 +156,9 @@ mod tests {
     fn what_the_store_has_not_confirmed_stays_and_what_it_has_alone_takes_no_room() {
         let stored = Upload::Stored { object: "s3://bucket/a".into() };
         let entries = [
-            Entry { upload: Some(Upload::Waiting), ..ended(9, RecordingState::Ready, 10) },
-            Entry { upload: Some(stored.clone()), local: false, ..ended(8, RecordingState::Ready, 99) },
-            Entry { upload: Some(stored), ..ended(7, RecordingState::Ready, 10) },
+            Entry { upload: Some(Upload::Waiting), ..ended(9, EntryState::Ready, 10) },
+            Entry { upload: Some(stored.clone()), local: false, ..ended(8, EntryState::Ready, 99) },
+            Entry { upload: Some(stored), ..ended(7, EntryState::Ready, 10) },
         ];
         assert_eq!(leaving(Retention { age: None, bytes: Some(20) }, &entries), []);
         assert_eq!(leaving(Retention { age: None, bytes: Some(0) }, &entries), [(7, Cause::Size)]);
@@ -173,14 +173,13 @@ mod tests {
 
     #[test]
     fn a_recording_from_the_future_is_not_old() {
-        let entry =
-            Entry { ended_at: Some(NOW + Duration::from_secs(60)), ..ended(1, RecordingState::Ready, 1) };
+        let entry = Entry { ended_at: Some(NOW + Duration::from_secs(60)), ..ended(1, EntryState::Ready, 1) };
         let retention = Retention { age: Some(Duration::ZERO), bytes: None };
         assert_eq!(retention.leaving(&[entry], Some(NOW)), []);
     }
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
-        use RecordingState::{Failed, Finalising, Ready, Recording};
+        use EntryState::{Failed, Finalising, Ready, Recording};
         let state = prop::sample::select(vec![Recording, Finalising, Ready, Failed]);
         let one = (0_u64..100, state, prop_oneof![0_u64..100, Just(u64::MAX)]);
         prop::collection::vec(one, 0..24).prop_map(|all| {
@@ -212,19 +211,19 @@ mod tests {
                 match cause {
                     Cause::Age => {
                         prop_assert!(is_old(entry));
-                        prop_assert!(matches!(entry.state, RecordingState::Ready | RecordingState::Failed));
+                        prop_assert!(matches!(entry.state, EntryState::Ready | EntryState::Failed));
                     }
-                    Cause::Size => prop_assert_eq!(entry.state, RecordingState::Ready),
+                    Cause::Size => prop_assert_eq!(entry.state, EntryState::Ready),
                 }
             }
             for entry in &staying {
-                let is_over = matches!(entry.state, RecordingState::Ready | RecordingState::Failed);
+                let is_over = matches!(entry.state, EntryState::Ready | EntryState::Failed);
                 prop_assert!(!(is_over && is_old(entry)));
             }
             let by_size: Vec<_> =
                 leaving.iter().filter(|(_, cause)| *cause == Cause::Size).map(|(entry, _)| *entry).collect();
             let ready: Vec<_> =
-                staying.iter().filter(|entry| entry.state == RecordingState::Ready).collect();
+                staying.iter().filter(|entry| entry.state == EntryState::Ready).collect();
             if let Some(newest) = by_size.last() {
                 let bound = u128::from(bytes.unwrap());
                 prop_assert!(ready.iter().all(|entry| entry.started_at >= newest.started_at));

@@ -10,7 +10,7 @@ use signaling_core::message::TrackSource;
 use signaling_core::{Entropy, LifeId};
 
 use crate::container::measure::measure;
-use crate::index::{Entry, Index, RecordingState, Stray};
+use crate::index::{Entry, EntryState, Index, Stray};
 
 /// The room of recordings whose note is lost.
 const UNKNOWN_ROOM: &str = "unknown";
@@ -18,15 +18,15 @@ const UNKNOWN_ROOM: &str = "unknown";
 /// Checks every local recording that is ready, and the media files without a note.
 pub(super) fn check(index: &Index, strays: Vec<Stray>, entropy: &mut dyn Entropy) {
     for entry in index.all() {
-        if entry.state != RecordingState::Ready || !entry.local {
+        if entry.state != EntryState::Ready || !entry.local {
             continue;
         }
         let Some(fault) = fault(index, &entry) else { continue };
         let mut is_told = false;
         index.update(entry.recording, |known| {
             // The recording may have changed in the meantime.
-            if known.state == RecordingState::Ready && known.bytes == entry.bytes {
-                (known.state, known.error) = (RecordingState::Failed, Some(fault.clone()));
+            if known.state == EntryState::Ready && known.bytes == entry.bytes {
+                (known.state, known.error) = (EntryState::Failed, Some(fault.clone()));
                 is_told = true;
             }
         });
@@ -71,7 +71,7 @@ fn found(index: &Index, stray: &Stray, entropy: &mut dyn Entropy) -> Option<Entr
         source: TrackSource::Other,
         started_at: stray.started_at,
         ended_at: Some(stray.started_at + duration),
-        state: if bytes == 0 { RecordingState::Failed } else { RecordingState::Ready },
+        state: if bytes == 0 { EntryState::Failed } else { EntryState::Ready },
         container: stray.container,
         rotation: 0,
         file: stray.file.clone(),
@@ -118,7 +118,7 @@ mod tests {
     fn finished_recordings_are_shown_as_what_they_are() {
         let folder = tempfile::tempdir().unwrap();
         let index = Index::open(folder.path()).unwrap();
-        let ready = |seed| Entry { state: RecordingState::Ready, bytes: 100, ..entry(seed) };
+        let ready = |seed| Entry { state: EntryState::Ready, bytes: 100, ..entry(seed) };
         for (seed, bytes) in [(1, Some(100)), (2, Some(60)), (3, Some(0)), (4, None)] {
             let entry = ready(seed);
             index.save(&entry).unwrap();
@@ -136,14 +136,14 @@ mod tests {
             let known = index.get(ready(seed).recording).unwrap();
             (known.state, known.error.unwrap_or_default())
         };
-        let failed = |why: &str| (RecordingState::Failed, why.to_owned());
-        assert_eq!(state(1), (RecordingState::Ready, String::new()));
+        let failed = |why: &str| (EntryState::Failed, why.to_owned());
+        assert_eq!(state(1), (EntryState::Ready, String::new()));
         assert_eq!(state(2), failed("its file is cut short: 60 of 100 bytes are there"));
         assert_eq!(state(3), failed("its file is empty"));
         assert_eq!(state(4), failed("its file is gone"));
-        assert_eq!(state(5).0, RecordingState::Ready, "it is in object storage");
+        assert_eq!(state(5).0, EntryState::Ready, "it is in object storage");
         let stray = index.get("abcdefghijklmnop".parse().unwrap()).unwrap();
-        assert_eq!((stray.state, stray.bytes), (RecordingState::Ready, 5));
+        assert_eq!((stray.state, stray.bytes), (EntryState::Ready, 5));
         assert_eq!(stray.started_at.to_string(), "2026-11-21T04:00:00Z");
         assert_eq!(index.all().len(), 6, "and nothing else");
         // The next start checks the files again.
@@ -151,7 +151,7 @@ mod tests {
         drop(index);
         assert_eq!(
             Index::open(folder.path()).unwrap().get(ready(4).recording).unwrap().state,
-            RecordingState::Ready
+            EntryState::Ready
         );
     }
 }

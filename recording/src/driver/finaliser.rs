@@ -12,7 +12,7 @@ use super::uploader::Uploader;
 use super::{DISK, SIGN};
 use crate::ffmpeg::{Ffmpeg, FfmpegError};
 use crate::finalise::{FinaliseError, finalise};
-use crate::index::{Entry, Index, RecordingId, RecordingState};
+use crate::index::{Entry, EntryState, Index, RecordingId};
 
 /// Maximum number of queued recordings. Those that do not fit are queued at the next start.
 const QUEUE: usize = 4_096;
@@ -58,7 +58,7 @@ impl Finaliser {
             run(&shared, &ffmpeg, &queue, uploader.as_ref(), &ending);
             ending.engine.finish();
         })?;
-        let is_due = |entry: &Entry| entry.state == RecordingState::Ready && !entry.finalised && entry.local;
+        let is_due = |entry: &Entry| entry.state == EntryState::Ready && !entry.finalised && entry.local;
         for entry in index.all().into_iter().filter(is_due) {
             finaliser.take(index, entry.recording);
         }
@@ -67,7 +67,7 @@ impl Finaliser {
 
     /// Queues a finished recording.
     pub(super) fn take(&self, index: &Index, recording: RecordingId) {
-        index.update(recording, |entry| entry.state = RecordingState::Finalising);
+        index.update(recording, |entry| entry.state = EntryState::Finalising);
         if self.jobs.try_send(recording).is_err() {
             give_back(index, recording, "too many recordings wait to be finalised".to_owned());
         }
@@ -105,7 +105,7 @@ impl Drop for Ending {
 /// Returns a recording to the state `Ready` as it was written; the next start tries again.
 fn give_back(index: &Index, recording: RecordingId, error: String) {
     let given_back = index.change(recording, |entry| {
-        entry.state = RecordingState::Ready;
+        entry.state = EntryState::Ready;
         entry.finalise_error = Some(error);
     });
     if let Err(error) = given_back {
@@ -164,11 +164,11 @@ mod tests {
         let (jobs, queue) = sync_channel(QUEUE);
         let life = Arc::new(Life::default());
         Finaliser { jobs, life: Arc::clone(&life) }.take(&index, recording);
-        assert_eq!(index.get(recording).unwrap().state, RecordingState::Finalising);
+        assert_eq!(index.get(recording).unwrap().state, EntryState::Finalising);
         let ending = Ending { engine: Arc::new(Watch::default().engine("finaliser")), life };
         run(&index, &Ffmpeg::new("no-such-ffmpeg".into()), &queue, None, &ending);
         let given_back = index.get(recording).unwrap();
-        assert_eq!(given_back.state, RecordingState::Ready);
+        assert_eq!(given_back.state, EntryState::Ready);
         assert!(given_back.finalise_error.unwrap().contains("no-such-ffmpeg"));
     }
 }

@@ -23,7 +23,7 @@ use signaling_core::message::{Name, Role};
 use signaling_core::{LifeId, MediaEvent, PeerId, RoomId, Timestamp, Watch};
 
 use crate::ffmpeg::Ffmpeg;
-use crate::index::{Index, RecordingId, RecordingState};
+use crate::index::{EntryState, Index, RecordingId};
 use crate::retention::Retention;
 use crate::store::{OpenError, Store, StoreConfig};
 use crate::upload::Upload;
@@ -153,7 +153,7 @@ impl Recorder {
     /// Deletes a recording. A recording that is being written is ended first, and deleted a moment later.
     pub fn delete(&self, recording: RecordingId) -> io::Result<()> {
         let entry = self.index.get(recording);
-        if entry.is_some_and(|entry| entry.state == RecordingState::Recording) {
+        if entry.is_some_and(|entry| entry.state == EntryState::Recording) {
             self.feed.tell(Note::Delete { recording });
             return Ok(());
         }
@@ -190,7 +190,7 @@ fn mark(index: &Index, has_store: bool) {
         index.update(entry.recording, |entry| {
             if !has_store {
                 entry.upload.take_if(|upload| !upload.is_stored());
-            } else if entry.state != RecordingState::Failed {
+            } else if entry.state != EntryState::Failed {
                 entry.upload.get_or_insert(Upload::Waiting);
             }
         });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::container::HEAD_LEN;
 use crate::container::measure::{Measured, measure};
 use crate::finalise::{PART, PARTS};
-use crate::index::{Entry, Index, NOTE, RecordingState};
+use crate::index::{Entry, EntryState, Index, NOTE};
 
 /// Closes the recordings in the state `Recording`: measures the file and truncates a partial fragment at its end.
 /// Recordings in the state `Finalising` become `Ready` and are finalised again. Temporary files are removed.
@@ -16,28 +16,28 @@ pub fn recover(index: &Index) {
     clear(index.folder());
     for mut entry in index.all() {
         match entry.state {
-            RecordingState::Recording => {}
+            EntryState::Recording => {}
             // The file is complete, but no thread is processing it any more.
-            RecordingState::Finalising => {
-                index.update(entry.recording, |entry| entry.state = RecordingState::Ready);
+            EntryState::Finalising => {
+                index.update(entry.recording, |entry| entry.state = EntryState::Ready);
                 continue;
             }
-            RecordingState::Ready | RecordingState::Failed => continue,
+            EntryState::Ready | EntryState::Failed => continue,
         }
         match close(index, &entry) {
             Ok(measured) if measured.duration > Duration::ZERO => {
-                entry.state = RecordingState::Ready;
+                entry.state = EntryState::Ready;
                 entry.bytes = measured.whole;
                 entry.duration_ms = u64::try_from(measured.duration.as_millis()).unwrap_or(u64::MAX);
                 entry.ended_at = Some(entry.started_at + measured.duration);
                 tracing::info!(recording = %entry.recording, room = %entry.room, "a recording that was cut off is closed");
             }
             Ok(_) => {
-                entry.state = RecordingState::Failed;
+                entry.state = EntryState::Failed;
                 entry.error = Some("nothing was written before the server ended".to_owned());
             }
             Err(error) => {
-                entry.state = RecordingState::Failed;
+                entry.state = EntryState::Failed;
                 entry.error = Some(error.to_string());
                 tracing::warn!(recording = %entry.recording, %error, "a recording that was cut off cannot be read");
             }
@@ -118,11 +118,11 @@ mod tests {
     fn what_was_being_finalised_can_be_had_again() {
         let folder = tempfile::tempdir().unwrap();
         let index = Index::open(folder.path()).unwrap();
-        let busy = Entry { state: RecordingState::Finalising, ..entry(1) };
+        let busy = Entry { state: EntryState::Finalising, ..entry(1) };
         index.save(&busy).unwrap();
         drop(index);
         let index = Index::open(folder.path()).unwrap();
         recover(&index);
-        assert_eq!(index.all(), [Entry { state: RecordingState::Ready, ..busy }]);
+        assert_eq!(index.all(), [Entry { state: EntryState::Ready, ..busy }]);
     }
 }

@@ -90,7 +90,7 @@ mod tests {
 
     use super::super::feed::now;
     use super::*;
-    use crate::index::RecordingState;
+    use crate::index::EntryState;
     use crate::index::testing::entry;
     use crate::upload::Upload;
 
@@ -100,7 +100,7 @@ mod tests {
     fn three_days(index: &Index) -> [Entry; 3] {
         [1, 2, 3].map(|day| {
             let ended_at = Some(Timestamp::default() + DAY * day);
-            let entry = Entry { ended_at, state: RecordingState::Ready, bytes: 1, ..entry(day.into()) };
+            let entry = Entry { ended_at, state: EntryState::Ready, bytes: 1, ..entry(day.into()) };
             index.save(&entry).unwrap();
             fs::write(index.path(&entry), "x").unwrap();
             entry

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::DISK;
 use super::sweep::release;
-use crate::index::{Entry, Index, RecordingId, RecordingState};
+use crate::index::{Entry, EntryState, Index, RecordingId};
 use crate::store::{Store, StoreConfig};
 use crate::upload::{Parts, Upload};
 
@@ -170,13 +170,13 @@ impl Work {
             Some(_) => true,
             None => false,
         };
-        is_waiting && entry.state == RecordingState::Ready && entry.local
+        is_waiting && entry.state == EntryState::Ready && entry.local
     }
 
     fn is_to_be_released(&self, entry: &Entry) -> bool {
         let is_here =
             matches!(&entry.upload, Some(Upload::Stored { object }) if self.store.key(object).is_some());
-        is_here && entry.state == RecordingState::Ready && entry.local
+        is_here && entry.state == EntryState::Ready && entry.local
     }
 
     async fn remove(&self, file: &str, object: &Upload) -> Step {
@@ -284,7 +284,7 @@ impl Work {
     fn keep(&self, entry: &Entry, upload: Upload) -> Result<bool, UploadError> {
         let kept = self.index.change(entry.recording, |known| {
             // Not if the file has been replaced.
-            if known.file == entry.file && known.state == RecordingState::Ready {
+            if known.file == entry.file && known.state == EntryState::Ready {
                 known.upload = Some(upload);
                 known.upload_error = None;
             }

@@ -20,7 +20,7 @@ use super::sweep::Sweeper;
 use super::uploader::Uploader;
 use super::{Hands, OnEvent, RecorderConfig, SIGN, believed_clock, wall_clock};
 use crate::container::Container;
-use crate::index::{Entry, Index, RecordingId, RecordingState, file_name};
+use crate::index::{Entry, EntryState, Index, RecordingId, file_name};
 use crate::recording::{Output, Recording};
 use crate::upload::Upload;
 
@@ -389,7 +389,7 @@ impl Writer {
             source: group.source(),
             started_at,
             ended_at: None,
-            state: RecordingState::Recording,
+            state: EntryState::Recording,
             container,
             rotation: 0,
             file: file_name(started_at, recording, container),
@@ -433,17 +433,17 @@ impl Writer {
         entry.ended_at = Some(entry.started_at + Duration::from_millis(entry.duration_ms));
         // A recording to be finalised is never `Ready` in between, or else it would be uploaded as it is.
         entry.state = match &self.hands.finaliser {
-            _ if entry.duration_ms == 0 => RecordingState::Failed,
-            Some(_) => RecordingState::Finalising,
-            None => RecordingState::Ready,
+            _ if entry.duration_ms == 0 => EntryState::Failed,
+            Some(_) => EntryState::Finalising,
+            None => EntryState::Ready,
         };
-        if entry.state == RecordingState::Failed {
+        if entry.state == EntryState::Failed {
             entry.upload = None;
         }
         self.index.update(entry.recording, |known| known.clone_from(&entry));
         self.keep(entry.recording);
         match (&self.hands.finaliser, &self.hands.uploader) {
-            (Some(finaliser), _) if entry.state == RecordingState::Finalising => {
+            (Some(finaliser), _) if entry.state == EntryState::Finalising => {
                 finaliser.take(&self.index, entry.recording);
             }
             (_, uploader) => uploader.iter().for_each(Uploader::wake),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_api::{Caller, Problem, no_store};
 use recording::container::Container;
 use recording::driver::Recorder;
-use recording::index::{Entry, RecordingId, RecordingState};
+use recording::index::{Entry, EntryState, RecordingId};
 use recording::upload::Upload;
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Name, TrackSource};
@@ -152,7 +152,7 @@ struct Shown {
     started_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<Timestamp>,
-    state: RecordingState,
+    state: EntryState,
     container: Container,
     codecs: Vec<String>,
     bytes: u64,

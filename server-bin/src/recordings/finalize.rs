@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
 use recording::finalise;
-use recording::index::{Index, RecordingState};
+use recording::index::{EntryState, Index};
 use signaling_core::RoomId;
 use signaling_transport::SystemEntropy;
 
@@ -36,7 +36,7 @@ pub(crate) fn finalize(settings: &Settings, what: &Finalize) -> anyhow::Result<(
     let ready: Vec<_> = index
         .all()
         .into_iter()
-        .filter(|entry| entry.state != RecordingState::Failed && wanted(&entry.room))
+        .filter(|entry| entry.state != EntryState::Failed && wanted(&entry.room))
         .collect();
     let elsewhere = ready.iter().filter(|entry| !entry.local).count();
     if elsewhere > 0 {

@@ -138,7 +138,7 @@ impl World {
     fn record(&self) -> (Entry, Vec<u8>) {
         let bytes: Vec<u8> = (0..(17_u32 << 20) / 4).flat_map(u32::to_le_bytes).collect();
         let done = Entry {
-            state: RecordingState::Ready,
+            state: EntryState::Ready,
             bytes: bytes.len() as u64,
             upload: Some(Upload::Waiting),
             ..entry(1)
@@ -186,7 +186,7 @@ fn what_is_over_goes_to_the_store_and_stays_here() {
     let mut world = World::new(true);
     let (entry, bytes) = world.record();
     let busy = Entry {
-        state: RecordingState::Finalising,
+        state: EntryState::Finalising,
         upload: Some(Upload::Waiting),
         ..crate::index::testing::entry(2)
     };
@@ -272,11 +272,8 @@ fn one_that_cannot_be_uploaded_does_not_hold_up_the_rest() {
     let mut world = World::new(true);
     let (lost, _) = world.record();
     fs::remove_file(world.index().path(&lost)).unwrap();
-    let other = Entry {
-        state: RecordingState::Ready,
-        upload: Some(Upload::Waiting),
-        ..crate::index::testing::entry(2)
-    };
+    let other =
+        Entry { state: EntryState::Ready, upload: Some(Upload::Waiting), ..crate::index::testing::entry(2) };
     fs::write(world.index().path(&other), "media").unwrap();
     world.index().save(&other).unwrap();
     assert_eq!(world.step(), Step::Failed);

@@ -36,7 +36,7 @@ fn world(folder: &Path, retention: Retention) -> World {
 
 impl World {
     /// Saves an old recording with its file.
-    fn save_old(&self, state: RecordingState, bytes: u64) -> Entry {
+    fn save_old(&self, state: EntryState, bytes: u64) -> Entry {
         let old = Entry { state, bytes, ..entry(bytes) };
         self.index.save(&old).unwrap();
         fs::write(self.index.path(&old), "media").unwrap();
@@ -82,9 +82,9 @@ impl World {
 fn the_end_of_a_recording_takes_the_oldest_away_and_nothing_that_is_not_over() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = world(folder.path(), Retention { age: None, bytes: Some(1 << 20) });
-    let oldest = world.save_old(RecordingState::Ready, 1 << 19);
-    let newer = world.save_old(RecordingState::Ready, 1 << 20);
-    let busy = world.save_old(RecordingState::Finalising, 1);
+    let oldest = world.save_old(EntryState::Ready, 1 << 19);
+    let newer = world.save_old(EntryState::Ready, 1 << 20);
+    let busy = world.save_old(EntryState::Finalising, 1);
     world.record();
     world.writer.turn();
     assert!(world.is_there(&oldest) && world.is_there(&newer), "nothing has ended yet");
