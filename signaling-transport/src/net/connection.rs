@@ -21,10 +21,10 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Place;
-use super::endless::{self, Endless, Handover};
+use super::connection_limits::Place;
 use super::mount::Entrance;
 use super::stream::Stream;
+use super::takeover::{self, Endless, Handover};
 use super::timed_body::TimedBody;
 use super::{Certificates, Mount, PlainHttp, TrustedProxies};
 
@@ -102,7 +102,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     }
     drop(shared);
     if let Some(taken_over) = handover.taken_over()
-        && let Err(error) = endless::send(taken_over).await
+        && let Err(error) = takeover::send(taken_over).await
     {
         tracing::debug!(%peer, %error, "stream failed");
     }

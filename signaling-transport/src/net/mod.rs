@@ -31,10 +31,9 @@
 //! # }
 //! ```
 
-mod admission;
 mod certificates;
 mod connection;
-mod endless;
+mod connection_limits;
 mod forwarded;
 mod interfaces;
 mod listener;
@@ -43,16 +42,17 @@ mod plain_http;
 pub mod self_signed;
 mod server;
 mod stream;
+mod takeover;
 mod timed_body;
 mod upgraded;
 
-pub use admission::{AddressLimits, Refusal};
 pub use certificates::{CertificateError, Certificates, Validity};
-pub use endless::Endless;
+pub use connection_limits::{AddressLimits, Refusal};
 pub use forwarded::TrustedProxies;
 pub use http_api::ClientAddr;
 pub use listener::BindError;
 pub use mount::Mount;
 pub use plain_http::PlainHttp;
 pub use server::{Server, ServerConfig, Shutdown};
+pub use takeover::Endless;
 pub(crate) use upgraded::{RawStream, take_over};

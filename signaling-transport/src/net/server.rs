@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admission::{Admission, Place};
 use super::connection::{self, Shared};
+use super::connection_limits::{Admission, Place};
 use super::listener::{self, Acceptor};
 use super::{AddressLimits, BindError, Certificates, Mount, PlainHttp, TrustedProxies};
 use crate::log_summary::LogSummary;

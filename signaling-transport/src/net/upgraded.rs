@@ -9,8 +9,8 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::admission::Place;
 use super::connection::Placed;
+use super::connection_limits::Place;
 use super::stream::Stream;
 
 /// A byte stream that was HTTP before. Behind our own accept loop it is the connection itself, without HTTP's layers

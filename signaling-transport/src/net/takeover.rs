@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
-use super::admission::Place;
+use super::connection_limits::Place;
 use super::stream::Stream;
 
 /// An extension of responses whose body ends with the connection. [`Server`](super::Server) hands the connection over
