@@ -33,13 +33,13 @@ pub enum End<'a> {
 /// The engines of a server. Clones share them; the default has no witness.
 #[derive(Clone, Default)]
 pub struct Watch {
-    shared: Arc<Shared>,
+    engines: Arc<Engines>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Engines {
     witness: Option<Box<dyn Witness>>,
-    engines: Mutex<Vec<Weak<Pulse>>>,
+    pulses: Mutex<Vec<Weak<Pulse>>>,
 }
 
 struct Pulse {
@@ -68,7 +68,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Watch {
     /// A watch that reports to `witness`.
     pub fn new(witness: Box<dyn Witness>) -> Self {
-        Self { shared: Arc::new(Shared { witness: Some(witness), engines: Mutex::default() }) }
+        Self { engines: Arc::new(Engines { witness: Some(witness), pulses: Mutex::default() }) }
     }
 
     /// Registers an engine. It is alive until the [`Engine`] is dropped.
@@ -85,7 +85,7 @@ impl Watch {
             has_ended: AtomicBool::new(false),
             waker: Mutex::default(),
         });
-        hold(&self.shared.engines).push(Arc::downgrade(&pulse));
+        hold(&self.engines.pulses).push(Arc::downgrade(&pulse));
         Engine { pulse, watch: self.clone() }
     }
 
@@ -109,9 +109,9 @@ impl Watch {
     }
 
     fn pulses(&self) -> Vec<Arc<Pulse>> {
-        let mut engines = hold(&self.shared.engines);
-        engines.retain(|pulse| pulse.strong_count() > 0);
-        let running = engines.iter().filter_map(Weak::upgrade);
+        let mut pulses = hold(&self.engines.pulses);
+        pulses.retain(|pulse| pulse.strong_count() > 0);
+        let running = pulses.iter().filter_map(Weak::upgrade);
         running.filter(|pulse| !pulse.has_ended.load(Ordering::Acquire)).collect()
     }
 }
@@ -139,7 +139,7 @@ impl Engine {
     /// Gives a sign of life.
     pub fn sign(&self) {
         self.pulse.signs.fetch_add(1, Ordering::Relaxed);
-        if let Some(witness) = &self.watch.shared.witness {
+        if let Some(witness) = &self.watch.engines.witness {
             witness.on_sign(&self.pulse.name);
         }
     }
@@ -166,7 +166,7 @@ impl Engine {
 
     fn end(&self, end: End<'_>) {
         if !self.pulse.has_ended.swap(true, Ordering::AcqRel)
-            && let Some(witness) = &self.watch.shared.witness
+            && let Some(witness) = &self.watch.engines.witness
         {
             witness.on_end(&self.pulse.name, end);
         }

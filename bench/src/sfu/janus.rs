@@ -19,7 +19,8 @@ use crate::process::Process;
 const PLUGINS: &str = "/usr/lib/x86_64-linux-gnu/janus";
 const TRIES: usize = 200;
 
-struct Seat {
+/// A member, and its handles.
+struct Joined {
     room: usize,
     is: Member,
     publisher: Option<u64>,
@@ -35,7 +36,7 @@ pub(super) struct Janus {
     session: Option<u64>,
     transaction: u64,
     rooms: HashSet<usize>,
-    seats: Vec<Seat>,
+    joined: Vec<Joined>,
     said: VecDeque<Said>,
 }
 
@@ -60,7 +61,7 @@ impl Janus {
             session: None,
             transaction: 0,
             rooms: HashSet::new(),
-            seats: Vec::new(),
+            joined: Vec::new(),
             said: VecDeque::new(),
         };
         let created = janus.request(json!({ "janus": "create" }))?;
@@ -127,16 +128,16 @@ impl Signaling for Janus {
             });
             self.message(handle, &body, None)?;
         }
-        self.seats.push(Seat { room: is.room, is, publisher: None, subscriber: None });
+        self.joined.push(Joined { room: is.room, is, publisher: None, subscriber: None });
         Ok(())
     }
 
     fn publish(&mut self, member: usize, offer: &str) -> anyhow::Result<()> {
         let handle = self.attach()?;
-        let seat = self.seats.get_mut(member).context("no such member")?;
-        seat.publisher = Some(handle);
+        let joined = self.joined.get_mut(member).context("no such member")?;
+        joined.publisher = Some(handle);
         let join =
-            json!({ "request": "join", "ptype": "publisher", "room": id(seat.room), "id": id(member) });
+            json!({ "request": "join", "ptype": "publisher", "room": id(joined.room), "id": id(member) });
         self.message(handle, &join, None)?;
         let jsep = json!({ "type": "offer", "sdp": offer });
         let reply = self.message(handle, &json!({ "request": "publish" }), Some(jsep))?;
@@ -146,12 +147,12 @@ impl Signaling for Janus {
 
     fn watch(&mut self, member: usize) -> anyhow::Result<()> {
         let handle = self.attach()?;
-        let room = self.seats.get(member).context("no such member")?.room;
+        let room = self.joined.get(member).context("no such member")?.room;
         let streams: Vec<Value> = self
-            .seats
+            .joined
             .iter()
             .enumerate()
-            .filter(|(other, seat)| *other != member && seat.room == room && seat.is.publishes)
+            .filter(|(other, joined)| *other != member && joined.room == room && joined.is.publishes)
             .map(|(other, _)| json!({ "feed": id(other) }))
             .collect();
         let join = json!({ "request": "join", "ptype": "subscriber", "room": id(room), "streams": streams });
@@ -165,15 +166,16 @@ impl Signaling for Janus {
             reply = self.message(handle, &join, None);
         }
         let reply = reply?;
-        if let Some(seat) = self.seats.get_mut(member) {
-            seat.subscriber = Some(handle);
+        if let Some(joined) = self.joined.get_mut(member) {
+            joined.subscriber = Some(handle);
         }
         self.said.push_back(Said::Offer { member, number: None, sdp: sdp_of(&reply)? });
         Ok(())
     }
 
     fn answer(&mut self, member: usize, _: Option<u64>, sdp: &str) -> anyhow::Result<()> {
-        let handle = self.seats.get(member).and_then(|seat| seat.subscriber).context("no such subscriber")?;
+        let handle =
+            self.joined.get(member).and_then(|joined| joined.subscriber).context("no such subscriber")?;
         let jsep = json!({ "type": "answer", "sdp": sdp });
         self.message(handle, &json!({ "request": "start" }), Some(jsep)).map(drop)
     }

@@ -18,9 +18,9 @@ pub(crate) type Delivery = (Arc<Frame>, Option<RequestId>);
 /// Frames that are handed over together.
 pub(crate) type Batch = VecDeque<Delivery>;
 
-/// The state that both ends share. Most connections are idle most of the time, so an empty mailbox is small.
+/// What both ends use. Most connections are idle most of the time, so an empty mailbox is small.
 #[derive(Default)]
-struct Shared {
+struct Queue {
     state: Mutex<State>,
 }
 
@@ -37,7 +37,7 @@ struct State {
     waker: Option<Waker>,
 }
 
-impl Shared {
+impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,22 +53,22 @@ impl Shared {
 
 /// The connection's end: what to send, and when to close.
 pub(crate) struct Inbox {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
 }
 
 struct Mailbox {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
 }
 
 /// Both ends of a mailbox.
 pub(crate) fn mailbox() -> (Box<dyn Outbound>, Inbox) {
-    let shared = Arc::<Shared>::default();
-    (Box::new(Mailbox { shared: Arc::clone(&shared) }), Inbox { shared })
+    let queue = Arc::<Queue>::default();
+    (Box::new(Mailbox { queue: Arc::clone(&queue) }), Inbox { queue })
 }
 
 impl Outbound for Mailbox {
     fn offer(&mut self, frame: &Arc<Frame>, answers: Option<RequestId>) -> Offer {
-        let mut state = self.shared.lock();
+        let mut state = self.queue.lock();
         if state.left {
             return Offer::Gone;
         }
@@ -77,14 +77,14 @@ impl Outbound for Mailbox {
             return Offer::Full;
         }
         state.frames.push_back((Arc::clone(frame), answers));
-        Shared::wake(state);
+        Queue::wake(state);
         Offer::Taken
     }
 
     fn close(&mut self, reason: CloseReason) {
-        let mut state = self.shared.lock();
+        let mut state = self.queue.lock();
         state.close.get_or_insert(reason);
-        Shared::wake(state);
+        Queue::wake(state);
     }
 }
 
@@ -111,7 +111,7 @@ impl Inbox {
 
     /// As [`Self::next`], for callers that poll.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Next> {
-        let mut state = self.shared.lock();
+        let mut state = self.queue.lock();
         let has_frames = !state.frames.is_empty();
         if has_frames {
             if batch.is_empty() {
@@ -135,7 +135,7 @@ impl Inbox {
     /// Waits only for the close, while a write is in progress. Frames that came before it remain for [`Self::next`].
     pub(crate) async fn closed(&mut self) -> CloseReason {
         poll_fn(|cx| {
-            let mut state = self.shared.lock();
+            let mut state = self.queue.lock();
             if let Some(reason) = state.close {
                 return Poll::Ready(reason);
             }
@@ -147,7 +147,7 @@ impl Inbox {
 
     /// Whether the shard has held frames back since the last call, and waits to hear that there is room.
     pub(crate) fn was_full(&self) -> bool {
-        std::mem::take(&mut self.shared.lock().refused)
+        std::mem::take(&mut self.queue.lock().refused)
     }
 }
 
@@ -160,7 +160,7 @@ fn wait(state: &mut State, cx: &Context<'_>) {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
+        let mut state = self.queue.lock();
         state.left = true;
         state.frames = VecDeque::new();
     }

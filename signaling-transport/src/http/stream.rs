@@ -19,7 +19,7 @@ use signaling_core::{CloseReason, Code, Frame, Refusal, StreamRefusal};
 
 use super::credentials::session_claims;
 use crate::driver::{Batch, Next, Opened};
-use crate::net::Endless;
+use crate::net::Takeover;
 use crate::service::Signaling;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -73,7 +73,7 @@ pub(super) async fn open(
         Err(StreamRefusal::Refused(refusal)) => return Err(refusal.into()),
     };
     let mut response = as_stream(Body::new(EventStream::new(signaling, opened)));
-    response.extensions_mut().insert(Endless);
+    response.extensions_mut().insert(Takeover);
     Ok(response)
 }
 

@@ -24,13 +24,13 @@ use tokio_util::sync::CancellationToken;
 use super::connection_limits::Place;
 use super::mount::Entrance;
 use super::stream::Stream;
-use super::takeover::{self, Endless, Handover};
+use super::takeover::{self, Takeover, TakeoverSlot};
 use super::timed_body::TimedBody;
 use super::{Certificates, Mount, PlainHttp, TrustedProxies};
 
 /// The state that all connections of a server share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct ServerState {
     pub(super) router: Router,
     pub(super) certificates: Option<Certificates>,
     pub(super) trusted_proxies: TrustedProxies,
@@ -57,7 +57,7 @@ const UNREAD: Duration = Duration::from_secs(30);
 const TLS_HANDSHAKE: u8 = 22;
 
 /// Serves a connection to its end. An upgraded connection lives on in the task that took it over.
-pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Place) {
+pub(super) async fn serve(server: Arc<ServerState>, stream: TcpStream, peer: SocketAddr, place: Place) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "nodelay refused");
     }
@@ -65,10 +65,10 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
         tracing::debug!(%peer, %error, "no limit on what stays unread");
     }
     let local = stream.local_addr().ok().map(|local| local.ip());
-    let opening = Box::pin(tokio::time::timeout(shared.header_timeout, open(&shared, stream)));
+    let opening = Box::pin(tokio::time::timeout(server.header_timeout, open(&server, stream)));
     let opened = tokio::select! {
         opened = opening => opened,
-        () = shared.ending.cancelled() => return,
+        () = server.ending.cancelled() => return,
     };
     let (io, protocol) = match opened {
         Ok(Ok(opened)) => opened,
@@ -81,27 +81,27 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
             return;
         }
     };
-    let handover = Arc::<Handover>::default();
+    let takeover = Arc::<TakeoverSlot>::default();
     let service = ClientService {
-        shared: Arc::clone(&shared),
+        server: Arc::clone(&server),
         peer,
         local,
         tls: protocol != Protocol::Plain,
         seen: Arc::default(),
-        handover: Arc::clone(&handover),
+        takeover: Arc::clone(&takeover),
     };
-    let io = TokioIo::new(Placed { stream: Some((io, place)), handover: Arc::clone(&handover) });
+    let io = TokioIo::new(Placed { stream: Some((io, place)), takeover: Arc::clone(&takeover) });
     // HTTP's state is large, and gone once a response takes the connection over: it must not enlarge every connection's
     // task.
     let ended = match protocol {
-        Protocol::Plain | Protocol::Tls => Box::pin(serve_http1(&shared, io, service)).await,
-        Protocol::TlsHttp2 => Box::pin(serve_http2(&shared, io, service)).await,
+        Protocol::Plain | Protocol::Tls => Box::pin(serve_http1(&server, io, service)).await,
+        Protocol::TlsHttp2 => Box::pin(serve_http2(&server, io, service)).await,
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection failed");
     }
-    drop(shared);
-    if let Some(taken_over) = handover.taken_over()
+    drop(server);
+    if let Some(taken_over) = takeover.taken_over()
         && let Err(error) = takeover::send(taken_over).await
     {
         tracing::debug!(%peer, %error, "stream failed");
@@ -128,7 +128,7 @@ enum Protocol {
     TlsHttp2,
 }
 
-async fn open(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
+async fn open(server: &ServerState, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -136,7 +136,7 @@ async fn open(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protoco
     if first != [TLS_HANDSHAKE] {
         return Ok((Stream::Plain(stream), Protocol::Plain));
     }
-    let Some(certificates) = &shared.certificates else {
+    let Some(certificates) = &server.certificates else {
         return Err(io::Error::other("a TLS handshake, and TLS is off"));
     };
     // The handshake's future is large and short-lived: it must not enlarge every connection's task.
@@ -149,28 +149,28 @@ async fn open(shared: &Shared, stream: TcpStream) -> io::Result<(Stream, Protoco
 }
 
 /// Serves HTTP/1.1 until the connection ends, or a response takes it over.
-async fn serve_http1(shared: &Shared, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
-    let handover = Arc::clone(&service.handover);
+async fn serve_http1(server: &ServerState, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
+    let takeover = Arc::clone(&service.takeover);
     let mut connection = Box::pin(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(shared.header_timeout)
+            .header_read_timeout(server.header_timeout)
             .max_buf_size(HEAD_LIMIT)
             .serve_connection(io, service)
             .with_upgrades(),
     );
     tokio::select! {
         ended = &mut connection => return ended,
-        () = handover.asked() => return Ok(()),
-        () = shared.ending.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = takeover.asked() => return Ok(()),
+        () = server.ending.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         ended = &mut connection => ended,
-        () = handover.asked() => Ok(()),
+        () = takeover.asked() => Ok(()),
     }
 }
 
-async fn serve_http2(shared: &Shared, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
+async fn serve_http2(server: &ServerState, io: TokioIo<Placed>, service: ClientService) -> hyper::Result<()> {
     let seen = Arc::clone(&service.seen);
     let mut connection = Box::pin(
         http2::Builder::new(TokioExecutor::new())
@@ -188,25 +188,25 @@ async fn serve_http2(shared: &Shared, io: TokioIo<Placed>, service: ClientServic
     tokio::select! {
         ended = &mut connection => return ended,
         () = seen.notified() => {}
-        () = tokio::time::sleep(shared.header_timeout) => return Ok(()),
-        () = shared.ending.cancelled() => {}
+        () = tokio::time::sleep(server.header_timeout) => return Ok(()),
+        () = server.ending.cancelled() => {}
     }
     tokio::select! {
         ended = &mut connection => return ended,
-        () = shared.ending.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = server.ending.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }
 
 /// The router, with the caller's address added to each request.
 struct ClientService {
-    shared: Arc<Shared>,
+    server: Arc<ServerState>,
     peer: SocketAddr,
     local: Option<IpAddr>,
     tls: bool,
     /// Notified at every request.
     seen: Arc<Notify>,
-    handover: Arc<Handover>,
+    takeover: Arc<TakeoverSlot>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ClientService {
@@ -216,30 +216,30 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.notify_one();
-        let mut request = request.map(|body| Body::new(TimedBody::new(body, self.shared.body_timeout)));
+        let mut request = request.map(|body| Body::new(TimedBody::new(body, self.server.body_timeout)));
         let mut client =
-            self.shared.trusted_proxies.client(self.peer, self.tls, request.uri(), request.headers());
-        client.local = self.local.filter(|_| !self.shared.trusted_proxies.trusts(self.peer.ip()));
-        if let Some(location) = self.shared.plain_http.redirect(&client, request.uri()) {
+            self.server.trusted_proxies.client(self.peer, self.tls, request.uri(), request.headers());
+        client.local = self.local.filter(|_| !self.server.trusted_proxies.trusts(self.peer.ip()));
+        if let Some(location) = self.server.plain_http.redirect(&client, request.uri()) {
             return Box::pin(std::future::ready(Ok(Redirect::temporary(&location).into_response())));
         }
-        let entrance = self.shared.mount.enter(request.uri_mut());
+        let entrance = self.server.mount.enter(request.uri_mut());
         if let Entrance::Redirect(place) = entrance {
             return Box::pin(std::future::ready(Ok(Redirect::permanent(&place).into_response())));
         }
         request.extensions_mut().insert(client);
         let may_take_over = request.version() == Version::HTTP_11 && request.method() == Method::GET;
-        let handover = may_take_over.then(|| Arc::clone(&self.handover));
-        let responding = tower_service::Service::call(&mut self.shared.router.clone(), request);
-        let mount = (entrance == Entrance::Below).then(|| self.shared.mount.clone());
+        let takeover = may_take_over.then(|| Arc::clone(&self.takeover));
+        let responding = tower_service::Service::call(&mut self.server.router.clone(), request);
+        let mount = (entrance == Entrance::Below).then(|| self.server.mount.clone());
         Box::pin(async move {
             let mut response = responding.await?;
             if let Some(mount) = mount {
                 mount.leave(response.headers_mut());
             }
-            match handover {
-                Some(handover) if response.extensions().get::<Endless>().is_some() => {
-                    handover.ask(response);
+            match takeover {
+                Some(takeover) if response.extensions().get::<Takeover>().is_some() => {
+                    takeover.ask(response);
                     // The connection is dropped, and this future with it.
                     std::future::pending().await
                 }
@@ -253,13 +253,13 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
 /// dropped.
 pub(super) struct Placed {
     stream: Option<(Stream, Place)>,
-    handover: Arc<Handover>,
+    takeover: Arc<TakeoverSlot>,
 }
 
 impl Drop for Placed {
     fn drop(&mut self) {
         if let Some((stream, place)) = self.stream.take() {
-            self.handover.offer(stream, place);
+            self.takeover.offer(stream, place);
         }
     }
 }

@@ -27,9 +27,9 @@ impl Default for AddressLimits {
     }
 }
 
-/// Why a connection was refused.
+/// The limit for which a connection was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(super) enum OverLimit {
     /// The address has as many connections as it may.
     TooManyAtOnce,
     /// The address opens connections too fast.
@@ -38,25 +38,20 @@ pub enum Refusal {
 
 /// Counts connections by address. Clones share the counts.
 #[derive(Clone, Debug)]
-pub(super) struct Admission {
+pub(super) struct ConnectionCounts {
     table: Arc<Mutex<Table>>,
 }
 
-impl Admission {
+impl ConnectionCounts {
     pub(super) fn new(limits: AddressLimits) -> Self {
         Self { table: Arc::new(Mutex::new(Table { limits, entries: HashMap::new(), sweep_at: SWEEP_FLOOR })) }
     }
 
     /// Admits or refuses a connection. Dropping the permit frees its place.
-    pub(super) fn admit(&self, now: Instant, ip: IpAddr) -> Result<Permit, Refusal> {
+    pub(super) fn admit(&self, now: Instant, ip: IpAddr) -> Result<Permit, OverLimit> {
         let key = network(ip);
         self.lock().admit(now, key)?;
-        Ok(Permit { admission: Some(self.clone()), key })
-    }
-
-    /// A permit to which no limit applies.
-    pub(super) fn exempt(ip: IpAddr) -> Permit {
-        Permit { admission: None, key: network(ip) }
+        Ok(Permit { counted: Some((self.clone(), key)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -67,14 +62,21 @@ impl Admission {
 /// A place among the connections of an address.
 #[derive(Debug)]
 pub(super) struct Permit {
-    admission: Option<Admission>,
-    key: IpAddr,
+    /// The address, unless no limit applies.
+    counted: Option<(ConnectionCounts, IpAddr)>,
+}
+
+impl Permit {
+    /// A permit to which no limit applies.
+    pub(super) fn exempt() -> Self {
+        Self { counted: None }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(admission) = &self.admission {
-            admission.lock().release(self.key);
+        if let Some((counts, key)) = &self.counted {
+            counts.lock().release(*key);
         }
     }
 }
@@ -104,7 +106,7 @@ struct Entry {
 }
 
 impl Table {
-    fn admit(&mut self, now: Instant, key: IpAddr) -> Result<(), Refusal> {
+    fn admit(&mut self, now: Instant, key: IpAddr) -> Result<(), OverLimit> {
         let AddressLimits { at_once, per_second, burst } = self.limits;
         if self.entries.len() >= self.sweep_at {
             self.entries.retain(|_, entry| entry.open > 0 || !entry.bucket.is_full(now));
@@ -112,11 +114,11 @@ impl Table {
         }
         let entry = self.entries.entry(key).or_insert(Entry { open: 0, bucket: Bucket::full(now) });
         if at_once > 0 && entry.open >= at_once {
-            return Err(Refusal::TooManyAtOnce);
+            return Err(OverLimit::TooManyAtOnce);
         }
         if per_second > 0 {
             let rate = Rate::per_second(per_second.into(), burst.into());
-            entry.bucket.take(now, rate, 1).map_err(|_| Refusal::TooFast)?;
+            entry.bucket.take(now, rate, 1).map_err(|_| OverLimit::TooFast)?;
         }
         entry.open += 1;
         Ok(())
@@ -136,8 +138,8 @@ mod tests {
 
     use super::*;
 
-    fn limited(at_once: u32, per_second: u32, burst: u32) -> (Admission, Instant) {
-        (Admission::new(AddressLimits { at_once, per_second, burst }), Instant::now())
+    fn limited(at_once: u32, per_second: u32, burst: u32) -> (ConnectionCounts, Instant) {
+        (ConnectionCounts::new(AddressLimits { at_once, per_second, burst }), Instant::now())
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -146,46 +148,46 @@ mod tests {
 
     #[test]
     fn a_dropped_permit_frees_its_place() {
-        let (admission, now) = limited(2, 100, 100);
-        let first = admission.admit(now, ip("192.0.2.1")).unwrap();
-        let _second = admission.admit(now, ip("192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(now, ip("192.0.2.1")).unwrap_err(), Refusal::TooManyAtOnce);
+        let (counts, now) = limited(2, 100, 100);
+        let first = counts.admit(now, ip("192.0.2.1")).unwrap();
+        let _second = counts.admit(now, ip("192.0.2.1")).unwrap();
+        assert_eq!(counts.admit(now, ip("192.0.2.1")).unwrap_err(), OverLimit::TooManyAtOnce);
         drop(first);
-        admission.admit(now, ip("192.0.2.1")).unwrap();
+        counts.admit(now, ip("192.0.2.1")).unwrap();
     }
 
     #[test]
     fn zero_is_no_limit() {
-        let (admission, now) = limited(0, 0, 0);
-        let held: Vec<_> = (0..5_000).map(|_| admission.admit(now, ip("192.0.2.1")).unwrap()).collect();
-        assert_eq!(admission.lock().entries.len(), 1);
+        let (counts, now) = limited(0, 0, 0);
+        let held: Vec<_> = (0..5_000).map(|_| counts.admit(now, ip("192.0.2.1")).unwrap()).collect();
+        assert_eq!(counts.lock().entries.len(), 1);
         drop(held);
-        let (admission, now) = limited(1, 0, 0);
-        let _held = admission.admit(now, ip("192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(now, ip("192.0.2.1")).unwrap_err(), Refusal::TooManyAtOnce);
+        let (counts, now) = limited(1, 0, 0);
+        let _held = counts.admit(now, ip("192.0.2.1")).unwrap();
+        assert_eq!(counts.admit(now, ip("192.0.2.1")).unwrap_err(), OverLimit::TooManyAtOnce);
     }
 
     #[test]
     fn the_burst_refills_at_the_lasting_rate() {
-        let (admission, now) = limited(1_000, 2, 3);
+        let (counts, now) = limited(1_000, 2, 3);
         for _ in 0..3 {
-            drop(admission.admit(now, ip("192.0.2.1")).unwrap());
+            drop(counts.admit(now, ip("192.0.2.1")).unwrap());
         }
-        assert_eq!(admission.admit(now, ip("192.0.2.1")).unwrap_err(), Refusal::TooFast);
-        drop(admission.admit(now + Duration::from_millis(500), ip("192.0.2.1")).unwrap());
+        assert_eq!(counts.admit(now, ip("192.0.2.1")).unwrap_err(), OverLimit::TooFast);
+        drop(counts.admit(now + Duration::from_millis(500), ip("192.0.2.1")).unwrap());
         assert_eq!(
-            admission.admit(now + Duration::from_millis(500), ip("192.0.2.1")).unwrap_err(),
-            Refusal::TooFast
+            counts.admit(now + Duration::from_millis(500), ip("192.0.2.1")).unwrap_err(),
+            OverLimit::TooFast
         );
     }
 
     #[test]
     fn addresses_that_went_away_are_forgotten() {
-        let (admission, now) = limited(1, 10, 1);
+        let (counts, now) = limited(1, 10, 1);
         for n in 0..10_000_u32 {
             let later = now + Duration::from_millis(u64::from(n) * 10);
-            drop(admission.admit(later, IpAddr::V4(n.into())).unwrap());
+            drop(counts.admit(later, IpAddr::V4(n.into())).unwrap());
         }
-        assert!(admission.lock().entries.len() <= 2 * SWEEP_FLOOR);
+        assert!(counts.lock().entries.len() <= 2 * SWEEP_FLOOR);
     }
 }

@@ -10,7 +10,7 @@
 //! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
 //!   request);
 //! - certificates that can be exchanged while connections live ([`Certificates`]), also self-made ones ([`self_signed`]);
-//! - responses that go on for hours without the weight of HTTP's state ([`Endless`]);
+//! - responses that go on for hours without the weight of HTTP's state ([`Takeover`]);
 //! - an end that lets requests finish ([`Server::serve`]).
 //!
 //! ```
@@ -47,12 +47,12 @@ mod timed_body;
 mod upgraded;
 
 pub use certificates::{CertificateError, Certificates, Validity};
-pub use connection_limits::{AddressLimits, Refusal};
+pub use connection_limits::AddressLimits;
 pub use forwarded::TrustedProxies;
 pub use http_api::ClientAddr;
 pub use listener::BindError;
 pub use mount::Mount;
 pub use plain_http::PlainHttp;
 pub use server::{Server, ServerConfig, Shutdown};
-pub use takeover::Endless;
+pub use takeover::Takeover;
 pub(crate) use upgraded::{RawStream, take_over};

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Shared};
-use super::connection_limits::{Admission, Place};
+use super::connection::{self, ServerState};
+use super::connection_limits::{ConnectionCounts, Permit, Place};
 use super::listener::{self, Acceptor};
 use super::{AddressLimits, BindError, Certificates, Mount, PlainHttp, TrustedProxies};
 use crate::log_summary::LogSummary;
@@ -86,8 +86,8 @@ impl Server {
     /// requests have `drain` to finish, including upgraded connections and event streams, which their owners must end.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) -> Shutdown {
         let Self { listener, config, .. } = self;
-        let admission = Admission::new(config.address_limits);
-        let shared = Arc::new(Shared {
+        let counts = ConnectionCounts::new(config.address_limits);
+        let server = Arc::new(ServerState {
             router,
             certificates: config.certificates,
             trusted_proxies: config.trusted_proxies,
@@ -108,14 +108,14 @@ impl Server {
                 accepted = acceptor.accept() => accepted,
             };
             let ip = peer.ip();
-            let permit = if shared.trusted_proxies.trusts(ip) {
-                Admission::exempt(ip)
+            let permit = if server.trusted_proxies.trusts(ip) {
+                Permit::exempt()
             } else {
-                match admission.admit(clock::now(), ip) {
+                match counts.admit(clock::now(), ip) {
                     Ok(permit) => permit,
-                    Err(refusal) => {
+                    Err(limit) => {
                         if let Some(count) = refused.count(clock::now()) {
-                            tracing::warn!(count, latest = %ip, reason = ?refusal, "connections refused");
+                            tracing::warn!(count, latest = %ip, reason = ?limit, "connections refused");
                         }
                         continue;
                     }
@@ -123,7 +123,7 @@ impl Server {
             };
             let place = Place { _permit: permit, _tracked: connections.token() };
             tokio::spawn(cut.clone().run_until_cancelled_owned(connection::serve(
-                Arc::clone(&shared),
+                Arc::clone(&server),
                 stream,
                 peer,
                 place,

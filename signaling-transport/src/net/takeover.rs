@@ -21,11 +21,11 @@ use super::stream::Stream;
 /// An extension of responses whose body ends with the connection. [`Server`](super::Server) hands the connection over
 /// to such a response; other servers treat it as any other.
 #[derive(Clone, Copy, Debug)]
-pub struct Endless;
+pub struct Takeover;
 
-/// The exchange between a response that takes its connection over and the task of the connection.
+/// Where a response that takes its connection over requests and receives it.
 #[derive(Default)]
-pub(super) struct Handover {
+pub(super) struct TakeoverSlot {
     state: Mutex<State>,
     asked: Notify,
 }
@@ -46,7 +46,7 @@ pub(super) struct TakenOver {
     place: Place,
 }
 
-impl Handover {
+impl TakeoverSlot {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
