@@ -123,34 +123,53 @@ impl RoomState {
             ended: None,
         }
     }
+
+    /// A peer enters the room or its lobby.
+    fn add(&mut self, entry: &Entry, member: &Member) {
+        let order = if member.order == 0 { entry.id } else { member.order };
+        let member = Member { order, ..member.clone() };
+        self.had_host |= member.is_host();
+        if member.power == Power::Appointed {
+            self.power_kept_until = entry.at;
+        }
+        // A peer that waits for a meeting to admit it has not entered.
+        self.entered |= self.meeting.is_none() || member.is_joined();
+        self.empty_since = None;
+        if let Some(client) = &member.client {
+            self.awaited.remove(client);
+        }
+        if let (true, Some(switch)) = (member.reports_ready(), &mut self.switching) {
+            switch.waiting.insert(member.id);
+        }
+        self.members.insert(member.id, member);
+    }
+
+    /// A peer has left the room or its lobby.
+    fn remove(&mut self, at: Timestamp, peer: PeerId) {
+        if let Some(member) = self.members.remove(&peer).filter(|member| !member.media_only) {
+            self.ended_sessions.insert(member.session);
+            self.powers.remove(&member.session);
+        }
+        if let Some(switch) = &mut self.switching {
+            switch.waiting.remove(&peer);
+        }
+        if self.members.values().filter(|member| member.is_joined()).count() < 2 {
+            // The pair that failed to connect is gone; another may succeed.
+            self.sfu_asked = false;
+        }
+        if self.members.is_empty() {
+            self.empty_since = Some(at);
+            self.recording = self.recording.after_last_peer();
+        }
+    }
 }
 
 impl Room {
-    #[allow(
-        clippy::too_many_lines,
-        reason = "one arm for each fact; splitting it would hide that it is whole"
-    )]
+    #[allow(clippy::too_many_lines, reason = "one arm for each fact: the match shows that none is missing")]
     pub(super) fn apply_fact(&mut self, entry: &Entry) {
         let state = &mut self.state;
         match &entry.fact {
-            Fact::Joined(member) => {
-                let order = if member.order == 0 { entry.id } else { member.order };
-                let member = Member { order, ..(**member).clone() };
-                state.had_host |= member.is_host();
-                if member.power == Power::Appointed {
-                    state.power_kept_until = entry.at;
-                }
-                // A peer that waits for a meeting to admit it has not entered.
-                state.entered |= state.meeting.is_none() || member.is_joined();
-                state.empty_since = None;
-                if let Some(client) = &member.client {
-                    state.awaited.remove(client);
-                }
-                if let (true, Some(switch)) = (member.reports_ready(), &mut state.switching) {
-                    switch.waiting.insert(member.id);
-                }
-                state.members.insert(member.id, member);
-            }
+            Fact::Joined(member) => state.add(entry, member),
             Fact::Admitted { peer } => {
                 if let Some(member) = state.members.get_mut(peer) {
                     member.standing = Standing::Joined;
@@ -160,23 +179,7 @@ impl Room {
                     switch.waiting.insert(*peer);
                 }
             }
-            Fact::Left { peer, .. } => {
-                if let Some(member) = state.members.remove(peer).filter(|member| !member.media_only) {
-                    state.ended_sessions.insert(member.session);
-                    state.powers.remove(&member.session);
-                }
-                if let Some(switch) = &mut state.switching {
-                    switch.waiting.remove(peer);
-                }
-                if state.members.values().filter(|member| member.is_joined()).count() < 2 {
-                    // The pair that failed to connect is gone; another may succeed.
-                    state.sfu_asked = false;
-                }
-                if state.members.is_empty() {
-                    state.empty_since = Some(entry.at);
-                    state.recording = state.recording.after_last_peer();
-                }
-            }
+            Fact::Left { peer, .. } => state.remove(entry.at, *peer),
             Fact::Updated { peer, change } => {
                 if let Some(member) = state.members.get_mut(peer) {
                     change.apply(member);
