@@ -13,9 +13,8 @@
 //! use std::sync::{Arc, Mutex};
 //! use signaling_core::{
 //!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
-//!     NewConnection, NoIceServers, NoMedia,
-//!     NoObserver, NoStore, Offer, Outbound, RequestId, Rules, ServerKey, Shard, Timestamp,
-//!     testing::SeededEntropy,
+//!     NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RecordScope, RequestId,
+//!     Rules, ServerKey, Shard, Timestamp, Wall, testing::SeededEntropy,
 //! };
 //!
 //! struct Printed(Arc<Mutex<Vec<String>>>);
@@ -27,26 +26,28 @@
 //!     fn close(&mut self, _reason: CloseReason) {}
 //! }
 //!
-//! let key = ServerKey::new([7; 32]); // a server keeps 32 random bytes
+//! // A server keeps 32 random bytes as its key, and its driver reads the time from its clock.
+//! let key = ServerKey::new([7; 32]);
+//! let mut now = Timestamp::from_millis(1_790_000_000_000);
 //! let codec = Arc::new(JsonCodec::default());
-//! let mut now = Timestamp::from_millis(1_790_000_000_000); // a driver reads its clock
 //! let mut shard = Shard::new(
 //!     Environment {
-//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: signaling_core::RecordScope::Nobody }),
+//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: RecordScope::Nobody }),
 //!         codec: codec.clone(),
 //!         media: Box::new(NoMedia),
 //!         store: Box::new(NoStore),
 //!         observer: Box::new(NoObserver),
-//!         entropy: Box::new(SeededEntropy::new(1)), // a driver takes the system's
+//!         // A driver passes the system's random numbers, and the offset of the wall clock.
+//!         entropy: Box::new(SeededEntropy::new(1)),
 //!         ice: Arc::new(NoIceServers),
 //!         features: Arc::new([]),
-//!         wall: signaling_core::Wall::default(), // and how the wall clock stands to that
+//!         wall: Wall::default(),
 //!     },
 //!     now,
 //!     Vec::new(),
 //! );
 //!
-//! // Somebody connects, and says `join`.
+//! // A client connects, and sends `join`.
 //! let said = Arc::new(Mutex::new(Vec::new()));
 //! let connection = NewConnection {
 //!     id: ConnectionId(1),
@@ -58,7 +59,7 @@
 //! let (seat, _welcome) = shard.join(now, &join, &grant, Some((connection, None))).unwrap();
 //! assert!(said.lock().unwrap()[0].starts_with(r#"{"type":"welcome""#));
 //!
-//! // Time passes; the connection says nothing; the peer leaves.
+//! // The client stays silent, so in time the peer leaves the room.
 //! while let Some(due) = shard.poll_timeout() {
 //!     now = due;
 //!     shard.handle_timeout(now);

@@ -139,13 +139,13 @@ impl Session {
     }
 
     /// Puts an event from before the start into the outbox (earlier chat), and moves the cursor back before it.
-    pub(crate) fn lay_history(&mut self, id: u64, now: Timestamp, frame: Arc<Frame>) {
+    pub(crate) fn queue_history(&mut self, id: u64, now: Timestamp, frame: Arc<Frame>) {
         self.start = self.start.min(id.saturating_sub(1));
         self.stream_cursor = self.start;
         self.outbox.append(id, now, frame, ());
     }
 
-    pub(crate) fn lay_in_outbox(&mut self, id: u64, now: Timestamp, frame: Arc<Frame>) {
+    pub(crate) fn queue_event(&mut self, id: u64, now: Timestamp, frame: Arc<Frame>) {
         self.outbox.append(id, now, frame, ());
     }
 
@@ -275,7 +275,7 @@ impl Session {
     }
 
     /// Sends a fleeting event, which is kept until the connection takes it or a newer one replaces it.
-    pub(crate) fn say_now(&mut self, frame: &Arc<Frame>) {
+    pub(crate) fn send_fleeting(&mut self, frame: &Arc<Frame>) {
         if self.connection.is_some() {
             self.newest = Some(Arc::clone(frame));
         }

@@ -73,7 +73,8 @@ fn only_who_has_the_host_token_ends_it() {
         stage.happenings().pop(),
         Some(RoomHappening::Ended { reason: EndReason::HostEnded, visited: true })
     );
-    stage.meeting = None; // the answer of the store for a meeting that is over
+    // The store answers so for a meeting that is over.
+    stage.meeting = None;
     assert_eq!(stage.join("bob", guest)["code"], "room-ended");
 }
 

@@ -214,7 +214,7 @@ impl<D: Duplex> Connection<'_, D> {
 
     /// Writes a batch. A client that does not read holds the write up, until the shard closes the connection.
     async fn write(&mut self, batch: &mut Batch, next: Next) -> Result<(), End> {
-        self.lay_out(batch);
+        self.push_all(batch);
         let reason = match next {
             Next::Frames => tokio::select! {
                 biased;
@@ -228,7 +228,7 @@ impl<D: Duplex> Connection<'_, D> {
                 reason = self.opened.inbox.closed() => {
                     // Frames that came in the meantime: the answer to a `leave`, or the reason for the close.
                     self.opened.inbox.next(batch).await;
-                    self.lay_out(batch);
+                    self.push_all(batch);
                     reason
                 }
             },
@@ -238,7 +238,7 @@ impl<D: Duplex> Connection<'_, D> {
         Err(End::Closed(reason))
     }
 
-    fn lay_out(&mut self, batch: &mut Batch) {
+    fn push_all(&mut self, batch: &mut Batch) {
         for (frame, request) in batch.drain(..) {
             self.duplex.push(frame, request);
         }

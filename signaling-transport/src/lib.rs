@@ -10,7 +10,8 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let config = SignalingConfig::new(ServerKey::new([7; 32])); // keep 32 random bytes of your own
+//! // A server keeps 32 random bytes as its key.
+//! let config = SignalingConfig::new(ServerKey::new([7; 32]));
 //! let signaling = Signaling::start(config);
 //! let app: axum::Router = axum::Router::new().merge(signaling.router());
 //! # drop(app);

@@ -31,7 +31,7 @@ pub(crate) const METADATA_BYTES: usize = 1_024;
 #[derive(Debug)]
 pub struct JoinTokens {
     keys: Vec<TokenKey>,
-    /// Its tokens are valid as well.
+    /// The server's own minter, whose tokens are valid as well.
     minter: Option<Arc<TokenMinter>>,
     anonymous_rooms: bool,
 }

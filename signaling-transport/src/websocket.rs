@@ -1,4 +1,4 @@
-//! `GET /api/v1/ws`.
+//! The WebSocket transport, `GET /api/v1/ws`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -107,7 +107,7 @@ fn certificates() -> (Certificates, String) {
     (Certificates::from_pem(made.pem.as_bytes(), made.pem.as_bytes()).unwrap(), made.pem)
 }
 
-#[allow(clippy::disallowed_methods)] // the client checks the certificate against the real clock
+#[allow(clippy::disallowed_methods, reason = "the client checks the certificate against the real clock")]
 fn now() -> SystemTime {
     SystemTime::now()
 }

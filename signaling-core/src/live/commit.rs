@@ -28,7 +28,7 @@ impl LiveRoom {
                         .iter_mut()
                         .filter(|(peer, session)| !session.waiting && to.is_none_or(|to| to == **peer));
                     for (_, session) in addressed {
-                        session.say_now(&frame);
+                        session.send_fleeting(&frame);
                         session.deliver(now, &self.log, &env.rules.limits);
                     }
                 }
@@ -135,7 +135,7 @@ impl LiveRoom {
         let frame = Arc::new(env.codec.encode_event(id, event));
         if let Audience::One(peer) = audience {
             if let Some(session) = self.sessions.get_mut(&peer) {
-                session.lay_in_outbox(id, now, frame);
+                session.queue_event(id, now, frame);
             }
             return self.deliver_to(now, env, peer);
         }
@@ -170,7 +170,7 @@ impl LiveRoom {
         let id = self.room.last_id();
         let frame = Arc::new(env.codec.encode_event(id, &lobby));
         if let Some(session) = self.sessions.get_mut(&peer) {
-            session.lay_history(id, now, frame);
+            session.queue_history(id, now, frame);
             session.snapshot_due = !session.is_connected();
         }
         if let Ok(welcome) = self.welcome(now, env, peer, false, None)

@@ -78,7 +78,7 @@ impl LiveRoom {
             return;
         }
         for (id, frame) in self.log.history() {
-            session.lay_history(id, now, frame);
+            session.queue_history(id, now, frame);
         }
     }
 

@@ -1,4 +1,4 @@
-//! All shards of a server behind one handle.
+//! The handle by which transports reach the shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,7 +114,7 @@ impl Hub {
         }
     }
 
-    /// The clock of the hub.
+    /// The clock by which the shards run.
     pub fn clock(&self) -> SystemClock {
         self.clock
     }

@@ -15,7 +15,7 @@ const KEPT: usize = 4;
 /// A frame, and the request that it answers.
 pub(crate) type Delivery = (Arc<Frame>, Option<RequestId>);
 
-/// Frames that are handed over together.
+/// Frames that a connection takes together.
 pub(crate) type Batch = VecDeque<Delivery>;
 
 /// What both ends use. Most connections are idle most of the time, so an empty mailbox is small.

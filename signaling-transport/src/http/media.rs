@@ -51,6 +51,7 @@ async fn describe(request: Request, next: Next) -> Response {
     response
 }
 
+/// Answers `OPTIONS`; the headers say what the endpoint takes.
 async fn options() -> StatusCode {
     StatusCode::OK
 }

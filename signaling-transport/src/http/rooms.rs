@@ -1,4 +1,4 @@
-//! `/api/v1/rooms`.
+//! `/api/v1/rooms`: rooms and join tokens, for pages and for other programs.
 
 use std::time::Duration;
 

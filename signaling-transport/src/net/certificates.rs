@@ -29,9 +29,9 @@ struct Current {
 /// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// Its first moment.
+    /// The first moment of the period.
     pub from: SystemTime,
-    /// Its last.
+    /// The last moment of the period.
     pub until: SystemTime,
 }
 

@@ -1,7 +1,7 @@
 //! The accept loop in front of any axum [`Router`](axum::Router).
 //!
-//! `axum::serve` sets no header timeout and counts nobody, so a few slow clients can hold a server open. [`Server`] does
-//! what stands between the kernel and the router:
+//! `axum::serve` sets no header timeout and does not count connections, so a few slow clients can hold a server open.
+//! [`Server`] provides what a public server needs between the kernel and the router:
 //!
 //! - HTTP and HTTPS on one port: the first byte of a connection tells which (22 opens a TLS handshake), HTTP/1.1 with
 //!   upgrades on both and HTTP/2 by ALPN on TLS;
@@ -9,9 +9,9 @@
 //! - limits on connections by address ([`AddressLimits`]), IPv6 by /64;
 //! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
 //!   request);
-//! - certificates that can be exchanged while connections live ([`Certificates`]), also self-made ones ([`self_signed`]);
-//! - responses that go on for hours without the weight of HTTP's state ([`Takeover`]);
-//! - an end that lets requests finish ([`Server::serve`]).
+//! - certificates that can be exchanged while connections live ([`Certificates`]), also self-signed ones ([`self_signed`]);
+//! - responses that last for hours without the memory of HTTP's state ([`Takeover`]);
+//! - a shutdown that lets requests finish ([`Server::serve`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -24,8 +24,9 @@
 //! let router = Router::new().route("/", get(|Extension(client): Extension<ClientAddr>| async move { client.ip.to_string() }));
 //! let server = Server::bind("127.0.0.1:0".parse()?, ServerConfig::default())?;
 //! println!("listening on {}", server.local_addr());
+//! // A real program cancels on a signal.
 //! let shutdown = CancellationToken::new();
-//! shutdown.cancel(); // a real program cancels on a signal
+//! shutdown.cancel();
 //! server.serve(router, shutdown, Duration::from_secs(5)).await;
 //! # Ok(())
 //! # }

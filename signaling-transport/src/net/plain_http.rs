@@ -10,10 +10,10 @@ use super::ClientAddr;
 /// The treatment of requests by plain http.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PlainHttp {
-    /// They are served.
+    /// Requests are served.
     #[default]
     Serve,
-    /// They are redirected to https on the same host and port, except on `localhost` and loopback addresses, where
+    /// Requests are redirected to https on the same host and port, except on `localhost` and loopback addresses, where
     /// browsers trust plain http.
     RedirectOthers,
 }

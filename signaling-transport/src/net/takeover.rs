@@ -1,4 +1,4 @@
-//! Responses without an end, such as event streams.
+//! Responses that take their connection over, such as event streams.
 //!
 //! An HTTP/1.1 connection under hyper holds some 24 KiB of buffers and state, which thousands of mostly idle listeners
 //! would hold for hours. Such a response therefore takes its connection over: hyper releases it, and only the byte

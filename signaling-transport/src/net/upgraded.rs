@@ -1,4 +1,4 @@
-//! The rest of a connection once HTTP is over.
+//! The byte stream of a connection that was upgraded.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -94,7 +94,7 @@ impl Link {
                     }
                 }
                 Incoming::Binary => {
-                    self.attachments = self.attachments.checked_sub(1).ok_or(NONSENSE)?;
+                    self.attachments = self.attachments.checked_sub(1).ok_or(INVALID_PACKET)?;
                 }
                 Incoming::Ping(_) | Incoming::Pong => {}
                 Incoming::Close(code) => return Err(End::Left(code)),
@@ -113,12 +113,12 @@ impl Link {
                     Ok(None)
                 }
                 "1" => Err(End::Left(None)),
-                _ => Err(NONSENSE),
+                _ => Err(INVALID_PACKET),
             };
         };
-        let (kind, rest) = message.split_at_checked(1).ok_or(NONSENSE)?;
+        let (kind, rest) = message.split_at_checked(1).ok_or(INVALID_PACKET)?;
         let (attachments, rest) = match kind {
-            "5" => rest.split_once('-').ok_or(NONSENSE)?,
+            "5" => rest.split_once('-').ok_or(INVALID_PACKET)?,
             _ => ("0", rest),
         };
         let (namespace, rest) = match rest.strip_prefix('/') {
@@ -140,7 +140,7 @@ impl Link {
                 Ok(None)
             }
             _ if !namespace.is_empty() => Ok(None),
-            _ if !self.is_connected => Err(NONSENSE),
+            _ if !self.is_connected => Err(INVALID_PACKET),
             "1" => Err(End::Left(None)),
             "2" => {
                 let (request, content) = request(rest);
@@ -149,18 +149,18 @@ impl Link {
             }
             "5" => {
                 let attachments = attachments.parse().ok().filter(|count| *count <= ATTACHMENTS);
-                self.attachments = attachments.ok_or(NONSENSE)?;
+                self.attachments = attachments.ok_or(INVALID_PACKET)?;
                 Ok(Some(Event::binary(request(rest).0)))
             }
             // Acknowledgements that no one requested.
             "3" => Ok(None),
-            _ => Err(NONSENSE),
+            _ => Err(INVALID_PACKET),
         }
     }
 }
 
 /// The end of a connection after an invalid packet.
-const NONSENSE: End = End::Fault(Fault::Protocol);
+const INVALID_PACKET: End = End::Fault(Fault::Protocol);
 
 impl Duplex for Link {
     async fn recv(&mut self, codec: &dyn MessageCodec) -> Result<Received, End> {

@@ -18,7 +18,7 @@ use crate::websocket::{Incoming, WebSocket};
 /// The separator between the packets of a payload.
 const SEPARATOR: char = '\u{1e}';
 /// The most simultaneous requests of one client; an honest client has two.
-const VISITS: usize = 4;
+const REQUESTS: usize = 4;
 /// The most clients that may poll at a time.
 const SESSIONS: usize = 65_536;
 /// If this many bytes of answers wait to be fetched, no more of the client's packets are taken.
@@ -41,7 +41,7 @@ impl From<Gone> for End {
 }
 
 /// A request from a polling client.
-pub(super) enum Visit {
+pub(super) enum ClientRequest {
     /// Fetches packets.
     Poll(oneshot::Sender<String>),
     /// Brings packets. It is answered once they are taken.
@@ -55,21 +55,21 @@ pub(super) enum Visit {
 /// The polling clients by id.
 #[derive(Default)]
 pub(super) struct Sessions {
-    doors: Mutex<HashMap<String, mpsc::Sender<Visit>>>,
+    by_id: Mutex<HashMap<String, mpsc::Sender<ClientRequest>>>,
 }
 
 impl Sessions {
     /// Begins a session, unless there are too many or the id is taken.
     pub(super) fn open(self: &Arc<Self>, id: String) -> Option<Polling> {
-        let (door, visits) = mpsc::channel(VISITS);
-        let mut doors = self.lock();
-        if doors.len() >= SESSIONS {
+        let (client, requests) = mpsc::channel(REQUESTS);
+        let mut by_id = self.lock();
+        if by_id.len() >= SESSIONS {
             return None;
         }
-        let Entry::Vacant(place) = doors.entry(id.clone()) else { return None };
-        place.insert(door);
+        let Entry::Vacant(place) = by_id.entry(id.clone()) else { return None };
+        place.insert(client);
         Some(Polling {
-            visits,
+            requests,
             posted: None,
             poll: None,
             out: String::new(),
@@ -80,13 +80,13 @@ impl Sessions {
         })
     }
 
-    /// The channel for the requests of a client.
-    pub(super) fn door(&self, id: &str) -> Option<mpsc::Sender<Visit>> {
+    /// A client, by the channel for its requests.
+    pub(super) fn client(&self, id: &str) -> Option<mpsc::Sender<ClientRequest>> {
         self.lock().get(id).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Visit>>> {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<ClientRequest>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +104,7 @@ impl Drop for Place {
 
 /// A polling client, for the task that serves it.
 pub(super) struct Polling {
-    visits: mpsc::Receiver<Visit>,
+    requests: mpsc::Receiver<ClientRequest>,
     posted: Option<Posted>,
     /// The waiting GET.
     poll: Option<oneshot::Sender<String>>,
@@ -157,7 +157,7 @@ impl Polling {
             {
                 return Ok(Step::Done(packet));
             }
-            if let Some(socket) = self.visit().await? {
+            if let Some(socket) = self.next_request().await? {
                 return Ok(Step::Upgrade(socket));
             }
         }
@@ -170,7 +170,7 @@ impl Polling {
             if self.out.is_empty() || (self.is_probing && self.out.len() < PACKET_BYTES) {
                 return Ok(Step::Done(()));
             }
-            if let Some(socket) = self.visit().await? {
+            if let Some(socket) = self.next_request().await? {
                 return Ok(Step::Upgrade(socket));
             }
         }
@@ -204,39 +204,39 @@ impl Polling {
             if !self.has_fetched {
                 return Err(Gone);
             }
-            let visit = match until {
-                Some(until) => timeout_at(until, self.visit()).await.map_err(|_| Gone)?,
-                None => self.visit().await,
+            let request = match until {
+                Some(until) => timeout_at(until, self.next_request()).await.map_err(|_| Gone)?,
+                None => self.next_request().await,
             };
-            if let Some(socket) = visit? {
+            if let Some(socket) = request? {
                 return Ok(Step::Upgrade(socket));
             }
         }
     }
 
     /// Waits for the next request of the client.
-    async fn visit(&mut self) -> Result<Option<Box<WebSocket>>, Gone> {
-        let visit = match &mut self.poll {
-            None => self.visits.recv().await,
+    async fn next_request(&mut self) -> Result<Option<Box<WebSocket>>, Gone> {
+        let request = match &mut self.poll {
+            None => self.requests.recv().await,
             Some(poll) => tokio::select! {
                 biased;
-                visit = self.visits.recv() => visit,
+                request = self.requests.recv() => request,
                 // The waiting connection is gone, and so is the client: it would have asked again for what it missed.
                 () = poll.closed() => return Err(Gone),
             },
         };
-        match visit.ok_or(Gone)? {
-            Visit::Poll(poll) => {
+        match request.ok_or(Gone)? {
+            ClientRequest::Poll(poll) => {
                 self.has_fetched = true;
                 if let Some(former) = self.poll.replace(poll) {
                     let _ = former.send(NOOP.to_owned());
                 }
             }
             // One POST at a time, or the order is undefined; and none whose client no longer waits for the answer.
-            Visit::Post(_, answer) if self.posted.is_some() || answer.is_closed() => {}
-            Visit::Post(payload, answer) => self.posted = Some(Posted { payload, taken: 0, answer }),
-            Visit::Probe(is_probing) => self.is_probing = is_probing,
-            Visit::Upgrade(socket) => return Ok(Some(socket)),
+            ClientRequest::Post(_, answer) if self.posted.is_some() || answer.is_closed() => {}
+            ClientRequest::Post(payload, answer) => self.posted = Some(Posted { payload, taken: 0, answer }),
+            ClientRequest::Probe(is_probing) => self.is_probing = is_probing,
+            ClientRequest::Upgrade(socket) => return Ok(Some(socket)),
         }
         Ok(None)
     }
@@ -292,16 +292,16 @@ mod tests {
     async fn packets_come_one_by_one_and_their_request_is_answered_when_all_are_taken() {
         let sessions = Arc::<Sessions>::default();
         let mut polling = sessions.open("a".to_owned()).unwrap();
-        let door = sessions.door("a").unwrap();
+        let client = sessions.client("a").unwrap();
         let (answer, mut answered) = oneshot::channel();
-        door.try_send(Visit::Post("42[1]\u{1e}bAAAA\u{1e}3".to_owned(), answer)).ok().unwrap();
+        client.try_send(ClientRequest::Post("42[1]\u{1e}bAAAA\u{1e}3".to_owned(), answer)).ok().unwrap();
         assert_eq!(recv(&mut polling).await, text("42[1]"));
         // A second request in the meantime is refused.
         let (answer, refused) = oneshot::channel();
-        door.try_send(Visit::Post("42[2]".to_owned(), answer)).ok().unwrap();
+        client.try_send(ClientRequest::Post("42[2]".to_owned(), answer)).ok().unwrap();
         polling.push(&["0"]);
         let (poll, packets) = oneshot::channel();
-        door.try_send(Visit::Poll(poll)).ok().unwrap();
+        client.try_send(ClientRequest::Poll(poll)).ok().unwrap();
         assert!(matches!(polling.flush().await, Ok(Step::Done(()))));
         assert_eq!(packets.await.unwrap(), "0");
         assert!(refused.await.is_err());
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(recv(&mut polling).await, text("3"));
         assert!(answered.try_recv().is_ok());
         drop(polling);
-        assert!(sessions.door("a").is_none());
+        assert!(sessions.client("a").is_none());
     }
 
     #[tokio::test]
@@ -318,25 +318,25 @@ mod tests {
         let sessions = Arc::<Sessions>::default();
         let mut polling = sessions.open("a".to_owned()).unwrap();
         assert!(sessions.open("a".to_owned()).is_none());
-        let door = sessions.door("a").unwrap();
+        let client = sessions.client("a").unwrap();
         polling.push(&["2"]);
         polling.push(&["42", "[1]", ""]);
         let (first, packets) = oneshot::channel();
-        let visiting = async {
+        let polling_twice = async {
             tokio::task::yield_now().await;
-            door.send(Visit::Poll(first)).await.ok().unwrap();
+            client.send(ClientRequest::Poll(first)).await.ok().unwrap();
             packets.await.unwrap()
         };
-        let (flushed, packets) = tokio::join!(polling.flush(), visiting);
+        let (flushed, packets) = tokio::join!(polling.flush(), polling_twice);
         assert!(matches!(flushed, Ok(Step::Done(()))));
         assert_eq!(packets, "2\u{1e}42[1]");
         // Of two waiting polls, the former gets nothing, and a client that is about to upgrade is not kept waiting.
         let ((former, formers), (newer, newers)) = (oneshot::channel(), oneshot::channel());
-        for visit in [Visit::Poll(former), Visit::Poll(newer), Visit::Probe(true)] {
-            door.send(visit).await.ok().unwrap();
+        for request in [ClientRequest::Poll(former), ClientRequest::Poll(newer), ClientRequest::Probe(true)] {
+            client.send(request).await.ok().unwrap();
         }
         let (answer, _answered) = oneshot::channel();
-        door.send(Visit::Post("3".to_owned(), answer)).await.ok().unwrap();
+        client.send(ClientRequest::Post("3".to_owned(), answer)).await.ok().unwrap();
         assert_eq!(recv(&mut polling).await, text("3"));
         assert_eq!((formers.await.unwrap(), newers.await.unwrap()), (NOOP.to_owned(), NOOP.to_owned()));
         // Packets that are queued then wait for the upgrade, and hold nothing up.
@@ -351,9 +351,9 @@ mod tests {
     async fn who_fetches_nothing_is_not_heard_any_more() {
         let sessions = Arc::<Sessions>::default();
         let mut polling = sessions.open("a".to_owned()).unwrap();
-        let door = sessions.door("a").unwrap();
+        let client = sessions.client("a").unwrap();
         let (answer, mut answered) = oneshot::channel();
-        door.send(Visit::Post("2\u{1e}".repeat(2 * UNFETCHED), answer)).await.ok().unwrap();
+        client.send(ClientRequest::Post("2\u{1e}".repeat(2 * UNFETCHED), answer)).await.ok().unwrap();
         let mut heard = 0;
         while let Some(Ok(Step::Done(_))) = poll_once(tokio::task::coop::unconstrained(polling.recv())).await
         {
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(heard, UNFETCHED / 2 + 1);
         assert!(answered.try_recv().is_err());
         let (poll, packets) = oneshot::channel();
-        door.send(Visit::Poll(poll)).await.ok().unwrap();
+        client.send(ClientRequest::Poll(poll)).await.ok().unwrap();
         assert_eq!(recv(&mut polling).await, text("2"));
         assert_eq!(packets.await.unwrap().len(), 2 * heard - 1);
     }
@@ -385,7 +385,7 @@ mod tests {
         let sessions = Arc::<Sessions>::default();
         let mut polling = sessions.open("a".to_owned()).unwrap();
         let (poll, packets) = oneshot::channel();
-        sessions.door("a").unwrap().send(Visit::Poll(poll)).await.ok().unwrap();
+        sessions.client("a").unwrap().send(ClientRequest::Poll(poll)).await.ok().unwrap();
         let hanging_up = async {
             tokio::task::yield_now().await;
             drop(packets);

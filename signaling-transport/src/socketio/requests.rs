@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::PACKET_BYTES;
 use super::link::{Greeting, Link};
-use super::polling::{Sessions, Visit};
+use super::polling::{ClientRequest, Sessions};
 use super::transport::Transport;
 use crate::duplex::{self, FIRST_MESSAGE};
 use crate::service::Signaling;
@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router<Signaling> {
 
 /// Engine.IO's errors for invalid requests, by their numbers.
 #[derive(Clone, Copy)]
-enum Nonsense {
+enum InvalidRequest {
     Transport = 0,
     Session = 1,
     Method = 2,
@@ -44,16 +44,16 @@ enum Nonsense {
     Version = 5,
 }
 
-impl From<Nonsense> for Response {
-    fn from(nonsense: Nonsense) -> Self {
-        let message = match nonsense {
-            Nonsense::Transport => "Transport unknown",
-            Nonsense::Session => "Session ID unknown",
-            Nonsense::Method => "Bad handshake method",
-            Nonsense::Request => "Bad request",
-            Nonsense::Version => "Unsupported protocol version",
+impl From<InvalidRequest> for Response {
+    fn from(invalid: InvalidRequest) -> Self {
+        let message = match invalid {
+            InvalidRequest::Transport => "Transport unknown",
+            InvalidRequest::Session => "Session ID unknown",
+            InvalidRequest::Method => "Bad handshake method",
+            InvalidRequest::Request => "Bad request",
+            InvalidRequest::Version => "Unsupported protocol version",
         };
-        let body = serde_json::json!({"code": nonsense as u8, "message": message});
+        let body = serde_json::json!({"code": invalid as u8, "message": message});
         (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
     }
 }
@@ -68,25 +68,25 @@ async fn answer(signaling: Signaling, sessions: Arc<Sessions>, request: Request)
             .map(|pair| pair.1)
     };
     if parameter("EIO") != Some("4") {
-        return Nonsense::Version.into();
+        return InvalidRequest::Version.into();
     }
     let Some(transport @ ("polling" | "websocket")) = parameter("transport") else {
-        return Nonsense::Transport.into();
+        return InvalidRequest::Transport.into();
     };
     let is_polling = transport == "polling";
     let Some(id) = parameter("sid") else {
         return match (request.method(), is_polling) {
             (&Method::GET, true) => open(signaling, &sessions, request),
             (&Method::GET, false) => connect(signaling, request).await,
-            _ => Nonsense::Method.into(),
+            _ => InvalidRequest::Method.into(),
         };
     };
-    let Some(door) = sessions.door(id) else { return Nonsense::Session.into() };
+    let Some(client) = sessions.client(id) else { return InvalidRequest::Session.into() };
     match (request.method(), is_polling) {
-        (&Method::GET, true) => poll(&door).await,
-        (&Method::GET, false) => upgrade(door, request).await,
-        (&Method::POST, true) => post(&door, request.into_body()).await,
-        _ => Nonsense::Request.into(),
+        (&Method::GET, true) => poll(&client).await,
+        (&Method::GET, false) => upgrade(client, request).await,
+        (&Method::POST, true) => post(&client, request.into_body()).await,
+        _ => InvalidRequest::Request.into(),
     }
 }
 
@@ -128,18 +128,18 @@ fn open(signaling: Signaling, sessions: &Arc<Sessions>, request: Request) -> Res
     payload(greeting.packet())
 }
 
-async fn poll(door: &mpsc::Sender<Visit>) -> Response {
+async fn poll(client: &mpsc::Sender<ClientRequest>) -> Response {
     let (poll, packets) = oneshot::channel();
-    if door.send(Visit::Poll(poll)).await.is_err() {
-        return Nonsense::Session.into();
+    if client.send(ClientRequest::Poll(poll)).await.is_err() {
+        return InvalidRequest::Session.into();
     }
     match packets.await {
         Ok(packets) => payload(packets),
-        Err(_) => Nonsense::Session.into(),
+        Err(_) => InvalidRequest::Session.into(),
     }
 }
 
-async fn post(door: &mpsc::Sender<Visit>, body: Body) -> Response {
+async fn post(client: &mpsc::Sender<ClientRequest>, body: Body) -> Response {
     // Refused on the announced size, before any of the body has come.
     if body.size_hint().lower() > PACKET_BYTES as u64 {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
@@ -148,14 +148,14 @@ async fn post(door: &mpsc::Sender<Visit>, body: Body) -> Response {
         return StatusCode::REQUEST_TIMEOUT.into_response();
     };
     let Ok(body) = body else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
-    let Ok(packets) = String::from_utf8(body.into()) else { return Nonsense::Request.into() };
+    let Ok(packets) = String::from_utf8(body.into()) else { return InvalidRequest::Request.into() };
     let (answer, taken) = oneshot::channel();
-    if door.send(Visit::Post(packets, answer)).await.is_err() {
-        return Nonsense::Session.into();
+    if client.send(ClientRequest::Post(packets, answer)).await.is_err() {
+        return InvalidRequest::Session.into();
     }
     match taken.await {
         Ok(()) => payload("ok".to_owned()),
-        Err(_) => Nonsense::Request.into(),
+        Err(_) => InvalidRequest::Request.into(),
     }
 }
 
@@ -164,15 +164,17 @@ fn payload(packets: String) -> Response {
 }
 
 /// A polling client asks to upgrade.
-async fn upgrade(door: mpsc::Sender<Visit>, request: Request) -> Response {
+async fn upgrade(client: mpsc::Sender<ClientRequest>, request: Request) -> Response {
     match handshake::accept(request.into_parts().0, SUBPROTOCOL).await {
         Ok((response, upgrade)) => {
             tokio::spawn(async move {
                 let Some(socket) = websocket::begin(upgrade, PACKET_BYTES).await else { return };
-                let socket = timeout(FIRST_MESSAGE, probe(&door, socket)).await.ok().flatten();
+                let socket = timeout(FIRST_MESSAGE, probe(&client, socket)).await.ok().flatten();
                 // If the client's task is gone, neither matters.
-                let _ = door
-                    .send(socket.map_or(Visit::Probe(false), |socket| Visit::Upgrade(Box::new(socket))))
+                let _ = client
+                    .send(socket.map_or(ClientRequest::Probe(false), |socket| {
+                        ClientRequest::Upgrade(Box::new(socket))
+                    }))
                     .await;
             });
             response
@@ -182,11 +184,11 @@ async fn upgrade(door: mpsc::Sender<Visit>, request: Request) -> Response {
 }
 
 /// Lets the client test the WebSocket. Returns it once the client has upgraded.
-async fn probe(door: &mpsc::Sender<Visit>, mut socket: WebSocket) -> Option<WebSocket> {
+async fn probe(client: &mpsc::Sender<ClientRequest>, mut socket: WebSocket) -> Option<WebSocket> {
     if text(&mut socket).await? != "2probe" {
         return None;
     }
-    door.send(Visit::Probe(true)).await.ok()?;
+    client.send(ClientRequest::Probe(true)).await.ok()?;
     socket.push_text("3probe".into());
     (text(&mut socket).await? == "5").then_some(socket)
 }

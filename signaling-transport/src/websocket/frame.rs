@@ -267,19 +267,19 @@ mod tests {
     #[test]
     fn what_no_client_may_send_is_a_fault() {
         let protocol = [
-            vec![0x81, 0x01, b'x'],                          // not masked
-            frame(0xc1, b"x"),                               // a reserved bit
-            frame(0x83, b"x"),                               // a reserved opcode
-            frame(0x80, b"x"),                               // nothing to continue
-            [frame(0x01, b"x"), frame(0x81, b"x")].concat(), // a message within a message
-            frame(0x09, b"x"),                               // a fragmented control frame
-            frame(0x89, &[0; 126]),                          // an oversized control frame
-            frame(0x88, &[3]),                               // half a code
-            frame(0x88, &[0x03, 0xed]),                      // 1005 is never sent
-            frame(0x88, &[0x03, 0xe8, 0xff]),                // a reason that is not UTF-8
+            ("not masked", vec![0x81, 0x01, b'x']),
+            ("a reserved bit", frame(0xc1, b"x")),
+            ("a reserved opcode", frame(0x83, b"x")),
+            ("nothing to continue", frame(0x80, b"x")),
+            ("a message within a message", [frame(0x01, b"x"), frame(0x81, b"x")].concat()),
+            ("a fragmented control frame", frame(0x09, b"x")),
+            ("an oversized control frame", frame(0x89, &[0; 126])),
+            ("half a code", frame(0x88, &[3])),
+            ("the code 1005, which is never sent", frame(0x88, &[0x03, 0xed])),
+            ("a reason that is not UTF-8", frame(0x88, &[0x03, 0xe8, 0xff])),
         ];
-        for sent in protocol {
-            assert_eq!(read(&sent), Err(Fault::Protocol), "{sent:x?}");
+        for (fault, sent) in protocol {
+            assert_eq!(read(&sent), Err(Fault::Protocol), "{fault}");
         }
         assert_eq!(read(&frame(0x81, &[0xff])), Err(Fault::Encoding));
         assert_eq!(read(&frame(0x88, &[0x03, 0xe8, b'x'])).unwrap(), [Incoming::Close(Some(1000))]);
