@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::message::{ClientMessage, Reply, ServerEvent};
-use crate::{Limits, MessageCodec, Refusal};
+use crate::{Limits, Refusal};
 
 /// A client's message with its number.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,16 @@ pub struct Frame {
     pub id: Option<u64>,
     /// The JSON, always valid UTF-8.
     pub json: Bytes,
+}
+
+/// The wire format of messages.
+pub trait MessageCodec: Send + Sync {
+    /// Reads one message of a client.
+    fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable>;
+    /// Writes an event with its number.
+    fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame;
+    /// Writes a message without a number.
+    fn encode_reply(&self, reply: &Reply) -> Frame;
 }
 
 /// The protocol's one codec: JSON as `docs/signaling-protocol.md` describes it.

@@ -71,10 +71,13 @@
 
 mod codec;
 mod engine;
+mod entropy;
 mod environment;
 mod error;
 mod http_media;
 mod id;
+mod join_token;
+mod key;
 mod limits;
 mod live;
 mod log;
@@ -94,29 +97,29 @@ mod text;
 mod time;
 mod traits;
 
-pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
+pub use codec::{Envelope, Frame, JsonCodec, MessageCodec, Unreadable};
 pub use engine::{End, Engine, Running, Sign, Watch, Witness};
+pub use entropy::Entropy;
 pub use environment::Environment;
 pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
+pub use join_token::{Signed, TokenDigests, TokenIdentity};
+pub use key::{Digest, ServerKey, sha256_hex, shard_hash};
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordScope};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
 pub use room_name::{MalformedRoomName, RoomName};
-pub use sealed::{
-    Digest, FileClaims, HostClaims, ServerKey, SessionClaims, TicketClaims, TokenDigests, sha256_hex,
-    shard_hash,
-};
+pub use sealed::{FileClaims, HostClaims, SessionClaims, TicketClaims};
 pub use seat::Seat;
 pub use session::NewConnection;
 pub use shard::{Census, MadeRoom, MediaJoin, Person, RoomSummary, Shard, StreamRefusal};
 pub use text::is_blank;
 pub use time::{Timestamp, Wall};
 pub use traits::{
-    ApiKeys, Arranged, Authenticator, CloseReason, Entropy, Grant, IceProvider, MediaPlane, MeetingDirectory,
-    MessageCodec, NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoReplies, NoStore, Offer,
-    OpenAuthenticator, Outbound, Placement, Repeatable, Replies, RequestId, RoomObserver, RoomStore, Scope,
-    Signed, SingleNode, TokenIdentity, WallClock,
+    ApiKeys, Arranged, Authenticator, CloseReason, Grant, IceProvider, MediaPlane, MeetingDirectory,
+    NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoReplies, NoStore, Offer, OpenAuthenticator,
+    Outbound, Placement, Repeatable, Replies, RequestId, RoomObserver, RoomStore, Scope, SingleNode,
+    WallClock,
 };

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use crate::meeting::{Happening, MeetingCode};
-use crate::message::{IceServers, Join, Json, Reply, Role, ServerEvent};
+use crate::message::{IceServers, Join, Role};
 use crate::room::{Pass, RoomRecord};
-use crate::{Code, Envelope, Frame, MediaDemand, PeerId, Refusal, RoomId, SessionId, Timestamp, Unreadable};
+use crate::{
+    Code, Frame, MediaDemand, PeerId, Refusal, RoomId, SessionId, Signed, Timestamp, TokenIdentity,
+    shard_hash,
+};
 
 /// The clocks of a driver.
 pub trait WallClock: Send + Sync {
@@ -26,22 +28,6 @@ pub trait WallClock: Send + Sync {
     fn ticks(&self) -> Timestamp {
         self.now()
     }
-}
-
-/// A source of unguessable bytes.
-pub trait Entropy: Send {
-    /// Fills the slice.
-    fn fill(&mut self, bytes: &mut [u8]);
-}
-
-/// The wire format of messages.
-pub trait MessageCodec: Send + Sync {
-    /// Reads one message of a client.
-    fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable>;
-    /// Writes an event with its number.
-    fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame;
-    /// Writes a message without a number.
-    fn encode_reply(&self, reply: &Reply) -> Frame;
 }
 
 /// A connection's answer to the offer of a frame.
@@ -126,29 +112,6 @@ pub struct Grant {
     pub signed: Option<Signed>,
     /// Valid only if the join's token proves to be a host token of the room in its present life.
     pub hosts_only: bool,
-}
-
-/// The properties by which a join token is recognised after its holder was removed from a room.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenIdentity {
-    /// The token's own id (`jti`).
-    pub id: Option<String>,
-    /// The token's subject (`sub`).
-    pub subject: Option<String>,
-    /// The part of the token's text that cannot be written in another way.
-    pub text: String,
-}
-
-/// What the signer of a join token asserts about its bearer, who cannot change it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Signed {
-    /// The bearer's identity for the signer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sub: Option<String>,
-    /// Metadata that replaces the join's `metadata`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Json>,
 }
 
 /// The room of a meeting, as a [`MeetingDirectory`] knew it.
@@ -357,7 +320,7 @@ pub struct SingleNode;
 
 impl Placement for SingleNode {
     fn shard(&self, room: &RoomId, shards: usize) -> Option<usize> {
-        usize::try_from(crate::shard_hash(room) % (shards.max(1) as u64)).ok()
+        usize::try_from(shard_hash(room) % (shards.max(1) as u64)).ok()
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::LiveRoom;
 use crate::meeting::{Happening, RoomHappening};
-use crate::message::{LeaveReason, ServerEvent};
-use crate::room::{Audience, Effect, Entry, Fact, LobbyVerdict, RoomRecord};
+use crate::message::{LeaveReason, LobbyVerdict, ServerEvent};
+use crate::room::{Audience, Effect, Entry, Fact, RoomRecord};
 use crate::{CloseReason, Environment, PeerId, Timestamp};
 
 impl LiveRoom {

@@ -10,7 +10,7 @@ pub use client::{
 };
 pub use server::{IceServers, PeerView, Reply, RoomView, ServerEvent, Snapshot, Welcome, WelcomeState};
 pub use vocabulary::{
-    Attention, CallEnd, CallState, EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerConnection,
-    PeerLevel, PeerTarget, PublishTrack, QualityReason, RecordingState, Role, SignalBody, SubscribeTrack,
-    Switch, Topology, TopologyChoice, Track, TrackKind, TrackSource,
+    Attention, CallEnd, CallState, EndReason, HostToken, IceServer, Json, LeaveReason, LobbyVerdict, Name,
+    PeerConnection, PeerLevel, PeerTarget, PublishTrack, QualityReason, RecordingState, Role, SignalBody,
+    SubscribeTrack, Switch, Topology, TopologyChoice, Track, TrackKind, TrackSource,
 };

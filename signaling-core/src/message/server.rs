@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    CallEnd, CallState, EndReason, HostToken, IceServer, Json, LeaveReason, Name, PeerLevel, PeerTarget,
-    QualityReason, RecordingState, Role, SignalBody, Switch, Topology, Track,
+    CallEnd, CallState, EndReason, HostToken, IceServer, Json, LeaveReason, LobbyVerdict, Name, PeerLevel,
+    PeerTarget, QualityReason, RecordingState, Role, SignalBody, Switch, Topology, Track,
 };
 use crate::{CallId, PeerId, RoomId, SessionId, Timestamp};
 
@@ -219,7 +219,7 @@ pub enum ServerEvent {
     },
     Lobby {
         #[serde(skip_serializing_if = "Option::is_none")]
-        state: Option<crate::room::LobbyVerdict>,
+        state: Option<LobbyVerdict>,
         #[serde(skip_serializing_if = "Option::is_none")]
         peer: Option<PeerId>,
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -127,6 +127,16 @@ pub enum EndReason {
     Drained,
 }
 
+/// A host's decision about a peer in the lobby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum LobbyVerdict {
+    Admitted,
+    Denied,
+}
+
 /// How far a one-to-one call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallRecord, Change, ChatLine, LobbyVerdict, Member, Power, Room, RoomRecord, Settings};
+use super::{CallRecord, Change, ChatLine, Member, Power, Room, RoomRecord, Settings};
 use crate::message::{
-    EndReason, Json, LeaveReason, PeerTarget, RecordingState, Role, ServerEvent, SignalBody, Switch,
-    Topology, Track,
+    EndReason, Json, LeaveReason, LobbyVerdict, PeerTarget, RecordingState, Role, ServerEvent, SignalBody,
+    Switch, Topology, Track,
 };
-use crate::sealed::Digest;
-use crate::{MediaDemand, PeerId, RecordScope, SessionId, Timestamp};
+use crate::{Digest, MediaDemand, PeerId, RecordScope, SessionId, Timestamp};
 
 /// A change of a room, applied to its state and published to its audience.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Power;
 use crate::message::{Json, Name, PeerView, Role, Track};
-use crate::sealed::{Digest, TokenDigests};
-use crate::{PeerId, SessionId, Signed, Timestamp};
+use crate::{Digest, PeerId, SessionId, Signed, Timestamp, TokenDigests};
 
 /// A peer in a room or in its lobby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

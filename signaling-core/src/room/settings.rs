@@ -33,16 +33,6 @@ pub struct Settings {
     pub password: Option<Digest>,
 }
 
-/// A host's decision about a peer in the lobby.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum LobbyVerdict {
-    Admitted,
-    Denied,
-}
-
 /// A change of a peer's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
