@@ -2,10 +2,13 @@
 
 mod credentials;
 mod media;
+mod media_headers;
 pub(crate) mod origin;
+mod room_path;
 mod rooms;
 mod sessions;
 mod stream;
+mod tokens;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -34,7 +37,7 @@ pub(crate) fn routes() -> Router<Signaling> {
         .route("/api/v1/rooms/{room}/participants", get(rooms::participants))
         .route("/api/v1/rooms/{room}/peers", get(rooms::peers))
         .route("/api/v1/rooms/{room}/end", post(rooms::end))
-        .route("/api/v1/rooms/{room}/tokens", post(rooms::mint))
+        .route("/api/v1/rooms/{room}/tokens", post(tokens::mint))
         .route("/api/v1/ice-servers", get(sessions::ice_servers))
         .merge(media::routes())
 }
