@@ -226,6 +226,22 @@ fn the_stream_of_before_a_resume_stays_away_while_the_one_after_it_is_there() {
     attach(&mut server, &before, 6).expect("nobody is there to be thrown out");
 }
 
+#[test]
+fn a_replaced_stream_stays_away_while_its_replacement_is_there_and_may_reconnect_afterwards() {
+    let mut server = Server::new();
+    let (_, screen) = server.join(1);
+    let secret = screen.take()[0]["secret"].as_str().unwrap().to_owned();
+    let claims = SessionClaims::open(&ServerKey::new([1; 32]), &secret).unwrap();
+    let connection = |id| NewConnection { id: ConnectionId(id), outbound: Box::new(Screen::default()) };
+    let attach = |server: &mut Server, id| server.shard.attach(server.now, &claims, None, || connection(id));
+    let seat = attach(&mut server, 2).unwrap();
+    server.shard.resume(server.now, &claims, 0, Some((connection(3), None))).unwrap();
+    assert_eq!(attach(&mut server, 4), Err(StreamRefusal::Replaced));
+    server.shard.detach(server.now, &seat, ConnectionId(3));
+    attach(&mut server, 5).expect("nothing is there that it would replace");
+    attach(&mut server, 6).expect("a stream that breaks comes back");
+}
+
 /// The answers to a message: their types or codes.
 fn answers(screen: &Screen, seq: u64) -> Vec<String> {
     let events = screen.take();
