@@ -1,12 +1,20 @@
-import { createTransport } from './transport.js';
+import { SocketIoTransport } from './socketio.js';
+import { SseTransport } from './sse.js';
+import { WebSocketTransport } from './websocket.js';
 
-/** A transport that is not even open by then gets company, and one that has brought no answer after as long again is given up. */
+/** @type {Record<TransportName, new (base: URL, listener: Listener) => Transport>} */
+const TRANSPORTS = { websocket: WebSocketTransport, sse: SseTransport, socketio: SocketIoTransport };
+
+/**
+ * After this time, in milliseconds, the next transport starts beside one that is not open yet; one that is open but has
+ * brought no answer is closed after as long again.
+ */
 const BESIDE_MS = 2000;
 
 /**
- * Several transports, of which the first to be answered is used. The next begins when one fails, or is taking too long:
- * a WebSocket that a proxy swallows is not waited for. One `join` or `resume` is under way at a time, since a second one
- * would replace the first.
+ * Tries several transports and uses the first that receives an answer. The next one starts when the current one fails or
+ * takes too long, as a WebSocket does that a proxy swallows. Only one `join` or `resume` is in flight at a time, since a
+ * second one would replace the first.
  *
  * @typedef {import('./transport.js').Transport} Transport
  * @typedef {import('./transport.js').Listener} Listener
@@ -16,7 +24,7 @@ const BESIDE_MS = 2000;
  * @typedef {import('./transport.js').TransportName} TransportName
  */
 export class Race {
-  /** The transport that was answered. @type {TransportName | null} */
+  /** The transport that received an answer. @type {TransportName | null} */
   winner = null;
   #base;
   #listener;
@@ -75,14 +83,14 @@ export class Race {
     this.#running.clear();
   }
 
-  /** Starts the next transport, or lets one speak that was held back. */
+  /** Starts the next transport, or releases the one that was held back. */
   #begin() {
     clearTimeout(this.#timer);
     const name = this.#left.shift();
     const [held] = this.#running.values();
     if (!name) return held ? void held.hold(false) : this.#over();
     /** @type {Transport} */
-    const transport = createTransport(name, this.#base, {
+    const transport = new TRANSPORTS[name](this.#base, {
       event: (event) => this.#event(name, transport, event),
       closed: (end) => this.#closed(name, transport, end),
     });
@@ -91,7 +99,7 @@ export class Race {
     try {
       transport.open(/** @type {ClientMessage} */ (this.#first));
     } catch {
-      // A browser without this transport, or one that forbids it.
+      // The browser lacks this transport or forbids it.
       this.#closed(name, transport, { replaced: false });
     }
   }
@@ -139,7 +147,7 @@ export class Race {
     this.#running.delete(name);
     this.#end = end;
     if (this.winner !== null || end.replaced) return this.#over();
-    // One that is held back, or is still to come, has its turn.
+    // A transport that was held back, or the next one, takes its place.
     this.#begin();
   }
 
