@@ -1,4 +1,5 @@
-import { fill, limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
+import { MeshTransceivers } from './mesh-transceivers.js';
+import { originOf, SMALL, SMALL_MS } from './transceivers.js';
 
 /**
  * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
@@ -24,21 +25,19 @@ import { fill, limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 const DISCONNECTED_MS = 3000;
 /** A connection that has not come about by then is tried anew, and again after as long. */
 const STUCK_MS = 12_000;
-const SCREEN_BITRATE = 2_500_000;
 /** The pair is given up after this many failed paths. */
 const ATTEMPTS = 2;
 
 /**
- * The connection to one other peer: perfect negotiation, trickled candidates, and new ICE credentials when the path dies.
- *
- * The first offer has a line for sound and one for the picture; whatever comes after them is a screen. A track is
- * put on its line without negotiating, so that switching a camera costs no round trip.
+ * The connection to one other peer: perfect negotiation, trickled candidates, and new ICE credentials when the path fails.
  */
 export class MeshPeer {
   /** @type {RemoteStreams} */
   streams = { main: new MediaStream(), screen: null };
   /** @type {RTCPeerConnection} */
   connection;
+  /** @type {MeshTransceivers} */
+  #transceivers;
   #options;
   #tail = Promise.resolve();
   #ignoring = false;
@@ -47,10 +46,6 @@ export class MeshPeer {
   #closed = false;
   /** @type {RTCIceCandidateInit[]} */
   #early = [];
-  /** @type {{audio: RTCRtpTransceiver | undefined, video: RTCRtpTransceiver | undefined} | null} */
-  #lines = null;
-  /** @type {RTCRtpTransceiver[]} our own screen and its sound */
-  #screen = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watch;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -62,9 +57,10 @@ export class MeshPeer {
   constructor(options) {
     this.#options = options;
     this.connection = this.#connect();
+    this.#transceivers = new MeshTransceivers(this.connection, options.media);
     if (!options.offers) return;
-    this.#openLines();
-    // Before anything else, and without waiting for the browser to say that it is needed: nobody sees anything before it.
+    this.#transceivers.open();
+    // The offer does not wait for `negotiationneeded`, since no media flows before it.
     this.#enqueue(() => this.#offer());
   }
 
@@ -146,11 +142,10 @@ export class MeshPeer {
   /** Replaces a connection that cannot recover. */
   #replace() {
     this.#detach();
-    this.#lines = null;
-    this.#screen = [];
     this.#early = [];
     this.#ignoring = false;
     this.connection = this.#connect();
+    this.#transceivers = new MeshTransceivers(this.connection, this.#options.media);
   }
 
   /** @param {() => void | Promise<void>} step */
@@ -174,11 +169,11 @@ export class MeshPeer {
     const crossing = this.connection.signalingState !== 'stable';
     this.#ignoring = crossing && !anew && !this.#options.polite;
     if (this.#ignoring) return;
-    // Lines that were only proposed on a connection that never stood would come back as a second set.
+    // On a connection that was never established, the transceivers of our own offer would be a second set.
     if (anew || (crossing && known === null)) this.#replace();
     const { connection } = this;
     await connection.setRemoteDescription(offer);
-    await this.#adoptLines();
+    await this.#transceivers.adopt();
     await connection.setLocalDescription();
     this.#sendDescription();
     await this.#described();
@@ -213,65 +208,13 @@ export class MeshPeer {
     if (localDescription) this.#options.send({ description: localDescription });
   }
 
-  #openLines() {
-    const { media } = this.#options;
-    const { connection } = this;
-    const audio = connection.addTransceiver(media.microphone ?? 'audio', { direction: 'sendrecv' });
-    const sendEncodings = [{ scaleResolutionDownBy: SMALL }];
-    const video = connection.addTransceiver(media.camera ?? 'video', { direction: 'sendrecv', sendEncodings });
-    this.#lines = { audio, video };
-  }
-
-  /** The other side made the lines: ours go on them. */
-  async #adoptLines() {
-    if (this.#lines) return;
-    const transceivers = this.connection.getTransceivers();
-    const first = (/** @type {string} */ kind) => transceivers.find(({ receiver }) => receiver.track.kind === kind);
-    this.#lines = { audio: first('audio'), video: first('video') };
-    for (const line of Object.values(this.#lines)) if (line) line.direction = 'sendrecv';
-    await this.#putOnLines();
-  }
-
-  async #putOnLines() {
-    const { media } = this.#options;
-    await put(this.#lines?.audio, media.microphone);
-    await put(this.#lines?.video, media.camera);
-  }
-
   async #sendTracks() {
-    if (!this.#lines) return;
-    await this.#putOnLines();
-    // A screen before the first answer would stand where the other side expects microphone and camera.
-    if (this.connection.currentRemoteDescription) await this.#sendScreen();
-    await limit(this.#lines.video, this.#options.videoBitrate(), this.#small ? SMALL : 1);
-  }
-
-  async #sendScreen() {
-    const { screen, screenAudio } = this.#options.media;
-    for (const track of [screen, screenAudio]) {
-      const line = this.#screen.find(({ receiver }) => receiver.track.kind === track?.kind);
-      if (track && !line) {
-        const made = this.connection.addTransceiver(track, { direction: 'sendonly' });
-        this.#screen.push(made);
-        if (track.kind === 'video') await limit(made, SCREEN_BITRATE);
-      }
-    }
-    for (const line of this.#screen) {
-      const track = line.receiver.track.kind === 'video' ? screen : screenAudio;
-      await put(line, track);
-      const direction = track ? 'sendonly' : 'inactive';
-      if (line.direction !== direction) line.direction = direction;
-    }
+    await this.#transceivers.send(this.#options.videoBitrate(), this.#small ? SMALL : 1);
   }
 
   #collectStreams() {
-    if (!this.#lines) return;
-    const { audio, video } = this.#lines;
-    fill(this.streams.main, tracksOf([audio, video]));
-    const others = this.connection.getTransceivers().filter((line) => line !== audio && line !== video);
-    const screens = others.filter(({ currentDirection }) => currentDirection?.includes('recv'));
-    if (screens.length === 0) this.streams.screen = null;
-    else fill((this.streams.screen ??= new MediaStream()), tracksOf(screens));
+    if (!this.#transceivers.isOpen) return;
+    this.#transceivers.collect(this.streams);
     this.#options.changed();
   }
 
@@ -313,16 +256,11 @@ export class MeshPeer {
   #renew() {
     const { connection } = this;
     connection.setConfiguration({ ...connection.getConfiguration(), iceServers: this.#options.iceServers() });
-    // Without lines there is nothing to offer: whoever should have offered did not.
-    if (!this.#lines) this.#openLines();
+    // The other side should have offered and did not.
+    if (!this.#transceivers.isOpen) this.#transceivers.open();
     else if (connection.connectionState === 'failed' && connection.iceConnectionState !== 'failed') {
       this.#replace();
-      this.#openLines();
+      this.#transceivers.open();
     } else connection.restartIce();
   }
-}
-
-/** @param {(RTCRtpTransceiver | undefined)[]} lines */
-function tracksOf(lines) {
-  return lines.flatMap((line) => (line ? [line.receiver.track] : []));
 }
