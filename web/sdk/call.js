@@ -5,6 +5,7 @@ import { LocalMedia } from './local-media.js';
 import { MediaPath } from './media-path.js';
 import { NetworkWatch } from './network-watch.js';
 import { OutgoingMedia } from './outgoing-media.js';
+import { isOvertaken } from './overtaken.js';
 import { Roster } from './roster.js';
 import { Session } from './session.js';
 
@@ -61,7 +62,6 @@ export class Call extends Emitter {
   #path = null;
   #outgoing;
   #holdsRecorded;
-  #consented = false;
   #iceServers = new IceServers(() => this.session.iceServers());
   #resumeWindowMs = 30_000;
   #network = new NetworkWatch(() => this.session.hurry());
@@ -93,15 +93,14 @@ export class Call extends Emitter {
     media.on('change', () => this.#announce());
   }
 
-  /** Whether nothing is sent, since the room is recorded and nobody has said yes to that. */
+  /** Whether nothing is sent, since the room is recorded and the user has not consented. */
   get held() {
     return this.#outgoing.held;
   }
 
-  /** Says yes to being recorded in this call: what was held back is sent. */
+  /** Consents to being recorded in this call: what was held back is sent. */
   consent() {
-    this.#consented = true;
-    this.#hold();
+    if (this.#outgoing.consent()) this.#announce();
   }
 
   /** @returns {Peer[]} the others, in order of joining */
@@ -226,7 +225,7 @@ export class Call extends Emitter {
       peer: (id) => this.#roster.peer(id),
       peers: () => this.#roster.peers,
       send: (message) => void this.session.send(message).catch((error) => {
-        if (!this.#isOvertaken(message, error)) console.warn(`${message.type}:`, error);
+        if (this.session.state !== 'ended' && !isOvertaken(message, error, this.room)) console.warn(`${message.type}:`, error);
       }),
       changed: (id) => this.emit('media', id),
       troubled: () => this.session.hurry(),
@@ -365,66 +364,31 @@ export class Call extends Emitter {
   }
 
   /**
-   * Holds back what is not to be recorded, or lets it go.
+   * Holds back all media in a recorded room until the user consents, or releases it.
    *
    * @param {boolean} [asks] also where the server does not ask for consent
    */
   #hold(asks = this.held) {
-    const { recording = false } = this.room ?? {};
-    const held = recording && !this.#consented && (asks || this.features.includes('recording-consent'));
-    if (held === this.held) return;
-    this.#outgoing.held = held;
-    this.#announce();
+    const recording = this.room?.recording ?? false;
+    const held = recording && (asks || this.features.includes('recording-consent'));
+    if (this.#outgoing.hold(held)) this.#announce();
   }
 
   /** Tells the others what is on. */
   #announce() {
     this.emit('self', undefined);
     if (!this.self || this.waiting || this.session.state !== 'connected') return;
-    const { microphoneOn, cameraOn, screenOn, silenced } = this.media;
-    const state = {
-      microphone: microphoneOn && !silenced.microphone && !this.held,
-      camera: cameraOn && !silenced.camera && !this.held,
-      screen: screenOn && !this.held,
-      hand: this.hand,
-    };
+    const state = { ...this.#outgoing.state, hand: this.hand };
     const known = /** @type {Record<string, any>} */ (this.self);
     if (Object.entries(state).every(([key, value]) => known[key] === value)) return;
     this.self = { ...this.self, ...state };
     void this.session.send({ type: 'update', ...state }).catch(() => {});
   }
 
-  /** Starts as a new peer of the room: only peers that are no longer listed have left. @param {Peer[]} peers */
+  /** Starts as a new peer of the room, or ends: only peers that are no longer listed have left. @param {Peer[]} peers */
   #startAnew(peers) {
-    const there = new Set(peers.map(({ id }) => id));
     this.#closePath();
-    for (const peer of this.#roster.peers) {
-      if (there.has(peer.id)) continue;
-      this.#roster.remove(peer.id);
-      this.emit('left', { peer, reason: 'missed' });
-    }
-  }
-
-  /**
-   * Whether a message was refused because things went on while it was under way, which is no fault: the room is on another
-   * topology, the peer has left, or we have.
-   *
-   * @param {import('./protocol.js').ClientMessage} message
-   * @param {any} error
-   */
-  #isOvertaken(message, error) {
-    if (this.session.state === 'ended' || ['peer-unknown', 'session-unknown'].includes(error?.code)) return true;
-    if (error?.code !== 'invalid-state' || !this.room) return false;
-    const toSfu = message.type === 'publish' || message.type === 'subscribe' || (message.type === 'signal' && message.to === 'sfu');
-    if (this.room.topology !== (toSfu ? 'sfu' : 'mesh')) return true;
-    return 'epoch' in message && message.epoch !== undefined && message.epoch !== this.room.epoch;
-  }
-
-  #tearDown() {
-    this.#closePath();
-    const peers = this.#roster.peers;
-    this.#roster.clear();
-    for (const peer of peers) this.emit('left', { peer, reason: 'missed' });
+    for (const peer of this.#roster.retain(peers)) this.emit('left', { peer, reason: 'missed' });
   }
 
   #closePath() {
@@ -434,7 +398,7 @@ export class Call extends Emitter {
 
   /** @param {string} reason */
   #ended(reason) {
-    this.#tearDown();
+    this.#startAnew([]);
     this.#iceServers.close();
     this.#network.stop();
     this.#flow.stop();

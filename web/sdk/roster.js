@@ -4,8 +4,8 @@
  */
 
 /**
- * Who else is in the room. After a snapshot, somebody who is missing from it may only be on the way back (a server
- * that was restarted learns of its peers one by one), and is kept until the time to resume is over.
+ * The other peers of the room. A peer that is missing from a snapshot may only not have resumed yet (a restarted server
+ * learns of its peers one by one), and is kept until the resume window is over.
  */
 export class Roster {
   /** @type {Map<string, Peer>} */
@@ -14,7 +14,7 @@ export class Roster {
   #away = new Map();
   #gone;
 
-  /** @param {(id: string) => void} gone somebody who was awaited did not come back */
+  /** @param {(id: string) => void} gone an awaited peer has not resumed */
   constructor(gone) {
     this.#gone = gone;
   }
@@ -44,8 +44,8 @@ export class Roster {
   }
 
   /**
-   * @param {Peer[]} peers who is there
-   * @param {number} patienceMs how long the others are awaited
+   * @param {Peer[]} peers that are in the room
+   * @param {number} patienceMs for which the others are awaited
    */
   snapshot(peers, patienceMs) {
     for (const peer of peers) this.put(peer);
@@ -56,9 +56,11 @@ export class Roster {
     }
   }
 
-  clear() {
-    for (const timer of this.#away.values()) clearTimeout(timer);
-    this.#away.clear();
-    this.#peers.clear();
+  /** Removes all peers but the listed ones. @param {Peer[]} peers @returns {Peer[]} those removed */
+  retain(peers) {
+    const there = new Set(peers.map(({ id }) => id));
+    const missing = this.peers.filter(({ id }) => !there.has(id));
+    for (const { id } of missing) this.remove(id);
+    return missing;
   }
 }
