@@ -295,7 +295,7 @@ test('denied devices are reported once, in words for a participant of the call',
   const shown = await toasts(page);
   assert.equal(shown.length, 1, shown.join());
   assert.doesNotMatch(shown[0], /join/);
-  assert.match(shown[0], /may not use your camera/);
+  assert.match(shown[0], /not allowed to use your camera/);
   await denied.close();
 });
 

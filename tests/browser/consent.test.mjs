@@ -142,11 +142,11 @@ test('a tile shows that it waits for its picture, and after a while why', async 
   const tile = (index) => page.locator(`[data-peer="peer-${index}"]`);
   await tile(1).getByText('Waiting for the picture').waitFor();
   assert.equal(await tile(2).getByText('Waiting').count(), 0, 'only where a camera is on');
-  await tile(1).getByText('The connection for picture and sound is not there yet.').waitFor();
+  await tile(1).getByText('The connection for picture and sound is not established yet.').waitFor();
   await page.evaluate(() => window.madeUp.speak([1]));
   await tile(1).getByText('No picture arrives from the sender.').waitFor();
   await page.evaluate(() => window.madeUp.arrive(1, { packetsReceived: 500, framesDecoded: 0 }));
-  await tile(1).getByText('no whole picture yet').waitFor();
+  await tile(1).getByText('not sent a complete picture yet').waitFor();
   await page.evaluate(() => window.madeUp.event({ type: 'quality', peer: 'peer-1', level: 0, reason: 'own-network' }));
   await tile(1).getByText('too slow for a picture').waitFor();
   await page.evaluate(() => window.madeUp.person(1, { camera: false }));

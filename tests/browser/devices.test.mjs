@@ -241,7 +241,7 @@ test('where two cameras cannot be open at once the old one goes first, and comes
   await until('the second camera', async () => (await inUse(page, 'camera')) === second);
   await page.evaluate((id) => { window.busy = (video) => video.deviceId?.exact === id; }, third);
   await list.selectOption(third);
-  await page.getByRole('status').getByText('That camera could not be opened. The one before is used again.').waitFor();
+  await page.getByRole('status').getByText('That camera could not be opened. The previous one is used again.').waitFor();
   assert.equal(await inUse(page, 'camera'), second);
   await until('the list to say so', async () => (await shown(page, 'Camera')) === second);
   assert.equal((await live(page)).filter((track) => track.startsWith('video')).length, 1);
@@ -262,7 +262,7 @@ test('"Other camera" opens no camera that is off, and a busy one leaves the one 
   const flip = button(page, 'Other camera');
   await page.evaluate(() => { window.busy = ({ facingMode }) => facingMode !== undefined; });
   await flip.click();
-  await page.getByRole('status').getByText('That camera could not be opened. The one before is used again.').waitFor();
+  await page.getByRole('status').getByText('That camera could not be opened. The previous one is used again.').waitFor();
   assert.ok(await inUse(page, 'camera'));
   assert.equal((await live(page)).filter((track) => track.startsWith('video')).length, 1);
   await page.evaluate(() => { window.busy = () => false; });

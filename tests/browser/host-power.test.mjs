@@ -80,7 +80,7 @@ test('the end of the room and "Forget this device" erase the power', async () =>
   page.on('dialog', (dialog) => dialog.accept());
   await page.getByRole('button', { name: 'Settings' }).click();
   await page.getByRole('button', { name: 'Forget this device' }).click();
-  await page.getByText('This browser keeps nothing of you any more.').waitFor();
+  await page.getByText('Everything that this browser had stored is erased.').waitFor();
   assert.deepEqual(JSON.parse(await kept(page)), [{}, {}], 'nothing is kept');
   await page.getByRole('button', { name: 'Close' }).click();
   assert.equal(await isHost(page), true, 'the call goes on');

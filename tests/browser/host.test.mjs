@@ -91,7 +91,7 @@ test('mute, make host, remove, end', async () => {
   await eve.getByRole('heading', { name: 'The host has removed you from the call' }).waitFor();
   await visit(eve, server.url, room, { name: 'Eve' });
   await eve.getByRole('button', { name: 'Join', exact: true }).click();
-  await eve.getByRole('alert').filter({ hasText: 'You may not enter this room' }).waitFor();
+  await eve.getByRole('alert').filter({ hasText: 'You are not allowed to enter this room' }).waitFor();
   await boss.getByRole('button', { name: 'End the call for all' }).click();
   await confirmed(boss, 'End for all');
   for (const page of [boss, ada]) await page.getByRole('heading', { name: 'The host has ended the call' }).waitFor();

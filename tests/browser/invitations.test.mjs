@@ -213,7 +213,7 @@ test('a missing, expired or wrong invitation is reported, without "Start a call"
   const room = (await ask(server, key, 'POST', '/api/v1/rooms', {})).body;
   await page.goto(room.url);
   await enter(page, 'Stranger');
-  await isTold(page, 'You need an invitation to come in here.');
+  await isTold(page, 'You need an invitation to join this room.');
   const other = (await ask(server, key, 'POST', '/api/v1/rooms/elsewhere/tokens', {})).body;
   await page.goto(`${room.url}#token=${other.token}`);
   await page.reload();

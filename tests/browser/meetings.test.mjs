@@ -99,7 +99,7 @@ test('two meet by code, a third is told why not, and the creator ends it for goo
   for (const page of [ada, bob]) await page.getByRole('heading', { name: 'The host has ended the call' }).waitFor();
   await organiser.getByText('The meeting has ended.').waitFor();
   await enter(eve, 'Eve');
-  await eve.getByRole('alert').filter({ hasText: 'This room is over.' }).waitFor();
+  await eve.getByRole('alert').filter({ hasText: 'This room has ended.' }).waitFor();
   assert.deepEqual([...ada.problems, ...bob.problems, ...eve.problems], []);
   for (const page of [ada, bob, eve]) await page.context().close();
 });

@@ -99,7 +99,7 @@ test('a user who joins muted and without a picture sends neither until switching
 });
 
 for (const [devices, sentence] of [
-  ['denied', 'The browser may not use your camera and microphone.'],
+  ['denied', 'This page is not allowed to use your camera and microphone.'],
   ['none', 'No camera and no microphone were found.'],
 ]) {
   test(`devices ${devices}: a sentence, and a call without them`, async () => {
@@ -187,7 +187,7 @@ test('each way to start says what it is', async () => {
     assert.ok(hints.every((hint) => hint.length > 20), `${locale}: ${hints}`);
     assert.equal(new Set(hints).size, 4);
     if (locale === 'en') assert.match(await page.locator('#call-hint').textContent(), /two people/);
-    if (locale === 'en') assert.match(await page.locator('footer').textContent(), /third on, picture and sound go through this server/);
+    if (locale === 'en') assert.match(await page.locator('footer').textContent(), /From three people on, picture and sound go through this server/);
     await page.context().close();
   }
 });

@@ -191,7 +191,7 @@ test('behind a proxy that drops the port the page names the wrong setting', asyn
   const page = await newPage(browser, { ignoreHTTPSErrors: true });
   await page.goto(proxied.url);
   const { origin } = new URL(proxied.url);
-  const says = page.getByRole('alert').filter({ hasText: `it takes itself for https://localhost, but this page is at ${origin}` });
+  const says = page.getByRole('alert').filter({ hasText: `it expects https://localhost, but this page was opened at ${origin}` });
   for (const button of ['Start a call', 'New call with code']) {
     await page.getByRole('button', { name: button }).click();
     await says.waitFor();

@@ -309,7 +309,7 @@ test('a screen that cannot be shared says why, and a change of mind says nothing
   };
   await share('Permission denied', 'NotAllowedError');
   await share('Could not start video source', 'NotReadableError');
-  await page.getByText('another program may be in the way').waitFor();
+  await page.getByText('another program may prevent it').waitFor();
   await share('Permission denied by system', 'NotAllowedError');
   await page.getByText('The system does not let the browser record the screen').waitFor();
   await share('Requested device not found', 'NotFoundError');

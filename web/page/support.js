@@ -1,8 +1,8 @@
 /**
- * Says what a browser lacks, before the modules of the page need it.
+ * Tells the user what the browser lacks, before the modules of the page need it.
  *
- * A classic script in the syntax of 2009, since it has to run where a module does not: it is the first script of every
- * document. `data-needs` on the body names what the document cannot do without.
+ * It is the first script of every document: a classic script in the syntax of 2009, since it must run where modules do
+ * not. `data-needs` on the body lists what the document requires.
  */
 (function () {
   'use strict';
@@ -11,19 +11,19 @@
   var TEXTS = {
     en: {
       title: 'This browser cannot show this page',
-      old: 'It is too old for video calls, or set to run no modern scripts. Please open this link in a current Chrome, Edge, Firefox or Safari.',
+      old: 'It is too old for video calls, or it is set not to run modern scripts. Please open this link in a current Chrome, Edge, Firefox or Safari.',
       webrtc: 'It has no WebRTC, or WebRTC is switched off. Please open this link in a current Chrome, Edge, Firefox or Safari; from inside an app, choose “Open in browser”. In the Lockdown Mode of an iPhone or Mac, exclude this website.',
-      transport: 'It can keep no connection to a server: WebSocket and streams are missing. Please open this link in a current Chrome, Edge, Firefox or Safari.',
-      load: 'A part of this page has not arrived. Please check your connection and load the page again.',
+      transport: 'It cannot keep a connection to a server: it has neither WebSocket nor streams. Please open this link in a current Chrome, Edge, Firefox or Safari.',
+      load: 'A part of this page could not be loaded. Please check your connection and load the page again.',
       link: 'The link:',
       again: 'Load again'
     },
     de: {
       title: 'Dieser Browser kann diese Seite nicht zeigen',
-      old: 'Er ist zu alt für Videoanrufe oder führt keine heutigen Skripte aus. Bitte öffnen Sie diesen Link in einem aktuellen Chrome, Edge, Firefox oder Safari.',
+      old: 'Er ist zu alt für Videoanrufe oder führt keine modernen Skripte aus. Bitte öffnen Sie diesen Link in einem aktuellen Chrome, Edge, Firefox oder Safari.',
       webrtc: 'Ihm fehlt WebRTC, oder WebRTC ist ausgeschaltet. Bitte öffnen Sie diesen Link in einem aktuellen Chrome, Edge, Firefox oder Safari; in einer App wählen Sie „Im Browser öffnen“. Im Blockierungsmodus eines iPhones oder Macs nehmen Sie diese Website aus.',
-      transport: 'Er kann keine Verbindung zu einem Server halten: WebSocket und Streams fehlen. Bitte öffnen Sie diesen Link in einem aktuellen Chrome, Edge, Firefox oder Safari.',
-      load: 'Ein Teil dieser Seite ist nicht angekommen. Bitte prüfen Sie Ihre Verbindung und laden Sie die Seite neu.',
+      transport: 'Er kann keine Verbindung zu einem Server halten: Ihm fehlen WebSocket und Streams. Bitte öffnen Sie diesen Link in einem aktuellen Chrome, Edge, Firefox oder Safari.',
+      load: 'Ein Teil dieser Seite konnte nicht geladen werden. Bitte prüfen Sie Ihre Verbindung und laden Sie die Seite neu.',
       link: 'Der Link:',
       again: 'Neu laden'
     },
@@ -32,7 +32,7 @@
       old: 'Es demasiado antiguo para videollamadas o no ejecuta scripts modernos. Abre este enlace en una versión actual de Chrome, Edge, Firefox o Safari.',
       webrtc: 'No tiene WebRTC o está desactivado. Abre este enlace en una versión actual de Chrome, Edge, Firefox o Safari; dentro de una aplicación, elige «Abrir en el navegador». En el modo de aislamiento de un iPhone o Mac, excluye este sitio web.',
       transport: 'No puede mantener una conexión con un servidor: faltan WebSocket y los flujos de datos. Abre este enlace en una versión actual de Chrome, Edge, Firefox o Safari.',
-      load: 'Una parte de esta página no ha llegado. Comprueba tu conexión y vuelve a cargar la página.',
+      load: 'No se ha podido cargar una parte de esta página. Comprueba tu conexión y vuelve a cargar la página.',
       link: 'El enlace:',
       again: 'Volver a cargar'
     },
@@ -41,7 +41,7 @@
       old: 'إنه أقدم من أن يجري مكالمات فيديو، أو لا يشغّل البرامج النصية الحديثة. يُرجى فتح هذا الرابط في إصدار حديث من Chrome أو Edge أو Firefox أو Safari.',
       webrtc: 'تنقصه تقنية WebRTC أو هي معطّلة. يُرجى فتح هذا الرابط في إصدار حديث من Chrome أو Edge أو Firefox أو Safari؛ ومن داخل تطبيق اختر «فتح في المتصفح». وفي وضع المنع على iPhone أو Mac استثنِ هذا الموقع.',
       transport: 'لا يستطيع الاحتفاظ باتصال مع خادم: تنقصه WebSocket والتدفقات. يُرجى فتح هذا الرابط في إصدار حديث من Chrome أو Edge أو Firefox أو Safari.',
-      load: 'لم يصل جزء من هذه الصفحة. يُرجى التحقق من اتصالك وإعادة تحميل الصفحة.',
+      load: 'تعذّر تحميل جزء من هذه الصفحة. يُرجى التحقق من اتصالك وإعادة تحميل الصفحة.',
       link: 'الرابط:',
       again: 'إعادة التحميل'
     }
