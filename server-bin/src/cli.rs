@@ -93,7 +93,7 @@ fn init() -> Arg {
         .long("init")
         .action(ArgAction::SetTrue)
         .global(true)
-        .help("Make the data folder and what is in it where no server has run yet")
+        .help("Create the data folder and its contents if no server has run yet")
 }
 
 fn api_key() -> Command {
@@ -102,7 +102,7 @@ fn api_key() -> Command {
         known.ok_or_else(|| format!("expected one of: {}", Scope::ALL.map(Scope::as_str).join(", ")))
     };
     let create = Command::new("create")
-        .about("Make a key and print it; it is shown this once. Works while the server runs")
+        .about("Create a key and print it; it is not shown again. Works while the server runs")
         .arg(
             Arg::new("scope")
                 .long("scope")
@@ -110,25 +110,25 @@ fn api_key() -> Command {
                 .required(true)
                 .action(ArgAction::Append)
                 .value_parser(scope)
-                .help("What it opens: meetings:read, meetings:write (which includes read), rooms, recordings, admin. Repeatable"),
+                .help("What the key gives access to: meetings:read, meetings:write (which includes read), rooms, recordings, admin. Repeatable"),
         )
         .arg(
             Arg::new("customer")
                 .long("customer")
                 .value_name("NAME")
-                .help("Keys of one customer see one another's meetings; without it a key that may write sees its own alone"),
+                .help("Keys of the same customer share their meetings; without it, a key with meetings:write sees its own only"),
         )
-        .arg(Arg::new("note").long("note").value_name("TEXT").help("What it is for, to be shown by list"));
+        .arg(Arg::new("note").long("note").value_name("TEXT").help("Note on the key's purpose, shown by list"));
     Command::new("api-key")
-        .about("Keys for other applications, for /api/v1")
+        .about("API keys, with which other applications use /api/v1")
         .subcommand_required(true)
         .arg(init())
         .subcommand(create)
-        .subcommand(Command::new("list").about("Print what is known of all keys"))
+        .subcommand(Command::new("list").about("Print all keys with their scopes, without the secrets"))
         .subcommand(
             Command::new("revoke")
-                .about("Make a key open nothing any more, at once")
-                .arg(Arg::new("id").required(true).help("Its id, as list shows it")),
+                .about("Revoke a key at once")
+                .arg(Arg::new("id").required(true).help("The key's id, as shown by list")),
         )
 }
 
@@ -159,12 +159,12 @@ fn command() -> Command {
         .long("config")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("TOML file with settings, keys as the flags below without dashes before them [environment: VISAVIS_CONFIG]")
+        .help("TOML file with settings; its keys are the flags below without the leading dashes [environment: VISAVIS_CONFIG]")
         .global(true);
     Command::new("visavis")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Self-hosted video calls: start it, open a page, send a link")
-        .after_help("Flags count more than the environment, which counts more than the file.")
+        .after_help("Flags override the environment, which overrides the file.")
         .arg(file)
         .args(settings)
         .subcommand(api_key())
@@ -175,13 +175,13 @@ fn command() -> Command {
         )
         .subcommand(
             Command::new("turn-credentials")
-                .about("Print a user name and password for the TURN server, good for 12 hours, for tools")
-                .arg(Arg::new("user").long("user").value_name("NAME").help("Name that quotas count by"))
+                .about("Print a user name and password for the TURN server, valid for 12 hours, for use with tools")
+                .arg(Arg::new("user").long("user").value_name("NAME").help("Name by which quotas are counted"))
                 .arg(init()),
         )
         .subcommand(
             Command::new("recordings")
-                .about("What was recorded")
+                .about("Work with finished recordings")
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommand(
@@ -191,14 +191,14 @@ fn command() -> Command {
                             Arg::new("composite")
                                 .long("composite")
                                 .action(ArgAction::SetTrue)
-                                .help("Put everybody of each room into one picture, with all the sound"),
+                                .help("Combine everybody in a room into one picture, with all audio"),
                         )
                         .arg(
                             Arg::new("room")
                                 .long("room")
                                 .value_name("ROOM")
                                 .value_parser(|text: &str| RoomId::of(text))
-                                .help("This room alone"),
+                                .help("Only this room"),
                         ),
                 ),
         )

@@ -75,7 +75,7 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// Every option there is.
+            /// All settings.
             pub(crate) const TABLE: &[Setting] = &[$( Setting {
                 field: stringify!($field),
                 help: concat!($($help),+),
@@ -121,8 +121,8 @@ settings! {
     ice_server: Vec<IceServer>, "SERVER", "";
     /// Disable the media server: rooms are then peer to peer only.
     no_sfu: bool, "BOOL", "false";
-    /// UDP port of the media server, on the address of --listen; on every address where that is loopback and a
-    /// --trusted-proxy or --public-url says that there is more in front. All media goes through it.
+    /// UDP port of the media server, through which all its media goes, on the address of --listen; on every address if
+    /// that is loopback and --trusted-proxy or --public-url indicates a proxy in front.
     media_port: u16, "PORT", "8080";
     /// Threads of the media server, 256 at most; 0 means one per core.
     workers: Number<0, 256>, "NUMBER", "0";
@@ -134,7 +134,7 @@ settings! {
     recording_consent: bool, "BOOL", "false";
     /// Folder for recordings; by default `recordings` in the data folder.
     recording_dir: Option<PathBuf>, "DIR", "";
-    /// Sync each second of a recording to the disk, so that it survives a power failure too.
+    /// Sync each fragment of a recording to the disk, so that recordings survive a power failure too.
     recording_fsync: bool, "BOOL", "false";
     /// Whether ffmpeg remuxes or transcodes finished recordings: on or off. VP8 becomes H.264 in MP4, and the index of an
     /// MP4 moves to its beginning.
@@ -146,8 +146,8 @@ settings! {
     /// Object storage to which finished recordings are uploaded: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
     /// `az://CONTAINER/PREFIX`. Without it they stay in their folder.
     recording_store: Option<String>, "URL", "";
-    /// How to reach --recording-store, as in `endpoint=https://minio.example` or `access_key_id=…`; besides, the variables AWS_…,
-    /// GOOGLE_… and AZURE_… of the environment are understood. Repeatable.
+    /// How to reach --recording-store, as in `endpoint=https://minio.example` or `access_key_id=…`. The environment's
+    /// variables AWS_…, GOOGLE_… and AZURE_… are used for options that are not given. Repeatable.
     recording_store_option: Vec<StoreOption>, "NAME=VALUE", "";
     /// Whether recordings stay in their folder when --recording-store has confirmed them: on or off.
     recording_keep_local: OnOff, "on|off", "on";
@@ -159,17 +159,18 @@ settings! {
     no_turn: bool, "BOOL", "false";
     /// Address and port of the built-in STUN and TURN server, UDP and TCP.
     turn_listen: Listen, "HOST:PORT", "[::]:3478";
-    /// Secret that TURN credentials are made from, of 16 bytes at least, or the name of a file with it. One is made on the first start; give the same one to an outside coturn
-    /// (use-auth-secret) or to another node, and the credentials fit there too.
+    /// Secret that TURN credentials are derived from, at least 16 bytes, or the name of a file containing it; generated on
+    /// the first start. An external coturn (use-auth-secret) or another node with the same secret accepts the
+    /// credentials too.
     turn_secret: Option<SharedSecret>, "SECRET", "";
-    /// Address to open relays on, instead of the one the client reached; of each family one. Repeatable.
+    /// Address to open relays on instead of the one that the client connected to. Repeatable, one for each family.
     turn_relay_ip: Vec<IpAddr>, "IP", "";
     /// Ports on which relays are opened.
     turn_relay_ports: PortRange, "LOW-HIGH", "49152-65535";
     /// Non-public network or address that relays may reach, as in 192.168.1.0/24. Repeatable.
     turn_allow_peer: Vec<IpNet>, "CIDR", "";
-    /// Answer behaviour discovery (RFC 5780) on two addresses of this machine, on the port of --turn-listen and the next one, so that
-    /// clients can tell what kind of NAT is in front of them.
+    /// Answer behaviour discovery (RFC 5780) on two addresses of this machine, on the port of --turn-listen and the next
+    /// one, so that clients can determine the kind of NAT in front of them.
     turn_discovery: Option<DiscoveryAddresses>, "IP,IP", "";
     /// Open TCP relays, too (RFC 6062), for clients that connect over TCP or TLS. The relay then runs on one thread.
     turn_tcp_relays: bool, "BOOL", "false";
@@ -179,43 +180,45 @@ settings! {
     turn_alternate: Vec<SocketAddr>, "IP:PORT", "";
     /// Public address of this machine behind 1:1 NAT: PUBLIC, or PUBLIC/PRIVATE. Repeatable.
     external_ip: Vec<ExternalIp>, "IP", "";
-    /// Address and port for Prometheus, which asks for /metrics there. Off by default; do not expose it to the public.
+    /// Address and port at which /metrics serves Prometheus. Off by default; do not expose it to the public.
     metrics_listen: Option<Listen>, "HOST:PORT", "";
-    /// Key that join tokens (JWT) are signed with: a secret of 32 bytes at least (HS256), an Ed25519 public key as PEM, base64 or JWK, or the name
-    /// of a file with one. With a key, joining requires a join token or a host token. Repeatable.
+    /// Key that verifies join tokens (JWT): a secret of at least 32 bytes (HS256), an Ed25519 public key as PEM, base64 or
+    /// JWK, or the name of a file containing one. With a key, joining requires a join token or a host token. Repeatable.
     auth_key: Vec<AuthKey>, "KEY", "";
     /// Whether clients without a token may create rooms: on or off. With --auth-key the default is off.
     anonymous_rooms: OnOff, "on|off", "on";
-    /// Database of meetings on a PostgreSQL server, as in `postgres://user:password@host/name`; without it they are kept in the
-    /// data folder.
+    /// Database of meetings on a PostgreSQL server, as in `postgres://user:password@host/name`; by default they are stored
+    /// in the data folder.
     database_url: Option<SecretText>, "URL", "";
-    /// Mail server for invitations, as in `smtps://user:password@mail.example.org`; `smtp://…?tls=required` for STARTTLS. Without
-    /// it the server sends no mail.
+    /// Mail server for invitations, as in `smtps://user:password@mail.example.org`; `smtp://…?tls=required` for STARTTLS.
+    /// Without it the server sends no mail.
     smtp: Option<SecretText>, "URL", "";
     /// Sender of invitations, as in `Calls <calls@example.org>`.
     mail_from: Option<String>, "ADDRESS", "";
     /// Days for which an ended meeting is kept, with its attendees' names and addresses; 0 means for ever.
     meeting_keep_days: Number<0, 36_500>, "NUMBER", "30";
-    /// Whether webhooks may go to non-public addresses and follow redirects: only where everybody who may book meetings
-    /// may also reach everything that this machine can reach.
+    /// Whether webhooks may go to non-public addresses and follow redirects. Enable it only if everybody who can book
+    /// meetings may reach everything that this machine can reach.
     webhook_allow_private: bool, "BOOL", "false";
     /// Public address of the server, if it differs from this machine's own, as in `https://calls.example` or
     /// `https://example.org/visavis/`.
     public_url: Option<PublicUrl>, "URL", "";
-    /// Network or address of proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded headers are believed. Repeatable.
+    /// Network or address of proxies whose X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and Forwarded headers are
+    /// trusted. Repeatable.
     trusted_proxy: Vec<IpNet>, "CIDR", "";
-    /// Another site whose pages may use this server, as in `https://www.example`; an app's or an extension's, as in
-    /// `capacitor://localhost`; or `null` for pages without an origin, which any can be. Repeatable.
+    /// Origin whose pages may use this server: of another site, as in `https://www.example`; of an app or an extension, as
+    /// in `capacitor://localhost`; or `null` for every page with an opaque origin, which any site can create. Repeatable.
     allowed_origin: Vec<AllowedOrigin>, "ORIGIN", "";
-    /// Site that may show the page in a frame: an origin, or `self`. Nobody may by default. Repeatable.
+    /// Site that may show the page in a frame: an origin, or `self`. By default no site may. Repeatable.
     frame_ancestors: Vec<FrameAncestor>, "ORIGIN", "";
     /// Connections that one address may have open (IPv6: one /64). 0 means no limit.
     connections_per_address: Number<0, 1_000_000>, "NUMBER", "1000";
     /// New connections per second from one address, sustained; bursts may be five times as large. 0 means no limit.
     new_connections_per_second: Number<0, 1_000_000>, "NUMBER", "50";
-    /// Seconds for which the server still listens after the signal to end, for load balancers that watch /readyz; a day at most.
+    /// Seconds for which the server still listens after the shutdown signal, for load balancers that poll /readyz; a day
+    /// at most.
     drain_delay: Number<0, 86_400>, "SECONDS", "0";
-    /// Seconds that requests in progress get at shutdown; a day at most.
+    /// Seconds that requests in progress have to finish at shutdown; a day at most.
     drain_timeout: Number<0, 86_400>, "SECONDS", "5";
     /// How log lines are written: text or json. They go to standard error.
     log_format: LogFormat, "FORMAT", "text";
