@@ -38,7 +38,7 @@ const schemaAnchor = (name) => `schema-${name}`;
 const capitalised = (name) => name.charAt(0).toUpperCase() + name.slice(1);
 
 /**
- * The type of a schema; what has a name leads to its fields.
+ * The type of a schema; a named one links to its fields.
  *
  * @param {Schema} schema
  * @returns {(Node | string)[]}
@@ -66,7 +66,7 @@ function range(least, most) {
   return `\u2066${written}\u2069`;
 }
 
-/** What values a schema takes. @param {Schema} schema @returns {Node[]} */
+/** The values that a schema allows. @param {Schema} schema @returns {Node[]} */
 function limitsOf(schema) {
   const numbers = range(schema.minimum, schema.maximum);
   const characters = range(schema.minLength, schema.maxLength);
@@ -109,7 +109,7 @@ const field = ({ name, schema, required, place, description = schema.description
 function fieldsOf({ properties = {}, required = [] }) {
   const all = Object.entries(properties);
   if (all.length === 0) return null;
-  // What must be there comes first, each in the document's order.
+  // Required ones come first, in the document's order.
   const ordered = [...all.filter(([name]) => required.includes(name)), ...all.filter(([name]) => !required.includes(name))];
   return h('dl', { class: 'fields' }, ...ordered.flatMap(([name, schema]) => field({ name, schema, required: required.includes(name) })));
 }
@@ -139,7 +139,7 @@ function bodyOf(api, { requestBody }) {
   ];
 }
 
-/** Answers that differ in nothing but the status stand in one line. @param {OpenApi} api @param {Operation} operation */
+/** Answers that differ only in the status share one line. @param {OpenApi} api @param {Operation} operation */
 function answersOf(api, { responses }) {
   /** @type {Map<string, string[]>} */
   const alike = new Map();
@@ -193,7 +193,7 @@ function showAbout({ info, components }) {
     commands('visavis api-key create --scope meetings:write'));
 }
 
-/** @param {string} heading @param {[string, ...(Node | string)[]][]} links each an anchor and what it says */
+/** @param {string} heading @param {[string, ...(Node | string)[]][]} links each an anchor and its text */
 const listed = (heading, links) => [
   h('h3', {}, heading),
   h('ul', {}, ...links.map(([anchor, ...text]) => h('li', {}, h('a', { href: `#${anchor}` }, ...text)))),
@@ -224,7 +224,7 @@ try {
   const response = await fetch(DOCUMENT);
   if (!response.ok) throw new Error(`answered with ${response.status}`);
   show(await response.json());
-  // The anchor was not there yet when the browser looked for it.
+  // The anchor did not exist yet when the browser looked for it.
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 } catch {
   setText(note, t('api.unreachable'));

@@ -23,7 +23,7 @@ const TITLES = {
 const HINTS = { none: '', missing: 'check.noDeviceHint', refused: 'check.deviceHint', silent: 'check.silentHint' };
 const VERDICTS = { waiting: 'check.waiting', works: 'check.works', fails: 'check.fails', absent: 'check.absent' };
 
-/** One line of the list. */
+/** A row of the list. */
 class Row {
   #title;
   #verdict = h('span', { class: 'verdict' });
@@ -37,7 +37,7 @@ class Row {
     this.show('waiting');
   }
 
-  /** @param {keyof typeof VERDICTS} state @param {string} [hint] the key of what there is to say about it */
+  /** @param {keyof typeof VERDICTS} state @param {string} [hint] the key of an explanation */
   show(state, hint = state === 'fails' ? 'check.hint' : '') {
     this.element.dataset.state = state;
     setText(this.#verdict, t(VERDICTS[state]));
@@ -86,7 +86,7 @@ async function check() {
 }
 
 /**
- * The verdict: one working way of signaling and one of media are enough.
+ * The verdict: one working signaling transport and one media path are enough.
  *
  * @param {Record<string, string>} outcomes
  */

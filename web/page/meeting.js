@@ -19,7 +19,7 @@ const token = meetingToken(meeting);
 /** @type {Countdown | null} */
 let countdown = null;
 
-/** To the call's own page, as host if one is. @param {Invitation} seen */
+/** Opens the page of the call, as host if the user is one. @param {Invitation} seen */
 function enter({ code, endsAt, title }) {
   noteTitle(code, title);
   if (token) takeHostToken(code, token, keptUntil(endsAt));
@@ -48,7 +48,7 @@ function body(seen) {
   ];
 }
 
-/** The start time has come: the user is let in as soon as the server agrees. */
+/** The start time is reached: the user is let in as soon as the server agrees. */
 async function arrived() {
   const seen = await invitation(meeting).catch(() => null);
   if (seen?.state === 'open') enter(seen);

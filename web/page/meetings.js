@@ -23,7 +23,7 @@ const keyForm = /** @type {HTMLFormElement} */ (document.getElementById('by-key'
 /** @param {string} name */
 const field = (name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
 
-/** The rule of a series, from what was chosen. */
+/** The rule of the chosen series. */
 function recurrence() {
   const every = field('repeat').value;
   return every ? `FREQ=${every};COUNT=${Number(field('count').value) || 1}` : null;

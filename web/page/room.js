@@ -33,7 +33,7 @@ const role = roleOf(query.get('role'));
 joinTokenOf(room);
 const media = new LocalMedia();
 const call = new Call({ media, transports: transports(query.get('transport')), holdsRecorded: true });
-// For the console, for tests, and for whoever embeds the page.
+// For the console, for tests, and for pages that embed this one.
 Object.assign(window, { visavis: call });
 
 /** @param {string | null} wanted */
@@ -79,8 +79,8 @@ function keepPowers() {
 }
 
 /**
- * The call is over for us. Whoever leaves for good, or leaves a room that is over, keeps no power; the tab alone still
- * has it, for the way back and to the recordings.
+ * The call is over for this client. A host that leaves for good, or whose room has ended, loses its token in this browser;
+ * only the tab keeps it, for Rejoin and for the recordings.
  *
  * @param {string} reason
  */
@@ -118,12 +118,12 @@ async function enter(options) {
       if (token === host) dropHostToken(room);
     }
   }
-  // The reason why an invitation is invalid is more useful than that none was given.
+  // The reason why an invitation is invalid is more useful than a request for one.
   throw refusals.find(({ reason }) => reason && reason !== 'invitation-needed') ?? refusals.at(-1);
 }
 
 /**
- * The meeting begins later: until then a countdown, by the server's clock.
+ * The meeting starts later: until then there is a countdown by the server's clock.
  *
  * @param {{name: string, password?: string}} answers
  * @param {string} startsAt
@@ -133,7 +133,7 @@ async function wait(answers, startsAt) {
   const enter = () => join(answers).catch((error) => {
     show(new EndScreen(error instanceof RefusedError ? error.code : 'other'));
   });
-  // The server's clock is known to the second; after an attempt that was too early the client waits a moment more.
+  // The server's clock is known to the second; after an early attempt the client waits a little longer.
   const early = shown instanceof CountdownScreen;
   const at = new Date(early ? Math.max(Date.parse(startsAt), serverNow() + 500) : Date.parse(startsAt));
   show(new CountdownScreen(at, () => void enter()));
@@ -150,7 +150,7 @@ function show(screen) {
   shown?.close?.();
   shown = screen;
   app.replaceChildren(screen.element);
-  // With the next frame, which lays the screen out anyway: at once it would hold up the first offer.
+  // With the next frame, which lays out the screen anyway: doing it at once would delay the first offer.
   requestAnimationFrame(() => {
     if (shown === screen) screen.focus();
   });
@@ -201,7 +201,7 @@ function prejoin() {
 }
 
 /**
- * The page was loaded again in a call: it goes on, with the devices as they were.
+ * The page was reloaded in a call, which continues with the same devices.
  *
  * @param {import('./storage/kept-call.js').KeptCall} kept
  */

@@ -91,7 +91,7 @@
     return made;
   }
 
-  /** Puts the notice in the place of everything else. @param {string} reason */
+  /** Replaces the page by the notice. @param {string} reason */
   function tell(reason) {
     if (told || !document.body) return;
     told = true;
@@ -124,7 +124,7 @@
     else if (isNeeded('transport') && !hasTransport()) tell('transport');
   }
 
-  /** A module that the browser cannot read, or that has not arrived. @param {any} event */
+  /** A module could not be parsed or loaded. @param {any} event */
   function failed(event) {
     var target = event.target;
     var arrived = target === window || !target || target.tagName !== 'SCRIPT';

@@ -13,7 +13,7 @@ export class Backoff {
     this.#limitMs = limitMs;
   }
 
-  /** How many waits were handed out since the last success. */
+  /** The number of waits since the last success. */
   get attempts() {
     return this.#attempt;
   }
@@ -25,7 +25,7 @@ export class Backoff {
     return ceiling / 2 + (Math.random() * ceiling) / 2;
   }
 
-  /** A connection stood: the next failure begins with a short wait again. */
+  /** A connection was established: the next failure starts with a short wait again. */
   reset() {
     this.#attempt = 0;
   }

@@ -26,18 +26,18 @@ import { Session } from './session.js';
  * @property {SessionState} state of the session
  * @property {Room} room
  * @property {Peer} joined
- * @property {{peer: Peer, reason: string}} left `missed`: while this client was not in the room itself
+ * @property {{peer: Peer, reason: string}} left `missed`: while this client was not in the room
  * @property {Peer} updated
  * @property {string} media a peer's streams or connection changed
- * @property {ChatLine} chat the same `id` each time a line is told
+ * @property {ChatLine} chat has the same `id` if it is delivered again
  * @property {{from: string, emoji: string}} reaction
- * @property {ServerMessage} event everything that the server says, before this class acts on it
+ * @property {ServerMessage} event every server message, before this class handles it
  * @property {void} self own state changed
  * @property {{reason: string}} ended
  */
 
 /**
- * A call: a session with the server, the room as it stands, and the media connections to the others.
+ * A call: a session with the server, the current state of the room, and the media connections to the other peers.
  *
  * @extends {Emitter<CallEvents>}
  */
@@ -51,7 +51,7 @@ export class Call extends Emitter {
   /** Whether the client is in the lobby. */
   waiting = false;
   hand = false;
-  /** What the server can do. @type {string[]} */
+  /** The features that the server supports. @type {string[]} */
   features = [];
   /** @type {LocalMedia} */
   media;
@@ -84,7 +84,7 @@ export class Call extends Emitter {
     this.session.on('state', (state) => this.emit('state', state));
     this.session.on('welcome', (welcome) => this.#welcome(welcome));
     this.session.on('event', (event) => this.#event(event));
-    // Restarting ICE is of use once the server can be reached again, and at once then.
+    // An ICE restart needs the server, so it happens as soon as the server can be reached again.
     this.session.on('verified', ({ moved }) => this.#path?.recover(moved));
     this.session.on('tokenrefused', () => {
       this.hostToken = null;
@@ -115,7 +115,7 @@ export class Call extends Emitter {
 
   /**
    * @param {JoinOptions} options
-   * @returns {Promise<Welcome>} rejected with a `RefusedError` when the server says no
+   * @returns {Promise<Welcome>} rejected with a `RefusedError` if the server refuses
    */
   join(options) {
     this.#network.start();
@@ -140,7 +140,7 @@ export class Call extends Emitter {
   }
 
   /**
-   * The others' microphone and camera, and their screen.
+   * The streams of another peer: microphone and camera, and screen.
    *
    * @param {string} id
    * @returns {RemoteStreams | undefined}
@@ -150,7 +150,7 @@ export class Call extends Emitter {
   }
 
   /**
-   * Says how large a peer's picture is shown, so that the media server sends no more than that.
+   * Tells the media server the size at which a peer's picture is shown, so that it sends no larger one.
    *
    * @param {string} id
    * @param {'camera' | 'screen'} source
@@ -160,12 +160,12 @@ export class Call extends Emitter {
     this.#path?.attend(id, source, size);
   }
 
-  /** Whether media of this peer arrives. @param {string} id */
+  /** Whether the connection that carries this peer's media is established. @param {string} id */
   isConnected(id) {
     return this.#path?.isConnected(id) ?? false;
   }
 
-  /** Whether media of this peer arrives at this moment, as far as it sends any. @param {string} id */
+  /** Whether media of this peer arrives now; true if the peer sends none. @param {string} id */
   isFlowing(id) {
     const connections = this.connections();
     const connection = connections.get(id) ?? connections.get('subscribe');
@@ -184,9 +184,9 @@ export class Call extends Emitter {
   }
 
   /**
-   * Leaves for good; the devices are given back, also where nobody has been let in yet.
+   * Leaves for good and releases the devices, also from the lobby.
    *
-   * @param {{mayReturn?: boolean}} [options] `mayReturn`: the page is closed or loaded again, and a host's powers are to wait
+   * @param {{mayReturn?: boolean}} [options] `mayReturn`: the page is closed or reloaded, and host power is held
    */
   leave(options) {
     this.session.leave(options);
@@ -283,7 +283,7 @@ export class Call extends Emitter {
     if (this.room) this.emit('room', this.room);
   }
 
-  /** @param {import('./protocol.js').Message<'recording'>} event one with a peer is about that peer's file, not about the room */
+  /** @param {import('./protocol.js').Message<'recording'>} event concerns the peer's file if it has a `peer`, else the room */
   #recording({ state, peer }) {
     if (peer || !this.room) return;
     this.room = { ...this.room, recording: state === 'starting' || state === 'active' };
@@ -330,7 +330,7 @@ export class Call extends Emitter {
 
   /**
    * @param {Peer} peer
-   * @param {boolean} newcomer came after us, so that we offer
+   * @param {boolean} newcomer joined after this client, which therefore offers
    */
   #joined(peer, newcomer) {
     if (peer.id === this.self?.id) return;
@@ -374,7 +374,7 @@ export class Call extends Emitter {
     if (this.#outgoing.hold(held)) this.#announce();
   }
 
-  /** Tells the others what is on. */
+  /** Tells the other peers which devices are on. */
   #announce() {
     this.emit('self', undefined);
     if (!this.self || this.waiting || this.session.state !== 'connected') return;

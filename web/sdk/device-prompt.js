@@ -10,7 +10,7 @@
 
 const NAMES = /** @type {const} */ ({ microphone: 'audio', camera: 'video' });
 
-/** Asks the browser for devices. A microphone and a camera asked for together are one question to the user. */
+/** Requests devices from the browser. A microphone and a camera requested together are one prompt for the user. */
 export class DevicePrompt {
   /** @type {Map<DeviceKind, Question>} */
   #questions = new Map();
@@ -32,7 +32,7 @@ export class DevicePrompt {
       try {
         return await answer(questions);
       } catch {
-        // One of them is not available. Asking for each alone shows which.
+        // One of them is not available. Separate requests show which.
       }
     }
     for (const [kind, question] of questions) {

@@ -9,14 +9,14 @@ import { problemOf } from './device-prompt.js';
  *
  * @typedef {object} Substitution another device than the chosen one is in use
  * @property {DeviceProblem} problem of the chosen one
- * @property {boolean} kept the device of before goes on, rather than the browser's choice
+ * @property {boolean} kept the previous device is used again, not the browser's choice
  *
  * @typedef {object} DeviceOptions
  * @property {(choice: Choice) => Promise<MediaStreamTrack>} open
- * @property {() => void} changed the track is another one, or is muted or unmuted by the system
- * @property {(problem: DeviceProblem) => void} failed there is no track, though one was asked for
+ * @property {() => void} changed the track was replaced, or the system has muted or unmuted it
+ * @property {(problem: DeviceProblem) => void} failed there is no track although one was requested
  * @property {(substitution: Substitution) => void} substituted
- * @property {((deviceId: string) => Promise<boolean>)} [unplugged] given where the browser's choice replaces a device that was pulled out
+ * @property {((deviceId: string) => Promise<boolean>)} [unplugged] if the browser's choice replaces an unplugged device
  */
 
 /** @type {Choice} */
@@ -35,7 +35,7 @@ export class Device {
   substitution = null;
   choice = BROWSERS_CHOICE;
   #wanted = false;
-  /** The choice that was acted on last. @type {Choice | null} */
+  /** The choice that was last applied. @type {Choice | null} */
   #answered = null;
   /** The choice that the present track was opened with. */
   #inUse = BROWSERS_CHOICE;
@@ -48,12 +48,12 @@ export class Device {
     this.#options = options;
   }
 
-  /** The system lets no sound or picture through: a phone call, a headset's button, another program. */
+  /** Whether the system blocks sound or picture, for a phone call, by a headset's button, or for another program. */
   get silenced() {
     return this.track?.muted ?? false;
   }
 
-  /** Opens the device, unless it is open. @returns {Promise<void>} settles when it is known what came of it */
+  /** Opens the device, unless it is open. @returns {Promise<void>} settles when the result is known */
   open() {
     this.#wanted = true;
     if (!this.track && !this.#work) this.#answered = null;
@@ -68,7 +68,7 @@ export class Device {
   }
 
   /**
-   * Changes to another device, or while this one is closed says which will be opened.
+   * Changes to another device; a closed device stays closed, and the new one is opened later.
    *
    * @param {Choice} choice
    */
@@ -176,7 +176,7 @@ export class Device {
     track.onmute = track.onunmute = () => this.#options.changed();
   }
 
-  /** Pulled out, or taken away by the system. @param {MediaStreamTrack} track */
+  /** The device was unplugged, or the system has withdrawn it. @param {MediaStreamTrack} track */
   async #ended(track) {
     if (this.track !== track) return;
     const { deviceId } = track.getSettings();

@@ -1,5 +1,5 @@
 /**
- * Typed events: `Events` maps each event's name to what its listeners get.
+ * Typed events: `Events` maps the name of each event to the argument of its listeners.
  *
  * @template {Record<string, any>} Events
  */
@@ -13,7 +13,7 @@ export class Emitter {
    * @template {keyof Events} Name
    * @param {Name} name
    * @param {(detail: Events[Name]) => void} listener
-   * @returns {() => void} takes the listener off
+   * @returns {() => void} removes the listener
    */
   on(name, listener) {
     let listeners = this.#listeners.get(name);

@@ -3,8 +3,8 @@ const EVERY_MS = 100;
 const SILENT_MS = 500;
 
 /**
- * Watches whether media arrives over connections that carried some: the first sign of a path that is gone, seconds before
- * the browser says so.
+ * Watches whether media arrives over connections that carried some: this shows a failed path seconds before the
+ * browser reports it.
  */
 export class FlowWatch {
   #connections;
@@ -16,7 +16,7 @@ export class FlowWatch {
 
   /**
    * @param {() => Iterable<RTCPeerConnection>} connections
-   * @param {() => void} stopped what flowed does not flow any more
+   * @param {() => void} stopped media has stopped arriving
    */
   constructor(connections, stopped) {
     this.#connections = connections;

@@ -1,4 +1,4 @@
-/** The longest wait for the answer to a probe, in milliseconds; shorter where answers have been quick. */
+/** The longest wait for the answer to a probe, in milliseconds; shorter if earlier answers were quick. */
 const PROBE_MS = 1000;
 const LEAST_PROBE_MS = 400;
 
@@ -18,7 +18,7 @@ export class Heartbeat {
 
   /**
    * @param {() => void} say sends a ping
-   * @param {() => void} silent the other side has said nothing for too long
+   * @param {() => void} silent nothing has arrived for too long
    * @param {() => void} alive a probe was answered
    */
   constructor(say, silent, alive) {
@@ -32,7 +32,7 @@ export class Heartbeat {
     this.stop();
     this.#everyMs = everyMs;
     this.heard();
-    // The answer tells how long answers take here.
+    // The answer measures the round trip.
     this.#say();
     this.#interval = setInterval(() => {
       if (performance.now() - this.#heardAt > 2 * this.#everyMs) this.#silent();
@@ -47,12 +47,12 @@ export class Heartbeat {
     this.#alive();
   }
 
-  /** How long the answer to a ping took. @param {number} roundTripMs */
+  /** Records the round trip of a ping. @param {number} roundTripMs */
   measured(roundTripMs) {
     this.#roundTripMs = roundTripMs;
   }
 
-  /** Asks whether the connection still stands, and does not wait long for the answer. One question at a time. */
+  /** Sends a probe, whose answer must come quickly. Only one probe is in flight. */
   probe() {
     if (this.#probe !== undefined) return;
     this.#say();

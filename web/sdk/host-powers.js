@@ -31,7 +31,7 @@ export class HostPowers extends Emitter {
   /**
    * @param {HostAction} action
    * @param {{peer?: string, value?: any}} [about]
-   * @returns {Promise<void>} rejected with a `RefusedError` when the server says no
+   * @returns {Promise<void>} rejected with a `RefusedError` if the server refuses
    */
   use(action, about = {}) {
     return this.#call.session.send({ type: 'host', action, ...about });

@@ -6,14 +6,14 @@ export class IceServers {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {() => Promise<{iceServers: RTCIceServer[], ttlSeconds: number} | null>} fetch asks the server for new ones */
+  /** @param {() => Promise<{iceServers: RTCIceServer[], ttlSeconds: number} | null>} fetch requests new ones from the server */
   constructor(fetch) {
     this.#fetch = fetch;
   }
 
   /**
    * @param {RTCIceServer[]} list
-   * @param {number | undefined} ttlSeconds for how long the credentials are good
+   * @param {number | undefined} ttlSeconds lifetime of the credentials
    */
   set(list, ttlSeconds) {
     this.list = list;

@@ -1,4 +1,4 @@
-/** The JavaScript SDK of Visavis: what the page itself is made with. */
+/** The JavaScript SDK of Visavis, which the page itself uses. */
 export { Call } from './call.js';
 export { HostPowers } from './host-powers.js';
 export { LevelMeter } from './level-meter.js';

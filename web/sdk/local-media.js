@@ -14,8 +14,8 @@ const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { id
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
 /**
- * What this side has to send: microphone, camera, screen. A muted microphone keeps its device, a camera that is off
- * gives it back, so that its light goes out.
+ * The local media: microphone, camera, screen. A muted microphone keeps its device, a camera that is off
+ * releases it, so that its light goes out.
  *
  * @extends {Emitter<{
  *   change: void,
@@ -61,19 +61,19 @@ export class LocalMedia extends Emitter {
     return this.screen !== null;
   }
 
-  /** What is on, but lets nothing through because the system took the device. @returns {Record<DeviceKind, boolean>} */
+  /** Which devices are on but blocked by the system. @returns {Record<DeviceKind, boolean>} */
   get silenced() {
     const { microphone, camera } = this.#devices;
     return { microphone: this.microphoneOn && microphone.silenced, camera: camera.silenced };
   }
 
-  /** Why a device is not there, when it was asked for. @returns {Record<DeviceKind, DeviceProblem | null>} */
+  /** Why a requested device is not available. @returns {Record<DeviceKind, DeviceProblem | null>} */
   get problems() {
     const { microphone, camera } = this.#devices;
     return { microphone: microphone.problem, camera: camera.problem };
   }
 
-  /** Where another device than the chosen one is in use. @returns {Record<DeviceKind, Substitution | null>} */
+  /** Which devices are in use instead of the chosen ones. @returns {Record<DeviceKind, Substitution | null>} */
   get substitutions() {
     const { microphone, camera } = this.#devices;
     return { microphone: microphone.substitution, camera: camera.substitution };
@@ -90,7 +90,7 @@ export class LocalMedia extends Emitter {
     void this.choose('camera', camera);
   }
 
-  /** Where the camera looks, which an open one knows best. @returns {'user' | 'environment' | null} */
+  /** The direction of the camera; that of an open camera is known best. @returns {'user' | 'environment' | null} */
   get facing() {
     const mode = this.camera?.getSettings().facingMode;
     return mode === 'user' || mode === 'environment' ? mode : this.#devices.camera.choice.facing;
@@ -101,7 +101,7 @@ export class LocalMedia extends Emitter {
   }
 
   /**
-   * Opens microphone and camera with one question to the user, and each alone when they cannot be had together.
+   * Opens microphone and camera with one prompt, and each separately if they are not available together.
    *
    * @param {{microphone: boolean, camera: boolean}} wanted
    */
@@ -128,7 +128,7 @@ export class LocalMedia extends Emitter {
   }
 
   /**
-   * Takes another device. One that is closed stays closed.
+   * Selects another device. A closed one stays closed.
    *
    * @param {DeviceKind} kind
    * @param {string} deviceId
@@ -138,7 +138,7 @@ export class LocalMedia extends Emitter {
     this.emit('change', undefined);
   }
 
-  /** From the camera that looks at the user to the one that looks away, and back. One that is off stays off. */
+  /** Switches between the camera that faces the user and the one that faces away. A camera that is off stays off. */
   async flipCamera() {
     const facing = this.facing === 'environment' ? 'user' : 'environment';
     await this.#devices.camera.choose({ deviceId: '', facing });
@@ -159,7 +159,7 @@ export class LocalMedia extends Emitter {
     this.emit('change', undefined);
   }
 
-  /** Gives every device back, also those that a request under way still brings. */
+  /** Releases every device, also those that a pending request still delivers. */
   close() {
     this.#takeScreen(null);
     for (const device of Object.values(this.#devices)) device.close();
@@ -186,7 +186,7 @@ export class LocalMedia extends Emitter {
       changed: () => this.emit('change', undefined),
       failed: (problem) => this.emit('problem', { kind, problem }),
       substituted: (substitution) => this.emit('substituted', { kind, ...substitution }),
-      // Another camera may show what nobody meant to show.
+      // Another camera may show something that the user did not mean to show.
       ...(kind === 'microphone' ? { unplugged } : {}),
     });
   }
@@ -200,7 +200,7 @@ export class LocalMedia extends Emitter {
     } catch (error) {
       if (/** @type {any} */ (error)?.name !== 'OverconstrainedError') throw error;
     }
-    // Cameras of computers do not say where they look.
+    // Cameras of computers do not report a direction.
     const current = this.camera?.getSettings().deviceId;
     const other = (await this.devices()).find(({ kind, deviceId }) => kind === 'videoinput' && deviceId && deviceId !== current);
     return this.#prompt.ask('camera', { ...CAMERA, ...(current && other ? { deviceId: { exact: other.deviceId } } : {}) });
@@ -238,7 +238,7 @@ export class LocalMedia extends Emitter {
   }
 }
 
-/** @param {Choice} choice @returns {MediaTrackConstraints} a wish alone is not obeyed by Chromium */
+/** @param {Choice} choice @returns {MediaTrackConstraints} `exact`, since Chromium ignores a mere preference */
 function exactly({ deviceId }) {
   return deviceId ? { deviceId: { exact: deviceId } } : {};
 }
@@ -251,7 +251,7 @@ function exactly({ deviceId }) {
  */
 function shareProblemOf(error) {
   const { name = '', message = '' } = error instanceof Error || error instanceof DOMException ? error : {};
-  // Chromium and Firefox tell the system's refusal from the user's by their words alone.
+  // Only the message distinguishes the system's refusal from the user's, in Chromium and Firefox.
   if (name === 'NotAllowedError') return /system|platform/i.test(message) ? 'denied' : null;
   if (name === 'NotReadableError' || name === 'AbortError') return 'busy';
   return name === 'NotFoundError' ? 'missing' : 'failed';

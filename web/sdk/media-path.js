@@ -17,8 +17,8 @@ import { SfuCall } from './sfu-call.js';
  * @typedef {object} MediaPathOptions
  * @property {Peer} self
  * @property {OutgoingMedia} media
- * @property {boolean} layers the media server takes several sizes of a camera's picture
- * @property {() => boolean} isRecorded the room is
+ * @property {boolean} layers the media server accepts several sizes of a camera's picture
+ * @property {() => boolean} isRecorded whether the room is recorded
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer
  * @property {() => Peer[]} peers the others
@@ -34,7 +34,7 @@ export class MediaPath {
   #current;
   /** @type {Path | null} being built while the current one carries media */
   #next = null;
-  /** @type {Path | null} the path whose readiness was told */
+  /** @type {Path | null} the path that was reported as ready */
   #reported = null;
 
   /**
@@ -53,7 +53,7 @@ export class MediaPath {
 
   /**
    * @param {string} id
-   * @param {boolean} newcomer came after us
+   * @param {boolean} newcomer the peer joined after this client
    */
   add(id, newcomer) {
     this.#current.call.add(id, newcomer);
@@ -78,7 +78,7 @@ export class MediaPath {
   }
 
   /**
-   * The room goes over to another topology: the new path is built beside the old one.
+   * The room is changing to another topology: the new path is built beside the old one.
    *
    * @param {Topology} topology
    * @param {number} epoch
@@ -95,7 +95,7 @@ export class MediaPath {
   }
 
   /**
-   * The room is on this topology.
+   * The room has this topology.
    *
    * @param {Topology} topology
    * @param {number} epoch
@@ -120,30 +120,30 @@ export class MediaPath {
     for (const { id } of this.#options.peers()) this.#options.changed(id);
   }
 
-  /** Events were lost: what does not work any more is negotiated anew. */
+  /** Events were lost: connections that no longer work are renegotiated. */
   repair() {
     this.#current.call.repair();
     this.#next?.call.repair();
   }
 
   /**
-   * The server can be reached: what is interrupted is connected anew.
+   * The server can be reached: interrupted connections are re-established.
    *
-   * @param {boolean} moved the network is another one, so that nothing that stood before can be trusted
+   * @param {boolean} moved the network has changed, so that no earlier path can be trusted
    */
   recover(moved) {
     this.#current.call.recover(moved);
     this.#next?.call.recover(moved);
   }
 
-  /** The server may prefer other codecs now, as where a recording has begun. */
+  /** The server may prefer other codecs now, for example because a recording has started. */
   renegotiate() {
     for (const path of [this.#current, this.#next]) {
       if (path?.call instanceof SfuCall) path.call.renegotiate();
     }
   }
 
-  /** The own role has changed between publishing and viewing. @param {Peer} self */
+  /** This client's role has changed between publishing and viewing. @param {Peer} self */
   become(self) {
     this.#options = { ...this.#options, self };
     for (const path of [this.#current, this.#next]) {
@@ -151,7 +151,7 @@ export class MediaPath {
     }
   }
 
-  /** What the others publish, or have switched on, has changed. */
+  /** The tracks or the state of other peers have changed. */
   refresh() {
     this.#current.call.refresh();
     this.#next?.call.refresh();
@@ -190,7 +190,11 @@ export class MediaPath {
     this.#next = null;
   }
 
-  /** Connects a new path to all who are there. None of them is a newcomer: the lesser id offers. @param {Path} path */
+  /**
+   * Connects a new path to all peers in the room. None of them is a newcomer: the peer with the lesser id offers.
+   *
+   * @param {Path} path
+   */
   #introduce(path) {
     for (const { id, role } of this.#options.peers()) {
       if (role !== 'viewer') path.call.add(id, this.#options.self.id < id);
@@ -220,14 +224,14 @@ export class MediaPath {
         send: (to, body) => send({ type: 'signal', to, ...body }),
         changed,
         troubled,
-        // A room that may have a media server goes over to it; in others the server refuses, and the pair tries on.
+        // An `auto` room changes to the media server; otherwise the server refuses, and the pair keeps trying.
         failed: () => path?.call === this.#current.call && send({ type: 'topology', epoch: path.epoch, topology: 'sfu' }),
       });
     path = { topology, epoch, call };
     return path;
   }
 
-  /** Tells the server once media flows on the new path. */
+  /** Reports to the server when media flows on the new path. */
   #report() {
     const next = this.#next;
     if (!next || next === this.#reported || !next.call.isReady) return;

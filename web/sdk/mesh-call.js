@@ -17,11 +17,11 @@ import { MeshPeer } from './mesh-peer.js';
  * @property {() => void} troubled a connection is interrupted
  */
 
-/** Bits per second for the camera, shared out over the connections that carry it. */
+/** Bits per second for the camera, divided among the connections that carry it. */
 const UPLOAD_BITRATE = 2_400_000;
 const LEAST_BITRATE = 250_000;
 
-/** Media from peer to peer: a connection to each of the others. */
+/** Media from peer to peer: a connection to each other peer. */
 export class MeshCall {
   /** @type {Map<string, MeshPeer>} */
   #peers = new Map();
@@ -35,14 +35,14 @@ export class MeshCall {
   }
 
   /**
-   * Connects to a peer. Those who are there already offer to a newcomer.
+   * Connects to a peer. Peers that are already in the room offer to a newcomer.
    *
    * @param {string} id
    * @param {boolean} offers whether this side makes the first offer
    */
   add(id, offers) {
     const known = this.#peers.get(id);
-    // It was away, or the server was: what still works goes on.
+    // The peer or the server was away: what still works is kept.
     if (known) return known.repair();
     const { self, media, iceServers, epoch, send, changed, failed, troubled } = this.#options;
     const peer = new MeshPeer({
@@ -81,7 +81,7 @@ export class MeshCall {
     for (const peer of this.#peers.values()) peer.recover(moved);
   }
 
-  /** Events were lost: connections that do not stand are negotiated anew. */
+  /** Events were lost: connections that are not established are renegotiated. */
   repair() {
     for (const peer of this.#peers.values()) peer.repair();
   }
@@ -99,15 +99,15 @@ export class MeshCall {
     return this.#peers.get(id)?.isConnected ?? false;
   }
 
-  /** Every connection stands. */
+  /** Whether every connection is established. */
   get isReady() {
     return [...this.#peers.values()].every(({ isConnected }) => isConnected);
   }
 
-  /** Between two peers nobody chooses a size; there is nothing to do. @param {...any} _about */
+  /** In a mesh no size is chosen, so there is nothing to do. @param {...any} _about */
   attend(..._about) {}
 
-  /** Which track is what is agreed by the lines of the descriptions: there is nothing to do. */
+  /** In a mesh the m-lines determine the purpose of each track, so there is nothing to do. */
   refresh() {}
 
   /** The peer connections by peer, for statistics. */

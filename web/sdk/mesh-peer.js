@@ -16,14 +16,14 @@ import { originOf, SMALL, SMALL_MS } from './transceivers.js';
  * @property {() => RTCIceServer[]} iceServers
  * @property {() => number} videoBitrate bits per second at most for the camera
  * @property {(body: SignalBody) => void} send
- * @property {() => void} changed streams or the connection's state are not what they were
+ * @property {() => void} changed the streams or the connection's state have changed
  * @property {() => void} troubled the connection is interrupted
- * @property {() => void} failed neither the first path nor new ones carry anything
+ * @property {() => void} failed neither the first path nor new ones carry media
  */
 
 /** A path that recovers by itself does so within this time, in milliseconds. */
 const DISCONNECTED_MS = 3000;
-/** A connection that has not come about by then is tried anew, and again after as long. */
+/** A connection that is not established within this time, in milliseconds, is retried, and again after as long. */
 const STUCK_MS = 12_000;
 /** The pair is given up after this many failed paths. */
 const ATTEMPTS = 2;
@@ -41,7 +41,7 @@ export class MeshPeer {
   #options;
   #tail = Promise.resolve();
   #ignoring = false;
-  /** The first pictures are on their way. */
+  /** The first pictures are sent scaled down. */
   #small = true;
   #closed = false;
   /** @type {RTCIceCandidateInit[]} */
@@ -69,7 +69,7 @@ export class MeshPeer {
   }
 
   /**
-   * Takes what the other side said. One thing after the other: a candidate must not overtake its description.
+   * Handles a signal of the other side. Signals are handled in order: a candidate must not overtake its description.
    *
    * @param {SignalBody} body
    */
@@ -87,7 +87,7 @@ export class MeshPeer {
     this.#enqueue(() => this.#sendTracks());
   }
 
-  /** Events were lost on the way. What works is left alone; what doesn't is negotiated anew. */
+  /** Events were lost. A connection that works is left alone; any other is renegotiated. */
   repair() {
     this.#enqueue(async () => {
       const { connection } = this;
@@ -102,7 +102,7 @@ export class MeshPeer {
   /**
    * The server can be reached: a path that is interrupted is replaced by a new one.
    *
-   * @param {boolean} moved the network is another one
+   * @param {boolean} moved the network has changed
    */
   recover(moved) {
     this.#enqueue(() => {
@@ -227,7 +227,7 @@ export class MeshPeer {
     }
     if (state === 'disconnected' || state === 'failed') this.#options.troubled();
     if (state === 'disconnected') this.#watchFor(DISCONNECTED_MS);
-    // Both sides see it; the polite one lets the other begin.
+    // Both sides notice it; the polite one lets the other restart.
     else if (state === 'failed') this.#watchFor(this.#options.polite ? DISCONNECTED_MS : 0);
     else if (!this.isConnected) this.#watchFor(STUCK_MS);
     this.#options.changed();

@@ -11,17 +11,17 @@ import { RefusedError } from './protocol.js';
  * @property {(error: Error) => void} reject
  */
 
-/** Messages on their way at once. The server keeps 64 answers for those that are sent again after a cut. */
+/** The most messages in flight. The server keeps 64 answers for messages that are repeated after a lost connection. */
 const WINDOW = 32;
-/** The server takes 200 at once and 50 a second of a session, pings and repetitions included. */
+/** The server accepts 200 in a burst and 50 per second of a session, including pings and repeated messages. */
 const PACE = { burst: 150, perSecond: 45 };
 /** At most this many messages wait for a connection. */
 const AT_MOST = 4096;
 
 /**
- * Messages on their way to the server, one after the other. Each gets its number when it is sent, and keeps it until the
- * server has answered: a new transport gets it again, and the server answers again what it answered before. When the
- * server refuses one for its rate, nothing overtakes it: the outbox waits, and goes on with that message.
+ * Messages on their way to the server, in order. Each receives its number when it is sent, and keeps it until the server
+ * has answered: on a new transport it is sent again, and the server repeats its answer. If the server refuses a message
+ * for its rate, no other overtakes it: the outbox waits, and continues with that message.
  */
 export class Outbox {
   #seq = 0;
@@ -31,9 +31,9 @@ export class Outbox {
   #sent = new Map();
   /** @type {((message: ClientMessage) => void) | null} */
   #write = null;
-  /** Refused for their rate, with the numbers they had. @type {Map<number, Entry>} */
+  /** Refused for their rate, with their numbers. @type {Map<number, Entry>} */
   #refused = new Map();
-  /** The server's limit is narrower than ours: one message at a time, until all are through. */
+  /** The server's limit is lower than ours: one message at a time until all are accepted. */
   #careful = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -60,7 +60,7 @@ export class Outbox {
   }
 
   /**
-   * Takes a message, and sends it as soon as its turn has come.
+   * Adds a message, which is sent when its turn comes.
    *
    * @param {ClientMessage} message
    * @returns {Promise<void>} settles with the server's answer to this very message
@@ -76,7 +76,7 @@ export class Outbox {
   }
 
   /**
-   * There is a transport: what was sent and not answered is sent again under the same numbers, then the rest.
+   * A transport is open: unanswered messages are sent again under the same numbers, then the others.
    *
    * @param {(message: ClientMessage) => void} write
    */
@@ -94,7 +94,7 @@ export class Outbox {
   }
 
   /**
-   * A new session, which knows no numbers of the former: what was meant for the peers of that one is given up, chat is not.
+   * A new session does not know the numbers of the former one: only chat to everybody is kept, other messages are rejected.
    */
   restart() {
     const entries = [...this.#refused.values(), ...this.#sent.values(), ...this.#queue];
@@ -108,7 +108,7 @@ export class Outbox {
     for (const entry of entries) if (!kept(entry)) entry.reject(new RefusedError({ code: 'session-unknown', message: 'the session is over' }));
   }
 
-  /** Nothing is sent any more. @param {string} code why */
+  /** No more messages are sent. @param {string} code the reason */
   end(code) {
     this.pause();
     const entries = [...this.#refused.values(), ...this.#sent.values(), ...this.#queue];
@@ -118,7 +118,7 @@ export class Outbox {
     for (const { reject } of entries) reject(new RefusedError({ code, message: 'the session is over' }));
   }
 
-  /** The server has sent something: it works on the answers it owes. */
+  /** The server has sent something, so it is working on the answers that it owes. */
   heard() {
     this.#heardAt = this.#now();
   }
@@ -154,7 +154,7 @@ export class Outbox {
     clearTimeout(this.#timer);
     if (!this.#write) return;
     if (this.#refused.size > 0) {
-      // What was sent behind the refused one is awaited: it is refused too, and goes behind it again.
+      // Wait for the answers to later messages: they are refused too, and follow the first one again.
       if (this.#sent.size > 0) return;
       const inOrder = [...this.#refused].sort(([one], [other]) => one - other).map(([, entry]) => entry);
       this.#queue.unshift(...inOrder);

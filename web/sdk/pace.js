@@ -1,4 +1,4 @@
-/** A bucket of permissions to send, so that the server's own limit is hardly ever touched. */
+/** A token bucket for sending, so that the server's own limit is rarely reached. */
 export class Pace {
   #burst;
   #perSecond;
@@ -8,8 +8,8 @@ export class Pace {
 
   /**
    * @param {object} options
-   * @param {number} options.burst sent at once at most
-   * @param {number} options.perSecond sent in the long run
+   * @param {number} options.burst the most sent at once
+   * @param {number} options.perSecond the sustained rate
    * @param {() => number} options.now milliseconds on a clock that only goes forward
    */
   constructor({ burst, perSecond, now }) {
@@ -20,13 +20,13 @@ export class Pace {
     this.#at = now();
   }
 
-  /** How long to wait for the next permission, in milliseconds. */
+  /** The time until the next token, in milliseconds. */
   get waitMs() {
     this.#refill();
     return this.#tokens >= 1 ? 0 : ((1 - this.#tokens) / this.#perSecond) * 1000;
   }
 
-  /** Takes a permission; the bucket may go below zero. */
+  /** Takes a token; the bucket may go below zero. */
   take() {
     this.#refill();
     this.#tokens -= 1;

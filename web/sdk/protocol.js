@@ -1,5 +1,5 @@
 /**
- * What the SDK says of rooms and peers, in the types of the wire.
+ * The types of the wire protocol under the names that the SDK uses.
  *
  * @typedef {import('./transport/messages.js').ClientMessage} ClientMessage
  * @typedef {import('./transport/messages.js').HostAction} HostAction
@@ -29,7 +29,7 @@
  * @property {number} [seq]
  * @property {number} [retryAfterMs]
  * @property {string} [startsAt]
- * @property {string} [ownOrigin] what the server takes for its own address, where it refused this page's
+ * @property {string} [ownOrigin] the origin that the server considers its own, if it refused that of this page
  * @property {string} [reason] what is wrong with a token: `invitation-needed`, `expired`, `other-room`
  */
 

@@ -1,6 +1,6 @@
 /**
- * @typedef {object} Figures of what comes from one peer, or over one connection
- * @property {number} packets received since the last look
+ * @typedef {object} Figures of the media from one peer or over one connection
+ * @property {number} packets received since the last measurement
  * @property {number} lost
  * @property {number} bits
  * @property {number} frames decoded
@@ -10,11 +10,11 @@
  * @property {number} jitterMs
  * @property {string} codec
  *
- * @typedef {'none' | 0 | 1 | 2 | 3} Level from nothing arrives to all well
+ * @typedef {'none' | 0 | 1 | 2 | 3} Level from no media to good quality
  * @typedef {Figures & {level: Level, bitrate: number, fps: number, loss: number}} Quality
  */
 
-/** A peer that should send and of which nothing has arrived for this long, in milliseconds, has no connection. */
+/** A peer that should send, and of which nothing has arrived for this time in milliseconds, has no connection. */
 const SILENT_MS = 2_000;
 /** Peers that share a connection share one report. */
 const FRESH_MS = 100;
@@ -27,11 +27,11 @@ export class QualityWatch {
   #reports = new WeakMap();
 
   /**
-   * @param {string} name of what is looked at
+   * @param {string} name of the measured peer or connection
    * @param {RTCPeerConnection} connection
-   * @param {MediaStreamTrack[]} [tracks] only these, of a connection that carries several peers'
+   * @param {MediaStreamTrack[]} [tracks] only these, if the connection carries those of several peers
    * @param {boolean} [isOn] whether something should arrive
-   * @returns {Promise<Quality | null>} null at the first look, and before anything is connected
+   * @returns {Promise<Quality | null>} null at the first measurement, and before the connection is established
    */
   async look(name, connection, tracks, isOn = false) {
     const figures = count(await this.#report(connection), tracks?.map(({ id }) => id));

@@ -14,7 +14,7 @@ import { Emitter } from './emitter.js';
  */
 
 /**
- * Calls between two people of a room: one at a time.
+ * One-to-one calls in a room, one at a time.
  *
  * @extends {Emitter<{change: OneToOne}>}
  */
@@ -48,7 +48,7 @@ export class Ringing extends Emitter {
     return this.#act('decline');
   }
 
-  /** Ends the call, however far it is. */
+  /** Ends the call in any state. */
   hangUp() {
     if (!this.current) return Promise.resolve();
     const { state, incoming } = this.current;
@@ -69,7 +69,7 @@ export class Ringing extends Emitter {
   #moved({ call, state, from, to, reason }) {
     const incoming = to === this.#call.self?.id;
     const record = { call, state, peer: incoming ? from : to, incoming, reason };
-    // A second caller is turned away by the server; what it says of other calls is none of ours.
+    // The server refuses a second caller; events about other calls are ignored.
     if (this.current && this.current.call !== call && state !== 'ringing' && state !== 'connecting') return;
     if (this.current?.call !== call) this.#reported = false;
     this.current = state === 'ended' ? null : record;

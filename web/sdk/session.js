@@ -17,14 +17,14 @@ import { Race } from './transport/race.js';
 
 /** Answers to a `resume` after which only a new `join` helps. */
 const FORGOTTEN = new Set(['session-unknown', 'unauthorized']);
-/** Answers to a `join` that may mean a token of a server that has another key now. */
+/** Answers to a `join` whose token may have been issued under an earlier key of the server. */
 const DEAD_TOKEN = new Set(['unauthorized', 'forbidden']);
 /** Answers to a `join` after which the same may succeed later. */
 const PASSING = new Set(['rate-limited', 'overloaded', 'internal']);
 const SILENT_JITTER_MS = 100;
-/** The longest time that the server may owe an answer, in milliseconds. */
+/** The longest time for which the server may owe an answer, in milliseconds. */
 const OWED_MS = 20_000;
-/** A transport lost within this time after a doubt about the network, in milliseconds, was lost with that network. */
+/** A transport lost within this time after a sign of a changed network, in milliseconds, was lost with that network. */
 const DOUBT_MS = 10_000;
 /** An attempt to connect older than this, in milliseconds, is restarted when the network has changed. */
 const HURRY_MS = 1000;
@@ -66,14 +66,14 @@ export class Session extends Emitter {
   #transport = null;
   #connectingSince = 0;
   #welcomed = false;
-  /** There was a session before, whose messages may be on their way. */
+  /** There was an earlier session, whose messages may still be unanswered. */
   #former = false;
   /** @type {{resolve: (welcome: Welcome) => void, reject: (error: Error) => void} | null} */
   #starting = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #waitMs = 0;
-  /** When there was last a reason to doubt the network. */
+  /** When there was last a sign that the network has changed. */
   #doubtedAt = -Infinity;
 
   /**
@@ -96,10 +96,10 @@ export class Session extends Emitter {
    * Enters a room.
    *
    * @param {JoinOptions} join
-   * @returns {Promise<Welcome>} rejected with a `RefusedError` when the server says no
+   * @returns {Promise<Welcome>} rejected with a `RefusedError` if the server refuses
    */
   start(join) {
-    // A join is repeated when its answer is lost; the client id keeps it from leaving a second peer behind.
+    // A join is repeated if its answer is lost; because of the client id it does not create a second peer.
     this.#join = { clientId: randomId(), ...join };
     this.state = 'idle';
     return new Promise((resolve, reject) => {
@@ -109,7 +109,7 @@ export class Session extends Emitter {
   }
 
   /**
-   * Sends a message now, or as soon as there is a transport again.
+   * Sends a message now, or as soon as a transport is open again.
    *
    * @param {ClientMessage} message
    * @returns {Promise<void>} settles when the server has acted on it or refused it
@@ -119,7 +119,7 @@ export class Session extends Emitter {
   }
 
   /**
-   * Goes on over another transport without leaving the room.
+   * Changes to another transport without leaving the room.
    *
    * @param {TransportName} name
    */
@@ -136,7 +136,7 @@ export class Session extends Emitter {
     return response.ok ? response.json() : null;
   }
 
-  /** Looks at once whether the server can be reached: the network may be another one now, or the page was asleep. */
+  /** Checks at once whether the server can be reached: the network may have changed, or the page was suspended. */
   hurry() {
     this.#doubtedAt = performance.now();
     if (this.state === 'connected') return this.#heartbeat.probe();
@@ -148,7 +148,7 @@ export class Session extends Emitter {
   /**
    * Leaves for good.
    *
-   * @param {{mayReturn?: boolean}} [options] `mayReturn`: a host's powers wait for the resume window
+   * @param {{mayReturn?: boolean}} [options] `mayReturn`: host power is held for the resume window
    */
   leave({ mayReturn = false } = {}) {
     this.#transport?.leave({ type: 'leave', ...(mayReturn ? { mayReturn } : {}) });
@@ -180,7 +180,7 @@ export class Session extends Emitter {
     transport.open(this.#credentials ? { type: 'resume', ...this.#credentials, lastId: this.lastId } : { type: 'join', ...join });
   }
 
-  /** No answer: the network has changed or is gone. The jitter keeps clients apart where the server had stopped. */
+  /** No answer: the network has changed or failed. The jitter spreads the clients if the server was suspended. */
   #silent() {
     if (this.state !== 'connected') return;
     this.#doubtedAt = performance.now();
@@ -190,22 +190,22 @@ export class Session extends Emitter {
   }
 
   #ping() {
-    // Answers were lost. The server repeats them to messages that are sent again over another transport.
+    // Answers were lost. The server repeats them when the messages are sent again over another transport.
     if (this.#outbox.owedMs > OWED_MS) return this.#silent();
     this.#transport?.send({ type: 'ping', t: Math.round(performance.now()) });
   }
 
   /**
-   * The server answers.
+   * The server has answered.
    *
-   * @param {boolean} moved over another network than before, as far as can be told
+   * @param {boolean} moved the network has probably changed
    */
   #verify(moved) {
     this.#doubtedAt = -Infinity;
     this.emit('verified', { moved });
   }
 
-  /** The transport is lost; the session goes on. */
+  /** The transport is lost; the session continues. */
   #lost() {
     if (this.state === 'ended') return;
     const worked = this.#welcomed;
@@ -234,7 +234,7 @@ export class Session extends Emitter {
         return this.#welcome(event);
       case 'ack':
         if (event.seq === undefined) return;
-        // A provisional one is followed by another.
+        // A provisional answer is followed by a final one.
         return 'provisional' in event && event.provisional ? this.#outbox.heard() : this.#outbox.acknowledge(event.seq);
       case 'error':
         return this.#error(event);
@@ -296,7 +296,7 @@ export class Session extends Emitter {
   }
 
   /**
-   * The server no longer accepts its own token: it was set up anew. The client joins as a new peer.
+   * The server no longer accepts its own token, since it has new keys. The client joins as a new peer.
    *
    * @param {string} code
    */
@@ -307,7 +307,7 @@ export class Session extends Emitter {
     this.#connect();
   }
 
-  /** Makes the transport that works the first to be tried. @param {TransportName} name */
+  /** Tries this transport first from now on. @param {TransportName} name */
   #prefer(name) {
     this.#transports = [name, ...this.#transports.filter((other) => other !== name)];
   }

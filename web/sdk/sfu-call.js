@@ -12,7 +12,7 @@ import { fill } from './transceivers.js';
  * @typedef {object} SfuCallOptions
  * @property {OutgoingMedia} media
  * @property {boolean} publishes a viewer sends nothing
- * @property {boolean} layers the server takes several sizes of a camera's picture
+ * @property {boolean} layers the server accepts several sizes of a camera's picture
  * @property {() => boolean} isRecorded
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer
@@ -45,7 +45,7 @@ export class SfuCall {
     this.#mediaChanged = media.on('change', () => this.#publisher?.update());
   }
 
-  /** Whether we send, while we go on receiving. @param {boolean} on */
+  /** Starts or stops sending; receiving continues. @param {boolean} on */
   setPublishing(on) {
     if (on === (this.#publisher !== null)) return;
     const { media, layers, isRecorded, iceServers, send, troubled } = this.#options;
@@ -53,7 +53,7 @@ export class SfuCall {
     this.#publisher = on ? new SfuPublisher({ media, layers, isRecorded, iceServers, send, changed: () => this.#changed(), troubled }) : null;
   }
 
-  /** The server introduces everybody by its offers; there is nothing to do. @param {string} id */
+  /** The server's offers contain every peer, so there is nothing to do. @param {string} id */
   add(id) {
     this.#options.changed(id);
   }
@@ -72,7 +72,7 @@ export class SfuCall {
     else if (body.pc === 'subscribe') this.#subscriber.receive(body);
   }
 
-  /** Events were lost, or the server is another one now. */
+  /** Events were lost, or the server was restarted. */
   repair() {
     this.#attention.clear();
     this.#publisher?.repair();
@@ -90,13 +90,13 @@ export class SfuCall {
     this.#publisher?.renegotiate();
   }
 
-  /** What others publish has changed, and with it perhaps which of their tracks is the screen. */
+  /** The published tracks of others have changed, and with them perhaps which one is the screen. */
   refresh() {
     this.#changed();
   }
 
   /**
-   * Asks for a peer's picture in the size in which it is shown.
+   * Requests a peer's picture in the size in which it is shown.
    *
    * @param {string} id
    * @param {'camera' | 'screen'} source
@@ -114,7 +114,7 @@ export class SfuCall {
     this.#options.send({ type: 'subscribe', track: published.track, ...wanted });
   }
 
-  /** Whether the own media flows, and that of every peer that sends. */
+  /** Whether this client's media flows, and that of every peer that sends. */
   get isReady() {
     if (this.#publisher && !this.#publisher.isConnected) return false;
     const sending = this.#options.peers().filter(({ microphone, camera, screen }) => microphone || camera || screen);

@@ -12,7 +12,7 @@ import { limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 const DISCONNECTED_MS = 3000;
 const UNANSWERED_MS = 10_000;
 
-/** Three sizes of the camera's picture, so that the server can give each viewer what fits. */
+/** Three sizes of the camera's picture, of which the server sends each viewer a suitable one. */
 const LAYERS = [
   { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
   { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
@@ -46,8 +46,8 @@ export class SfuPublisher {
   /**
    * @param {object} options
    * @param {OutgoingMedia} options.media
-   * @param {boolean} options.layers the server takes several sizes of the camera's picture
-   * @param {() => boolean} options.isRecorded a recording would begin with small pictures
+   * @param {boolean} options.layers the server accepts several sizes of the camera's picture
+   * @param {() => boolean} options.isRecorded whether the room is recorded; a recording must not begin with small pictures
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(message: ClientMessage) => void} options.send
    * @param {() => void} options.changed
@@ -55,7 +55,7 @@ export class SfuPublisher {
    */
   constructor({ media, layers, isRecorded, iceServers, send, changed, troubled }) {
     this.#media = media;
-    // Offered in vain, they cost another connection: Chromium can make no other offer on the first one.
+    // Layers that the server refuses cost another connection: Chromium cannot make a further offer on the first one.
     this.#layered = layers;
     this.#isRecorded = isRecorded;
     this.#iceServers = iceServers;
@@ -66,7 +66,7 @@ export class SfuPublisher {
     this.update();
   }
 
-  /** Everything there is to send is on its way. */
+  /** Whether all local media is being sent. */
   get isConnected() {
     return this.#lines.size === 0 || this.connection.connectionState === 'connected';
   }
@@ -83,12 +83,12 @@ export class SfuPublisher {
     });
   }
 
-  /** The server may prefer other codecs now: it says so in its answer to the same offer. */
+  /** The server may prefer other codecs now, which its answer to the same offer states. */
   renegotiate() {
     this.#enqueue(() => this.#offer());
   }
 
-  /** The server may have forgotten us: an offer with new ICE credentials tells. */
+  /** The server may no longer know this client: an offer with new ICE credentials shows it. */
   repair() {
     if (this.#lines.size > 0) this.connection.restartIce();
   }
@@ -96,7 +96,7 @@ export class SfuPublisher {
   /**
    * The server can be reached: a path that is interrupted is replaced by a new one.
    *
-   * @param {boolean} moved the network is another one
+   * @param {boolean} moved the network has changed
    */
   recover(moved) {
     const { connectionState } = this.connection;
@@ -161,7 +161,7 @@ export class SfuPublisher {
       return;
     }
     await put(line, track);
-    // A camera that is off keeps its line; a screen that is gone is a track less for the others.
+    // A camera that is off keeps its m-line; a screen that is no longer shared is removed for the others.
     const keeps = track !== null || source === 'microphone' || source === 'camera';
     const direction = keeps ? 'sendonly' : 'inactive';
     if (line.direction !== direction) line.direction = direction;
@@ -171,7 +171,7 @@ export class SfuPublisher {
     const { connection } = this;
     if (connection.signalingState !== 'stable' || this.#lines.size === 0) return;
     const { sdp = '' } = await connection.createOffer();
-    // A browser that wants its own words is given none of ours.
+    // Some browsers accept only their own description, unedited.
     await connection.setLocalDescription({ type: 'offer', sdp: withSoundAgain(sdp) })
       .catch(() => connection.setLocalDescription());
     const tracks = [...this.#lines].flatMap(([source, { mid, direction, receiver }]) =>
@@ -192,9 +192,9 @@ export class SfuPublisher {
     if (connection.signalingState !== 'have-local-offer') return;
     if (negotiation !== undefined && negotiation !== this.#negotiation) return;
     const known = connection.currentRemoteDescription;
-    // The server made a new connection of its own: ours cannot go on with it.
+    // The server has created a new connection, with which ours cannot continue.
     if (known && originOf(known) !== originOf(answer)) return this.#replace();
-    // Chromium cannot make another offer on a connection whose layers were not taken.
+    // Chromium cannot make another offer on a connection whose layers were refused.
     if (this.#layered && this.#lines.has('camera') && !/^a=simulcast:/m.test(answer.sdp ?? '')) {
       this.#layered = false;
       return this.#replace();
@@ -203,7 +203,7 @@ export class SfuPublisher {
     this.#enlargeSoon();
   }
 
-  /** The first small picture of the camera is on its way. */
+  /** The first scaled-down picture of the camera has been sent. */
   #enlargeSoon() {
     if (this.#layered || !this.#lines.has('camera') || this.connection.connectionState !== 'connected') return;
     clearTimeout(this.#enlarging);

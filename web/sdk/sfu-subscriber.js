@@ -6,8 +6,8 @@ import { originOf } from './transceivers.js';
  * @typedef {import('./protocol.js').SignalBody} SignalBody
  *
  * @typedef {object} Subscription
- * @property {string} track the server's id of it
- * @property {string} peer whose it is
+ * @property {string} track the server's id of the track
+ * @property {string} peer the publisher
  * @property {MediaStreamTrack} receiver
  */
 
@@ -65,7 +65,7 @@ export class SfuSubscriber {
   /**
    * The server can be reached: a path that is interrupted is replaced by a new one.
    *
-   * @param {boolean} moved the network is another one
+   * @param {boolean} moved the network has changed
    */
   recover(moved) {
     const state = this.connection?.connectionState;
@@ -102,7 +102,7 @@ export class SfuSubscriber {
   async #answer(connection, offer) {
     if (!/[ ;](sprop-)?stereo=1/.test(offer)) return connection.setLocalDescription();
     const { sdp = '' } = await connection.createAnswer();
-    // A browser that wants its own words is given none of ours.
+    // Some browsers accept only their own description, unedited.
     await connection.setLocalDescription({ type: 'answer', sdp: withStereo(sdp, offer) })
       .catch(() => connection.setLocalDescription());
   }

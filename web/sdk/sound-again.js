@@ -1,6 +1,6 @@
 /**
- * An offer to send sound again that was lost: browsers can, and offer it of pictures alone. A recording has no silence then where
- * a packet was lost.
+ * Adds `nack` for audio to an offer: browsers support it, but offer it for video only. With it a recording has no silence
+ * where a packet was lost.
  *
  * @param {string} sdp
  */

@@ -1,11 +1,11 @@
 /**
- * What a browser begins to send pictures with, in kbit/s. Chromium's own 300 are too little for a large picture: it leaves out the first four
- * of a camera, and begins small. The path is measured from there on in any case.
+ * The bitrate with which a browser starts sending video, in kbit/s. Chromium's default of 300 is too low for a large
+ * picture: it drops a camera's first four frames and starts with a small one. Measurement of the path follows in any case.
  */
 const START_KBPS = 800;
 
 /**
- * An answer that lets the browser begin with enough for a large picture. Others than Chromium don't know the parameter.
+ * Adds the start bitrate to an answer. Browsers other than Chromium ignore the parameter.
  *
  * @param {string} sdp
  */

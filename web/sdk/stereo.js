@@ -1,6 +1,6 @@
 /**
- * An answer that takes both channels where the offer has them: a browser decodes Opus to one unless its answer asks for two, and no
- * browser asks by itself.
+ * Requests both channels in an answer if the offer has them: a browser decodes Opus to mono unless its answer requests
+ * stereo, which no browser does by itself.
  *
  * @param {string} answer
  * @param {string} offer

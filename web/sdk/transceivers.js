@@ -8,7 +8,7 @@ export function originOf({ sdp }) {
 }
 
 /**
- * Puts a track on a line, without negotiating.
+ * Puts a track on a transceiver, without negotiation.
  *
  * @param {RTCRtpTransceiver | undefined} line
  * @param {MediaStreamTrack | null} track
@@ -17,15 +17,17 @@ export async function put(line, track) {
   if (line && line.sender.track !== track) await line.sender.replaceTrack(track);
 }
 
-/** By how much the first pictures of a camera are smaller: as long as the path is not known, browsers leave out those of a large one. */
+/**
+ * The factor by which the first pictures of a camera are scaled down: while the path is unknown, browsers drop large ones.
+ */
 export const SMALL = 4;
-/** So long after the connection stands pictures become as large as they are. */
+/** The time after which pictures have their full size, in milliseconds since the connection is established. */
 export const SMALL_MS = 500;
 
 /**
  * @param {RTCRtpTransceiver | undefined} line
- * @param {number | undefined} maxBitrate bits per second; what it is unless told
- * @param {number} [smaller] by how much pictures are made smaller
+ * @param {number | undefined} maxBitrate bits per second; unchanged by default
+ * @param {number} [smaller] the factor by which pictures are scaled down
  */
 export async function limit(line, maxBitrate, smaller = 1) {
   const parameters = line?.sender.getParameters();
@@ -38,7 +40,7 @@ export async function limit(line, maxBitrate, smaller = 1) {
 }
 
 /**
- * Makes these the tracks of a stream, touching only what differs.
+ * Makes these the tracks of a stream, and changes only those that differ.
  *
  * @param {MediaStream} stream
  * @param {MediaStreamTrack[]} tracks

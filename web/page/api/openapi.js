@@ -45,7 +45,7 @@
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'head', 'options', 'trace'];
 
-/** What examples show, by name; a name that is not among them is shown in capitals. */
+/** Example values by name; any other name is shown in capitals. */
 const EXAMPLES = new Map(Object.entries({
   title: 'Standup',
   timeZone: 'Europe/Berlin',
@@ -56,7 +56,7 @@ const EXAMPLES = new Map(Object.entries({
 }));
 
 /**
- * The operations in groups: by their tag, else by what their path begins with after the version.
+ * The operations in groups: by their tag, or by the first path segment after the version.
  *
  * @param {OpenApi} document
  * @returns {Map<string, Operation[]>}
@@ -111,7 +111,7 @@ export const resolvedAnswer = (document, answer) =>
   answer.$ref ? document.components?.responses?.[answer.$ref.split('/').at(-1) ?? ''] ?? {} : answer;
 
 /**
- * A command that asks for an operation: with what it must be given, and with a key where one is of use.
+ * A command that calls an operation: with required parameters, and with a key if one is accepted.
  *
  * @param {OpenApi} document
  * @param {Operation} operation
@@ -132,7 +132,7 @@ export function commandFor(document, operation, origin) {
 }
 
 /**
- * The least that a body must hold; where that is nothing, one field.
+ * The required fields of a body; if there are none, one field.
  *
  * @param {Schema} schema
  */
@@ -145,5 +145,5 @@ function bodyOf({ properties = {}, required = [] }) {
 /** @param {string} name */
 const sample = (name) => EXAMPLES.get(name) ?? name.toUpperCase();
 
-/** As a shell takes it for one word. @param {string} text */
+/** Quotes a text as one word of a shell. @param {string} text */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

@@ -4,7 +4,7 @@
  */
 
 /**
- * Makes an element. Properties that begin with `on` are listeners, the others attributes; `true` sets an empty
+ * Creates an element. Properties that begin with `on` are listeners, the others attributes; `true` sets an empty
  * attribute, `false` and `null` none. Strings among the children become text, never markup.
  *
  * @template {keyof HTMLElementTagNameMap} Tag

@@ -13,7 +13,7 @@ let english = {};
 /** @type {string} */
 let language = 'en';
 
-/** Loads the catalogue of the user's language, and the English one for what it lacks. */
+/** Loads the catalogue of the user's language, and the English one for missing texts. */
 export async function loadCatalogue() {
   language = preferredLanguage();
   english = await fetchCatalogue('en');
@@ -57,7 +57,7 @@ function pluralCategory(count) {
   return new Intl.PluralRules(language).select(count);
 }
 
-/** The language in force as `Intl` has it: with the country whose ways of writing dates the user is used to. */
+/** The language in use as a tag for `Intl`, with the country whose date formats the user expects. */
 export const languageTag = () => navigator.languages.find((tag) => tag.split('-')[0] === language) ?? language;
 
 /** @param {Date} date */

@@ -1,5 +1,5 @@
 /**
- * One or two letters for a picture of somebody without a camera.
+ * One or two letters for the avatar of somebody without a camera.
  *
  * @param {string} name
  * @returns {string}

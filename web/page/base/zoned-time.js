@@ -1,5 +1,5 @@
 /**
- * Milliseconds that the clock of a zone is ahead of UTC at an instant.
+ * Milliseconds by which the clock of a zone is ahead of UTC at an instant.
  *
  * @param {string} zone a name of the IANA's
  * @param {number} at milliseconds since 1970
@@ -16,8 +16,8 @@ function offset(zone, at) {
 const DAY = 86_400_000;
 
 /**
- * The instant at which the clock of a zone shows a date and time. A time that comes twice is the first one, one that is
- * skipped is as much later: as calendars have it (RFC 5545 section 3.3.5).
+ * The instant at which the clock of a zone shows a date and time. Of a time that occurs twice it is the first; a time that is
+ * skipped is moved forward by the gap (RFC 5545 section 3.3.5).
  *
  * @param {string} date `2027-03-28`
  * @param {string} time `09:00`
@@ -33,7 +33,7 @@ export function instantOf(date, time, zone) {
 }
 
 /**
- * What the clock of a zone shows at an instant, as form fields have it.
+ * The date and time that the clock of a zone shows at an instant, in the format of form fields.
  *
  * @param {Date} at
  * @param {string} zone
@@ -44,10 +44,10 @@ export function shownIn(at, zone) {
   return { date: local.slice(0, 10), time: local.slice(11, 16) };
 }
 
-/** The zone of this browser's user. */
+/** The browser's time zone. */
 export const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
-/** All zones that the browser knows, the user's own among them. */
+/** All zones that the browser knows, including its own. */
 export function zones() {
   const known = typeof Intl.supportedValuesOf === 'function' ? Intl.supportedValuesOf('timeZone') : [];
   return [...new Set([...known, ownZone(), 'UTC'])].sort();

@@ -1,7 +1,7 @@
 /**
- * Keeps the browser's way back from ending a call: it closes what is open first, and asks before it leaves.
+ * Keeps the browser's Back from ending a call: it first closes whatever is open, and asks before leaving.
  *
- * The guard puts an entry of the same address into the history, so that a step back stays on the page.
+ * The guard puts an entry of the same address into the history, so that Back stays on the page.
  */
 export class BackGuard {
   #close;
@@ -10,7 +10,7 @@ export class BackGuard {
 
   /**
    * @param {object} options
-   * @param {() => boolean} options.close closes the uppermost panel, dialog or picker; whether there was one
+   * @param {() => boolean} options.close closes the uppermost panel, dialog or picker; returns whether there was one
    * @param {() => Promise<void>} options.ask asks whether to leave, and leaves
    */
   constructor({ close, ask }) {
@@ -20,7 +20,7 @@ export class BackGuard {
     arm();
   }
 
-  /** The call is over: the way back is the browser's again. */
+  /** The call is over: Back has its usual effect again. */
   release() {
     removeEventListener('popstate', this.#popped);
     if (history.state?.guard) history.back();
@@ -32,7 +32,7 @@ export class BackGuard {
   }
 }
 
-/** A page that was loaded again finds the entry of before. */
+/** A reloaded page finds its earlier entry. */
 function arm() {
   if (!history.state?.guard) history.pushState({ guard: true }, '');
 }

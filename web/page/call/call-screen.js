@@ -37,7 +37,7 @@ import { WakeLock } from './wake-lock.js';
 
 /** @typedef {import('../../sdk/index.js').Call} Call */
 
-/** The call itself: who is there, what one can do, what is said. */
+/** The screen of a call: stage, controls, panels and notices. */
 export class CallScreen {
   /** @type {HTMLElement} */
   element;

@@ -68,7 +68,7 @@ export class Dock {
     return this.#reactions.close();
   }
 
-  /** @param {number} count of chat lines that nobody has looked at */
+  /** @param {number} count of unread chat lines */
   setUnread(count) {
     badge(this.#unread, count);
   }
@@ -78,7 +78,7 @@ export class Dock {
     badge(this.#waiting, count);
   }
 
-  /** Viewers have nothing to send. */
+  /** Viewers send nothing. */
   get #sends() {
     return this.#call.self?.role !== 'viewer';
   }

@@ -4,8 +4,8 @@ const LOW_PX = 340;
 const KEYBOARD_PX = 120;
 
 /**
- * Fits a screen into what an on-screen keyboard leaves: some browsers make the page lower, others lay the keyboard over
- * it and tell the visual viewport alone.
+ * Fits a screen into the space above an on-screen keyboard: some browsers reduce the height of the page, others cover it
+ * and change only the visual viewport.
  */
 export class Keyboard {
   #element;

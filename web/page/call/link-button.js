@@ -10,7 +10,7 @@ export class LinkButton {
 
   /**
    * @param {import('./notices/toasts.js').Toasts} toasts
-   * @param {import('../../sdk/protocol.js').Role} role whose button it is
+   * @param {import('../../sdk/protocol.js').Role} role of the user
    */
   constructor(toasts, role) {
     const link = linkFor(role);

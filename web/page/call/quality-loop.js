@@ -18,7 +18,7 @@ export class QualityLoop {
 
   /**
    * @param {Call} call
-   * @param {(peer: string) => boolean} isShown whether a peer's picture is to be seen, so that it should arrive
+   * @param {(peer: string) => boolean} isShown whether a peer's picture is visible, so that it should arrive
    */
   constructor(call, isShown) {
     this.#call = call;

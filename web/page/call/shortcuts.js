@@ -1,10 +1,10 @@
 import { preferences } from '../storage/preferences.js';
 
 /**
- * Single letters that do what a button does, where no text is typed. They can be switched off in the settings.
+ * Single letters that act as buttons, except while text is entered. The settings can disable them.
  *
  * @param {Record<string, () => void>} actions by letter
- * @returns {() => void} takes them off again
+ * @returns {() => void} removes them
  */
 export function listenToShortcuts(actions) {
   const pressed = (/** @type {KeyboardEvent} */ event) => {

@@ -6,7 +6,7 @@ export class WakeLock {
   #again = () => void this.#request();
 
   constructor() {
-    // The system takes the lock back whenever the page is out of sight.
+    // The system releases the lock whenever the page is hidden.
     document.addEventListener('visibilitychange', this.#again);
     void this.#request();
   }
@@ -23,7 +23,7 @@ export class WakeLock {
       this.#sentinel = await navigator.wakeLock.request('screen');
       if (!this.#wanted) await this.#sentinel.release();
     } catch {
-      // The browser refuses it, at a low battery for example; the call goes on without the lock.
+      // The browser refuses it, for example at low battery; the call continues without the lock.
     }
   }
 }

@@ -1,7 +1,7 @@
 import { LevelMeter } from '../../sdk/index.js';
 
 /**
- * What came of opening a device. `silent`: it is open and brings nothing but silence.
+ * The result of opening a device. `silent`: it is open but provides only silence.
  *
  * @typedef {{outcome: 'works' | 'fails' | 'absent', why: 'none' | 'missing' | 'refused' | 'silent', picture?: HTMLCanvasElement}} DeviceOutcome
  */
@@ -10,7 +10,7 @@ const PICTURE_MS = 8000;
 const LISTEN_MS = 2500;
 const LOOK_MS = 100;
 
-/** Opens the camera for as long as one picture takes. @returns {Promise<DeviceOutcome>} */
+/** Opens the camera until one picture arrives. @returns {Promise<DeviceOutcome>} */
 export function camera() {
   return opened({ video: true }, async (stream) => {
     const video = document.createElement('video');

@@ -2,7 +2,7 @@ import { SUBPROTOCOL } from '../../sdk/transport/websocket.js';
 import { at } from '../base/root.js';
 
 /**
- * What came of a probe. `absent`: the server does not offer it, or it could not be tried.
+ * The result of a probe. `absent`: the server does not offer the service, or it could not be tried.
  *
  * @typedef {'works' | 'fails' | 'absent'} Outcome
  * @typedef {{send: (message: object) => void, next: (wanted: (event: any) => boolean) => Promise<any>, close: () => void}} Line
@@ -13,7 +13,7 @@ import { at } from '../base/root.js';
 /** A probe that takes longer, in milliseconds, has failed. */
 const PATIENCE_MS = 15_000;
 
-/** The probes in order: the first ones find out what the later ones need. */
+/** The probes in order: later ones use results of earlier ones. */
 export const PROBES = /** @type {Probe[]} */ ([
   { name: 'websocket', run: websocket },
   { name: 'sse', run: events },
@@ -107,7 +107,7 @@ async function candidate(found, scheme, transport) {
     const gathered = new Promise((resolve) => {
       connection.onicecandidate = ({ candidate: one }) => {
         if (one?.type === (relayed ? 'relay' : 'srflx')) resolve('works');
-        // Without a NAT the address that the server saw is one of this machine's own, and is not told again.
+        // Without a NAT, the address seen by the server is one of the machine's own, and is not reported again.
         if (!one) resolve(relayed || failed ? 'fails' : 'works');
       };
     });
@@ -121,7 +121,7 @@ async function candidate(found, scheme, transport) {
 /** Whether packets reach the media server. @param {Found} found @returns {Promise<Outcome>} */
 async function media({ features, line }) {
   if (!features.includes('sfu') || !line) return 'absent';
-  // Without STUN and TURN: it is the port itself that is tried.
+  // Without STUN and TURN, since the port itself is tested.
   const connection = new RTCPeerConnection();
   try {
     connection.addTransceiver('audio', { direction: 'sendonly' });
@@ -144,7 +144,7 @@ async function media({ features, line }) {
 }
 
 /**
- * A WebSocket as something that is asked for its next event.
+ * A WebSocket whose events are awaited one at a time.
  *
  * @param {WebSocket} socket
  * @param {object} first

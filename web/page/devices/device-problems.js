@@ -5,10 +5,10 @@ import { t } from '../base/i18n.js';
 const KINDS = /** @type {const} */ (['camera', 'microphone']);
 
 /**
- * What is wrong with the devices, a sentence or two each.
+ * The problems of the devices, in one or two sentences each.
  *
  * @param {LocalMedia} media
- * @param {{joining?: boolean}} [where] before the call it also says that one can do without them
+ * @param {{joining?: boolean}} [where] before the call it adds that the user can join without them
  * @returns {string[]}
  */
 export function deviceProblems(media, { joining = false } = {}) {
@@ -20,7 +20,7 @@ export function deviceProblems(media, { joining = false } = {}) {
 }
 
 /**
- * Where another device than the chosen one is in use, a sentence each.
+ * The devices that are in use instead of the chosen ones, in a sentence each.
  *
  * @param {LocalMedia} media
  * @returns {string[]}

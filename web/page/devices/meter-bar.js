@@ -23,7 +23,7 @@ export class MeterBar {
   start() {
     this.stop();
     const listen = () => this.#meter.listen(this.#media.microphone);
-    // The meter holds a copy of the track, and with it the device: both go together.
+    // The meter holds a copy of the track, and with it the device, so it is closed with the track.
     this.#changed = this.#media.on('change', listen);
     listen();
     this.#timer = setInterval(() => {

@@ -22,7 +22,7 @@ export class SoundOutput {
   /** @param {HTMLVideoElement} video */
   async add(video) {
     this.#videos.add(video);
-    // The one that was remembered may be gone. The next visit asks for it again.
+    // The stored loudspeaker may be missing. The next visit tries it again.
     if (!(await this.#route(video)) && this.#speaker) {
       this.#speaker = '';
       this.onsubstituted();
@@ -36,7 +36,7 @@ export class SoundOutput {
   }
 
   /**
-   * Plays the others elsewhere, or where they played before when that loudspeaker is not to be had.
+   * Plays the others on another loudspeaker, or on the previous one if that is not available.
    *
    * @param {string} deviceId empty for the system's choice
    */
@@ -51,7 +51,7 @@ export class SoundOutput {
     this.onsubstituted();
   }
 
-  /** Plays on what the system paused, as during a phone call. */
+  /** Resumes playback that the system has paused, as during a phone call. */
   async resume() {
     await Promise.all([...this.#videos].filter(({ paused }) => paused).map((video) => this.#play(video)));
   }
@@ -61,7 +61,7 @@ export class SoundOutput {
     await Promise.all([...this.#videos].map((video) => this.#play(video)));
   }
 
-  /** @param {HTMLVideoElement} video @returns {Promise<boolean>} whether it plays where it should */
+  /** @param {HTMLVideoElement} video @returns {Promise<boolean>} whether it plays on the chosen loudspeaker */
   async #route(video) {
     if (!SoundOutput.canChoose || video.sinkId === this.#speaker) return true;
     return video.setSinkId(this.#speaker).then(() => true, () => false);

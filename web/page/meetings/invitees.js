@@ -1,7 +1,7 @@
 import { h } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 
-/** The most people that the server invites to one meeting. */
+/** The server's limit of invitations for a meeting. */
 const MOST = 100;
 
 /** The people who are invited by mail, and the API key that this requires. */
@@ -14,7 +14,7 @@ export class Invitees {
   #made = 0;
   #asksForKey;
 
-  /** @param {{asksForKey: boolean}} options whether the key is asked for here, and not once for the whole form */
+  /** @param {{asksForKey: boolean}} options whether the key has a field here, and not in the form */
   constructor({ asksForKey }) {
     this.#asksForKey = asksForKey;
     this.element = h('fieldset', { class: 'invite wide' },
@@ -23,7 +23,7 @@ export class Invitees {
       this.#rows, this.#add, this.#keyField);
   }
 
-  /** Those who are named, as the server takes them. */
+  /** The entered people, in the form that the server accepts. */
   get attendees() {
     return [...this.#rows.children].map((row) => {
       const [name, email] = row.querySelectorAll('input');
@@ -31,7 +31,7 @@ export class Invitees {
     });
   }
 
-  /** The key that opens the mail server; `null` where nobody is invited. */
+  /** The key for sending mail; `null` if nobody is invited. */
   get key() {
     return this.#rows.children.length > 0 ? this.#key.value.trim() : null;
   }

@@ -6,7 +6,7 @@ import { ownZone } from '../base/zoned-time.js';
 const format = (zone, how) => new Intl.DateTimeFormat(languageTag(), { timeZone: zone, ...how });
 
 /**
- * When a meeting is, in the viewer's zone, and in the organiser's where that is another.
+ * The time of a meeting in the viewer's zone, and in the organiser's if it differs.
  *
  * @param {{startsAt: string, endsAt: string, timeZone: string}} meeting
  */
@@ -23,7 +23,7 @@ export function meetingTimes({ startsAt, endsAt, timeZone }) {
 
 const EVERY = { DAILY: 'schedule.daily', WEEKLY: 'schedule.weekly', MONTHLY: 'schedule.monthly' };
 
-/** How often a meeting comes again, as far as its rule can be said in two words. @param {string} rule as RFC 5545 has it */
+/** How often a meeting repeats, if its rule is simple enough. @param {string} rule of RFC 5545 */
 export function repetition(rule) {
   const [, frequency = ''] = /FREQ=(\w+)/.exec(rule) ?? [];
   const isPlain = !/INTERVAL|BY/.test(rule);

@@ -20,7 +20,7 @@ import { noteServerTime } from '../base/server-clock.js';
  * @typedef {Invitation & {hostUrl: string, durationMinutes: number}} Meeting
  */
 
-/** The server's refusal of a request, with a sentence that says why. */
+/** The server's refusal of a request, with the reason as a sentence. */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -29,7 +29,7 @@ export class ApiError extends Error {
   constructor(status, problem) {
     super(problem?.detail ?? '');
     this.status = status;
-    /** What the server takes for its own address, where it refused this page's. */
+    /** The origin that the server considers its own, if it refused that of this page. */
     this.ownOrigin = problem?.ownOrigin;
   }
 }
@@ -49,7 +49,7 @@ async function ask(path, { method = 'GET', body, token, headers = {} } = {}) {
 }
 
 /**
- * Books a meeting. A request that is repeated after a lost answer makes no second one.
+ * Books a meeting. A request repeated after a lost answer books no second one.
  *
  * @param {Record<string, unknown>} wanted
  * @param {string | null} [key] an API key
@@ -67,7 +67,7 @@ export async function book(wanted, key) {
 }
 
 /**
- * What everybody who has the link may see of a meeting.
+ * The public part of a meeting, for everybody who has the link.
  *
  * @param {string} meeting
  * @returns {Promise<Invitation>}
@@ -79,7 +79,7 @@ export async function invitation(meeting) {
   return seen;
 }
 
-/** What the server offers; `null` when it does not say. @returns {Promise<string[] | null>} */
+/** The server's features; `null` if it does not answer. @returns {Promise<string[] | null>} */
 async function features() {
   try {
     return (await ask('version')).features;
@@ -91,7 +91,7 @@ async function features() {
 /** Whether the server sends invitations by mail. */
 export const sendsMail = async () => (await features())?.includes('mail') ?? false;
 
-/** Whether rooms and meetings can be made without a key; true where the server does not say. */
+/** Whether rooms and meetings can be created without a key; true if the server does not answer. */
 export const isOpenToAll = async () => (await features())?.includes('anonymous-rooms') ?? true;
 
 /** @param {string} key @returns {Promise<{meetings: Meeting[]}>} */

@@ -1,7 +1,7 @@
 import { roomPath } from '../base/root.js';
 
 /**
- * The page of a room's recordings, with the token where no server sees it.
+ * The page of a room's recordings, with the token in the fragment, which servers do not see.
  *
  * @param {string} room
  * @param {string | null} token

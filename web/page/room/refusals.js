@@ -10,7 +10,7 @@ const KNOWN = new Set([
 const REASONS = new Set(['invitation-needed', 'expired', 'other-room']);
 
 /**
- * Why the server did not let somebody in, in words for people.
+ * The server's refusal as a sentence for the user.
  *
  * @param {string} code
  * @param {{guessed?: boolean, room?: string, ownOrigin?: string | undefined, reason?: string | undefined}} [about] whether a

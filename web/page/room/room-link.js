@@ -1,12 +1,12 @@
 /** The alphabet of codes. */
 const LETTERS = '23456789cdfhjkmnprtvwxy';
-/** A group of a code, or one with a character too many or too few. */
+/** A group of a code, possibly with one character too many or too few. */
 const GROUP = `[${LETTERS}]{2,4}`;
 const GROUPS = new RegExp(`^${GROUP}-${GROUP}-${GROUP}$`);
 const WHOLE = new RegExp(`^[${LETTERS}]{9}$`);
 
 /**
- * The meeting whose page somebody's link leads to.
+ * The meeting whose page a link leads to.
  *
  * @param {string} text
  * @returns {string | null}
@@ -14,8 +14,7 @@ const WHOLE = new RegExp(`^[${LETTERS}]{9}$`);
 export const meetingOf = (text) => /\/m\/([a-z0-9]{16})(?![\w-])/.exec(text)?.[1] ?? null;
 
 /**
- * The room that somebody means who typed a name or a code, or pasted a link. Whether a room can have that name is the
- * server's to say.
+ * The room named by the user's input: a name, a code or a link. The server decides whether a room can have that name.
  *
  * @param {string} text
  * @returns {string | null}
@@ -33,7 +32,7 @@ export function roomOf(text) {
 }
 
 /**
- * The code that somebody typed with or without its dashes, as codes are written.
+ * An entered code, with its dashes added.
  *
  * @param {string} text
  * @returns {string | null}
@@ -44,7 +43,7 @@ function codeOf(text) {
 }
 
 /**
- * Whether a name is a code, or one with a slip: a wrong character in it, or one too many or too few.
+ * Whether a name is a code, or one with a typing error: a wrong, an additional or a missing character.
  *
  * @param {string} name
  */
@@ -56,7 +55,7 @@ export function mayBeCode(name) {
 }
 
 /**
- * The link that somebody passes on: from a broadcast, that to watch it.
+ * The link for inviting others; of a broadcast, the link for viewers.
  *
  * @param {import('../../sdk/protocol.js').Role} role
  */

@@ -2,10 +2,10 @@
  * @typedef {import('../../sdk/protocol.js').Room} Room
  */
 
-/** The form of an id that the server made, which people do not read or say aloud. */
+/** The form of an id made by the server, which is not meant to be read aloud. */
 const MADE = /^[0-9a-hjkmnp-tv-z]{20}$/;
 
-/** Words that are short, plain and hard to mistake for each other. */
+/** Short, common words that are hard to confuse. */
 const WORDS = [
   ['amber', 'blue', 'bold', 'brave', 'bright', 'calm', 'clear', 'clever', 'copper', 'coral', 'crisp', 'early', 'fair', 'gentle', 'golden', 'grand', 'green', 'happy', 'honest', 'jolly',
     'kind', 'light', 'lively', 'lucky', 'merry', 'mild', 'neat', 'noble', 'proud', 'quick', 'quiet', 'ready', 'red', 'silver', 'smart', 'smooth', 'snug', 'sunny', 'swift', 'tidy', 'warm', 'wise'],
@@ -16,8 +16,8 @@ const WORDS = [
 ];
 
 /**
- * What people call a room: its meeting's title, the name that somebody chose, or, for an id that the server made, three
- * words that everybody is shown for it. The words are for people alone: id and link stay what they are.
+ * The displayed name of a room: its meeting's title, the name that somebody chose, or, for an id made by the server, three
+ * words that are the same for everybody. The words are only displayed: id and link are unchanged.
  *
  * @param {Pick<Room, 'id'> & Partial<Room>} room
  * @returns {string}
@@ -46,7 +46,7 @@ export function threeWords(id = crypto.getRandomValues(new Uint32Array(2)).join(
 const KEY = 'visavis.titles';
 
 /**
- * Notes, for this tab, what a room's meeting is called: its page knows it before anybody is in.
+ * Stores the title of a room's meeting for this tab: the meeting's page knows it before the user joins.
  *
  * @param {string} room its code
  * @param {string} title

@@ -4,7 +4,7 @@ import { t } from '../base/i18n.js';
 import { logo } from '../widgets/icons.js';
 import { at } from '../base/root.js';
 
-/** The screen before a meeting begins; the user is let in when it does. */
+/** The screen before a meeting starts; the user is let in when it does. */
 export class CountdownScreen {
   element;
   #countdown;

@@ -23,14 +23,14 @@ export class EndScreen {
 
   /**
    * @param {string} reason
-   * @param {{recordings?: string | null}} [links] where what was recorded is, for hosts
+   * @param {{recordings?: string | null}} [links] the page of the recordings, for hosts
    */
   constructor(reason, { recordings = null } = {}) {
     const key = KNOWN.has(reason) ? `end.${reason}` : 'end.other';
     const home = h('a', { class: 'button', href: at() }, t('end.home'));
     const trouble = h('p', { class: 'hint' }, h('a', { href: at('check') }, t('check.link')));
     const isFinal = FINAL.has(reason);
-    // The primary action stands first.
+    // The primary action is first.
     this.#first = isFinal ? home : this.#again;
     this.#first.classList.add('primary');
     this.element = h('main', { class: 'end' }, logo(),

@@ -45,10 +45,10 @@ export class PrejoinScreen {
   /**
    * @param {object} options
    * @param {string} options.room
-   * @param {string} options.title what people call it
+   * @param {string} options.title the room's displayed name
    * @param {import('../../sdk/protocol.js').Role} options.role a viewer needs no devices
    * @param {LocalMedia} options.media
-   * @param {string} options.name to begin with
+   * @param {string} options.name the initial name
    * @param {(answers: {name: string, password?: string}) => Promise<void>} options.join
    */
   constructor({ room, title, role, media, name, join }) {
@@ -83,7 +83,7 @@ export class PrejoinScreen {
     this.#meter.start();
   }
 
-  /** The server cannot be reached, and is tried again. */
+  /** The server cannot be reached; the client tries again. */
   unreachable() {
     setText(this.#progress, t('prejoin.unreachable'));
   }
@@ -156,7 +156,7 @@ export class PrejoinScreen {
     }
   }
 
-  /** Says why the server let nobody in. @param {unknown} error */
+  /** Shows why the server refused the join. @param {unknown} error */
   refused(error) {
     const { code, ownOrigin, reason } = error instanceof RefusedError ? error : { code: 'internal', ownOrigin: undefined, reason: undefined };
     this.#problem.textContent = refusalText(code, { guessed: this.#password.value !== '', room: this.#room, ownOrigin, reason });

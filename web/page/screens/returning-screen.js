@@ -11,7 +11,7 @@ export class ReturningScreen {
     this.#text.focus();
   }
 
-  /** The server cannot be reached, and is tried again. */
+  /** The server cannot be reached; the client tries again. */
   unreachable() {
     setText(this.#text, t('prejoin.unreachable'));
   }

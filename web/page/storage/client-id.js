@@ -5,8 +5,8 @@ let current = null;
 let forgotten = false;
 
 /**
- * A secret of this tab that survives a reload, so that the reloaded page takes the place of the one before. It is
- * stored only while the page goes away: a duplicated tab is another client.
+ * A secret of this tab that survives a reload, so that the reloaded page replaces the former one. It is stored only while
+ * the page is being unloaded: a duplicated tab is another client.
  *
  * @returns {string}
  */
@@ -31,7 +31,7 @@ function random() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** The page that is loaded next is another client. */
+/** The next page is another client. */
 export function forgetClientId() {
   forgotten = true;
 }

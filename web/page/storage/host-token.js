@@ -1,12 +1,12 @@
 const KEY = 'visavis.hosts';
 const MOST = 50;
 const DAY_MS = 86_400_000;
-/** A room that was not seen for this long, in milliseconds, counts as over. */
+/** A room that was not used for this time, in milliseconds, counts as ended. */
 const FORGOTTEN_MS = 30 * DAY_MS;
 
 /**
- * Host tokens by room, as this browser keeps them for as long as the rooms live: a page that is closed and opened again
- * has the powers that it had.
+ * Host tokens by room, which this browser keeps as long as the rooms live: a page that is closed and opened again has its
+ * former powers.
  *
  * @typedef {{token: string, until: number}} Kept until when, in milliseconds since 1970
  */
@@ -29,7 +29,7 @@ function write(hosts) {
     if (newest.length > 0) localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(newest)));
     else localStorage.removeItem(KEY);
   } catch {
-    // Without storage the powers last as long as the page.
+    // Without storage, the powers last as long as the page.
   }
 }
 
@@ -37,7 +37,7 @@ function write(hosts) {
  * Until when the host token of a meeting is kept: a day after its end.
  *
  * @param {string | undefined} endsAt RFC 3339
- * @param {boolean} [isOpen] it has not ended yet, whatever was planned
+ * @param {boolean} [isOpen] it has not ended yet, whatever its planned end
  * @returns {number | undefined}
  */
 export function keptUntil(endsAt, isOpen = true) {
@@ -65,7 +65,7 @@ export function dropHostToken(room) {
 }
 
 /**
- * The host token of a room: from the URL's fragment, which is taken out of the address bar, or from before.
+ * The host token of a room: from the URL's fragment, which is removed from the address bar, or from the storage.
  *
  * @param {string} room
  * @returns {string | null}
@@ -77,7 +77,7 @@ export function hostTokenOf(room) {
 }
 
 /**
- * The same for a page that looks at what is left of a room that may be over: a token from its address stays in the tab.
+ * The same for a page about a room that may have ended: a token from its address stays in the tab.
  *
  * @param {string} room
  * @returns {string | null}
@@ -89,7 +89,7 @@ export function tabHostToken(room) {
 }
 
 /**
- * Gives a token that the browser keeps no more to the page that this tab shows next.
+ * Passes a token that the browser no longer keeps to the next page of this tab.
  *
  * @param {string} room
  * @param {string} token
@@ -98,7 +98,7 @@ export function lendHostToken(room, token) {
   try {
     sessionStorage.setItem(`${KEY}.${room}`, token);
   } catch {
-    // Then the next page has no powers.
+    // The next page then has no powers.
   }
 }
 
@@ -116,7 +116,7 @@ function forgetInTab(room) {
   try {
     sessionStorage.removeItem(`${KEY}.${room}`);
   } catch {
-    // Nothing was kept.
+    // Nothing was stored.
   }
 }
 

@@ -5,7 +5,7 @@ const key = (room) => `visavis.token.${room}`;
 const taken = new Map();
 
 /**
- * The join token of a room: from the URL's fragment, which is taken out of the address bar, or from before.
+ * The join token of a room: from the URL's fragment, which is removed from the address bar, or from the storage.
  *
  * @param {string} room
  * @returns {string | null}
@@ -23,7 +23,7 @@ export function joinTokenOf(room) {
     if (token) sessionStorage.setItem(key(room), token);
     return token ?? sessionStorage.getItem(key(room)) ?? taken.get(room) ?? null;
   } catch {
-    // Without storage it lasts as long as the page.
+    // Without storage, it lasts as long as the page.
     return token ?? taken.get(room) ?? null;
   }
 }

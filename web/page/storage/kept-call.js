@@ -3,7 +3,7 @@ const KEY = 'visavis.call';
 let forgotten = false;
 
 /**
- * The call that a page was in when it was loaded again: where, as whom, and with which devices.
+ * The call that a page was in when it was reloaded: room, name and devices.
  *
  * @typedef {object} KeptCall
  * @property {string} room
@@ -13,23 +13,23 @@ let forgotten = false;
  * @property {boolean} camera
  */
 
-/** Keeps the call for this tab while the page is loaded again. @param {KeptCall} call */
+/** Stores the call for this tab while the page is reloaded. @param {KeptCall} call */
 export function keepCall(call) {
   if (forgotten) return;
   try {
     sessionStorage.setItem(KEY, JSON.stringify(call));
   } catch {
-    // Then the reloaded page begins before the call.
+    // The reloaded page then starts with the pre-join screen.
   }
 }
 
-/** The page that is loaded next begins before the call. */
+/** The next page starts with the pre-join screen. */
 export function forgetCall() {
   forgotten = true;
 }
 
 /**
- * Takes the kept call out of the tab. Only a reload comes back by itself: whoever opens the address anew is asked first.
+ * Removes the stored call from the tab. Only a reload returns into the call by itself; a new visit shows the pre-join screen.
  *
  * @param {string} room
  * @returns {KeptCall | null}

@@ -37,7 +37,7 @@ export function rememberMeeting(meeting, token) {
  */
 export function noteMeetingEnd({ meeting, endsAt, state, recurrence }) {
   const isOver = state !== 'scheduled' && state !== 'open';
-  // The planned end closes nothing: a meeting that is still open is not over.
+  // The planned end does not close a meeting: it may still be open.
   const until = recurrence !== null && !isOver ? undefined : keptUntil(endsAt, state === 'open');
   keep(ownMeetings().map((one) => (one.meeting === meeting ? { ...one, until } : one)));
 }
@@ -48,7 +48,7 @@ export function forgetMeeting(meeting) {
 }
 
 /**
- * The host token of a meeting: from the URL's fragment, which is taken out of the address bar, or from before.
+ * The host token of a meeting: from the URL's fragment, which is removed from the address bar, or from the storage.
  *
  * @param {string} meeting
  * @returns {string | null}

@@ -14,7 +14,7 @@ const DEFAULTS = {
 
 /** @typedef {typeof DEFAULTS} Preferences */
 
-/** What the user chose last time, in this browser. @type {Preferences} */
+/** The user's last choices in this browser. @type {Preferences} */
 export const preferences = read();
 
 /** @param {Partial<Preferences>} changes */

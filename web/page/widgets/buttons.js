@@ -3,7 +3,7 @@ import { t } from '../base/i18n.js';
 import { icon } from './icons.js';
 
 /**
- * A round button that shows a picture and is named by a text.
+ * A round button that shows an icon and has a text as its accessible name.
  *
  * @param {import('./icons.js').IconName} picture
  * @param {string} key of its name
@@ -26,7 +26,7 @@ export function nameButton(element, text) {
 }
 
 /**
- * A button with words on it.
+ * A button with a text.
  *
  * @param {string} text
  * @param {() => void} pressed

@@ -4,7 +4,7 @@ import { h, setText } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { Steady } from './steady.js';
 
-/** Asks before something that cannot be taken back. */
+/** Asks for confirmation of an action that cannot be undone. */
 export class ConfirmDialog {
   #title = h('h2', { id: 'confirm-title' });
   #text = h('p', { id: 'confirm-text' });
@@ -21,8 +21,8 @@ export class ConfirmDialog {
   }
 
   /**
-   * @param {{title: string, text: string, action: string}} question and what the button says that does it
-   * @returns {Promise<boolean>} whether it shall be done
+   * @param {{title: string, text: string, action: string}} question and the label of the confirming button
+   * @returns {Promise<boolean>} whether the user confirmed
    */
   ask({ title, text, action }) {
     this.#answer(false);

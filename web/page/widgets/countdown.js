@@ -2,7 +2,7 @@ import { h, setText } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { serverNow } from '../base/server-clock.js';
 
-/** The time until a moment, by the server's clock. */
+/** The time until an instant, by the server's clock. */
 export class Countdown {
   element = h('p', { class: 'countdown', role: 'timer' });
   #startsAt;
@@ -12,7 +12,7 @@ export class Countdown {
 
   /**
    * @param {Date} startsAt
-   * @param {() => void} reached called once, when it has come
+   * @param {() => void} reached called once, at that instant
    */
   constructor(startsAt, reached) {
     this.#startsAt = startsAt;
@@ -28,7 +28,7 @@ export class Countdown {
     const left = this.#startsAt.getTime() - serverNow();
     setText(this.element, left > 0 ? t('meeting.startsIn', { time: span(left) }) : t('meeting.starting'));
     if (left <= 0) return this.#reached();
-    // At the next full second. Timers of hidden pages may fire late and then show the correct time.
+    // Runs at the next full second. Timers of hidden pages may fire late, and then show the correct time.
     this.#timer = setTimeout(() => this.#tick(), Math.min(left, left % 1000 || 1000));
   }
 }

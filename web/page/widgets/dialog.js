@@ -20,7 +20,7 @@ export function closeDialog(dialog) {
 }
 
 /**
- * Calls back once a dialog was closed. Browsers tell of it later, when it may be open again: that is not told.
+ * Calls back once a dialog is closed. The browser's event comes later; it is ignored if the dialog is open again.
  *
  * @param {HTMLDialogElement} dialog
  * @param {() => void} closed

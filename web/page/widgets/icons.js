@@ -40,7 +40,7 @@ const PATHS = {
 /** @typedef {keyof typeof PATHS} IconName */
 
 /**
- * A picture that is decoration: the button around it carries the name.
+ * A decorative icon: the button around it has the accessible name.
  *
  * @param {IconName} name
  * @returns {SVGSVGElement}

@@ -2,18 +2,18 @@
 const SETTLE_MS = 500;
 
 /**
- * Keeps a click from landing on what has moved under a pointer that rests: after something moved, a place counts again
- * once the pointer was moved over it, or was aimed at for a moment. The keyboard is never in the way.
+ * Ignores clicks on controls that have just moved under a resting pointer. After a change, clicks count again once the
+ * pointer has moved, or has rested there for a moment. The keyboard is not affected.
  */
 export class Steady {
   #movedAt = -Infinity;
-  /** Where the pointer is. */
+  /** The position of the pointer. */
   #x = -1;
   #y = -1;
-  /** Where it was when something moved under it. @type {{x: number, y: number} | null} */
+  /** Its position when controls moved under it. @type {{x: number, y: number} | null} */
   #rest = null;
 
-  /** @param {HTMLElement} element in which things may move */
+  /** @param {HTMLElement} element whose controls may move */
   constructor(element) {
     for (const type of /** @type {const} */ (['pointermove', 'pointerdown'])) {
       element.addEventListener(type, ({ clientX, clientY }) => {
@@ -30,7 +30,7 @@ export class Steady {
     }, { capture: true });
   }
 
-  /** Something in the element has moved. */
+  /** Controls in the element have moved. */
   moved() {
     this.#movedAt = performance.now();
     this.#rest = { x: this.#x, y: this.#y };

@@ -2,7 +2,7 @@ import { h } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { icon } from './icons.js';
 
-/** A round button for something that is on or off; its name says what a press does. */
+/** A round button for something that is on or off; its name describes the effect of a press. */
 export class ToggleButton {
   element;
   #icons;

@@ -1,5 +1,5 @@
 /**
- * Reads a `text/event-stream` body. `fetch` rather than `EventSource`, because a secret belongs in a header.
+ * Reads a `text/event-stream` body. It uses `fetch` instead of `EventSource`, because a secret belongs in a header.
  *
  * @param {ReadableStream<Uint8Array>} body
  * @param {(frame: {id: string, data: string}) => void} onFrame called for every event that has data

@@ -1,9 +1,9 @@
-/** The close code after which the session belongs to another transport. */
+/** The close code that means that another transport has the session. */
 const REPLACED = 4409;
 
 /**
- * What the transports over one WebSocket share: the first message waits until the connection is ready and not held, and
- * the end is reported once. By itself it sends and receives a message a frame.
+ * The common part of the transports over one WebSocket: the first message waits until the connection is ready and not
+ * held, and the end is reported once. By default each frame is one message.
  *
  * @implements {Transport}
  * @typedef {import('./transport.js').Transport} Transport
@@ -59,7 +59,7 @@ export class SocketTransport {
 
   /** @param {ClientMessage} leave */
   leave(leave) {
-    // A connection that is not ready yet would still join.
+    // A connection that is not ready yet would still send its join.
     if (!this.isReady) return this.close();
     this.send(leave);
     this.#done = true;
@@ -70,7 +70,7 @@ export class SocketTransport {
     this.socket?.close();
   }
 
-  /** Sends the first message, once it may go. */
+  /** Sends the first message if nothing holds it back. */
   begin() {
     if (this.#held || !this.#first || !this.isReady) return;
     this.send(this.#first);

@@ -5,7 +5,7 @@ const ENGINE = { open: '0', close: '1', ping: '2', pong: '3', message: '4' };
 /** Packet types of Socket.IO 5 that occur without binary attachments. */
 const SOCKET = { connect: '0', disconnect: '1', event: '2', ack: '3', connectError: '4' };
 
-/** The Socket.IO wire over one WebSocket: namespace `/`, every message an event named `message`. */
+/** Socket.IO over one WebSocket: namespace `/`, each message an event named `message`. */
 export class SocketIoTransport extends SocketTransport {
   /** Whether the namespace is connected. */
   #connected = false;

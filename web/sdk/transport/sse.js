@@ -1,7 +1,7 @@
 import { readEventStream } from './event-stream.js';
 
 /**
- * An event stream for what the server says and one POST at a time for what the client says.
+ * An event stream for server messages, and one POST at a time for client messages.
  *
  * @implements {Transport}
  * @typedef {import('./transport.js').Transport} Transport
@@ -19,7 +19,7 @@ export class SseTransport {
   #posting = false;
   /** @type {ClientMessage | null} */
   #leaving = null;
-  /** The stream is there: what the server answers to a message arrives. */
+  /** Whether the stream is open, so that answers to messages arrive. */
   #streaming = false;
 
   /**
@@ -39,17 +39,17 @@ export class SseTransport {
       const welcome = await response.json();
       const url = new URL(`api/v1/sessions/${encodeURIComponent(welcome.session)}`, this.#base);
       this.#session = { url, secret: welcome.secret };
-      // Somebody left before the server let them in.
+      // The client left before the server answered.
       if (this.#leaving) return this.leave(this.#leaving);
       this.#listener.event(welcome);
       await this.#listen(first.type === 'resume' ? first.lastId : welcome.lastId);
     } catch {
-      // The network went away, or this end closed; what comes next is the session's to say.
+      // The network failed, or this side has closed. The session decides what follows.
     }
     this.#ended({ replaced: false });
   }
 
-  /** The first message goes with the request. */
+  /** The first message is part of the request, so it cannot be held back. */
   hold() {
     return false;
   }
@@ -64,7 +64,7 @@ export class SseTransport {
   leave(leave) {
     const session = this.#session;
     this.#leaving = leave;
-    // A join under way cannot be taken back before it is answered.
+    // A pending join cannot be withdrawn before it is answered.
     if (!session) return;
     this.close();
     const url = new URL(`${session.url.pathname}/messages`, this.#base);
@@ -98,7 +98,7 @@ export class SseTransport {
     });
   }
 
-  /** Posts what waits, all of it at once, and never two posts side by side: the order would be lost. */
+  /** Posts the waiting messages together. Only one POST is in flight, to preserve their order. */
   async #flush() {
     if (this.#posting || !this.#session || !this.#streaming) return;
     this.#posting = true;
@@ -129,7 +129,7 @@ export class SseTransport {
   }
 
   /**
-   * A problem document says the same as an `error` event.
+   * Turns a problem document into an `error` event.
    *
    * @param {Response} response
    */

@@ -3,7 +3,7 @@ import { SocketTransport } from './socket.js';
 /** The subprotocol of version 1 of the wire protocol. */
 export const SUBPROTOCOL = 'visavis.v1';
 
-/** One WebSocket, a message a frame. */
+/** One WebSocket; each frame is one message. */
 export class WebSocketTransport extends SocketTransport {
   /**
    * @param {URL} base

@@ -2,7 +2,10 @@ import { h, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 
 const EVERY_MS = 250;
-/** Media through the server may stop with it; for this long, in milliseconds, the banner promises nothing. */
+/**
+ * Media through the server may stop together with signaling: for this time, in milliseconds, the banner does not say
+ * whether the call continues.
+ */
 const KNOWN_MS = 1500;
 
 /** Shows that the connection with the server is interrupted, and what that means for the call. */

@@ -7,7 +7,7 @@ const LOUDNESS = 0.12;
 const TONE_S = 0.35;
 
 /**
- * Plays a short sound, made here, so that nothing has to be loaded. A browser that plays nothing before a click stays
+ * Plays a short synthesised sound, so that no file has to be loaded. A browser that plays no sound before a click stays
  * silent.
  *
  * @param {keyof typeof CHIMES} name

@@ -3,10 +3,10 @@ import { chime } from './chime.js';
 import { h } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 
-/** At most this many knocks have a row of their own; the list of people has all. */
+/** At most this many knocks have a row of their own; the people panel lists all. */
 const LINES = 2;
 
-/** The peers in the lobby, each with Admit and Deny, until they are admitted, denied or gone. */
+/** The peers in the lobby, each with Admit and Deny, until they are admitted, denied or leave. */
 export class Knocks {
   element = h('ul', { class: 'knocks', 'aria-label': t('lobby.waiting'), hidden: true });
   #host;
@@ -19,8 +19,8 @@ export class Knocks {
    * @param {import('../../../sdk/index.js').HostPowers} host
    * @param {object} options
    * @param {(action: Promise<void>) => void} options.attempt tells the user when it fails
-   * @param {() => void} options.more shows all who wait
-   * @param {() => void} options.moved what is on the screen is elsewhere now
+   * @param {() => void} options.more shows all waiting peers
+   * @param {() => void} options.moved controls have moved on the screen
    */
   constructor(host, { attempt, more, moved }) {
     this.#host = host;
@@ -31,7 +31,7 @@ export class Knocks {
     host.on('knock', () => chime('knock'));
   }
 
-  /** Whether they are shown here; while the list of people is open it has them. @param {boolean} on */
+  /** Whether they are shown here; the people panel shows them while it is open. @param {boolean} on */
   set shown(on) {
     this.#shown = on;
     this.#render();
@@ -52,7 +52,7 @@ export class Knocks {
 }
 
 /**
- * One who waits, with Admit and Deny.
+ * A waiting peer, with Admit and Deny.
  *
  * @param {import('../../../sdk/index.js').HostPowers} host
  * @param {(action: Promise<void>) => void} attempt

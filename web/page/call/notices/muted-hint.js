@@ -7,7 +7,7 @@ const LOUD = 0.55;
 const LOOKS = 4;
 const AGAIN_MS = 30_000;
 
-/** Tells somebody who speaks with the microphone muted. */
+/** Tells a user who speaks that the microphone is muted. */
 export class MutedHint {
   #meter = new LevelMeter();
   #timer;
@@ -21,7 +21,7 @@ export class MutedHint {
    */
   constructor(media, toasts) {
     const listen = () => this.#meter.listen(media.microphoneOn ? null : media.microphone);
-    // The meter holds a copy of the track, and with it the device: both go together.
+    // The meter holds a copy of the track, and with it the device, so it is closed with the track.
     this.#changed = media.on('change', listen);
     listen();
     this.#timer = setInterval(() => {

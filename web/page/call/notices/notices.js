@@ -3,8 +3,8 @@ import { observeSize } from '../../widgets/size-observer.js';
 import { Steady } from '../../widgets/steady.js';
 
 /**
- * What is said below the stage: who knocks, what stays until it is over, and what goes by. Nothing is covered by it, and what is
- * there stays where it is when more comes.
+ * The notices below the stage: knocks, lasting notices and toasts. They cover nothing, and a new notice does not move
+ * earlier ones.
  */
 export class Notices {
   #list = h('div', { class: 'notices' });

@@ -3,8 +3,8 @@ import { h, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 
 /**
- * Says that the room is recorded: a red mark, a word to screen readers, and, where nothing is sent before, the question
- * whether one agrees.
+ * Announces that the room is recorded: by a red mark, by a text for screen readers, and, if consent is required, by a
+ * question.
  */
 export class RecordingNotice {
   /** In the header, in every size. */
@@ -54,7 +54,7 @@ export class RecordingNotice {
 }
 
 /**
- * With the next frame; a page that is not seen has none.
+ * Runs with the next frame; a hidden page has none.
  *
  * @param {() => void} act
  */

@@ -9,7 +9,7 @@ import { chime } from './chime.js';
  * @typedef {import('../../../sdk/ringing.js').OneToOne} OneToOne
  */
 
-/** A one-to-one call that rings or goes on, above the stage. */
+/** A ringing or active one-to-one call, above the stage. */
 export class RingBar {
   element = h('div', { class: 'ring-bar notice', role: 'group', 'aria-label': t('ring.label'), hidden: true });
   #call;
@@ -20,7 +20,7 @@ export class RingBar {
    * @param {Call} call
    * @param {Ringing} ringing
    * @param {import('./toasts.js').Toasts} toasts
-   * @param {() => void} shifted what is on the screen is elsewhere now
+   * @param {() => void} shifted controls have moved on the screen
    */
   constructor(call, ringing, toasts, shifted) {
     this.#call = call;

@@ -3,7 +3,7 @@ import { t } from '../../base/i18n.js';
 
 const KINDS = /** @type {const} */ (['microphone', 'camera']);
 
-/** Says that the system lets nothing through of a device that is on, as during a phone call. */
+/** Shows that the system blocks a device that is on, as during a phone call. */
 export class SilencedNote {
   element = h('div', { class: 'banner', role: 'alert', hidden: true });
 

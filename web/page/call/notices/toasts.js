@@ -4,8 +4,8 @@ const SHOWN_MS = 5000;
 const AT_MOST = 3;
 
 /**
- * Short notices that go by, in a place of their own where they cover nothing; screen readers say them too. What is shown
- * already is not shown twice, it stays longer.
+ * Short notices that disappear, in a place where they cover nothing; screen readers announce them too. A notice that is
+ * already shown is not repeated, but stays longer.
  */
 export class Toasts {
   element = h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' });

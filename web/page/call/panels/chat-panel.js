@@ -43,7 +43,7 @@ export class ChatPanel {
     this.#toasts = toasts;
     this.#since = Date.parse(call.self?.joinedAt ?? '') || 0;
     const send = h('button', { type: 'submit', class: 'round small primary', 'aria-label': t('chat.send'), title: t('chat.send') }, icon('send'));
-    // A press on the button would take the focus from the field, and the keyboard with it.
+    // Pressing the button would take the focus from the field and hide the keyboard.
     send.addEventListener('pointerdown', (event) => event.preventDefault());
     send.addEventListener('mousedown', (event) => event.preventDefault());
     const submit = (/** @type {Event} */ event) => (event.preventDefault(), void this.#send());
@@ -91,7 +91,7 @@ export class ChatPanel {
     this.#toasts.show(t(line.to ? 'chat.fromPrivately' : 'chat.from', { name, text: line.text.slice(0, 120) }));
   }
 
-  /** For whose eyes a line is. @param {ChatLine} line @param {boolean} own */
+  /** Who can read a private line. @param {ChatLine} line @param {boolean} own */
   #privacy({ to = '' }, own) {
     return own ? t('chat.privateTo', { name: this.#names.get(to) ?? t('chat.somebody') }) : t('chat.private');
   }

@@ -61,9 +61,9 @@ export class HostSection {
   }
 
   /**
-   * Shows who waits now, which moves what is below.
+   * Updates the waiting peers, which moves the controls below.
    *
-   * @returns {boolean} whether it did
+   * @returns {boolean} whether they have changed
    */
   settle() {
     const { waiting, isHost } = this.#host;

@@ -14,10 +14,10 @@ import { Steady } from '../../widgets/steady.js';
  * @typedef {import('../../widgets/confirm-dialog.js').ConfirmDialog} ConfirmDialog
  */
 
-/** After the pointer has rested this long, the list may move under it. */
+/** After the pointer has rested this long, the list may be reordered under it. */
 const RESTS_MS = 2000;
 
-/** Lists the people in the room and in the lobby, with what the user may do to each. */
+/** Lists the people in the room and in the lobby, with the actions available for each. */
 export class PeoplePanel {
   element;
   title = t('people.title');
@@ -30,7 +30,7 @@ export class PeoplePanel {
   #viewers = h('p', { class: 'viewers', hidden: true });
   /** @type {Map<string, PersonRow>} */
   #rows = new Map();
-  /** Rows of those who have left, which are taken away once no pointer is near. @type {Set<PersonRow>} */
+  /** Rows of peers that have left, which are removed once no pointer is near. @type {Set<PersonRow>} */
   #gone = new Set();
   #section;
   #steady;
@@ -87,7 +87,7 @@ export class PeoplePanel {
     this.#settle();
   }
 
-  /** Applies a change that moves rows, once the pointer is not about to press one. */
+  /** Applies a change that moves rows once the pointer is not about to press a button. */
   #settle() {
     clearTimeout(this.#settling);
     const resting = performance.now() - this.#pointedAt;
@@ -103,7 +103,7 @@ export class PeoplePanel {
     return { own: peer.id === this.#call.self?.id, host: this.#host.isHost, ringing: this.#ringing.current !== null };
   }
 
-  /** The row of somebody; a new one stands last, one's own first. @param {Peer} peer */
+  /** The row of a peer; a new one is last, the user's own first. @param {Peer} peer */
   #row({ id }) {
     const known = this.#rows.get(id);
     if (known) return known;

@@ -9,15 +9,15 @@ import { hueOf, initials } from '../../base/names.js';
  * @typedef {'ring' | 'mute' | 'promote' | 'invite' | 'kick'} PersonAction
  *
  * @typedef {object} Powers what one can do to somebody now
- * @property {boolean} own it is oneself
- * @property {boolean} host one is host
+ * @property {boolean} own it is the user's own row
+ * @property {boolean} host the user is host
  * @property {boolean} ringing a one-to-one call is under way
  */
 
-/** What a host can do, in the order in which the buttons stand. @type {PersonAction[]} */
+/** A host's actions, in the order of their buttons. @type {PersonAction[]} */
 const ACTIONS = ['ring', 'mute', 'invite', 'promote', 'kick'];
 
-/** One person's row in the list of people. Each button keeps its place as long as the row exists, also while it does nothing. */
+/** A person's row in the people panel. Each button keeps its place as long as the row exists, also while it is disabled. */
 export class PersonRow {
   #avatar = h('span', { class: 'avatar small', 'aria-hidden': 'true' });
   #name = h('bdi', {});
@@ -45,7 +45,7 @@ export class PersonRow {
   /**
    * @param {Peer} peer
    * @param {Powers} powers
-   * @returns {boolean} whether a button came or went
+   * @returns {boolean} whether a button has appeared or disappeared
    */
   update(peer, powers) {
     this.#avatar.dataset.hue = String(hueOf(peer.id));
@@ -58,7 +58,7 @@ export class PersonRow {
     return this.#showActions(peer, powers);
   }
 
-  /** The person has left; the row keeps its place until it may go. */
+  /** The person has left; the row keeps its place until it is removed. */
   leave() {
     this.element.classList.add('gone');
     setText(this.#notes, t('people.left'));

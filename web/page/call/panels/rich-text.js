@@ -1,11 +1,11 @@
 import { h } from '../../base/dom.js';
 
 const LINK = /\bhttps?:\/\/[^\s<>"“”«»]+/giu;
-/** Punctuation behind a link that belongs to the sentence, and a bracket opened before the link. */
+/** Punctuation after a link that belongs to the sentence, and a closing bracket opened before the link. */
 const TRAILING = /[.,;:!?'’)\]}…]+$/u;
 
 /**
- * Turns the addresses in a text into links. The page fetches nothing of them, and a linked page gets neither a referrer
+ * Turns the addresses in a text into links. The page fetches nothing from them, and a linked page gets neither a referrer
  * nor a handle of this window.
  *
  * @param {string} text

@@ -6,7 +6,7 @@ import { icon } from '../../widgets/icons.js';
  * @typedef {object} Panel
  * @property {HTMLElement} element
  * @property {string} title
- * @property {() => void} [opened] it is on the screen now
+ * @property {() => void} [opened] it was opened
  * @property {() => void} [closed]
  */
 
@@ -58,14 +58,14 @@ export class SidePanel {
     this.element.setAttribute('aria-label', panel.title);
     this.#body.replaceChildren(panel.element);
     this.element.hidden = false;
-    // Whoever opened it by a key is in it now.
+    // The focus moves into it, for users of the keyboard.
     if (panel.opened) panel.opened();
     else this.#title.focus();
     this.onchange(name);
     this.onopen(name);
   }
 
-  /** @returns {boolean} whether one was open */
+  /** @returns {boolean} whether a panel was open */
   close() {
     if (this.#open === null) return false;
     const name = this.#open;

@@ -4,11 +4,11 @@ import { Arrivals } from './arrivals.js';
  * A level is that of the last packet (20 ms of sound), so it is read often, with a period that does not divide that of regular sounds.
  */
 const EVERY_MS = 90;
-/** How long a level that was heard counts: speech has gaps between syllables. */
+/** How long a measured level counts: speech has gaps between syllables. */
 const HOLD_MS = 400;
 const AUDIBLE = 0.02;
 
-/** Who speaks: from the sound that arrives, or, through the media server, as the server says. */
+/** Determines who speaks: from received audio, or, with the media server, from its events. */
 export class ActiveSpeakers {
   /** @type {(speaking: Set<string>, loudest: string | null) => void} */
   onchange = () => {};

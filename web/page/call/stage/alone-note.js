@@ -10,11 +10,11 @@ export class AloneNote {
   #hint = h('p', {});
   #link = h('bdi', { dir: 'ltr' });
   #linkLine = h('p', { class: 'link-text' }, this.#link);
-  /** Whether there was anybody before. */
+  /** Whether anybody has been there before. */
   #seen = false;
   element = h('div', { class: 'alone', role: 'status' }, this.#title, this.#hint, this.#linkLine);
 
-  /** @param {{role: Role, others: number, viewers: number}} room as it is */
+  /** @param {{role: Role, others: number, viewers: number}} room its current state */
   update({ role, others, viewers }) {
     this.#seen ||= others > 0;
     // A broadcaster needs no other participant, only viewers.

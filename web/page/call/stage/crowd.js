@@ -1,6 +1,6 @@
 /**
- * The order of those who don't fit on one page: raised hands first, then whoever spoke last, in the places of those of
- * the first page who have been quiet for longest. Everybody else stays where they are.
+ * The order of people who do not fit on one page: raised hands first, then the latest speakers, in place of those on the
+ * first page who have been quiet for longest. All others keep their places.
  */
 export class Crowd {
   /** @type {string[]} */
@@ -12,7 +12,7 @@ export class Crowd {
   #turn = 0;
   #own;
 
-  /** @param {string} own who stays on the first page in any case */
+  /** @param {string} own the user, who stays on the first page in any case */
   constructor(own) {
     this.#own = own;
   }
@@ -25,9 +25,9 @@ export class Crowd {
 
   /**
    * @param {string[]} present in order of joining
-   * @param {Set<string>} hands whose hand is raised, and what else comes first
-   * @param {number} perPage how many the first page shows
-   * @param {boolean} [held] the order must not change now: somebody points at it
+   * @param {Set<string>} hands peers with a raised hand, and screens
+   * @param {number} perPage the number that the first page shows
+   * @param {boolean} [held] the order must not change now, since the pointer is over it
    * @returns {string[]} the same, in order of the pages
    */
   arrange(present, hands, perPage, held = false) {

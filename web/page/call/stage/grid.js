@@ -8,7 +8,7 @@ const UPRIGHT = 9 / 16;
 const GAP = 10;
 /** The smallest tile, in pixels, on which a name is readable. */
 const LEAST = { width: 100, height: 64 };
-/** More faces than these are a crowd: they have pages. */
+/** With more tiles than this, there are pages. */
 const MOST = 49;
 
 /**
@@ -18,7 +18,7 @@ const MOST = 49;
  */
 
 /**
- * Equal tiles, as large as they fit.
+ * Equal tiles of the greatest size that fits.
  *
  * @param {number} width of the stage
  * @param {number} height of the stage
@@ -63,7 +63,7 @@ export function strip(width, height) {
 }
 
 /**
- * Columns and size of so many equal tiles.
+ * Columns and size of this number of equal tiles.
  *
  * @param {number} count
  * @param {number} width
@@ -81,7 +81,7 @@ export function fit(count, width, height, most = { columns: count, rows: count }
     const cell = { width: (width - GAP * (columns - 1)) / columns, height: (height - GAP * (lines - 1)) / lines };
     const ratio = clamp(cell.width / cell.height, narrow, WIDE);
     const tile = { width: Math.floor(Math.min(cell.width, cell.height * ratio)), height: Math.floor(Math.min(cell.height, cell.width / ratio)) };
-    // A tile that cuts a picture's sides off has to be so much larger.
+    // A tile that crops a picture has to be larger by this factor.
     const seen = tile.width * tile.height * Math.sqrt(ratio / WIDE);
     if (seen > worth) [best, worth] = [{ columns, ...tile }, seen];
   }
@@ -93,7 +93,7 @@ export function fit(count, width, height, most = { columns: count, rows: count }
  * @param {number} count
  * @param {number} width
  * @param {number} height
- * @returns {Rectangle[]} in lines, of which a last one that is not full stands in the middle
+ * @returns {Rectangle[]} in rows; a last one that is not full is centred
  */
 function rows({ columns, ...tile }, count, width, height) {
   const lines = Math.ceil(count / columns);
@@ -106,7 +106,7 @@ function rows({ columns, ...tile }, count, width, height) {
   });
 }
 
-/** How many things of that length stand in a row. @param {number} room @param {number} each */
+/** How many items of a length fit into a row. @param {number} room @param {number} each */
 const capacity = (room, each) => Math.max(1, Math.floor((room + GAP) / (each + GAP)));
 
 /** @param {number} value @param {number} least @param {number} most */

@@ -2,7 +2,7 @@ import { h, setText } from '../../base/dom.js';
 import { iconButton } from '../../widgets/buttons.js';
 import { t } from '../../base/i18n.js';
 
-/** From one page of faces to the next. */
+/** The buttons that turn the pages of tiles. */
 export class Pager {
   #label = h('span', { role: 'status' });
   #previous = iconButton('previous', 'pager.previous', () => this.#turn(-1), 'round small');
@@ -13,7 +13,7 @@ export class Pager {
   /** The page that is shown, from 0. */
   page = 0;
 
-  /** @param {() => void} changed another page is to be shown */
+  /** @param {() => void} changed another page was selected */
   constructor(changed) {
     this.#changed = changed;
   }

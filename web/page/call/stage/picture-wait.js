@@ -11,14 +11,14 @@ const GRACE_MS = 700;
 /** After this time, in milliseconds, the notice gives the reason. */
 const WHY_MS = 3000;
 
-/** Shows on a tile that its first picture is missing, and after a while why. */
+/** Shows on a tile that its first picture is missing, and after a delay the reason. */
 export class PictureWait {
   #call;
   #tiles;
   #timer;
   /** @type {Map<string, number>} since when a tile waits, by its key */
   #since = new Map();
-  /** Whose pictures the media server holds back for want of room on our own line. @type {Set<string>} */
+  /** Peers whose pictures the media server withholds because this client's bandwidth is too low. @type {Set<string>} */
   #narrow = new Set();
 
   /**

@@ -18,10 +18,10 @@ import { Tile } from './tile.js';
 
 const SELF = 'self';
 const SETTLED_MS = 400;
-/** What the row of buttons that turns pages takes from the stage, in pixels. */
+/** The height of the pager, in pixels. */
 const PAGER_PX = 52;
 
-/** The pictures of all participants, as large as they fit. */
+/** The tiles of all participants, as large as they fit. */
 export class Stage {
   element;
   #call;
@@ -76,7 +76,7 @@ export class Stage {
     this.render();
   }
 
-  /** Whether the picture of a peer is to be seen. @param {string} id */
+  /** Whether the picture of a peer is visible. @param {string} id */
   shows(id) {
     return (this.#tiles.get(id)?.size.width ?? 0) > 0;
   }
@@ -160,10 +160,10 @@ export class Stage {
     const main = this.#main();
     const { self, room } = this.#call;
     this.#alone.update({ role: self?.role ?? 'participant', others: this.#tiles.size, viewers: room?.viewers ?? 0 });
-    // With one other person, the picture of oneself floats in a corner.
+    // With one other person, the user's own picture floats in a corner.
     const floating = !watching && this.#tiles.size === 1 && this.#screens.size === 0;
     this.#self.element.classList.toggle('floating', floating);
-    // Moving a video in the document stops it for a moment: only what is new is put in.
+    // Moving a video in the document interrupts it, so only new tiles are inserted.
     all.forEach(({ element }, index) => {
       if (this.#grid.children[index] !== element) this.#grid.insertBefore(element, this.#grid.children[index] ?? null);
     });

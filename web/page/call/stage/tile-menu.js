@@ -6,8 +6,8 @@ import { iconButton } from '../../widgets/buttons.js';
 /**
  * Shows the buttons of a tile that is too small for them, in words.
  *
- * @param {string} name whose tile it is
- * @param {HTMLButtonElement[]} buttons what each does is done by pressing it
+ * @param {string} name of the tile's person
+ * @param {HTMLButtonElement[]} buttons each entry presses its button
  */
 export function showTileMenu(name, buttons) {
   const entry = (/** @type {HTMLButtonElement} */ button) => {

@@ -11,10 +11,10 @@ import { showTileMenu } from './tile-menu.js';
  * @property {boolean} microphone
  * @property {boolean} camera
  * @property {boolean} hand
- * @property {boolean} [away] the connection of the one who is shown is lost
+ * @property {boolean} [away] the connection of the person is lost
  *
  * @typedef {object} TileOptions
- * @property {string} id the peer's, or another name for one's own
+ * @property {string} id the peer's id, or another name for the user's own tile
  * @property {boolean} [self] our own picture
  * @property {boolean} [screen] a screen, not a camera
  * @property {import('../../devices/sound-output.js').SoundOutput} [output] where its sound goes
@@ -52,9 +52,9 @@ export class Tile {
   #more = null;
   #label = '';
   #place = '';
-  /** Which of all tiles it is. @type {string} */
+  /** The id of the tile. @type {string} */
   key;
-  /** Whether it goes before others: a screen, or somebody whose hand is raised. */
+  /** Whether it precedes others: a screen, or somebody with a raised hand. */
   comesFirst = false;
 
   /** @param {TileOptions} options */
@@ -63,7 +63,7 @@ export class Tile {
     this.#self = self;
     this.#screen = screen;
     this.#output = self ? undefined : output;
-    // Our own voice must not come back to us.
+    // The user must not hear their own voice.
     this.#video.muted = self;
     this.#video.classList.toggle('mirrored', self && !screen);
     this.setHue(id);
@@ -91,7 +91,7 @@ export class Tile {
     if (this.#pip) this.#pip.hidden = !camera && !this.#screen;
     this.#away = away;
     this.#camera = camera;
-    // The quality from before the interruption does not count afterwards.
+    // The quality before the interruption does not count afterwards.
     if (away) this.#level = null;
     if (away) this.setSpeaking(false);
     this.#renderConnection();
@@ -104,10 +104,10 @@ export class Tile {
   }
 
   /**
-   * Puts it somewhere on the stage; `null`: where the style sheet says.
+   * Positions it on the stage; `null` leaves that to the style sheet.
    *
    * @param {import('./grid.js').Rectangle | null} rectangle
-   * @returns {boolean} whether it was elsewhere before
+   * @returns {boolean} whether it has moved
    */
   place(rectangle) {
     const place = rectangle ? `${rectangle.x} ${rectangle.y} ${rectangle.width} ${rectangle.height}` : '';
@@ -143,7 +143,7 @@ export class Tile {
     this.#renderConnection();
   }
 
-  /** Bars where there is a connection, and a word where there is none. */
+  /** Bars if there is a connection, a word if there is none. */
   #renderConnection() {
     const level = this.#level;
     const isLost = this.#away || level === 'none';
@@ -159,7 +159,7 @@ export class Tile {
     setText(this.#notice, notice);
   }
 
-  /** Whether a picture is to be seen and none has come yet. */
+  /** Whether a picture is expected and none has arrived yet. */
   get lacksPicture() {
     const isOn = (this.#camera || this.#screen) && !this.#away && !this.element.hidden;
     return isOn && (this.#video.videoWidth === 0 || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA);
@@ -171,7 +171,7 @@ export class Tile {
     return shown?.getVideoTracks()[0] ?? null;
   }
 
-  /** Says what keeps the picture back; nothing, once it is there. @param {string} text */
+  /** Shows why the picture is missing; empty once it is there. @param {string} text */
   setWaiting(text) {
     if (text === this.#waiting) return;
     this.#waiting = text;
@@ -234,7 +234,7 @@ export class Tile {
       if (document.pictureInPictureElement === this.#video) await document.exitPictureInPicture();
       else await this.#video.requestPictureInPicture();
     } catch {
-      // No frame has come yet, or the system has no such window.
+      // No frame has arrived yet, or the system has no such window.
     }
   }
 }
