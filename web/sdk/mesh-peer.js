@@ -1,4 +1,5 @@
 import { MeshTransceivers } from './mesh-transceivers.js';
+import { Steps } from './steps.js';
 import { originOf, SMALL, SMALL_MS } from './transceivers.js';
 
 /**
@@ -39,11 +40,10 @@ export class MeshPeer {
   /** @type {MeshTransceivers} */
   #transceivers;
   #options;
-  #tail = Promise.resolve();
+  #steps = new Steps('negotiation');
   #ignoring = false;
   /** The first pictures are sent scaled down. */
   #small = true;
-  #closed = false;
   /** @type {RTCIceCandidateInit[]} */
   #early = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -61,7 +61,7 @@ export class MeshPeer {
     if (!options.offers) return;
     this.#transceivers.open();
     // The offer does not wait for `negotiationneeded`, since no media flows before it.
-    this.#enqueue(() => this.#offer());
+    this.#steps.add(() => this.#offer());
   }
 
   get isConnected() {
@@ -74,7 +74,7 @@ export class MeshPeer {
    * @param {SignalBody} body
    */
   receive(body) {
-    this.#enqueue(async () => {
+    this.#steps.add(async () => {
       if (body.description?.type === 'offer') await this.#offered(body.description);
       else if (body.description?.type === 'answer') await this.#answered(body.description);
       if (body.candidate) await this.#candidate(body.candidate);
@@ -84,12 +84,12 @@ export class MeshPeer {
 
   /** The local tracks have changed. */
   update() {
-    this.#enqueue(() => this.#sendTracks());
+    this.#steps.add(() => this.#sendTracks());
   }
 
   /** Events were lost. A connection that works is left alone; any other is renegotiated. */
   repair() {
-    this.#enqueue(async () => {
+    this.#steps.add(async () => {
       const { connection } = this;
       if (connection.signalingState === 'have-local-offer' && connection.localDescription) {
         this.#options.send({ description: connection.localDescription });
@@ -105,7 +105,7 @@ export class MeshPeer {
    * @param {boolean} moved the network has changed
    */
   recover(moved) {
-    this.#enqueue(() => {
+    this.#steps.add(() => {
       const { connection } = this;
       const interrupted = ['disconnected', 'failed'].includes(connection.iceConnectionState);
       // A path that was never established is still being set up.
@@ -114,7 +114,7 @@ export class MeshPeer {
   }
 
   close() {
-    this.#closed = true;
+    this.#steps.close();
     clearTimeout(this.#watch);
     clearTimeout(this.#enlarging);
     this.#detach();
@@ -122,7 +122,7 @@ export class MeshPeer {
 
   #connect() {
     const connection = new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: 'max-bundle' });
-    connection.onnegotiationneeded = () => this.#enqueue(() => this.#offer());
+    connection.onnegotiationneeded = () => this.#steps.add(() => this.#offer());
     connection.onicecandidate = ({ candidate }) => {
       this.#options.send({ candidate: candidate ? candidate.toJSON() : { candidate: '' } });
     };
@@ -146,13 +146,6 @@ export class MeshPeer {
     this.#ignoring = false;
     this.connection = this.#connect();
     this.#transceivers = new MeshTransceivers(this.connection, this.#options.media);
-  }
-
-  /** @param {() => void | Promise<void>} step */
-  #enqueue(step) {
-    this.#tail = this.#tail.then(() => (this.#closed ? undefined : step())).catch((error) => {
-      if (!this.#closed) console.warn('negotiation:', error);
-    });
   }
 
   async #offer() {
@@ -245,7 +238,7 @@ export class MeshPeer {
   #watchFor(afterMs) {
     clearTimeout(this.#watch);
     this.#watch = setTimeout(() => {
-      if (this.#closed || this.isConnected) return;
+      if (this.#steps.isClosed || this.isConnected) return;
       this.#watchFor(STUCK_MS);
       this.#vain += 1;
       if (this.#vain === ATTEMPTS) this.#options.failed();

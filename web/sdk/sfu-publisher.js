@@ -1,5 +1,6 @@
 import { withStartBitrate } from './start-bitrate.js';
 import { withSoundAgain } from './sound-again.js';
+import { Steps } from './steps.js';
 import { limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 
 /**
@@ -32,11 +33,10 @@ export class SfuPublisher {
   #troubled;
   /** @type {Map<Source, RTCRtpTransceiver>} */
   #lines = new Map();
-  #tail = Promise.resolve();
+  #steps = new Steps('publishing');
   #negotiation = 0;
   #layered;
   #isRecorded;
-  #closed = false;
   #iceServers;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watch;
@@ -73,19 +73,19 @@ export class SfuPublisher {
 
   /** The local tracks have changed. */
   update() {
-    this.#enqueue(() => this.#putTracks());
+    this.#steps.add(() => this.#putTracks());
   }
 
   /** @param {SignalBody} body */
   receive(body) {
-    this.#enqueue(async () => {
+    this.#steps.add(async () => {
       if (body.description?.type === 'answer') await this.#answered(body.description, body.negotiation);
     });
   }
 
   /** The server may prefer other codecs now, which its answer to the same offer states. */
   renegotiate() {
-    this.#enqueue(() => this.#offer());
+    this.#steps.add(() => this.#offer());
   }
 
   /** The server may no longer know this client: an offer with new ICE credentials shows it. */
@@ -100,12 +100,12 @@ export class SfuPublisher {
    */
   recover(moved) {
     const { connectionState } = this.connection;
-    if (connectionState === 'failed') this.#enqueue(() => this.#replace());
+    if (connectionState === 'failed') this.#steps.add(() => this.#replace());
     else if (connectionState === 'disconnected' || (moved && connectionState === 'connected')) this.connection.restartIce();
   }
 
   close() {
-    this.#closed = true;
+    this.#steps.close();
     clearTimeout(this.#watch);
     clearTimeout(this.#enlarging);
     this.#detach();
@@ -113,7 +113,7 @@ export class SfuPublisher {
 
   #connect() {
     const connection = new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: 'max-bundle' });
-    connection.onnegotiationneeded = () => this.#enqueue(() => this.#offer());
+    connection.onnegotiationneeded = () => this.#steps.add(() => this.#offer());
     connection.onicecandidate = ({ candidate }) => {
       this.#send({ type: 'signal', to: 'sfu', pc: 'publish', candidate: candidate ? candidate.toJSON() : { candidate: '' } });
     };
@@ -132,13 +132,6 @@ export class SfuPublisher {
     this.#lines.clear();
     this.connection = this.#connect();
     await this.#putTracks();
-  }
-
-  /** @param {() => void | Promise<void>} step */
-  #enqueue(step) {
-    this.#tail = this.#tail.then(() => (this.#closed ? undefined : step())).catch((error) => {
-      if (!this.#closed) console.warn('publishing:', error);
-    });
   }
 
   async #putTracks() {
@@ -207,7 +200,7 @@ export class SfuPublisher {
   #enlargeSoon() {
     if (this.#layered || !this.#lines.has('camera') || this.connection.connectionState !== 'connected') return;
     clearTimeout(this.#enlarging);
-    this.#enlarging = setTimeout(() => this.#enqueue(() => limit(this.#lines.get('camera'), undefined)), SMALL_MS);
+    this.#enlarging = setTimeout(() => this.#steps.add(() => limit(this.#lines.get('camera'), undefined)), SMALL_MS);
   }
 
   #stateChanged() {
@@ -226,10 +219,10 @@ export class SfuPublisher {
     clearTimeout(this.#watch);
     this.#watch = setTimeout(() => {
       const { connectionState, signalingState } = this.connection;
-      if (this.#closed || (connectionState === 'connected' && signalingState === 'stable')) return;
+      if (this.#steps.isClosed || (connectionState === 'connected' && signalingState === 'stable')) return;
       this.#watchFor(UNANSWERED_MS);
       if (connectionState === 'disconnected' && signalingState === 'stable') this.connection.restartIce();
-      else this.#enqueue(() => this.#replace());
+      else this.#steps.add(() => this.#replace());
     }, afterMs);
   }
 }

@@ -1,3 +1,4 @@
+import { Steps } from './steps.js';
 import { withStereo } from './stereo.js';
 import { originOf } from './transceivers.js';
 
@@ -24,8 +25,7 @@ export class SfuSubscriber {
   #changed;
   #troubled;
   #iceServers;
-  #tail = Promise.resolve();
-  #closed = false;
+  #steps = new Steps('subscribing', () => this.#restart());
   #negotiation = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watch;
@@ -50,11 +50,7 @@ export class SfuSubscriber {
 
   /** @param {SignalBody} body */
   receive(body) {
-    this.#tail = this.#tail.then(() => (this.#closed ? undefined : this.#offered(body))).catch((error) => {
-      if (this.#closed) return;
-      console.warn('subscribing:', error);
-      this.#restart();
-    });
+    this.#steps.add(() => this.#offered(body));
   }
 
   /** Asks for an offer with new ICE credentials, unless media flows. */
@@ -73,7 +69,7 @@ export class SfuSubscriber {
   }
 
   close() {
-    this.#closed = true;
+    this.#steps.close();
     clearTimeout(this.#watch);
     this.#detach();
   }
@@ -137,7 +133,7 @@ export class SfuSubscriber {
   #watchFor(afterMs) {
     clearTimeout(this.#watch);
     this.#watch = setTimeout(() => {
-      if (this.#closed || this.isConnected) return;
+      if (this.#steps.isClosed || this.isConnected) return;
       this.#watchFor(STUCK_MS);
       this.#restart();
     }, afterMs);
