@@ -78,8 +78,8 @@ pub enum Pass {
 impl Room {
     pub(super) fn decide_join(&self, now: Timestamp, admission: Admission) -> Result<Vec<Fact>, Refusal> {
         let pass = self.pass(now, &admission);
-        let older = self.older(&admission);
-        self.check_admission(&admission, pass, older)?;
+        let replaced = self.replaced_by(&admission);
+        self.check_admission(&admission, pass, replaced)?;
         let may_wait = match admission.arrival {
             Arrival::New(_) => pass == Pass::None,
             Arrival::Returning { waiting, .. } => waiting,
@@ -101,7 +101,8 @@ impl Room {
         };
         let signed_metadata = admission.signed.as_ref().and_then(|signed| signed.metadata.clone());
         let metadata = checked_metadata(signed_metadata.or(admission.metadata), &self.rules.limits)?;
-        let mut facts = older.map(|older| self.left(older.id, LeaveReason::Replaced)).unwrap_or_default();
+        let mut facts =
+            replaced.map(|replaced| self.left(replaced.id, LeaveReason::Replaced)).unwrap_or_default();
         facts.push(Fact::Joined(Box::new(Member {
             id: admission.peer,
             session: admission.session,
@@ -137,12 +138,12 @@ impl Room {
         }
     }
 
-    /// Checks what the room requires of a future peer, which would replace the `older` one.
+    /// Checks what the room requires of a future peer, which would take the place of `replaced`.
     fn check_admission(
         &self,
         admission: &Admission,
         pass: Pass,
-        older: Option<&Member>,
+        replaced: Option<&Member>,
     ) -> Result<(), Refusal> {
         let state = &self.state;
         if self.is_barred(admission) {
@@ -162,7 +163,7 @@ impl Room {
         {
             return Err(Refusal::new(Code::WrongPassword, "the room has another password"));
         }
-        if pass != Pass::Host && state.members.len() - usize::from(older.is_some()) >= state.capacity {
+        if pass != Pass::Host && state.members.len() - usize::from(replaced.is_some()) >= state.capacity {
             return Err(Refusal::new(Code::RoomFull, "the room is full"));
         }
         if admission.role != Role::Participant && (state.choice == TopologyChoice::Mesh || !self.rules.sfu) {
@@ -173,7 +174,7 @@ impl Room {
     }
 
     /// The present peer that the newcomer replaces.
-    fn older(&self, admission: &Admission) -> Option<&Member> {
+    fn replaced_by(&self, admission: &Admission) -> Option<&Member> {
         self.members().find(|member| {
             member.id == admission.peer || (member.client.is_some() && member.client == admission.client)
         })
@@ -182,7 +183,8 @@ impl Room {
     /// Whether the newcomer's client was admitted before and is still in the room, or left moments ago to return.
     fn comes_back(&self, now: Timestamp, admission: &Admission) -> bool {
         let awaited = admission.client.and_then(|client| self.state.awaited.get(&client));
-        self.older(admission).is_some_and(Member::is_joined) || awaited.is_some_and(|until| *until > now)
+        self.replaced_by(admission).is_some_and(Member::is_joined)
+            || awaited.is_some_and(|until| *until > now)
     }
 
     /// The fact that lets a leaving peer's client in again past lock, password and lobby, for the resume window.
