@@ -12,8 +12,8 @@ use signaling_core::{Code, Refusal};
 
 use crate::{Problem, media_type};
 
-/// An unread JSON body. If the client waits for `100 Continue`, [`Self::read`] requests the body, once the sender is
-/// known.
+/// An unread JSON body. If the client waits for `100 Continue`, only [`Self::read`] requests the body, so a handler can
+/// check the sender first.
 #[derive(Debug)]
 pub struct JsonBody(Request);
 

@@ -1,8 +1,8 @@
-//! What the HTTP interfaces of the server have in common: requests in, answers out.
+//! Code shared by the HTTP interfaces of the server: the sender and the body of a request, and the form of its answer.
 //!
-//! A handler learns who calls from [`Caller`], reads a body with [`JsonBody`] once the sender is known, and refuses with a
-//! [`Problem`] (RFC 9457), which every [`Refusal`](signaling_core::Refusal) becomes. Answers that concern one caller go
-//! through [`no_store`].
+//! A handler takes the sender as a [`Caller`], reads the body with [`JsonBody`] once the sender is authorized, and refuses
+//! with a [`Problem`] (RFC 9457), into which every [`Refusal`](signaling_core::Refusal) converts. Answers that concern one
+//! caller pass through [`no_store`].
 //!
 //! ```
 //! use axum::response::Response;

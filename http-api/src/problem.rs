@@ -8,7 +8,7 @@ use signaling_core::{Code, Reason, Refusal, Timestamp};
 
 use crate::no_store;
 
-/// Why a request was refused, as an HTTP response. Nothing has changed.
+/// Why a request was refused, as an HTTP response. The request has had no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
