@@ -87,8 +87,8 @@ impl Shard {
     }
 
     /// Admits a WHIP or WHEP client to a room. Its session has no connection for events: it lives while the media plane
-    /// reports that it is connected ([`MediaEvent::Connected`], [`MediaEvent::Failed`]), and for the resume window
-    /// before and after.
+    /// reports that it is connected ([`MediaEvent::Connected`](crate::MediaEvent::Connected),
+    /// [`MediaEvent::Failed`](crate::MediaEvent::Failed)), and for the resume window before and after.
     pub fn join_media(&mut self, now: Timestamp, asked: &MediaJoin) -> Result<Seat, Refusal> {
         let terms = Some(asked.terms.clone());
         let (seat, _) = self.enter(now, &asked.join, &asked.grant, terms, None)?;
