@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use axum::Router;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use meetings::{Config, Mailer, Meetings, Rooms, Store, StoreError};
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
@@ -61,8 +63,7 @@ fn store(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
 
 /// The name of this server among those that use the same database.
 fn server(data: &DataDir) -> anyhow::Result<String> {
-    let [a, b, c, d, e, f, g, h, ..] = data.secret("server.id")?;
-    Ok(format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h])))
+    Ok(STANDARD.encode(data.secret("server.id")?))
 }
 
 /// Checks the database before its first use. Startup waits for a database server that is not up, and then fails. An

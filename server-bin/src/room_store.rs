@@ -1,15 +1,16 @@
 //! Persistent data of rooms: a journal in the data folder.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use signaling_core::room::RoomRecord;
 use signaling_core::{RoomId, RoomStore, SessionId};
+
+use crate::line_file::{LineFile, json_line};
 
 /// Number of obsolete lines after which the journal is rewritten.
 const SLACK: usize = 10_000;
@@ -155,52 +156,6 @@ fn read(path: &Path) -> HashMap<RoomId, RoomRecord> {
     rooms
 }
 
-/// A file to which whole lines are appended.
-#[derive(Debug)]
-struct LineFile {
-    file: File,
-    length: u64,
-    /// The file ends in an incomplete line.
-    is_torn: bool,
-}
-
-impl LineFile {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let length = file.seek(SeekFrom::End(0))?;
-        let mut last = [b'\n'];
-        if length > 0 {
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-        }
-        Ok(Self { file, length, is_torn: last != [b'\n'] })
-    }
-
-    /// Appends the whole line, or nothing.
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let mut text = Vec::with_capacity(line.len() + 1);
-        text.extend(self.is_torn.then_some(b'\n'));
-        text.extend(line);
-        let written = self.file.write_all(&text);
-        if written.is_ok() {
-            self.length += text.len() as u64;
-            self.is_torn = false;
-        } else if self.file.set_len(self.length).is_err() {
-            self.is_torn = true;
-        }
-        written
-    }
-
-    /// Whether the file is still the one that was opened: writes to a deleted or replaced file are lost.
-    fn check(&self, path: &Path) -> io::Result<()> {
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        if identity(fs::metadata(path)?) == identity(self.file.metadata()?) {
-            return Ok(());
-        }
-        Err(io::Error::other("the file was replaced by another"))
-    }
-}
-
 fn apply(rooms: &mut HashMap<RoomId, RoomRecord>, line: &Line) {
     match line {
         Line::Saved(record) => drop(rooms.insert(record.room.clone(), (**record).clone())),
@@ -211,12 +166,6 @@ fn apply(rooms: &mut HashMap<RoomId, RoomRecord>, line: &Line) {
         }
         Line::Forgotten(room) => drop(rooms.remove(room)),
     }
-}
-
-fn json_line(line: &Line) -> io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    Ok(text)
 }
 
 impl RoomStore for RoomJournal {
@@ -332,18 +281,6 @@ mod tests {
                 .concat();
         fs::write(&path, text).unwrap();
         assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a", "c"]);
-    }
-
-    #[test]
-    fn a_line_after_a_part_of_one_is_a_line_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rooms.jsonl");
-        fs::write(&path, "{\"saved\": {\"room").unwrap();
-        LineFile::open(&path)
-            .unwrap()
-            .append(&json_line(&Line::Saved(Box::new(record("a")))).unwrap())
-            .unwrap();
-        assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a"]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::metrics::{self, Sources};
 use crate::overseer::Overseer;
 use crate::recordings::{Api, Recordings};
 use crate::reload;
+use crate::room_log::ChatFolder;
 use crate::room_store::RoomJournal;
 use crate::shutdown::Signals;
 use crate::signaling::{self, Parts};
@@ -104,7 +105,8 @@ async fn run(
         certificates: keeper.as_ref().map(CertificateKeeper::certificates),
         watch,
     };
-    let signaling = signaling::start(settings, secret, journal.clone(), parts);
+    let signaling =
+        signaling::start(settings, secret, journal.clone(), ChatFolder::of(settings, &data), parts);
     meetings::start(&meetings, &signaling, watch);
     let looking = stores::look_after(data.clone(), journal, meetings.clone(), Arc::clone(&health));
     tokio::spawn(watch.engine("stores").run(looking));

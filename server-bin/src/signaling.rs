@@ -10,6 +10,7 @@ use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenMinter, T
 
 use crate::config::{AllowedOrigin, OnOff, Settings, Transport};
 use crate::recordings::{self, Recordings};
+use crate::room_log::{self, ChatFolder};
 use crate::room_store::RoomJournal;
 use crate::turn::Servers;
 
@@ -28,6 +29,7 @@ pub(crate) fn start(
     settings: &Settings,
     secret: [u8; 32],
     journal: RoomJournal,
+    chat: Option<ChatFolder>,
     parts: Parts<'_>,
 ) -> Signaling {
     let Parts { servers, media, recordings, meetings, certificates, watch } = parts;
@@ -41,6 +43,14 @@ pub(crate) fn start(
         socketio: on(Transport::SocketIo),
     };
     config.store = Box::new(move || Box::new(journal.clone()));
+    if let Some(chat) = chat {
+        let folder = chat.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(room_log::RETURN).await;
+            folder.sweep();
+        });
+        config.log = Box::new(move || Box::new(chat.log()));
+    }
     config.watch = watch.clone();
     config.ice = Arc::new(servers);
     if let Some(media) = &media {

@@ -76,6 +76,7 @@ impl Theatre {
             codec: Arc::new(JsonCodec::default()),
             media: Box::new(demands.clone()),
             store: Box::new(NoStore),
+            log: Box::new(signaling_core::NoRoomLog),
             observer: Box::new(NoObserver),
             entropy: Box::new(SeededEntropy::new(seed)),
             ice: Arc::new(NoIceServers),

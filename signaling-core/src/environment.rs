@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::room::Rules;
-use crate::{Entropy, IceProvider, MediaPlane, MessageCodec, RoomObserver, RoomStore, Wall};
+use crate::{Entropy, IceProvider, MediaPlane, MessageCodec, RoomLog, RoomObserver, RoomStore, Wall};
 
 /// The configuration of a shard, and its interfaces to everything outside the core.
 pub struct Environment {
@@ -15,6 +15,8 @@ pub struct Environment {
     pub media: Box<dyn MediaPlane>,
     /// Stores what must outlive the process.
     pub store: Box<dyn RoomStore>,
+    /// Keeps the latest chat.
+    pub log: Box<dyn RoomLog>,
     /// Learns what happens in the rooms of meetings.
     pub observer: Box<dyn RoomObserver>,
     /// The source of ids and nonces.

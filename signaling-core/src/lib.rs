@@ -36,6 +36,7 @@
 //!         codec: codec.clone(),
 //!         media: Box::new(NoMedia),
 //!         store: Box::new(NoStore),
+//!         log: Box::new(signaling_core::NoRoomLog),
 //!         observer: Box::new(NoObserver),
 //!         // A driver passes the system's random numbers, and the offset of the wall clock.
 //!         entropy: Box::new(SeededEntropy::new(1)),
@@ -86,6 +87,7 @@ pub mod meeting;
 pub mod message;
 mod numbers;
 pub mod room;
+mod room_log;
 mod room_name;
 mod sealed;
 mod seat;
@@ -110,6 +112,7 @@ pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordScope};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
+pub use room_log::{KeptLog, LogRecord, NoRoomLog, RoomLog};
 pub use room_name::{MalformedRoomName, RoomName};
 pub use sealed::{FileClaims, HostClaims, SessionClaims, TicketClaims};
 pub use seat::Seat;

@@ -22,10 +22,6 @@ pub(crate) struct Log<T> {
     dropped: u64,
     max_bytes: u64,
     max_age: Duration,
-    /// Dropped entries that newcomers are still given, the oldest first.
-    past: VecDeque<(u64, Arc<Frame>)>,
-    /// How many entries newcomers are given.
-    history: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -34,58 +30,22 @@ pub(crate) struct Kept<T> {
     pub(crate) at: Timestamp,
     pub(crate) frame: Arc<Frame>,
     pub(crate) audience: T,
-    /// Whether newcomers are given the entry, while it is among the latest.
-    is_history: bool,
     /// `written` before this entry.
     offset: u64,
 }
 
 impl<T> Log<T> {
     pub(crate) fn new(max_bytes: u64, max_age: Duration) -> Self {
-        Self {
-            entries: VecDeque::new(),
-            first: 0,
-            floor: 0,
-            written: 0,
-            dropped: 0,
-            max_bytes,
-            max_age,
-            past: VecDeque::new(),
-            history: 0,
-        }
-    }
-
-    /// Sets how many of the latest history entries newcomers are given.
-    pub(crate) fn with_history(self, history: usize) -> Self {
-        Self { history, ..self }
+        Self { entries: VecDeque::new(), first: 0, floor: 0, written: 0, dropped: 0, max_bytes, max_age }
     }
 
     pub(crate) fn append(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T) {
-        self.push(id, at, frame, audience, false);
-    }
-
-    /// As [`Self::append`], for an entry that newcomers are given as well.
-    pub(crate) fn append_history(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T) {
-        self.push(id, at, frame, audience, true);
-    }
-
-    fn push(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T, is_history: bool) {
         let offset = self.written;
         self.written += frame.json.len() as u64;
-        self.entries.push_back(Kept { id, at, frame, audience, is_history, offset });
+        self.entries.push_back(Kept { id, at, frame, audience, offset });
         while self.written - self.dropped > self.max_bytes && !self.entries.is_empty() {
             self.drop_oldest();
         }
-    }
-
-    /// The entries that newcomers are given, with their ids, the oldest first.
-    pub(crate) fn history(&self) -> Vec<(u64, Arc<Frame>)> {
-        let kept = self.entries.iter().rev().filter(|kept| kept.is_history);
-        let kept = kept.map(|kept| (kept.id, Arc::clone(&kept.frame)));
-        let past = self.past.iter().rev().map(|(id, frame)| (*id, Arc::clone(frame)));
-        let mut latest: Vec<_> = kept.chain(past).take(self.history).collect();
-        latest.reverse();
-        latest
     }
 
     /// Drops entries that are older than the log keeps.
@@ -99,13 +59,20 @@ impl<T> Log<T> {
         }
     }
 
-    /// Drops every entry and frees its memory; newcomers are still given the history.
+    /// Drops every entry and frees its memory.
     pub(crate) fn forget(&mut self) {
         while !self.entries.is_empty() {
             self.drop_oldest();
         }
         self.entries.shrink_to_fit();
-        self.past.shrink_to_fit();
+    }
+
+    /// Drops every entry, for a reader that needs none of them: whatever comes later is all there is.
+    pub(crate) fn start_anew(&mut self) {
+        while !self.entries.is_empty() {
+            self.drop_oldest();
+        }
+        self.floor = 0;
     }
 
     fn drop_oldest(&mut self) {
@@ -113,12 +80,6 @@ impl<T> Log<T> {
         self.floor = oldest.id;
         self.first += 1;
         self.dropped = self.entries.front().map_or(self.written, |next| next.offset);
-        if oldest.is_history {
-            self.past.push_back((oldest.id, oldest.frame));
-            if self.past.len() > self.history {
-                self.past.pop_front();
-            }
-        }
     }
 
     /// The entry at a position, if it is kept.
@@ -172,27 +133,6 @@ mod tests {
         assert_eq!(log.at(log.after(25)).unwrap().id, 30);
         assert_eq!(log.after(40), log.end());
         assert_eq!(log.bytes_after(log.after(20)), 20);
-    }
-
-    #[test]
-    fn newcomers_are_given_the_latest_of_what_is_meant_for_them() {
-        let mut log = log().with_history(3);
-        let mut expected = Vec::new();
-        for id in 1..=20 {
-            let frame = Arc::new(Frame { id: Some(id), json: "0123456789".into() });
-            if id % 3 == 0 {
-                log.append(id, Timestamp::from_millis(id * 1000), frame, ());
-            } else {
-                log.append_history(id, Timestamp::from_millis(id * 1000), frame, ());
-                expected.push(id);
-            }
-            // Newcomers get the history whether or not the log still has it.
-            let given: Vec<u64> = log.history().into_iter().map(|(id, _)| id).collect();
-            assert_eq!(given, expected[expected.len().saturating_sub(3)..]);
-        }
-        log.expire(Timestamp::from_millis(3_600_000));
-        assert_eq!(log.history().len(), 3);
-        assert_eq!(log.bytes_after(0), 0);
     }
 
     #[test]

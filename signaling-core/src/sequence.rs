@@ -39,6 +39,11 @@ pub(crate) enum Fate {
 }
 
 impl Sequence {
+    /// The sequence of a session that returns after a restart: all numbers up to `last` are used.
+    pub(crate) fn up_to(last: u64) -> Self {
+        Self { last: Some(last), ..Self::default() }
+    }
+
     /// The greatest used number, or 0 if there is none.
     pub(crate) fn last(&self) -> u64 {
         self.last.unwrap_or_default()

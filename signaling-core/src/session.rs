@@ -134,6 +134,7 @@ impl Session {
     pub(crate) fn begin_at(&mut self, log: &Log<Audience>, last_id: u64) {
         (self.start, self.since, self.stream_cursor) = (last_id, last_id, last_id);
         self.log_position = log.end();
+        self.outbox.start_anew();
         self.outbox_position = self.outbox.end();
         self.newest = None;
     }

@@ -1,6 +1,9 @@
 //! Fakes for the tests of this crate and of crates that build on it.
 
-use crate::{Entropy, MediaDemand, MediaPlane, RoomId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::{Entropy, KeptLog, LifeId, LogRecord, MediaDemand, MediaPlane, RoomId, RoomLog};
 
 /// Repeatable "randomness" (`SplitMix64`).
 #[derive(Clone, Debug)]
@@ -40,7 +43,7 @@ impl Entropy for SeededEntropy {
 
 /// A media plane that records the demands on it.
 #[derive(Clone, Debug, Default)]
-pub struct RecordedMedia(std::sync::Arc<std::sync::Mutex<Vec<(RoomId, MediaDemand)>>>);
+pub struct RecordedMedia(Arc<Mutex<Vec<(RoomId, MediaDemand)>>>);
 
 impl RecordedMedia {
     /// The demands since the last call.
@@ -53,6 +56,37 @@ impl MediaPlane for RecordedMedia {
     fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
         if let Ok(mut demands) = self.0.lock() {
             demands.push((room.clone(), demand));
+        }
+    }
+}
+
+/// The latest chat of rooms in memory. Clones share it, so that it outlives a shard.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryLog(Arc<Mutex<BTreeMap<LifeId, KeptLog>>>);
+
+impl MemoryLog {
+    /// The lives of which anything is kept.
+    pub fn lives(&self) -> Vec<LifeId> {
+        self.0.lock().map(|lives| lives.keys().copied().collect()).unwrap_or_default()
+    }
+}
+
+impl RoomLog for MemoryLog {
+    fn append(&mut self, life: LifeId, record: &LogRecord) {
+        if let Ok(mut lives) = self.0.lock() {
+            let kept = lives.entry(life).or_default();
+            kept.push(record.clone());
+            kept.trim(50);
+        }
+    }
+
+    fn read(&mut self, life: LifeId) -> KeptLog {
+        self.0.lock().ok().and_then(|lives| lives.get(&life).cloned()).unwrap_or_default()
+    }
+
+    fn erase(&mut self, life: LifeId) {
+        if let Ok(mut lives) = self.0.lock() {
+            lives.remove(&life);
         }
     }
 }

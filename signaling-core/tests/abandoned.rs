@@ -62,6 +62,7 @@ fn an_abandoned_name_keeps_little() {
         codec: codec.clone(),
         media: Box::new(NoMedia),
         store: Box::new(NoStore),
+        log: Box::new(signaling_core::NoRoomLog),
         observer: Box::new(NoObserver),
         entropy: Box::new(SeededEntropy::new(1)),
         ice: Arc::new(NoIceServers),

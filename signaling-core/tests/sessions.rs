@@ -52,6 +52,7 @@ impl Server {
             codec: Arc::new(JsonCodec::default()),
             media: Box::new(NoMedia),
             store: Box::new(NoStore),
+            log: Box::new(signaling_core::NoRoomLog),
             entropy: Box::new(SeededEntropy::new(1)),
             observer: Box::new(NoObserver),
             ice: Arc::new(NoIceServers),

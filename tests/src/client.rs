@@ -1,12 +1,13 @@
 //! Clients of the wire protocol that send only what they are told to.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
+use tungstenite::error::ProtocolError;
 use tungstenite::handshake::client::Response;
 use tungstenite::{HandshakeError, Message, WebSocket};
 
@@ -137,6 +138,7 @@ impl Ws {
                 Ok(Message::Close(frame)) => return Err(frame.map_or(1005, |frame| frame.code.into())),
                 Ok(_) => {}
                 Err(tungstenite::Error::ConnectionClosed) => return Err(1005),
+                Err(error) if is_lost(&error) => return Err(1006),
                 Err(error) => panic!("{error}"),
             }
         }
@@ -191,6 +193,15 @@ pub(crate) fn note(last_id: &mut u64, event: &Value) {
             assert!(id > *last_id, "{id} after {last_id}: {event}");
         }
         *last_id = id;
+    }
+}
+
+/// Whether a connection ended without a word, as with a killed server. Browsers report it with the code 1006.
+pub(crate) fn is_lost(error: &tungstenite::Error) -> bool {
+    match error {
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => true,
+        tungstenite::Error::Io(error) => error.kind() == ErrorKind::ConnectionReset,
+        _ => false,
     }
 }
 

@@ -1,7 +1,6 @@
 //! A Socket.IO client: Engine.IO protocol 4 over one WebSocket, Socket.IO protocol 5, namespace `/`.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 use tungstenite::{HandshakeError, Message, WebSocket};
 
-use crate::client::{Credentials, connect, join, note};
+use crate::client::{Credentials, connect, is_lost, join, note};
 
 /// A Socket.IO connection to the server.
 pub struct Sio {
@@ -117,9 +116,7 @@ impl Sio {
                 Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => return Packet::End,
                 Ok(other) => panic!("{other}"),
                 // A client that is disconnected with unread data in flight may only see a reset.
-                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset => {
-                    return Packet::End;
-                }
+                Err(error) if is_lost(&error) => return Packet::End,
                 Err(error) => panic!("{error}"),
             };
             match text.as_bytes() {

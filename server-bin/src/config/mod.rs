@@ -187,6 +187,9 @@ settings! {
     auth_key: Vec<AuthKey>, "KEY", "";
     /// Whether clients without a token may create rooms: on or off. With --auth-key the default is off.
     anonymous_rooms: OnOff, "on|off", "on";
+    /// Whether the data folder keeps the latest chat of rooms while they live, so that a restart of the server loses
+    /// none: on or off.
+    keep_chat: OnOff, "on|off", "on";
     /// Database of meetings on a PostgreSQL server, as in `postgres://user:password@host/name`; by default they are stored
     /// in the data folder.
     database_url: Option<SecretText>, "URL", "";

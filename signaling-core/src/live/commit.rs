@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::LiveRoom;
 use crate::meeting::{Happening, RoomHappening};
 use crate::message::{LeaveReason, LobbyVerdict, ServerEvent};
-use crate::room::{Audience, Effect, Entry, Fact, RoomRecord};
-use crate::{CloseReason, Environment, PeerId, Timestamp};
+use crate::room::{Audience, ChatLine, Effect, Entry, Fact, RoomRecord};
+use crate::{CloseReason, Environment, LogRecord, PeerId, Timestamp};
 
 impl LiveRoom {
     pub(super) fn settle(&mut self, now: Timestamp, env: &mut Environment) {
@@ -16,8 +16,24 @@ impl LiveRoom {
     }
 
     pub(super) fn commit(&mut self, now: Timestamp, env: &mut Environment, effects: Vec<Effect>) {
+        self.commit_for(now, env, effects, None);
+    }
+
+    /// As [`Self::commit`], for a client's message with this `seq`.
+    pub(super) fn commit_for(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        effects: Vec<Effect>,
+        seq: Option<u64>,
+    ) {
         for effect in effects {
             match effect {
+                Effect::Fact(fact @ Fact::Chatted(_)) => {
+                    let entry = self.entry(now, env, fact);
+                    self.keep_chat(env, &entry, seq);
+                    self.enact_entry(now, env, &entry);
+                }
                 Effect::Fact(fact) => self.enact(now, env, fact),
                 Effect::Demand(demand) => env.media.demand(self.room.id(), demand),
                 Effect::Fleeting(event) => {
@@ -37,16 +53,35 @@ impl LiveRoom {
     }
 
     /// Applies a fact, and publishes it to its audience.
-    pub(super) fn enact(&mut self, now: Timestamp, env: &mut Environment, mut fact: Fact) {
+    pub(super) fn enact(&mut self, now: Timestamp, env: &mut Environment, fact: Fact) {
+        let entry = self.entry(now, env, fact);
+        self.enact_entry(now, env, &entry);
+    }
+
+    /// The next entry of the room.
+    fn entry(&self, now: Timestamp, env: &Environment, mut fact: Fact) -> Entry {
         fact.tell_time(env.wall.at(now));
-        let entry = Entry { id: self.room.last_id() + 1, at: now, fact };
+        Entry { id: self.room.last_id() + 1, at: now, fact }
+    }
+
+    /// Writes a chat message to the log, before any peer learns of it.
+    fn keep_chat(&self, env: &mut Environment, entry: &Entry, seq: Option<u64>) {
+        if let Fact::Chatted(line) = &entry.fact
+            && let Some(sender) = self.room.member(line.from)
+        {
+            let line = ChatLine { id: entry.id, ..line.clone() };
+            env.log.append(self.room.life(), &LogRecord { line, session: sender.session, seq });
+        }
+    }
+
+    fn enact_entry(&mut self, now: Timestamp, env: &mut Environment, entry: &Entry) {
         // The departure of a peer is described by the state before it.
         let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
-        self.keep_end_of_session(env, &entry);
+        self.keep_end_of_session(env, entry);
         let happening =
             if self.room.is_meeting() { RoomHappening::of(&entry.fact, &self.room) } else { None };
         let before = self.room.known_of();
-        self.room.replay(&entry);
+        self.room.replay(entry);
         if let Some(what) = happening {
             let (room, life) = (self.room.id().clone(), self.room.life());
             env.observer.happened(Happening { room, life, at: env.wall.at(now), what });
@@ -70,7 +105,7 @@ impl LiveRoom {
             _ => {}
         }
         if let Some((audience, event)) = event {
-            self.publish(now, env, &entry, audience, &event);
+            self.publish(now, env, entry, audience, &event);
         }
         match entry.fact {
             // The room's view names one host only, perhaps another one; the peer's own view shows its powers.
@@ -115,6 +150,7 @@ impl LiveRoom {
 
     fn keep_end(&self, now: Timestamp, env: &mut Environment) {
         let room = self.room.id();
+        env.log.erase(self.room.life());
         if room.is_made_by(&env.rules.key) {
             // Its name proves that this server made it, and the missing record proves that it has ended.
             env.store.forget(room);
@@ -139,10 +175,10 @@ impl LiveRoom {
             }
             return self.deliver_to(now, env, peer);
         }
-        match &entry.fact {
-            Fact::Chatted(line) if line.to.is_none() => self.log.append_history(id, now, frame, audience),
-            _ => self.log.append(id, now, frame, audience),
+        if matches!(entry.fact, Fact::Chatted(_)) {
+            self.history.push(id, Arc::clone(&frame), audience);
         }
+        self.log.append(id, now, frame, audience);
         let limits = &env.rules.limits;
         let mut soonest = self.next_check;
         for session in self.sessions.values_mut() {

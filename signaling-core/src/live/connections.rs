@@ -36,8 +36,11 @@ impl LiveRoom {
             session.snapshot_due = false;
             session.begin_at(&self.log, self.room.last_id());
             if !session.waiting {
+                for (id, frame) in self.history.after(last_id, peer) {
+                    session.queue_history(id, now, frame);
+                }
                 let room = self.room.view();
-                let snapshot = Snapshot { room, peers, gap: true, last_id: self.room.last_id() };
+                let snapshot = Snapshot { room, peers, gap: true, last_id: session.start };
                 let frame = env.codec.encode_reply(&Reply::Snapshot(Box::new(snapshot)));
                 session.answer(Arc::new(frame), None);
                 if self.room.uses_sfu() {

@@ -8,6 +8,7 @@ use rate_limit::Rate;
 use super::{LiveRoom, TOO_MANY};
 use crate::message::{IceServers, Name, PeerView, Reply, Welcome, WelcomeState};
 use crate::room::{Admission, Arrival, Member, Pass, Power, RoomInput};
+use crate::sequence::Sequence;
 use crate::session::{NewConnection, Session};
 use crate::{
     CloseReason, Code, Environment, Frame, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp,
@@ -77,7 +78,7 @@ impl LiveRoom {
         if session.waiting {
             return;
         }
-        for (id, frame) in self.log.history() {
+        for (id, frame) in self.history.after(0, peer) {
             session.queue_history(id, now, frame);
         }
     }
@@ -213,6 +214,9 @@ impl LiveRoom {
         let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
         self.returned.insert(claims.session);
         let mut session = Session::new(claims.session, claims.peer, now, &env.rules.limits);
+        if let Some(last) = self.sequences.remove(&claims.session) {
+            session.sequence = Sequence::up_to(last);
+        }
         session.reached_at = claims.reached_at.as_deref().map(Into::into);
         self.sessions.insert(claims.peer, session);
         self.commit(now, env, effects);

@@ -62,7 +62,7 @@ impl LiveRoom {
             self.answer(now, env, peer, seq, answer, request);
             self.commit(now, env, effects);
         } else {
-            self.commit(now, env, effects);
+            self.commit_for(now, env, effects, seq);
             self.answer(now, env, peer, seq, answer, request);
         }
         self.settle(now, env);

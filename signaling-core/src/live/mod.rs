@@ -6,6 +6,7 @@
 mod commit;
 mod connections;
 mod entry;
+mod history;
 mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +15,20 @@ use std::time::Duration;
 
 use rate_limit::Bucket;
 
+use self::history::History;
 use crate::log::Log;
 use crate::message::Reply;
 use crate::room::{Audience, Room, RoomInput};
 use crate::session::Session;
-use crate::{Environment, MediaEvent, PeerId, Refusal, SessionClaims, SessionId, Timestamp};
+use crate::{Environment, LogRecord, MediaEvent, PeerId, Refusal, SessionClaims, SessionId, Timestamp};
 
 pub(crate) struct LiveRoom {
     pub(crate) room: Room,
     log: Log<Audience>,
+    /// The latest chat, some of it from before this process.
+    history: History,
+    /// The greatest `seq` of sessions that have not returned since this process began.
+    sequences: BTreeMap<SessionId, u64>,
     sessions: BTreeMap<PeerId, Session>,
     guesses: Bucket<Timestamp>,
     /// When this process began to serve the room. An older secret is honoured once; the sessions of newer ones are
@@ -43,11 +49,21 @@ pub(crate) struct LiveRoom {
 const TOO_MANY: &str = "too many messages; slow down";
 
 impl LiveRoom {
-    pub(crate) fn new(room: Room, now: Timestamp, env: &Environment, run: u64) -> Self {
+    /// A room that this process begins to serve, with what was kept of its chat.
+    pub(crate) fn new(mut room: Room, now: Timestamp, env: &mut Environment, run: u64) -> Self {
+        let kept = env.log.read(room.life());
         let limits = &env.rules.limits;
+        let mut history = History::new(limits.chat_history);
+        for LogRecord { line, .. } in kept.records {
+            let frame = Arc::new(env.codec.encode_event(line.id, &line.event()));
+            history.push(line.id, frame, line.audience());
+        }
+        room.continue_after(history.newest());
         Self {
             room,
-            log: Log::new(limits.log_bytes, limits.log_age).with_history(limits.chat_history),
+            log: Log::new(limits.log_bytes, limits.log_age),
+            history,
+            sequences: kept.sequences,
             sessions: BTreeMap::new(),
             guesses: Bucket::full(now),
             served_since: now,
@@ -65,6 +81,7 @@ impl LiveRoom {
             // An empty map keeps the node of its last entry.
             self.sessions = BTreeMap::new();
             self.log.forget();
+            self.history.tidy();
             self.room.tidy();
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, Room};
+use super::{Audience, Fact, Room};
 use crate::message::{Chat, Name, ServerEvent};
 use crate::{PeerId, Refusal, Timestamp, is_blank};
 
@@ -27,6 +27,10 @@ pub struct ChatLine {
 }
 
 impl ChatLine {
+    pub(crate) fn audience(&self) -> Audience {
+        self.to.map_or(Audience::Everyone, |to| Audience::Pair(self.from, to))
+    }
+
     pub(crate) fn event(&self) -> ServerEvent {
         let (name, text) = (self.name.clone(), Arc::clone(&self.text));
         ServerEvent::Chat { from: self.from, name, text, to: self.to, at: self.at }

@@ -147,10 +147,7 @@ impl Entry {
             Fact::Signalled { to, from, body } => {
                 Some((Audience::One(*to), ServerEvent::Signal { from: *from, body: Arc::clone(body) }))
             }
-            Fact::Chatted(line) => {
-                let audience = line.to.map_or(Audience::Everyone, |to| Audience::Pair(line.from, to));
-                Some((audience, line.event()))
-            }
+            Fact::Chatted(line) => Some((line.audience(), line.event())),
             Fact::AppSent { from, topic, data, to, at } => {
                 let audience = to.map_or(Audience::EveryoneBut(*from), Audience::One);
                 let (topic, data) = (Arc::clone(topic), data.clone());

@@ -40,6 +40,9 @@ pub use topology::Switching;
 use crate::message::{EndReason, LeaveReason, Role, RoomView, TopologyChoice};
 use crate::{Code, Digest, Entropy, LifeId, PeerId, Refusal, RoomId, SessionId, Timestamp};
 
+/// How many ids are left out where another process continues a room.
+const HOLE: u64 = 1 << 20;
+
 /// A room as a deterministic state machine.
 #[derive(Clone, Debug)]
 pub struct Room {
@@ -55,6 +58,14 @@ impl Room {
     /// A new room. Its counter starts at the current time, so that every id exceeds those of earlier lives of the name.
     pub fn new(record: &RoomRecord, now: Timestamp, rules: Arc<Rules>) -> Self {
         Self { state: RoomState::new(record, now, &rules), rules }
+    }
+
+    /// Makes all ids of the future exceed an id of an earlier process, and by so much that none is given twice which that
+    /// process gave and did not keep.
+    pub(crate) fn continue_after(&mut self, id: u64) {
+        if id > 0 {
+            self.state.last_id = self.state.last_id.max(id.saturating_add(HOLE));
+        }
     }
 
     /// Restores a room from a snapshot.

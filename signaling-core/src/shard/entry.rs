@@ -70,7 +70,7 @@ impl Shard {
         let room = Room::new(record, now, Arc::clone(&self.env.rules));
         self.env.store.save(record);
         self.resting.remove(&record.room);
-        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env, self.run));
+        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &mut self.env, self.run));
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl Shard {
             return;
         }
         let room = Room::new(record, now, Arc::clone(&self.env.rules));
-        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &self.env, self.run));
+        self.rooms.insert(record.room.clone(), LiveRoom::new(room, now, &mut self.env, self.run));
         self.schedule(&record.room);
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use signaling_core::meeting::{Happening, RoomHappening};
 use signaling_core::message::TopologyChoice;
 use signaling_core::room::{MediaTerms, MeetingTerms, Pass, RoomRecord};
-use signaling_core::testing::SeededEntropy;
+use signaling_core::testing::{MemoryLog, SeededEntropy};
 use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
     LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection,
@@ -91,6 +91,7 @@ pub(crate) struct Stage {
     shard: Shard,
     key: ServerKey,
     store: Kept,
+    log: MemoryLog,
     recorder: Recorder,
     watcher: Watcher,
     /// The room of a meeting, passed with every join.
@@ -106,11 +107,25 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new() -> Self {
         let (now, key) = (Timestamp::from_millis(1_790_000_000_000), ServerKey::new([5; 32]));
-        let (store, recorder, watcher) = (Kept::default(), Recorder::default(), Watcher::default());
-        let shard = shard(&key, &store, &recorder, &watcher, now, Vec::new());
+        let (store, log) = (Kept::default(), MemoryLog::default());
+        let (recorder, watcher) = (Recorder::default(), Watcher::default());
+        let shard = shard(&key, &store, &log, &recorder, &watcher, now, Vec::new());
         let (meeting, looked_up_at, token, people) = (None, None, None, BTreeMap::new());
         let connections = 0;
-        Self { now, shard, key, store, recorder, watcher, meeting, looked_up_at, token, people, connections }
+        Self {
+            now,
+            shard,
+            key,
+            store,
+            log,
+            recorder,
+            watcher,
+            meeting,
+            looked_up_at,
+            token,
+            people,
+            connections,
+        }
     }
 
     fn connection(&mut self) -> (NewConnection, ConnectionId, Screen) {
@@ -239,6 +254,17 @@ impl Stage {
         answer["code"].as_str().or(answer["type"].as_str()).unwrap().to_owned()
     }
 
+    /// Sends the last message again, as a client does that had no answer. Returns the answer as [`Self::say`] does.
+    pub(crate) fn repeat(&mut self, who: &str, message: Value) -> String {
+        self.people.get_mut(who).unwrap().seq -= 1;
+        self.say(who, message)
+    }
+
+    /// The lives of rooms of which chat is kept.
+    pub(crate) fn kept_lives(&self) -> Vec<LifeId> {
+        self.log.lives()
+    }
+
     /// The events since the last call, without heartbeats and welcomes.
     pub(crate) fn heard(&mut self, who: &str) -> Vec<Value> {
         let person = self.people.get_mut(who).unwrap();
@@ -300,7 +326,8 @@ impl Stage {
     pub(crate) fn restart(&mut self) {
         self.now = self.now + Duration::from_secs(1);
         let records = self.store.clone().load();
-        self.shard = shard(&self.key, &self.store, &self.recorder, &self.watcher, self.now, records);
+        self.shard =
+            shard(&self.key, &self.store, &self.log, &self.recorder, &self.watcher, self.now, records);
     }
 }
 
@@ -311,6 +338,7 @@ fn decode(message: &Value) -> ClientMessage {
 fn shard(
     key: &ServerKey,
     store: &Kept,
+    log: &MemoryLog,
     recorder: &Recorder,
     watcher: &Watcher,
     now: Timestamp,
@@ -327,6 +355,7 @@ fn shard(
         codec: Arc::new(JsonCodec::default()),
         media: Box::new(recorder.clone()),
         store: Box::new(store.clone()),
+        log: Box::new(log.clone()),
         entropy: Box::new(SeededEntropy::new(now.as_millis())),
         observer: Box::new(watcher.clone()),
         ice: Arc::new(NoIceServers),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use signaling_core::room::RoomRecord;
-use signaling_core::testing::SeededEntropy;
+use signaling_core::testing::{MemoryLog, SeededEntropy};
 use signaling_core::{
     ClientMessage, CloseReason, Code, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits,
     MessageCodec, NewConnection, NoIceServers, NoMedia, NoObserver, Offer, Outbound, RequestId, RoomId,
@@ -91,11 +91,15 @@ pub(crate) struct Client {
     last_id: u64,
     next_seq: u64,
     unanswered: BTreeMap<u64, Sent>,
-    /// Where the events begin that it must have received: the cursor of its welcome or of the last snapshot.
+    /// The greatest `seq` that the server knew when the session was resumed last.
+    last_seq: u64,
+    /// The cursor of its welcome or of the last snapshot: earlier signals to it may be lost.
+    since: u64,
+    /// Where the chat begins that it must have received.
     start: u64,
-    /// Chat by the ids of its events, since the start.
+    /// Chat from the start on, by the ids of its events.
     heard: BTreeMap<u64, String>,
-    /// Signals to it, since the start.
+    /// Signals to it since the last gap.
     signals: Vec<String>,
     /// Acknowledged signals of other clients to this one.
     owed: BTreeSet<String>,
@@ -111,7 +115,7 @@ impl Client {
 #[derive(Debug)]
 struct Sent {
     message: Value,
-    /// For a signal: the receiving client, and its start when the signal was sent.
+    /// For a signal: the receiving client, and its `since` when the signal was sent.
     to: Option<(usize, u64)>,
 }
 
@@ -125,6 +129,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     shard: Shard,
     store: Kept,
+    log: MemoryLog,
     codec: Arc<JsonCodec>,
     key: ServerKey,
     pub(crate) random: SeededEntropy,
@@ -140,8 +145,8 @@ impl World {
         let mut random = SeededEntropy::new(seed);
         let now = Timestamp::from_millis(1_790_000_000_000 + random.next_u64() % 100_000);
         let key = ServerKey::new([3; 32]);
-        let store = Kept::default();
-        let shard = shard(&key, &store, now, random.next_u64(), Vec::new());
+        let (store, log) = (Kept::default(), MemoryLog::default());
+        let shard = shard(&key, &store, &log, now, random.next_u64(), Vec::new());
         let clients = (0..clients).map(|index| Client {
             name: format!("c{index}"),
             room: format!("room{}", index % rooms),
@@ -150,7 +155,7 @@ impl World {
         let clients = clients.collect();
         let codec = Arc::new(JsonCodec::default());
         let mut world =
-            Self { now, shard, store, codec, key, random, next_connection: 0, said: 0, clients, rooms };
+            Self { now, shard, store, log, codec, key, random, next_connection: 0, said: 0, clients, rooms };
         for witness in 0..rooms {
             world.join(witness);
         }
@@ -207,7 +212,7 @@ impl World {
         });
         // Of the earlier chat, a newcomer must receive the newest fifty; the welcome's cursor says where they begin.
         client.last_id = welcome["lastId"].as_u64().unwrap();
-        client.start = client.last_id;
+        (client.since, client.start) = (client.last_id, client.last_id);
         client.connection = Some((id, pipe));
         self.read(index);
     }
@@ -292,7 +297,7 @@ impl World {
 
     fn send(&mut self, index: usize, mut message: Value) {
         let to = self.clients.iter().position(|other| other.is_peer(&message["to"]));
-        let to = to.map(|to| (to, self.clients[to].start));
+        let to = to.map(|to| (to, self.clients[to].since));
         let client = &mut self.clients[index];
         client.next_seq += 1;
         message["seq"] = client.next_seq.into();
@@ -377,6 +382,7 @@ impl World {
                 if event["resumed"] == true {
                     assert!(event.get("peers").is_none());
                     assert_eq!(event["lastId"].as_u64().unwrap(), client.last_id);
+                    client.last_seq = event["lastSeq"].as_u64().unwrap();
                     let session = client.session.as_mut().unwrap();
                     assert_eq!(text(event, "/self/id"), session.peer, "the same peer as before");
                     session.secret = text(event, "/secret");
@@ -388,13 +394,15 @@ impl World {
                 assert_eq!(event["gap"], true);
                 let client = &mut self.clients[index];
                 (client.others, client.away) = (peers(&event["peers"]), away(&event["peers"]));
-                client.last_id = event["lastId"].as_u64().unwrap();
-                client.start = client.last_id;
-                client.heard.clear();
+                let cursor = std::mem::replace(&mut client.last_id, event["lastId"].as_u64().unwrap());
+                assert!(client.last_id >= cursor, "{} goes back from {cursor}: {event}", client.name);
+                client.since = client.last_id;
                 client.signals.clear();
                 client.owed.clear();
-                // A restarted server does not know its earlier answers: a repetition could take effect twice.
-                client.unanswered.clear();
+                // A restarted server knows of chat alone what has taken effect: another repetition could do so twice.
+                let last_seq = client.last_seq;
+                client.unanswered.retain(|seq, sent| *seq > last_seq && sent.message["type"] == "chat");
+                self.chat_follows(index, cursor);
             }
             "peer-joined" => {
                 let peer = text(event, "/peer/id");
@@ -430,9 +438,9 @@ impl World {
             "ack" => {
                 let seq = event["seq"].as_u64().unwrap();
                 let sent = self.clients[index].unanswered.remove(&seq);
-                // Who left and came again is another peer, whose start may be the same: at the oldest chat kept.
-                if let Some(Sent { message, to: Some((to, start)) }) = sent
-                    && self.clients[to].start == start
+                // Who left and came again is another peer, whose cursor may be the same: at the oldest chat kept.
+                if let Some(Sent { message, to: Some((to, since)) }) = sent
+                    && self.clients[to].since == since
                     && self.clients[to].is_peer(&message["to"])
                 {
                     self.clients[to].owed.insert(text(&message, "/candidate/candidate"));
@@ -445,6 +453,18 @@ impl World {
             }
             "ping" | "room-updated" | "room-ended" => {}
             other => panic!("an event that nothing led to: {other}"),
+        }
+    }
+
+    /// After a gap a client is given the latest fifty chat messages, as far as it has not heard them.
+    fn chat_follows(&mut self, index: usize, cursor: u64) {
+        let witness = &self.clients[index % self.rooms].heard;
+        let oldest = witness.keys().rev().take(50).last().copied().unwrap_or_default();
+        let lost = witness.range(cursor + 1..).any(|(id, _)| *id < oldest);
+        let client = &mut self.clients[index];
+        if lost {
+            client.start = oldest - 1;
+            client.heard.clear();
         }
     }
 
@@ -498,7 +518,7 @@ impl World {
         self.now = self.now + Duration::from_secs(1);
         let records = self.store.clone().load();
         let seed = self.random.next_u64();
-        self.shard = shard(&self.key, &self.store, self.now, seed, records);
+        self.shard = shard(&self.key, &self.store, &self.log, self.now, seed, records);
         for client in &mut self.clients {
             client.connection = None;
         }
@@ -559,7 +579,14 @@ impl World {
     }
 }
 
-fn shard(key: &ServerKey, store: &Kept, now: Timestamp, seed: u64, records: Vec<RoomRecord>) -> Shard {
+fn shard(
+    key: &ServerKey,
+    store: &Kept,
+    log: &MemoryLog,
+    now: Timestamp,
+    seed: u64,
+    records: Vec<RoomRecord>,
+) -> Shard {
     // Small enough for the sequences to reach.
     let mut limits = Limits::default();
     (limits.log_bytes, limits.outbox_bytes, limits.lag_bytes) = (200_000, 150_000, 100_000);
@@ -574,6 +601,7 @@ fn shard(key: &ServerKey, store: &Kept, now: Timestamp, seed: u64, records: Vec<
         codec: Arc::new(JsonCodec::default()),
         media: Box::new(NoMedia),
         store: Box::new(store.clone()),
+        log: Box::new(log.clone()),
         entropy: Box::new(SeededEntropy::new(seed)),
         observer: Box::new(NoObserver),
         ice: Arc::new(NoIceServers),

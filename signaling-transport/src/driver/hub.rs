@@ -9,8 +9,8 @@ use signaling_core::room::RoomRecord;
 use signaling_core::{
     Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
     MediaJoin, MediaPlane, MessageCodec, NewConnection, Person, Placement, Refusal, RequestId, RoomId,
-    RoomObserver, RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal,
-    WallClock, Watch,
+    RoomLog, RoomObserver, RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard,
+    StreamRefusal, WallClock, Watch,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -39,6 +39,8 @@ pub struct HubConfig {
     pub media: Box<dyn Fn() -> Box<dyn MediaPlane> + Send>,
     /// Makes the store of each shard's rooms. It may load rooms of any shard.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
+    /// Makes the log of each shard's rooms.
+    pub log: Box<dyn Fn() -> Box<dyn RoomLog> + Send>,
     /// Makes the observer of the rooms of meetings.
     pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
     /// Learns when a shard ends.
@@ -92,6 +94,7 @@ impl Hub {
                 codec: Arc::clone(&config.codec),
                 media: (config.media)(),
                 store: (config.store)(),
+                log: (config.log)(),
                 observer: (config.observer)(),
                 entropy: Box::new(SystemEntropy),
                 ice: Arc::clone(&config.ice),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use signaling_core::{
     ApiKeys, Authenticator, HttpMedia, IceProvider, Limits, MediaPlane, MeetingDirectory, NoApiKeys,
-    NoIceServers, NoMeetings, NoObserver, NoReplies, NoStore, OpenAuthenticator, Placement, RecordScope,
-    Replies, RoomObserver, RoomStore, ServerKey, SingleNode, Watch,
+    NoIceServers, NoMeetings, NoObserver, NoReplies, NoRoomLog, NoStore, OpenAuthenticator, Placement,
+    RecordScope, Replies, RoomLog, RoomObserver, RoomStore, ServerKey, SingleNode, Watch,
 };
 
 use crate::address_limit::GateLimits;
@@ -52,6 +52,8 @@ pub struct SignalingConfig {
     pub recording_consent: bool,
     /// The store of each shard's rooms.
     pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
+    /// The log of each shard's rooms, which keeps their latest chat.
+    pub log: Box<dyn Fn() -> Box<dyn RoomLog> + Send>,
     /// The rooms of meetings.
     pub meetings: Arc<dyn MeetingDirectory>,
     /// Learns what happens in the rooms of meetings.
@@ -100,6 +102,7 @@ impl SignalingConfig {
             record: RecordScope::Nobody,
             recording_consent: false,
             store: Box::new(|| Box::new(NoStore)),
+            log: Box::new(|| Box::new(NoRoomLog)),
             meetings: Arc::new(NoMeetings),
             observer: Box::new(|| Box::new(NoObserver)),
             api_keys: Arc::new(NoApiKeys),

@@ -87,6 +87,7 @@ impl Signaling {
                 shards: config.shards,
                 media: config.media.unwrap_or_else(|| Box::new(|| Box::new(NoMedia))),
                 store: config.store,
+                log: config.log,
                 observer: config.observer,
                 watch: config.watch,
             },

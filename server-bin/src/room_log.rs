@@ -1,0 +1,283 @@
+//! The latest chat of rooms in the data folder: a file for each life of a room, erased with it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use signaling_core::{KeptLog, LifeId, LogRecord, RoomLog, SessionId};
+
+use crate::config::{OnOff, Settings};
+use crate::data_dir::DataDir;
+use crate::line_file::{LineFile, json_line};
+
+/// How many messages to everybody a room is given again, and how many to single peers.
+const MOST: usize = 50;
+/// After so many lines a file is written anew.
+const LINES: usize = 8 * MOST;
+/// How many files a shard keeps open.
+const OPEN: usize = 256;
+/// The extension of the files.
+const EXTENSION: &str = "jsonl";
+/// Rooms that nobody has returned to for this long after the start have ended with the process before.
+pub(crate) const RETURN: Duration = Duration::from_mins(10);
+
+/// The folder with the files.
+#[derive(Clone, Debug)]
+pub(crate) struct ChatFolder {
+    folder: PathBuf,
+    /// The files of earlier processes whose rooms nobody has returned to.
+    unclaimed: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl ChatFolder {
+    /// The folder at this path, which is made if it is missing.
+    pub(crate) fn open(folder: &Path) -> Self {
+        if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+            tracing::error!(path = %folder.display(), %error, "chat is not kept over a restart");
+        }
+        let files = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let unclaimed =
+            files.filter(|path| path.extension().is_some_and(|found| found == EXTENSION)).collect();
+        Self { folder: folder.to_owned(), unclaimed: Arc::new(Mutex::new(unclaimed)) }
+    }
+
+    /// The folder in a server's data folder; `None` if chat is not kept, and then nothing is left of it.
+    pub(crate) fn of(settings: &Settings, data: &DataDir) -> Option<Self> {
+        let path = data.file("chat");
+        if settings.keep_chat == OnOff::On {
+            return Some(Self::open(&path));
+        }
+        if path.exists() {
+            Self::open(&path).sweep();
+        }
+        None
+    }
+
+    /// The log of one shard's rooms.
+    pub(crate) fn log(&self) -> ChatLog {
+        ChatLog { folder: self.clone(), files: HashMap::new(), is_failing: false }
+    }
+
+    /// Erases what nobody has returned to.
+    pub(crate) fn sweep(&self) {
+        for path in self.unclaimed().drain() {
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "the chat of a room that has ended is not erased");
+            }
+        }
+    }
+
+    fn unclaimed(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, life: LifeId) -> PathBuf {
+        self.folder.join(format!("{life}.{EXTENSION}"))
+    }
+}
+
+/// The log of one shard's rooms.
+///
+/// A line is passed to the kernel before the message is acknowledged, so it survives the process, but not a power cut.
+#[derive(Debug)]
+pub(crate) struct ChatLog {
+    folder: ChatFolder,
+    files: HashMap<LifeId, Open>,
+    /// The last line could not be written.
+    is_failing: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: LineFile,
+    lines: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Line {
+    /// The greatest `seq` of sessions, from messages that are no longer kept.
+    Sequences(BTreeMap<SessionId, u64>),
+    Chat(LogRecord),
+}
+
+impl ChatLog {
+    fn write(&mut self, life: LifeId, record: &LogRecord) -> io::Result<()> {
+        let path = self.folder.file(life);
+        let is_other = |open: &Open| open.file.check(&path).is_err();
+        if self.files.get(&life).is_none_or(is_other) {
+            if self.files.len() >= OPEN {
+                self.files.clear();
+            }
+            let open = Open { lines: read(&path).records.len(), file: LineFile::open(&path)? };
+            self.files.insert(life, open);
+        }
+        let Some(open) = self.files.get_mut(&life) else { return Ok(()) };
+        open.file.append(&json_line(&Line::Chat(record.clone()))?)?;
+        open.lines += 1;
+        if open.lines > LINES {
+            self.files.remove(&life);
+            let mut kept = read(&path);
+            kept.trim(MOST);
+            write_anew(&path, &kept)?;
+        }
+        Ok(())
+    }
+}
+
+impl RoomLog for ChatLog {
+    fn append(&mut self, life: LifeId, record: &LogRecord) {
+        match self.write(life, record) {
+            Ok(()) if std::mem::take(&mut self.is_failing) => tracing::info!("chat is kept again"),
+            Ok(()) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    let folder = self.folder.folder.display();
+                    tracing::error!(path = %folder, %error, "chat is not kept over a restart until it can be written");
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, life: LifeId) -> KeptLog {
+        let path = self.folder.file(life);
+        self.folder.unclaimed().remove(&path);
+        let mut kept = read(&path);
+        kept.trim(MOST);
+        kept
+    }
+
+    fn erase(&mut self, life: LifeId) {
+        self.files.remove(&life);
+        let path = self.folder.file(life);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(path = %path.display(), %error, "the chat of a room that has ended is not erased");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a file holds. A line cut short by a crash was not acknowledged.
+fn read(path: &Path) -> KeptLog {
+    let mut kept = KeptLog::default();
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::error!(path = %path.display(), %error, "the chat of a room cannot be read");
+            }
+            return kept;
+        }
+    };
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Chat(record)) => kept.push(record),
+            Ok(Line::Sequences(sequences)) => kept.sequences.extend(sequences),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "a line of chat is skipped"),
+        }
+    }
+    kept
+}
+
+/// Replaces a file with one that has these messages alone.
+fn write_anew(path: &Path, kept: &KeptLog) -> io::Result<()> {
+    let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    new.write_all(&json_line(&Line::Sequences(kept.sequences.clone()))?)?;
+    for record in &kept.records {
+        new.write_all(&json_line(&Line::Chat(record.clone()))?)?;
+    }
+    new.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use signaling_core::room::ChatLine;
+    use signaling_core::testing::SeededEntropy;
+    use signaling_core::{PeerId, Timestamp};
+
+    use super::*;
+
+    fn record(id: u64, session: SessionId, to: Option<PeerId>) -> LogRecord {
+        let from = PeerId::random(&mut SeededEntropy::new(3));
+        let (text, at) = (format!("line {id}").into(), Timestamp::from_millis(id));
+        LogRecord { line: ChatLine { id, from, name: None, text, to, at }, session, seq: Some(id) }
+    }
+
+    fn life(seed: u64) -> LifeId {
+        LifeId::random(&mut SeededEntropy::new(seed))
+    }
+
+    #[test]
+    fn the_latest_are_there_again_in_a_file_that_does_not_grow() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("chat");
+        let mut entropy = SeededEntropy::new(5);
+        let [first, second] = [(); 2].map(|()| SessionId::random(&mut entropy));
+        let mut log = ChatFolder::open(&path).log();
+        log.append(life(1), &record(1, first, None));
+        log.append(life(1), &record(2, second, Some(PeerId::random(&mut entropy))));
+        for id in 3..2_000 {
+            log.append(life(1), &record(id, second, None));
+        }
+        log.append(life(2), &record(7, first, None));
+        drop(log);
+
+        let mut again = ChatFolder::open(&path).log();
+        let kept = again.read(life(1));
+        let ids: Vec<u64> = kept.records.iter().map(|record| record.line.id).collect();
+        assert_eq!(ids, [vec![2], (1_950..2_000).collect()].concat(), "the latest to all, and to one");
+        assert_eq!(kept.sequences, BTreeMap::from([(first, 1), (second, 1_999)]));
+        assert_eq!(again.read(life(2)).records.len(), 1);
+        let file = path.join(format!("{}.jsonl", life(1)));
+        assert!(fs::read_to_string(&file).unwrap().lines().count() <= LINES + 2);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn the_end_erases_and_so_does_time_what_nobody_returns_to() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("chat");
+        let session = SessionId::random(&mut SeededEntropy::new(5));
+        let mut log = ChatFolder::open(&path).log();
+        for seed in 1..=3 {
+            log.append(life(seed), &record(1, session, None));
+        }
+        log.erase(life(3));
+        log.erase(life(4));
+        let folder = ChatFolder::open(&path);
+        assert_eq!(folder.log().read(life(1)).records.len(), 1);
+        folder.sweep();
+        let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [format!("{}.jsonl", life(1)).as_str()]);
+    }
+
+    #[test]
+    fn a_line_cut_short_costs_that_line_alone_and_a_lost_file_is_made_anew() {
+        let parent = tempfile::tempdir().unwrap();
+        let session = SessionId::random(&mut SeededEntropy::new(5));
+        let folder = ChatFolder::open(parent.path());
+        let (mut log, file) = (folder.log(), folder.file(life(1)));
+        log.append(life(1), &record(1, session, None));
+        log.append(life(1), &record(2, session, None));
+        let text = fs::read(&file).unwrap();
+        fs::write(&file, &text[..text.len() - 9]).unwrap();
+        let mut log = folder.log();
+        assert_eq!(log.read(life(1)).records.len(), 1);
+        log.append(life(1), &record(3, session, None));
+        assert_eq!(log.read(life(1)).records.len(), 2);
+        fs::remove_file(&file).unwrap();
+        log.append(life(1), &record(4, session, None));
+        assert_eq!(log.read(life(1)).records.len(), 1);
+    }
+}
