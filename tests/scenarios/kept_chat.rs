@@ -87,7 +87,9 @@ impl Session {
         (self.connection, self.credentials) = (connection, credentials(&welcome));
         let last_seq = welcome["lastSeq"].as_u64().unwrap();
         let taken: Vec<u64> = self.pending.range(..=last_seq).map(|(seq, _)| *seq).collect();
-        taken.into_iter().for_each(|seq| self.settle(seq));
+        for seq in taken {
+            self.settle(seq);
+        }
         for (seq, text) in &self.pending {
             self.connection.send(&json!({"type": "chat", "text": text, "seq": seq}));
         }
@@ -123,8 +125,8 @@ fn what_was_acknowledged_is_heard_once_and_in_order_over_kills_on_all_transports
                 sessions[number].say(format!("{kill}: {number} is back"));
             }
         }
-        for number in 0..ROOMS {
-            sessions[number].say(format!("{kill}: all are back in {number}"));
+        for (number, session) in sessions.iter_mut().enumerate().take(ROOMS) {
+            session.say(format!("{kill}: all are back in {number}"));
         }
         for (number, session) in sessions.iter_mut().enumerate() {
             session.hear(&format!("{kill}: all are back in {}", number % ROOMS));
