@@ -13,7 +13,8 @@ use socket2::{Domain, Protocol, SockRef, Type};
 /// How a socket is opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Other sockets of the same user may be bound to the same address; the kernel spreads senders over them.
+    /// Other sockets of the same user may be bound to the same address; the kernel spreads senders over them. A port that
+    /// the kernel chooses (port 0) is not shared at first, only by sockets bound to it afterwards.
     pub shares_port: bool,
     /// `[::]` takes IPv4 as well. Other IPv6 addresses take IPv6 alone in any case.
     pub is_dual_stack: bool,
@@ -52,7 +53,9 @@ impl Socket {
         let is_wildcard = address.ip().is_unspecified();
         let is_dual_stack = options.is_dual_stack && is_wildcard && address.is_ipv6();
         let socket = open(address, options.waits_to_send, options.may_fragment, is_dual_stack)?;
-        if options.shares_port {
+        // For a socket that already shares, the kernel may choose a port of others that share theirs.
+        let shares_from_start = options.shares_port && address.port() != 0;
+        if shares_from_start {
             socket.set_reuse_port(true)?;
         }
         if let Some(bytes) = options.buffer_bytes {
@@ -63,6 +66,9 @@ impl Socket {
             enable_packet_info(&socket, address.is_ipv6())?;
         }
         socket.bind(&address.into())?;
+        if options.shares_port && !shares_from_start {
+            socket.set_reuse_port(true)?;
+        }
         Ok(Self { udp: socket.into(), is_dual_stack, is_wildcard })
     }
 
@@ -185,6 +191,7 @@ fn map_address(address: SocketAddr) -> SocketAddr {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "test code")]
 
+    use std::collections::HashSet;
     use std::time::Duration;
 
     use super::*;
@@ -220,6 +227,16 @@ mod tests {
             peer.send_to(b"again", local).unwrap();
             assert_eq!(receive(first.as_ref()), b"again");
         }
+    }
+
+    #[test]
+    fn a_port_that_the_system_chooses_is_not_one_that_others_share() {
+        // If the system could choose a shared port, six of these sockets would meet another one on average.
+        let shared = Options { shares_port: true, ..Options::default() };
+        let bind = |_| Socket::bind("127.0.0.1:0".parse().unwrap(), &shared).unwrap();
+        let sockets: Vec<_> = (0..600).map(bind).collect();
+        let ports: HashSet<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert_eq!(ports.len(), sockets.len());
     }
 
     #[test]
