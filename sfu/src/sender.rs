@@ -2,11 +2,19 @@
 
 use crate::congestion::{Congestion, Report, Train};
 use crate::rtcp::Arrival;
-use crate::subscription::Departure;
 use crate::time::Micros;
 
 /// The number of packets whose time of sending is remembered: two seconds at 500 packets/s. A power of two.
 const HISTORY: usize = 1024;
+
+/// The values that are added to a packet when it is sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Departure {
+    /// The transport-wide sequence number.
+    pub(crate) transport_sequence: u16,
+    /// The 24-bit send time in units of 1/2^18 s.
+    pub(crate) abs_send_time: u32,
+}
 
 /// The record of a sent packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The RTCP that a forwarder uses, parsed without allocation: each packet of a compound is a view into the datagram.
 
 mod nack;
+mod packet;
 mod remb;
 mod report;
 mod twcc;
@@ -15,13 +16,7 @@ pub(crate) use twcc::write_twcc;
 pub use twcc::{Arrival, MAX_STATUSES, TwccFeedback};
 
 use crate::wire::{Writer, u8_at, u16_at, u32_at};
-
-const SR: u8 = 200;
-const RR: u8 = 201;
-const SDES: u8 = 202;
-const BYE: u8 = 203;
-const RTPFB: u8 = 205;
-const PSFB: u8 = 206;
+use packet::{BYE, PSFB, RR, RTPFB, SDES, SR, begin_packet, end_packet};
 
 /// One packet of a compound.
 #[derive(Debug)]
@@ -154,22 +149,6 @@ impl Iterator for Ssrcs<'_> {
         self.rest = rest;
         u32_at(ssrc, 0)
     }
-}
-
-/// Starts a packet whose length is filled in by [`end_packet`].
-fn begin_packet(writer: &mut Writer<'_>, count: u8, packet_type: u8) -> usize {
-    let at = writer.len();
-    writer.bytes(&[0x80 | count & 0x1f, packet_type, 0, 0]);
-    at
-}
-
-/// Pads the packet that starts at `at` to a multiple of four bytes and writes its length.
-fn end_packet(writer: &mut Writer<'_>, at: usize) {
-    while !(writer.len() - at).is_multiple_of(4) {
-        writer.u8(0);
-    }
-    let words = (writer.len() - at) / 4 - 1;
-    writer.patch(at + 2, &u16::try_from(words).unwrap_or(u16::MAX).to_be_bytes());
 }
 
 /// Appends a picture loss indication.

@@ -1,6 +1,6 @@
 //! Generic NACK (RFC 4585 section 6.2.1).
 
-use super::{RTPFB, begin_packet, end_packet};
+use super::packet::{RTPFB, begin_packet, end_packet};
 use crate::wire::{Writer, u16_at};
 
 /// A request for lost packets of one stream.

@@ -1,6 +1,6 @@
 //! Receiver estimated maximum bitrate (draft-alvestrand-rmcat-remb-03).
 
-use super::{PSFB, begin_packet, end_packet};
+use super::packet::{PSFB, begin_packet, end_packet};
 use crate::wire::{Writer, u8_at, u24_at};
 
 /// The bitrate of a REMB packet in bits per second; `None` for other application-layer feedback.

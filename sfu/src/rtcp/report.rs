@@ -1,6 +1,6 @@
 //! Sender and receiver reports (RFC 3550 section 6.4).
 
-use super::{RR, SR, begin_packet, end_packet};
+use super::packet::{RR, SR, begin_packet, end_packet};
 use crate::wire::{Writer, u8_at, u24_at, u32_at, u64_at};
 
 /// A time in NTP format: seconds since 1900 in the upper 32 bits, and their fraction in the lower ones.

@@ -1,6 +1,6 @@
 //! Transport-wide congestion control feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01).
 
-use super::{RTPFB, begin_packet, end_packet};
+use super::packet::{RTPFB, begin_packet, end_packet};
 use crate::wire::{Writer, u8_at, u16_at, u24_at, u32_at};
 
 /// Maximum number of packets reported by one feedback packet, which bounds the work that a datagram can cause.

@@ -3,58 +3,9 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::{ExtensionMap, Feedback, RemoteSection, Setup};
-use crate::codec::{Codec, MediaKind};
+use super::{Direction, ExtensionMap, RemoteSection, Setup, WrittenCodec};
+use crate::codec::MediaKind;
 use crate::dtls::Fingerprint;
-
-/// The direction attribute of a section: `a=sendrecv`, `a=sendonly`, `a=recvonly` or `a=inactive`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Media flows in both directions.
-    SendRecv,
-    /// The describing side only sends.
-    SendOnly,
-    /// The describing side only receives.
-    RecvOnly,
-    /// No media flows.
-    Inactive,
-}
-
-impl Direction {
-    /// Whether the describing side sends.
-    pub fn sends(self) -> bool {
-        matches!(self, Self::SendRecv | Self::SendOnly)
-    }
-
-    /// Whether the describing side receives.
-    pub fn receives(self) -> bool {
-        matches!(self, Self::SendRecv | Self::RecvOnly)
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::SendRecv => "sendrecv",
-            Self::SendOnly => "sendonly",
-            Self::RecvOnly => "recvonly",
-            Self::Inactive => "inactive",
-        }
-    }
-}
-
-/// A codec in a description of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrittenCodec {
-    /// The codec.
-    pub codec: Codec,
-    /// Its payload type.
-    pub payload_type: u8,
-    /// The payload type of its retransmissions.
-    pub rtx: Option<u8>,
-    /// Its format parameters; empty for none.
-    pub fmtp: String,
-    /// The RTCP feedback that the server announces.
-    pub feedback: Feedback,
-}
 
 /// `a=msid` and the SSRCs of a sent stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +122,7 @@ impl LocalDescription<'_> {
                         write!(out, "a=extmap:{id} {}\r\n", extension.uri())?;
                     }
                     for codec in codecs {
-                        write_codec(out, codec)?;
+                        codec.write(out)?;
                     }
                     if let Some(msid) = msid {
                         write_msid(out, msid)?;
@@ -225,29 +176,6 @@ pub(crate) fn candidate_lines(candidates: &[SocketAddr]) -> impl Iterator<Item =
         let (ip, port) = (candidate.ip(), candidate.port());
         format!("a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", at + 1)
     })
-}
-
-fn write_codec(out: &mut String, written: &WrittenCodec) -> std::fmt::Result {
-    let WrittenCodec { codec, payload_type, rtx, fmtp, feedback } = written;
-    write!(out, "a=rtpmap:{payload_type} {}\r\n", codec.rtpmap())?;
-    if !fmtp.is_empty() {
-        write!(out, "a=fmtp:{payload_type} {fmtp}\r\n")?;
-    }
-    let lines = [
-        (feedback.transport_cc, "transport-cc"),
-        (feedback.remb, "goog-remb"),
-        (feedback.nack, "nack"),
-        (feedback.pli, "nack pli"),
-        (feedback.fir, "ccm fir"),
-    ];
-    for (_, line) in lines.into_iter().filter(|(on, _)| *on) {
-        write!(out, "a=rtcp-fb:{payload_type} {line}\r\n")?;
-    }
-    if let Some(rtx) = rtx {
-        let clock = codec.clock_rate();
-        write!(out, "a=rtpmap:{rtx} rtx/{clock}\r\na=fmtp:{rtx} apt={payload_type}\r\n")?;
-    }
-    Ok(())
 }
 
 fn write_msid(out: &mut String, msid: &Msid) -> std::fmt::Result {

@@ -3,14 +3,20 @@
 //!
 //! `rtc-sdp` does the lexing; the attributes are interpreted here, leniently where browsers deviate.
 
+mod attribute;
+mod codec;
 mod extension;
+mod fragment;
 mod local;
 mod remote;
 
+pub use attribute::{Direction, Setup};
+pub use codec::{Feedback, OfferedCodec, WrittenCodec};
 pub use extension::{Extension, ExtensionMap};
+pub use fragment::RemoteFragment;
 pub(crate) use local::candidate_lines;
-pub use local::{Direction, LocalDescription, LocalSection, Msid, SectionState, WrittenCodec};
-pub use remote::{Feedback, OfferedCodec, RemoteDescription, RemoteFragment, RemoteSection, Setup};
+pub use local::{LocalDescription, LocalSection, Msid, SectionState};
+pub use remote::{RemoteDescription, RemoteSection};
 
 use crate::codec::MediaKind;
 

@@ -4,23 +4,13 @@ use std::io::Cursor;
 
 use rtc_sdp::{MediaDescription, SessionDescription};
 
-use super::{Direction, Extension, ExtensionMap, MAX_LEN, MAX_SECTIONS, SdpError};
-use crate::codec::{Codec, MediaKind, parameter};
+use super::codec::offered_codecs;
+use super::{Direction, Extension, ExtensionMap, MAX_LEN, MAX_SECTIONS, OfferedCodec, SdpError, Setup};
+use crate::codec::MediaKind;
 use crate::dtls::Fingerprint;
 
 /// The longest `a=mid`: UUIDs are usual.
 const MAX_MID: usize = 64;
-
-/// `a=setup` (RFC 4145).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setup {
-    /// Sends the `ClientHello`.
-    Active,
-    /// Waits for the `ClientHello`.
-    Passive,
-    /// Leaves the choice to the answer.
-    ActPass,
-}
 
 /// A complete offer or answer.
 #[derive(Clone, Debug)]
@@ -60,77 +50,6 @@ pub struct RemoteSection {
     pub extensions: ExtensionMap,
     /// The announced SSRCs, each with that of its retransmissions.
     pub ssrcs: Vec<(u32, Option<u32>)>,
-}
-
-/// A payload type of a supported codec.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OfferedCodec {
-    /// The codec.
-    pub codec: Codec,
-    /// Its payload type.
-    pub payload_type: u8,
-    /// The payload type of its retransmissions (RFC 4588).
-    pub rtx: Option<u8>,
-    /// Its format parameters as written.
-    pub fmtp: String,
-    /// The RTCP feedback that the client supports.
-    pub feedback: Feedback,
-}
-
-/// The `a=rtcp-fb` lines of one payload type.
-#[allow(clippy::struct_excessive_bools, reason = "each is a line that is there or is not")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Feedback {
-    /// `nack`
-    pub nack: bool,
-    /// `nack pli`
-    pub pli: bool,
-    /// `ccm fir`
-    pub fir: bool,
-    /// `transport-cc`
-    pub transport_cc: bool,
-    /// `goog-remb`
-    pub remb: bool,
-}
-
-/// The body of a trickle or restart request (RFC 8840). A lite agent only needs the credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteFragment {
-    /// The user name fragment, if present.
-    pub ufrag: Option<String>,
-    /// Whether a valid password is present.
-    pub has_password: bool,
-    /// The number of candidates.
-    pub candidates: usize,
-}
-
-impl RemoteFragment {
-    /// Reads an SDP fragment.
-    pub fn parse(text: &str) -> Result<Self, SdpError> {
-        if text.len() > MAX_LEN {
-            return Err(SdpError::TooLarge);
-        }
-        let mut fragment = Self { ufrag: None, has_password: false, candidates: 0 };
-        if text.trim().is_empty() {
-            return Err(SdpError::Malformed);
-        }
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            if line.get(1..2).is_none_or(|sign| sign != "=") {
-                return Err(SdpError::Malformed);
-            }
-            if let Some(ufrag) = line.strip_prefix("a=ice-ufrag:").map(str::trim) {
-                if !(4..=256).contains(&ufrag.len()) {
-                    return Err(SdpError::Missing("ice-ufrag"));
-                }
-                fragment.ufrag.get_or_insert_with(|| ufrag.to_owned());
-            } else if let Some(password) = line.strip_prefix("a=ice-pwd:") {
-                fragment.has_password |= (22..=256).contains(&password.trim().len());
-            } else if line.starts_with("a=candidate:") {
-                fragment.candidates += 1;
-            }
-        }
-        Ok(fragment)
-    }
 }
 
 impl RemoteDescription {
@@ -175,7 +94,7 @@ impl RemoteDescription {
         anywhere("ice-pwd")
             .filter(|value| (22..=256).contains(&value.len()))
             .ok_or(SdpError::Missing("ice-pwd"))?;
-        let inherited = direction_of(session.attributes.iter().map(|a| a.key.as_str()));
+        let inherited = Direction::find(session.attributes.iter().map(|a| a.key.as_str()));
         let sections = session
             .media_descriptions
             .iter()
@@ -221,16 +140,6 @@ fn fingerprints(session: &SessionDescription) -> impl Iterator<Item = &str> {
         .filter_map(|attribute| attribute.value.as_deref())
 }
 
-fn direction_of<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<Direction> {
-    keys.find_map(|key| match key {
-        "sendrecv" => Some(Direction::SendRecv),
-        "sendonly" => Some(Direction::SendOnly),
-        "recvonly" => Some(Direction::RecvOnly),
-        "inactive" => Some(Direction::Inactive),
-        _ => None,
-    })
-}
-
 fn section(at: usize, media: &MediaDescription, inherited: Option<Direction>) -> RemoteSection {
     let name = &media.media_name;
     let kind = match name.media.as_str() {
@@ -256,61 +165,13 @@ fn section(at: usize, media: &MediaDescription, inherited: Option<Direction>) ->
         protocol: name.protos.join("/"),
         formats: name.formats.clone(),
         rejected: name.port.value == 0 && !media.has_attribute("bundle-only"),
-        direction: direction_of(media.attributes.iter().map(|a| a.key.as_str()))
+        direction: Direction::find(media.attributes.iter().map(|a| a.key.as_str()))
             .or(inherited)
             .unwrap_or(Direction::SendRecv),
-        codecs: kind.map(|kind| codecs(kind, &name.formats, &values)).unwrap_or_default(),
+        codecs: kind.map(|kind| offered_codecs(kind, &name.formats, &values)).unwrap_or_default(),
         extensions,
         ssrcs: ssrcs(values("ssrc"), values("ssrc-group")),
     }
-}
-
-/// Combines the rtpmap, fmtp and rtcp-fb attributes of the payload types listed in the m-line.
-fn codecs<'a, I: Iterator<Item = &'a str>>(
-    kind: MediaKind,
-    formats: &[String],
-    values: &impl Fn(&'static str) -> I,
-) -> Vec<OfferedCodec> {
-    let of = |key: &'static str, payload_type: &str| {
-        let payload_type = payload_type.to_owned();
-        values(key).filter_map(move |value| {
-            let (number, rest) = value.split_once(' ')?;
-            (number == payload_type || number == "*").then_some(rest.trim())
-        })
-    };
-    let encoding = |format: &str| -> Option<(String, u32)> {
-        let mut parts = of("rtpmap", format).next()?.split('/');
-        Some((parts.next()?.to_owned(), parts.next()?.parse().ok()?))
-    };
-    let mut codecs = Vec::new();
-    for format in formats {
-        let (Ok(payload_type @ 0..=127), Some((name, clock))) = (format.parse::<u8>(), encoding(format))
-        else {
-            continue;
-        };
-        let fmtp = of("fmtp", format).next().unwrap_or_default();
-        let Some(codec) = Codec::parse(&name, clock, fmtp).filter(|codec| codec.kind() == kind) else {
-            continue;
-        };
-        let rtx = formats.iter().find(|rtx| {
-            encoding(rtx).is_some_and(|(name, _)| name.eq_ignore_ascii_case("rtx"))
-                && of("fmtp", rtx).next().and_then(|fmtp| parameter(fmtp, "apt")) == Some(format)
-        });
-        let mut feedback = Feedback::default();
-        for line in of("rtcp-fb", format) {
-            match line {
-                "nack" => feedback.nack = true,
-                "nack pli" => feedback.pli = true,
-                "ccm fir" => feedback.fir = true,
-                "transport-cc" => feedback.transport_cc = true,
-                "goog-remb" => feedback.remb = true,
-                _ => {}
-            }
-        }
-        let rtx = rtx.and_then(|rtx| rtx.parse().ok()).filter(|rtx| *rtx <= 127);
-        codecs.push(OfferedCodec { codec, payload_type, rtx, fmtp: fmtp.to_owned(), feedback });
-    }
-    codecs
 }
 
 /// The media SSRCs, each with its retransmission SSRC, in the order announced; eight at most.

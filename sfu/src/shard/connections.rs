@@ -72,7 +72,7 @@ impl Connections {
     ) -> Option<(TransportKey, Checked)> {
         let key = self.by_ufrag.get(ufrag).copied()?;
         let check = Check::parse(datagram)?;
-        let checked = self.transports.get_mut(key)?.on_check(now, path, &check, ufrag, egress)?;
+        let checked = self.transports.get_mut(key)?.ice.on_check(now, path, &check, ufrag, egress)?;
         for ufrag in ufrags(&checked.retired) {
             self.by_ufrag.remove(ufrag);
         }

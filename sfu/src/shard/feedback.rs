@@ -12,7 +12,7 @@ use crate::rtcp::{
 use crate::subscription::Subscription;
 use crate::tap::TapEvent;
 use crate::time::Micros;
-use crate::transport::{Purpose, Route, Transport};
+use crate::transport::{Purpose, Route};
 
 /// The interval between RTCP reports.
 const REPORT_INTERVAL_MICROS: u64 = 1_000_000;
@@ -128,7 +128,8 @@ impl Shard {
 
     /// Runs the timer of a transport.
     pub(super) fn run_timer(&mut self, now: Micros, key: TransportKey) {
-        if self.connections.get(key).and_then(Transport::dtls_due).is_some_and(|due| due <= now) {
+        if self.connections.get(key).and_then(|transport| transport.dtls.due()).is_some_and(|due| due <= now)
+        {
             self.on_dtls_timeout(now, key);
         }
         let Some(transport) = self.connections.get(key) else { return };
@@ -145,7 +146,8 @@ impl Shard {
             }
             Purpose::Subscribe => self.report_to_subscriber(now, key).unwrap_or(Micros::NEVER),
         };
-        let dtls = self.connections.get(key).and_then(Transport::dtls_due).unwrap_or(Micros::NEVER);
+        let dtls =
+            self.connections.get(key).and_then(|transport| transport.dtls.due()).unwrap_or(Micros::NEVER);
         // No later than the consent can expire, and never in the past.
         self.connections.schedule(key, next.min(dtls).min(expires).max(now + TIMER_STEP_MICROS));
     }

@@ -58,7 +58,7 @@ impl Shard {
         let checked = self.connections.on_check(now, path, ufrag, datagram, &mut self.egress);
         let Some((key, checked)) = checked else { return false };
         let Some(transport) = self.connections.get(key) else { return false };
-        if checked.is_first_path && transport.has_keys() {
+        if checked.is_first_path && transport.dtls.keys().is_some() {
             self.on_connected(now, key);
         } else if transport.is_to_speak_first() {
             self.on_dtls_timeout(now, key);
@@ -94,7 +94,7 @@ impl Shard {
         let Some(route) = self.route(key, &header, packet) else { return };
         let publication = route.publication();
         self.note_arrival(now, key, publication, &header, packet);
-        let rtt_micros = self.connections.get(key).and_then(|transport| transport.rtt_micros);
+        let rtt_micros = self.connections.get(key).and_then(|transport| transport.dtls.rtt_micros);
         let Some(state) = self.tracks.publication_mut(publication) else { return };
         let incoming = match route {
             Route::Media(_) => state.place(header, packet, index, rtt_micros),

@@ -13,6 +13,7 @@ use crate::dtls::{Fingerprint, Role};
 use crate::ice::Credentials;
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::publication::{Origin, Publication};
+use crate::subscription::Subscription;
 use crate::tap::TapEvent;
 use crate::time::{Micros, micros};
 use crate::transport::{IceSession, Progress, Purpose, Section, Transport};
@@ -75,7 +76,7 @@ impl Shard {
     /// Starts DTLS when the client's fingerprint is known.
     pub(super) fn start_dtls(&mut self, now: Micros, key: TransportKey, client: (Role, Fingerprint)) {
         let Some(transport) = self.connections.get_mut(key) else { return };
-        transport.start_dtls(now, self.clock, &self.identity, client);
+        transport.dtls.start(now, self.clock, &self.identity, client);
         if transport.is_to_speak_first() {
             self.on_dtls_timeout(now, key);
         }
@@ -106,7 +107,7 @@ impl Shard {
                 self.fail_transport(key);
             }
         }
-        if let Some(due) = self.connections.get(key).and_then(Transport::dtls_due) {
+        if let Some(due) = self.connections.get(key).and_then(|transport| transport.dtls.due()) {
             self.connections.schedule(key, due);
         }
     }
@@ -255,6 +256,31 @@ impl Shard {
         let receivers = self.tracks.receivers(key);
         let peers = receivers.into_iter().filter_map(|key| Some(self.connections.get(key)?.peer));
         self.renegotiate.extend(peers);
+    }
+
+    /// Creates a sending section with SSRCs that are unused on its transport.
+    pub(super) fn subscribe_section(
+        &mut self,
+        transport: TransportKey,
+        mid: String,
+        kind: MediaKind,
+    ) -> SubscriptionKey {
+        let ssrcs = (self.fresh_ssrc(transport), self.fresh_ssrc(transport));
+        let [a, b, c, d] = self.random_u32().to_be_bytes();
+        let first = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        self.tracks.subscriptions.insert(Subscription::new(transport, mid, kind, ssrcs, first))
+    }
+
+    fn fresh_ssrc(&mut self, transport: TransportKey) -> u32 {
+        loop {
+            let ssrc = self.random_u32();
+            let mut others = self.tracks.subscriptions.values();
+            let is_used = others
+                .any(|other| other.transport == transport && (other.ssrc == ssrc || other.rtx_ssrc == ssrc));
+            if ssrc != 0 && !is_used {
+                return ssrc;
+            }
+        }
     }
 
     /// Assigns the track to this section and requests a key frame early.

@@ -8,13 +8,15 @@
 //! | `connections` | Peer connections |
 //! | `tracks` | Publications and subscriptions |
 //! | `links`, `message` | Messages to other shards of the process |
-//! | `demands`, `lifecycle`, `negotiate`, `offer` | Requests of rooms and clients, answers and offers |
+//! | `demands`, `lifecycle` | Requests of rooms, and what begins and ends with them |
+//! | `publish`, `play`, `offer`, `negotiate`, `describe` | Answers to publishers and WHEP players, offers to subscribers |
 //! | `ingress`, `fanout`, `start`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
 //! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, active speakers |
 
 mod bandwidth;
 mod connections;
 mod demands;
+mod describe;
 mod fanout;
 mod feedback;
 mod ingress;
@@ -25,6 +27,8 @@ mod message;
 mod mirror;
 mod negotiate;
 mod offer;
+mod play;
+mod publish;
 mod record;
 mod rooms;
 mod speakers;

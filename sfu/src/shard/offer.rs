@@ -8,15 +8,11 @@ use crate::codec::{Codec, MediaKind};
 use crate::dtls::Role;
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::sdp::{
-    Direction, Extension, ExtensionMap, Feedback, LocalSection, MAX_SECTIONS, Msid, RemoteDescription,
-    RemoteSection, SdpError, SectionState, Setup, WrittenCodec,
+    Direction, ExtensionMap, LocalSection, MAX_SECTIONS, Msid, RemoteDescription, SdpError, SectionState,
+    Setup, WrittenCodec,
 };
-use crate::subscription::Subscription;
 use crate::time::Micros;
-use crate::transport::{Purpose, Section, Transport};
-
-/// The payload types that the server assigns, in this order.
-const PAYLOAD_TYPES: std::ops::RangeInclusive<u8> = 96..=127;
+use crate::transport::{Purpose, Section};
 
 impl Shard {
     /// Updates the sections of all peers that need it and sends the offers that are due.
@@ -140,7 +136,7 @@ impl Shard {
             .codecs
             .iter()
             .filter(|written| is_written(written.codec))
-            .filter_map(|written| state.written(written.codec, &written.fmtp))
+            .filter_map(|written| state.payload_types.written(written.codec, &written.fmtp))
             .collect();
         let has_rtx = codecs.iter().any(|codec| codec.rtx.is_some());
         let msid = Msid {
@@ -240,7 +236,7 @@ impl Shard {
         answer: &RemoteDescription,
     ) -> Result<(), SdpError> {
         let transport = self.connections.get_mut(key).ok_or(SdpError::Mismatch)?;
-        let known = transport.fingerprint();
+        let known = transport.dtls.fingerprint();
         if known.is_some_and(|known| known != answer.fingerprint) || answer.setup == Setup::ActPass {
             return Err(SdpError::Mismatch);
         }
@@ -258,67 +254,5 @@ impl Shard {
         // This has no effect until the path is open; the sections are started again then.
         self.start_all(key);
         Ok(())
-    }
-}
-
-impl Transport {
-    /// The codec with the payload type assigned on this transport.
-    fn written(&mut self, codec: Codec, fmtp: &str) -> Option<WrittenCodec> {
-        let table = &mut self.payload_types;
-        let known = table.iter().find(|(known, ..)| *known == codec).copied();
-        let (_, payload_type, rtx) = if let Some(entry) = known {
-            entry
-        } else {
-            let used = |number: &u8| table.iter().any(|(_, a, b)| a == number || *b == Some(*number));
-            let mut free = PAYLOAD_TYPES.filter(|number| !used(number));
-            let payload_type = free.next()?;
-            let rtx = if codec.kind() == MediaKind::Video { Some(free.next()?) } else { None };
-            table.push((codec, payload_type, rtx));
-            (codec, payload_type, rtx)
-        };
-        let fmtp = match codec {
-            Codec::Red => {
-                let opus = table.iter().find(|(known, ..)| *known == Codec::Opus)?.1;
-                format!("{opus}/{opus}")
-            }
-            _ => fmtp.to_owned(),
-        };
-        let feedback = match codec.kind() {
-            MediaKind::Audio => Feedback { transport_cc: true, ..Feedback::default() },
-            MediaKind::Video => {
-                Feedback { nack: true, pli: true, fir: true, transport_cc: true, remb: false }
-            }
-        };
-        Some(WrittenCodec { codec, payload_type, rtx, fmtp, feedback })
-    }
-}
-
-impl Subscription {
-    /// Applies what the client's answer accepts of the offered section.
-    fn accept(&mut self, local: &LocalSection, answered: &RemoteSection) {
-        let SectionState::Active { codecs, extensions, direction, .. } = &local.state else { return };
-        let accepted: Vec<_> = codecs
-            .iter()
-            .filter_map(|codec| {
-                let answer = answered.codecs.iter().find(|it| it.payload_type == codec.payload_type)?;
-                Some(WrittenCodec {
-                    rtx: codec.rtx.filter(|ours| Some(*ours) == answer.rtx),
-                    ..codec.clone()
-                })
-            })
-            .collect();
-        let mut agreed = ExtensionMap::default();
-        for (extension, id) in extensions.iter().filter(|pair| answered.extensions.id(pair.0) == Some(pair.1))
-        {
-            let superseded = extension == Extension::AbsSendTime
-                && answered.extensions.id(Extension::TransportSequence).is_some();
-            if !superseded {
-                agreed.set(extension, id);
-            }
-        }
-        let receives = !answered.rejected && answered.direction.receives();
-        let negotiated = receives && direction.sends() && !accepted.is_empty();
-        self.set_codecs(accepted, agreed);
-        self.flow.negotiated = negotiated;
     }
 }

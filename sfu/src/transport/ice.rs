@@ -138,3 +138,8 @@ impl IceSession {
         std::mem::take(&mut self.valid)
     }
 }
+
+/// The user name fragments of credentials.
+pub(crate) fn ufrags(credentials: &[Credentials]) -> impl Iterator<Item = &str> {
+    credentials.iter().map(|credentials| credentials.ufrag.as_str())
+}

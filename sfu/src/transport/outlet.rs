@@ -1,0 +1,46 @@
+//! The sending path of a connection over which media can flow.
+
+use datagrams::Batch;
+
+use crate::path::{MAX_DATAGRAM, Path};
+use crate::sender::{Departure, Sender};
+use crate::srtp::Sealer;
+use crate::time::Micros;
+
+/// The path, the SRTP context and the sender of a connection.
+pub(crate) struct Outlet<'a> {
+    pub(super) path: Path,
+    pub(super) sealer: &'a Sealer,
+    pub(super) sender: &'a mut Sender,
+}
+
+impl Outlet<'_> {
+    /// Queues the packet that `write` writes and encrypts.
+    pub(crate) fn send(
+        &mut self,
+        now: Micros,
+        egress: &mut Batch<Path>,
+        write: impl FnOnce(Departure, &Sealer, &mut [u8]) -> Option<usize>,
+    ) {
+        let departure = self.sender.departure(now);
+        let len = egress.push_with(self.path, MAX_DATAGRAM, |buf| write(departure, self.sealer, buf));
+        if let Some(len) = len {
+            self.sender.sent(now, len);
+        }
+    }
+
+    /// Queues a burst of `packets` that measures the path.
+    pub(crate) fn send_train(
+        &mut self,
+        now: Micros,
+        egress: &mut Batch<Path>,
+        packets: usize,
+        mut write: impl FnMut(Departure, &Sealer, &mut [u8]) -> Option<usize>,
+    ) {
+        let first = self.sender.next_sequence();
+        for _ in 0..packets {
+            self.send(now, egress, &mut write);
+        }
+        self.sender.train_left(first, now);
+    }
+}
