@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
+use signaling_core::PeerId;
+use signaling_core::meeting::{Presence, RoomHappening};
+use signaling_core::message::{EndReason, Role};
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{PeerId, message::Role};
 
 use super::*;
 
