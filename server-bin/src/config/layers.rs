@@ -139,26 +139,7 @@ impl Layers {
 
 /// The known name that is nearest to an unknown one, when one is near.
 fn hint(unknown: &str, known: impl Iterator<Item = String>) -> String {
-    let near =
-        known.map(|name| (distance(unknown, &name), name)).min().filter(|(distance, _)| *distance <= 3);
+    let near = known.map(|name| (strsim::levenshtein(unknown, &name), name)).min();
+    let near = near.filter(|(distance, _)| *distance <= 3);
     near.map(|(_, name)| format!("; did you mean {name}?")).unwrap_or_default()
-}
-
-/// How many letters must be added, taken away or changed to make `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = *cell;
-            left = changed.min(diagonal + 1).min(left + 1);
-            *cell = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
