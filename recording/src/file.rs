@@ -5,7 +5,8 @@ use std::time::Duration;
 use sfu::Rotation;
 
 use crate::container::{Container, ContainerError, Head, Lane, Sample, Writer};
-use crate::depacketize::{Format, Frame, SILENCE, SILENCE_TICKS, duration_ticks};
+use crate::depacketize::{Frame, SILENCE, SILENCE_TICKS, duration_ticks};
+use crate::format::Format;
 
 /// The largest deviation, in ticks, at which an audio packet still counts as contiguous with the previous one.
 const SOUND_TOLERANCE: i64 = 480;

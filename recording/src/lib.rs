@@ -39,7 +39,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod bits;
 mod clock;
 pub mod container;
 pub mod depacketize;
@@ -47,6 +46,7 @@ pub mod driver;
 pub mod ffmpeg;
 mod file;
 pub mod finalise;
+pub mod format;
 pub mod index;
 mod recording;
 pub mod reorder;

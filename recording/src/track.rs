@@ -9,7 +9,8 @@ use sfu::codec::Codec;
 
 use crate::clock::{StreamClock, ntp_micros};
 use crate::container::Lane;
-use crate::depacketize::{Depacketizer, Format, Frame, Payload};
+use crate::depacketize::{Depacketizer, Frame, Payload};
+use crate::format::Format;
 use crate::reorder::{Ordered, ReorderBuffer};
 
 /// The interval after a key frame at which another one is requested, so that the recording is seekable.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sfu::Rotation;
 
-use crate::depacketize::Format;
+use crate::format::Format;
 
 pub use mp4::Mp4;
 pub use webm::WebM;

@@ -13,7 +13,7 @@ use mp4_atom::{
 use sfu::Rotation;
 
 use super::{ContainerError, HEAD_LEN, Head, Lane, Sample};
-use crate::depacketize::{Format, ParameterSets, SequenceHeader, Vp9Format};
+use crate::format::{Format, ParameterSets, SequenceHeader, Vp9Format};
 
 /// The seconds from 1904, the epoch of MP4, to 1970.
 const EPOCH: u64 = 2_082_844_800;

@@ -2,7 +2,7 @@
 
 use super::ebml::{UNKNOWN_SIZE, element, float, id, nested, uint, wide_size};
 use super::{ContainerError, HEAD_LEN, Head, Lane, Sample};
-use crate::depacketize::Format;
+use crate::format::{Format, SequenceHeader};
 
 const EBML: u32 = 0x1a45_dfa3;
 pub(super) const SEGMENT: u32 = 0x1853_8067;
@@ -173,7 +173,7 @@ fn video_entry(entry: &mut Vec<u8>, format: &Format, (width, height): (u16, u16)
 }
 
 /// The `av1C` box of MP4, which Matroska uses unchanged.
-fn av1_configuration(header: &crate::depacketize::SequenceHeader) -> Vec<u8> {
+fn av1_configuration(header: &SequenceHeader) -> Vec<u8> {
     let bit = |on: bool, place: u8| u8::from(on) << place;
     let samples = bit(header.high_tier, 7)
         | bit(header.bit_depth > 8, 6)

@@ -1,7 +1,7 @@
 //! H.264 (RFC 6184), non-interleaved mode.
 
-use super::{Format, Frame, MAX_FRAME, Payload};
-use crate::bits::Bits;
+use super::frame::{Frame, MAX_FRAME, Payload};
+use crate::format::{Format, ParameterSets, append_unit, pps_id, read_sps, sps_id};
 
 const IDR: u8 = 5;
 const SPS: u8 = 7;
@@ -11,30 +11,6 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 /// Maximum number of parameter sets kept of each kind.
 const MAX_SETS: usize = 16;
-
-/// The parameter sets of a key frame and their parsed fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ParameterSets {
-    /// The sequence parameter sets, including the NAL header.
-    pub sps: Vec<Vec<u8>>,
-    /// The picture parameter sets, including the NAL header.
-    pub pps: Vec<Vec<u8>>,
-    /// The cropped width and height in pixels.
-    pub size: (u16, u16),
-    /// `chroma_format_idc`, and the bit depths of luma and chroma.
-    pub samples: (u8, u8, u8),
-}
-
-impl ParameterSets {
-    /// The parameter sets as part of a frame, each preceded by its length.
-    pub fn in_band(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for unit in self.sps.iter().chain(&self.pps) {
-            append_unit(&mut out, unit);
-        }
-        out
-    }
-}
 
 /// Assembles access units.
 #[derive(Debug, Default)]
@@ -141,7 +117,7 @@ impl H264 {
                 keep(&mut self.sps, id, unit);
             }
             PPS => {
-                let id = Bits::new(unit.get(1..)?).golomb()?;
+                let id = pps_id(unit)?;
                 keep(&mut self.pps, id, unit);
             }
             // Containers delimit frames themselves.
@@ -157,11 +133,6 @@ impl H264 {
     }
 }
 
-fn append_unit(out: &mut Vec<u8>, unit: &[u8]) {
-    out.extend(u32::try_from(unit.len()).unwrap_or(0).to_be_bytes());
-    out.extend_from_slice(unit);
-}
-
 /// Stores a parameter set as the newest one, in place of the one with the same id.
 fn keep(sets: &mut Vec<(u32, Vec<u8>)>, id: u32, set: &[u8]) {
     if sets.iter().any(|(known, kept)| *known == id && kept == set) {
@@ -174,113 +145,11 @@ fn keep(sets: &mut Vec<(u32, Vec<u8>)>, id: u32, set: &[u8]) {
     sets.push((id, set.to_vec()));
 }
 
-fn sps_id(unit: &[u8]) -> Option<u32> {
-    let plain = without_emulation(unit.get(4..)?);
-    Bits::new(&plain).golomb()
-}
-
-/// Removes the emulation prevention bytes (H.264 section 7.4.1).
-fn without_emulation(unit: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(unit.len());
-    let mut zeros = 0;
-    for &byte in unit {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
-}
-
-/// The size in pixels, and the chroma format and bit depths, of a sequence parameter set (H.264 section 7.3.2.1.1).
-#[allow(clippy::type_complexity, reason = "two facts of one header")]
-fn read_sps(unit: &[u8]) -> Option<((u16, u16), (u8, u8, u8))> {
-    let profile = *unit.get(1)?;
-    let plain = without_emulation(unit.get(4..)?);
-    let mut bits = Bits::new(&plain);
-    bits.golomb()?;
-    let mut samples = (1, 8, 8);
-    let mut separate_planes = false;
-    if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
-        let chroma = bits.golomb()?;
-        if chroma == 3 {
-            separate_planes = bits.bit()?;
-        }
-        let (luma, other) = (bits.golomb()? + 8, bits.golomb()? + 8);
-        samples = (u8::try_from(chroma).ok()?, u8::try_from(luma).ok()?, u8::try_from(other).ok()?);
-        bits.skip(1)?;
-        if bits.bit()? {
-            for list in 0..(if chroma == 3 { 12 } else { 8 }) {
-                if bits.bit()? {
-                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
-                }
-            }
-        }
-    }
-    bits.golomb()?;
-    match bits.golomb()? {
-        0 => {
-            bits.golomb()?;
-        }
-        1 => {
-            bits.skip(1)?;
-            bits.signed_golomb()?;
-            bits.signed_golomb()?;
-            for _ in 0..bits.golomb()?.min(255) {
-                bits.signed_golomb()?;
-            }
-        }
-        _ => {}
-    }
-    bits.golomb()?;
-    bits.skip(1)?;
-    let (columns, rows) = (bits.golomb()?.checked_add(1)?, bits.golomb()?.checked_add(1)?);
-    let frames_only = bits.bit()?;
-    if !frames_only {
-        bits.skip(1)?;
-    }
-    bits.skip(1)?;
-    let crop = if bits.bit()? {
-        (bits.golomb()?, bits.golomb()?, bits.golomb()?, bits.golomb()?)
-    } else {
-        (0, 0, 0, 0)
-    };
-    let chroma = if separate_planes { 0 } else { samples.0 };
-    let (unit_x, unit_y) = match chroma {
-        1 => (2, 2),
-        2 => (2, 1),
-        _ => (1, 1),
-    };
-    let fields = if frames_only { 1 } else { 2 };
-    let width = columns.checked_mul(16)?.checked_sub(crop.0.checked_add(crop.1)?.checked_mul(unit_x)?)?;
-    let height = rows
-        .checked_mul(16 * fields)?
-        .checked_sub(crop.2.checked_add(crop.3)?.checked_mul(unit_y * fields)?)?;
-    Some(((u16::try_from(width).ok()?, u16::try_from(height).ok()?), samples))
-}
-
-fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Option<()> {
-    let (mut last, mut next) = (8_i32, 8_i32);
-    for _ in 0..size {
-        if next != 0 {
-            next = last.checked_add(bits.signed_golomb()?)?.rem_euclid(256);
-        }
-        if next != 0 {
-            last = next;
-        }
-    }
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::testing::SPS_640X360;
 
-    /// Constrained Baseline, 640x360: 23 rows of macroblocks, cropped by 8.
-    const SPS_640X360: [u8; 15] =
-        [0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00];
     const PPS_0: [u8; 4] = [0x68, 0xce, 0x38, 0x80];
 
     fn push(h264: &mut H264, timestamp: u32, marker: bool, bytes: &[u8]) -> Vec<Frame> {
@@ -296,15 +165,6 @@ mod tests {
             out.extend_from_slice(unit);
         }
         out
-    }
-
-    #[test]
-    fn reads_the_size() {
-        let (size, samples) = read_sps(&SPS_640X360).unwrap();
-        assert_eq!((size, samples), ((640, 360), (1, 8, 8)));
-        for len in 0..8 {
-            assert_eq!(read_sps(&SPS_640X360[..len]), None);
-        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Assembles RTP payloads into frames for containers.
 
 mod av1;
+mod frame;
 mod h264;
 mod opus;
 mod vp8;
@@ -8,76 +9,8 @@ mod vp9;
 
 use sfu::codec::Codec;
 
-pub use av1::SequenceHeader;
-pub use h264::ParameterSets;
+pub use frame::{Frame, Payload};
 pub(crate) use opus::{SILENCE, SILENCE_TICKS, duration_ticks};
-pub use vp9::Vp9Format;
-
-/// A payload with the fields of its RTP header. Payloads are passed in order and without gaps; after a gap,
-/// [`Depacketizer::reset`] is called.
-#[derive(Clone, Copy, Debug)]
-pub struct Payload<'a> {
-    /// The RTP timestamp.
-    pub timestamp: u32,
-    /// The marker bit, which is set on the last packet of a picture.
-    pub marker: bool,
-    /// The payload bytes.
-    pub bytes: &'a [u8],
-}
-
-/// A complete picture or audio packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// The RTP timestamp.
-    pub timestamp: u32,
-    /// The encoded data. In H.264, each NAL unit is preceded by a length of four bytes; in AV1,
-    /// each OBU has a size field.
-    pub data: Vec<u8>,
-    /// The format with which a decoder can start at this frame; `None` if it cannot start here.
-    pub format: Option<Format>,
-}
-
-/// The parameters that a decoder needs before its first frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Opus audio; a decoder can start at every frame.
-    Opus,
-    /// VP8.
-    Vp8 {
-        /// The width and height in pixels.
-        size: (u16, u16),
-    },
-    /// VP9.
-    Vp9(Vp9Format),
-    /// H.264.
-    H264(ParameterSets),
-    /// AV1.
-    Av1(SequenceHeader),
-}
-
-impl Format {
-    /// The width and height in pixels; zero for audio.
-    pub fn size(&self) -> (u16, u16) {
-        match self {
-            Self::Opus => (0, 0),
-            Self::Vp8 { size } => *size,
-            Self::Vp9(format) => format.size,
-            Self::H264(sets) => sets.size,
-            Self::Av1(header) => header.size,
-        }
-    }
-
-    /// The name of the codec.
-    pub fn codec(&self) -> &'static str {
-        match self {
-            Self::Opus => "opus",
-            Self::Vp8 { .. } => "vp8",
-            Self::Vp9(_) => "vp9",
-            Self::H264(_) => "h264",
-            Self::Av1(_) => "av1",
-        }
-    }
-}
 
 /// Assembles the frames of one track.
 #[derive(Debug)]
@@ -130,47 +63,6 @@ impl Depacketizer {
             Self::H264(h264) => h264.reset(),
             Self::Av1(av1) => av1.reset(),
         }
-    }
-}
-
-/// A frame that is being assembled. Packets before the first one of a picture are dropped.
-#[derive(Clone, Debug, Default)]
-struct Assembly {
-    timestamp: u32,
-    data: Vec<u8>,
-    begun: bool,
-}
-
-/// The largest frame that is assembled; a larger one is an attack or an error.
-const MAX_FRAME: usize = 8 << 20;
-
-impl Assembly {
-    fn begin(&mut self, timestamp: u32) {
-        self.data.clear();
-        self.timestamp = timestamp;
-        self.begun = true;
-    }
-
-    fn is_at(&self, timestamp: u32) -> bool {
-        self.begun && self.timestamp == timestamp
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        if self.data.len() + bytes.len() > MAX_FRAME {
-            self.reset();
-        } else {
-            self.data.extend_from_slice(bytes);
-        }
-    }
-
-    fn finish(&mut self) -> Option<Vec<u8>> {
-        let is_whole = std::mem::take(&mut self.begun) && !self.data.is_empty();
-        is_whole.then(|| std::mem::take(&mut self.data))
-    }
-
-    fn reset(&mut self) {
-        self.begun = false;
-        self.data.clear();
     }
 }
 

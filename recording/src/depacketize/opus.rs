@@ -1,6 +1,7 @@
 //! Opus (RFC 7587), with or without redundancy (RFC 2198).
 
-use super::{Format, Frame, Payload};
+use super::frame::{Frame, Payload};
+use crate::format::Format;
 
 /// A packet that decodes to 20 ms of silence: CELT, full band, mono, one frame.
 pub(crate) const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];

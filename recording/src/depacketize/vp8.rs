@@ -1,6 +1,7 @@
 //! VP8 (RFC 7741).
 
-use super::{Assembly, Format, Frame, Payload};
+use super::frame::{Assembly, Frame, Payload};
+use crate::format::Format;
 
 /// Assembles VP8 frames.
 #[derive(Debug, Default)]

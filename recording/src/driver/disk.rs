@@ -89,8 +89,11 @@ impl<S: Storage> MediaFile<S> {
         if self.fsync { self.file.sync() } else { Ok(()) }
     }
 
-    /// Overwrites the beginning of the file.
+    /// Overwrites the beginning of the file. After a failed append this fails too: the head would describe missing data.
     pub(super) fn rewrite_head(&mut self, head: &[u8]) -> io::Result<()> {
+        if self.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.file.write_over(head, 0)?;
         self.sync()
     }
@@ -126,6 +129,8 @@ mod tests {
     struct Platter {
         written: RefCell<Cursor<Vec<u8>>>,
         kept: RefCell<Vec<u8>>,
+        /// The capacity in bytes, if it is limited.
+        capacity: Option<usize>,
     }
 
     impl Read for Platter {
@@ -142,7 +147,12 @@ mod tests {
 
     impl Write for Platter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.written.get_mut().write(bytes)
+            let written = self.written.get_mut();
+            let room = self.capacity.map_or(bytes.len(), |capacity| capacity - written.get_ref().len());
+            match bytes.get(..room.min(bytes.len())) {
+                Some([]) | None => Err(io::ErrorKind::StorageFull.into()),
+                Some(fitting) => written.write(fitting),
+            }
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -181,5 +191,17 @@ mod tests {
             assert_eq!(kept(&file), if fsync { "HEAD one" } else { "" });
             assert_eq!(file.bytes, 8);
         }
+    }
+
+    #[test]
+    fn after_a_failed_write_the_head_describes_only_what_is_there() {
+        let mut file = MediaFile::begin(Platter::default(), b"head", false).unwrap();
+        file.append(b" one").unwrap();
+        file.file.capacity = Some(10);
+        assert_eq!(file.append(b" two").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(file.rewrite_head(b"HEAD").is_err(), "this head counts the fragment that is missing");
+        assert!(file.append(b" three").is_err());
+        file.drop_torn_end(Container::Mp4).unwrap();
+        assert_eq!(file.file.written.borrow().get_ref(), b"head one");
     }
 }

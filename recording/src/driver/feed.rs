@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sfu::{Tap, TapEvent, TapTrack};
 use signaling_core::message::{Name, Role};
@@ -182,9 +182,4 @@ impl Tap for RoomTap {
         };
         self.feed.tell(note);
     }
-}
-
-/// The current time, for notes other than packets.
-pub(super) fn now() -> Instant {
-    clock::now()
 }

@@ -8,8 +8,8 @@ use std::{io, thread};
 
 use signaling_core::{Engine, Watch};
 
+use super::time::{DISK, SIGN, now};
 use super::uploader::Uploader;
-use super::{DISK, SIGN};
 use crate::ffmpeg::{Ffmpeg, FfmpegError};
 use crate::finalise::{FinaliseError, finalise};
 use crate::index::{Entry, EntryState, Index, RecordingId};
@@ -80,7 +80,7 @@ impl Finaliser {
 
     /// Waits until the thread has ended, or until this time.
     pub(super) fn wait(&self, until: Instant) {
-        while !self.life.has_ended.load(Ordering::Acquire) && clock::now() < until {
+        while !self.life.has_ended.load(Ordering::Acquire) && now() < until {
             thread::sleep(Duration::from_millis(10));
         }
     }

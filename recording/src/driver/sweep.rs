@@ -88,7 +88,7 @@ pub(super) fn release(index: &Index, entry: &Entry) {
 mod tests {
     use std::fs;
 
-    use super::super::feed::now;
+    use super::super::time::now;
     use super::*;
     use crate::index::EntryState;
     use crate::index::testing::entry;

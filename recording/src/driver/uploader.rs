@@ -18,8 +18,9 @@ use signaling_core::Watch;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
-use super::DISK;
+use super::config::StartError;
 use super::sweep::release;
+use super::time::DISK;
 use crate::index::{Entry, EntryState, Index, RecordingId};
 use crate::store::{Store, StoreConfig};
 use crate::upload::{Parts, Upload};
@@ -40,11 +41,7 @@ pub(super) struct Uploader {
 
 impl Uploader {
     /// Starts the thread, which sleeps until it is woken.
-    pub(super) fn start(
-        config: &StoreConfig,
-        index: &Arc<Index>,
-        watch: &Watch,
-    ) -> Result<Self, super::StartError> {
+    pub(super) fn start(config: &StoreConfig, index: &Arc<Index>, watch: &Watch) -> Result<Self, StartError> {
         let work = Work::new(Store::open(config)?, config.keeps_local, Arc::clone(index));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (wake, woken) = channel(1);

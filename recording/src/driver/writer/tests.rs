@@ -7,8 +7,11 @@ use sfu::driver::Worker;
 use signaling_core::message::TrackSource;
 use signaling_core::testing::SeededEntropy;
 
+use super::super::config::RecorderConfig;
 use super::super::feed::feed;
+use super::super::files::Next;
 use super::*;
+use crate::index::Index;
 use crate::index::testing::entry;
 use crate::retention::Retention;
 use crate::track::Packet;
@@ -30,7 +33,8 @@ fn world(folder: &Path, retention: Retention) -> World {
     let config =
         RecorderConfig { folder: folder.to_owned(), fsync: false, ffmpeg: None, retention, store: None };
     let (feed, intake) = feed();
-    let writer = Writer::new(config, Arc::clone(&index), sfu, feed, Hands::default(), Box::new(|_, _| ()));
+    let files = Files::new(&config, Arc::clone(&index), Next::default(), Box::new(|_, _| ()));
+    let writer = Writer::new(files, sfu, feed);
     World { writer, index, room: "standup".parse().unwrap(), _intake: intake, _workers: workers }
 }
 
@@ -99,5 +103,5 @@ fn the_end_of_a_recording_takes_the_oldest_away_and_nothing_that_is_not_over() {
     assert!(world.is_there(&busy));
     let new = known.iter().max_by_key(|entry| entry.started_at).unwrap();
     assert!(world.is_there(new), "what is left fits");
-    assert!(world.writer.sweeper.rest(now()) > Duration::ZERO, "and nothing more is due");
+    assert!(world.writer.files.sweeper.rest(now()) > Duration::ZERO, "and nothing more is due");
 }

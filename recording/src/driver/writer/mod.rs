@@ -1,28 +1,25 @@
 //! The writing thread.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand;
 use sfu::{Handle, TapTrack};
-use signaling_core::message::{self, Name, Role};
-use signaling_core::{Engine, Entropy, LifeId, MediaEvent, PeerId, RoomId, Timestamp};
+use signaling_core::message::{Name, RecordingState, Role};
+use signaling_core::{Engine, LifeId, PeerId, RoomId, Timestamp};
 
-use super::disk::{self, MediaFile};
-use super::feed::{Feed, Intake, Note, now};
+use super::disk;
+use super::entropy::SystemEntropy;
+use super::feed::{Feed, Intake, Note};
+use super::files::{Fault, Files, describe};
 use super::room::{Group, RecordedRoom, Stream, StreamKey};
-use super::sweep::Sweeper;
-use super::uploader::Uploader;
-use super::{Hands, OnEvent, RecorderConfig, SIGN, believed_clock, wall_clock};
+use super::time::{SIGN, now, wall_clock};
 use crate::container::Container;
-use crate::index::{Entry, EntryState, Index, RecordingId, file_name};
+use crate::index::{Entry, EntryState, RecordingId, file_name};
 use crate::recording::{Output, Recording};
-use crate::upload::Upload;
 
 /// The interval at which the queue is read: waking the thread for each packet would cost more than handling it.
 const TURN: Duration = Duration::from_millis(20);
@@ -30,13 +27,9 @@ const TURN: Duration = Duration::from_millis(20);
 const DISK_CHECK: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
-    config: RecorderConfig,
-    index: Arc<Index>,
+    files: Files,
     sfu: Handle,
     feed: Feed,
-    hands: Hands,
-    sweeper: Sweeper,
-    on_event: OnEvent,
     rooms: HashMap<RoomId, RecordedRoom>,
     people: HashMap<RoomId, HashMap<PeerId, Person>>,
     next_disk_check: Instant,
@@ -48,31 +41,9 @@ struct Person {
     name: Option<Name>,
 }
 
-/// The fault that ends the recording of a room.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error("the disk is nearly full")]
-    DiskFull,
-    #[error("the folder of recordings cannot be written to")]
-    Folder(#[source] io::Error),
-    #[error("a file of a recording was deleted or replaced while it was written")]
-    Gone(#[source] io::Error),
-    #[error("a file of a recording cannot be written")]
-    Write(#[source] io::Error),
-}
-
 impl Writer {
-    pub(super) fn new(
-        config: RecorderConfig,
-        index: Arc<Index>,
-        sfu: Handle,
-        feed: Feed,
-        hands: Hands,
-        on_event: OnEvent,
-    ) -> Self {
-        let (rooms, people) = (HashMap::new(), HashMap::new());
-        let sweeper = Sweeper::new(config.retention, now());
-        Self { config, index, sfu, feed, hands, sweeper, on_event, rooms, people, next_disk_check: now() }
+    pub(super) fn new(files: Files, sfu: Handle, feed: Feed) -> Self {
+        Self { files, sfu, feed, rooms: HashMap::new(), people: HashMap::new(), next_disk_check: now() }
     }
 
     /// Runs until it is told to shut down, or all senders are gone.
@@ -80,7 +51,7 @@ impl Writer {
         loop {
             engine.sign();
             if self.rooms.is_empty() {
-                match intake.wait(self.sweeper.rest(now()).min(SIGN)) {
+                match intake.wait(self.files.sweeper.rest(now()).min(SIGN)) {
                     Ok(note) => {
                         if self.handle(note) {
                             return;
@@ -157,7 +128,7 @@ impl Writer {
     fn start(&mut self, room: &RoomId, life: LifeId, everybody: bool) {
         if let Some(recorded) = self.rooms.get_mut(room) {
             recorded.everybody |= everybody;
-            return self.tell(room, message::RecordingState::Active);
+            return self.files.tell(room, RecordingState::Active, None);
         }
         if let Err(fault) = self.check_disk() {
             return self.fail(room, &fault);
@@ -167,15 +138,15 @@ impl Writer {
             RecordedRoom { life, everybody, streams: HashMap::new(), tracks: HashMap::new(), dropped };
         if self.sfu.record(room.clone(), Some(tap)).is_err() {
             tracing::error!(%room, "the media server takes no recorder");
-            return self.tell(room, message::RecordingState::Failed);
+            return self.files.tell(room, RecordingState::Failed, None);
         }
         tracing::info!(%room, "recording");
         self.rooms.insert(room.clone(), recorded);
-        self.tell(room, message::RecordingState::Active);
+        self.files.tell(room, RecordingState::Active, None);
     }
 
     fn check_disk(&self) -> Result<(), Fault> {
-        let folder = self.index.folder();
+        let folder = self.files.index.folder();
         disk::check_writable(folder).map_err(Fault::Folder)?;
         match disk::is_nearly_full(folder) {
             Ok(true) => Err(Fault::DiskFull),
@@ -187,17 +158,13 @@ impl Writer {
     fn stop(&mut self, room: &RoomId) {
         // Even if the room is not recorded, it is told that recording has stopped.
         self.finish_room(room, None);
-        self.tell(room, message::RecordingState::Stopped);
-    }
-
-    fn tell(&self, room: &RoomId, state: message::RecordingState) {
-        (self.on_event)(room, MediaEvent::Recording { state, peer: None, recording: None });
+        self.files.tell(room, RecordingState::Stopped, None);
     }
 
     fn fail(&mut self, room: &RoomId, fault: &Fault) {
         tracing::error!(%room, error = describe(fault), "the recording of a room ends");
         self.finish_room(room, Some(fault));
-        self.tell(room, message::RecordingState::Failed);
+        self.files.tell(room, RecordingState::Failed, None);
     }
 
     /// Closes the files of a room.
@@ -219,6 +186,7 @@ impl Writer {
         stream: &mut Stream,
         fault: Option<&Fault>,
     ) {
+        let codecs = stream.recording.codecs();
         stream.recording.finish(now());
         // With a full disk, everything that still fits is written.
         if let Err(fault) = self.drain(room, recorded, key, stream) {
@@ -232,11 +200,12 @@ impl Writer {
                 Duration::from_millis(entry.duration_ms)
             });
             entry.duration_ms = 0;
-            self.close_entry(entry, &file, duration);
+            entry.codecs = codecs.into_iter().map(str::to_owned).collect();
+            self.files.close(entry, &file, duration);
         }
         if let (Some(note), Some(last)) = (note, stream.last) {
-            self.index.update(last, |entry| entry.error = entry.error.take().or(Some(note)));
-            self.keep(last);
+            self.files.index.update(last, |entry| entry.error = entry.error.take().or(Some(note)));
+            self.files.keep(last);
         }
     }
 
@@ -291,10 +260,10 @@ impl Writer {
         for (room, fault) in faults {
             self.fail(&room, &fault);
         }
-        self.sweeper.turn(&self.index, now, believed_clock());
+        self.files.sweep(now);
         if now >= self.next_disk_check {
             self.next_disk_check = now + DISK_CHECK;
-            if matches!(disk::is_nearly_full(self.index.folder()), Ok(true)) {
+            if matches!(disk::is_nearly_full(self.files.index.folder()), Ok(true)) {
                 for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
                     self.fail(&room, &Fault::DiskFull);
                 }
@@ -316,20 +285,7 @@ impl Writer {
                 Output::Begin { container, rotation, at, head } => {
                     let mut entry = self.new_entry(room, recorded.life, key, container, at);
                     entry.rotation = rotation.degrees();
-                    let path = self.index.path(&entry);
-                    let file = MediaFile::create(&path, &head, self.config.fsync).map_err(Fault::Write)?;
-                    if let Err(error) = self.index.save(&entry) {
-                        // A file without a note is of no use.
-                        drop(file);
-                        let _ = self.index.delete(entry.recording);
-                        return Err(Fault::Write(error));
-                    }
-                    let active = MediaEvent::Recording {
-                        state: message::RecordingState::Active,
-                        peer: entry.peer,
-                        recording: Some(entry.recording.to_string().into()),
-                    };
-                    (self.on_event)(room, active);
+                    let file = self.files.begin(&entry, &head)?;
                     stream.dropped_before = recorded.dropped.load(Ordering::Relaxed);
                     stream.last = Some(entry.recording);
                     stream.open = Some((entry, file));
@@ -343,7 +299,7 @@ impl Writer {
                             recorded.dropped.load(Ordering::Relaxed) - stream.dropped_before;
                         entry.bytes = file.bytes;
                         entry.duration_ms = u64::try_from(millis).unwrap_or(u64::MAX).max(entry.duration_ms);
-                        self.index.update(entry.recording, |known| known.clone_from(entry));
+                        self.files.index.update(entry.recording, |known| known.clone_from(entry));
                     }
                 }
                 Output::Head(head) => {
@@ -360,7 +316,7 @@ impl Writer {
                     if let Some((mut entry, file)) = stream.open.take() {
                         entry.codecs = codecs.into_iter().map(str::to_owned).collect();
                         entry.lost_packets = stream.recording.lost();
-                        self.close_entry(entry, &file, duration);
+                        self.files.close(entry, &file, duration);
                     }
                 }
             }
@@ -402,7 +358,7 @@ impl Writer {
             finalised: false,
             finalise_error: None,
             local: true,
-            upload: self.config.store.is_some().then_some(Upload::Waiting),
+            upload: self.files.first_upload(),
             upload_error: None,
         }
     }
@@ -412,57 +368,11 @@ impl Writer {
         let mut faults = Vec::new();
         for (room, recorded) in &self.rooms {
             let mut open = recorded.streams.values().filter_map(|stream| stream.open.as_ref());
-            let missing = open.find_map(|(entry, file)| file.check_path(&self.index.path(entry)).err());
+            let missing = open.find_map(|(entry, file)| file.check_path(&self.files.index.path(entry)).err());
             faults.extend(missing.map(|error| (room.clone(), Fault::Gone(error))));
         }
         for (room, fault) in faults {
             self.fail(&room, &fault);
-        }
-    }
-
-    fn close_entry(&mut self, mut entry: Entry, file: &MediaFile, mut duration: Duration) {
-        if let Err(error) = file.check_path(&self.index.path(&entry)) {
-            let fault = describe(&Fault::Gone(error));
-            tracing::error!(recording = %entry.recording, error = fault, "a recording is lost");
-            entry.error = Some(fault);
-            entry.duration_ms = 0;
-            duration = Duration::ZERO;
-        }
-        entry.bytes = file.bytes;
-        entry.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(entry.duration_ms);
-        entry.ended_at = Some(entry.started_at + Duration::from_millis(entry.duration_ms));
-        // A recording to be finalised is never `Ready` in between, or else it would be uploaded as it is.
-        entry.state = match &self.hands.finaliser {
-            _ if entry.duration_ms == 0 => EntryState::Failed,
-            Some(_) => EntryState::Finalising,
-            None => EntryState::Ready,
-        };
-        if entry.state == EntryState::Failed {
-            entry.upload = None;
-        }
-        self.index.update(entry.recording, |known| known.clone_from(&entry));
-        self.keep(entry.recording);
-        match (&self.hands.finaliser, &self.hands.uploader) {
-            (Some(finaliser), _) if entry.state == EntryState::Finalising => {
-                finaliser.take(&self.index, entry.recording);
-            }
-            (_, uploader) => uploader.iter().for_each(Uploader::wake),
-        }
-        self.sweeper.on_recorded(now());
-        tracing::info!(recording = %entry.recording, room = %entry.room, bytes = entry.bytes, "recorded");
-        let stopped = MediaEvent::Recording {
-            state: message::RecordingState::Stopped,
-            peer: entry.peer,
-            recording: Some(entry.recording.to_string().into()),
-        };
-        (self.on_event)(&entry.room, stopped);
-    }
-
-    fn keep(&self, recording: RecordingId) {
-        if let Some(entry) = self.index.get(recording)
-            && let Err(error) = self.index.save(&entry)
-        {
-            tracing::warn!(%recording, %error, "what became of a recording is not kept; the next start measures it");
         }
     }
 
@@ -476,26 +386,9 @@ impl Writer {
             }
             self.rooms.insert(room, recorded);
         }
-        if let Err(error) = self.index.delete(recording) {
+        if let Err(error) = self.files.index.delete(recording) {
             tracing::error!(%recording, %error, "a recording could not be deleted");
         }
-    }
-}
-
-/// The error with its cause.
-fn describe(fault: &Fault) -> String {
-    match std::error::Error::source(fault) {
-        Some(source) => format!("{fault}: {source}"),
-        None => fault.to_string(),
-    }
-}
-
-pub(super) struct SystemEntropy;
-
-impl Entropy for SystemEntropy {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        // If there is no randomness, the name is taken already, and creating the file fails.
-        let _ = rand::fill(bytes);
     }
 }
 
