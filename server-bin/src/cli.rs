@@ -26,6 +26,8 @@ pub(crate) enum Ask {
     TurnCredentials(Config, Option<String>, Init),
     /// Remux or transcode finished recordings.
     Finalize(Config, Finalize),
+    /// Ask the running server how it is, and whether it accepts new work.
+    Health(Config, bool),
 }
 
 /// Whether a command may make the data folder.
@@ -64,6 +66,7 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
             let user = matches.get_one::<String>("user").cloned();
             Ask::TurnCredentials(config, user, matches.get_flag("init"))
         }
+        Some(("health", matches)) => Ask::Health(config, matches.get_flag("ready")),
         Some(("recordings", matches)) => match matches.subcommand() {
             Some((_, matches)) => {
                 let composite = matches.get_flag("composite");
@@ -200,6 +203,16 @@ fn command() -> Command {
                                 .value_parser(|text: &str| RoomId::of(text))
                                 .help("Only this room"),
                         ),
+                ),
+        )
+        .subcommand(
+            Command::new("health")
+                .about("Ask the server that runs with these settings how it is; the exit code is 0 if it is well")
+                .arg(
+                    Arg::new("ready")
+                        .long("ready")
+                        .action(ArgAction::SetTrue)
+                        .help("Whether it accepts new work (/readyz), not only whether it works (/livez)"),
                 ),
         )
         .subcommand(Command::new("config").about("Print the merged settings, and where each comes from"))

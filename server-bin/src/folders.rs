@@ -56,6 +56,7 @@ pub(crate) fn watch(
             engine.sign();
             for ((name, places), told) in places.iter().zip(&mut told) {
                 let trouble = places.iter().find_map(Place::trouble);
+                health.set_trouble(name, trouble.clone());
                 if *told != trouble {
                     if let Some(trouble) = &trouble {
                         tracing::error!(
@@ -65,7 +66,6 @@ pub(crate) fn watch(
                         tracing::info!("the {name} is as it was");
                     }
                 }
-                health.set_trouble(name, trouble.clone());
                 *told = trouble;
             }
             thread::sleep(LOOK);

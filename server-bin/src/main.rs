@@ -19,6 +19,7 @@ mod media;
 mod meetings;
 mod metrics;
 mod overseer;
+mod probe;
 mod recordings;
 mod relay_bridge;
 mod reload;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Ok(Ask::TurnCredentials(config, user, init)) => {
             return tell(turn::print_credentials(&config.settings, user.as_deref(), init));
         }
+        Ok(Ask::Health(config, ready)) => return tell(probe::ask(&config.settings, ready)),
         Ok(Ask::Finalize(config, what)) => {
             logging::start(config.settings.log_format, &config.settings.log_level);
             return match recordings::finalize(&config.settings, &what) {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,6 +18,7 @@ use signaling_transport::Hub;
 use signaling_transport::net::{Server, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
+use crate::health::Health;
 use crate::logging;
 
 /// The sources of the metrics.
@@ -25,7 +27,7 @@ pub(crate) struct Sources {
     pub(crate) hub: Hub,
     pub(crate) media: Option<sfu::Handle>,
     pub(crate) turn: Option<stun_turn::Handle>,
-    pub(crate) draining: CancellationToken,
+    pub(crate) health: Arc<Health>,
     pub(crate) version: String,
 }
 
@@ -50,7 +52,12 @@ async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
     page.gauge(
         "visavis_draining",
         "1 while the server is about to end.",
-        sources.draining.is_cancelled().into(),
+        sources.health.draining.is_cancelled().into(),
+    );
+    page.gauge(
+        "visavis_ready",
+        "1 while the server accepts new work, as /readyz tells.",
+        sources.health.unready().is_none().into(),
     );
     page.counter(
         "visavis_log_lines_lost_total",

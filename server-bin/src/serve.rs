@@ -101,7 +101,7 @@ async fn run(
         hub: signaling.hub().clone(),
         media: handle,
         turn: turn.as_ref().map(|turn| turn.handle().clone()),
-        draining: health.draining.clone(),
+        health: Arc::clone(&health),
         version: routes::version(settings),
     };
     serve_metrics(settings, sources, ending.clone(), watch)?;

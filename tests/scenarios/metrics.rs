@@ -1,6 +1,7 @@
 //! Metrics of the server, on a separate listener.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
+use std::fs;
 use std::net::UdpSocket;
 
 use tests::client::Ws;
@@ -40,6 +41,16 @@ fn rooms_media_and_relays_are_counted_without_labels_of_clients() {
     stun.recv(&mut [0; 100]).unwrap();
     // Shards publish their numbers at the end of a turn, a moment after the response.
     while value(&get(metrics, "/metrics").body, "visavis_turn_binding_requests_total") != 1 {}
+}
+
+#[test]
+fn a_server_with_a_problem_is_not_ready() {
+    let server = Visavis::start(&["--metrics-listen", "127.0.0.1:0", "--data-dir", "data"]);
+    let metrics = server.logged_addr("metrics ready");
+    assert_eq!(value(&get(metrics, "/metrics").body, "visavis_ready"), 1);
+    fs::remove_dir_all(server.folder().path().join("data")).unwrap();
+    server.logged_with(&["the data folder is not what it was"]);
+    assert_eq!(value(&get(metrics, "/metrics").body, "visavis_ready"), 0);
 }
 
 #[test]

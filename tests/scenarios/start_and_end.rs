@@ -29,6 +29,30 @@ fn it_tells_that_it_lives_is_ready_and_which_version_it_is() {
 }
 
 #[test]
+fn health_tells_what_the_server_says_of_itself() {
+    let server = Visavis::start(&["--data-dir", "data"]);
+    let folder = server.folder();
+    let listen = format!("127.0.0.1:{}", server.addr.port());
+    let health = |more: &[&str]| run(folder.path(), &[&["health", "--listen", &listen], more].concat(), &[]);
+    let answer = health(&["--ready"]);
+    assert_eq!((answer.status.code(), &answer.stdout[..]), (Some(0), &b"ok\n"[..]));
+    fs::remove_dir_all(folder.path().join("data")).unwrap();
+    server.logged_with(&["the data folder is not what it was"]);
+    let answer = health(&["--ready"]);
+    let said = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(answer.status.code(), Some(1));
+    assert!(said.contains("/readyz has status 503") && said.contains("data folder"), "{said}");
+    assert_eq!(health(&[]).status.code(), Some(0), "it works nevertheless");
+    server.terminate();
+    server.wait();
+    let answer = health(&[]);
+    let said = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(answer.status.code(), Some(1));
+    assert!(said.contains("no answer from"), "{said}");
+    assert_eq!(run(folder.path(), &["health", "--listen", "[::]:0"], &[]).status.code(), Some(1));
+}
+
+#[test]
 fn those_who_may_frame_the_page_stand_in_its_policy() {
     let policy = |arguments: &[&str]| {
         let head = get(Visavis::start(arguments).addr, "/").head.to_ascii_lowercase();
