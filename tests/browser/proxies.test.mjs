@@ -1,9 +1,10 @@
-// Behind nginx and Caddy, configured as the operators' guide prints it, at the root and below a path.
+// Behind nginx, Caddy, HAProxy and Traefik, by the recipes of deploy/proxies, at the root and below a path.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,14 +12,11 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch, mediaFlows, newPage, Server, until } from './harness.mjs';
 
-const GUIDE = readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8');
+const RECIPES = new URL('../../deploy/proxies/', import.meta.url);
 const TOOLS = new URL('../../target/tools/bin/', import.meta.url).pathname;
 const folder = mkdtempSync(path.join(tmpdir(), 'visavis-proxies-'));
 const chain = path.join(folder, 'chain.pem');
 const key = path.join(folder, 'key.pem');
-
-/** The guide's blocks in a language, in order. */
-const blocks = (language) => [...GUIDE.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))].map(([, text]) => text);
 
 /** A server's program. */
 function program(name) {
@@ -37,58 +35,94 @@ async function freePort() {
   return port;
 }
 
-/** Replaces what is there; what is not would be another configuration than the guide's. */
-function replaced(text, changes) {
+/** A recipe of deploy/proxies with what this machine has other; what is not in it would be another recipe. */
+function recipe(name, changes) {
+  let text = readFileSync(new URL(name, RECIPES), 'utf8');
   for (const [from, to] of changes) {
-    assert.ok(text.includes(from), `the guide has ${from}`);
+    assert.ok(text.includes(from), `${name} has ${from}`);
     text = text.replaceAll(from, to);
   }
   return text;
 }
 
-/** The guide's configuration with this test's ports and certificate, and the command that runs it. */
+/** Writes a file of this test's. */
+function written(name, text) {
+  const file = path.join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+/** Each proxy's recipe with this test's ports and certificate, and the command that runs it. */
 const PROXIES = {
-  nginx(port, upstream, below, change = []) {
-    const server = replaced(blocks('nginx')[0], [
-      ['listen 443 ssl', `listen 127.0.0.1:${port} ssl`], ['server_name calls.example', 'server_name localhost'],
-      ['/etc/letsencrypt/live/calls.example/fullchain.pem', chain], ['/etc/letsencrypt/live/calls.example/privkey.pem', key],
-      ['127.0.0.1:8080', `127.0.0.1:${upstream}`], ...(below ? [['location / {', 'location /visavis/ {']] : []), ...change,
+  nginx({ http, https, upstream, below, change = [] }) {
+    const site = below ? 'example.org' : 'calls.example';
+    const server = recipe(below ? 'nginx-below-a-path.conf' : 'nginx.conf', [
+      ['listen 80;', `listen 127.0.0.1:${http};`], ['listen [::]:80;', ''], ['listen 443 ssl', `listen 127.0.0.1:${https} ssl`],
+      ['listen [::]:443 ssl http2;', ''], [`server_name ${site}`, 'server_name localhost'],
+      [`/etc/letsencrypt/live/${site}/fullchain.pem`, chain], [`/etc/letsencrypt/live/${site}/privkey.pem`, key],
+      ['127.0.0.1:8080', `127.0.0.1:${upstream}`], ...change,
     ]);
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ');
-    const file = path.join(folder, `nginx-${port}.conf`);
-    const rest = `daemon off; pid ${file}.pid; error_log stderr; events {}`;
-    writeFileSync(file, `${rest}\nhttp {\n${temporary} access_log off;\n${server}\n}\n`);
+    const rest = `daemon off; pid ${folder}/nginx-${https}.pid; error_log stderr; events {}`;
+    const file = written(`nginx-${https}.conf`, `${rest}\nhttp {\n${temporary} access_log off;\n${server}\n}\n`);
     return [program('nginx'), '-p', folder, '-e', 'stderr', '-c', file];
   },
-  caddy(port, upstream, below) {
+  caddy({ http, https, upstream, below }) {
     const site = below ? 'example.org {' : 'calls.example {';
-    const text = replaced(blocks('caddy')[below ? 1 : 0], [
-      [site, `https://localhost:${port} {\n    bind 127.0.0.1\n    tls ${chain} ${key}`], ['127.0.0.1:8080', `127.0.0.1:${upstream}`],
+    const text = recipe(below ? 'Caddyfile-below-a-path' : 'Caddyfile', [
+      [site, `localhost {\n\tbind 127.0.0.1\n\ttls ${chain} ${key}`], ['127.0.0.1:8080', `127.0.0.1:${upstream}`],
     ]);
-    const file = path.join(folder, `Caddyfile-${port}`);
-    writeFileSync(file, `{\n    admin off\n    auto_https disable_redirects\n}\n${text}`);
+    const file = written(`Caddyfile-${https}`, `{\n\tadmin off\n\thttp_port ${http}\n\thttps_port ${https}\n}\n${text}`);
     return [program('caddy'), 'run', '--adapter', 'caddyfile', '--config', file];
+  },
+  haproxy({ http, https, upstream, below }) {
+    const pem = written('haproxy.pem', readFileSync(chain, 'utf8') + readFileSync(key, 'utf8'));
+    const site = below ? 'example.org' : 'calls.example';
+    const text = recipe(below ? 'haproxy-below-a-path.cfg' : 'haproxy.cfg', [
+      ['bind :::80 v4v6', `bind 127.0.0.1:${http}`], ['bind :::443 v4v6', `bind 127.0.0.1:${https}`],
+      [`/etc/haproxy/certs/${site}.pem alpn`, `${pem} alpn`], ['127.0.0.1:8080', `127.0.0.1:${upstream}`],
+      // An account that a package would have made.
+      ['    user haproxy\n    group haproxy\n', ''],
+    ]);
+    return [program('haproxy'), '-db', '-f', written(`haproxy-${https}.cfg`, text)];
+  },
+  traefik({ http, https, upstream, below }) {
+    const site = below ? 'example.org' : 'calls.example';
+    const dynamic = path.join(folder, `traefik-${https}`);
+    mkdirSync(dynamic);
+    const routers = recipe(below ? 'traefik-below-a-path.yaml' : 'traefik-at-the-root.yaml', [
+      [`Host(\`${site}\`)`, 'Host(`localhost`)'], ['127.0.0.1:8080', `127.0.0.1:${upstream}`],
+      [`/etc/letsencrypt/live/${site}/fullchain.pem`, chain], [`/etc/letsencrypt/live/${site}/privkey.pem`, key],
+    ]);
+    writeFileSync(path.join(dynamic, 'visavis.yaml'), routers);
+    const text = recipe('traefik.yaml', [
+      ['":80"', `"127.0.0.1:${http}"`], ['":443"', `"127.0.0.1:${https}"`], ['/etc/traefik/dynamic', dynamic],
+      // The port that redirects go to, which is the entry point's own only where that is public.
+      ['to: https\n', `to: ":${https}"\n`],
+    ]);
+    return [program('traefik'), `--configFile=${written(`traefik-${https}.yaml`, text)}`];
   },
 };
 
 /** A server with a proxy in front. */
 async function behind(name, { below = false, change, told = true } = {}) {
-  const port = await freePort();
-  const url = `https://localhost:${port}${below ? '/visavis' : ''}`;
-  const server = await Server.start('--trusted-proxy', '127.0.0.1/32', ...(told ? ['--public-url', `${url}/`] : []));
-  const [command, ...words] = PROXIES[name](port, server.port, below, change);
-  const proxy = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder } });
+  const [http, https] = [await freePort(), await freePort()];
+  const prefix = below ? '/visavis' : '';
+  const url = `https://localhost:${https}${prefix}`;
+  const settings = new URL(below ? 'visavis-below-a-path.toml' : 'visavis.toml', RECIPES).pathname;
+  const server = await Server.start(...(told ? ['--config', settings, '--public-url', `${url}/`] : ['--trusted-proxy', '127.0.0.1/32']));
+  const [command, ...words] = PROXIES[name]({ http, https, upstream: server.port, below, change });
+  const proxy = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder } });
   let said = '';
-  proxy.stderr.on('data', (data) => { said += data; });
+  for (const stream of [proxy.stdout, proxy.stderr]) stream.on('data', (data) => { said += data; });
   // A port that accepts does not answer yet: Caddy listens before it has read its certificate.
   await until('the proxy to answer', () => {
     assert.equal(proxy.exitCode, null, said);
-    return new Promise((resolve) => {
-      https.get(`${url}/livez`, { rejectUnauthorized: false, agent: false }, (answer) => resolve(answer.resume().statusCode === 200)).on('error', () => resolve(false));
-    });
+    return status(`${url}/livez`).then((code) => code === 200, () => false);
   });
   return {
     url,
+    http: `http://localhost:${http}${prefix}`,
     async close() {
       const ended = once(proxy, 'exit');
       proxy.kill('SIGTERM');
@@ -96,6 +130,14 @@ async function behind(name, { below = false, change, told = true } = {}) {
       await server.close();
     },
   };
+}
+
+/** The status of an answer. */
+function status(url) {
+  return new Promise((resolve, reject) => {
+    const { get } = url.startsWith('https:') ? https : http;
+    get(url, { rejectUnauthorized: false, agent: false }, (answer) => resolve(answer.resume().statusCode)).on('error', reject);
+  });
 }
 
 let browser;
@@ -124,6 +166,7 @@ for (const name of Object.keys(PROXIES)) {
       const proxied = await behind(name, { below });
       const { url } = proxied;
       const prefix = new URL(url).pathname.replace(/\/$/, '');
+      assert.match(String(await status(proxied.http)), /^30[18]$/, 'http is redirected');
       const ada = await visitor(url);
       await ada.goto(`${url}/`);
       await ada.getByRole('button', { name: 'Start a call' }).click();
@@ -202,7 +245,7 @@ test('behind a proxy that drops the port the page names the wrong setting', asyn
   await says.waitFor();
   await page.context().close();
   await proxied.close();
-  // As the guide prints it, nothing more is needed here.
+  // As the recipe has it, nothing more is needed here.
   const kept = await behind('nginx', { told: false });
   const other = await newPage(browser, { ignoreHTTPSErrors: true });
   await other.goto(`${kept.url}/r/standup?name=Ada`);
