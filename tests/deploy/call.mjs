@@ -1,0 +1,21 @@
+// A call by the page of a server: node call.mjs URL PARTICIPANTS [TOPOLOGY]. Ends with 0 when everybody sees and hears everybody else.
+
+import assert from 'node:assert/strict';
+import { flows, join, launch, newPage, newRoom, until } from '../browser/harness.mjs';
+
+const [url, count, topology = 'auto'] = process.argv.slice(2);
+const browser = await launch();
+const room = newRoom();
+const pages = [];
+for (let number = 1; number <= Number(count); number += 1) {
+  const page = await newPage(browser, { ignoreHTTPSErrors: true });
+  pages.push(page);
+  await join(page, url, room, { name: `Participant ${number}`, topology });
+}
+for (const page of pages) await flows(page, pages.length - 1);
+for (const page of pages) {
+  assert.deepEqual(page.problems, []);
+  await page.getByRole('button', { name: 'Leave', exact: true }).click();
+  await until('the end', async () => !(await page.getByRole('button', { name: 'Leave', exact: true }).isVisible()));
+}
+await browser.close();
