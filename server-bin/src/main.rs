@@ -12,6 +12,7 @@ mod fallback;
 mod faults;
 mod folders;
 mod health;
+mod keys;
 mod line_file;
 mod listener;
 mod logging;

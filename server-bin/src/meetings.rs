@@ -21,6 +21,7 @@ use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
 use crate::cli::KeyAsk;
 use crate::config::{OnOff, Settings};
 use crate::data_dir::DataDir;
+use crate::keys::key;
 use crate::recordings;
 
 /// The database file in the data folder.
@@ -40,7 +41,7 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
     };
     tracing::info!(database = store.place(), "meetings are kept");
     Ok(Meetings::new(Config {
-        key: ServerKey::new(data.secret("session.key")?),
+        key: ServerKey::new(key(settings, data, "session.key")?),
         store,
         clock: Arc::new(SystemClock::new()),
         entropy: Box::new(SystemEntropy),

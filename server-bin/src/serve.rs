@@ -17,6 +17,7 @@ use crate::config::{Config, Settings};
 use crate::data_dir::DataDir;
 use crate::folders;
 use crate::health::Health;
+use crate::keys;
 use crate::listener;
 use crate::media::{Media, Workers};
 use crate::meetings;
@@ -75,7 +76,7 @@ async fn run(
     let handle = media.as_ref().map(Media::handle);
     let recordings = handle.clone().map(|handle| Recordings::start(settings, &data, handle, watch));
     let recordings = recordings.transpose()?.flatten();
-    let secret = data.secret("session.key")?;
+    let secret = keys::key(settings, &data, "session.key")?;
     let key = ServerKey::new(secret);
     let journal = RoomJournal::open(&data.file("rooms.jsonl"));
     let parts = Parts {
@@ -133,7 +134,7 @@ async fn open_meetings(
     data: &DataDir,
     signals: &mut Signals,
 ) -> anyhow::Result<Option<Meetings>> {
-    let has_session_key = data.has("session.key");
+    let has_session_key = keys::is_there(settings, data, "session.key");
     let meetings = meetings::open(settings, data)?;
     tokio::select! {
         found = meetings::look_for_database(settings, &meetings) => found?,

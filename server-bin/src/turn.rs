@@ -18,19 +18,19 @@ use stun_turn::{
 };
 
 use crate::config::{Settings, TlsMode};
-use crate::data_dir::{DataDir, Secret};
+use crate::data_dir::DataDir;
+use crate::keys::{self, key};
 use crate::relay_bridge::MediaPeer;
 
 /// Lifetime of credentials. A client renews them before it restarts ICE.
 pub(crate) const CREDENTIALS_LIFETIME: Duration = Duration::from_hours(12);
 
-/// The shared secret: the operator's, or a generated one.
+/// The secret of credentials: the operator's, or a key of this server.
 pub(crate) fn secret(settings: &Settings, data: &DataDir) -> anyhow::Result<String> {
     if let Some(secret) = &settings.turn_secret {
         return Ok(secret.0.0.clone());
     }
-    let made: Secret = data.secret("turn.key")?;
-    Ok(STANDARD.encode(made))
+    Ok(STANDARD.encode(key(settings, data, "turn.key")?))
 }
 
 /// The secret of a server that has run here or, with `init`, of a future one.
@@ -43,7 +43,11 @@ fn existing_secret(settings: &Settings, init: bool) -> anyhow::Result<String> {
     }
     let data = DataDir::existing(&settings.data_dir)?;
     let path = data.file("turn.key");
-    anyhow::ensure!(path.exists(), "there is no {}: no relay has run here; --init makes it", path.display());
+    anyhow::ensure!(
+        keys::is_there(settings, &data, "turn.key"),
+        "there is no {}: no relay has run here; --init makes it",
+        path.display()
+    );
     secret(settings, &data)
 }
 

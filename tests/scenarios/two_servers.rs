@@ -1,5 +1,5 @@
-//! Two servers that use one database: each message about a meeting leaves once, and in order, also when one of the two
-//! is killed.
+//! Two servers that use one database, and one secret: each message about a meeting leaves once, and in order, also when
+//! one of the two is killed, and what one has sealed the other opens.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,7 +12,8 @@ use std::thread;
 
 use serde_json::json;
 use tests::Visavis;
-use tests::api::Api;
+use tests::api::{Api, host_token};
+use tests::client::{Ws, credentials};
 use tests::hooks::Receptionist;
 use tests::postgres::Postgres;
 
@@ -65,6 +66,27 @@ fn busy(meetings: usize, first: &Api, second: &Api, receiver: &str) {
         assert_eq!(there.ask("PATCH", &path, &[("if-match", "*")], Some(&change)).status, 200);
         assert_eq!(here.ask("DELETE", &path, &[], None).status, 204);
     }
+}
+
+#[test]
+fn one_secret_makes_sessions_and_tokens_of_one_server_good_on_the_other() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    let arguments = ["--cluster-secret", "a secret of two servers", "--database-url", &url];
+    let (first, second) = (Visavis::start(&arguments), Visavis::start(&arguments));
+    let (mut ada, welcome) = Ws::join(first.addr, "standup", "Ada");
+    ada.send(&json!({"type": "host", "action": "lock", "seq": 1}));
+    ada.until("ack");
+    let (_ada, again) = Ws::resume(second.addr, &credentials(&welcome), ada.last_id);
+    assert_eq!((&again["resumed"], &again["self"]["id"]), (&json!(true), &welcome["self"]["id"]));
+    assert_eq!(again["self"]["host"], true);
+
+    let meeting = Api::anonymous(first.addr).book(&json!({"lobby": true}));
+    let mut host = Ws::connect(second.addr);
+    host.send(
+        &json!({"type": "join", "room": meeting["code"], "name": "Bob", "token": host_token(&meeting)}),
+    );
+    assert_eq!(host.until("welcome")["self"]["host"], true);
 }
 
 #[test]

@@ -190,6 +190,9 @@ settings! {
     /// Whether the data folder keeps the latest chat of rooms while they live, so that a restart of the server loses
     /// none: on or off.
     keep_chat: OnOff, "on|off", "on";
+    /// Secret from which the keys of sessions and of the relay are derived, or the name of a file containing it: the same on
+    /// every server of an installation. By default a server makes keys of its own and stores them in the data folder.
+    cluster_secret: Option<SharedSecret>, "SECRET", "";
     /// Database of meetings on a PostgreSQL server, as in `postgres://user:password@host/name`; by default they are stored
     /// in the data folder.
     database_url: Option<SecretText>, "URL", "";
