@@ -8,4 +8,4 @@ const AWSAccount = require('s3rver/lib/models/account');
 const [port, directory, bucket, id, secret] = process.argv.slice(2);
 AWSAccount.registry.clear();
 new AWSAccount('visavis', 'Visavis').createKeyPair(id, secret);
-await new S3rver({ port: Number(port), address: '0.0.0.0', directory, silent: true, configureBuckets: [{ name: bucket }] }).run();
+await new S3rver({ port: Number(port), address: '0.0.0.0', directory, silent: true, vhostBuckets: false, configureBuckets: [{ name: bucket }] }).run();
