@@ -350,30 +350,42 @@ test('a disk that fills while a room is recorded spoils the rest of that recordi
   }
 });
 
-test('a full disk ends the recording, and the call goes on', { skip: !isRoot && 'a small file system needs root' }, async () => {
-  const small = path.join(folder, 'small');
-  mkdirSync(small);
-  assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', small]).status, 0);
-  try {
-    const server = await Server.start('--record', 'all', '--recording-dir', small);
-    const page = await publisher(browser, server.url, newRoom(), 'VP8');
-    await page.evaluate(() => {
-      window.recordings = [];
-      window.visavis.on('event', ({ type, state, peer }) => type === 'recording' && !peer && window.recordings.push(state));
-    });
-    await until('a file is there', () => mediaFiles(small)[0]);
-    // Somebody else fills the disk.
-    spawnSync('dd', ['if=/dev/zero', `of=${path.join(small, 'other')}`, 'bs=64k']);
-    await until('the recording has failed', () => page.evaluate(() => window.recordings.includes('failed')));
-    const { frames } = await sent(page);
-    await until('the call goes on', async () => (await sent(page)).frames > frames + 20);
-    assert.equal((await probe(mediaFiles(small)[0])).complaints, '');
-    await page.context().close();
-    await server.close();
-  } finally {
-    spawnSync('umount', [small]);
-  }
-});
+for (const codec of ['VP8', 'H264']) {
+  test(`a full disk ends the recording of ${codec}, and the call goes on`, { skip: !isRoot && 'a small file system needs root' }, async () => {
+    const small = path.join(folder, `small-${codec}`);
+    mkdirSync(small);
+    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', small]).status, 0);
+    try {
+      const server = await Server.start('--record', 'all', '--recording-dir', small);
+      const room = newRoom();
+      const page = await publisher(browser, server.url, room, codec);
+      const token = await hostToken(page);
+      await page.evaluate(() => {
+        window.recordings = [];
+        window.visavis.on('event', ({ type, state, peer }) => type === 'recording' && !peer && window.recordings.push(state));
+      });
+      await until('a file is there', () => mediaFiles(small)[0]);
+      // Somebody else fills the disk.
+      spawnSync('dd', ['if=/dev/zero', `of=${path.join(small, 'other')}`, 'bs=64k']);
+      await until('the recording has failed', () => page.evaluate(() => window.recordings.includes('failed')));
+      const { frames } = await sent(page);
+      await until('the call goes on', async () => (await sent(page)).frames > frames + 20);
+      const [, { recordings }] = await until('it is over', async () => {
+        const answer = await ask(server, token, `?room=${room}`);
+        return answer[1].recordings[0]?.state === 'ready' && answer;
+      });
+      const { complaints, duration, video, audio } = await probe(mediaFiles(small)[0]);
+      assert.equal(complaints, '');
+      const [{ durationMs, codecs }] = recordings;
+      assert.ok(Math.abs(durationMs / 1000 - duration) < 0.1, `${durationMs} ms, not ${duration} s`);
+      assert.deepEqual(codecs.toSorted(), [video, audio].filter(Boolean).map(({ codec_name }) => codec_name).toSorted());
+      await page.context().close();
+      await server.close();
+    } finally {
+      spawnSync('umount', [small]);
+    }
+  });
+}
 
 test('a folder that cannot be written to is said, and the call goes on', { skip: !isRoot && 'a read-only file system needs root' }, async () => {
   const fixed = path.join(folder, 'fixed');

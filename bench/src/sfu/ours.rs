@@ -83,7 +83,7 @@ pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
 fn recorder(folder: &Path, sfu: Handle) -> anyhow::Result<Recorder> {
     let (folder, retention) = (folder.to_owned(), Retention::default());
     let config = RecorderConfig { folder, fsync: false, ffmpeg: None, retention, store: None };
-    Ok(Recorder::start(config, sfu, &Watch::default(), Box::new(|_, _| ()))?)
+    Ok(Recorder::start(&config, sfu, &Watch::default(), Box::new(|_, _| ()))?)
 }
 
 fn tell(event: MediaEvent) {

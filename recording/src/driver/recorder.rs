@@ -41,7 +41,7 @@ impl Recorder {
     /// Reads the folder, repairs recordings interrupted by a crash, applies the retention, and starts the threads. The
     /// watch is notified when one of them ends.
     pub fn start(
-        config: RecorderConfig,
+        config: &RecorderConfig,
         sfu: Handle,
         watch: &Watch,
         on_event: OnEvent,
@@ -66,7 +66,7 @@ impl Recorder {
         let check = move || check(&checked, strays, &mut SystemEntropy);
         thread::Builder::new().name("recordings".into()).spawn(check)?;
         let next = Next { finaliser: finaliser.clone(), uploader: uploader.clone() };
-        let writer = Writer::new(Files::new(&config, Arc::clone(&index), next, on_event), sfu, feed.clone());
+        let writer = Writer::new(Files::new(config, Arc::clone(&index), next, on_event), sfu, feed.clone());
         let engine = watch.patient_engine("recorder", DISK);
         thread::Builder::new().name("recorder".into()).spawn(move || {
             writer.run(&intake, &engine);

@@ -91,7 +91,7 @@ impl Recordings {
             retention: retention(settings),
             store: store(settings),
         };
-        match Recorder::start(config, sfu, watch, on_event) {
+        match Recorder::start(&config, sfu, watch, on_event) {
             Ok(recorder) => {
                 data_dir::tell_if_open(&folder);
                 Ok(Some(Self { recorder, listeners }))
