@@ -44,6 +44,11 @@ impl LineFile {
         written
     }
 
+    /// Whether the file still has a name: writes to a deleted or replaced file are lost.
+    pub(crate) fn has_name(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() > 0)
+    }
+
     /// Whether the file is still the one that was opened: writes to a deleted or replaced file are lost.
     pub(crate) fn check(&self, path: &Path) -> io::Result<()> {
         let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());

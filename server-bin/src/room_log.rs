@@ -1,8 +1,11 @@
-//! The latest chat of rooms in the data folder: a file for each life of a room, erased with it.
+//! The latest chat of rooms in the data folder, erased with the room.
+//!
+//! Each life of a room has a file of lines. A full one becomes the older of two, and replaces the one before: no message
+//! is read again while the room lives.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +20,8 @@ use crate::line_file::{LineFile, json_line};
 
 /// How many messages to everybody a room is given again, and how many to single peers.
 const MOST: usize = 50;
-/// After so many lines a file is written anew.
-const LINES: usize = 8 * MOST;
+/// How many lines make a file full.
+const FULL: usize = 4 * MOST;
 /// How many files a shard keeps open.
 const OPEN: usize = 256;
 /// The extension of the files.
@@ -76,8 +79,9 @@ impl ChatFolder {
         self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self, life: LifeId) -> PathBuf {
-        self.folder.join(format!("{life}.{EXTENSION}"))
+    /// The file of a life that is written, and the older one.
+    fn files(&self, life: LifeId) -> [PathBuf; 2] {
+        [self.folder.join(format!("{life}.{EXTENSION}")), self.folder.join(format!("{life}.old.{EXTENSION}"))]
     }
 }
 
@@ -95,37 +99,65 @@ pub(crate) struct ChatLog {
 #[derive(Debug)]
 struct Open {
     file: LineFile,
+    paths: [PathBuf; 2],
     lines: usize,
+    /// The greatest `seq` of each session.
+    sequences: BTreeMap<SessionId, u64>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Line {
-    /// The greatest `seq` of sessions, from messages that are no longer kept.
+    /// The greatest `seq` of each session in the files before.
     Sequences(BTreeMap<SessionId, u64>),
     Chat(LogRecord),
 }
 
+/// [`Line`], as it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum NewLine<'a> {
+    Sequences(&'a BTreeMap<SessionId, u64>),
+    Chat(&'a LogRecord),
+}
+
+impl Open {
+    fn new(paths: [PathBuf; 2]) -> io::Result<Self> {
+        let KeptLog { records, sequences } = read(&paths);
+        let file = LineFile::open(&paths[0])?;
+        // Lines of the older file count as well, which only makes this one shorter.
+        Ok(Self { file, lines: records.len(), sequences, paths })
+    }
+
+    fn append(&mut self, record: &LogRecord) -> io::Result<()> {
+        if self.lines >= FULL {
+            fs::rename(&self.paths[0], &self.paths[1])?;
+            self.file = LineFile::open(&self.paths[0])?;
+            self.file.append(&json_line(&NewLine::Sequences(&self.sequences))?)?;
+            self.lines = 0;
+        }
+        self.file.append(&json_line(&NewLine::Chat(record))?)?;
+        self.lines += 1;
+        if let Some(seq) = record.seq {
+            self.sequences.insert(record.session, seq);
+        }
+        Ok(())
+    }
+}
+
 impl ChatLog {
     fn write(&mut self, life: LifeId, record: &LogRecord) -> io::Result<()> {
-        let path = self.folder.file(life);
-        let is_other = |open: &Open| open.file.check(&path).is_err();
-        if self.files.get(&life).is_none_or(is_other) {
-            if self.files.len() >= OPEN {
-                self.files.clear();
-            }
-            let open = Open { lines: read(&path).records.len(), file: LineFile::open(&path)? };
-            self.files.insert(life, open);
+        if let Some(open) = self.files.get_mut(&life)
+            && open.file.has_name()?
+        {
+            return open.append(record);
         }
-        let Some(open) = self.files.get_mut(&life) else { return Ok(()) };
-        open.file.append(&json_line(&Line::Chat(record.clone()))?)?;
-        open.lines += 1;
-        if open.lines > LINES {
-            self.files.remove(&life);
-            let mut kept = read(&path);
-            kept.trim(MOST);
-            write_anew(&path, &kept)?;
+        if self.files.len() >= OPEN {
+            self.files.clear();
         }
+        let mut open = Open::new(self.folder.files(life))?;
+        open.append(record)?;
+        self.files.insert(life, open);
         Ok(())
     }
 }
@@ -145,35 +177,45 @@ impl RoomLog for ChatLog {
     }
 
     fn read(&mut self, life: LifeId) -> KeptLog {
-        let path = self.folder.file(life);
-        self.folder.unclaimed().remove(&path);
-        let mut kept = read(&path);
+        let paths = self.folder.files(life);
+        for path in &paths {
+            self.folder.unclaimed().remove(path);
+        }
+        let mut kept = read(&paths);
         kept.trim(MOST);
         kept
     }
 
     fn erase(&mut self, life: LifeId) {
         self.files.remove(&life);
-        let path = self.folder.file(life);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::error!(path = %path.display(), %error, "the chat of a room that has ended is not erased");
+        for path in self.folder.files(life) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!(path = %path.display(), %error, "the chat of a room that has ended is not erased");
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 }
 
-/// What a file holds. A line cut short by a crash was not acknowledged.
-fn read(path: &Path) -> KeptLog {
+/// What the files of a life hold.
+fn read([new, old]: &[PathBuf; 2]) -> KeptLog {
     let mut kept = KeptLog::default();
+    read_file(old, &mut kept);
+    read_file(new, &mut kept);
+    kept
+}
+
+/// Adds what a file holds. A line cut short by a crash was not acknowledged.
+fn read_file(path: &Path, kept: &mut KeptLog) {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::error!(path = %path.display(), %error, "the chat of a room cannot be read");
             }
-            return kept;
+            return;
         }
     };
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -183,18 +225,6 @@ fn read(path: &Path) -> KeptLog {
             Err(error) => tracing::warn!(path = %path.display(), %error, "a line of chat is skipped"),
         }
     }
-    kept
-}
-
-/// Replaces a file with one that has these messages alone.
-fn write_anew(path: &Path, kept: &KeptLog) -> io::Result<()> {
-    let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    new.write_all(&json_line(&Line::Sequences(kept.sequences.clone()))?)?;
-    for record in &kept.records {
-        new.write_all(&json_line(&Line::Chat(record.clone()))?)?;
-    }
-    new.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -218,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_are_there_again_in_a_file_that_does_not_grow() {
+    fn the_latest_are_there_again_in_files_that_do_not_grow() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("chat");
         let mut entropy = SeededEntropy::new(5);
@@ -235,11 +265,13 @@ mod tests {
         let mut again = ChatFolder::open(&path).log();
         let kept = again.read(life(1));
         let ids: Vec<u64> = kept.records.iter().map(|record| record.line.id).collect();
-        assert_eq!(ids, [vec![2], (1_950..2_000).collect()].concat(), "the latest to all, and to one");
+        assert_eq!(ids, (1_950..2_000).collect::<Vec<_>>(), "the latest");
         assert_eq!(kept.sequences, BTreeMap::from([(first, 1), (second, 1_999)]));
         assert_eq!(again.read(life(2)).records.len(), 1);
         let file = path.join(format!("{}.jsonl", life(1)));
-        assert!(fs::read_to_string(&file).unwrap().lines().count() <= LINES + 2);
+        let lines = |name: &str| fs::read_to_string(path.join(name)).unwrap().lines().count();
+        assert!(lines(&format!("{}.jsonl", life(1))) <= FULL + 1);
+        assert!(lines(&format!("{}.old.jsonl", life(1))) <= FULL + 1);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
     }
@@ -267,7 +299,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let session = SessionId::random(&mut SeededEntropy::new(5));
         let folder = ChatFolder::open(parent.path());
-        let (mut log, file) = (folder.log(), folder.file(life(1)));
+        let (mut log, file) = (folder.log(), folder.files(life(1))[0].clone());
         log.append(life(1), &record(1, session, None));
         log.append(life(1), &record(2, session, None));
         let text = fs::read(&file).unwrap();
