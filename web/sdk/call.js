@@ -10,7 +10,7 @@ import { Roster } from './roster.js';
 import { Session } from './session.js';
 
 /**
- * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ * @typedef {import('./transceivers.js').RemoteStreams} RemoteStreams
  * @typedef {import('./protocol.js').JoinOptions} JoinOptions
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').Room} Room

@@ -3,7 +3,7 @@ import { SfuCall } from './sfu-call.js';
 
 /**
  * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
- * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ * @typedef {import('./transceivers.js').RemoteStreams} RemoteStreams
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').SignalBody} SignalBody

@@ -2,7 +2,7 @@ import { MeshPeer } from './mesh-peer.js';
 
 /**
  * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
- * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ * @typedef {import('./transceivers.js').RemoteStreams} RemoteStreams
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').SignalBody} SignalBody
  *

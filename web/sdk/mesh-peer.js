@@ -5,10 +5,7 @@ import { originOf, SMALL, SMALL_MS } from './transceivers.js';
 /**
  * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
  * @typedef {import('./protocol.js').SignalBody} SignalBody
- *
- * @typedef {object} RemoteStreams
- * @property {MediaStream} main microphone and camera
- * @property {MediaStream | null} screen
+ * @typedef {import('./transceivers.js').RemoteStreams} RemoteStreams
  *
  * @typedef {object} MeshPeerOptions
  * @property {boolean} polite gives way when two offers cross

@@ -62,7 +62,7 @@ export class MeshTransceivers {
     await limit(this.#main.video, videoBitrate, smaller);
   }
 
-  /** Updates the streams of the other side. @param {import('./mesh-peer.js').RemoteStreams} streams */
+  /** Updates the streams of the other side. @param {import('./transceivers.js').RemoteStreams} streams */
   collect(streams) {
     if (!this.#main) return;
     const { audio, video } = this.#main;

@@ -7,7 +7,7 @@ import { fill } from './transceivers.js';
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').SignalBody} SignalBody
- * @typedef {import('./mesh-peer.js').RemoteStreams} RemoteStreams
+ * @typedef {import('./transceivers.js').RemoteStreams} RemoteStreams
  *
  * @typedef {object} SfuCallOptions
  * @property {OutgoingMedia} media

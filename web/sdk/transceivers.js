@@ -1,4 +1,12 @@
 /**
+ * The streams that arrive from a peer.
+ *
+ * @typedef {object} RemoteStreams
+ * @property {MediaStream} main microphone and camera
+ * @property {MediaStream | null} screen
+ */
+
+/**
  * Identifies the other side's connection that a description belongs to.
  *
  * @param {RTCSessionDescriptionInit} description
