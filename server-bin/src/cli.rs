@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use signaling_core::{RoomId, Scope};
 
-use crate::config::{Config, ConfigError, Environment, Layers, Settings, Shape};
+use crate::config::{Config, ConfigError, Environment, Layers, Setting, Settings, Shape};
 use crate::recordings::Finalize;
 
 /// What the operator asked for.
@@ -135,29 +135,56 @@ fn api_key() -> Command {
         )
 }
 
+fn recordings() -> Command {
+    Command::new("recordings")
+        .about("Work with finished recordings")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("finalize")
+                .about("Remux or transcode finished recordings with ffmpeg, while the server does not run")
+                .arg(
+                    Arg::new("composite")
+                        .long("composite")
+                        .action(ArgAction::SetTrue)
+                        .help("Combine everybody in a room into one picture, with all audio"),
+                )
+                .arg(
+                    Arg::new("room")
+                        .long("room")
+                        .value_name("ROOM")
+                        .value_parser(|text: &str| RoomId::of(text))
+                        .help("Only this room"),
+                ),
+        )
+}
+
+/// The flag of a setting.
+fn flag(setting: &Setting) -> Arg {
+    let variables = std::iter::once(setting.variable()).chain(setting.alias.map(str::to_owned));
+    let mut notes = vec![format!("environment: {}", variables.collect::<Vec<_>>().join(", "))];
+    if !setting.default.is_empty() {
+        notes.insert(0, format!("default: {}", setting.default));
+    }
+    let arg = Arg::new(setting.field)
+        .long(setting.key())
+        .value_name(setting.value_name)
+        .help(format!("{} [{}]", setting.help.trim(), notes.join("; ")))
+        // `-1` is an invalid number, not an unknown flag.
+        .allow_negative_numbers(true)
+        .global(true);
+    match setting.shape {
+        Shape::One => arg.action(ArgAction::Set).overrides_with(setting.field),
+        Shape::Many => arg.action(ArgAction::Append),
+        Shape::Switch => {
+            let arg = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true);
+            arg.default_missing_value("true").overrides_with(setting.field)
+        }
+    }
+}
+
 fn command() -> Command {
-    let settings = Settings::TABLE.iter().map(|setting| {
-        let variables = std::iter::once(setting.variable()).chain(setting.alias.map(str::to_owned));
-        let mut notes = vec![format!("environment: {}", variables.collect::<Vec<_>>().join(", "))];
-        if !setting.default.is_empty() {
-            notes.insert(0, format!("default: {}", setting.default));
-        }
-        let arg = Arg::new(setting.field)
-            .long(setting.key())
-            .value_name(setting.value_name)
-            .help(format!("{} [{}]", setting.help.trim(), notes.join("; ")))
-            // `-1` is an invalid number, not an unknown flag.
-            .allow_negative_numbers(true)
-            .global(true);
-        match setting.shape {
-            Shape::One => arg.action(ArgAction::Set).overrides_with(setting.field),
-            Shape::Many => arg.action(ArgAction::Append),
-            Shape::Switch => {
-                let arg = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true);
-                arg.default_missing_value("true").overrides_with(setting.field)
-            }
-        }
-    });
+    let settings = Settings::TABLE.iter().map(flag);
     let file = Arg::new("config")
         .long("config")
         .value_name("FILE")
@@ -182,29 +209,7 @@ fn command() -> Command {
                 .arg(Arg::new("user").long("user").value_name("NAME").help("Name by which quotas are counted"))
                 .arg(init()),
         )
-        .subcommand(
-            Command::new("recordings")
-                .about("Work with finished recordings")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .subcommand(
-                    Command::new("finalize")
-                        .about("Remux or transcode finished recordings with ffmpeg, while the server does not run")
-                        .arg(
-                            Arg::new("composite")
-                                .long("composite")
-                                .action(ArgAction::SetTrue)
-                                .help("Combine everybody in a room into one picture, with all audio"),
-                        )
-                        .arg(
-                            Arg::new("room")
-                                .long("room")
-                                .value_name("ROOM")
-                                .value_parser(|text: &str| RoomId::of(text))
-                                .help("Only this room"),
-                        ),
-                ),
-        )
+        .subcommand(recordings())
         .subcommand(
             Command::new("health")
                 .about("Ask the server that runs with these settings how it is; the exit code is 0 if it is well")

@@ -97,6 +97,7 @@ impl DtlsSession {
     }
 
     /// The SRTP contexts; `None` before the handshake is complete.
+    #[inline]
     pub(crate) fn keys(&self) -> Option<&Keys> {
         match &self.state {
             State::Connected(_, keys) => Some(keys),
@@ -104,6 +105,7 @@ impl DtlsSession {
         }
     }
 
+    #[inline]
     pub(crate) fn keys_mut(&mut self) -> Option<&mut Keys> {
         match &mut self.state {
             State::Connected(_, keys) => Some(keys),
