@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md lists which crate imports which, in agreement with the manifests.
+//! ARCHITECTURE.md agrees with the manifests and the tree.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,6 +7,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -71,4 +72,36 @@ fn every_dependency_has_its_reason() {
     let unexplained: Vec<&str> =
         foreign.map(|(name, _)| name).filter(|name| !explained.contains(name)).collect();
     assert!(unexplained.is_empty(), "ARCHITECTURE.md does not say why these are here: {unexplained:?}");
+}
+
+/// Whether a word of the document is the name of a file or folder, by the characters that only such names have.
+fn is_path(word: &str) -> bool {
+    let is_plain = word.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-/".contains(letter));
+    let is_source = [".rs", ".js", ".html", ".md", ".ts"].iter().any(|end| word.ends_with(end));
+    is_plain && !word.starts_with('/') && (is_source || word.contains('/'))
+}
+
+#[test]
+fn every_path_of_the_document_is_there() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let document = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let (mut folder, mut missing, mut found) = (None, Vec::new(), 0);
+    for line in document.lines() {
+        // An item of "Where to look" names its folder in bold, and then files in it.
+        if let Some((bold, _)) = line.strip_prefix("- **`").and_then(|line| line.split_once("`**")) {
+            folder = Some(bold);
+        } else if !line.starts_with("  ") {
+            folder = None;
+        }
+        for word in line.split('`').skip(1).step_by(2).filter(|word| is_path(word)) {
+            let is_there = |folder: &str| root.join(folder).join(word).exists();
+            if is_there("") || folder.is_some_and(is_there) {
+                found += 1;
+            } else {
+                missing.push(word);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+    assert!(found > 100, "{found} paths");
 }
