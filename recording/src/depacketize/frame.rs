@@ -3,7 +3,7 @@
 use crate::format::Format;
 
 /// A payload with the fields of its RTP header. Payloads are passed in order and without gaps; after a gap,
-/// [`Depacketizer::reset`] is called.
+/// [`Depacketizer::reset`](super::Depacketizer::reset) is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
     /// The RTP timestamp.

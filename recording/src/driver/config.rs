@@ -9,7 +9,7 @@ use crate::ffmpeg::Ffmpeg;
 use crate::retention::Retention;
 use crate::store::{OpenError, StoreConfig};
 
-/// The configuration of a [`Recorder`].
+/// The configuration of a [`Recorder`](super::Recorder).
 #[derive(Clone, Debug)]
 pub struct RecorderConfig {
     /// The folder of recordings.
