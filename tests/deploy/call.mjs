@@ -7,15 +7,20 @@ const [url, count, topology = 'auto'] = process.argv.slice(2);
 const browser = await launch();
 const room = newRoom();
 const pages = [];
-for (let number = 1; number <= Number(count); number += 1) {
-  const page = await newPage(browser, { ignoreHTTPSErrors: true });
-  pages.push(page);
-  await join(page, url, room, { name: `Participant ${number}`, topology });
-}
-for (const page of pages) await flows(page, pages.length - 1);
-for (const page of pages) {
-  assert.deepEqual(page.problems, []);
-  await page.getByRole('button', { name: 'Leave', exact: true }).click();
-  await until('the end', async () => !(await page.getByRole('button', { name: 'Leave', exact: true }).isVisible()));
+try {
+  for (let number = 1; number <= Number(count); number += 1) {
+    const page = await newPage(browser, { ignoreHTTPSErrors: true });
+    pages.push(page);
+    await join(page, url, room, { name: `Participant ${number}`, topology });
+  }
+  for (const page of pages) await flows(page, pages.length - 1);
+  for (const page of pages) {
+    assert.deepEqual(page.problems, []);
+    await page.getByRole('button', { name: 'Leave', exact: true }).click();
+    await until('the end', async () => !(await page.getByRole('button', { name: 'Leave', exact: true }).isVisible()));
+  }
+} catch (error) {
+  for (const page of pages) console.error(page.url(), page.problems, await page.locator('body').innerText());
+  throw error;
 }
 await browser.close();

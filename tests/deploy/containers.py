@@ -72,9 +72,10 @@ class Network:
     """A network of its own, where these addresses are this machine's and lead nowhere else."""
 
     def __init__(self, *addresses):
-        # A browser gathers no candidates on loopback.
+        # A browser gathers no candidates on loopback, and gives requests up when an address appears, as a link's own of IPv6 does after a second.
         setup = (
-            "ip link set lo up; ip link add calls type veth peer other; ip link set calls up; ip link set other up;"
+            "ip link set lo up; ip link add calls type veth peer other; ip link set other addrgenmode none up; ip link set calls addrgenmode none up;"
+            "until ip -o link show calls | grep -q LOWER_UP; do :; done;"
             "for address; do ip address add $address/32 dev calls; done; ip route add default dev calls; echo up; exec sleep infinity"
         )
         self.holder = subprocess.Popen(["unshare", "--net", "sh", "-ec", setup, "setup", *addresses], stdout=subprocess.PIPE, text=True)

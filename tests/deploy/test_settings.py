@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lab import BINARY, ROOT, clean_environment, commands, files, flags, name_of, output, settings, variables
+from lab import BINARY, DEPLOY, ROOT, clean_environment, commands, files, flags, name_of, output, settings, variables
 
 TEXTS = [*files(), ROOT / "docs/deploy.md"]
 
@@ -48,6 +48,29 @@ def test_command_lines_are_found_and_checked():
     for wrong in (["--no-such-flag"], ["health", "--no-such-flag"]):
         with pytest.raises(AssertionError):
             output(str(BINARY), *wrong, "--help", env=clean_environment())
+
+
+def test_proxies_forward_to_where_the_server_listens():
+    recipes = DEPLOY / "proxies"
+    for place in ("", "-below-a-path"):
+        found = settings("--config", str(recipes / f"visavis{place}.toml"))
+        site, path = re.match(r"https://([^/]+)(/\w+)?/?$", found["public-url"]).groups()
+        for name in (f"nginx{place}.conf", f"Caddyfile{place}", f"haproxy{place}.cfg", f"traefik{place or '-at-the-root'}.yaml"):
+            text = (recipes / name).read_text()
+            assert found["listen"] in text and site in text and (not path or path in text), name
+            assert f"visavis{place}.toml" in text, name
+        # Media does not pass the proxy, and the comment names its ports.
+        ports = re.search(r"Open UDP (\d+), UDP and TCP (\d+), and UDP (\S+) for it", (recipes / f"visavis{place}.toml").read_text()).groups()
+        assert ports == (str(found["media-port"]), found["turn-listen"].rsplit(":", 1)[1], found["turn-relay-ports"])
+
+
+def test_the_firewall_is_opened_for_the_ports_that_the_settings_have():
+    found = settings()
+    page, turn = (found[name].rsplit(":", 1)[1] for name in ("listen", "turn-listen"))
+    media, relays = str(found["media-port"]), found["turn-relay-ports"]
+    guide = (ROOT / "docs/deploy.md").read_text()
+    assert f"ufw allow {page}/tcp && ufw allow {media}/udp && ufw allow {turn} && ufw allow {relays.replace('-', ':')}/udp" in guide
+    assert f"--add-port={{{page}/tcp,{media}/udp,{turn}/tcp,{turn}/udp,{relays}/udp}}" in guide
 
 
 @pytest.mark.parametrize("file", files(".toml"), ids=name_of)
