@@ -227,6 +227,22 @@ impl Session {
         self.connection = Some(Connection { id, outbound, last_heard: now, stalled_since: None });
     }
 
+    /// Ends the session's last connection, once it has been handed all that it has not taken yet: the session cannot be
+    /// resumed to get it.
+    pub(crate) fn finish(
+        &mut self,
+        now: Timestamp,
+        log: &Log<Audience>,
+        limits: &Limits,
+        reason: CloseReason,
+    ) {
+        if let Some(connection) = &mut self.connection {
+            connection.outbound.take_all();
+        }
+        self.deliver(now, log, limits);
+        self.disconnect(now, Some(reason));
+    }
+
     pub(crate) fn disconnect(&mut self, now: Timestamp, reason: Option<CloseReason>) {
         if let Some(mut connection) = self.connection.take() {
             if let Some(reason) = reason {

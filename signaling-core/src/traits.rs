@@ -53,6 +53,8 @@ pub struct RequestId(pub u64);
 pub trait Outbound: Send {
     /// Offers one frame; `answers` names the request that it answers.
     fn offer(&mut self, frame: &Arc<Frame>, answers: Option<RequestId>) -> Offer;
+    /// The close follows, and the session cannot be resumed: all frames offered until then are taken.
+    fn take_all(&mut self) {}
     /// Closes the connection. Frames that it has taken are still sent.
     fn close(&mut self, reason: CloseReason);
 }

@@ -16,12 +16,20 @@ use signaling_core::{
 struct Screen {
     frames: Arc<Mutex<Vec<Value>>>,
     closed: Arc<Mutex<Option<CloseReason>>>,
+    /// It takes nothing, until it must take all.
+    is_full: Arc<Mutex<bool>>,
 }
 
 impl Outbound for Screen {
     fn offer(&mut self, frame: &Arc<Frame>, _answers: Option<RequestId>) -> Offer {
+        if *self.is_full.lock().unwrap() {
+            return Offer::Full;
+        }
         self.frames.lock().unwrap().push(serde_json::from_slice(&frame.json).unwrap());
         Offer::Taken
+    }
+    fn take_all(&mut self) {
+        *self.is_full.lock().unwrap() = false;
     }
     fn close(&mut self, reason: CloseReason) {
         *self.closed.lock().unwrap() = Some(reason);
@@ -303,4 +311,28 @@ fn the_number_of_a_rate_limited_message_is_not_used_on_a_resume_either() {
     let (_, welcome) = server.shard.resume(server.now, &claims, 0, None).unwrap();
     let welcome: Value = serde_json::from_slice(&welcome.json).unwrap();
     assert_eq!(welcome["lastSeq"], 200);
+}
+
+#[test]
+fn who_reads_slowly_still_gets_the_answer_to_its_leave_and_the_end_of_its_room() {
+    let mut server = Server::new();
+    let ([ada, bob], [adas, bobs]) = {
+        let ((ada, adas), (bob, bobs)) = (server.join(1), server.join(2));
+        ([ada, bob], [adas, bobs])
+    };
+    for screen in [&adas, &bobs] {
+        screen.take();
+        *screen.is_full.lock().unwrap() = true;
+    }
+    let kinds = |screen: &Screen| {
+        screen.take().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    server.say(&ada, r#"{"type":"chat","text":"hello","seq":1}"#);
+    server.say(&bob, r#"{"type":"leave","seq":1}"#);
+    assert_eq!(kinds(&bobs), ["ack", "chat", "peer-left"]);
+    assert_eq!(*bobs.closed.lock().unwrap(), Some(CloseReason::Ended));
+    assert_eq!(kinds(&adas), [""; 0]);
+    server.say(&ada, r#"{"type":"host","action":"end","seq":2}"#);
+    assert_eq!(kinds(&adas), ["ack", "ack", "chat", "peer-left", "room-ended"]);
+    assert_eq!(*adas.closed.lock().unwrap(), Some(CloseReason::Ended));
 }

@@ -119,7 +119,7 @@ impl LiveRoom {
             Fact::Left { peer, reason } => self.dismiss(now, env, peer, reason),
             Fact::Ended { .. } => {
                 for session in self.sessions.values_mut() {
-                    session.disconnect(now, Some(CloseReason::Ended));
+                    session.finish(now, &self.log, &env.rules.limits, CloseReason::Ended);
                 }
                 self.sessions.clear();
             }
@@ -219,8 +219,7 @@ impl LiveRoom {
 
     fn dismiss(&mut self, now: Timestamp, env: &Environment, peer: PeerId, reason: LeaveReason) {
         let Some(mut session) = self.sessions.remove(&peer) else { return };
-        session.deliver(now, &self.log, &env.rules.limits);
         let close = if reason == LeaveReason::Replaced { CloseReason::Replaced } else { CloseReason::Ended };
-        session.disconnect(now, Some(close));
+        session.finish(now, &self.log, &env.rules.limits, close);
     }
 }

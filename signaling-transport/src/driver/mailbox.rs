@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use signaling_core::{CloseReason, Frame, Offer, Outbound, RequestId};
 
-/// The most frames between a shard and a connection. Further frames stay in the room's log.
+/// The most frames between a shard and a connection. Further frames stay in the room's log, except before a final close.
 const FRAMES: usize = 32;
 /// The capacity that an empty mailbox keeps.
 const KEPT: usize = 4;
@@ -31,6 +31,8 @@ struct State {
     close: Option<CloseReason>,
     /// The shard has held frames back.
     refused: bool,
+    /// The close follows, so that no frame is held back.
+    is_last: bool,
     /// The connection is gone.
     left: bool,
     /// Wakes the connection while it waits.
@@ -72,13 +74,17 @@ impl Outbound for Mailbox {
         if state.left {
             return Offer::Gone;
         }
-        if state.frames.len() >= FRAMES {
+        if state.frames.len() >= FRAMES && !state.is_last {
             state.refused = true;
             return Offer::Full;
         }
         state.frames.push_back((Arc::clone(frame), answers));
         Queue::wake(state);
         Offer::Taken
+    }
+
+    fn take_all(&mut self) {
+        self.queue.lock().is_last = true;
     }
 
     fn close(&mut self, reason: CloseReason) {
