@@ -459,7 +459,8 @@ impl World {
     /// After a gap a client is given the latest fifty chat messages, as far as it has not heard them.
     fn chat_follows(&mut self, index: usize, cursor: u64) {
         let witness = &self.clients[index % self.rooms].heard;
-        let oldest = witness.keys().nth_back(49).or_else(|| witness.keys().next()).copied().unwrap_or_default();
+        let oldest =
+            witness.keys().nth_back(49).or_else(|| witness.keys().next()).copied().unwrap_or_default();
         let lost = witness.range(cursor + 1..).any(|(id, _)| *id < oldest);
         let client = &mut self.clients[index];
         if lost {
