@@ -23,7 +23,7 @@ const MOST: usize = 50;
 /// How many lines make a file full.
 const FULL: usize = 4 * MOST;
 /// How many files a shard keeps open.
-const OPEN: usize = 256;
+const OPEN: usize = 64;
 /// The extension of the files.
 const EXTENSION: &str = "jsonl";
 /// Rooms that nobody has returned to for this long after the start have ended with the process before.
@@ -63,7 +63,7 @@ impl ChatFolder {
 
     /// The log of one shard's rooms.
     pub(crate) fn log(&self) -> ChatLog {
-        ChatLog { folder: self.clone(), files: HashMap::new(), is_failing: false }
+        ChatLog { folder: self.clone(), rooms: HashMap::new(), open: 0, is_failing: false }
     }
 
     /// Erases what nobody has returned to.
@@ -91,15 +91,18 @@ impl ChatFolder {
 #[derive(Debug)]
 pub(crate) struct ChatLog {
     folder: ChatFolder,
-    files: HashMap<LifeId, Open>,
+    rooms: HashMap<LifeId, RoomFiles>,
+    /// How many of them have an open file.
+    open: usize,
     /// The last line could not be written.
     is_failing: bool,
 }
 
+/// The files of one life. What is known of them stays known when the file is closed to make room for others.
 #[derive(Debug)]
-struct Open {
-    file: LineFile,
+struct RoomFiles {
     paths: [PathBuf; 2],
+    file: Option<LineFile>,
     lines: usize,
     /// The greatest `seq` of each session.
     sequences: BTreeMap<SessionId, u64>,
@@ -121,44 +124,54 @@ enum NewLine<'a> {
     Chat(&'a LogRecord),
 }
 
-impl Open {
-    fn new(paths: [PathBuf; 2]) -> io::Result<Self> {
+impl RoomFiles {
+    fn new(paths: [PathBuf; 2]) -> Self {
         let KeptLog { records, sequences } = read(&paths);
-        let file = LineFile::open(&paths[0])?;
         // Lines of the older file count as well, which only makes this one shorter.
-        Ok(Self { file, lines: records.len(), sequences, paths })
+        Self { file: None, lines: records.len(), sequences, paths }
     }
 
     fn append(&mut self, record: &LogRecord) -> io::Result<()> {
         if self.lines >= FULL {
+            self.file = None;
             fs::rename(&self.paths[0], &self.paths[1])?;
-            self.file = LineFile::open(&self.paths[0])?;
-            self.file.append(&json_line(&NewLine::Sequences(&self.sequences))?)?;
+            let sequences = json_line(&NewLine::Sequences(&self.sequences))?;
+            self.file()?.append(&sequences)?;
             self.lines = 0;
         }
-        self.file.append(&json_line(&NewLine::Chat(record))?)?;
+        self.file()?.append(&json_line(&NewLine::Chat(record))?)?;
         self.lines += 1;
         if let Some(seq) = record.seq {
             self.sequences.insert(record.session, seq);
         }
         Ok(())
     }
+
+    /// The open file.
+    fn file(&mut self) -> io::Result<&mut LineFile> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(LineFile::open(&self.paths[0])?)),
+        }
+    }
 }
 
 impl ChatLog {
     fn write(&mut self, life: LifeId, record: &LogRecord) -> io::Result<()> {
-        if let Some(open) = self.files.get_mut(&life)
-            && open.file.has_name()?
-        {
-            return open.append(record);
+        let paths = || self.folder.files(life);
+        let room = self.rooms.entry(life).or_insert_with(|| RoomFiles::new(paths()));
+        match &room.file {
+            Some(file) if file.has_name()? => return room.append(record),
+            // Somebody has removed it, with what it held.
+            Some(_) => *room = RoomFiles::new(paths()),
+            None => self.open += 1,
         }
-        if self.files.len() >= OPEN {
-            self.files.clear();
+        let done = room.append(record);
+        if self.open > OPEN {
+            self.rooms.values_mut().for_each(|room| room.file = None);
+            self.open = 0;
         }
-        let mut open = Open::new(self.folder.files(life))?;
-        open.append(record)?;
-        self.files.insert(life, open);
-        Ok(())
+        done
     }
 }
 
@@ -187,7 +200,9 @@ impl RoomLog for ChatLog {
     }
 
     fn erase(&mut self, life: LifeId) {
-        self.files.remove(&life);
+        let room = self.rooms.remove(&life);
+        // A file that could not be opened again is counted too.
+        self.open = self.open.saturating_sub(usize::from(room.is_some_and(|room| room.file.is_some())));
         for path in self.folder.files(life) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -274,6 +289,24 @@ mod tests {
         assert!(lines(&format!("{}.old.jsonl", life(1))) <= FULL + 1);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn more_rooms_than_files_may_be_open_lose_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let session = SessionId::random(&mut SeededEntropy::new(5));
+        let mut log = ChatFolder::open(parent.path()).log();
+        let rooms = 2 * u64::try_from(OPEN).unwrap();
+        for id in 1..=3 {
+            (0..rooms).for_each(|seed| log.append(life(seed), &record(id, session, None)));
+            let open = log.rooms.values().filter(|room| room.file.is_some()).count();
+            assert!(open == log.open && open <= OPEN, "{open} of {}", log.open);
+        }
+        for seed in 0..rooms {
+            assert_eq!(log.read(life(seed)).records.len(), 3);
+        }
+        log.erase(life(rooms - 1));
+        assert_eq!(log.open, log.rooms.values().filter(|room| room.file.is_some()).count());
     }
 
     #[test]

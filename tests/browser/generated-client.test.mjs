@@ -38,6 +38,7 @@ test('a generated client books, records, lists, downloads and erases', async (t)
   const key = execFileSync(BINARY, ['--data-dir', server.data, 'api-key', 'create', '--scope', 'meetings:write', '--scope', 'recordings'], { encoding: 'utf8' }).trim();
   const program = spawn(path.join(PYTHON, 'python'), [path.join(TOOLS, 'generated_client.py'), folder, server.url, key, file('lesson')], { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => program.kill());
+  const exit = once(program, 'exit');
   const lines = createInterface({ input: program.stdout })[Symbol.asyncIterator]();
   const said = async (word) => {
     const { value } = await lines.next();
@@ -62,7 +63,7 @@ test('a generated client books, records, lists, downloads and erases', async (t)
   for (const page of pages) await flows(page, 1);
   program.stdin.write('enough\n');
   await said('erased');
-  assert.deepEqual(await once(program, 'exit'), [0, null]);
+  assert.deepEqual(await exit, [0, null]);
   const { video, audio, duration } = await probe(file('lesson'));
   assert.ok(video && audio && duration > 1, `${duration} s`);
   await browser.close();
