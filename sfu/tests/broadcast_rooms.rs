@@ -16,8 +16,8 @@ use signaling_core::room::MediaTerms;
 use signaling_core::testing::{RecordedMedia, SeededEntropy};
 use signaling_core::{
     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HttpSession, JsonCodec, Limits,
-    MediaEvent, MediaJoin, MessageCodec, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound,
-    RecordScope, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp,
+    MediaEvent, MediaJoin, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound, RecordScope,
+    RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp,
 };
 
 /// The messages sent to one connection.

@@ -35,17 +35,7 @@ pub struct Frame {
     pub json: Bytes,
 }
 
-/// The wire format of messages.
-pub trait MessageCodec: Send + Sync {
-    /// Reads one message of a client.
-    fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable>;
-    /// Writes an event with its number.
-    fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame;
-    /// Writes a message without a number.
-    fn encode_reply(&self, reply: &Reply) -> Frame;
-}
-
-/// The protocol's one codec: JSON as `docs/signaling-protocol.md` describes it.
+/// The wire format of messages: JSON as `docs/signaling-protocol.md` describes it.
 #[derive(Clone, Debug, Default)]
 pub struct JsonCodec {
     limits: Limits,
@@ -56,10 +46,9 @@ impl JsonCodec {
     pub fn new(limits: Limits) -> Self {
         Self { limits }
     }
-}
 
-impl MessageCodec for JsonCodec {
-    fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable> {
+    /// Reads one message of a client.
+    pub fn decode(&self, text: &[u8]) -> Result<Envelope, Unreadable> {
         let unreadable = |seq, refusal| Unreadable { seq, refusal };
         if text.len() > self.limits.signal_bytes {
             return Err(unreadable(None, self.limits.too_large()));
@@ -85,7 +74,8 @@ impl MessageCodec for JsonCodec {
         Ok(Envelope { seq, message })
     }
 
-    fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame {
+    /// Writes an event with its number.
+    pub fn encode_event(&self, id: u64, event: &ServerEvent) -> Frame {
         // Every event is an object that begins with its type, so the number can be put in front.
         let mut json = Vec::with_capacity(EVENT);
         json.extend_from_slice(b"{\"id\":");
@@ -105,7 +95,8 @@ impl MessageCodec for JsonCodec {
         Frame { id: Some(id), json }
     }
 
-    fn encode_reply(&self, reply: &Reply) -> Frame {
+    /// Writes a message without a number.
+    pub fn encode_reply(&self, reply: &Reply) -> Frame {
         Frame { id: None, json: serde_json::to_string(reply).unwrap_or_else(|_| internal()).into() }
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::room::Rules;
-use crate::{Entropy, IceProvider, MediaPlane, MessageCodec, RoomLog, RoomObserver, RoomStore, Wall};
+use crate::{Entropy, IceProvider, JsonCodec, MediaPlane, RoomLog, RoomObserver, RoomStore, Wall};
 
 /// The configuration of a shard, and its interfaces to everything outside the core.
 pub struct Environment {
     /// Limits, keys, and the server's capabilities.
     pub rules: Arc<Rules>,
     /// The wire format of messages.
-    pub codec: Arc<dyn MessageCodec>,
+    pub codec: Arc<JsonCodec>,
     /// Carries media that peers do not exchange directly.
     pub media: Box<dyn MediaPlane>,
     /// Stores what must outlive the process.

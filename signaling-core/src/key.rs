@@ -143,10 +143,13 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     digest.as_ref().iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// A 64-bit hash of a room id that is the same in every process. It selects the shard that owns the room.
-pub fn shard_hash(room: &RoomId) -> u64 {
-    let digest = digest::digest(&digest::SHA256, room.as_str().as_bytes());
-    digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+impl RoomId {
+    /// The shard, of so many, that owns the room: the same in every process.
+    pub fn shard(&self, shards: usize) -> usize {
+        let digest = digest::digest(&digest::SHA256, self.as_str().as_bytes());
+        let hash = digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+        usize::try_from(hash % (shards.max(1) as u64)).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]

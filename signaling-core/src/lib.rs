@@ -12,8 +12,7 @@
 //! ```
 //! use std::sync::{Arc, Mutex};
 //! use signaling_core::{
-//!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
-//!     NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RecordScope, RequestId,
+//!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, //!     NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RecordScope, RequestId,
 //!     Rules, ServerKey, Shard, Timestamp, Wall, testing::SeededEntropy,
 //! };
 //!
@@ -99,7 +98,7 @@ mod text;
 mod time;
 mod traits;
 
-pub use codec::{Envelope, Frame, JsonCodec, MessageCodec, Unreadable};
+pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use engine::{End, Engine, Running, Sign, Watch, Witness};
 pub use entropy::Entropy;
 pub use environment::Environment;
@@ -107,7 +106,7 @@ pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
 pub use join_token::{Signed, TokenDigests, TokenIdentity};
-pub use key::{Digest, ServerKey, sha256_hex, shard_hash};
+pub use key::{Digest, ServerKey, sha256_hex};
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordScope};
 pub use message::{ClientMessage, EndReason};
@@ -123,6 +122,5 @@ pub use time::{Timestamp, Wall};
 pub use traits::{
     ApiKeys, Arranged, Authenticator, CloseReason, Grant, IceProvider, MediaPlane, MeetingDirectory,
     NoApiKeys, NoIceServers, NoMedia, NoMeetings, NoObserver, NoReplies, NoStore, Offer, OpenAuthenticator,
-    Outbound, Placement, Repeatable, Replies, RequestId, RoomObserver, RoomStore, Scope, SingleNode,
-    WallClock,
+    Outbound, Repeatable, Replies, RequestId, RoomObserver, RoomStore, Scope, WallClock,
 };

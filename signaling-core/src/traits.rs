@@ -7,10 +7,7 @@ use async_trait::async_trait;
 use crate::meeting::{Happening, MeetingCode};
 use crate::message::{IceServers, Join, Role};
 use crate::room::{Pass, RoomRecord};
-use crate::{
-    Code, Frame, MediaDemand, PeerId, Refusal, RoomId, SessionId, Signed, Timestamp, TokenIdentity,
-    shard_hash,
-};
+use crate::{Code, Frame, MediaDemand, PeerId, Refusal, RoomId, SessionId, Signed, Timestamp, TokenIdentity};
 
 /// The clocks of a driver.
 pub trait WallClock: Send + Sync {
@@ -305,24 +302,6 @@ impl ApiKeys for NoApiKeys {
 
     async fn check(&self, _bearer: &str, _scope: Scope) -> Result<(), Refusal> {
         Err(Refusal::new(Code::Unauthorized, "this server has no API keys"))
-    }
-}
-
-/// Where a room is served, if there are several nodes.
-///
-/// A single node serves every room. Of several nodes, one that does not own a room passes on the input for it.
-pub trait Placement: Send + Sync {
-    /// The shard of this process that serves the room, or `None` if another node does.
-    fn shard(&self, room: &RoomId, shards: usize) -> Option<usize>;
-}
-
-/// The placement of a single server.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SingleNode;
-
-impl Placement for SingleNode {
-    fn shard(&self, room: &RoomId, shards: usize) -> Option<usize> {
-        usize::try_from(shard_hash(room) % (shards.max(1) as u64)).ok()
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
-    ClientMessage, Environment, Grant, JsonCodec, Limits, MessageCodec, NoIceServers, NoMedia, NoObserver,
-    NoStore, RecordScope, Rules, ServerKey, Shard, Timestamp, Wall,
+    ClientMessage, Environment, Grant, JsonCodec, Limits, NoIceServers, NoMedia, NoObserver, NoStore,
+    RecordScope, Rules, ServerKey, Shard, Timestamp, Wall,
 };
 
 struct Counting;

@@ -18,8 +18,8 @@ use signaling_core::room::{
 };
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
-    EndReason, JsonCodec, LifeId, Limits, MediaEvent, MessageCodec, PeerId, RecordScope, RoomId, Rules,
-    ServerKey, SessionId, Signed, Timestamp, TokenDigests, TokenIdentity,
+    EndReason, JsonCodec, LifeId, Limits, MediaEvent, PeerId, RecordScope, RoomId, Rules, ServerKey,
+    SessionId, Signed, Timestamp, TokenDigests, TokenIdentity,
 };
 
 const SEEDS: u64 = 64;

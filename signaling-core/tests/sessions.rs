@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
-    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, MessageCodec,
-    NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RequestId, Rules, Seat,
-    ServerKey, SessionClaims, Shard, StreamRefusal, Timestamp,
+    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, NewConnection,
+    NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RequestId, Rules, Seat, ServerKey,
+    SessionClaims, Shard, StreamRefusal, Timestamp,
 };
 
 #[derive(Clone, Default)]

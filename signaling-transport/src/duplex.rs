@@ -8,7 +8,7 @@ use std::time::Duration;
 use http_api::Caller;
 use signaling_core::message::Reply;
 use signaling_core::{
-    ClientMessage, CloseReason, Code, Envelope, Frame, Limits, MessageCodec, Refusal, RequestId, Unreadable,
+    ClientMessage, CloseReason, Code, Envelope, Frame, JsonCodec, Limits, Refusal, RequestId, Unreadable,
 };
 
 use crate::driver::{Batch, Next, Opened};
@@ -22,7 +22,7 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
 /// Carries messages in both directions. Its futures are cancel-safe: nothing is lost if one is dropped early.
 pub(crate) trait Duplex: Send {
     /// The next message. Queued frames are written in the meantime.
-    fn recv(&mut self, codec: &dyn MessageCodec) -> impl Future<Output = Result<Received, End>> + Send;
+    fn recv(&mut self, codec: &JsonCodec) -> impl Future<Output = Result<Received, End>> + Send;
 
     /// Queues a frame: the answer to a request, or an event.
     fn push(&mut self, frame: Arc<Frame>, request: Option<RequestId>);

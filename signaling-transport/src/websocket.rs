@@ -8,7 +8,7 @@ use axum::response::Response;
 use http_api::Caller;
 use hyper::upgrade::OnUpgrade;
 use signaling_core::{
-    CLOSE_SLOW_READER, CloseReason, Code, Frame, Limits, MessageCodec, Refusal, RequestId, Unreadable,
+    CLOSE_SLOW_READER, CloseReason, Code, Frame, JsonCodec, Limits, Refusal, RequestId, Unreadable,
 };
 
 pub(crate) use self::frame::Incoming;
@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(
 }
 
 impl Duplex for WebSocket {
-    async fn recv(&mut self, codec: &dyn MessageCodec) -> Result<Received, End> {
+    async fn recv(&mut self, codec: &JsonCodec) -> Result<Received, End> {
         let message = match Self::recv(self).await.ok_or(End::Gone)?.map_err(End::Fault)? {
             Incoming::Text(text) => codec.decode(text.as_bytes()),
             Incoming::Close(code) => return Err(End::Left(code)),

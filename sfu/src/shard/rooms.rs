@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use signaling_core::message::{Attention, PublishTrack, Role, TrackKind};
-use signaling_core::{HttpSession, PeerId, RoomId, shard_hash};
+use signaling_core::{HttpSession, PeerId, RoomId};
 use slotmap::SlotMap;
 
 use crate::codec::MediaKind;
@@ -17,7 +17,7 @@ const AT_HOME: u32 = 12;
 
 /// The home shard of a room, which has the connections of all of its publishers.
 pub(crate) fn home_of(room: &RoomId, shards: u16) -> u16 {
-    u16::try_from(shard_hash(room) % u64::from(shards.max(1))).unwrap_or(0)
+    u16::try_from(room.shard(shards.into())).unwrap_or(0)
 }
 
 /// The tables of rooms and peers.

@@ -12,9 +12,9 @@ use signaling_core::room::{MediaTerms, MeetingTerms, Pass, RoomRecord};
 use signaling_core::testing::{MemoryLog, SeededEntropy};
 use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
-    LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, MessageCodec, NewConnection,
-    NoIceServers, Offer, Outbound, RecordScope, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat,
-    ServerKey, SessionClaims, SessionId, Shard, Timestamp, TokenIdentity, Wall,
+    LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, NewConnection, NoIceServers, Offer,
+    Outbound, RecordScope, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat, ServerKey, SessionClaims,
+    SessionId, Shard, Timestamp, TokenIdentity, Wall,
 };
 
 /// The frames that one connection was sent.

@@ -16,8 +16,8 @@ use signaling_core::room::RoomRecord;
 use signaling_core::testing::{MemoryLog, SeededEntropy};
 use signaling_core::{
     ClientMessage, CloseReason, Code, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits,
-    MessageCodec, NewConnection, NoIceServers, NoMedia, NoObserver, Offer, Outbound, RequestId, RoomId,
-    RoomStore, Rules, Seat, ServerKey, SessionClaims, SessionId, Shard, Timestamp,
+    NewConnection, NoIceServers, NoMedia, NoObserver, Offer, Outbound, RequestId, RoomId, RoomStore, Rules,
+    Seat, ServerKey, SessionClaims, SessionId, Shard, Timestamp,
 };
 
 /// The frames that a connection has taken, and why the server closed it.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use signaling_core::message::{IceServers, Join, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
-    Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
-    MediaJoin, MediaPlane, MessageCodec, NewConnection, Person, Placement, Refusal, RequestId, RoomId,
-    RoomLog, RoomObserver, RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard,
-    StreamRefusal, WallClock, Watch,
+    Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, JsonCodec, LifeId, MadeRoom,
+    MediaEvent, MediaJoin, MediaPlane, NewConnection, Person, Refusal, RequestId, RoomId, RoomLog,
+    RoomObserver, RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal,
+    WallClock, Watch,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -26,11 +26,9 @@ pub struct HubConfig {
     /// Limits, keys, and the server's capabilities.
     pub rules: Arc<Rules>,
     /// The wire format of messages.
-    pub codec: Arc<dyn MessageCodec>,
+    pub codec: Arc<JsonCodec>,
     /// The STUN and TURN servers for peers that join.
     pub ice: Arc<dyn IceProvider>,
-    /// Which shard serves which room.
-    pub placement: Arc<dyn Placement>,
     /// The features that the server announces to clients.
     pub features: Arc<[String]>,
     /// The number of shards; one per core is enough.
@@ -51,7 +49,6 @@ pub struct HubConfig {
 #[derive(Clone)]
 pub struct Hub {
     shards: Arc<[mpsc::Sender<Command>]>,
-    placement: Arc<dyn Placement>,
     clock: SystemClock,
     connections: Arc<AtomicU64>,
     key: ServerKey,
@@ -87,7 +84,7 @@ impl Hub {
         let records = (config.store)().load();
         let mut shards = Vec::with_capacity(count);
         for index in 0..count {
-            let mine = |room: &RoomId| config.placement.shard(room, count) == Some(index);
+            let mine = |room: &RoomId| room.shard(count) == index;
             let records = records.iter().filter(|record| mine(&record.room)).cloned().collect();
             let environment = Environment {
                 rules: Arc::clone(&config.rules),
@@ -109,7 +106,6 @@ impl Hub {
         }
         Self {
             shards: shards.into(),
-            placement: config.placement,
             clock,
             connections: Arc::new(AtomicU64::new(0)),
             key: config.rules.key.clone(),
@@ -122,16 +118,12 @@ impl Hub {
         self.clock
     }
 
-    fn shard_of(&self, room: &RoomId) -> Result<usize, Stopped> {
-        self.placement.shard(room, self.shards.len()).ok_or(Stopped)
-    }
-
     fn shard(&self, room: &RoomId) -> Result<&mpsc::Sender<Command>, Stopped> {
-        self.shards.get(self.shard_of(room)?).ok_or(Stopped)
+        self.shards.get(room.shard(self.shards.len())).ok_or(Stopped)
     }
 
     fn opened(&self, seat: Seat, connection: ConnectionId, inbox: Inbox) -> Result<Opened, Stopped> {
-        let shard = self.shard_of(&seat.room)?;
+        let shard = seat.room.shard(self.shards.len());
         Ok(Opened { seat: Arc::new(seat), connection, inbox, shard })
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use signaling_core::{
     ApiKeys, Authenticator, HttpMedia, IceProvider, Limits, MediaPlane, MeetingDirectory, NoApiKeys,
-    NoIceServers, NoMeetings, NoObserver, NoReplies, NoRoomLog, NoStore, OpenAuthenticator, Placement,
-    RecordScope, Replies, RoomLog, RoomObserver, RoomStore, ServerKey, SingleNode, Watch,
+    NoIceServers, NoMeetings, NoObserver, NoReplies, NoRoomLog, NoStore, OpenAuthenticator, RecordScope,
+    Replies, RoomLog, RoomObserver, RoomStore, ServerKey, Watch,
 };
 
 use crate::address_limit::GateLimits;
@@ -64,8 +64,6 @@ pub struct SignalingConfig {
     pub replies: Arc<dyn Replies>,
     /// Makes join tokens for those programs.
     pub minter: Option<Arc<TokenMinter>>,
-    /// Which shard serves which room.
-    pub placement: Arc<dyn Placement>,
     /// Which transports are on.
     pub transports: Transports,
     /// Allowed origins besides the server's own, as browsers write them; `null` for pages without an origin, which get
@@ -108,7 +106,6 @@ impl SignalingConfig {
             api_keys: Arc::new(NoApiKeys),
             replies: Arc::new(NoReplies),
             minter: None,
-            placement: Arc::new(SingleNode),
             transports: Transports::default(),
             allowed_origins: Vec::new(),
             is_own_name: Arc::new(|_| false),

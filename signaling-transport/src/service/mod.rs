@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signaling_core::{
-    ApiKeys, Authenticator, HttpMedia, JsonCodec, Limits, MeetingDirectory, MessageCodec, NoMedia, Replies,
-    Rules, ServerKey,
+    ApiKeys, Authenticator, HttpMedia, JsonCodec, Limits, MeetingDirectory, NoMedia, Replies, Rules,
+    ServerKey,
 };
 use tokio::task::JoinSet;
 
@@ -29,7 +29,7 @@ pub struct Signaling {
 
 struct Inner {
     hub: Hub,
-    codec: Arc<dyn MessageCodec>,
+    codec: Arc<JsonCodec>,
     limits: Limits,
     key: ServerKey,
     authenticator: Arc<dyn Authenticator>,
@@ -68,7 +68,7 @@ impl Signaling {
         ];
         let on = on.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
         let features: Arc<[String]> = on.chain(config.features).collect();
-        let codec: Arc<dyn MessageCodec> = Arc::new(JsonCodec::new(limits.clone()));
+        let codec: Arc<JsonCodec> = Arc::new(JsonCodec::new(limits.clone()));
         let rules = Rules {
             limits: limits.clone(),
             key: key.clone(),
@@ -82,7 +82,6 @@ impl Signaling {
                 rules: Arc::new(rules),
                 codec: Arc::clone(&codec),
                 ice: config.ice,
-                placement: config.placement,
                 features: Arc::clone(&features),
                 shards: config.shards,
                 media: config.media.unwrap_or_else(|| Box::new(|| Box::new(NoMedia))),
@@ -133,7 +132,7 @@ impl Signaling {
         self.inner.hub.go_away(reconnect_after).await;
     }
 
-    pub(crate) fn codec(&self) -> &dyn MessageCodec {
+    pub(crate) fn codec(&self) -> &JsonCodec {
         &*self.inner.codec
     }
 

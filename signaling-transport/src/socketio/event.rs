@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use signaling_core::{Envelope, MessageCodec, Refusal, RequestId, Unreadable};
+use signaling_core::{Envelope, JsonCodec, Refusal, RequestId, Unreadable};
 
 /// The only event.
 const EVENT: &str = "message";
@@ -41,7 +41,7 @@ impl Event {
     }
 
     /// The protocol's message in the event: its first argument.
-    pub(super) fn read(&self, codec: &dyn MessageCodec) -> Result<Envelope, Unreadable> {
+    pub(super) fn read(&self, codec: &JsonCodec) -> Result<Envelope, Unreadable> {
         let bad = |refusal| Unreadable { seq: None, refusal };
         let Content::Text { packet, start } = &self.content else {
             return Err(bad(Refusal::bad_request("messages have no binary attachments")));

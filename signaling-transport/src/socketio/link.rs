@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use signaling_core::{Code, Frame, Limits, MessageCodec, Refusal, RequestId};
+use signaling_core::{Code, Frame, JsonCodec, Limits, Refusal, RequestId};
 
 use super::event::Event;
 use super::transport::Transport;
@@ -163,7 +163,7 @@ impl Link {
 const INVALID_PACKET: End = End::Fault(Fault::Protocol);
 
 impl Duplex for Link {
-    async fn recv(&mut self, codec: &dyn MessageCodec) -> Result<Received, End> {
+    async fn recv(&mut self, codec: &JsonCodec) -> Result<Received, End> {
         let event = self.next().await?;
         Ok(Received { message: event.read(codec), request: event.request })
     }
