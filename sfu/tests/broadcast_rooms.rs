@@ -15,9 +15,8 @@ use sfu::testing::ClientKind;
 use signaling_core::room::MediaTerms;
 use signaling_core::testing::{RecordedMedia, SeededEntropy};
 use signaling_core::{
-    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HttpSession, JsonCodec, Limits,
-    MediaEvent, MediaJoin, NewConnection, NoIceServers, NoObserver, NoStore, Offer, Outbound, RecordScope,
-    RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp,
+    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HttpSession, JsonCodec, MediaEvent,
+    MediaJoin, NewConnection, Offer, Outbound, RequestId, RoomId, Rules, Seat, ServerKey, Shard, Timestamp,
 };
 
 /// The messages sent to one connection.
@@ -66,22 +65,9 @@ impl Theatre {
         world.answers = false;
         let demands = RecordedMedia::default();
         let environment = Environment {
-            rules: Arc::new(Rules {
-                limits: Limits::default(),
-                key: ServerKey::new([4; 32]),
-                sfu: true,
-                recorder: false,
-                record: RecordScope::Nobody,
-            }),
-            codec: Arc::new(JsonCodec::default()),
+            rules: Arc::new(Rules { sfu: true, ..Rules::new(ServerKey::new([4; 32])) }),
             media: Box::new(demands.clone()),
-            store: Box::new(NoStore),
-            log: Box::new(signaling_core::NoRoomLog),
-            observer: Box::new(NoObserver),
-            entropy: Box::new(SeededEntropy::new(seed)),
-            ice: Arc::new(NoIceServers),
-            features: Arc::new([]),
-            wall: signaling_core::Wall::default(),
+            ..Environment::new(ServerKey::new([4; 32]), Box::new(SeededEntropy::new(seed)))
         };
         let shard = Shard::new(environment, Timestamp::from_millis(START), Vec::new());
         let next_ping = world.now + 10 * SECOND;

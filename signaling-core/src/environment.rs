@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::room::Rules;
-use crate::{Entropy, IceProvider, JsonCodec, MediaPlane, RoomLog, RoomObserver, RoomStore, Wall};
+use crate::{
+    Entropy, IceProvider, JsonCodec, MediaPlane, NoIceServers, NoMedia, NoObserver, NoRoomLog, NoStore,
+    RoomLog, RoomObserver, RoomStore, ServerKey, Wall,
+};
 
 /// The configuration of a shard, and its interfaces to everything outside the core.
 pub struct Environment {
@@ -27,4 +30,23 @@ pub struct Environment {
     pub features: Arc<[String]>,
     /// The offset of the wall clock from the ticks, until [`Shard::set_wall`](crate::Shard::set_wall) changes it.
     pub wall: Wall,
+}
+
+impl Environment {
+    /// A server with the default limits that keeps nothing and leaves media to the peers: an embedder replaces what it
+    /// has. `entropy` is the system's, or seeded in a test.
+    pub fn new(key: ServerKey, entropy: Box<dyn Entropy>) -> Self {
+        Self {
+            rules: Arc::new(Rules::new(key)),
+            codec: Arc::new(JsonCodec::default()),
+            media: Box::new(NoMedia),
+            store: Box::new(NoStore),
+            log: Box::new(NoRoomLog),
+            observer: Box::new(NoObserver),
+            entropy,
+            ice: Arc::new(NoIceServers),
+            features: Arc::new([]),
+            wall: Wall::default(),
+        }
+    }
 }

@@ -12,8 +12,8 @@
 //! ```
 //! use std::sync::{Arc, Mutex};
 //! use signaling_core::{
-//!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, //!     NewConnection, NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RecordScope, RequestId,
-//!     Rules, ServerKey, Shard, Timestamp, Wall, testing::SeededEntropy,
+//!     ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, NewConnection, Offer, Outbound, RequestId,
+//!     ServerKey, Shard, Timestamp, testing::SeededEntropy,
 //! };
 //!
 //! struct Printed(Arc<Mutex<Vec<String>>>);
@@ -28,24 +28,9 @@
 //! // A server keeps 32 random bytes as its key, and its driver reads the time from its clock.
 //! let key = ServerKey::new([7; 32]);
 //! let mut now = Timestamp::from_millis(1_790_000_000_000);
-//! let codec = Arc::new(JsonCodec::default());
-//! let mut shard = Shard::new(
-//!     Environment {
-//!         rules: Arc::new(Rules { limits: Limits::default(), key, sfu: false, recorder: false, record: RecordScope::Nobody }),
-//!         codec: codec.clone(),
-//!         media: Box::new(NoMedia),
-//!         store: Box::new(NoStore),
-//!         log: Box::new(signaling_core::NoRoomLog),
-//!         observer: Box::new(NoObserver),
-//!         // A driver passes the system's random numbers, and the offset of the wall clock.
-//!         entropy: Box::new(SeededEntropy::new(1)),
-//!         ice: Arc::new(NoIceServers),
-//!         features: Arc::new([]),
-//!         wall: Wall::default(),
-//!     },
-//!     now,
-//!     Vec::new(),
-//! );
+//! let environment = Environment::new(key, Box::new(SeededEntropy::new(1))); // or the system's random numbers
+//! let codec = Arc::clone(&environment.codec);
+//! let mut shard = Shard::new(environment, now, Vec::new());
 //!
 //! // A client connects, and sends `join`.
 //! let said = Arc::new(Mutex::new(Vec::new()));

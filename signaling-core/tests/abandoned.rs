@@ -9,10 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{
-    ClientMessage, Environment, Grant, JsonCodec, Limits, NoIceServers, NoMedia, NoObserver, NoStore,
-    RecordScope, Rules, ServerKey, Shard, Timestamp, Wall,
-};
+use signaling_core::{ClientMessage, Environment, Grant, Rules, ServerKey, Shard, Timestamp};
 
 struct Counting;
 
@@ -53,22 +50,10 @@ static ALLOCATOR: Counting = Counting;
 fn an_abandoned_name_keeps_little() {
     const ROOMS: i64 = 1_000;
     let mut now = Timestamp::from_millis(1_790_000_000_000);
-    let codec = Arc::new(JsonCodec::default());
     let key = ServerKey::new([7; 32]);
-    let rules =
-        Rules { limits: Limits::default(), key, sfu: true, recorder: false, record: RecordScope::Nobody };
-    let environment = Environment {
-        rules: Arc::new(rules),
-        codec: codec.clone(),
-        media: Box::new(NoMedia),
-        store: Box::new(NoStore),
-        log: Box::new(signaling_core::NoRoomLog),
-        observer: Box::new(NoObserver),
-        entropy: Box::new(SeededEntropy::new(1)),
-        ice: Arc::new(NoIceServers),
-        features: Arc::new([]),
-        wall: Wall::default(),
-    };
+    let rules = Arc::new(Rules { sfu: true, ..Rules::new(key.clone()) });
+    let environment = Environment { rules, ..Environment::new(key, Box::new(SeededEntropy::new(1))) };
+    let codec = Arc::clone(&environment.codec);
     let mut shard = Shard::new(environment, now, Vec::new());
     let before = HELD.with(Cell::get);
     for n in 0..ROOMS {

@@ -7,9 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
-    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits, NewConnection,
-    NoIceServers, NoMedia, NoObserver, NoStore, Offer, Outbound, RequestId, Rules, Seat, ServerKey,
-    SessionClaims, Shard, StreamRefusal, Timestamp,
+    ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, JsonCodec, NewConnection, Offer,
+    Outbound, RequestId, Seat, ServerKey, SessionClaims, Shard, StreamRefusal, Timestamp,
 };
 
 #[derive(Clone, Default)]
@@ -49,24 +48,7 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
-        let environment = Environment {
-            rules: Arc::new(Rules {
-                limits: Limits::default(),
-                key: ServerKey::new([1; 32]),
-                sfu: false,
-                recorder: false,
-                record: signaling_core::RecordScope::Nobody,
-            }),
-            codec: Arc::new(JsonCodec::default()),
-            media: Box::new(NoMedia),
-            store: Box::new(NoStore),
-            log: Box::new(signaling_core::NoRoomLog),
-            entropy: Box::new(SeededEntropy::new(1)),
-            observer: Box::new(NoObserver),
-            ice: Arc::new(NoIceServers),
-            features: Arc::new([]),
-            wall: signaling_core::Wall::default(),
-        };
+        let environment = Environment::new(ServerKey::new([1; 32]), Box::new(SeededEntropy::new(1)));
         let now = Timestamp::from_millis(1_790_000_000_000);
         Self { shard: Shard::new(environment, now, Vec::new()), now }
     }

@@ -21,6 +21,13 @@ pub struct Rules {
     pub record: RecordScope,
 }
 
+impl Rules {
+    /// The default limits, without SFU and recorder.
+    pub fn new(key: ServerKey) -> Self {
+        Self { limits: Limits::default(), key, sfu: false, recorder: false, record: RecordScope::Nobody }
+    }
+}
+
 /// The settings of a room that a host controls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -12,9 +12,9 @@ use signaling_core::room::{MediaTerms, MeetingTerms, Pass, RoomRecord};
 use signaling_core::testing::{MemoryLog, SeededEntropy};
 use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
-    LifeId, Limits, MediaDemand, MediaEvent, MediaJoin, MediaPlane, NewConnection, NoIceServers, Offer,
-    Outbound, RecordScope, RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat, ServerKey, SessionClaims,
-    SessionId, Shard, Timestamp, TokenIdentity, Wall,
+    LifeId, MediaDemand, MediaEvent, MediaJoin, MediaPlane, NewConnection, Offer, Outbound, RecordScope,
+    RequestId, RoomId, RoomObserver, RoomStore, Rules, Seat, ServerKey, SessionClaims, SessionId, Shard,
+    Timestamp, TokenIdentity, Wall,
 };
 
 /// The frames that one connection was sent.
@@ -345,22 +345,12 @@ fn shard(
     records: Vec<RoomRecord>,
 ) -> Shard {
     let environment = Environment {
-        rules: Arc::new(Rules {
-            limits: Limits::default(),
-            key: key.clone(),
-            sfu: true,
-            recorder: true,
-            record: RecordScope::Nobody,
-        }),
-        codec: Arc::new(JsonCodec::default()),
+        rules: Arc::new(Rules { sfu: true, recorder: true, ..Rules::new(key.clone()) }),
         media: Box::new(recorder.clone()),
         store: Box::new(store.clone()),
         log: Box::new(log.clone()),
-        entropy: Box::new(SeededEntropy::new(now.as_millis())),
         observer: Box::new(watcher.clone()),
-        ice: Arc::new(NoIceServers),
-        features: Arc::new([]),
-        wall: Wall::default(),
+        ..Environment::new(key.clone(), Box::new(SeededEntropy::new(now.as_millis())))
     };
     Shard::new(environment, now, records)
 }

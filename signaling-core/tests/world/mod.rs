@@ -16,8 +16,8 @@ use signaling_core::room::RoomRecord;
 use signaling_core::testing::{MemoryLog, SeededEntropy};
 use signaling_core::{
     ClientMessage, CloseReason, Code, ConnectionId, Environment, Frame, Grant, JsonCodec, Limits,
-    NewConnection, NoIceServers, NoMedia, NoObserver, Offer, Outbound, RequestId, RoomId, RoomStore, Rules,
-    Seat, ServerKey, SessionClaims, SessionId, Shard, Timestamp,
+    NewConnection, Offer, Outbound, RequestId, RoomId, RoomStore, Rules, Seat, ServerKey, SessionClaims,
+    SessionId, Shard, Timestamp,
 };
 
 /// The frames that a connection has taken, and why the server closed it.
@@ -592,22 +592,10 @@ fn shard(
     let mut limits = Limits::default();
     (limits.log_bytes, limits.outbox_bytes, limits.lag_bytes) = (200_000, 150_000, 100_000);
     let environment = Environment {
-        rules: Arc::new(Rules {
-            limits,
-            key: key.clone(),
-            sfu: false,
-            recorder: false,
-            record: signaling_core::RecordScope::Nobody,
-        }),
-        codec: Arc::new(JsonCodec::default()),
-        media: Box::new(NoMedia),
+        rules: Arc::new(Rules { limits, ..Rules::new(key.clone()) }),
         store: Box::new(store.clone()),
         log: Box::new(log.clone()),
-        entropy: Box::new(SeededEntropy::new(seed)),
-        observer: Box::new(NoObserver),
-        ice: Arc::new(NoIceServers),
-        features: Arc::new([]),
-        wall: signaling_core::Wall::default(),
+        ..Environment::new(key.clone(), Box::new(SeededEntropy::new(seed)))
     };
     Shard::new(environment, now, records)
 }
