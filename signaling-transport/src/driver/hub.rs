@@ -77,7 +77,7 @@ pub(crate) struct Opened {
 
 impl Hub {
     /// Starts the shards' tasks on the current runtime. They end when the last handle is dropped.
-    pub fn start(config: HubConfig, tasks: &mut JoinSet<()>) -> Self {
+    pub fn start(config: &HubConfig, tasks: &mut JoinSet<()>) -> Self {
         let clock = SystemClock::new();
         let now = clock.ticks();
         let count = config.shards.max(1);
@@ -122,9 +122,9 @@ impl Hub {
         self.shards.get(room.shard(self.shards.len())).ok_or(Stopped)
     }
 
-    fn opened(&self, seat: Seat, connection: ConnectionId, inbox: Inbox) -> Result<Opened, Stopped> {
+    fn opened(&self, seat: Seat, connection: ConnectionId, inbox: Inbox) -> Opened {
         let shard = seat.room.shard(self.shards.len());
-        Ok(Opened { seat: Arc::new(seat), connection, inbox, shard })
+        Opened { seat: Arc::new(seat), connection, inbox, shard }
     }
 
     async fn ask<T>(
@@ -167,7 +167,7 @@ impl Hub {
             reply,
         };
         let (seat, _) = self.ask(&room, command).await??;
-        Ok(self.opened(seat, id, inbox)?)
+        Ok(self.opened(seat, id, inbox))
     }
 
     /// Resumes over an existing connection. The welcome comes through the inbox.
@@ -183,7 +183,7 @@ impl Hub {
         let (claims, connection) = (Box::new(claims), Some((connection, request)));
         let (seat, _) =
             self.ask(&room, |reply| Command::Resume { claims, last_id, connection, reply }).await??;
-        Ok(self.opened(seat, id, inbox)?)
+        Ok(self.opened(seat, id, inbox))
     }
 
     /// Joins before there is a connection.
@@ -220,7 +220,7 @@ impl Hub {
         let asked = self.ask(&room, |reply| Command::Attach { claims, last_id, connection, reply }).await;
         let stopped = |stopped: Stopped| StreamRefusal::Refused(stopped.into());
         let seat = asked.map_err(stopped)??;
-        self.opened(seat, id, inbox).map_err(stopped)
+        Ok(self.opened(seat, id, inbox))
     }
 
     /// Passes on a message from a connection.

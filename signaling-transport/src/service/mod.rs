@@ -78,7 +78,7 @@ impl Signaling {
         };
         let mut tasks = JoinSet::new();
         let hub = Hub::start(
-            HubConfig {
+            &HubConfig {
                 rules: Arc::new(rules),
                 codec: Arc::clone(&codec),
                 ice: config.ice,
@@ -133,7 +133,7 @@ impl Signaling {
     }
 
     pub(crate) fn codec(&self) -> &JsonCodec {
-        &*self.inner.codec
+        &self.inner.codec
     }
 
     pub(crate) fn limits(&self) -> &Limits {
