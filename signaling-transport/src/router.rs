@@ -22,7 +22,7 @@ impl Signaling {
             routes = routes.route("/api/v1/ws", get(websocket::upgrade));
         }
         if transports.socketio {
-            routes = routes.merge(socketio::routes());
+            routes = routes.merge(socketio::routes(self));
         }
         self.guard(routes.with_state(self.clone()))
     }

@@ -13,6 +13,7 @@ use signaling_core::{
     ServerKey,
 };
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 pub use self::config::{SignalingConfig, Transports};
 pub(crate) use self::origins::Origins;
@@ -20,6 +21,9 @@ use crate::address_limit::AddressLimit;
 use crate::driver::{Hub, HubConfig};
 use crate::tickets::Tickets;
 use crate::tokens::TokenMinter;
+
+/// How long clients that poll have to fetch the last packets.
+const NEXT_POLL: Duration = Duration::from_secs(1);
 
 /// Signaling for any number of rooms. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +52,8 @@ struct Inner {
     http_media: Option<Arc<dyn HttpMedia>>,
     recording_consent: bool,
     features: Arc<[String]>,
+    /// The clients that poll.
+    polling: TaskTracker,
     /// The shards end with the service.
     _tasks: JoinSet<()>,
 }
@@ -112,6 +118,7 @@ impl Signaling {
             http_media: config.http_media,
             recording_consent,
             features,
+            polling: TaskTracker::new(),
             _tasks: tasks,
         };
         Self { inner: Arc::new(inner) }
@@ -127,9 +134,16 @@ impl Signaling {
         &self.inner.features
     }
 
-    /// Tells every client that the server is going away, and when to reconnect.
+    /// Tells every client that the server is going away, and when to reconnect. A client that polls hears it with its
+    /// next request, which may need a new connection, so the server must accept connections until this returns.
     pub async fn go_away(&self, reconnect_after: Duration) {
         self.inner.hub.go_away(reconnect_after).await;
+        self.inner.polling.close();
+        let _ = tokio::time::timeout(NEXT_POLL, self.inner.polling.wait()).await;
+    }
+
+    pub(crate) fn polling_clients(&self) -> &TaskTracker {
+        &self.inner.polling
     }
 
     pub(crate) fn codec(&self) -> &JsonCodec {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::PACKET_BYTES;
 use crate::duplex::End;
@@ -56,9 +58,15 @@ pub(super) enum ClientRequest {
 #[derive(Default)]
 pub(super) struct Sessions {
     by_id: Mutex<HashMap<String, mpsc::Sender<ClientRequest>>>,
+    /// Counts them, also for those who wait for their end.
+    count: TaskTracker,
 }
 
 impl Sessions {
+    pub(super) fn counted_by(count: TaskTracker) -> Self {
+        Self { count, ..Self::default() }
+    }
+
     /// Begins a session, unless there are too many or the id is taken.
     pub(super) fn open(self: &Arc<Self>, id: String) -> Option<Polling> {
         let (client, requests) = mpsc::channel(REQUESTS);
@@ -76,7 +84,7 @@ impl Sessions {
             is_probing: false,
             has_fetched: false,
             is_closed: false,
-            _place: Place { sessions: Arc::clone(self), id },
+            _place: Place { sessions: Arc::clone(self), id, _counted: self.count.token() },
         })
     }
 
@@ -94,6 +102,7 @@ impl Sessions {
 struct Place {
     sessions: Arc<Sessions>,
     id: String,
+    _counted: TaskTrackerToken,
 }
 
 impl Drop for Place {

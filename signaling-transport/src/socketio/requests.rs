@@ -24,8 +24,8 @@ use crate::service::Signaling;
 use crate::websocket::{self, Incoming, SUBPROTOCOL, WebSocket, handshake};
 
 /// The routes of the transport.
-pub(crate) fn routes() -> Router<Signaling> {
-    let sessions = Arc::<Sessions>::default();
+pub(crate) fn routes(signaling: &Signaling) -> Router<Signaling> {
+    let sessions = Arc::new(Sessions::counted_by(signaling.polling_clients().clone()));
     let answer = move |State(signaling): State<Signaling>, request: Request| {
         answer(signaling, Arc::clone(&sessions), request)
     };
