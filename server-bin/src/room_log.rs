@@ -103,6 +103,7 @@ pub(crate) struct ChatLog {
 struct RoomFiles {
     paths: [PathBuf; 2],
     file: Option<LineFile>,
+    /// Messages in the file that is written.
     lines: usize,
     /// The greatest `seq` of each session.
     sequences: BTreeMap<SessionId, u64>,
@@ -126,18 +127,23 @@ enum NewLine<'a> {
 
 impl RoomFiles {
     fn new(paths: [PathBuf; 2]) -> Self {
-        let KeptLog { records, sequences } = read(&paths);
-        // Lines of the older file count as well, which only makes this one shorter.
-        Self { file: None, lines: records.len(), sequences, paths }
+        let [new, old] = &paths;
+        let mut kept = KeptLog::default();
+        read_file(old, &mut kept);
+        let older = kept.records.len();
+        read_file(new, &mut kept);
+        Self { file: None, lines: kept.records.len() - older, sequences: kept.sequences, paths }
     }
 
     fn append(&mut self, record: &LogRecord) -> io::Result<()> {
         if self.lines >= FULL {
             self.file = None;
             fs::rename(&self.paths[0], &self.paths[1])?;
+            self.lines = 0;
+        }
+        if self.lines == 0 && !self.sequences.is_empty() {
             let sequences = json_line(&NewLine::Sequences(&self.sequences))?;
             self.file()?.append(&sequences)?;
-            self.lines = 0;
         }
         self.file()?.append(&json_line(&NewLine::Chat(record))?)?;
         self.lines += 1;
@@ -289,6 +295,29 @@ mod tests {
         assert!(lines(&format!("{}.old.jsonl", life(1))) <= FULL + 1);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_restart_at_the_change_of_files_loses_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let session = SessionId::random(&mut SeededEntropy::new(5));
+        let last = u64::try_from(FULL).unwrap() + 3;
+        let mut log = ChatFolder::open(parent.path()).log();
+        (1..=last).for_each(|id| log.append(life(1), &record(id, session, None)));
+        let folder = ChatFolder::open(parent.path());
+        let mut log = folder.log();
+        log.append(life(1), &record(last + 1, session, None));
+        let ids = |log: &mut ChatLog| {
+            log.read(life(1)).records.iter().map(|record| record.line.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&mut log), (last - 48..=last + 1).collect::<Vec<_>>());
+
+        // The process ended after the full file got its new name.
+        let [new, old] = folder.files(life(1));
+        fs::rename(&new, &old).unwrap();
+        let mut log = folder.log();
+        (0..2).for_each(|id| log.append(life(1), &record(1_000 + id, session, None)));
+        assert_eq!(ids(&mut log)[4..], [1_000, 1_001]);
     }
 
     #[test]

@@ -67,7 +67,7 @@ export async function book(wanted, key) {
 }
 
 /**
- * The public part of a meeting, for everybody who has the link.
+ * Returns the public part of a meeting, which whoever has the link may read.
  *
  * @param {string} meeting
  * @returns {Promise<Invitation>}
