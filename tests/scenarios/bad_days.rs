@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tests::api::{Api, until, wanted};
 use tests::client::Ws;
 use tests::postgres::Postgres;
-use tests::{Visavis, command, get, run};
+use tests::{Visavis, command, get, remove_folder, run};
 
 /// A server whose log is written to a destination of the test. Its address is read from standard output.
 struct Server {
@@ -275,7 +275,7 @@ fn a_data_folder_that_goes_away_is_told_and_takes_nothing() {
     }
     until("a probe that says so", || ready().body.contains("was replaced by another"));
     assert_eq!(book(), 503);
-    fs::remove_dir_all(&data).unwrap();
+    remove_folder(&data);
     fs::rename(&aside, &data).unwrap();
     server.logged("the data folder is as it was");
     until("a probe that says so", || ready().status == 200);

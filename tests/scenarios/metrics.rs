@@ -1,11 +1,10 @@
 //! Metrics of the server, on a separate listener.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
-use std::fs;
 use std::net::UdpSocket;
 
 use tests::client::Ws;
-use tests::{Visavis, get};
+use tests::{Visavis, get, remove_folder};
 
 fn value(page: &str, name: &str) -> u64 {
     let line = page.lines().find(|line| line.split(' ').next() == Some(name));
@@ -48,7 +47,7 @@ fn a_server_with_a_problem_is_not_ready() {
     let server = Visavis::start(&["--metrics-listen", "127.0.0.1:0", "--data-dir", "data"]);
     let metrics = server.logged_addr("metrics ready");
     assert_eq!(value(&get(metrics, "/metrics").body, "visavis_ready"), 1);
-    fs::remove_dir_all(server.folder().path().join("data")).unwrap();
+    remove_folder(&server.folder().path().join("data"));
     server.logged_with(&["the data folder is not what it was"]);
     assert_eq!(value(&get(metrics, "/metrics").body, "visavis_ready"), 0);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tests::api::Api;
-use tests::{Visavis, get, run};
+use tests::{Visavis, get, remove_folder, run};
 
 fn has(log: &[Value], message: &str) -> bool {
     log.iter().any(|event| event["message"] == message)
@@ -36,7 +36,7 @@ fn health_tells_what_the_server_says_of_itself() {
     let health = |more: &[&str]| run(folder.path(), &[&["health", "--listen", &listen], more].concat(), &[]);
     let answer = health(&["--ready"]);
     assert_eq!((answer.status.code(), &answer.stdout[..]), (Some(0), &b"ok\n"[..]));
-    fs::remove_dir_all(folder.path().join("data")).unwrap();
+    remove_folder(&folder.path().join("data"));
     server.logged_with(&["the data folder is not what it was"]);
     let answer = health(&["--ready"]);
     let said = String::from_utf8(answer.stderr).unwrap();

@@ -25,4 +25,4 @@ pub mod socketio;
 pub mod tokens;
 
 pub use http::{Answer, ask, get, request};
-pub use process::{Visavis, command, on_a_full_disk, run};
+pub use process::{Visavis, command, on_a_full_disk, remove_folder, run};

@@ -1,6 +1,7 @@
 //! The program as a child process.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,13 @@ fn program() -> PathBuf {
         program.display()
     );
     program
+}
+
+/// Removes a folder that a server may be writing in: out of its sight first, or a new file would be found in it.
+pub fn remove_folder(folder: &Path) {
+    let aside = folder.with_extension("removed");
+    fs::rename(folder, &aside).unwrap();
+    fs::remove_dir_all(aside).unwrap();
 }
 
 /// The program with these arguments, in `folder`, without this process's settings in its environment.

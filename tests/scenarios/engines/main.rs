@@ -22,7 +22,7 @@ use serde_json::Value;
 use sfu::dtls::Identity;
 use tempfile::TempDir;
 use tests::api::{Api, until};
-use tests::{Visavis, get};
+use tests::{Visavis, get, remove_folder};
 
 use media::Broadcast;
 
@@ -172,7 +172,7 @@ fn a_recording_whose_folder_is_deleted_is_not_said_to_be_ready() {
             .count()
     };
     until("a recording", || media() > 0);
-    fs::remove_dir_all(&recordings).unwrap();
+    remove_folder(&recordings);
     while broadcast.host.until("recording")["state"] != "failed" {}
     until("a probe that says so", || get(server.addr, "/readyz").body.contains("recordings was deleted"));
     let keyed = Api::with_key(&server, &["recordings"], &[]);
