@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use signaling_core::{KeptLog, LifeId, LogRecord, RoomLog, SessionId};
+use signaling_core::{Append, Claim, KeptLog, LifeId, LogEvent, LogRecord, RoomId, RoomLog, SessionId, Step};
 
 use crate::config::{OnOff, Settings};
 use crate::data_dir::DataDir;
@@ -147,8 +147,8 @@ impl RoomFiles {
         }
         self.file()?.append(&json_line(&NewLine::Chat(record))?)?;
         self.lines += 1;
-        if let Some(seq) = record.seq {
-            self.sequences.insert(record.session, seq);
+        if let (Some(session), Some(seq)) = (record.session, record.seq) {
+            self.sequences.insert(session, seq);
         }
         Ok(())
     }
@@ -182,7 +182,29 @@ impl ChatLog {
 }
 
 impl RoomLog for ChatLog {
-    fn append(&mut self, life: LifeId, record: &LogRecord) {
+    fn claim(&mut self, _room: &RoomId, claim: Claim) -> Option<LogEvent> {
+        Some(LogEvent::alone(self.read(claim.life)))
+    }
+
+    fn append(&mut self, _room: &RoomId, life: LifeId, append: Append<'_>) -> Option<LogEvent> {
+        for record in append.steps.iter().flat_map(Step::chat) {
+            self.keep(life, &record);
+        }
+        Some(LogEvent::Appended)
+    }
+
+    fn ownership(&mut self, _room: &RoomId) -> Option<LogEvent> {
+        Some(LogEvent::Owned(None))
+    }
+
+    fn erase(&mut self, _room: &RoomId, life: LifeId) {
+        self.erase_life(life);
+    }
+}
+
+impl ChatLog {
+    /// Writes a message. A failure is reported once, and the call goes on.
+    fn keep(&mut self, life: LifeId, record: &LogRecord) {
         match self.write(life, record) {
             Ok(()) if std::mem::take(&mut self.is_failing) => tracing::info!("chat is kept again"),
             Ok(()) => {}
@@ -195,6 +217,7 @@ impl RoomLog for ChatLog {
         }
     }
 
+    /// What was kept of a life.
     fn read(&mut self, life: LifeId) -> KeptLog {
         let paths = self.folder.files(life);
         for path in &paths {
@@ -205,7 +228,7 @@ impl RoomLog for ChatLog {
         kept
     }
 
-    fn erase(&mut self, life: LifeId) {
+    fn erase_life(&mut self, life: LifeId) {
         let room = self.rooms.remove(&life);
         // A file that could not be opened again is counted too.
         self.open = self.open.saturating_sub(usize::from(room.is_some_and(|room| room.file.is_some())));
@@ -261,7 +284,11 @@ mod tests {
     fn record(id: u64, session: SessionId, to: Option<PeerId>) -> LogRecord {
         let from = PeerId::random(&mut SeededEntropy::new(3));
         let (text, at) = (format!("line {id}").into(), Timestamp::from_millis(id));
-        LogRecord { line: ChatLine { id, from, name: None, text, to, at }, session, seq: Some(id) }
+        LogRecord {
+            line: ChatLine { id, from, name: None, text, to, at },
+            session: Some(session),
+            seq: Some(id),
+        }
     }
 
     fn life(seed: u64) -> LifeId {
@@ -275,12 +302,12 @@ mod tests {
         let mut entropy = SeededEntropy::new(5);
         let [first, second] = [(); 2].map(|()| SessionId::random(&mut entropy));
         let mut log = ChatFolder::open(&path).log();
-        log.append(life(1), &record(1, first, None));
-        log.append(life(1), &record(2, second, Some(PeerId::random(&mut entropy))));
+        log.keep(life(1), &record(1, first, None));
+        log.keep(life(1), &record(2, second, Some(PeerId::random(&mut entropy))));
         for id in 3..2_000 {
-            log.append(life(1), &record(id, second, None));
+            log.keep(life(1), &record(id, second, None));
         }
-        log.append(life(2), &record(7, first, None));
+        log.keep(life(2), &record(7, first, None));
         drop(log);
 
         let mut again = ChatFolder::open(&path).log();
@@ -303,10 +330,10 @@ mod tests {
         let session = SessionId::random(&mut SeededEntropy::new(5));
         let last = u64::try_from(FULL).unwrap() + 3;
         let mut log = ChatFolder::open(parent.path()).log();
-        (1..=last).for_each(|id| log.append(life(1), &record(id, session, None)));
+        (1..=last).for_each(|id| log.keep(life(1), &record(id, session, None)));
         let folder = ChatFolder::open(parent.path());
         let mut log = folder.log();
-        log.append(life(1), &record(last + 1, session, None));
+        log.keep(life(1), &record(last + 1, session, None));
         let ids = |log: &mut ChatLog| {
             log.read(life(1)).records.iter().map(|record| record.line.id).collect::<Vec<_>>()
         };
@@ -316,7 +343,7 @@ mod tests {
         let [new, old] = folder.files(life(1));
         fs::rename(&new, &old).unwrap();
         let mut log = folder.log();
-        (0..2).for_each(|id| log.append(life(1), &record(1_000 + id, session, None)));
+        (0..2).for_each(|id| log.keep(life(1), &record(1_000 + id, session, None)));
         assert_eq!(ids(&mut log)[4..], [1_000, 1_001]);
     }
 
@@ -327,14 +354,14 @@ mod tests {
         let mut log = ChatFolder::open(parent.path()).log();
         let rooms = 2 * u64::try_from(OPEN).unwrap();
         for id in 1..=3 {
-            (0..rooms).for_each(|seed| log.append(life(seed), &record(id, session, None)));
+            (0..rooms).for_each(|seed| log.keep(life(seed), &record(id, session, None)));
             let open = log.rooms.values().filter(|room| room.file.is_some()).count();
             assert!(open == log.open && open <= OPEN, "{open} of {}", log.open);
         }
         for seed in 0..rooms {
             assert_eq!(log.read(life(seed)).records.len(), 3);
         }
-        log.erase(life(rooms - 1));
+        log.erase_life(life(rooms - 1));
         assert_eq!(log.open, log.rooms.values().filter(|room| room.file.is_some()).count());
     }
 
@@ -345,10 +372,10 @@ mod tests {
         let session = SessionId::random(&mut SeededEntropy::new(5));
         let mut log = ChatFolder::open(&path).log();
         for seed in 1..=3 {
-            log.append(life(seed), &record(1, session, None));
+            log.keep(life(seed), &record(1, session, None));
         }
-        log.erase(life(3));
-        log.erase(life(4));
+        log.erase_life(life(3));
+        log.erase_life(life(4));
         let folder = ChatFolder::open(&path);
         assert_eq!(folder.log().read(life(1)).records.len(), 1);
         folder.sweep();
@@ -362,16 +389,16 @@ mod tests {
         let session = SessionId::random(&mut SeededEntropy::new(5));
         let folder = ChatFolder::open(parent.path());
         let (mut log, file) = (folder.log(), folder.files(life(1))[0].clone());
-        log.append(life(1), &record(1, session, None));
-        log.append(life(1), &record(2, session, None));
+        log.keep(life(1), &record(1, session, None));
+        log.keep(life(1), &record(2, session, None));
         let text = fs::read(&file).unwrap();
         fs::write(&file, &text[..text.len() - 9]).unwrap();
         let mut log = folder.log();
         assert_eq!(log.read(life(1)).records.len(), 1);
-        log.append(life(1), &record(3, session, None));
+        log.keep(life(1), &record(3, session, None));
         assert_eq!(log.read(life(1)).records.len(), 2);
         fs::remove_file(&file).unwrap();
-        log.append(life(1), &record(4, session, None));
+        log.keep(life(1), &record(4, session, None));
         assert_eq!(log.read(life(1)).records.len(), 1);
     }
 }

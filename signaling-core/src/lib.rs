@@ -58,6 +58,7 @@ mod codec;
 mod engine;
 mod entropy;
 mod environment;
+mod epochs;
 mod error;
 mod http_media;
 mod id;
@@ -87,6 +88,7 @@ pub use codec::{Envelope, Frame, JsonCodec, Unreadable};
 pub use engine::{End, Engine, Running, Sign, Watch, Witness};
 pub use entropy::Entropy;
 pub use environment::Environment;
+pub use epochs::Epochs;
 pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
 pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
@@ -96,7 +98,10 @@ pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordScope};
 pub use message::{ClientMessage, EndReason};
 pub use room::Rules;
-pub use room_log::{KeptLog, LogRecord, NoRoomLog, RoomLog};
+pub use room_log::{
+    Append, Claim, Input, KeptLog, LogEvent, LogItem, LogRecord, NoRoomLog, NodeId, Ownership, RoomLog,
+    RoomSnapshot, Step,
+};
 pub use room_name::{MalformedRoomName, RoomName};
 pub use sealed::{FileClaims, HostClaims, SessionClaims, TicketClaims};
 pub use seat::Seat;

@@ -29,7 +29,7 @@ pub(crate) struct Kept<T> {
     pub(crate) id: u64,
     pub(crate) at: Timestamp,
     pub(crate) frame: Arc<Frame>,
-    pub(crate) audience: T,
+    pub(crate) recipients: T,
     /// `written` before this entry.
     offset: u64,
 }
@@ -39,10 +39,10 @@ impl<T> Log<T> {
         Self { entries: VecDeque::new(), first: 0, floor: 0, written: 0, dropped: 0, max_bytes, max_age }
     }
 
-    pub(crate) fn append(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, audience: T) {
+    pub(crate) fn append(&mut self, id: u64, at: Timestamp, frame: Arc<Frame>, recipients: T) {
         let offset = self.written;
         self.written += frame.json.len() as u64;
-        self.entries.push_back(Kept { id, at, frame, audience, offset });
+        self.entries.push_back(Kept { id, at, frame, recipients, offset });
         while self.written - self.dropped > self.max_bytes && !self.entries.is_empty() {
             self.drop_oldest();
         }

@@ -1,20 +1,53 @@
-//! The part of a room's log that outlives the process: its latest chat.
+//! The log of a room outside the process: what it keeps, and who may append to it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::room::ChatLine;
-use crate::{LifeId, SessionId};
+use crate::room::{ChatLine, Entry, Fact, RoomState};
+use crate::{Epochs, LifeId, RoomId, SessionId};
+
+/// What one decision adds to a room's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The client's message that led to it, if that had a number: sent again, it has no second effect.
+    pub input: Option<Input>,
+    /// What happened, in order. Empty if the message changed nothing.
+    pub entries: Vec<Entry>,
+}
+
+/// The number of a client's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The session that sent it.
+    pub session: SessionId,
+    /// Its `seq`.
+    pub seq: u64,
+}
+
+impl Step {
+    /// The chat in it.
+    pub fn chat(&self) -> impl Iterator<Item = LogRecord> {
+        self.entries.iter().filter_map(|entry| match &entry.fact {
+            Fact::Chatted(line) => Some(LogRecord {
+                line: line.clone(),
+                session: self.input.map(|input| input.session),
+                seq: self.input.map(|input| input.seq),
+            }),
+            _ => None,
+        })
+    }
+}
 
 /// A chat message in the log of a room, and the message of a client that caused it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogRecord {
     /// The message, with the id of its entry.
     pub line: ChatLine,
-    /// The session that sent it.
-    pub session: SessionId,
-    /// The `seq` of the client's message, if it had one: sent again, the message has no second effect.
+    /// The session that sent it, if the client's message had a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// That number: sent again, the message has no second effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
 }
@@ -31,8 +64,8 @@ pub struct KeptLog {
 impl KeptLog {
     /// Adds a record.
     pub fn push(&mut self, record: LogRecord) {
-        if let Some(seq) = record.seq {
-            let last = self.sequences.entry(record.session).or_default();
+        if let (Some(session), Some(seq)) = (record.session, record.seq) {
+            let last = self.sequences.entry(session).or_default();
             *last = seq.max(*last);
         }
         self.records.push(record);
@@ -51,16 +84,111 @@ impl KeptLog {
     }
 }
 
-/// Keeps the latest chat of rooms. What it has written before a message is acknowledged is given again to those who have
-/// not seen it, by the next process too.
+/// A process that may own rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub u64);
+
+/// The newest statement in a log of who owns the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ownership {
+    /// What an append or the next claim must name: it is refused once there is a newer ownership.
+    pub guard: u64,
+    /// The epoch that began with it.
+    pub epoch: u64,
+    /// The owner.
+    pub node: NodeId,
+}
+
+/// All that a node has to know to serve a room, or to go on with it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RoomSnapshot {
+    /// The room. A log that keeps chat alone has none.
+    pub state: Option<Box<RoomState>>,
+    /// The latest chat, the oldest first.
+    pub chat: Vec<ChatLine>,
+    /// The greatest `seq` of each session whose message is in the log.
+    pub sequences: BTreeMap<SessionId, u64>,
+    /// Which ids are in the log.
+    pub epochs: Epochs,
+}
+
+impl From<KeptLog> for RoomSnapshot {
+    fn from(kept: KeptLog) -> Self {
+        let chat = kept.records.into_iter().map(|record| record.line).collect();
+        Self { chat, sequences: kept.sequences, ..Self::default() }
+    }
+}
+
+/// A request to own a room.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// The life of the room.
+    pub life: LifeId,
+    /// The guard of the ownership before; 0 if the log must be empty.
+    pub after: u64,
+    /// The epoch that begins.
+    pub epoch: u64,
+    /// The new owner.
+    pub node: NodeId,
+    /// Where the room begins, if the log is empty.
+    pub base: Option<Box<RoomSnapshot>>,
+}
+
+/// What an owner appends to the log of a room.
+#[derive(Clone, Copy, Debug)]
+pub struct Append<'a> {
+    /// The guard of its ownership.
+    pub guard: u64,
+    /// The epoch of its ownership.
+    pub epoch: u64,
+    /// What has been decided, in order.
+    pub steps: &'a [Step],
+}
+
+/// What a log holds after its snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogItem {
+    /// An epoch begins, and leaves a hole of ids.
+    Epoch(u64),
+    /// What the owner of that time appended. What was appended twice stands here twice.
+    Steps(Vec<Step>),
+}
+
+/// The answer of a log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogEvent {
+    /// The room is the claimant's.
+    Claimed {
+        /// What its appends must name.
+        guard: u64,
+        /// What the log has of the room.
+        snapshot: Box<RoomSnapshot>,
+        /// What follows the snapshot, up to the claim and without it.
+        items: Vec<LogItem>,
+    },
+    /// The newest append is in the log.
+    Appended,
+    /// The append or the claim is not in the log, and never will be: this is the newest ownership.
+    Refused(Option<Ownership>),
+    /// The answer to [`RoomLog::ownership`].
+    Owned(Option<Ownership>),
+}
+
+/// Keeps what was decided in rooms. It takes what the newest owner appends and from nobody else, so at any time at most one
+/// node decides for a room. What it has is told again to those who have not seen it, by the next process too.
+///
+/// A log that answers at once returns its answer; another one returns `None`, and the driver passes the answer to
+/// [`Shard::handle_log`](crate::Shard::handle_log), or never, if it is lost.
 pub trait RoomLog: Send {
-    /// Writes a record, before any peer learns of the message. An implementation that cannot write reports that itself:
-    /// the call goes on.
-    fn append(&mut self, life: LifeId, record: &LogRecord);
-    /// What was written of a life of a room.
-    fn read(&mut self, life: LifeId) -> KeptLog;
+    /// Makes a node the owner of a room, if nobody has become so since the ownership that the claim names.
+    fn claim(&mut self, room: &RoomId, claim: Claim) -> Option<LogEvent>;
+    /// Appends to the log of a room, before any peer learns of it. An implementation that cannot write and never will
+    /// reports that itself: the call goes on.
+    fn append(&mut self, room: &RoomId, life: LifeId, append: Append<'_>) -> Option<LogEvent>;
+    /// Looks up who owns a room.
+    fn ownership(&mut self, room: &RoomId) -> Option<LogEvent>;
     /// Erases all of a life that is over.
-    fn erase(&mut self, life: LifeId);
+    fn erase(&mut self, room: &RoomId, life: LifeId);
 }
 
 /// Keeps nothing: the chat of a room ends with the process.
@@ -68,9 +196,21 @@ pub trait RoomLog: Send {
 pub struct NoRoomLog;
 
 impl RoomLog for NoRoomLog {
-    fn append(&mut self, _life: LifeId, _record: &LogRecord) {}
-    fn read(&mut self, _life: LifeId) -> KeptLog {
-        KeptLog::default()
+    fn claim(&mut self, _room: &RoomId, _claim: Claim) -> Option<LogEvent> {
+        Some(LogEvent::alone(KeptLog::default()))
     }
-    fn erase(&mut self, _life: LifeId) {}
+    fn append(&mut self, _room: &RoomId, _life: LifeId, _append: Append<'_>) -> Option<LogEvent> {
+        Some(LogEvent::Appended)
+    }
+    fn ownership(&mut self, _room: &RoomId) -> Option<LogEvent> {
+        Some(LogEvent::Owned(None))
+    }
+    fn erase(&mut self, _room: &RoomId, _life: LifeId) {}
+}
+
+impl LogEvent {
+    /// The answer to a claim by the only process that ever claims.
+    pub fn alone(kept: KeptLog) -> Self {
+        Self::Claimed { guard: 0, snapshot: Box::new(kept.into()), items: Vec::new() }
+    }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use rate_limit::{Bucket, Rate};
 
 use crate::log::Log;
-use crate::room::Audience;
+use crate::room::Recipients;
 use crate::sequence::Sequence;
 use crate::{
-    CloseReason, ConnectionId, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId, Timestamp,
+    CloseReason, ConnectionId, Epochs, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId,
+    Timestamp,
 };
 
 /// Everything that the server keeps for a peer besides its state in the room.
@@ -131,7 +132,7 @@ impl Session {
     }
 
     /// Starts the session at the room's newest entry; a welcome or a snapshot covers everything older.
-    pub(crate) fn begin_at(&mut self, log: &Log<Audience>, last_id: u64) {
+    pub(crate) fn begin_at(&mut self, log: &Log<Recipients>, last_id: u64) {
         (self.start, self.since, self.stream_cursor) = (last_id, last_id, last_id);
         self.log_position = log.end();
         self.outbox.start_anew();
@@ -155,9 +156,11 @@ impl Session {
     }
 
     /// Moves the cursor to `last_id`, or reports that events after it are gone.
-    pub(crate) fn seek(&mut self, log: &Log<Audience>, last_id: u64, newest: u64) -> Result<(), Gap> {
+    pub(crate) fn seek(&mut self, log: &Log<Recipients>, last_id: u64, epochs: &Epochs) -> Result<(), Gap> {
+        // Chat from before the session has ids of any epoch.
+        let has_been = last_id <= self.since || epochs.has(last_id);
         let reachable = last_id >= self.start
-            && last_id <= newest
+            && has_been
             && log.reaches_back_to(last_id.max(self.since))
             && self.outbox.reaches_back_to(last_id);
         if !reachable || self.snapshot_due {
@@ -232,7 +235,7 @@ impl Session {
     pub(crate) fn finish(
         &mut self,
         now: Timestamp,
-        log: &Log<Audience>,
+        log: &Log<Recipients>,
         limits: &Limits,
         reason: CloseReason,
     ) {
@@ -299,7 +302,7 @@ impl Session {
     }
 
     /// Hands the connection as many frames as it takes.
-    pub(crate) fn deliver(&mut self, now: Timestamp, log: &Log<Audience>, limits: &Limits) {
+    pub(crate) fn deliver(&mut self, now: Timestamp, log: &Log<Recipients>, limits: &Limits) {
         let Some(connection) = &mut self.connection else { return };
         let mut offer = |frame: &Arc<Frame>, request| match connection.outbound.offer(frame, request) {
             Offer::Taken => {
@@ -323,7 +326,7 @@ impl Session {
             let (peer, host, waiting, since) = (self.peer, self.host, self.waiting, self.since);
             let logged = loop {
                 match log.at(self.log_position) {
-                    Some(kept) if kept.id <= since || !kept.audience.includes(peer, host, waiting) => {
+                    Some(kept) if kept.id <= since || !kept.recipients.includes(peer, host, waiting) => {
                         self.log_position += 1;
                     }
                     other => break other,
@@ -349,7 +352,7 @@ impl Session {
     }
 
     /// Closes a connection that has fallen too far behind; the events that it missed stay in the log.
-    fn cut_if_behind(&mut self, now: Timestamp, log: &Log<Audience>, limits: &Limits) {
+    fn cut_if_behind(&mut self, now: Timestamp, log: &Log<Recipients>, limits: &Limits) {
         let behind = self.answer_bytes
             + log.bytes_after(self.log_position)
             + self.outbox.bytes_after(self.outbox_position);

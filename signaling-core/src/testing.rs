@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::{Entropy, KeptLog, LifeId, LogRecord, MediaDemand, MediaPlane, RoomId, RoomLog};
+use crate::{
+    Append, Claim, Entropy, KeptLog, LifeId, LogEvent, MediaDemand, MediaPlane, RoomId, RoomLog, Step,
+};
 
 /// Repeatable "randomness" (`SplitMix64`).
 #[derive(Clone, Debug)]
@@ -72,19 +74,27 @@ impl MemoryLog {
 }
 
 impl RoomLog for MemoryLog {
-    fn append(&mut self, life: LifeId, record: &LogRecord) {
+    fn claim(&mut self, _room: &RoomId, claim: Claim) -> Option<LogEvent> {
+        let kept = self.0.lock().ok().and_then(|lives| lives.get(&claim.life).cloned());
+        Some(LogEvent::alone(kept.unwrap_or_default()))
+    }
+
+    fn append(&mut self, _room: &RoomId, life: LifeId, append: Append<'_>) -> Option<LogEvent> {
         if let Ok(mut lives) = self.0.lock() {
-            let kept = lives.entry(life).or_default();
-            kept.push(record.clone());
-            kept.trim(50);
+            for record in append.steps.iter().flat_map(Step::chat) {
+                let kept = lives.entry(life).or_default();
+                kept.push(record);
+                kept.trim(50);
+            }
         }
+        Some(LogEvent::Appended)
     }
 
-    fn read(&mut self, life: LifeId) -> KeptLog {
-        self.0.lock().ok().and_then(|lives| lives.get(&life).cloned()).unwrap_or_default()
+    fn ownership(&mut self, _room: &RoomId) -> Option<LogEvent> {
+        Some(LogEvent::Owned(None))
     }
 
-    fn erase(&mut self, life: LifeId) {
+    fn erase(&mut self, _room: &RoomId, life: LifeId) {
         if let Ok(mut lives) = self.0.lock() {
             lives.remove(&life);
         }

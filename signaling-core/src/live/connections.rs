@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::LiveRoom;
+use super::audience::Audience;
 use crate::message::{LeaveReason, Reply, Snapshot};
-use crate::room::{Fact, RoomInput};
+use crate::room::{Effect, Fact, RoomInput};
 use crate::session::{Gap, NewConnection};
 use crate::{CloseReason, ConnectionId, Environment, Limits, MediaDemand, PeerId, SessionClaims, Timestamp};
 
@@ -19,37 +20,104 @@ impl LiveRoom {
         connection: NewConnection,
     ) {
         let peer = claims.peer;
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(session) = self.audience.sessions.get_mut(&peer) else { return };
         let last_id = last_id.unwrap_or_else(|| session.stream_cursor());
         self.note_return(now, env, peer);
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.open_stream(now, connection, claims.issued_by(self.run));
+        let Some(session) = self.audience.sessions.get_mut(&peer) else { return };
+        session.open_stream(now, connection, claims.issued_by(self.audience.run));
         self.catch_up(now, env, peer, last_id);
-        self.look_after(now, env, peer);
+        self.audience.look_after(now, env, peer);
     }
 
     /// Replays the events after `last_id`, or sends a snapshot if they are gone.
     pub(super) fn catch_up(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId, last_id: u64) {
-        let peers = self.view_for(peer);
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
-        if session.seek(&self.log, last_id, self.room.last_id()) == Err(Gap) {
+        if self.audience.catch_up(now, env, peer, last_id) == Err(Gap) {
+            let room = &self.audience.room;
+            if room.uses_sfu() {
+                env.media.demand(room.id(), MediaDemand::Resend { peer });
+            }
+            self.tell_who_waits(now, env, peer);
+        }
+    }
+
+    /// Tells a host that has just arrived or returned which peers wait in the lobby.
+    pub(super) fn tell_who_waits(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
+        let room = &self.audience.room;
+        if room.member(peer).is_some_and(|member| member.is_host() && member.is_joined()) {
+            let waiting: Vec<_> = room.waiting_for(peer).map(Effect::Fact).collect();
+            self.commit(now, env, waiting, None);
+        }
+    }
+
+    /// Publishes that a peer is back, if it was away.
+    pub(super) fn note_return(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
+        if self.audience.sessions.get(&peer).is_some_and(|session| session.away) {
+            self.commit(now, env, [Effect::Fact(Fact::Presence { peer, away: false })], None);
+        }
+    }
+
+    /// Closes silent and stalled connections, publishes which peers are away, and removes those that were away too
+    /// long.
+    pub(super) fn check_sessions(&mut self, now: Timestamp, env: &mut Environment, limits: &Limits) {
+        loop {
+            let (mut away, mut late, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
+            for session in self.audience.sessions.values_mut() {
+                let look = session.check_connection(now, limits);
+                if session.gone_at(limits).is_some_and(|at| at <= now) {
+                    late.push(session.peer);
+                } else if session.away_at(limits).is_some_and(|at| at <= now) {
+                    session.away = true;
+                    away.push(session.peer);
+                }
+                next = [next, look, session.next_look(limits)].into_iter().flatten().min();
+            }
+            if late.is_empty() && away.is_empty() {
+                self.audience.next_check = next;
+                return;
+            }
+            // Publishing these facts may be what stalls another connection, so the loop checks all sessions again.
+            for peer in away {
+                self.commit(now, env, [Effect::Fact(Fact::Presence { peer, away: true })], None);
+            }
+            for peer in late {
+                let _ = self.input(now, env, RoomInput::Gone(peer, LeaveReason::Timeout));
+                self.audience.sessions.remove(&peer);
+            }
+        }
+    }
+}
+
+impl Audience {
+    /// Replays the events after `last_id`. If they are gone, a snapshot takes their place, and the result is an error.
+    pub(super) fn catch_up(
+        &mut self,
+        now: Timestamp,
+        env: &Environment,
+        peer: PeerId,
+        last_id: u64,
+    ) -> Result<(), Gap> {
+        let Some(session) = self.sessions.get_mut(&peer) else { return Ok(()) };
+        let mut done = session.seek(&self.log, last_id, &self.epochs);
+        if done.is_err() {
             session.snapshot_due = false;
             session.begin_at(&self.log, self.room.last_id());
-            if !session.waiting {
-                for (id, frame) in self.history.after(last_id, peer) {
-                    session.queue_history(id, now, frame);
-                }
-                let room = self.room.view();
-                let snapshot = Snapshot { room, peers, gap: true, last_id: session.start };
-                let frame = env.codec.encode_reply(&Reply::Snapshot(Box::new(snapshot)));
-                session.answer(Arc::new(frame), None);
-                if self.room.uses_sfu() {
-                    env.media.demand(self.room.id(), MediaDemand::Resend { peer });
-                }
-                self.tell_who_waits(now, env, peer);
+            if session.waiting {
+                done = Ok(());
+            } else {
+                self.send_snapshot(now, env, peer, last_id);
             }
         }
         self.deliver_to(now, env, peer);
+        done
+    }
+
+    /// Sends the present state, and the chat after `last_id`.
+    fn send_snapshot(&mut self, now: Timestamp, env: &Environment, peer: PeerId, last_id: u64) {
+        self.queue_chat(now, env, peer, last_id);
+        let (room, peers) = (self.room.view(), self.view_for(peer));
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let snapshot = Snapshot { room, peers, gap: true, last_id: session.start };
+        session.answer(Arc::new(env.codec.encode_reply(&Reply::Snapshot(Box::new(snapshot)))), None);
     }
 
     /// A connection can take frames again.
@@ -88,43 +156,6 @@ impl LiveRoom {
             session.answer(Arc::clone(&frame), None);
             session.deliver(now, &self.log, &env.rules.limits);
             session.disconnect(now, Some(CloseReason::GoingAway));
-        }
-    }
-
-    /// Publishes that a peer is back, if it was away.
-    pub(super) fn note_return(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
-        if self.sessions.get(&peer).is_some_and(|session| session.away) {
-            self.enact(now, env, Fact::Presence { peer, away: false });
-        }
-    }
-
-    /// Closes silent and stalled connections, publishes which peers are away, and removes those that were away too
-    /// long.
-    pub(super) fn check_sessions(&mut self, now: Timestamp, env: &mut Environment, limits: &Limits) {
-        loop {
-            let (mut away, mut late, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
-            for session in self.sessions.values_mut() {
-                let look = session.check_connection(now, limits);
-                if session.gone_at(limits).is_some_and(|at| at <= now) {
-                    late.push(session.peer);
-                } else if session.away_at(limits).is_some_and(|at| at <= now) {
-                    session.away = true;
-                    away.push(session.peer);
-                }
-                next = [next, look, session.next_look(limits)].into_iter().flatten().min();
-            }
-            if late.is_empty() && away.is_empty() {
-                self.next_check = next;
-                return;
-            }
-            // Publishing these facts may be what stalls another connection, so the loop checks all sessions again.
-            for peer in away {
-                self.enact(now, env, Fact::Presence { peer, away: true });
-            }
-            for peer in late {
-                let _ = self.input(now, env, RoomInput::Gone(peer, LeaveReason::Timeout));
-                self.sessions.remove(&peer);
-            }
         }
     }
 

@@ -6,13 +6,10 @@ use std::time::Duration;
 use rate_limit::Rate;
 
 use super::{LiveRoom, TOO_MANY};
-use crate::message::{IceServers, Name, PeerView, Reply, Welcome, WelcomeState};
-use crate::room::{Admission, Arrival, Member, Pass, Power, RoomInput};
-use crate::sequence::Sequence;
+use crate::message::Name;
+use crate::room::{Admission, Arrival, Pass, Power, RoomInput};
 use crate::session::{NewConnection, Session};
-use crate::{
-    CloseReason, Code, Environment, Frame, HostClaims, PeerId, Refusal, RequestId, SessionClaims, Timestamp,
-};
+use crate::{CloseReason, Code, Environment, Frame, Refusal, RequestId, SessionClaims, Timestamp};
 
 /// One password guess is restored after this time, for all addresses together.
 const GUESS_EVERY: Duration = Duration::from_millis(100);
@@ -30,21 +27,21 @@ impl LiveRoom {
         let (peer, session, media_only) = (admission.peer, admission.session, admission.media.is_some());
         self.check_guesses(now, env, &admission)?;
         let guessed = admission.password.is_some();
-        let awaited_host = self.room.awaits_first_host();
-        let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
+        let awaited_host = self.audience.room.awaits_first_host();
+        let effects = self.audience.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
         if guessed && effects.as_ref().is_err_and(|refusal| refusal.code == Code::WrongPassword) {
-            let _ = self.guesses.take(now, guess_rate(env), 1);
+            let _ = self.authority.guesses.take(now, guess_rate(env), 1);
         }
         let effects = effects?;
         let make = if media_only { Session::media_only } else { Session::new };
         let mut session = make(session, peer, now, &env.rules.limits);
         session.reached_at = reached_at.map(Into::into);
-        self.sessions.insert(peer, session);
-        self.commit(now, env, effects);
-        self.begin(now, peer);
-        let is_first_host = awaited_host && !self.room.awaits_first_host();
-        let welcome = self.welcome(now, env, peer, is_first_host, None)?;
-        if let Some(session) = self.sessions.get_mut(&peer)
+        self.audience.sessions.insert(peer, session);
+        self.commit(now, env, effects, None);
+        self.audience.begin(now, env, peer);
+        let is_first_host = awaited_host && !self.audience.room.awaits_first_host();
+        let welcome = self.audience.welcome(now, env, peer, is_first_host, None)?;
+        if let Some(session) = self.audience.sessions.get_mut(&peer)
             && let Some((connection, request)) = connection
         {
             session.connect(now, connection);
@@ -52,8 +49,8 @@ impl LiveRoom {
         }
         self.tell_who_waits(now, env, peer);
         self.settle(now, env);
-        self.deliver_to(now, env, peer);
-        self.look_after(now, env, peer);
+        self.audience.deliver_to(now, env, peer);
+        self.audience.look_after(now, env, peer);
         Ok(welcome)
     }
 
@@ -63,90 +60,13 @@ impl LiveRoom {
         env: &Environment,
         admission: &Admission,
     ) -> Result<(), Refusal> {
-        let is_checked = self.room.pass(now, admission) == Pass::None && admission.password.is_some();
+        let is_checked =
+            self.audience.room.pass(now, admission) == Pass::None && admission.password.is_some();
         if !is_checked {
             return Ok(());
         }
-        let checked = self.guesses.check(now, guess_rate(env), 1);
+        let checked = self.authority.guesses.check(now, guess_rate(env), 1);
         checked.map_err(|wait| Refusal::rate_limited(wait, TOO_MANY))
-    }
-
-    /// Starts a session's cursor at the newest entry, and queues the chat history before it.
-    pub(super) fn begin(&mut self, now: Timestamp, peer: PeerId) {
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.begin_at(&self.log, self.room.last_id());
-        if session.waiting {
-            return;
-        }
-        for (id, frame) in self.history.after(0, peer) {
-            session.queue_history(id, now, frame);
-        }
-    }
-
-    pub(super) fn view_for(&self, peer: PeerId) -> Vec<PeerView> {
-        let host = self.room.member(peer).is_some_and(Member::is_host);
-        let mut others: Vec<_> =
-            self.room.joined().filter(|other| other.id != peer && (host || other.is_listed())).collect();
-        others.sort_by_key(|other| other.order);
-        others.into_iter().map(Member::view).collect()
-    }
-
-    pub(super) fn welcome(
-        &mut self,
-        now: Timestamp,
-        env: &mut Environment,
-        peer: PeerId,
-        is_first_host: bool,
-        resumed: Option<u64>,
-    ) -> Result<Arc<Frame>, Refusal> {
-        let internal = || Refusal::new(Code::Internal, "the peer is not in its room");
-        let member = self.room.member(peer).ok_or_else(internal)?;
-        let session = self.sessions.get(&peer).ok_or_else(internal)?;
-        let limits = &env.rules.limits;
-        let claims = SessionClaims {
-            room: self.room.id().clone(),
-            room_name: self.room.beyond_id().map(str::to_owned),
-            life: self.room.life(),
-            created_at_ms: self.room.created_at().as_millis(),
-            topology: self.room.choice(),
-            session: session.id,
-            peer,
-            name: member.name.as_str().to_owned(),
-            role: member.role,
-            host: member.power == Power::Appointed,
-            joined_at_ms: member.joined_at.as_millis(),
-            order: member.order,
-            waiting: !member.is_joined(),
-            client: member.client,
-            token: member.token,
-            signed: member.signed.clone(),
-            reached_at: session.reached_at.as_deref().map(str::to_owned),
-            run: self.run,
-            issued_at_ms: now.as_millis(),
-            expires_at_ms: (env.wall.at(now) + limits.secret_lifetime).as_millis(),
-        };
-        let joined = member.is_joined();
-        let host_claims = HostClaims { room: self.room.id().clone(), life: self.room.life() };
-        let ice: Option<IceServers> = joined.then(|| {
-            env.ice.ice_servers(env.wall.at(now), self.room.id(), peer, session.reached_at.as_deref())
-        });
-        let welcome = Welcome {
-            me: member.view(),
-            session: session.id,
-            secret: claims.seal(&env.rules.key, &mut *env.entropy),
-            state: if joined { WelcomeState::Joined } else { WelcomeState::Waiting },
-            room: self.room.view(),
-            peers: (joined && resumed.is_none()).then(|| self.view_for(peer)),
-            host_token: is_first_host.then(|| host_claims.seal(&env.rules.key, &mut *env.entropy)),
-            ice,
-            heartbeat_ms: millis(limits.heartbeat),
-            resume_window_ms: millis(limits.resume_window),
-            last_id: resumed.unwrap_or(session.start),
-            resumed: resumed.is_some(),
-            last_seq: resumed.map(|_| session.sequence.last()),
-            features: Arc::clone(&env.features),
-        };
-        Ok(Arc::new(env.codec.encode_reply(&Reply::Welcome(Box::new(welcome)))))
     }
 
     /// Resumes a session. Without a connection, [`Self::attach`] supplies one later.
@@ -158,13 +78,13 @@ impl LiveRoom {
         last_id: u64,
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<Arc<Frame>, Refusal> {
-        if self.session_of(claims).is_none() {
+        if self.audience.session_of(claims).is_none() {
             self.bring_back(now, env, claims)?;
         }
         self.note_return(now, env, claims.peer);
-        let welcome = self.welcome(now, env, claims.peer, false, Some(last_id))?;
+        let welcome = self.audience.welcome(now, env, claims.peer, false, Some(last_id))?;
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
-        let session = self.sessions.get_mut(&claims.peer).ok_or_else(unknown)?;
+        let session = self.audience.sessions.get_mut(&claims.peer).ok_or_else(unknown)?;
         if let Some((connection, request)) = connection {
             session.connect(now, connection);
             session.greet(Arc::clone(&welcome), request);
@@ -175,7 +95,7 @@ impl LiveRoom {
             session.expect_stream(last_id);
         }
         self.settle(now, env);
-        self.look_after(now, env, claims.peer);
+        self.audience.look_after(now, env, claims.peer);
         Ok(welcome)
     }
 
@@ -187,14 +107,14 @@ impl LiveRoom {
         claims: &SessionClaims,
     ) -> Result<(), Refusal> {
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
-        let known = claims.issued_by(self.run) >= self.served_since.as_millis()
-            || self.returned.contains(&claims.session)
-            || self.room.has_ended(claims.session);
-        if known || self.room.member(claims.peer).is_some() {
+        let known = claims.issued_by(self.audience.run) >= self.authority.since.as_millis()
+            || self.authority.returned.contains(&claims.session)
+            || self.audience.room.has_ended(claims.session);
+        if known || self.audience.room.member(claims.peer).is_some() {
             return Err(unknown());
         }
         let sealed = if claims.host { Power::Appointed } else { Power::None };
-        let power = self.room.power_of(claims.session).unwrap_or(sealed);
+        let power = self.audience.room.power_of(claims.session).unwrap_or(sealed);
         // Secrets made by older versions lack the join time.
         let joined_at = Timestamp::from_millis(claims.joined_at_ms.max(claims.created_at_ms));
         let admission = Admission {
@@ -211,17 +131,16 @@ impl LiveRoom {
             arrival: Arrival::Returning { power, waiting: claims.waiting, joined_at, order: claims.order },
             media: None,
         };
-        let effects = self.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
-        self.returned.insert(claims.session);
+        let effects =
+            self.audience.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
+        self.authority.returned.insert(claims.session);
         let mut session = Session::new(claims.session, claims.peer, now, &env.rules.limits);
-        if let Some(last) = self.sequences.remove(&claims.session) {
-            session.sequence = Sequence::up_to(last);
-        }
+        session.sequence = self.audience.sequences.remove(&claims.session).unwrap_or_default();
         session.reached_at = claims.reached_at.as_deref().map(Into::into);
-        self.sessions.insert(claims.peer, session);
-        self.commit(now, env, effects);
-        self.begin(now, claims.peer);
-        if let Some(session) = self.sessions.get_mut(&claims.peer) {
+        self.audience.sessions.insert(claims.peer, session);
+        self.commit(now, env, effects, None);
+        self.audience.begin(now, env, claims.peer);
+        if let Some(session) = self.audience.sessions.get_mut(&claims.peer) {
             session.snapshot_due = true;
         }
         Ok(())
@@ -231,8 +150,4 @@ impl LiveRoom {
 /// The rate of password attempts for a room, over all addresses together.
 fn guess_rate(env: &Environment) -> Rate {
     Rate::every(GUESS_EVERY, env.rules.limits.password_guesses.into())
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

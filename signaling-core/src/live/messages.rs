@@ -7,7 +7,8 @@ use crate::message::{ClientMessage, Reply};
 use crate::room::{Effect, Fact, RoomInput};
 use crate::sequence::Fate;
 use crate::{
-    Code, ConnectionId, Envelope, Environment, Frame, PeerId, Refusal, RequestId, Timestamp, Unreadable,
+    Code, ConnectionId, Envelope, Environment, Frame, Input, PeerId, Refusal, RequestId, Timestamp,
+    Unreadable,
 };
 
 impl LiveRoom {
@@ -21,11 +22,12 @@ impl LiveRoom {
         message: Result<Envelope, Unreadable>,
         request: Option<RequestId>,
     ) {
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(session) = self.audience.sessions.get_mut(&peer) else { return };
         if connection.is_some_and(|connection| !session.is_connected_by(connection)) {
             return;
         }
         session.heard(now);
+        let session_id = session.id;
         let seq = match &message {
             Ok(envelope) => envelope.seq,
             Err(unreadable) => unreadable.seq,
@@ -34,18 +36,21 @@ impl LiveRoom {
             // The number stays unused, so the client may send the message again.
             let refusal = Refusal::rate_limited(wait, TOO_MANY);
             session.reply(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, seq))), request);
-            return self.deliver_to(now, env, peer);
+            return self.audience.deliver_to(now, env, peer);
         }
         if let Some(seq) = seq
             && let Some(answer) = repeated(session.sequence.fate(seq), seq, env)
         {
             session.reply(answer, request);
-            return self.deliver_to(now, env, peer);
+            return self.audience.deliver_to(now, env, peer);
         }
         let leaving = matches!(&message, Ok(Envelope { message: ClientMessage::Leave(_), .. }));
         let decided = message.map_err(|unreadable| unreadable.refusal).and_then(|envelope| {
-            let effects =
-                self.room.decide(now, RoomInput::Message(peer, &envelope.message), &mut *env.entropy)?;
+            let effects = self.audience.room.decide(
+                now,
+                RoomInput::Message(peer, &envelope.message),
+                &mut *env.entropy,
+            )?;
             Ok((envelope, effects))
         });
         let (reply, effects) = match decided {
@@ -60,9 +65,10 @@ impl LiveRoom {
         // The effects close the connection, so the answer goes first.
         if leaving || effects.iter().any(is_end) {
             self.answer(now, env, peer, seq, answer, request);
-            self.commit(now, env, effects);
+            self.commit(now, env, effects, None);
         } else {
-            self.commit_for(now, env, effects, seq);
+            let input = seq.map(|seq| Input { session: session_id, seq });
+            self.commit(now, env, effects, input);
             self.answer(now, env, peer, seq, answer, request);
         }
         self.settle(now, env);
@@ -77,7 +83,9 @@ impl LiveRoom {
         answer: Option<(Arc<Frame>, Reply)>,
         request: Option<RequestId>,
     ) {
-        let (Some(session), Some((frame, reply))) = (self.sessions.get_mut(&peer), answer) else { return };
+        let (Some(session), Some((frame, reply))) = (self.audience.sessions.get_mut(&peer), answer) else {
+            return;
+        };
         match (seq, reply) {
             (None, _) => {}
             (Some(seq), Reply::Ack { .. }) => session.sequence.accept(seq),
@@ -85,7 +93,7 @@ impl LiveRoom {
             (Some(seq), _) => session.sequence.answer(seq, &frame),
         }
         session.reply(frame, request);
-        self.deliver_to(now, env, peer);
+        self.audience.deliver_to(now, env, peer);
     }
 }
 

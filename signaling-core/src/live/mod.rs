@@ -1,46 +1,30 @@
-//! A live room: its state machine, its log, and the sessions of its peers.
+//! A live room: what its owner decides, and what every node of its people serves.
 //!
-//! `messages` and `entry` put inputs to the room, `commit` applies and publishes what the room decides, and `connections`
-//! serves the sessions from the log.
+//! `messages` and `entry` put inputs to the room, `authority` decides and commits, `audience` applies and tells, and
+//! `welcome` and `connections` serve the sessions from the log.
 
-mod commit;
+mod audience;
+mod authority;
 mod connections;
 mod entry;
 mod history;
 mod messages;
+mod welcome;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rate_limit::Bucket;
-
-use self::history::History;
-use crate::log::Log;
-use crate::message::Reply;
-use crate::room::{Audience, Room, RoomInput};
+use self::audience::Audience;
+use self::authority::Authority;
+use crate::room::{Room, RoomInput};
 use crate::session::Session;
-use crate::{Environment, LogRecord, MediaEvent, PeerId, Refusal, SessionClaims, SessionId, Timestamp};
+use crate::{
+    Claim, ConnectionId, Environment, LogEvent, MediaEvent, NodeId, PeerId, SessionClaims, Timestamp,
+};
 
+/// A room on the node that owns it, both halves of it: what one node alone always has.
 pub(crate) struct LiveRoom {
-    pub(crate) room: Room,
-    log: Log<Audience>,
-    /// The latest chat, some of it from before this process.
-    history: History,
-    /// The greatest `seq` of sessions that have not returned since this process began.
-    sequences: BTreeMap<SessionId, u64>,
-    sessions: BTreeMap<PeerId, Session>,
-    guesses: Bucket<Timestamp>,
-    /// When this process began to serve the room. An older secret is honoured once; the sessions of newer ones are
-    /// known.
-    served_since: Timestamp,
-    /// Identifies this process in the secrets that it makes.
-    run: u64,
-    /// Sessions whose older secret has been honoured.
-    returned: BTreeSet<SessionId>,
-    next_ping: Timestamp,
-    /// No session needs a check before this time.
-    next_check: Option<Timestamp>,
+    audience: Audience,
+    authority: Authority,
     /// When the shard will next wake the room.
     pub(crate) wakes_at: Option<Timestamp>,
 }
@@ -50,49 +34,47 @@ const TOO_MANY: &str = "too many messages; slow down";
 
 impl LiveRoom {
     /// A room that this process begins to serve, with what was kept of its chat.
-    pub(crate) fn new(mut room: Room, now: Timestamp, env: &mut Environment, run: u64) -> Self {
-        let kept = env.log.read(room.life());
-        let limits = &env.rules.limits;
-        let mut history = History::new(limits.chat_history);
-        for LogRecord { line, .. } in kept.records {
-            let frame = Arc::new(env.codec.encode_event(line.id, &line.event()));
-            history.push(line.id, frame, line.audience());
-        }
-        room.continue_after(history.newest());
-        Self {
-            room,
-            log: Log::new(limits.log_bytes, limits.log_age),
-            history,
-            sequences: kept.sequences,
-            sessions: BTreeMap::new(),
-            guesses: Bucket::full(now),
-            served_since: now,
-            run,
-            returned: BTreeSet::new(),
-            next_ping: now + ping_every(limits.heartbeat),
-            next_check: None,
-            wakes_at: None,
-        }
+    pub(crate) fn new(room: Room, now: Timestamp, env: &mut Environment, run: u64) -> Self {
+        let claim = Claim { life: room.life(), after: 0, epoch: 1, node: NodeId::default(), base: None };
+        let (guard, kept) = match env.log.claim(room.id(), claim) {
+            Some(LogEvent::Claimed { guard, snapshot, .. }) => (guard, *snapshot),
+            _ => Default::default(),
+        };
+        let mut audience = Audience::new(room, kept, now, &env.rules.limits, run);
+        audience.begin_epoch(1);
+        Self { audience, authority: Authority::new(now, guard), wakes_at: None }
     }
 
-    /// Frees what only sessions need, when there are none: the room of an abandoned name lives on for minutes.
+    pub(crate) fn room(&self) -> &Room {
+        &self.audience.room
+    }
+
     pub(crate) fn tidy(&mut self) {
-        if self.sessions.is_empty() {
-            // An empty map keeps the node of its last entry.
-            self.sessions = BTreeMap::new();
-            self.log.forget();
-            self.history.tidy();
-            self.room.tidy();
-        }
+        self.audience.tidy();
     }
 
     pub(crate) fn session(&self, peer: PeerId) -> Option<&Session> {
-        self.sessions.get(&peer)
+        self.audience.sessions.get(&peer)
     }
 
     /// The session that the claims identify.
     pub(crate) fn session_of(&mut self, claims: &SessionClaims) -> Option<&mut Session> {
-        self.sessions.get_mut(&claims.peer).filter(|session| session.id == claims.session)
+        self.audience.session_of(claims)
+    }
+
+    /// A connection can take frames again.
+    pub(crate) fn writable(&mut self, now: Timestamp, env: &Environment, peer: PeerId, by: ConnectionId) {
+        self.audience.writable(now, env, peer, by);
+    }
+
+    /// A connection is lost.
+    pub(crate) fn detach(&mut self, now: Timestamp, env: &Environment, peer: PeerId, by: ConnectionId) {
+        self.audience.detach(now, env, peer, by);
+    }
+
+    /// Tells every connected client that the server is going away, and closes the connections.
+    pub(crate) fn go_away(&mut self, now: Timestamp, env: &Environment, reconnect_after_ms: u64) {
+        self.audience.go_away(now, env, reconnect_after_ms);
     }
 
     /// The media plane reports.
@@ -103,54 +85,29 @@ impl LiveRoom {
             _ => None,
         };
         if let Some((peer, connected)) = connection
-            && let Some(session) = self.sessions.get_mut(&peer)
+            && let Some(session) = self.audience.sessions.get_mut(&peer)
         {
             session.note_media(now, connected);
             if session.detached_since.is_none() {
                 self.note_return(now, env, peer);
             }
-            self.look_after(now, env, peer);
+            self.audience.look_after(now, env, peer);
         }
         // A room that has ended ignores the media plane.
         let _ = self.input(now, env, RoomInput::Media(event));
     }
 
-    /// Handles an input that no client sent: from the media plane, or from the server itself.
-    pub(crate) fn input(
-        &mut self,
-        now: Timestamp,
-        env: &mut Environment,
-        input: RoomInput<'_>,
-    ) -> Result<(), Refusal> {
-        let effects = self.room.decide(now, input, &mut *env.entropy)?;
-        self.commit(now, env, effects);
-        self.settle(now, env);
-        Ok(())
-    }
-
     pub(crate) fn handle_timeout(&mut self, now: Timestamp, env: &mut Environment) {
-        let limits = env.rules.limits.clone();
-        if self.next_check.is_some_and(|at| at <= now) {
+        if self.audience.next_check.is_some_and(|at| at <= now) {
+            let limits = env.rules.limits.clone();
             self.check_sessions(now, env, &limits);
         }
-        if self.next_ping <= now {
-            self.next_ping = now + ping_every(limits.heartbeat);
-            self.log.expire(now);
-            let ping = Arc::new(env.codec.encode_reply(&Reply::Ping));
-            for session in self.sessions.values_mut() {
-                session.expire_outbox(now);
-                if session.stalls_at(&limits).is_none() {
-                    session.answer(Arc::clone(&ping), None);
-                    session.deliver(now, &self.log, &limits);
-                }
-            }
-        }
+        self.audience.ping(now, env);
         self.settle(now, env);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        let ping = (!self.sessions.is_empty()).then_some(self.next_ping);
-        [ping, self.next_check, self.room.poll_timeout()].into_iter().flatten().min()
+        [self.audience.poll_timeout(), self.audience.room.poll_timeout()].into_iter().flatten().min()
     }
 }
 

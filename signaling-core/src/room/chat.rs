@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Fact, Room};
+use super::{Fact, Recipients, Room};
 use crate::message::{Chat, Name, ServerEvent};
 use crate::{PeerId, Refusal, Timestamp, is_blank};
 
@@ -27,8 +27,8 @@ pub struct ChatLine {
 }
 
 impl ChatLine {
-    pub(crate) fn audience(&self) -> Audience {
-        self.to.map_or(Audience::Everyone, |to| Audience::Pair(self.from, to))
+    pub(crate) fn recipients(&self) -> Recipients {
+        self.to.map_or(Recipients::Everyone, |to| Recipients::Pair(self.from, to))
     }
 
     pub(crate) fn event(&self) -> ServerEvent {

@@ -11,7 +11,7 @@ use crate::message::{
 };
 use crate::{Digest, MediaDemand, PeerId, RecordScope, SessionId, Timestamp};
 
-/// A change of a room, applied to its state and published to its audience.
+/// A change of a room, applied to its state and told to its recipients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it; what each does stands in `Room::apply`")]
 pub enum Fact {
@@ -71,7 +71,7 @@ pub struct Entry {
 
 /// The recipients of an entry's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub enum Recipients {
     /// Every peer, including those in the lobby.
     All,
     /// Every peer in the room.
@@ -88,8 +88,8 @@ pub enum Audience {
     One(PeerId),
 }
 
-impl Audience {
-    /// Whether a peer belongs to the audience.
+impl Recipients {
+    /// Whether a peer is one of the recipients.
     pub(crate) fn includes(self, peer: PeerId, host: bool, waiting: bool) -> bool {
         match self {
             Self::All => true,
@@ -104,54 +104,54 @@ impl Audience {
 }
 
 impl Entry {
-    /// The event that the entry means for peers, and its audience. `room` is the state after the entry, except for
+    /// The event that the entry means for peers, and its recipients. `room` is the state after the entry, except for
     /// `Fact::Left`, which needs the state before.
-    pub(crate) fn event(&self, room: &Room) -> Option<(Audience, ServerEvent)> {
+    pub(crate) fn event(&self, room: &Room) -> Option<(Recipients, ServerEvent)> {
         let view = |peer: PeerId| room.member(peer).map(Member::view);
-        let room_updated = || Some((Audience::Everyone, ServerEvent::RoomUpdated { room: room.view() }));
+        let room_updated = || Some((Recipients::Everyone, ServerEvent::RoomUpdated { room: room.view() }));
         match &self.fact {
             Fact::Joined(member) if member.is_joined() => {
-                let audience = if member.role == Role::Viewer {
-                    Audience::HostsBut(member.id)
+                let recipients = if member.role == Role::Viewer {
+                    Recipients::HostsBut(member.id)
                 } else {
-                    Audience::EveryoneBut(member.id)
+                    Recipients::EveryoneBut(member.id)
                 };
-                Some((audience, ServerEvent::PeerJoined { peer: view(member.id)? }))
+                Some((recipients, ServerEvent::PeerJoined { peer: view(member.id)? }))
             }
             Fact::Joined(member) => Some((
-                Audience::HostsBut(member.id),
+                Recipients::HostsBut(member.id),
                 ServerEvent::Lobby { state: None, peer: Some(member.id), name: Some(member.name.clone()) },
             )),
             Fact::Admitted { peer } => {
-                Some((Audience::EveryoneBut(*peer), ServerEvent::PeerJoined { peer: view(*peer)? }))
+                Some((Recipients::EveryoneBut(*peer), ServerEvent::PeerJoined { peer: view(*peer)? }))
             }
             Fact::Denied { peer } => Some((
-                Audience::One(*peer),
+                Recipients::One(*peer),
                 ServerEvent::Lobby { state: Some(LobbyVerdict::Denied), peer: None, name: None },
             )),
             Fact::Awaits { peer, host } => {
                 let name = room.member(*peer)?.name.clone();
                 let lobby = ServerEvent::Lobby { state: None, peer: Some(*peer), name: Some(name) };
-                Some((Audience::One(*host), lobby))
+                Some((Recipients::One(*host), lobby))
             }
             Fact::Left { peer, reason } => {
                 let unlisted = room.member(*peer).is_none_or(|member| !member.is_listed());
-                let audience = if unlisted { Audience::HostsAnd(*peer) } else { Audience::Everyone };
-                Some((audience, ServerEvent::PeerLeft { peer: *peer, reason: *reason }))
+                let recipients = if unlisted { Recipients::HostsAnd(*peer) } else { Recipients::Everyone };
+                Some((recipients, ServerEvent::PeerLeft { peer: *peer, reason: *reason }))
             }
-            Fact::Updated { peer, .. } => updated(room, *peer, Audience::Everyone),
+            Fact::Updated { peer, .. } => updated(room, *peer, Recipients::Everyone),
             // A peer knows its own presence, and the presence of a waiting peer concerns no other peer.
             Fact::Presence { peer, .. } if room.member(*peer).is_some_and(Member::is_joined) => {
-                updated(room, *peer, Audience::EveryoneBut(*peer))
+                updated(room, *peer, Recipients::EveryoneBut(*peer))
             }
             Fact::Signalled { to, from, body } => {
-                Some((Audience::One(*to), ServerEvent::Signal { from: *from, body: Arc::clone(body) }))
+                Some((Recipients::One(*to), ServerEvent::Signal { from: *from, body: Arc::clone(body) }))
             }
-            Fact::Chatted(line) => Some((line.audience(), line.event())),
+            Fact::Chatted(line) => Some((line.recipients(), line.event())),
             Fact::AppSent { from, topic, data, to, at } => {
-                let audience = to.map_or(Audience::EveryoneBut(*from), Audience::One);
+                let recipients = to.map_or(Recipients::EveryoneBut(*from), Recipients::One);
                 let (topic, data) = (Arc::clone(topic), data.clone());
-                Some((audience, ServerEvent::App { from: *from, topic, data, to: *to, at: *at }))
+                Some((recipients, ServerEvent::App { from: *from, topic, data, to: *to, at: *at }))
             }
             Fact::HostGranted { .. }
             | Fact::HostWithdrawn { .. }
@@ -159,24 +159,24 @@ impl Entry {
             | Fact::SettingsChanged(_)
             | Fact::Arranged(_)
             | Fact::ViewersCounted => room_updated(),
-            Fact::Muted { peer, by } => Some((Audience::One(*peer), ServerEvent::Muted { by: *by })),
+            Fact::Muted { peer, by } => Some((Recipients::One(*peer), ServerEvent::Muted { by: *by })),
             Fact::TopologySwitching { to, epoch, .. } => Some((
-                Audience::Everyone,
+                Recipients::Everyone,
                 ServerEvent::Topology { topology: *to, epoch: *epoch, state: Switch::Switching },
             )),
             Fact::TopologySettled => Some((
-                Audience::Everyone,
+                Recipients::Everyone,
                 ServerEvent::Topology {
                     topology: room.state.topology,
                     epoch: room.state.epoch,
                     state: Switch::Settled,
                 },
             )),
-            Fact::CallMoved(record) => Some((Audience::Pair(record.from, record.to), record.event())),
-            Fact::CallRefused { record } => Some((Audience::One(record.from), record.event())),
+            Fact::CallMoved(record) => Some((Recipients::Pair(record.from, record.to), record.event())),
+            Fact::CallRefused { record } => Some((Recipients::One(record.from), record.event())),
             Fact::TracksChanged { peer, tracks } => {
                 let tracks = Arc::clone(tracks);
-                Some((Audience::Everyone, ServerEvent::Tracks { peer: *peer, tracks }))
+                Some((Recipients::Everyone, ServerEvent::Tracks { peer: *peer, tracks }))
             }
             Fact::Flowing { peer, flowing } => {
                 let tracks = room.member(*peer).map(|member| Arc::clone(&member.tracks))?;
@@ -185,18 +185,18 @@ impl Entry {
                 } else {
                     ServerEvent::BroadcasterDisconnected { peer: *peer }
                 };
-                Some((Audience::Everyone, event))
+                Some((Recipients::Everyone, event))
             }
             Fact::RecordingBegun { .. } => {
                 let event =
                     ServerEvent::Recording { state: RecordingState::Starting, peer: None, recording: None };
-                Some((Audience::Everyone, event))
+                Some((Recipients::Everyone, event))
             }
             Fact::Recording { state, peer, recording } => {
                 let recording = recording.clone();
-                Some((Audience::Everyone, ServerEvent::Recording { state: *state, peer: *peer, recording }))
+                Some((Recipients::Everyone, ServerEvent::Recording { state: *state, peer: *peer, recording }))
             }
-            Fact::Ended { reason } => Some((Audience::All, ServerEvent::RoomEnded { reason: *reason })),
+            Fact::Ended { reason } => Some((Recipients::All, ServerEvent::RoomEnded { reason: *reason })),
             Fact::Presence { .. }
             | Fact::Barred { .. }
             | Fact::PowerKept { .. }
@@ -259,15 +259,15 @@ impl Entry {
 
 /// The `peer-updated` event. It goes to `all`, but for a viewer only to the hosts, and for a waiting peer only to
 /// itself.
-fn updated(room: &Room, peer: PeerId, all: Audience) -> Option<(Audience, ServerEvent)> {
+fn updated(room: &Room, peer: PeerId, all: Recipients) -> Option<(Recipients, ServerEvent)> {
     let member = room.member(peer)?;
-    let audience = match member.role {
+    let recipients = match member.role {
         // The room does not list a waiting peer.
-        _ if !member.is_joined() => Audience::One(peer),
-        Role::Viewer => Audience::HostsBut(peer),
+        _ if !member.is_joined() => Recipients::One(peer),
+        Role::Viewer => Recipients::HostsBut(peer),
         _ => all,
     };
-    Some((audience, ServerEvent::PeerUpdated { peer: member.view() }))
+    Some((recipients, ServerEvent::PeerUpdated { peer: member.view() }))
 }
 
 impl CallRecord {

@@ -1,7 +1,8 @@
 //! A room: its peers, its settings, and what happens in it.
 //!
-//! [`Room::decide`] maps an input to effects and changes nothing; only [`Room::apply`] and [`Room::replay`] change the
-//! state. Equal inputs give equal entries, and a snapshot with the entries after it gives the same room.
+//! [`Room::decide`] maps an input to effects and changes nothing, [`Room::number`] makes entries of facts, and only
+//! [`Room::apply`] changes the state. Equal inputs give equal entries, and a snapshot with the entries after it gives the
+//! same room.
 
 mod admission;
 mod call;
@@ -29,7 +30,7 @@ pub use call::{CallProgress, CallRecord};
 pub use chat::ChatLine;
 pub use effect::{Effect, FleetingEvent, RoomInput};
 pub use ended_sessions::EndedSessions;
-pub use fact::{Audience, Entry, Fact};
+pub use fact::{Entry, Fact, Recipients};
 pub use member::{Member, Standing};
 pub use power::Power;
 pub use record::{MeetingTerms, RoomRecord};
@@ -303,15 +304,38 @@ impl Room {
         self.rules.key.digest("password", [self.state.life.as_str(), password])
     }
 
-    /// Gives a fact the next id, and applies it.
-    pub fn apply(&mut self, now: Timestamp, fact: Fact) -> Entry {
-        let entry = Entry { id: self.state.last_id + 1, at: now, fact };
-        self.replay(&entry);
-        entry
+    /// The entry of a fact, when `before` others of the same decision precede it.
+    pub fn number(&self, now: Timestamp, mut fact: Fact, before: usize) -> Entry {
+        let id = self.state.last_id + 1 + before as u64;
+        if let Fact::Chatted(line) = &mut fact {
+            line.id = id;
+        }
+        Entry { id, at: now, fact }
     }
 
-    /// Applies an entry that already has its id, for example one from another node.
-    pub fn replay(&mut self, entry: &Entry) {
+    /// Facts that follow from a fact at once. `self` is the state before it.
+    pub(crate) fn consequences(&self, fact: &Fact) -> Vec<Fact> {
+        match fact {
+            // The room's view names one host only, perhaps another one; the peer's own view shows its powers.
+            Fact::HostGranted { peer, .. } => {
+                let shown = Fact::Updated { peer: *peer, change: Box::default() };
+                let joined = self.member(*peer).is_some_and(Member::is_joined);
+                let waiting = joined.then(|| self.waiting_for(*peer)).into_iter().flatten();
+                std::iter::once(shown).chain(waiting).collect()
+            }
+            Fact::HostWithdrawn { peer } => vec![Fact::Updated { peer: *peer, change: Box::default() }],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tells a host that has just arrived, returned or been appointed which peers wait in the lobby.
+    pub(crate) fn waiting_for(&self, host: PeerId) -> impl Iterator<Item = Fact> {
+        let waiting = self.members().filter(|member| !member.is_joined());
+        waiting.map(move |member| Fact::Awaits { peer: member.id, host })
+    }
+
+    /// Applies an entry: one of [`Self::number`], or one from another node.
+    pub fn apply(&mut self, entry: &Entry) {
         self.state.last_id = entry.id;
         self.apply_fact(entry);
     }

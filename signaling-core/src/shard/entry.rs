@@ -125,8 +125,8 @@ impl Shard {
             client: join
                 .client_id
                 .as_deref()
-                .map(|client| key.digest("client", [live.room.life().as_str(), client])),
-            token: grant.token.as_ref().map(|token| TokenDigests::new(key, live.room.life(), token)),
+                .map(|client| key.digest("client", [live.room().life().as_str(), client])),
+            token: grant.token.as_ref().map(|token| TokenDigests::new(key, live.room().life(), token)),
             password: join.password.clone(),
             arrival: Arrival::New(pass),
             media,
@@ -151,7 +151,7 @@ impl Shard {
             return Err(Refusal::new(Code::Unauthorized, "the token opens nothing here"));
         }
         let arranged = grant.arranged.as_ref().filter(|arranged| arranged.record.room == *room);
-        let present = self.rooms.get(room).map(|live| live.room.life());
+        let present = self.rooms.get(room).map(|live| live.room().life());
         let present = present.or(arranged.map(|arranged| arranged.record.life));
         // A room that has ended is reported as such, whatever the token.
         let may_be = present.is_some() || !self.is_over(now, room);
@@ -223,8 +223,8 @@ impl Shard {
         let room = &claims.room;
         match self.rooms.get(room) {
             Some(live)
-                if live.room.life() == claims.life
-                    && live.room.created_at().as_millis() == claims.created_at_ms => {}
+                if live.room().life() == claims.life
+                    && live.room().created_at().as_millis() == claims.created_at_ms => {}
             // The name has a new life; the room of the secret has ended.
             Some(_) => return Err(Refusal::new(Code::RoomEnded, "the room is over")),
             // Rooms with ids of the server's making are kept while they live: a missing one has ended.
@@ -257,7 +257,7 @@ impl Shard {
     ) -> Result<Seat, StreamRefusal> {
         let unknown = || StreamRefusal::Refused(Refusal::new(Code::SessionUnknown, "the session is over"));
         let run = self.run;
-        let live = self.rooms.get_mut(&claims.room).filter(|live| live.room.life() == claims.life);
+        let live = self.rooms.get_mut(&claims.room).filter(|live| live.room().life() == claims.life);
         let live = live.ok_or_else(unknown)?;
         let session = live.session_of(claims).ok_or_else(unknown)?;
         if session.refuses_stream(claims.issued_by(run)) {

@@ -127,7 +127,7 @@ impl Shard {
         if live.session(seat.peer).is_some_and(|session| session.id == seat.session) {
             live.receive(now, &mut self.env, seat.peer, connection, message, request);
             // Most messages neither end the room nor change its next timeout.
-            if live.room.ended().is_some() || live.poll_timeout() != live.wakes_at {
+            if live.room().ended().is_some() || live.poll_timeout() != live.wakes_at {
                 self.after(now, &seat.room);
             }
         }
@@ -178,7 +178,7 @@ impl Shard {
         let at_present = self
             .rooms
             .get_mut(room)
-            .filter(|at_present| life.is_none_or(|life| at_present.room.life() == life));
+            .filter(|at_present| life.is_none_or(|life| at_present.room().life() == life));
         let at_present =
             at_present.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such room at present"))?;
         at_present.input(now, &mut self.env, RoomInput::Record(on))?;
@@ -226,11 +226,11 @@ impl Shard {
     /// Removes the room if it has ended, and schedules its next timeout.
     fn after(&mut self, now: Timestamp, room: &RoomId) {
         if let Some(live) = self.rooms.get(room)
-            && let Some(reason) = live.room.ended()
+            && let Some(reason) = live.room().ended()
         {
             let span = if !room.is_made_by(&self.env.rules.key) {
                 Some(self.env.rules.limits.name_rest)
-            } else if live.room.is_meeting() && reason == EndReason::HostEnded {
+            } else if live.room().is_meeting() && reason == EndReason::HostEnded {
                 Some(LOOK_UP)
             } else {
                 None

@@ -46,8 +46,8 @@ impl Shard {
     /// A room as an administrator sees it.
     pub fn summary(&self, room: &RoomId) -> Option<RoomSummary> {
         let live = self.rooms.get(room)?;
-        let (peers, viewers) = live.room.counts();
-        Some(RoomSummary { room: live.room.view(), life: live.room.life(), peers, viewers })
+        let (peers, viewers) = live.room().counts();
+        Some(RoomSummary { room: live.room().view(), life: live.room().life(), peers, viewers })
     }
 
     /// At most `limit` rooms with ids after `after`, in the order of their ids.
@@ -69,7 +69,7 @@ impl Shard {
             view: member.view(),
             sub: member.signed.as_ref().and_then(|signed| signed.sub.clone()),
         };
-        Some(live.room.joined().map(person).collect())
+        Some(live.room().joined().map(person).collect())
     }
 
     /// The number of rooms.
@@ -80,7 +80,7 @@ impl Shard {
     /// The numbers of rooms, listed peers and viewers.
     pub fn census(&self) -> Census {
         self.rooms.values().fold(Census::default(), |sum, live| {
-            let (peers, viewers) = live.room.counts();
+            let (peers, viewers) = live.room().counts();
             Census { rooms: sum.rooms + 1, peers: sum.peers + peers, viewers: sum.viewers + viewers }
         })
     }
