@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use common::World;
 use sfu::testing::Link;
+use signaling_core::MediaEvent;
+use signaling_core::message::QualityReason;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,6 +37,43 @@ fn a_narrow_path_keeps_its_sound_and_no_standing_queue() {
     assert!(world.played(fast) - seen >= 290, "the others are not concerned");
     let waits = world.network.newest_wait(world.server, world.clients[slow].address);
     assert!(waits < 300_000, "a queue of {waits} us stood in the last seconds");
+}
+
+/// The reports of quality about video, each as its level and reason.
+fn told(world: &World) -> Vec<(u8, Option<QualityReason>)> {
+    let quality = |event: &MediaEvent| match event {
+        MediaEvent::Quality { level, track: Some(_), reason, to: Some(_), .. } => Some((*level, *reason)),
+        _ => None,
+    };
+    world.events.iter().filter_map(|(_, event)| quality(event)).collect()
+}
+
+#[test]
+fn who_is_sent_no_picture_is_told_why_and_costs_no_key_frame() {
+    let (mut world, slow, _) = world(5, 500_000);
+    world.run(5 * SECOND);
+    assert_eq!(told(&world), [(0, Some(QualityReason::OwnNetwork))]);
+    let (asked, again) = (world.clients[0].keyframe_requests.len(), world.clients[slow].retransmissions);
+    let before = world.played(slow);
+    let ssrcs: Vec<_> = world.clients[slow].playback.keys().copied().collect();
+    for _ in 0..20 {
+        for ssrc in &ssrcs {
+            let [a, b, c, d] = ssrc.to_be_bytes();
+            world.clients[slow].send_raw_rtcp(&[0x81, 206, 0, 2, 0, 0, 0, 1, a, b, c, d]);
+            let newest = world.newest[&(world.clients[slow].address, *ssrc)].to_be_bytes();
+            let nack = [0x81, 205, 0, 3, 0, 0, 0, 1, a, b, c, d, newest[0], newest[1], 0, 0];
+            world.clients[slow].send_raw_rtcp(&nack);
+        }
+        world.run(SECOND / 20);
+    }
+    assert_eq!(world.played(slow), before, "held back");
+    assert_eq!(world.clients[0].keyframe_requests.len(), asked, "for whom nothing is sent");
+    assert_eq!(world.clients[slow].retransmissions, again, "a stream that is held back is not repaired");
+    let wide = Link { delay_micros: 20_000, rate: Some(20_000_000), ..Link::default() };
+    let address = world.clients[slow].address;
+    world.network.set_link(address, Link::default(), wide);
+    assert!(world.run_until(30 * SECOND, |world| world.played(slow) > before + 60));
+    assert_eq!(told(&world).last(), Some(&(4, None)));
 }
 
 #[test]

@@ -120,3 +120,51 @@ fn clients_whose_datagrams_reach_another_worker_are_served_all_the_same() {
         assert!(world.played(player) >= 75, "{}", world.played(player));
     }
 }
+
+/// A publisher dies without a word, and its successor comes; with two workers, half of the players are on another one.
+#[test]
+fn players_leave_a_publisher_that_is_not_heard_for_one_that_is() {
+    for workers in [1, 2] {
+        let mut world = World::with_config(9, |config| config.shards = workers);
+        let room = World::room("crash");
+        let (dead, client) = world.publisher(&room, 4);
+        let players: Vec<_> = (0..20).map(|_| world.player(&room, None).1).collect();
+        let (_, loyal) = world.player(&room, Some(dead));
+        world.run(2 * SECOND);
+        let broken = Link { loss_per_mille: 1_000, ..Link::default() };
+        let address = world.clients[client].address;
+        world.network.set_link(address, broken, broken);
+        world.run(2 * SECOND);
+        let (_, successor) = world.publisher(&room, 4);
+        world.run(SECOND);
+        assert!(
+            players.iter().all(|player| world.playing(*player, world.micros() - 1_000_000) == 0),
+            "it may return"
+        );
+        world.run(4 * SECOND);
+        let since = world.micros() - 500_000;
+        assert!(players.iter().all(|player| world.playing(*player, since) == 1), "{workers} workers");
+        assert!(
+            players.iter().all(|player| world.clients[*player].audio_packets.len() == 1),
+            "one stream of sound"
+        );
+        assert_eq!(world.playing(loyal, since), 0, "it wants that one");
+
+        // The other one returns, the successor stays: nothing changes for those who moved.
+        let works = Link::default();
+        world.network.set_link(address, works, works);
+        let before: Vec<_> = players.iter().map(|player| world.played(*player)).collect();
+        world.run(3 * SECOND);
+        for (player, before) in players.iter().zip(&before) {
+            assert!(world.played(*player) - before >= 85, "{}", world.played(*player) - before);
+        }
+        assert_eq!(world.playing(loyal, world.micros() - 500_000), 1);
+        // And back.
+        world.sending.remove(&successor);
+        let address = world.clients[successor].address;
+        world.network.set_link(address, broken, broken);
+        world.run(8 * SECOND);
+        let since = world.micros() - 500_000;
+        assert!(players.iter().all(|player| world.playing(*player, since) == 1), "{workers} workers");
+    }
+}

@@ -120,6 +120,9 @@ pub enum DtlsError {
     /// The certificate does not match the fingerprint in the session description.
     #[error("the certificate does not match the fingerprint")]
     WrongFingerprint,
+    /// The peer has not negotiated SRTP.
+    #[error("the peer negotiated no SRTP")]
+    NoSrtp,
     /// The handshake failed or timed out.
     #[error("DTLS failed")]
     Failed,
@@ -131,6 +134,10 @@ pub struct Handshake {
     role: Role,
     expected: Fingerprint,
     verified: bool,
+    /// Whether the handshake is complete.
+    is_complete: bool,
+    /// Whether the SRTP keys have been exported.
+    has_keys: bool,
     /// The patch in use until the keys are exported, if we are the server.
     patch: Option<Patch>,
 }
@@ -144,7 +151,7 @@ impl Handshake {
         };
         let mut dtls = Dtls::new_12(Arc::clone(config), identity.certificate.clone(), now);
         dtls.set_active(role == Role::Client);
-        Self { dtls, role, expected, verified: false, patch }
+        Self { dtls, role, expected, verified: false, is_complete: false, has_keys: false, patch }
     }
 
     /// The role of the server in this association.
@@ -187,7 +194,10 @@ impl Handshake {
                     return Ok(DtlsEvent::Transmit(edited.len()));
                 }
                 Output::BufferTooSmall { needed } => buf.resize(needed, 0),
+                // Without `use_srtp` there will never be keys (RFC 5764 section 4.1).
+                Output::Timeout(_) if self.is_complete && !self.has_keys => return Err(DtlsError::NoSrtp),
                 Output::Timeout(at) => return Ok(DtlsEvent::Wait(at)),
+                Output::Connected => self.is_complete = true,
                 Output::PeerCert(certificate) => {
                     if Fingerprint::of(certificate) != self.expected {
                         return Err(DtlsError::WrongFingerprint);
@@ -199,6 +209,7 @@ impl Handshake {
                         return Err(DtlsError::WrongFingerprint);
                     }
                     self.patch = None;
+                    self.has_keys = true;
                     return Ok(DtlsEvent::Keys(material.to_vec(), profile));
                 }
                 Output::CloseNotify => return Ok(DtlsEvent::Closed),

@@ -3,6 +3,11 @@
 //! Audio is always sent. When a path is full, its widest video section is held back; from time to time a short burst of
 //! padding measures whether the narrowest section held back fits again.
 
+use std::sync::Arc;
+
+use signaling_core::MediaEvent;
+use signaling_core::message::QualityReason;
+
 use super::Shard;
 use crate::codec::MediaKind;
 use crate::congestion::HEAVY_LOSS_PERCENT;
@@ -23,6 +28,8 @@ const TRAIN_PACKETS: usize = 40;
 const TRAIN_STEP_MICROS: u64 = 100_000;
 /// The path capacity that is required to resume a section, as a percentage of the resulting bitrate.
 const HEADROOM_PERCENT: u64 = 130;
+/// The level of a track that is sent in full.
+const FULL_QUALITY: u8 = 4;
 
 impl Shard {
     pub(super) fn on_path_news(&mut self, now: Micros, key: TransportKey, news: PathNews) {
@@ -49,6 +56,7 @@ impl Shard {
 
     /// Uses the reported packet loss for a receiver for which there is no other estimate.
     pub(super) fn on_reception(&mut self, now: Micros, key: TransportKey, report: &ReceptionReport) {
+        self.note_round_trip(now, key, report);
         let lost = u64::from(report.fraction_lost);
         if lost * 100 < HEAVY_LOSS_PERCENT * 256 {
             return;
@@ -62,6 +70,21 @@ impl Shard {
         let open = self.open_sections(key);
         let demand: u64 = open.into_iter().map(|section| self.tracks.rate_of(now, section)).sum();
         self.hold_back(now, key, demand * (256 - lost) / 256);
+    }
+
+    /// Measures the round-trip time by a report that names our last sender report.
+    fn note_round_trip(&mut self, now: Micros, key: TransportKey, report: &ReceptionReport) {
+        let section = self.subscription_of(key, report.ssrc);
+        let reported = section.and_then(|section| self.tracks.subscription(section)?.reported);
+        let Some((_, sent_at)) = reported.filter(|(middle, _)| *middle == report.last_sender_report) else {
+            return;
+        };
+        let delay = u64::from(report.delay_since_last) * 1_000_000 / 65_536;
+        if let (Some(sample), Some(transport)) =
+            ((now - sent_at).checked_sub(delay), self.connections.get_mut(key))
+        {
+            transport.on_reported_rtt(sample);
+        }
     }
 
     /// Holds back the widest video sections until the rest fits the limit.
@@ -83,12 +106,30 @@ impl Shard {
                 subscription.flow.starved = true;
                 demand = demand.saturating_sub(rate);
                 held = true;
+                self.tell_quality(section, 0, Some(QualityReason::OwnNetwork));
             }
         }
         if held {
             tracing::debug!(limit, "a subscriber's path is full: video held back");
             self.wait_longer(now, key);
         }
+    }
+
+    /// Tells a subscriber the quality at which a section is sent, and why it is not better.
+    fn tell_quality(&mut self, section: SubscriptionKey, level: u8, reason: Option<QualityReason>) {
+        let Some(subscription) = self.tracks.subscription(section) else { return };
+        let publication = subscription.publication.and_then(|key| self.tracks.publication(key));
+        let subscriber = self.connections.get(subscription.transport).map(|transport| transport.peer);
+        let (Some(publication), Some(subscriber)) = (publication, subscriber) else { return };
+        let track = Some(Arc::clone(&publication.id));
+        let Some(publisher) = self.rooms.peer(publication.peer).map(|peer| peer.id) else { return };
+        self.tell(subscriber, |to| MediaEvent::Quality {
+            peer: publisher,
+            level,
+            track,
+            reason,
+            to: Some(to),
+        });
     }
 
     fn wait_longer(&mut self, now: Micros, key: TransportKey) {
@@ -162,6 +203,7 @@ impl Shard {
         subscription.flow.starved = false;
         subscription.rewrite.leave();
         self.tracks.start(section);
+        self.tell_quality(section, FULL_QUALITY, None);
         // The wait is not reset, so that a path that fills up again soon is left alone for longer.
         let more = self.next_to_resume(now, key).is_some();
         if let Some(transport) = self.connections.get_mut(key) {

@@ -15,7 +15,7 @@ use crate::publication::Publication;
 use crate::ring::StoredPacket;
 use crate::subscription::Subscription;
 use crate::time::Micros;
-use crate::transport::{Outlet, Transport};
+use crate::transport::Outlet;
 
 /// The fill level at which the slab is sent: the slab then stays in the processor's cache between encryption and
 /// sending, and the first subscriber does not wait for the last.
@@ -107,8 +107,9 @@ impl Shard {
         let Some(publication) = subscription.publication.and_then(|key| publications.get(key)) else {
             return;
         };
-        let transport = self.connections.get_mut(subscription.transport);
-        let Some(mut outlet) = transport.and_then(Transport::outlet) else { return };
+        let Some(transport) = self.connections.get_mut(subscription.transport) else { return };
+        let rtt_micros = transport.rtt_micros();
+        let Some(mut outlet) = transport.outlet() else { return };
         if !subscription.flow.is_open() || !subscription.has_rtx() {
             return;
         }
@@ -119,6 +120,9 @@ impl Shard {
             };
             let Some(rewritten) = subscription.rewrite.at(&packet.info) else { continue };
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
+            if !subscription.admit_again(now, rtt_micros, rewritten.index, packet.payload.len()) {
+                continue;
+            }
             outlet.send(now, &mut self.egress, |departure, sealer, buf| {
                 subscription.write_rtx(&packet, codec, rewritten, departure, sealer, buf)
             });

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::message::Note;
+use super::tracks::Tracks;
 use crate::keys::{PublicationKey, SubscriptionKey, TransportKey};
 use crate::path::Path;
 use crate::publication::{Publication, SenderClock};
@@ -38,7 +39,7 @@ struct Received {
 impl Shard {
     pub(super) fn on_rtcp(&mut self, now: Micros, key: TransportKey, path: Path, datagram: &mut [u8]) {
         let Some(transport) = self.connections.get_mut(key) else { return };
-        let Some(len) = transport.open_rtcp(path, datagram) else { return };
+        let Some(len) = transport.open_rtcp(now, path, datagram) else { return };
         let purpose = transport.purpose;
         let Some(compound) = datagram.get(..len) else { return };
         for packet in Compound::new(compound) {
@@ -142,6 +143,7 @@ impl Shard {
             _ if !transport.is_connected() => Micros::NEVER,
             Purpose::Publish => {
                 self.note_silence(now, key);
+                self.note_presence(now, key);
                 self.report_to_publisher(now, key).unwrap_or(Micros::NEVER)
             }
             Purpose::Subscribe => self.report_to_subscriber(now, key).unwrap_or(Micros::NEVER),
@@ -214,9 +216,11 @@ impl Shard {
         transport.next_report = now + REPORT_INTERVAL_MICROS;
         let sections: Vec<_> = transport.sends().collect();
         for section in sections {
-            let Some(subscription) = self.tracks.subscription(section) else { continue };
-            let publication = subscription.publication.and_then(|key| self.tracks.publication(key));
+            let Tracks { publications, subscriptions, .. } = &mut self.tracks;
+            let Some(subscription) = subscriptions.get_mut(section) else { continue };
+            let publication = subscription.publication.and_then(|key| publications.get(key));
             let Some(info) = publication.and_then(|it| subscription.sender_info(now, it)) else { continue };
+            subscription.reported = Some((info.ntp.middle(), now));
             let ssrc = subscription.ssrc;
             transport.send_rtcp(&mut self.egress, |writer| {
                 write_sender_report(writer, ssrc, &info);

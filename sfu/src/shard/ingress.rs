@@ -89,7 +89,7 @@ impl Shard {
         if transport.purpose != Purpose::Publish {
             return;
         }
-        let Some((len, index)) = transport.open_rtp(path, &header, datagram) else { return };
+        let Some((len, index)) = transport.open_rtp(now, path, &header, datagram) else { return };
         let Some(packet) = datagram.get(..len) else { return };
         let Some(route) = self.route(key, &header, packet) else { return };
         let publication = route.publication();

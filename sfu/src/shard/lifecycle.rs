@@ -18,7 +18,7 @@ use crate::tap::TapEvent;
 use crate::time::{Micros, micros};
 use crate::transport::{IceSession, Progress, Purpose, Section, Transport};
 
-/// A publisher that sends nothing for this long counts as stopped.
+/// A publisher that sends no media for this long counts as stopped, and one that sends nothing at all as lost.
 const SILENCE_MICROS: u64 = 5_000_000;
 
 impl Shard {
@@ -68,6 +68,7 @@ impl Shard {
         let Some(peer) = self.rooms.peer_mut(transport.peer) else { return };
         *peer.connection_mut(transport.purpose) = None;
         if transport.purpose == Purpose::Publish {
+            peer.is_lost = false;
             self.tell_tracks(transport.peer);
             self.set_flowing(transport.peer, false);
         }
@@ -185,6 +186,30 @@ impl Shard {
         }
     }
 
+    /// Detects that a publisher is not heard any more, or is heard again.
+    pub(super) fn note_presence(&mut self, now: Micros, key: TransportKey) {
+        let Some(transport) = self.connections.get(key) else { return };
+        let (owner, is_lost) = (transport.peer, transport.heard_at() + SILENCE_MICROS <= now);
+        let Some(peer) = self.rooms.peer(owner).filter(|peer| peer.is_lost != is_lost) else { return };
+        let (id, room) = (peer.id, peer.room.clone());
+        if self.is_home(&room) {
+            for annex in self.annexes(&room) {
+                self.note(annex, Note::Lost { room: room.clone(), peer: id, is_lost });
+            }
+        }
+        self.set_lost(now, owner, is_lost);
+    }
+
+    /// Players that may choose leave a lost publisher for one that is heard.
+    pub(super) fn set_lost(&mut self, now: Micros, key: PeerKey, is_lost: bool) {
+        let Some(peer) = self.rooms.peer_mut(key) else { return };
+        peer.is_lost = is_lost;
+        let others: Vec<_> = self.rooms.others(key).collect();
+        for other in others {
+            self.fill_player(now, other);
+        }
+    }
+
     /// Marks the peer's media as stopped; the next packet counts as the first.
     fn stop_flowing(&mut self, key: PeerKey) {
         for track in self.rooms.publications(key) {
@@ -286,6 +311,8 @@ impl Shard {
     /// Assigns the track to this section and requests a key frame early.
     pub(super) fn attach(&mut self, now: Micros, key: SubscriptionKey, publication: PublicationKey) {
         self.tracks.attach(key, publication);
-        self.ask_early(now, publication);
+        if self.tracks.subscription(key).is_some_and(|it| it.flow.wanted && !it.flow.starved) {
+            self.ask_early(now, publication);
+        }
     }
 }

@@ -107,6 +107,8 @@ pub(super) enum Note {
     Unpublished(PublicationKey),
     /// The clocks that the publisher reported.
     Clock(PublicationKey, SenderClock),
+    /// A publisher of the room is not heard any more, or is heard again.
+    Lost { room: RoomId, peer: PeerId, is_lost: bool },
     /// A subscriber needs a key frame of the track with this key of the receiving shard.
     KeyframeWanted(PublicationKey),
 }

@@ -78,7 +78,7 @@ impl Shard {
         None
     }
 
-    fn annexes(&self, room: &RoomId) -> Vec<u16> {
+    pub(super) fn annexes(&self, room: &RoomId) -> Vec<u16> {
         self.rooms.annexes(room, self.index)
     }
 
@@ -166,6 +166,11 @@ impl Shard {
             Note::Clock(key, clock) => {
                 if let Some(mirror) = self.tracks.mirror(from, key) {
                     self.on_clock(now, mirror, clock);
+                }
+            }
+            Note::Lost { room, peer, is_lost } => {
+                if let Some(key) = self.rooms.find(&room, peer) {
+                    self.set_lost(now, key, is_lost);
                 }
             }
             Note::KeyframeWanted(key) => self.want_keyframe(now, key),

@@ -53,7 +53,11 @@ impl Shard {
             }
             return Section::reject(offered);
         };
-        let codecs = negotiated_codecs(&offered.codecs);
+        let mut codecs = negotiated_codecs(&offered.codecs);
+        for codec in &mut codecs {
+            // A packet is sent again only as RTX: the same one with another header would reuse a nonce.
+            codec.feedback.nack &= codec.rtx.is_some();
+        }
         let extensions = supported(&offered.extensions, kind);
         let key = current.unwrap_or_else(|| self.subscribe_section(transport, offered.mid.clone(), kind));
         let stream = self.rooms.peer(peer).map(|peer| peer.id.to_string()).unwrap_or_default();
@@ -71,6 +75,21 @@ impl Shard {
         Section::Send { subscription: key, local: LocalSection { mid: offered.mid.clone(), kind, state } }
     }
 
+    /// The publisher for a player that has named none. The watched one is kept while it is heard; otherwise it is the
+    /// first of the room that is heard, or, without any, the watched one or the first.
+    fn publisher_for(&self, player: PeerKey, watched: Option<PeerKey>) -> Option<PeerKey> {
+        let publishers = || {
+            let peers = self.rooms.others(player).filter_map(|key| Some((key, self.rooms.peer(key)?)));
+            peers.filter(|(_, peer)| !peer.publications.is_empty())
+        };
+        let heard = || publishers().filter(|(_, peer)| !peer.is_lost).map(|(key, _)| key);
+        heard()
+            .find(|key| Some(*key) == watched)
+            .or_else(|| heard().next())
+            .or(watched)
+            .or_else(|| publishers().next().map(|(key, _)| key))
+    }
+
     /// Attaches the tracks of the watched publisher to the free sections of a WHEP client.
     pub(super) fn fill_player(&mut self, now: Micros, key: PeerKey) {
         let Some(peer) = self.rooms.peer(key) else { return };
@@ -80,17 +99,18 @@ impl Shard {
         let Some(room) = self.rooms.room_of(key) else { return };
         let sections = self.connections.sends(transport);
         let mut sent: Vec<_> = sections.iter().filter_map(|section| self.tracks.sent_in(*section)).collect();
-        let chosen = match publisher {
-            Some(id) => room.find(id),
-            // The watched publisher is kept; only a player without tracks is given the first publisher of the room.
-            None => {
-                sent.first().and_then(|track| Some(self.tracks.publication(*track)?.peer)).or_else(|| {
-                    let publishes = |peer: &PeerKey| {
-                        self.rooms.peer(*peer).is_some_and(|peer| !peer.publications.is_empty())
-                    };
-                    self.rooms.others(key).find(publishes)
-                })
+        let chosen = if let Some(id) = publisher {
+            room.find(id)
+        } else {
+            let watched = sent.first().and_then(|track| Some(self.tracks.publication(*track)?.peer));
+            let chosen = self.publisher_for(key, watched);
+            if watched.is_some() && chosen != watched {
+                for section in &sections {
+                    self.tracks.detach(*section);
+                }
+                sent.clear();
             }
+            chosen
         };
         let tracks = chosen.map(|peer| self.rooms.publications(peer)).unwrap_or_default();
         for section in sections {

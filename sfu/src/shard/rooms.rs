@@ -53,6 +53,8 @@ pub(super) struct Peer {
     pub(super) publications: Vec<PublicationKey>,
     pub(super) is_muted: bool,
     pub(super) is_flowing: bool,
+    /// Whether the publishing connection has not been heard for some time: neither RTP nor RTCP nor consent.
+    pub(super) is_lost: bool,
     /// The shard that has the subscribing connection.
     pub(super) served_by: u16,
     /// The peer's preferences for individual tracks.
@@ -174,6 +176,7 @@ impl Rooms {
             publications: Vec::new(),
             is_muted: false,
             is_flowing: false,
+            is_lost: false,
             served_by,
             attention: HashMap::new(),
             http: None,

@@ -99,7 +99,7 @@ impl Tracks {
     }
 
     /// Removes the track from this section.
-    fn detach(&mut self, key: SubscriptionKey) {
+    pub(super) fn detach(&mut self, key: SubscriptionKey) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let publication = subscription.publication;
         subscription.attach(None);

@@ -1,6 +1,7 @@
 //! One subscriber's media section and the track that it currently carries.
 
 mod packets;
+mod repairs;
 
 use crate::codec::{Codec, MediaKind};
 use crate::keys::{PublicationKey, TransportKey};
@@ -8,6 +9,7 @@ use crate::rewrite::{Rewrite, Rewritten};
 use crate::ring::StoredPacket;
 use crate::sdp::{Extension, ExtensionMap, LocalSection, RemoteSection, SectionState, WrittenCodec};
 use crate::time::Micros;
+use repairs::Repairs;
 
 /// A subscriber that has waited this long for a key frame is told why.
 const LONG_WAIT_MICROS: u64 = 3_000_000;
@@ -31,6 +33,9 @@ pub(crate) struct Subscription {
     rtx_next: u64,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
+    repairs: Repairs,
+    /// The middle of the NTP time in the last sender report, and the time at which it was sent.
+    pub(crate) reported: Option<(u32, Micros)>,
     /// The time since which the subscription has waited for a key frame while packets arrive, or
     /// of the last report of that.
     pub(crate) waits_since: Option<Micros>,
@@ -78,6 +83,8 @@ impl Subscription {
             rtx_next: u64::from(first.1 & 0x7fff),
             packets: 0,
             octets: 0,
+            repairs: Repairs::new(),
+            reported: None,
             waits_since: None,
             current: None,
         }
@@ -166,6 +173,11 @@ impl Subscription {
     ) -> Option<Rewritten> {
         self.payload_type(codec)?;
         self.rewrite.apply(packet, codec, now)
+    }
+
+    /// Decides whether a packet that was sent is sent again, for a client at this round-trip time.
+    pub(crate) fn admit_again(&mut self, now: Micros, rtt_micros: u64, index: u64, bytes: usize) -> bool {
+        self.repairs.admit(now, rtt_micros, index, bytes)
     }
 
     /// Whether the client accepts retransmissions of any codec.

@@ -43,7 +43,9 @@ impl Subscription {
         self.edit(codec, rewritten, buf.get_mut(header_len..len)?);
         let written = sealer.seal_rtp(buf, header_len, len, self.ssrc, rewritten.index).ok()?;
         self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(u32::try_from(packet.payload.len()).unwrap_or(0));
+        let octets = u32::try_from(packet.payload.len()).unwrap_or(0);
+        self.octets = self.octets.wrapping_add(octets);
+        self.repairs.earn(octets);
         Some(written)
     }
 

@@ -66,6 +66,10 @@ pub(crate) struct Transport {
     pub(crate) scheduled: Micros,
     pub(crate) next_report: Micros,
     pub(crate) probing: Probing,
+    /// The smoothed round-trip time in the client's reports.
+    reported_rtt_micros: Option<u64>,
+    /// The time of the client's last RTP or RTCP packet.
+    media_at: Micros,
 }
 
 /// The schedule of bandwidth probes for a subscriber whose video is held back.
@@ -142,7 +146,25 @@ impl Transport {
             scheduled: Micros::NEVER,
             next_report: Micros::default(),
             probing: Probing::default(),
+            reported_rtt_micros: None,
+            media_at: Micros::default(),
         }
+    }
+
+    /// The round-trip time to the client: as its reports show it, or as the handshake measured it.
+    pub(crate) fn rtt_micros(&self) -> u64 {
+        self.reported_rtt_micros.or(self.dtls.rtt_micros).unwrap_or(0)
+    }
+
+    /// Records a round-trip time measured by a report of the client (RFC 3550 section 6.4.1).
+    pub(crate) fn on_reported_rtt(&mut self, sample: u64) {
+        let known = self.reported_rtt_micros.unwrap_or(sample);
+        self.reported_rtt_micros = Some((known * 7 + sample) / 8);
+    }
+
+    /// The time at which the client was last heard: a connectivity check, RTP or RTCP.
+    pub(crate) fn heard_at(&self) -> Micros {
+        self.media_at.max(self.ice.last_check())
     }
 
     /// Whether media can flow.
@@ -180,6 +202,7 @@ impl Transport {
     /// Decrypts an RTP packet in place. Returns its length without the tag, and its extended sequence number.
     pub(crate) fn open_rtp(
         &mut self,
+        now: Micros,
         path: Path,
         header: &RtpHeader,
         datagram: &mut [u8],
@@ -187,14 +210,16 @@ impl Transport {
         let keys = self.dtls.keys_mut()?;
         let opened = keys.opener.open_rtp(datagram, header.len, header.ssrc).ok()?;
         self.ice.select(path);
+        self.media_at = now;
         Some(opened)
     }
 
     /// Decrypts a compound RTCP packet in place. Returns its length.
-    pub(crate) fn open_rtcp(&mut self, path: Path, datagram: &mut [u8]) -> Option<usize> {
+    pub(crate) fn open_rtcp(&mut self, now: Micros, path: Path, datagram: &mut [u8]) -> Option<usize> {
         let keys = self.dtls.keys_mut()?;
         let len = keys.opener.open_rtcp(datagram).ok()?;
         self.ice.select(path);
+        self.media_at = now;
         Some(len)
     }
 

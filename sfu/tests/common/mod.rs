@@ -54,6 +54,8 @@ pub struct World {
     /// Whether the server's offers are answered.
     pub answers: bool,
     pub events: Vec<(RoomId, MediaEvent)>,
+    /// The newest sequence number of each stream to each client.
+    pub newest: HashMap<(SocketAddr, u32), u16>,
     /// The recently encrypted sequence numbers of each stream to each client.
     sealed: HashMap<(SocketAddr, u32), HashSet<u16>>,
     next_picture: Instant,
@@ -94,6 +96,7 @@ impl World {
             http_peers: HashSet::new(),
             answers: true,
             events: Vec::new(),
+            newest: HashMap::new(),
             sealed: HashMap::new(),
             next_picture: epoch,
             next_sound: epoch,
@@ -293,7 +296,9 @@ impl World {
                         if self.relayed {
                             assert_eq!(path.local, self.server.ip());
                         }
-                        sealed_once(&mut self.sealed, path.remote, datagram);
+                        if let Some((ssrc, number)) = sealed_once(&mut self.sealed, path.remote, datagram) {
+                            self.newest.insert((path.remote, ssrc), number);
+                        }
                         self.network.send(micros, self.server, path.remote, datagram.to_vec());
                     }
                 }
@@ -374,9 +379,13 @@ impl World {
 }
 
 /// Encrypting two packets with the same index reveals the keystream (RFC 3711 section 9.1).
-fn sealed_once(sealed: &mut HashMap<(SocketAddr, u32), HashSet<u16>>, to: SocketAddr, datagram: &[u8]) {
+fn sealed_once(
+    sealed: &mut HashMap<(SocketAddr, u32), HashSet<u16>>,
+    to: SocketAddr,
+    datagram: &[u8],
+) -> Option<(u32, u16)> {
     if classify(datagram) != Some(Protocol::Rtp) {
-        return;
+        return None;
     }
     let number = |at: usize| u16::from_be_bytes([datagram[at], datagram[at + 1]]);
     let ssrc = u32::from(number(8)) << 16 | u32::from(number(10));
@@ -386,4 +395,5 @@ fn sealed_once(sealed: &mut HashMap<(SocketAddr, u32), HashSet<u16>>, to: Socket
         numbers.clear();
     }
     assert!(numbers.insert(number(2)), "packet {} of stream {ssrc:08x} to {to} is sealed twice", number(2));
+    Some((ssrc, number(2)))
 }

@@ -1,0 +1,124 @@
+//! Bounds the retransmissions of one subscription.
+//!
+//! A NACK of 16 bytes can ask for 17 packets, so answering each would let a single client multiply its own bitrate a
+//! hundredfold. A packet is therefore sent again at most [`MAX_TIMES`] times, at most once per round trip, and all
+//! retransmissions together take a share of what the stream itself has sent. The share is earned by sending, so it
+//! needs no clock and follows the stream's rate.
+
+use crate::time::Micros;
+
+/// Maximum number of retransmissions of one packet.
+const MAX_TIMES: u8 = 3;
+/// The minimum interval between two retransmissions of one packet, whatever the round-trip time is.
+const MIN_INTERVAL_MILLIS: u64 = 20;
+/// The number of packets whose retransmissions are remembered, a power of two.
+const REMEMBERED: usize = 512;
+/// The share of the sent bytes that may be sent again: enough for a loss of 20% on the way there and again.
+const SHARE_DIVISOR: u32 = 2;
+/// Maximum number of bytes saved up, and the number that a new stream may send at once: a key frame that was lost whole.
+const MAX_CREDIT: u32 = 64 * 1024;
+
+/// The retransmissions of one stream.
+pub(super) struct Repairs {
+    /// The bytes that may be sent again.
+    credit: u32,
+    /// The packets sent again, each in the place of its index; empty until the first one.
+    sent: Vec<Repair>,
+}
+
+/// The retransmissions of one packet.
+#[derive(Clone, Copy, Default)]
+struct Repair {
+    /// The lower half of the packet's index.
+    index: u32,
+    /// The time of the last retransmission in milliseconds, modulo 2^32.
+    at_millis: u32,
+    times: u8,
+}
+
+impl Repairs {
+    pub(super) fn new() -> Self {
+        Self { credit: MAX_CREDIT, sent: Vec::new() }
+    }
+
+    /// Adds the share of a packet of the stream itself.
+    #[inline]
+    pub(super) fn earn(&mut self, bytes: u32) {
+        self.credit = (self.credit + bytes / SHARE_DIVISOR).min(MAX_CREDIT);
+    }
+
+    /// Whether a packet of this size may be sent again now; if so, records it.
+    pub(super) fn admit(&mut self, now: Micros, rtt_micros: u64, index: u64, bytes: usize) -> bool {
+        let Some(credit) = u32::try_from(bytes).ok().and_then(|bytes| self.credit.checked_sub(bytes)) else {
+            return false;
+        };
+        if self.sent.is_empty() {
+            self.sent.resize(REMEMBERED, Repair::default());
+        }
+        let index = (index & 0xffff_ffff) as u32;
+        let at_millis = ((now.0 / 1_000) & 0xffff_ffff) as u32;
+        let Some(place) = self.sent.get_mut(index as usize % REMEMBERED) else { return false };
+        let mut times = 0;
+        if place.times > 0 {
+            if place.index == index {
+                // Rounded up, since both times are rounded down.
+                let interval = (rtt_micros / 1_000).max(MIN_INTERVAL_MILLIS) + 1;
+                let waited = u64::from(at_millis.wrapping_sub(place.at_millis));
+                if place.times >= MAX_TIMES || waited < interval {
+                    return false;
+                }
+                times = place.times;
+            } else if place.index.wrapping_sub(index) < 1 << 31 {
+                // A newer packet has the place: what it replaced is no longer known.
+                return false;
+            }
+        }
+        *place = Repair { index, at_millis, times: times + 1 };
+        self.credit = credit;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The times in milliseconds at which a packet is sent again that is asked for every millisecond.
+    fn sent_at(rtt_millis: u64) -> Vec<u64> {
+        let mut repairs = Repairs::new();
+        (0..1_000)
+            .filter(|at| repairs.admit(Micros(at * 1_000 + 999), rtt_millis * 1_000, 1 << 40, 1_200))
+            .collect()
+    }
+
+    #[test]
+    fn a_packet_is_sent_again_three_times_a_round_trip_apart() {
+        assert_eq!(sent_at(0), [0, 21, 42]);
+        assert_eq!(sent_at(5), [0, 21, 42]);
+        assert_eq!(sent_at(150), [0, 151, 302]);
+    }
+
+    #[test]
+    fn what_is_no_longer_remembered_is_not_sent_again() {
+        let mut repairs = Repairs::new();
+        let size = REMEMBERED as u64;
+        assert!(repairs.admit(Micros(0), 0, 7, 10));
+        assert!(repairs.admit(Micros(0), 0, 7 + size, 10));
+        assert!(!repairs.admit(Micros(10_000_000), 0, 7, 10));
+        assert!(repairs.admit(Micros(10_000_000), 0, 7 + size, 10));
+    }
+
+    #[test]
+    fn the_share_is_earned_by_sending() {
+        let mut repairs = Repairs::new();
+        let flood = |repairs: &mut Repairs, from: u64| -> u32 {
+            (from..from + 1_000).map(|index| u32::from(repairs.admit(Micros(0), 0, index, 1_000))).sum()
+        };
+        assert_eq!(flood(&mut repairs, 0), MAX_CREDIT / 1_000);
+        for _ in 0..40 {
+            repairs.earn(1_000);
+        }
+        assert_eq!(flood(&mut repairs, 2_000), 20);
+        assert_eq!(flood(&mut repairs, 4_000), 0);
+    }
+}
