@@ -45,7 +45,7 @@ def test_checksums_are_of_every_file(release):
     output("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=release)
     assert set(re.findall(r"  (\S+)$", sums, re.M)) == {file.name for file in release.iterdir()} - {"SHA256SUMS"}
     kinds = sorted(re.sub(r".*?(\.tar\.gz|\.deb|\.cdx\.json|\.tgz|SHA256SUMS)$", r"\1", file.name) for file in release.iterdir())
-    assert kinds == [".cdx.json", ".deb", ".tar.gz", ".tgz", "SHA256SUMS"]
+    assert kinds == [".cdx.json", ".deb", ".tar.gz", ".tgz", ".tgz", "SHA256SUMS"]
     assert all(VERSION in file.name for file in release.iterdir() if file.name != "SHA256SUMS")
 
 

@@ -7,6 +7,7 @@ import { NetworkWatch } from './network-watch.js';
 import { OutgoingMedia } from './outgoing-media.js';
 import { isOvertaken } from './overtaken.js';
 import { Roster } from './roster.js';
+import { SERVER_ADDRESS } from './server-address.js';
 import { Session } from './session.js';
 
 /**
@@ -21,6 +22,7 @@ import { Session } from './session.js';
  * @typedef {import('./session.js').SessionState} SessionState
  *
  * @typedef {import('./protocol.js').Message<'chat'>} ChatLine
+ * @typedef {import('./protocol.js').Message<'app'>} AppData
  *
  * @typedef {object} CallEvents
  * @property {SessionState} state of the session
@@ -30,6 +32,7 @@ import { Session } from './session.js';
  * @property {Peer} updated
  * @property {string} media a peer's streams or connection changed
  * @property {ChatLine} chat has the same `id` if it is delivered again
+ * @property {AppData} data what another peer has sent with `sendData`
  * @property {{from: string, emoji: string}} reaction
  * @property {ServerMessage} event every server message, before this class handles it
  * @property {void} self own state changed
@@ -69,13 +72,13 @@ export class Call extends Emitter {
 
   /**
    * @param {object} [options]
-   * @param {URL} [options.base] the server's address; by default where this SDK was loaded from
+   * @param {URL | string} [options.base] the server's address; by default where this SDK was loaded from
    * @param {TransportName[]} [options.transports] in order of preference
    * @param {LocalMedia} [options.media] what to send
    * @param {boolean} [options.holdsRecorded] nothing is sent to a room that is recorded before `consent()`, also where the
    *   server does not ask for consent
    */
-  constructor({ base = new URL('../', import.meta.url), transports = ['websocket', 'sse'], media = new LocalMedia(), holdsRecorded = false } = {}) {
+  constructor({ base = SERVER_ADDRESS, transports = ['websocket', 'sse'], media = new LocalMedia(), holdsRecorded = false } = {}) {
     super();
     this.media = media;
     this.#outgoing = new OutgoingMedia(media);
@@ -131,6 +134,17 @@ export class Call extends Emitter {
   /** @param {string} emoji */
   react(emoji) {
     return this.session.send({ type: 'reaction', emoji });
+  }
+
+  /**
+   * Sends any JSON to the other peers, or to one of them; they get it as `data`.
+   *
+   * @param {string} topic 1 to 64 characters that say what it is about
+   * @param {any} data
+   * @param {string} [to]
+   */
+  sendData(topic, data, to) {
+    return this.session.send({ type: 'app', topic, data, ...(to ? { to } : {}) });
   }
 
   /** @param {boolean} up */
@@ -262,6 +276,8 @@ export class Call extends Emitter {
         return this.session.close(event.reason);
       case 'chat':
         return this.emit('chat', event);
+      case 'app':
+        return this.emit('data', event);
       case 'reaction':
         return this.emit('reaction', event);
       case 'recording':

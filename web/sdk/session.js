@@ -78,7 +78,7 @@ export class Session extends Emitter {
 
   /**
    * @param {object} options
-   * @param {URL} options.base the server's address, with the path that it is below, if any
+   * @param {URL | string} options.base the server's address, with the path that it is below, if any
    * @param {TransportName[]} options.transports in order of preference; the next is tried when one fails or hangs
    */
   constructor({ base, transports }) {
@@ -344,7 +344,7 @@ export class Session extends Emitter {
   }
 }
 
-/** The URL with a slash at its end, so that relative paths are resolved below it. @param {URL} base */
+/** The URL with a slash at its end, so that relative paths are resolved below it. @param {URL | string} base */
 function asFolder(base) {
   const folder = new URL(base);
   if (!folder.pathname.endsWith('/')) folder.pathname += '/';

@@ -9,9 +9,10 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::document;
+use crate::{bundle, document};
 
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 #[derive(RustEmbed)]
 #[folder = "page"]
@@ -60,10 +61,18 @@ impl Asset {
 
     /// A document for addresses `depth` folders below `/`.
     pub(crate) fn document(name: &str, depth: usize) -> Self {
-        let text = document::at_depth(&document::compose(name), depth);
+        Self::composed(document::at_depth(&document::compose(name), depth), HTML)
+    }
+
+    /// The SDK as one module.
+    pub(crate) fn bundle() -> Self {
+        Self::composed(bundle::compose("index.js"), JAVASCRIPT)
+    }
+
+    fn composed(text: String, content_type: &'static str) -> Self {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        Self { etag: format!("\"{:016x}\"", hasher.finish()), content: text.into(), content_type: HTML }
+        Self { etag: format!("\"{:016x}\"", hasher.finish()), content: text.into(), content_type }
     }
 
     /// The content, or 304 if the browser already has this version.
@@ -92,7 +101,7 @@ impl Asset {
 fn content_type(path: &str) -> Option<&'static str> {
     let (_, ending) = path.rsplit_once('.')?;
     Some(match ending {
-        "js" => "text/javascript; charset=utf-8",
+        "js" => JAVASCRIPT,
         "css" => "text/css; charset=utf-8",
         "json" => "application/json",
         "svg" => "image/svg+xml",

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod asset;
+mod bundle;
 mod document;
 mod policy;
 
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
@@ -74,7 +76,7 @@ impl Web {
             .route("/m/{meeting}", self.document("meeting.html", 1))
             .route("/m/{meeting}/", get(without_slash))
             .route("/page/{*path}", self.files(Folder::Page))
-            .route("/sdk/{*path}", self.files(Folder::Sdk));
+            .merge(self.sdk());
         for (path, name) in DOCUMENTS {
             routes =
                 routes.route(path, self.document(name, 0)).route(&format!("{path}/"), get(without_slash));
@@ -90,6 +92,20 @@ impl Web {
             .any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")));
         let asks = takes_html && matches!(*method, Method::GET | Method::HEAD);
         asks.then(|| self.stray(StatusCode::NOT_FOUND, &self.no_page, uri, headers))
+    }
+
+    /// The SDK, which pages of any origin may load: its modules, and all of them as one. It needs no version other than that
+    /// of the wire protocol, since names in it are never changed.
+    fn sdk(&self) -> Router {
+        let (web, bundle) = (self.clone(), Asset::bundle());
+        let bundled = move |request: Request| async move {
+            web.under_policy(request.headers(), bundle.respond(request.headers()))
+        };
+        Router::new()
+            .route("/sdk/{*path}", self.files(Folder::Sdk))
+            .route("/sdk/v1/{*path}", self.files(Folder::Sdk))
+            .route("/sdk/v1/visavis.js", get(bundled))
+            .layer(map_response(policy::for_any_origin))
     }
 
     fn files(&self, folder: Folder) -> MethodRouter {

@@ -30,6 +30,8 @@ async fn each_kind_of_file_has_its_type() {
         ("/api", "text/html; charset=utf-8"),
         ("/page/room.js", "text/javascript; charset=utf-8"),
         ("/sdk/transport/sse.js", "text/javascript; charset=utf-8"),
+        ("/sdk/v1/index.js", "text/javascript; charset=utf-8"),
+        ("/sdk/v1/visavis.js", "text/javascript; charset=utf-8"),
         ("/page/style/base.css", "text/css; charset=utf-8"),
         ("/page/locales/en.json", "application/json"),
         ("/page/icon.svg", "image/svg+xml"),
@@ -232,4 +234,37 @@ async fn a_slash_at_the_end_is_redirected_away() {
         assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT, "{path}");
         assert_eq!(response.headers()["location"], place);
     }
+}
+
+#[tokio::test]
+async fn the_sdk_is_for_pages_of_every_origin_and_the_page_is_not() {
+    for (path, shared) in [
+        ("/sdk/index.js", true),
+        ("/sdk/v1/transport/sse.js", true),
+        ("/sdk/v1/visavis.js", true),
+        ("/page/room.js", false),
+        ("/r/a", false),
+    ] {
+        let response = get(path, &[("origin", "https://school.example")]).await;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("access-control-allow-origin"), shared.then_some("*"), "{path}");
+        assert_eq!(header("cross-origin-resource-policy"), shared.then_some("cross-origin"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_bundle_imports_nothing() {
+    let bundle = text(get("/sdk/v1/visavis.js", &[]).await).await;
+    let statements: Vec<_> =
+        bundle.lines().filter(|line| line.starts_with("import") || line.starts_with("export")).collect();
+    assert_eq!(statements.len(), 1, "{statements:?}");
+    for name in ["Call", "HostPowers", "RefusedError", "SfuCall"] {
+        assert!(
+            statements[0].contains(&format!(" {name},")) || statements[0].contains(&format!(" {name} }}")),
+            "{name} in {statements:?}"
+        );
+    }
+    let etag = get("/sdk/v1/visavis.js", &[]).await.headers()["etag"].to_str().unwrap().to_owned();
+    let again = get("/sdk/v1/visavis.js", &[("if-none-match", &etag)]).await;
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
 }
