@@ -263,7 +263,7 @@ export async function until(what, look) {
   }
 }
 
-/** Waits until a page decodes more picture and more sound of that many others than it has by now. */
+/** Waits until a page of a mesh decodes more picture and more sound of that many others than it has by now; `flows` is for any call. */
 export async function mediaFlows(page, others) {
   const before = await received(page);
   return until(`picture and sound of ${others}`, async () => {

@@ -382,7 +382,7 @@ for (const codec of ['VP8', 'H264']) {
       await page.context().close();
       await server.close();
     } finally {
-      spawnSync('umount', [small]);
+      spawnSync('umount', ['-l', small]);
     }
   });
 }
@@ -404,6 +404,6 @@ test('a folder that cannot be written to is said, and the call goes on', { skip:
     await page.context().close();
     await server.close();
   } finally {
-    spawnSync('umount', [fixed]);
+    spawnSync('umount', ['-l', fixed]);
   }
 });
