@@ -82,4 +82,4 @@ pub use api::router;
 pub use keys::make_key;
 pub use mail::{MailError, Mailer};
 pub use service::{Config, Meetings, Rooms};
-pub use store::{KeyRecord, Store, StoreError};
+pub use store::{KeyRecord, Store, StoreError, copy_database};

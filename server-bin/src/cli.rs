@@ -20,8 +20,10 @@ pub(crate) enum Ask {
     ShowConfig(Config),
     /// Make, list or revoke API keys.
     ApiKey(Config, KeyAsk, Init),
-    /// Copy the database into a file.
+    /// Copy everything that a server keeps into a folder.
     Backup(Config, PathBuf),
+    /// Fill the data folder from a backup.
+    Restore(Config, PathBuf),
     /// Print a pair of TURN credentials, for this user if one is named.
     TurnCredentials(Config, Option<String>, Init),
     /// Remux or transcode finished recordings.
@@ -59,9 +61,8 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
     Ok(match matches.subcommand() {
         Some(("config", _)) => Ask::ShowConfig(config),
         Some(("api-key", matches)) => Ask::ApiKey(config, key_ask(matches), matches.get_flag("init")),
-        Some(("backup", matches)) => {
-            Ask::Backup(config, matches.get_one::<PathBuf>("file").cloned().unwrap_or_default())
-        }
+        Some(("backup", matches)) => Ask::Backup(config, folder_of(matches)),
+        Some(("restore", matches)) => Ask::Restore(config, folder_of(matches)),
         Some(("turn-credentials", matches)) => {
             let user = matches.get_one::<String>("user").cloned();
             Ask::TurnCredentials(config, user, matches.get_flag("init"))
@@ -77,6 +78,10 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
         },
         _ => Ask::Run(config),
     })
+}
+
+fn folder_of(matches: &ArgMatches) -> PathBuf {
+    matches.get_one("folder").cloned().unwrap_or_default()
 }
 
 fn key_ask(matches: &ArgMatches) -> KeyAsk {
@@ -183,6 +188,10 @@ fn flag(setting: &Setting) -> Arg {
     }
 }
 
+fn folder() -> Arg {
+    Arg::new("folder").required(true).value_name("FOLDER").value_parser(value_parser!(PathBuf))
+}
+
 fn command() -> Command {
     let settings = Settings::TABLE.iter().map(flag);
     let file = Arg::new("config")
@@ -200,8 +209,13 @@ fn command() -> Command {
         .subcommand(api_key())
         .subcommand(
             Command::new("backup")
-                .about("Copy the database of meetings into a new file. Works while the server runs")
-                .arg(Arg::new("file").required(true).value_name("FILE").value_parser(value_parser!(PathBuf))),
+                .about("Copy the data folder into a new folder: meetings, keys, secrets, settings of rooms, chat, and the index of recordings, without their media. Works while the server runs")
+                .arg(folder()),
+        )
+        .subcommand(
+            Command::new("restore")
+                .about("Fill an empty data folder from a backup, while no server runs in it")
+                .arg(folder()),
         )
         .subcommand(
             Command::new("turn-credentials")

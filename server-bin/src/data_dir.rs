@@ -29,7 +29,7 @@ pub(crate) fn is_of_the_disk(error: &io::Error) -> bool {
 }
 
 /// The file by which a server claims the folder; it names that process.
-const CLAIM: &str = "in-use";
+pub(crate) const CLAIM: &str = "in-use";
 /// Files with secrets, or with personal data.
 const SECRETS: [&str; 8] = [
     "session.key",

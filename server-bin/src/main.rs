@@ -1,6 +1,7 @@
 //! The binary `visavis`: flags, configuration and wiring.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod banner;
 mod certificate;
 mod children;
@@ -64,7 +65,8 @@ fn main() -> ExitCode {
             return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
         Ok(Ask::ApiKey(config, ask, init)) => return tell(meetings::keys(&config.settings, &ask, init)),
-        Ok(Ask::Backup(config, file)) => return tell(meetings::backup(&config.settings, &file)),
+        Ok(Ask::Backup(config, folder)) => return tell(backup::make(&config.settings, &folder)),
+        Ok(Ask::Restore(config, folder)) => return tell(backup::restore(&config.settings, &folder)),
         Ok(Ask::TurnCredentials(config, user, init)) => {
             return tell(turn::print_credentials(&config.settings, user.as_deref(), init));
         }

@@ -1,8 +1,6 @@
 //! Meetings: their database, their connection to the rooms, and the operator's commands.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +23,7 @@ use crate::keys::key;
 use crate::recordings;
 
 /// The database file in the data folder.
-const DATABASE: &str = "visavis.db";
+pub(crate) const DATABASE: &str = "visavis.db";
 /// Time limit for an answer of the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long startup waits for a database server that is not up yet, and the interval between attempts.
@@ -180,20 +178,11 @@ pub(crate) fn keys(settings: &Settings, ask: &KeyAsk, init: bool) -> anyhow::Res
     })
 }
 
-/// Copies the database into a file.
-pub(crate) fn backup(settings: &Settings, file: &Path) -> anyhow::Result<String> {
-    // Created beforehand, so that its secrets are accessible to its owner only from the first moment.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    drop(made.with_context(|| format!("cannot make the file {}", file.display()))?);
-    let copied = with_store(settings, false, async |store: Store| {
-        store.backup(file).await?;
-        Ok(String::new())
-    });
-    if copied.is_err() {
-        // An incomplete file must not be taken for a backup. The error to report is that of the backup.
-        let _ = std::fs::remove_file(file);
-    }
-    copied
+/// Copies the database in a data folder into a new file.
+pub(crate) fn copy_database(data: &DataDir, to: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(meetings::copy_database(&data.file(DATABASE), to))?;
+    Ok(())
 }
 
 /// Opens the database of a server that has run here or, with `init`, of a future one.

@@ -79,7 +79,7 @@ fn commands_about_a_server_make_none() {
         &["api-key", "create", "--scope", "admin"],
         &["api-key", "revoke", "some-id"],
         &["turn-credentials"],
-        &["backup", "copy.db"],
+        &["backup", "copy"],
         &["recordings", "finalize"],
     ] {
         let refused = run(folder.path(), command, &[]);

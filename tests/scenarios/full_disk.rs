@@ -140,8 +140,8 @@ fn a_backup_that_fails_leaves_nothing_that_looks_like_one() {
     let server = Visavis::start(&[]);
     Api::anonymous(server.addr).book(&json!({}));
     let folder = server.folder();
-    let failed = on_a_full_disk(folder.path(), &["backup", "copy.db"]).output().unwrap();
-    assert!(!failed.status.success() && !folder.path().join("copy.db").exists(), "{failed:?}");
-    let done = tests::run(folder.path(), &["backup", "copy.db"], &[]);
+    let failed = on_a_full_disk(folder.path(), &["backup", "copy"]).output().unwrap();
+    assert!(!failed.status.success() && !folder.path().join("copy").exists(), "{failed:?}");
+    let done = tests::run(folder.path(), &["backup", "copy"], &[]);
     assert!(done.status.success(), "{done:?}");
 }

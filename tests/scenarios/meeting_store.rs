@@ -176,37 +176,6 @@ fn a_database_of_another_owner_costs_the_meetings_alone() {
 }
 
 #[test]
-fn a_backup_is_a_database_that_a_server_starts_with() {
-    let server = Visavis::start(&[]);
-    let api = Api::with_key(&server, &["meetings:write"], &[]);
-    let meeting = api.book(&json!({"startsAt": "2027-03-28T07:00:00Z"}));
-    let folder = server.folder();
-    let done = run(folder.path(), &["backup", "copy.db"], &[]);
-    assert!(done.status.success(), "{done:?}");
-    assert!(!run(folder.path(), &["backup", "copy.db"], &[]).status.success(), "nothing is written over");
-    let elsewhere = tempfile::tempdir().unwrap();
-    std::fs::create_dir(elsewhere.path().join("visavis-data")).unwrap();
-    std::fs::copy(folder.path().join("copy.db"), elsewhere.path().join("visavis-data/visavis.db")).unwrap();
-    // With the server's secret beside it, links and tokens are valid there too.
-    std::fs::copy(
-        folder.path().join("visavis-data/session.key"),
-        elsewhere.path().join("visavis-data/session.key"),
-    )
-    .unwrap();
-    drop(server);
-    let second = Visavis::start_in(Arc::new(elsewhere), &[]);
-    let page = api.at(second.addr).get("/api/v1/meetings").json();
-    assert_eq!(page["meetings"][0]["meeting"], meeting["meeting"]);
-    let mut host = Ws::connect(second.addr);
-    let token = host_token(&meeting);
-    host.send(&json!({"type": "join", "room": meeting["code"], "name": "Ada", "token": token}));
-    assert_eq!(host.next()["room"]["id"], meeting["room"]);
-    let mut guest = Ws::connect(second.addr);
-    guest.send(&json!({"type": "join", "room": meeting["code"], "name": "Bob"}));
-    assert_eq!(guest.next()["code"], "not-started");
-}
-
-#[test]
 fn processes_that_begin_at_the_same_time_agree_on_the_tables() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

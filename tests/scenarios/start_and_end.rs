@@ -179,13 +179,13 @@ fn everything_that_the_server_makes_is_its_owners_alone() {
     let folder = server.folder();
     let api = Api::with_key(&server, &["meetings:write"], &[]);
     api.book(&serde_json::json!({}));
-    let backup = run(folder.path(), &["backup", "copy.db"], &[]);
+    let backup = run(folder.path(), &["backup", "copy"], &[]);
     assert!(backup.status.success(), "{backup:?}");
     let mut found = Vec::new();
     modes(folder.path(), &mut found);
     let names: Vec<_> = found.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
     for name in
-        ["visavis.db", "visavis.db-wal", "session.key", "in-use", "rooms.jsonl", "recordings", "copy.db"]
+        ["visavis.db", "visavis.db-wal", "session.key", "in-use", "rooms.jsonl", "recordings", "SHA256SUMS"]
     {
         assert!(names.contains(&name), "{name} in {names:?}");
     }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection};
 
 use super::error::{StoreError, explain};
 use super::pool::{Pool, on_pool};
@@ -254,17 +254,17 @@ impl Store {
             .is_some());
         Ok(found)
     }
+}
 
-    /// Writes a copy of the database to a file that does not exist yet; `SQLite` only.
-    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        let permit = self.permit().await?;
-        let Pool::Sqlite(pool) = permit.pool else {
-            return Err(StoreError::Url("PostgreSQL has its own tool for this: pg_dump"));
-        };
-        let to = to.to_str().ok_or(StoreError::Url("the file's name is not UTF-8"))?;
-        sqlx::query("VACUUM INTO $1").bind(to).execute(pool).await?;
-        Ok(())
-    }
+/// Copies an `SQLite` database, which may be in use, to a file that does not exist or is empty. The copy is as of one
+/// moment. Neither is migrated: the server that uses the original may be older than this program.
+pub async fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let to = to.to_str().ok_or(StoreError::Url("the file's name is not UTF-8"))?;
+    let options = SqliteConnectOptions::new().filename(from).busy_timeout(BUSY);
+    let mut connection = options.connect().await?;
+    sqlx::query("VACUUM INTO $1").bind(to).execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
 }
 
 /// Whether a connection can be reused: after a disk error its rollback may fail, which leaves it in a transaction in

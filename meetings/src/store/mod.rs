@@ -19,7 +19,7 @@ mod queue;
 mod replies;
 mod tables;
 
-pub use database::Store;
+pub use database::{Store, copy_database};
 pub(crate) use deliveries::{Delivery, Message, Outcome};
 pub(crate) use endpoints::Endpoint;
 pub use error::StoreError;
