@@ -48,8 +48,8 @@ impl Frame {
     fn new(opcode: Opcode, before: &[u8], payload: Arc<Text>, after: &'static [u8]) -> Self {
         let (bytes, length) = head(opcode, before.len() + payload.json.len() + after.len());
         let mut head = [0; HEAD];
-        let parts = bytes.iter().take(usize::from(length)).chain(before);
-        head.iter_mut().zip(parts).for_each(|(slot, byte)| *slot = *byte);
+        head.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);
+        head.iter_mut().skip(usize::from(length)).zip(before).for_each(|(slot, byte)| *slot = *byte);
         let head_length = length + u8::try_from(before.len()).unwrap_or_default();
         Self { head, head_length, payload, after, written: 0 }
     }
@@ -154,7 +154,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                self.advance(written);
+                if written == left { self.out.clear() } else { self.advance(written) }
             }
             // The capacity for a large batch is not worth keeping.
             if self.out.capacity() > 4 {
