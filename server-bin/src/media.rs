@@ -1,5 +1,6 @@
 //! The built-in media server: its sockets, its threads, and the path of its events to the rooms.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use anyhow::Context as _;
 use sfu::driver::{self, MediaSocket, Worker};
 use signaling_core::Watch;
 use signaling_transport::Hub;
-use signaling_transport::net::self_signed;
+use signaling_transport::net::{self, MediaListener, self_signed};
 use stun_turn::Handle;
 
 use crate::config::Settings;
@@ -21,6 +22,7 @@ pub(crate) struct Media {
     address: SocketAddr,
     candidates: Vec<SocketAddr>,
     workers: Vec<(Worker, MediaSocket)>,
+    is_on_tcp: bool,
 }
 
 /// The running media server.
@@ -36,7 +38,8 @@ impl Media {
             return Ok(None);
         }
         let address = SocketAddr::new(address(settings, http.ip()), settings.media_port);
-        let media = Self::bind(settings, address).with_context(|| {
+        let tcp_port = Some(http.port()).filter(|_| !is_behind_proxy(settings, http.ip()));
+        let media = Self::bind(settings, address, tcp_port).with_context(|| {
             format!(
                 "cannot serve media on UDP {address}: choose another port with --media-port, or say --no-sfu"
             )
@@ -44,7 +47,7 @@ impl Media {
         Ok(Some(media))
     }
 
-    fn bind(settings: &Settings, address: SocketAddr) -> anyhow::Result<Self> {
+    fn bind(settings: &Settings, address: SocketAddr, tcp_port: Option<u16>) -> anyhow::Result<Self> {
         // The sockets share their port with one another, and would silently share it with another server's.
         drop(UdpSocket::bind(address)?);
         let workers = match settings.workers.get() {
@@ -62,16 +65,22 @@ impl Media {
         let candidates = candidates(settings, address);
         let config = sfu::Config {
             shards: u16::try_from(sockets.len()).unwrap_or(1),
+            tcp_port,
             ..sfu::Config::new(candidates.clone(), seed)
         };
         let (handle, workers) = driver::open(config, clock::now())?;
         let workers = workers.into_iter().zip(sockets).collect();
-        Ok(Self { handle, address, candidates, workers })
+        Ok(Self { handle, address, candidates, workers, is_on_tcp: tcp_port.is_some() })
     }
 
     /// The media plane for the rooms.
     pub(crate) fn handle(&self) -> sfu::Handle {
         self.handle.clone()
+    }
+
+    /// What takes over TCP connections that carry media, if they are offered to clients.
+    pub(crate) fn listener(&self) -> Option<Arc<dyn MediaListener>> {
+        self.is_on_tcp.then(|| -> Arc<dyn MediaListener> { Arc::new(MediaPort(self.handle())) })
     }
 
     /// The receiver of packets from the relay.
@@ -99,6 +108,26 @@ impl Media {
     }
 }
 
+/// Connections of the page's port that carry media go to the shard that their first frame names.
+#[derive(Clone)]
+struct MediaPort(sfu::Handle);
+
+impl fmt::Debug for MediaPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MediaPort")
+    }
+}
+
+impl MediaListener for MediaPort {
+    fn accept(&self, connection: net::MediaConnection) {
+        let net::MediaConnection { socket, received, place } = connection;
+        let connection = driver::MediaConnection { socket, received, place: Box::new(place) };
+        if let Err(error) = self.0.accept(connection) {
+            tracing::debug!(%error, "a connection for media was refused");
+        }
+    }
+}
+
 impl Workers {
     /// Ends the threads, without waiting for them.
     pub(crate) fn stop(&self) {
@@ -109,13 +138,18 @@ impl Workers {
 /// The address of the media server: that of the page. A proxy in front of the page forwards no media, so clients bypass
 /// it.
 fn address(settings: &Settings, http: IpAddr) -> IpAddr {
-    let is_proxied = !settings.trusted_proxy.is_empty() || settings.public_url.is_some();
-    if !http.is_loopback() || !is_proxied {
+    if !http.is_loopback() || !is_behind_proxy(settings, http) {
         return http;
     }
     let every = IpAddr::from(Ipv6Addr::UNSPECIFIED);
     // Some machines have no IPv6.
     if UdpSocket::bind((every, 0)).is_ok() { every } else { Ipv4Addr::UNSPECIFIED.into() }
+}
+
+/// Whether clients reach the page through a proxy, which forwards HTTP and nothing else. A public URL alone also stands
+/// for a server that its clients reach directly.
+fn is_behind_proxy(settings: &Settings, http: IpAddr) -> bool {
+    !settings.trusted_proxy.is_empty() || (http.is_loopback() && settings.public_url.is_some())
 }
 
 /// The addresses announced to clients, external ones first.

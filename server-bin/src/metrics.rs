@@ -92,10 +92,16 @@ fn media_server(page: &mut Page, metrics: &sfu::Metrics) {
     page.gauge("visavis_sfu_transports", "Peer connections of the SFU.", metrics.transports);
     page.gauge("visavis_sfu_publications", "Tracks published to the SFU.", metrics.publications);
     page.gauge("visavis_sfu_subscriptions", "Tracks that the SFU hands on.", metrics.subscriptions);
+    page.gauge("visavis_sfu_tcp_connections", "TCP connections that carry media.", metrics.streams);
     page.counter("visavis_sfu_received_datagrams_total", "Datagrams to the SFU.", metrics.datagrams_received);
     page.counter("visavis_sfu_received_bytes_total", "Bytes to the SFU.", metrics.bytes_received);
     page.counter("visavis_sfu_sent_datagrams_total", "Datagrams from the SFU.", metrics.datagrams_sent);
     page.counter("visavis_sfu_sent_bytes_total", "Bytes from the SFU.", metrics.bytes_sent);
+    page.counter(
+        "visavis_sfu_expired_datagrams_total",
+        "Datagrams for slow TCP connections that became too old to send.",
+        metrics.datagrams_expired,
+    );
 }
 
 fn relay(page: &mut Page, metrics: &stun_turn::Metrics) {

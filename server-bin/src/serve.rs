@@ -70,6 +70,7 @@ async fn run(
 
     let ending = CancellationToken::new();
     let media = Media::open(settings, listening)?;
+    let server = server.with_media(media.as_ref().and_then(Media::listener));
     let behind_relay = media.as_ref().map(Media::behind_relay);
     let turn = TurnServer::start(settings, &data, listening, behind_relay, watch)?;
     let servers = Servers::new(settings, turn.as_ref());

@@ -11,6 +11,9 @@ pub struct Config {
     /// The addresses announced to clients, best first, all with the media port. Loopback addresses are announced only
     /// to clients that connected over loopback, or whose local address is unknown.
     pub candidates: Vec<SocketAddr>,
+    /// The TCP port at which the same addresses accept media, if they do: its connections go to
+    /// [`Handle::accept`](crate::Handle::accept).
+    pub tcp_port: Option<u16>,
     /// The seed of the random values in SDP and ICE. It is secret: ICE passwords can be derived from it.
     pub seed: [u8; 32],
     /// The time without an ICE check after which a peer has lost its connection (RFC 7675 requires one every 5 s).
@@ -29,6 +32,7 @@ impl Config {
         Self {
             shards: 1,
             candidates,
+            tcp_port: None,
             seed,
             consent_timeout: Duration::from_secs(20),
             max_peers_per_room: 5_000,

@@ -7,6 +7,8 @@ slotmap::new_key_type! {
     pub(crate) struct TransportKey;
     pub(crate) struct PublicationKey;
     pub(crate) struct SubscriptionKey;
+    /// A TCP connection of a client, among those of one shard.
+    pub struct StreamKey;
 }
 
 /// A hash table used on the packet path.

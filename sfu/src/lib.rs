@@ -91,6 +91,7 @@ mod wire;
 pub use config::Config;
 pub use driver::{Handle, Relay};
 pub use error::SfuError;
+pub use keys::StreamKey;
 pub use metrics::Metrics;
 pub use path::{Carrier, MAX_DATAGRAM, Path};
 pub use shard::{Input, Message, NegotiationError, Reply, Shard, Transmits};

@@ -16,6 +16,8 @@ pub struct Metrics {
     pub publications: u64,
     /// The current number of subscriptions: each track counts once per subscriber.
     pub subscriptions: u64,
+    /// The current number of clients' TCP connections that carry media.
+    pub streams: u64,
     /// The datagrams received since the start.
     pub datagrams_received: u64,
     /// The bytes received since the start.
@@ -24,6 +26,8 @@ pub struct Metrics {
     pub datagrams_sent: u64,
     /// The bytes sent since the start.
     pub bytes_sent: u64,
+    /// The datagrams for slow TCP connections that became too old to send, since the start.
+    pub datagrams_expired: u64,
 }
 
 impl Metrics {
@@ -35,20 +39,24 @@ impl Metrics {
             transports,
             publications,
             subscriptions,
+            streams,
             datagrams_received,
             bytes_received,
             datagrams_sent,
             bytes_sent,
+            datagrams_expired,
         } = other;
         self.rooms += rooms;
         self.peers += peers;
         self.transports += transports;
         self.publications += publications;
         self.subscriptions += subscriptions;
+        self.streams += streams;
         self.datagrams_received += datagrams_received;
         self.bytes_received += bytes_received;
         self.datagrams_sent += datagrams_sent;
         self.bytes_sent += bytes_sent;
+        self.datagrams_expired += datagrams_expired;
     }
 }
 

@@ -13,8 +13,8 @@ use axum::{Router, body::Body, http::Request, response::Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use signaling_transport::net::{
-    AddressLimits, Certificates, ClientAddr, PlainHttp, Server, ServerConfig, Shutdown, TrustedProxies,
-    self_signed,
+    AddressLimits, Certificates, ClientAddr, ConnectionPlace, MediaConnection, MediaListener, PlainHttp,
+    Server, ServerConfig, Shutdown, TrustedProxies, self_signed,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -317,4 +317,62 @@ async fn the_end_comes_for_requests_without_one() {
     server.shutdown.cancel();
     assert_eq!(server.ended.await.unwrap(), Shutdown::Cut(1));
     assert!(is_closed(&mut stuck).await);
+}
+
+/// Keeps the connections for media that it is given.
+#[derive(Debug)]
+struct Kept(tokio::sync::mpsc::Sender<(Vec<u8>, ConnectionPlace, std::net::TcpStream)>);
+
+impl MediaListener for Kept {
+    fn accept(&self, MediaConnection { socket, received, place }: MediaConnection) {
+        self.0.try_send((received, place, socket)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn media_is_told_by_its_first_frame_and_keeps_its_place() {
+    let (sender, mut accepted) = tokio::sync::mpsc::channel(8);
+    let config = ServerConfig {
+        media: Some(Arc::new(Kept(sender))),
+        address_limits: AddressLimits { at_once: 1, per_second: 1_000, burst: 1_000 },
+        ..Default::default()
+    };
+    let server = Running::start(config, LONG);
+    let frame = [&[0, 24, 0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42][..], &[7; 16]].concat();
+    let mut client = server.connect().await;
+    // However the frame arrives.
+    for byte in &frame {
+        client.set_nodelay(true).unwrap();
+        client.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let (received, place, socket) = accepted.recv().await.unwrap();
+    assert_eq!(received, frame);
+    assert!(is_closed(&mut server.connect().await).await, "its address has no second place");
+    drop(place);
+    assert!(ask(server.connect().await, "/who", "").await.starts_with("HTTP/1.1 200"));
+    // The end does not wait for it.
+    server.shutdown.cancel();
+    assert_eq!(server.ended.await.unwrap(), Shutdown::Finished);
+    drop(socket);
+}
+
+#[tokio::test]
+async fn what_only_begins_like_media_is_closed() {
+    let (sender, mut accepted) = tokio::sync::mpsc::channel(8);
+    let server =
+        Running::start(ServerConfig { media: Some(Arc::new(Kept(sender))), ..Default::default() }, LONG);
+    let too_long = [0x40, 0, 0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42];
+    let lies = [7, 0xff, 0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42];
+    let silent = [0, 24, 0, 1];
+    for first in [&[0; 10][..], &too_long, &lies, &silent] {
+        let mut client = server.connect().await;
+        client.write_all(first).await.unwrap();
+        // HTTP answers what is no media by far with an error.
+        let mut answer = Vec::new();
+        let _ = client.read_to_end(&mut answer).await;
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{answer:?}");
+    }
+    assert!(accepted.try_recv().is_err());
+    assert!(ask(server.connect().await, "/who", "").await.starts_with("HTTP/1.1 200"));
 }

@@ -2,41 +2,17 @@
 // where none can let the other in, by way of the relay.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { BINARY, CHROMIUM, join, launch, mediaFlows, newPage, newRoom, until } from '../browser/harness.mjs';
+import { join, mediaFlows, newPage, newRoom, until } from '../browser/harness.mjs';
+import { Lab, SERVER } from './namespaces.mjs';
 
-const LAB = path.join(path.dirname(fileURLToPath(import.meta.url)), 'nat.sh');
-const DISCOVER = path.join(path.dirname(LAB), 'discover.mjs');
-const PREFIX = `nat${process.pid}`;
-const URL = 'http://203.0.113.100:8080';
+const DISCOVER = path.join(path.dirname(fileURLToPath(import.meta.url)), 'discover.mjs');
+const URL = `http://${SERVER}:8080`;
 const KINDS = ['full', 'address', 'port', 'symmetric'];
 /** Pairs of which neither side can ever let the other in. */
 const RELAYED = new Set(['port symmetric', 'symmetric port', 'symmetric symmetric']);
-
-const lab = (...args) => execFileSync(LAB, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-
-async function startServer(folder) {
-  const args = ['netns', 'exec', `${PREFIX}-server`, BINARY, '--tls', 'off', '--data-dir', path.join(folder, 'data'), '--turn-discovery', '203.0.113.100,203.0.113.101'];
-  const server = spawn('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  const lines = createInterface({ input: server.stderr });
-  for await (const line of lines) if (/serve: listening addr=/.test(line)) break;
-  server.stderr.resume();
-  return server;
-}
-
-async function startBrowser(folder, side) {
-  const program = path.join(folder, `browser${side}`);
-  writeFileSync(program, `#!/bin/sh\nexec ip netns exec ${PREFIX}-client${side} ${CHROMIUM} "$@"\n`);
-  chmodSync(program, 0o755);
-  return launch({ executable: program, flags: [`--unsafely-treat-insecure-origin-as-secure=${URL}`] });
-}
 
 /** What each kind does, in the words of RFC 5780: how it maps, and whom it lets in. */
 const BEHAVIOUR = {
@@ -47,30 +23,19 @@ const BEHAVIOUR = {
 };
 
 /** What the server's behaviour discovery says of the NAT of one side. */
-function discovered(side) {
-  const args = ['netns', 'exec', `${PREFIX}-client${side}`, process.execPath, DISCOVER, '203.0.113.100', '3478'];
-  return execFileSync('ip', args, { encoding: 'utf8' }).trim();
-}
+const discovered = (lab, side) => lab.run(`client${side}`, process.execPath, DISCOVER, SERVER, '3478');
 
 for (const [index, a] of KINDS.entries()) {
   for (const b of KINDS.slice(index)) {
     test(`${a} and ${b}`, async () => {
-      const folder = mkdtempSync(path.join(tmpdir(), 'visavis-nat-'));
-      lab('up', PREFIX, a, b);
-      const started = [];
+      const lab = new Lab(a, b);
       try {
-        const server = await startServer(folder);
-        started.push(async () => {
-          const ended = once(server, 'exit');
-          server.kill('SIGTERM');
-          await ended;
-        });
-        assert.deepEqual({ a: discovered('A'), b: discovered('B') }, { a: BEHAVIOUR[a], b: BEHAVIOUR[b] });
+        await lab.startServer('--tls', 'off', '--turn-discovery', `${SERVER},203.0.113.101`);
+        assert.deepEqual({ a: discovered(lab, 'A'), b: discovered(lab, 'B') }, { a: BEHAVIOUR[a], b: BEHAVIOUR[b] });
         const room = newRoom();
         const pages = [];
         for (const side of ['A', 'B']) {
-          const browser = await startBrowser(folder, side);
-          started.unshift(() => browser.close());
+          const browser = await lab.startBrowser(side, `--unsafely-treat-insecure-origin-as-secure=${URL}`);
           const page = await newPage(browser);
           await join(page, URL, room, { name: side, topology: 'mesh' });
           pages.push(page);
@@ -87,9 +52,7 @@ for (const [index, a] of KINDS.entries()) {
         const relayed = RELAYED.has(`${a} ${b}`);
         await until(`a path that is ${relayed ? 'relayed' : 'direct'}`, async () => (await path()).includes('relay') === relayed);
       } finally {
-        for (const end of started) await end();
-        lab('down', PREFIX);
-        rmSync(folder, { recursive: true, force: true });
+        await lab.end();
       }
     });
   }

@@ -9,10 +9,14 @@ use datagrams::{Mailbox, Wake};
 use signaling_core::{HttpAnswer, HttpOffer, MediaDemand, MediaPlane, RoomId};
 
 use super::neighbours::Neighbours;
+use super::stream::first_datagram;
+use super::streams::{MediaConnection, Streams};
 use super::worker::{Inbox, Worker};
 use crate::config::Config;
+use crate::demux::{Protocol, classify};
 use crate::dtls::Identity;
 use crate::error::SfuError;
+use crate::ice::{local_ufrag, shard_of};
 use crate::metrics::{Metrics, Published};
 use crate::path::Path;
 use crate::shard::{Input, Reply, Shard, home_of};
@@ -20,6 +24,8 @@ use crate::tap::Tap;
 
 /// Maximum number of inputs that wait for a shard.
 const MAX_INPUTS: usize = 16_384;
+/// Maximum number of TCP connections that wait for a shard.
+const MAX_ACCEPTED: usize = 256;
 
 /// Creates a media server: its handle, and one worker per shard. Nothing runs until the caller runs the workers, each
 /// on its own thread ([`Worker::run`]) or by hand.
@@ -30,29 +36,30 @@ pub fn open(config: Config, epoch: Instant) -> Result<(Handle, Vec<Worker>), Sfu
     let (config, identity) = (Arc::new(config), Identity::generate()?);
     let wakes = (0..config.shards).map(|_| Wake::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
     let neighbours = Neighbours::between(&wakes);
-    let (entrances, workers): (Vec<_>, Vec<_>) = (0..)
-        .zip(wakes.into_iter().zip(neighbours))
-        .map(|(index, (wake, neighbours))| {
-            let (sender, inputs) = sync_channel(MAX_INPUTS);
-            let relayed = Arc::new(Mailbox::new(Arc::clone(&wake)));
-            let published = Published::default();
-            let entrance = Entrance {
-                inputs: sender,
-                relayed: Arc::clone(&relayed),
-                published: published.clone(),
-                wake: Arc::clone(&wake),
-            };
-            let shard = Shard::new(index, Arc::clone(&config), identity.clone(), epoch);
-            let inbox = Inbox { inputs, relayed, neighbours, wake };
-            (entrance, Worker::new(shard, inbox, published))
-        })
-        .unzip();
+    let (mut entrances, mut workers) = (Vec::new(), Vec::new());
+    for (index, (wake, neighbours)) in (0..).zip(wakes.into_iter().zip(neighbours)) {
+        let (sender, inputs) = sync_channel(MAX_INPUTS);
+        let (streams, accepted) = sync_channel(MAX_ACCEPTED);
+        let relayed = Arc::new(Mailbox::new(Arc::clone(&wake)));
+        let published = Published::default();
+        entrances.push(Entrance {
+            inputs: sender,
+            streams,
+            relayed: Arc::clone(&relayed),
+            published: published.clone(),
+            wake: Arc::clone(&wake),
+        });
+        let shard = Shard::new(index, Arc::clone(&config), identity.clone(), epoch);
+        let inbox = Inbox { inputs, relayed, neighbours, wake };
+        workers.push(Worker::new(shard, inbox, Streams::new(accepted)?, published));
+    }
     Ok((Handle { entrances: entrances.into() }, workers))
 }
 
 /// The channels into a shard from other threads.
 struct Entrance {
     inputs: SyncSender<Input>,
+    streams: SyncSender<MediaConnection>,
     relayed: Arc<Mailbox<Path>>,
     published: Published,
     wake: Arc<Wake>,
@@ -62,6 +69,18 @@ struct Entrance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the media server is overloaded")]
 pub struct Overloaded;
+
+/// Why a TCP connection was not taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAccepted {
+    /// It does not begin with a connectivity check of a client of this server.
+    #[error("the connection does not begin with a connectivity check")]
+    NoCheck,
+    /// Too many connections wait for the shard, or its worker has ended.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+}
 
 /// Sends inputs to the shards. Cheap to clone; never blocks.
 #[derive(Clone)]
@@ -98,6 +117,17 @@ impl Handle {
         if let Some(entrance) = self.entrances.get(index) {
             entrance.relayed.put(Path::relayed(from, to.ip()), datagram);
         }
+    }
+
+    /// Takes over a TCP connection that a client has opened for media. The check in its first frame names the shard.
+    pub fn accept(&self, connection: MediaConnection) -> Result<(), NotAccepted> {
+        let check = first_datagram(&connection.received);
+        let check = check.filter(|check| classify(check) == Some(Protocol::Stun));
+        let shard = check.and_then(local_ufrag).and_then(shard_of).ok_or(NotAccepted::NoCheck)?;
+        let entrance = self.entrances.get(usize::from(shard)).ok_or(NotAccepted::NoCheck)?;
+        entrance.streams.try_send(connection).map_err(|_| Overloaded)?;
+        entrance.wake.signal();
+        Ok(())
     }
 
     /// Answers a WHIP or WHEP client's offer. The peer must have joined by [`MediaDemand::Join`].

@@ -4,9 +4,12 @@ mod handle;
 mod neighbours;
 mod relay;
 mod socket;
+mod stream;
+mod streams;
 mod worker;
 
-pub use handle::{Handle, Overloaded, open};
+pub use handle::{Handle, NotAccepted, Overloaded, open};
 pub use relay::Relay;
 pub use socket::MediaSocket;
+pub use streams::MediaConnection;
 pub use worker::Worker;

@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use datagrams::{Batch, Mailbox, Pace, Pacing, Wake, wait_readable};
+use datagrams::{Batch, Events, Mailbox, Pace, Pacing, Wake, wait_readable};
 use signaling_core::{Engine, MediaEvent, RoomId};
 
 use super::neighbours::Neighbours;
 use super::socket::MediaSocket;
-use crate::metrics::Published;
+use super::streams::Streams;
+use crate::metrics::{Metrics, Published};
 use crate::path::Path;
 use crate::shard::{Input, Shard};
 
 /// The longest wait between two checks of the stop flag.
 const MAX_WAIT: Duration = Duration::from_millis(500);
+/// Clients' TCP connections served in one turn.
+const MAX_EVENTS: usize = 256;
 /// Each turn counts as one unit of work.
 const PACING: Pacing = Pacing {
     busy_rate: 400.0,
@@ -30,6 +33,7 @@ pub struct Worker {
     /// The state machine.
     pub shard: Shard,
     inbox: Inbox,
+    streams: Streams,
     /// A buffer for datagrams from relays.
     batch: Batch<Path>,
     published: Published,
@@ -46,8 +50,8 @@ pub(super) struct Inbox {
 }
 
 impl Worker {
-    pub(super) fn new(shard: Shard, inbox: Inbox, published: Published) -> Self {
-        Self { shard, inbox, batch: Batch::default(), published, engine: None }
+    pub(super) fn new(shard: Shard, inbox: Inbox, streams: Streams, published: Published) -> Self {
+        Self { shard, inbox, streams, batch: Batch::default(), published, engine: None }
     }
 
     /// Reports to a watchdog that this worker is alive, and when it ends.
@@ -59,11 +63,12 @@ impl Worker {
     /// Passes all waiting inputs, messages from other shards and relayed datagrams to the shard;
     /// returns whether there were any.
     pub fn take_inputs(&mut self, now: Instant) -> bool {
-        let Self { shard, inbox, batch, .. } = self;
+        let Self { shard, inbox, streams, batch, .. } = self;
         inbox.relayed.take(batch);
         let mut has_taken = !batch.is_empty();
         batch.drain(|path, datagram| shard.handle_datagram(now, path, datagram));
         has_taken |= inbox.neighbours.receive(shard, now);
+        has_taken |= streams.accept(now, shard);
         while let Ok(input) = inbox.inputs.try_recv() {
             has_taken = true;
             shard.handle_input(now, input);
@@ -84,6 +89,7 @@ impl Worker {
         stop: &AtomicBool,
     ) -> std::io::Result<()> {
         let mut pace = Pace::new(PACING, clock::now());
+        let mut events = Events::with_capacity(MAX_EVENTS);
         // After a short pause, the socket is read without polling it first.
         let mut has_waited = false;
         while !stop.load(Ordering::Acquire) {
@@ -92,9 +98,10 @@ impl Worker {
             }
             let now = clock::now();
             self.take_inputs(now);
+            self.streams.receive(now, &mut events, &mut self.shard)?;
             self.shard.handle_timeout(now);
             self.drain(&mut socket, now);
-            self.published.set(self.shard.metrics());
+            self.published.set(self.metrics());
             while let Some((room, event)) = self.shard.poll_event() {
                 on_event(room, event);
             }
@@ -123,10 +130,20 @@ impl Worker {
     /// Sends the shard's output, messages to other shards first, because those shards still have to process them.
     fn drain(&mut self, socket: &mut MediaSocket, now: Instant) {
         self.send_messages(now);
-        while let Some(transmits) = self.shard.poll_transmit(now) {
+        loop {
+            let Some(transmits) = self.shard.poll_transmit(now) else { break };
             socket.send(&transmits);
+            self.streams.collect(&transmits);
+            drop(transmits);
+            self.streams.flush(now, &self.shard);
         }
+        self.streams.flush(now, &self.shard);
         self.send_messages(now);
+    }
+
+    fn metrics(&self) -> Metrics {
+        let streams = self.streams.len() as u64;
+        Metrics { streams, datagrams_expired: self.streams.expired(), ..self.shard.metrics() }
     }
 
     fn until_timeout(&self, now: Instant) -> Duration {
@@ -136,7 +153,8 @@ impl Worker {
     /// Waits for datagrams or inputs; returns whether there are datagrams.
     fn wait(&self, socket: &MediaSocket, now: Instant) -> std::io::Result<bool> {
         let wake = &self.inbox.wake;
-        let [datagrams, inputs] = wait_readable([socket.as_fd(), wake.as_fd()], self.until_timeout(now))?;
+        let sources = [socket.as_fd(), wake.as_fd(), self.streams.as_fd()];
+        let [datagrams, inputs, _] = wait_readable(sources, self.until_timeout(now))?;
         if inputs {
             wake.reset();
         }

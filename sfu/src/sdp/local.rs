@@ -88,6 +88,8 @@ pub struct LocalDescription<'a> {
     pub setup: Setup,
     /// The host candidates, best first.
     pub candidates: &'a [SocketAddr],
+    /// The TCP port at which the same addresses accept media (RFC 6544), if they do.
+    pub tcp_port: Option<u16>,
     /// The media sections.
     pub sections: &'a [LocalSection],
 }
@@ -162,20 +164,37 @@ impl LocalDescription<'_> {
         out.push_str("a=rtcp-mux\r\na=rtcp-rsize\r\n");
         // Bundled sections share the transport of the first one.
         if is_first {
-            out.extend(candidate_lines(self.candidates));
+            out.extend(candidate_lines(self.candidates, self.tcp_port));
             out.push_str("a=end-of-candidates\r\n");
         }
         Ok(())
     }
 }
 
-/// Host candidates as SDP lines, in descending order of priority (RFC 8445 section 5.1.2.1).
-pub(crate) fn candidate_lines(candidates: &[SocketAddr]) -> impl Iterator<Item = String> + '_ {
-    candidates.iter().zip(0_u32..).map(|(candidate, at)| {
+/// Addresses at which media over TCP is offered, best first: a client opens a connection to each.
+const MAX_TCP_CANDIDATES: usize = 4;
+
+/// Host candidates as SDP lines, in descending order of priority (RFC 8445 section 5.1.2.1): first those of UDP, then
+/// the passive ones of TCP (RFC 6544).
+pub(crate) fn candidate_lines(
+    candidates: &[SocketAddr],
+    tcp_port: Option<u16>,
+) -> impl Iterator<Item = String> + '_ {
+    let udp = candidates.iter().zip(0_u32..).map(|(candidate, at)| {
         let priority = 126 << 24 | 65_535_u32.saturating_sub(at) << 8 | 255;
         let (ip, port) = (candidate.ip(), candidate.port());
         format!("a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", at + 1)
-    })
+    });
+    let tcp = tcp_port.into_iter().flat_map(|port| {
+        candidates.iter().take(MAX_TCP_CANDIDATES).zip(0_u32..).map(move |(candidate, at)| {
+            // A lower type preference than any of UDP, and the direction preference of passive host candidates
+            // (RFC 6544 section 4.2).
+            let local = 4 << 13 | 8_191_u32.saturating_sub(at);
+            let (ip, priority) = (candidate.ip(), 90 << 24 | local << 8 | 255);
+            format!("a=candidate:t{} 1 tcp {priority} {ip} {port} typ host tcptype passive\r\n", at + 1)
+        })
+    });
+    udp.chain(tcp)
 }
 
 fn write_msid(out: &mut String, msid: &Msid) -> std::fmt::Result {

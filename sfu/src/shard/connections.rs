@@ -1,15 +1,14 @@
-//! The connections of a shard, indexed by client address and by the ICE user name fragment, with their timers.
+//! The connections of a shard, indexed by the source of datagrams and by the ICE user name fragment, with their timers.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::SocketAddr;
 
 use datagrams::Batch;
 use slotmap::SlotMap;
 
 use crate::ice::{Check, Credentials};
 use crate::keys::{FastMap, SubscriptionKey, TransportKey};
-use crate::path::Path;
+use crate::path::{Path, Source};
 use crate::time::Micros;
 use crate::transport::{Checked, Transport, ufrags};
 
@@ -17,7 +16,7 @@ use crate::transport::{Checked, Transport, ufrags};
 #[derive(Default)]
 pub(super) struct Connections {
     transports: SlotMap<TransportKey, Transport>,
-    by_address: FastMap<SocketAddr, TransportKey>,
+    by_source: FastMap<Source, TransportKey>,
     by_ufrag: FastMap<String, TransportKey>,
     timers: BinaryHeap<Reverse<(Micros, TransportKey)>>,
 }
@@ -35,9 +34,9 @@ impl Connections {
         self.transports.len()
     }
 
-    /// The connection with this validated client address.
-    pub(super) fn at(&self, address: SocketAddr) -> Option<TransportKey> {
-        self.by_address.get(&address).copied()
+    /// The connection for which ICE has validated this source.
+    pub(super) fn at(&self, source: Source) -> Option<TransportKey> {
+        self.by_source.get(&source).copied()
     }
 
     /// Adds a connection.
@@ -54,8 +53,8 @@ impl Connections {
         for ufrag in transport.ice.ufrags() {
             self.by_ufrag.remove(ufrag);
         }
-        for address in transport.ice.addresses() {
-            self.release(key, address);
+        for source in transport.ice.sources() {
+            self.release(key, source);
         }
         Some(transport)
     }
@@ -77,12 +76,12 @@ impl Connections {
             self.by_ufrag.remove(ufrag);
         }
         if let Some(evicted) = checked.evicted {
-            self.by_address.remove(&evicted);
+            self.by_source.remove(&evicted);
         }
         if checked.is_new_path {
-            let previous = self.by_address.insert(path.remote, key).filter(|previous| *previous != key);
+            let previous = self.by_source.insert(path.source(), key).filter(|previous| *previous != key);
             if let Some(previous) = previous.and_then(|previous| self.transports.get_mut(previous)) {
-                previous.ice.forget(path.remote);
+                previous.ice.forget(path.source());
             }
         }
         Some((key, checked))
@@ -103,14 +102,14 @@ impl Connections {
         let Some(transport) = self.transports.get_mut(key) else { return false };
         let paths = transport.ice.expire();
         for path in &paths {
-            self.release(key, path.remote);
+            self.release(key, path.source());
         }
         !paths.is_empty()
     }
 
-    fn release(&mut self, key: TransportKey, address: SocketAddr) {
-        if self.by_address.get(&address) == Some(&key) {
-            self.by_address.remove(&address);
+    fn release(&mut self, key: TransportKey, source: Source) {
+        if self.by_source.get(&source) == Some(&key) {
+            self.by_source.remove(&source);
         }
     }
 

@@ -20,7 +20,7 @@ impl Shard {
         let (kind, mid) = first.map(|local| (local.kind.as_str(), local.mid.as_str())).unwrap_or_default();
         let mut sdp = format!("a=ice-lite\r\nm={kind} 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\n");
         let _ = write!(sdp, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", credentials.ufrag, credentials.password);
-        sdp.extend(candidate_lines(&self.candidates(transport)));
+        sdp.extend(candidate_lines(&self.candidates(transport), self.config.tcp_port));
         sdp.push_str("a=end-of-candidates\r\n");
         Some(HttpAnswer { sdp, ice_session: credentials.ufrag.clone() })
     }
@@ -48,6 +48,7 @@ impl Shard {
             fingerprint: self.identity.fingerprint,
             setup,
             candidates: &candidates,
+            tcp_port: self.config.tcp_port,
             sections: &sections,
         };
         Some(description.to_sdp())

@@ -48,7 +48,7 @@ impl Shard {
             if self.on_check(now, path, ufrag, datagram) {
                 self.links.send(from, Content::Owns(path.remote));
             }
-        } else if let Some(key) = self.connections.at(path.remote) {
+        } else if let Some(key) = self.connections.at(path.source()) {
             self.on_protected(now, key, path, protocol, datagram);
         }
     }

@@ -46,15 +46,16 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use signaling_core::{MediaEvent, RoomId};
 
+use crate::codec::MediaKind;
 use crate::config::Config;
 use crate::demux::{Protocol, classify};
 use crate::dtls::Identity;
 use crate::ice::{local_ufrag, shard_of};
 use crate::keys::PeerKey;
 use crate::metrics::Metrics;
-use crate::path::Path;
+use crate::path::{Carrier, Path};
 use crate::time::{Clock, Micros};
-use crate::transport::DtlsContext;
+use crate::transport::{DtlsContext, Transport};
 use connections::Connections;
 pub use input::{Input, NegotiationError, Reply};
 use links::Links;
@@ -150,6 +151,10 @@ impl Shard {
                 let Some(ufrag) = local_ufrag(datagram) else { return };
                 match shard_of(ufrag).filter(|_| self.links.exist()) {
                     Some(owner) if owner != self.index => {
+                        if matches!(path.carrier, Carrier::Stream(_)) {
+                            // Only this shard can answer over the connection.
+                            return;
+                        }
                         self.links.forward_to(now, owner, path, Protocol::Stun, datagram);
                     }
                     _ => {
@@ -158,7 +163,7 @@ impl Shard {
                 }
             }
             // Only connectivity checks are accepted from an address that ICE has not validated.
-            Some(protocol) => match self.connections.at(path.remote) {
+            Some(protocol) => match self.connections.at(path.source()) {
                 Some(key) => self.on_protected(now, key, path, protocol, datagram),
                 None => self.links.forward(now, path, protocol, datagram),
             },
@@ -241,7 +246,21 @@ impl Shard {
 
     /// Whether ICE has validated this address for a client of this shard.
     pub fn knows_address(&self, source: SocketAddr) -> bool {
-        self.connections.at(source).is_some()
+        self.connections.at(Path::to(source).source()).is_some()
+    }
+
+    /// Whether ICE has validated this path for a client of this shard.
+    pub(crate) fn knows(&self, path: &Path) -> bool {
+        self.connections.at(path.source()).is_some()
+    }
+
+    /// Whether the client on this path is sent an audio track with this SSRC.
+    pub(crate) fn is_audio(&self, path: &Path, ssrc: u32) -> bool {
+        let transport = self.connections.at(path.source()).and_then(|key| self.connections.get(key));
+        transport.into_iter().flat_map(Transport::sends).any(|key| {
+            let sent = self.tracks.subscription(key);
+            sent.is_some_and(|sent| sent.kind == MediaKind::Audio && sent.ssrc == ssrc)
+        })
     }
 
     /// The counters and the current numbers of rooms, peers, transports and tracks.

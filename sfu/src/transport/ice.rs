@@ -1,11 +1,9 @@
 //! The ICE session of one connection: the server's credentials, and the paths validated by the client's checks.
 
-use std::net::SocketAddr;
-
 use datagrams::Batch;
 
 use crate::ice::{Check, Credentials, Verdict};
-use crate::path::Path;
+use crate::path::{Path, Source};
 use crate::time::Micros;
 
 /// Maximum number of paths of one client that are valid at the same time.
@@ -31,8 +29,8 @@ pub(crate) struct Checked {
     pub(crate) is_first_path: bool,
     /// Whether the path was not valid before this check.
     pub(crate) is_new_path: bool,
-    /// The address of the oldest path, if it was evicted in favor of the new one.
-    pub(crate) evicted: Option<SocketAddr>,
+    /// The source of the oldest path, if it was evicted in favor of the new one.
+    pub(crate) evicted: Option<Source>,
     /// The credentials from before an ICE restart that this check has completed.
     pub(crate) retired: Vec<Credentials>,
 }
@@ -58,9 +56,9 @@ impl IceSession {
         self.credentials.iter().map(|credentials| credentials.ufrag.as_str())
     }
 
-    /// The addresses of all valid paths.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.valid.iter().map(|path| path.remote)
+    /// The sources of all valid paths.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = Source> {
+        self.valid.iter().map(Path::source)
     }
 
     /// The path to send on: the selected one, or the newest valid one if none is selected.
@@ -107,7 +105,7 @@ impl IceSession {
         let mut evicted = None;
         if is_new_path {
             if self.valid.len() >= MAX_PATHS {
-                evicted = Some(self.valid.remove(0).remote);
+                evicted = Some(self.valid.remove(0).source());
             }
             self.valid.push(path);
         }
@@ -127,9 +125,9 @@ impl IceSession {
     }
 
     /// Removes an address that now belongs to another client, as happens after the restart of a NAT.
-    pub(crate) fn forget(&mut self, address: SocketAddr) {
-        self.valid.retain(|path| path.remote != address);
-        self.selected = self.selected.filter(|path| path.remote != address);
+    pub(crate) fn forget(&mut self, source: Source) {
+        self.valid.retain(|path| path.source() != source);
+        self.selected = self.selected.filter(|path| path.source() != source);
     }
 
     /// Ends all valid paths until the next check because consent has expired (RFC 7675). Returns those paths.

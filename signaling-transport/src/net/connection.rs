@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection_limits::Place;
 use super::mount::Entrance;
+use super::opening::{self, ConnectionPlace, MediaConnection, MediaListener, Opening};
 use super::stream::Stream;
 use super::takeover::{self, Takeover, TakeoverSlot};
 use super::timed_body::TimedBody;
@@ -38,6 +39,7 @@ pub(super) struct ServerState {
     pub(super) mount: Mount,
     pub(super) header_timeout: Duration,
     pub(super) body_timeout: Duration,
+    pub(super) media: Option<Arc<dyn MediaListener>>,
     /// Cancelled when no new request may begin.
     pub(super) ending: CancellationToken,
 }
@@ -53,8 +55,6 @@ const PING: Duration = Duration::from_secs(20);
 /// A peer that takes none of the written bytes for this long is gone. Our own writers give up earlier; this protects
 /// tasks of others, which would wait for as long as the peer keeps its connection open.
 const UNREAD: Duration = Duration::from_secs(30);
-/// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method begins so.
-const TLS_HANDSHAKE: u8 = 22;
 
 /// Serves a connection to its end. An upgraded connection lives on in the task that took it over.
 pub(super) async fn serve(server: Arc<ServerState>, stream: TcpStream, peer: SocketAddr, place: Place) {
@@ -71,7 +71,14 @@ pub(super) async fn serve(server: Arc<ServerState>, stream: TcpStream, peer: Soc
         () = server.ending.cancelled() => return,
     };
     let (io, protocol) = match opened {
-        Ok(Ok(opened)) => opened,
+        Ok(Ok(Opened::Http(io, protocol))) => (io, protocol),
+        Ok(Ok(Opened::Media(stream, listener))) => {
+            let Place { _permit, _tracked } = place;
+            if let Err(error) = hand_over(stream, ConnectionPlace { _permit }, &*listener).await {
+                tracing::debug!(%peer, %error, "connection for media not opened");
+            }
+            return;
+        }
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "connection not opened");
             return;
@@ -128,13 +135,20 @@ enum Protocol {
     TlsHttp2,
 }
 
-async fn open(server: &ServerState, stream: TcpStream) -> io::Result<(Stream, Protocol)> {
-    let mut first = [0];
-    if stream.peek(&mut first).await? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    if first != [TLS_HANDSHAKE] {
-        return Ok((Stream::Plain(stream), Protocol::Plain));
+/// A connection whose protocol is known.
+enum Opened {
+    Http(Stream, Protocol),
+    Media(TcpStream, Arc<dyn MediaListener>),
+}
+
+async fn open(server: &ServerState, stream: TcpStream) -> io::Result<Opened> {
+    let opening = opening::read_opening(&stream).await?;
+    match (opening, &server.media) {
+        (Opening::Tls, _) => {}
+        (Opening::Media | Opening::Incomplete(_), Some(media)) => {
+            return Ok(Opened::Media(stream, Arc::clone(media)));
+        }
+        _ => return Ok(Opened::Http(Stream::Plain(stream), Protocol::Plain)),
     }
     let Some(certificates) = &server.certificates else {
         return Err(io::Error::other("a TLS handshake, and TLS is off"));
@@ -145,7 +159,33 @@ async fn open(server: &ServerState, stream: TcpStream) -> io::Result<(Stream, Pr
         Some(b"h2") => Protocol::TlsHttp2,
         _ => Protocol::Tls,
     };
-    Ok((Stream::Tls(Box::new(tls)), protocol))
+    Ok(Opened::Http(Stream::Tls(Box::new(tls)), protocol))
+}
+
+/// Reads the first frame of a connection for media and hands the connection over.
+async fn hand_over(
+    mut stream: TcpStream,
+    place: ConnectionPlace,
+    listener: &dyn MediaListener,
+) -> io::Result<()> {
+    let received = opening::read_first_frame(&mut stream).await?;
+    let socket = stream.into_std()?;
+    limit_unsent(&socket)?;
+    listener.accept(MediaConnection { socket, received, place });
+    Ok(())
+}
+
+/// Media waits in queues of its own, which know what has become too old, and not in the kernel.
+#[cfg(target_os = "linux")]
+fn limit_unsent(socket: &std::net::TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_tcp_notsent_lowat(16 * 1_024)
+}
+
+/// Other systems have no such option.
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
+fn limit_unsent(_: &std::net::TcpStream) -> io::Result<()> {
+    Ok(())
 }
 
 /// Serves HTTP/1.1 until the connection ends, or a response takes it over.

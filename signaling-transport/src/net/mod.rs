@@ -5,6 +5,7 @@
 //!
 //! - HTTP and HTTPS on one port: the first byte of a connection tells which (22 opens a TLS handshake), HTTP/1.1 with
 //!   upgrades on both and HTTP/2 by ALPN on TLS;
+//! - media over TCP on the same port (RFC 6544), told by the first bytes as well ([`MediaListener`]);
 //! - a deadline for the first byte, the handshake, every request's head and its body;
 //! - limits on connections by address ([`AddressLimits`]), IPv6 by /64;
 //! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
@@ -39,6 +40,7 @@ mod forwarded;
 mod interfaces;
 mod listener;
 mod mount;
+mod opening;
 mod plain_http;
 pub mod self_signed;
 mod server;
@@ -53,6 +55,7 @@ pub use forwarded::TrustedProxies;
 pub use http_api::ClientAddr;
 pub use listener::BindError;
 pub use mount::Mount;
+pub use opening::{ConnectionPlace, MediaConnection, MediaListener, Opening};
 pub use plain_http::PlainHttp;
 pub use server::{Server, ServerConfig, Shutdown};
 pub use takeover::Takeover;

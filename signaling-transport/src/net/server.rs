@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, ServerState};
 use super::connection_limits::{ConnectionCounts, Permit, Place};
 use super::listener::{self, Acceptor};
-use super::{AddressLimits, BindError, Certificates, Mount, PlainHttp, TrustedProxies};
+use super::{AddressLimits, BindError, Certificates, MediaListener, Mount, PlainHttp, TrustedProxies};
 use crate::log_summary::LogSummary;
 
 /// The configuration of a [`Server`].
@@ -34,6 +34,8 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// Limits on connections by address.
     pub address_limits: AddressLimits,
+    /// What takes over the connections that carry media; without it they are refused.
+    pub media: Option<Arc<dyn MediaListener>>,
 }
 
 impl Default for ServerConfig {
@@ -46,6 +48,7 @@ impl Default for ServerConfig {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             address_limits: AddressLimits::default(),
+            media: None,
         }
     }
 }
@@ -82,6 +85,13 @@ impl Server {
         self.local_addr
     }
 
+    /// Hands connections that carry media to `media`.
+    #[must_use]
+    pub fn with_media(mut self, media: Option<Arc<dyn MediaListener>>) -> Self {
+        self.config.media = media;
+        self
+    }
+
     /// Serves the router until `shutdown` is cancelled. Then no connection is accepted, idle ones are closed, and
     /// requests have `drain` to finish, including upgraded connections and event streams, which their owners must end.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) -> Shutdown {
@@ -95,6 +105,7 @@ impl Server {
             mount: config.mount,
             header_timeout: config.header_timeout,
             body_timeout: config.body_timeout,
+            media: config.media,
             ending: shutdown.clone(),
         });
         let connections = TaskTracker::new();
