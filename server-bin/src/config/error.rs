@@ -19,6 +19,14 @@ pub(crate) enum ConfigError {
         #[source]
         source: toml::de::Error,
     },
+    #[error("cannot read the file {path} with the value of a setting")]
+    ValueFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{name} and {name}_FILE are both set: remove one")]
+    Twice { name: String },
     #[error("unknown key `{key}` in {path}{hint}")]
     UnknownKey { key: String, path: PathBuf, hint: String },
     #[error("unknown environment variable {name}{hint}")]

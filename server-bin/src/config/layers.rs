@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 
 use super::{ConfigError, Listen, Origin, Setting, Settings, Shape, Value};
@@ -31,6 +32,23 @@ fn is_foreign(name: &str) -> bool {
         || name.starts_with("VISAVIS_PORT_")
 }
 
+/// What a variable's name ends in if it names a file with the value.
+const FILE: &str = "_FILE";
+
+/// The content of a file with a value.
+fn content(path: &Path) -> Result<String, ConfigError> {
+    let content = fs::read_to_string(path);
+    content.map_err(|source| ConfigError::ValueFile { path: path.to_owned(), source })
+}
+
+/// The value that a text gives to a setting.
+fn words(setting: &Setting, text: &str) -> toml::Value {
+    match setting.shape {
+        Shape::Many => text.split_whitespace().map(toml::Value::from).collect::<Vec<_>>().into(),
+        Shape::One | Shape::Switch => toml::Value::from(text.trim()),
+    }
+}
+
 impl Layers {
     pub(crate) fn defaults() -> Self {
         let value = |setting: &Setting| (toml::Value::String(setting.default.to_owned()), Origin::Default);
@@ -51,8 +69,24 @@ impl Layers {
         Ok(())
     }
 
-    /// Lays the environment over these. An empty variable is one that is not set.
+    /// Lays systemd's credentials over these: files in the folder that the environment names, called like the setting.
+    fn credentials(&mut self, environment: &Environment) -> Result<(), ConfigError> {
+        let folder = environment.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY");
+        let Some((_, folder)) = folder else { return Ok(()) };
+        for setting in Settings::TABLE {
+            let path = Path::new(folder).join(setting.key());
+            if path.is_file() {
+                let value = words(setting, &content(&path)?);
+                self.values.insert(setting.field, (value, Origin::File(path)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays the environment over these, and below it systemd's credentials. An empty variable is one that is not set. A
+    /// variable whose name ends in `_FILE` names a file with the value.
     pub(crate) fn environment(&mut self, environment: &Environment) -> Result<(), ConfigError> {
+        self.credentials(environment)?;
         let mut ours = BTreeMap::new();
         let known: Vec<&str> =
             Settings::TABLE.iter().filter_map(|setting| setting.alias).chain(["HTTP_PORT"]).collect();
@@ -64,7 +98,8 @@ impl Layers {
             }
             let text =
                 value.to_str().ok_or_else(|| ConfigError::NotUnicode { name: name.to_owned() })?.trim();
-            if is_ours && !Settings::TABLE.iter().any(|setting| setting.variable() == name) {
+            let is_known = |name: &str| Settings::TABLE.iter().any(|setting| setting.variable() == name);
+            if is_ours && !is_known(name.strip_suffix(FILE).unwrap_or(name)) {
                 let hint = hint(name, Settings::TABLE.iter().map(Setting::variable));
                 return Err(ConfigError::UnknownVariable { name: name.to_owned(), hint });
             }
@@ -79,12 +114,15 @@ impl Layers {
             let alias = setting.alias.map(str::to_owned);
             for name in alias.into_iter().chain([setting.variable()]) {
                 let Some(text) = ours.get(name.as_str()) else { continue };
-                let value = match setting.shape {
-                    Shape::Many => text.split_whitespace().map(toml::Value::from).collect::<Vec<_>>().into(),
-                    Shape::One | Shape::Switch => toml::Value::from(*text),
-                };
-                self.values.insert(setting.field, (value, Origin::Environment(name)));
+                self.values.insert(setting.field, (words(setting, text), Origin::Environment(name)));
             }
+            let name = setting.variable() + FILE;
+            let Some(path) = ours.get(name.as_str()) else { continue };
+            if ours.contains_key(setting.variable().as_str()) {
+                return Err(ConfigError::Twice { name: setting.variable() });
+            }
+            let value = words(setting, &content(Path::new(path))?);
+            self.values.insert(setting.field, (value, Origin::Environment(name)));
         }
         Ok(())
     }

@@ -241,6 +241,43 @@ fn secrets_that_are_none_are_refused() {
 }
 
 #[test]
+fn a_value_is_read_from_the_file_that_a_variable_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("secret"), "0123456789abcdef\n").unwrap();
+    std::fs::write(path("words"), "stun:a.example\nstun:b.example\n").unwrap();
+    let config = merged(
+        "",
+        &[("VISAVIS_TURN_SECRET_FILE", &path("secret")), ("VISAVIS_ICE_SERVER_FILE", &path("words"))],
+        &[],
+    );
+    let settings = config.unwrap().settings;
+    assert_eq!(settings.turn_secret.unwrap().0.0, "0123456789abcdef");
+    assert_eq!(settings.ice_server.len(), 2);
+
+    let missing = error("", &[("VISAVIS_SMTP_FILE", &path("missing"))], &[]);
+    assert!(missing.contains("cannot read the file") && missing.contains("missing"), "{missing}");
+    let both = [("VISAVIS_SMTP", "smtp://a.example"), ("VISAVIS_SMTP_FILE", &path("secret"))];
+    assert!(error("", &both, &[]).contains("VISAVIS_SMTP and VISAVIS_SMTP_FILE are both set"));
+    assert!(error("", &[("VISAVIS_SNTP_FILE", "x")], &[]).contains("unknown environment variable"));
+}
+
+#[test]
+fn systemd_credentials_stand_between_the_file_and_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("turn-secret"), "of the credential\n").unwrap();
+    std::fs::write(folder.path().join("of-another-program"), "x").unwrap();
+    let directory = ("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap());
+    let secret = |environment: &[(&str, &str)]| {
+        let file = "turn-secret = 'of the settings file'";
+        merged(file, environment, &[]).unwrap().settings.turn_secret.unwrap().0.0
+    };
+    assert_eq!(secret(&[]), "of the settings file");
+    assert_eq!(secret(&[directory]), "of the credential");
+    assert_eq!(secret(&[directory, ("VISAVIS_TURN_SECRET", "of the environment")]), "of the environment");
+}
+
+#[test]
 fn a_sender_without_a_mail_server_is_told() {
     assert!(error("mail-from = 'calls@example.org'", &[], &[]).contains("--mail-from needs --smtp"));
 }
