@@ -113,6 +113,14 @@ fn apps_and_extensions_are_allowed_by_name_and_pages_without_an_origin_without_c
         Some(join("standup", "Ada").to_string().as_bytes()),
     );
     let cookie = joined.header("set-cookie").split(';').next().unwrap().to_owned();
+    let sandboxed = request(
+        addr,
+        "POST",
+        "/api/v1/sessions",
+        &[json, ("origin", "null")],
+        Some(join("standup", "Eve").to_string().as_bytes()),
+    );
+    assert_eq!((sandboxed.status, sandboxed.headers("set-cookie")), (201, Vec::<&str>::new()));
     let messages = format!("/api/v1/sessions/{}/messages", credentials(&joined.json()).session);
     let post = |origin: &str| {
         let headers = [json, ("cookie", &*cookie), ("origin", origin)];

@@ -4,13 +4,14 @@ import { CountdownScreen } from './screens/countdown-screen.js';
 import { EndScreen } from './screens/end-screen.js';
 import { dropHostToken, hostTokenOf, keptUntil, lendHostToken, takeHostToken } from './storage/host-token.js';
 import { loadCatalogue } from './base/i18n.js';
-import { joinTokenOf } from './storage/join-token.js';
+import { joinTokenOf, takeJoinToken } from './storage/join-token.js';
 import { keepCall, takeCall } from './storage/kept-call.js';
 import { clientId } from './storage/client-id.js';
 import { preferences, remember } from './storage/preferences.js';
 import { PrejoinScreen } from './screens/prejoin-screen.js';
 import { recordingsLink } from './room/recordings-link.js';
 import { ReturningScreen } from './screens/returning-screen.js';
+import { embed, skipsPrejoin } from './room/embedding.js';
 import { mayBeCode } from './room/room-link.js';
 import { noteTitle, notedTitle, titleOf } from './room/room-title.js';
 import { nameInAddress } from './base/root.js';
@@ -189,15 +190,42 @@ call.session.on('unreachable', () => {
   if (shown instanceof PrejoinScreen || shown instanceof ReturningScreen) shown.unreachable();
 });
 const kept = takeCall(room);
-if (kept) await comeBack(kept);
-else show(prejoin());
+const name = query.get('name');
+if (kept) void comeBack(kept);
+else if (!skipsPrejoin) show(prejoin());
+else if (name) void enterWithoutDevices({ name }).catch(() => {});
+// The page that shows this one says who joins.
+else show(new ReturningScreen());
+embed(call, enterWithoutDevices);
 
 function inCall() {
   return shown instanceof CallScreen && call.session.state !== 'ended';
 }
 
-function prejoin() {
-  return new PrejoinScreen({ room, title: title(), role, media, name: query.get('name') ?? preferences.name, join });
+function prejoin({ opensDevices = true } = {}) {
+  return new PrejoinScreen({ room, title: title(), role, media, name: query.get('name') ?? preferences.name, join, opensDevices });
+}
+
+/**
+ * The page that shows this one in a frame has asked the user. Its user switches on the devices here, if at all.
+ *
+ * @param {import('./room/embedding.js').Entry} entry
+ */
+async function enterWithoutDevices({ name = preferences.name, token, password }) {
+  const isJoining = !['idle', 'ended'].includes(call.session.state);
+  if (isJoining) throw Object.assign(new Error('the call has begun'), { code: 'invalid-state' });
+  if (typeof token === 'string') takeJoinToken(room, token);
+  show(new ReturningScreen());
+  media.close();
+  await media.setMicrophone(false);
+  try {
+    await join({ name, password });
+  } catch (error) {
+    const screen = prejoin({ opensDevices: false });
+    show(screen);
+    screen.refused(error);
+    throw error;
+  }
 }
 
 /**

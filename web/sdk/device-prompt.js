@@ -1,6 +1,7 @@
 /**
  * @typedef {'microphone' | 'camera'} DeviceKind
- * @typedef {'denied' | 'missing' | 'busy' | 'insecure'} DeviceProblem
+ * @typedef {'denied' | 'missing' | 'busy' | 'insecure' | 'undelegated'} DeviceProblem `undelegated`: the page that shows this one in a frame
+ *   does not let it use the device (`allow`)
  *
  * @typedef {object} Question
  * @property {MediaTrackConstraints} constraints
@@ -21,6 +22,7 @@ export class DevicePrompt {
    * @returns {Promise<MediaStreamTrack>}
    */
   ask(kind, constraints) {
+    if (!isDelegated(kind)) return Promise.reject(new UndelegatedError(kind));
     if (this.#questions.size === 0) queueMicrotask(() => void this.#put());
     return new Promise((resolve, reject) => this.#questions.set(kind, { constraints, resolve, reject }));
   }
@@ -41,6 +43,14 @@ export class DevicePrompt {
   }
 }
 
+class UndelegatedError extends Error {}
+
+/** Whether the page may ask at all. Browsers that do not tell it refuse, as the user does. @param {DeviceKind} kind */
+function isDelegated(kind) {
+  const { permissionsPolicy, featurePolicy } = /** @type {any} */ (document);
+  return window.parent === window || ((permissionsPolicy ?? featurePolicy)?.allowsFeature(kind) ?? true);
+}
+
 /** @param {Map<DeviceKind, Question>} questions */
 async function answer(questions) {
   const constraints = Object.fromEntries([...questions].map(([kind, question]) => [NAMES[kind], question.constraints]));
@@ -58,6 +68,7 @@ async function answer(questions) {
  */
 export function problemOf(error) {
   if (!navigator.mediaDevices) return 'insecure';
+  if (error instanceof UndelegatedError) return 'undelegated';
   const name = error instanceof Error || error instanceof DOMException ? error.name : '';
   if (name === 'NotAllowedError' || name === 'SecurityError') return 'denied';
   if (name === 'NotReadableError' || name === 'AbortError') return 'busy';

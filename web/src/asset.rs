@@ -64,6 +64,12 @@ impl Asset {
         Self::composed(document::at_depth(&document::compose(name), depth), HTML)
     }
 
+    /// The same, for a document that talks to pages of `frame_ancestors`, which show it in a frame.
+    pub(crate) fn document_in_frames(name: &str, depth: usize, frame_ancestors: &str) -> Self {
+        let text = document::at_depth(&document::compose(name), depth);
+        Self::composed(text.replace("{frame-ancestors}", &frame_ancestors.replace('"', "")), HTML)
+    }
+
     /// The SDK as one module.
     pub(crate) fn bundle() -> Self {
         Self::composed(bundle::compose("index.js"), JAVASCRIPT)

@@ -131,7 +131,7 @@ impl Web {
     /// A document about the room in the path.
     fn room(&self, name: &str, depth: usize) -> MethodRouter {
         let web = self.clone();
-        let document = Asset::document(name, depth);
+        let document = Asset::document_in_frames(name, depth, self.policy.frame_ancestors());
         get(move |room: Result<Path<String>, PathRejection>, request: Request| async move {
             match room {
                 Ok(Path(room)) if (web.is_room)(&room) => {

@@ -29,6 +29,11 @@ impl Policy {
         Self { frame_ancestors: if usable { frame_ancestors } else { "'none'" }.to_owned() }
     }
 
+    /// The origins that may show the page in a frame, separated by spaces, or `'none'`.
+    pub(crate) fn frame_ancestors(&self) -> &str {
+        &self.frame_ancestors
+    }
+
     pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
         let host = request.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_authority(host));
         if let Ok(policy) = HeaderValue::from_str(&self.content_security_policy(host)) {

@@ -110,6 +110,10 @@ async fn frames_are_allowed_where_asked_for_and_only_as_a_directive() {
         let response = web(asked).router().oneshot(request).await.unwrap();
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.contains(said), "{asked:?} gave {policy}");
+        let request = Request::get("/r/a").body(Body::empty()).unwrap();
+        let page = text(web(asked).router().oneshot(request).await.unwrap()).await;
+        let listed = said.trim_start_matches("frame-ancestors ").trim_end_matches(';');
+        assert!(page.contains(&format!("<meta name=\"frame-ancestors\" content=\"{listed}\">")), "{page}");
     }
 }
 

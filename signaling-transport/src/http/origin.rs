@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, COOKIE, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, COOKIE, SET_COOKIE, VARY,
 };
 use http::{HeaderValue, Method, StatusCode};
 use http_api::{Caller, Problem};
@@ -57,7 +57,9 @@ pub(crate) async fn share(
     };
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    if !has_no_origin {
+    if has_no_origin {
+        headers.remove(SET_COOKIE);
+    } else {
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     headers.insert(

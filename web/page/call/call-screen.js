@@ -19,6 +19,7 @@ import { PeoplePanel } from './panels/people-panel.js';
 import { QualityLoop } from './quality-loop.js';
 import { Reactions } from './reactions.js';
 import { RecordingNotice } from './notices/recording-notice.js';
+import { hidden } from '../room/embedding.js';
 import { refusalText } from '../room/refusals.js';
 import { titleOf } from '../room/room-title.js';
 import { at } from '../base/root.js';
@@ -101,7 +102,7 @@ export class CallScreen {
 
   #header() {
     const brand = h('a', { class: 'brand', href: at(), target: '_blank', rel: 'noopener', 'aria-label': 'Visavis' }, logo(), h('span', {}, 'Visavis'));
-    return h('header', { class: 'call-header' }, brand,
+    return h('header', { class: `call-header${hidden.header ? ' bare' : ''}` }, brand,
       h('div', { class: 'call-title' }, this.#title, this.#count),
       this.#recording.mark, this.#live, this.#watched,
       new LayoutButton(() => this.#stage.render()).element,
@@ -116,7 +117,7 @@ export class CallScreen {
       m: () => this.#dock.toggleMicrophone(),
       v: () => this.#dock.toggleCamera(),
       h: () => this.#dock.toggleHand(),
-      c: () => this.#panel.toggle('chat'),
+      c: () => hidden.chat || this.#panel.toggle('chat'),
       p: () => this.#panel.toggle('people'),
     });
     const wakeLock = new WakeLock();

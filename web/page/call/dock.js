@@ -1,4 +1,5 @@
 import { h } from '../base/dom.js';
+import { hidden } from '../room/embedding.js';
 import { iconButton, nameButton } from '../widgets/buttons.js';
 import { t } from '../base/i18n.js';
 import { remember } from '../storage/preferences.js';
@@ -52,7 +53,7 @@ export class Dock {
     this.element = h('nav', { class: 'dock', 'aria-label': t('dock.label') },
       this.#microphone.element, this.#camera.element, this.#screen, this.#hand, this.#reactions.element,
       h('span', { class: 'with-badge' }, this.#people, this.#waiting),
-      h('span', { class: 'with-badge' }, this.#chat, this.#unread), leave);
+      !hidden.chat && h('span', { class: 'with-badge' }, this.#chat, this.#unread), leave);
     this.#steady = new Steady(this.element);
     call.media.on('change', () => this.#render());
     call.on('self', () => this.#render());

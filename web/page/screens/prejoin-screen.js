@@ -50,8 +50,9 @@ export class PrejoinScreen {
    * @param {LocalMedia} options.media
    * @param {string} options.name the initial name
    * @param {(answers: {name: string, password?: string}) => Promise<void>} options.join
+   * @param {boolean} options.opensDevices the devices are opened at once, as the user left them last time
    */
-  constructor({ room, title, role, media, name, join }) {
+  constructor({ room, title, role, media, name, join, opensDevices }) {
     this.#room = room;
     this.#media = media;
     this.#join = join;
@@ -75,7 +76,7 @@ export class PrejoinScreen {
     this.#changed = media.on('change', () => this.#render());
     this.#name.addEventListener('input', () => this.#render());
     this.#render();
-    if (sends) void this.#open();
+    if (sends && opensDevices) void this.#open();
   }
 
   focus() {

@@ -14,16 +14,24 @@ export function joinTokenOf(room) {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const token = fragment.get('token');
   if (token) {
-    taken.set(room, token);
+    takeJoinToken(room, token);
     fragment.delete('token');
     const rest = fragment.size > 0 ? `#${fragment}` : '';
     history.replaceState(history.state, '', location.pathname + location.search + rest);
   }
   try {
-    if (token) sessionStorage.setItem(key(room), token);
     return token ?? sessionStorage.getItem(key(room)) ?? taken.get(room) ?? null;
   } catch {
-    // Without storage, it lasts as long as the page.
     return token ?? taken.get(room) ?? null;
+  }
+}
+
+/** @param {string} room @param {string} token */
+export function takeJoinToken(room, token) {
+  taken.set(room, token);
+  try {
+    sessionStorage.setItem(key(room), token);
+  } catch {
+    // Without storage, it lasts as long as the page.
   }
 }
