@@ -28,6 +28,7 @@ mod reload;
 mod room_log;
 mod room_store;
 mod routes;
+mod sandbox;
 mod serve;
 mod shutdown;
 mod signaling;
@@ -45,6 +46,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use cli::{Ask, UsageError};
+use config::OnOff;
 
 /// How long a panic of the main thread waits for the overseer, which may not exist yet.
 const UNWATCHED: Duration = Duration::from_secs(10);
@@ -81,7 +83,12 @@ fn main() -> ExitCode {
         Err(UsageError::Usage(usage)) => usage.exit(),
         Err(UsageError::Config(error)) => return fail(&error.into(), USAGE),
     };
+    // Before any thread starts: only later ones are restricted.
+    let sandbox = (config.settings.sandbox == OnOff::On).then(|| sandbox::enter(&config.settings));
     logging::start(config.settings.log_format, &config.settings.log_level);
+    if let Some(entered) = sandbox {
+        entered.log();
+    }
     overseer::log_panics();
     raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -231,6 +231,9 @@ settings! {
     /// Lowest level that is logged: error, warn, info, debug or trace; a crate's own level after a comma, as in
     /// `info,signaling_transport=debug`.
     log_level: LogFilter, "LEVEL", "info";
+    /// Whether the process gives up, at its start, everything that the server does not need, as far as the kernel can
+    /// (Landlock, seccomp): on or off.
+    sandbox: OnOff, "on|off", "on";
     /// For work on Visavis itself: logs at level debug unless --log-level says otherwise.
     dev_mode: bool, "BOOL", "false", "DEV_MODE";
     /// Version that /version shows instead of the program's own.
