@@ -25,23 +25,28 @@ async function setUp() {
   const { LocalMedia, MediaPath } = await import('/sdk/index.js');
   const clients = new Map();
 
-  /** The server's end of one client. */
+  /** One media server's end of one client. A media server belongs to an epoch. */
   class Port {
     publish = null;
     subscribe = null;
     negotiation = 0;
     outstanding = false;
     stale = false;
-    announced = [];
     received = new Map();
     sections = new Map();
 
-    constructor(client) {
+    constructor(client, epoch) {
       this.client = client;
+      this.epoch = epoch;
+    }
+
+    /** The ports of the other clients at the same media server. */
+    get others() {
+      return [...clients.values()].filter((other) => other !== this.client).map((other) => other.port(this.epoch));
     }
 
     say(body) {
-      queueMicrotask(() => this.client.path.signal('sfu', JSON.parse(JSON.stringify(body))));
+      queueMicrotask(() => this.client.path.signal('sfu', JSON.parse(JSON.stringify({ ...body, epoch: this.epoch }))));
     }
 
     /** A media server has its candidates in its descriptions. */
@@ -53,8 +58,6 @@ async function setUp() {
     }
 
     async hear(message) {
-      if (message.type === 'publish') this.announced = message.tracks;
-      if (message.type !== 'signal') return;
       const { pc, description, candidate, negotiation, restart } = message;
       if (candidate) return void (await this[pc]?.addIceCandidate(candidate.candidate ? candidate : undefined).catch(() => {}));
       if (restart) return this.offer(true);
@@ -80,11 +83,11 @@ async function setUp() {
       await this.publish.setLocalDescription();
       this.say({ pc: 'publish', description: await this.gathered(this.publish), negotiation });
       this.received = new Map();
-      for (const { mid, source, kind } of this.announced) {
+      for (const { mid, source, kind } of this.client.announced) {
         const line = this.publish.getTransceivers().find((each) => each.mid === mid);
         if (line) this.received.set(`${this.client.id}-${mid}`, { source, kind, track: line.receiver.track });
       }
-      for (const other of clients.values()) if (other !== this.client) await other.port.offer();
+      for (const other of this.others) await other.offer();
     }
 
     async offer(again = false) {
@@ -92,8 +95,8 @@ async function setUp() {
       this.stale = false;
       this.outstanding = true;
       this.subscribe ??= new RTCPeerConnection();
-      const wanted = new Map([...clients.values()].filter((other) => other !== this.client)
-        .flatMap(({ port, id }) => [...port.received].map(([track, about]) => [track, { ...about, peer: id }])));
+      const wanted = new Map(this.others
+        .flatMap(({ received, client }) => [...received].map(([track, about]) => [track, { ...about, peer: client.id }])));
       for (const [track, { track: media }] of wanted) {
         const line = this.sections.get(track);
         if (!line) this.sections.set(track, this.subscribe.addTransceiver(media, { direction: 'sendonly' }));
@@ -104,9 +107,9 @@ async function setUp() {
       await this.subscribe.setLocalDescription(await this.subscribe.createOffer({ iceRestart: again }));
       const description = await this.gathered(this.subscribe);
       const tracks = [...wanted].map(([track, { peer }]) => ({ mid: this.sections.get(track).mid, track, peer }));
-      for (const other of clients.values()) {
-        const theirs = [...other.port.received].map(([track, { source, kind }]) => ({ track, source, kind }));
-        other.view = { ...other.view, tracks: theirs };
+      for (const { received, client } of [this, ...this.others]) {
+        const theirs = [...received].map(([track, { source, kind }]) => ({ track, source, kind }));
+        client.view = { ...client.view, tracks: theirs };
       }
       this.negotiation += 1;
       this.say({ pc: 'subscribe', description, negotiation: this.negotiation, tracks });
@@ -121,21 +124,34 @@ async function setUp() {
 
   class Client {
     sent = [];
+    announced = [];
+    ports = new Map();
     tail = Promise.resolve();
 
     constructor(id) {
       this.id = id;
       this.view = { id, role: 'participant', microphone: true, camera: true, screen: false, tracks: [] };
       this.media = new LocalMedia();
-      this.port = new Port(this);
       clients.set(id, this);
     }
 
-    open(topology, epoch) {
+    port(epoch) {
+      if (!this.ports.has(epoch)) this.ports.set(epoch, new Port(this, epoch));
+      return this.ports.get(epoch);
+    }
+
+    async hear(message) {
+      if (message.type === 'publish') this.announced = message.tracks;
+      if (message.type === 'signal') await this.port(message.epoch).hear(message);
+    }
+
+    open(topology, epoch, moves = true) {
+      this.path?.close();
       this.path = new MediaPath(topology, epoch, {
         self: this.view,
         media: this.media,
         layers: false,
+        moves,
         isRecorded: () => false,
         troubled: () => {},
         iceServers: () => [],
@@ -146,7 +162,7 @@ async function setUp() {
           if (message.to && message.to !== 'sfu') {
             const { to, ...body } = JSON.parse(JSON.stringify(message));
             queueMicrotask(() => clients.get(to).path.signal(this.id, body));
-          } else this.tail = this.tail.then(() => this.port.hear(JSON.parse(JSON.stringify(message)))).catch(console.error);
+          } else this.tail = this.tail.then(() => this.hear(JSON.parse(JSON.stringify(message)))).catch(console.error);
         },
         changed: () => {},
       });
@@ -168,10 +184,28 @@ async function setUp() {
 
   for (const id of ['ada', 'grace']) await new Client(id).media.open({ microphone: true, camera: true });
   window.clients = clients;
-  window.Port = Port;
 }
 
 const look = (who, whom) => page.evaluate(([a, b]) => window.clients.get(a).look(b), [who, whom]);
+/** Begins a change of all clients, and waits until all have reported media on the new path. */
+const prepare = async (topology, epoch) => {
+  await page.evaluate(([to, number]) => {
+    for (const client of window.clients.values()) client.path.prepare(to, number);
+  }, [topology, epoch]);
+  await until(`both are ready for ${topology} ${epoch}`, () => page.evaluate((number) =>
+    [...window.clients.values()].every(({ sent }) => sent.some(({ type, epoch, ready }) => type === 'topology' && epoch === number && ready)), epoch));
+};
+const settle = (topology, epoch) => page.evaluate(([to, number]) => {
+  for (const client of window.clients.values()) client.path.settle(to, number);
+}, [topology, epoch]);
+/** Keeps the connections of all clients, to see what becomes of them. */
+const remember = () => page.evaluate(() => {
+  window.former = [...window.clients.values()].flatMap(({ path }) => [...path.connections().values()]);
+});
+const formerStates = () => page.evaluate(() => [...new Set(window.former.map(({ connectionState }) => connectionState))]);
+/** Whether all clients use the connections that were remembered. */
+const isUnchanged = () => page.evaluate(() =>
+  [...window.clients.values()].flatMap(({ path }) => [...path.connections().values()]).every((connection) => window.former.includes(connection)));
 const growing = async (who, whom, part) => {
   const before = (await look(who, whom))[part]?.[0] ?? 0;
   await until(`${who} decodes ${part} of ${whom}`, async () => ((await look(who, whom))[part]?.[0] ?? 0) > before + 3);
@@ -185,16 +219,10 @@ test('from peer to peer over to the server, without a gap', async () => {
   });
   await growing('ada', 'grace', 'main');
   await growing('grace', 'ada', 'main');
-  await page.evaluate(() => {
-    for (const client of window.clients.values()) client.path.prepare('sfu', 2);
-  });
-  await until('both are ready for the server', () =>
-    page.evaluate(() => [...window.clients.values()].every(({ sent }) => sent.some(({ type, epoch, ready }) => type === 'topology' && epoch === 2 && ready))));
+  await prepare('sfu', 2);
   assert.equal((await look('ada', 'grace')).topology, 'mesh', 'the old path carries media until the room has settled');
   await growing('ada', 'grace', 'main');
-  await page.evaluate(() => {
-    for (const client of window.clients.values()) client.path.settle('sfu', 2);
-  });
+  await settle('sfu', 2);
   assert.deepEqual({ ...(await look('ada', 'grace')), main: 1, screen: null }, { topology: 'sfu', main: 1, audio: 1, screen: null });
   await growing('ada', 'grace', 'main');
   await growing('grace', 'ada', 'main');
@@ -229,8 +257,8 @@ test('published tracks are announced, and a screen is distinguished from a camer
 test('a server that has lost its state gets everything again', async () => {
   await page.evaluate(() => {
     for (const client of window.clients.values()) {
-      client.port.forget();
-      client.port = new window.Port(client);
+      client.port(2).forget();
+      client.ports.delete(2);
     }
     // What a snapshot with a gap makes of it.
     for (const client of window.clients.values()) client.path.repair();
@@ -239,17 +267,66 @@ test('a server that has lost its state gets everything again', async () => {
   await growing('grace', 'ada', 'main');
 });
 
+test('from one media server to another, without a gap', async () => {
+  await remember();
+  await prepare('sfu', 3);
+  assert.ok(await isUnchanged(), 'the old path carries media until the room has settled');
+  await growing('ada', 'grace', 'main');
+  await settle('sfu', 3);
+  assert.deepEqual(await formerStates(), ['closed']);
+  const states = await page.evaluate(() => [...window.clients.values()].flatMap(({ path }) => [...path.connections().values()].map(({ connectionState }) => connectionState)));
+  assert.deepEqual(states, Array(4).fill('connected'), 'the new path was established before');
+  await page.evaluate(() => {
+    for (const client of window.clients.values()) client.port(2).forget();
+  });
+  await growing('ada', 'grace', 'main');
+  await growing('grace', 'ada', 'main');
+});
+
+test('a move that is called off leaves the path as it is', async () => {
+  await remember();
+  await prepare('sfu', 4);
+  await settle('sfu', 3);
+  assert.ok(await isUnchanged());
+  await growing('ada', 'grace', 'main');
+});
+
+test('after the death of a media server the other is used at once', async () => {
+  await remember();
+  await page.evaluate(() => {
+    for (const client of window.clients.values()) client.port(3).forget();
+  });
+  await settle('sfu', 5);
+  assert.deepEqual(await formerStates(), ['closed']);
+  await growing('ada', 'grace', 'main');
+  await growing('grace', 'ada', 'main');
+});
+
 test('back from the server to peer to peer', async () => {
-  await page.evaluate(() => {
-    for (const client of window.clients.values()) client.path.prepare('mesh', 3);
-  });
-  await until('both are ready', () =>
-    page.evaluate(() => [...window.clients.values()].every(({ sent }) => sent.some(({ type, epoch }) => type === 'topology' && epoch === 3))));
-  await page.evaluate(() => {
-    for (const client of window.clients.values()) client.path.settle('mesh', 3);
-  });
+  await prepare('mesh', 6);
+  await settle('mesh', 6);
   assert.equal((await look('ada', 'grace')).topology, 'mesh');
   await growing('ada', 'grace', 'main');
   await growing('grace', 'ada', 'main');
+});
+
+test('a mesh, and the path of a server whose media never moves, outlive their epoch', async () => {
+  await remember();
+  await prepare('mesh', 7);
+  await settle('mesh', 7);
+  assert.ok(await isUnchanged());
+
+  await page.evaluate(() => {
+    for (const client of window.clients.values()) client.open('sfu', 1, false);
+  });
+  await growing('ada', 'grace', 'main');
+  await growing('grace', 'ada', 'main');
+  const epochs = await page.evaluate(() => [...window.clients.values()].flatMap(({ ports }) => [...ports.keys()].filter((epoch) => epoch === undefined || epoch === 1)));
+  assert.deepEqual(epochs, [undefined, undefined], 'such a server hears nothing of epochs');
+  await remember();
+  await prepare('sfu', 8);
+  await settle('sfu', 8);
+  assert.ok(await isUnchanged());
+  await growing('ada', 'grace', 'main');
   assert.deepEqual(page.problems, []);
 });

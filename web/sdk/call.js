@@ -221,7 +221,8 @@ export class Call extends Emitter {
     if (!same) this.#startAnew(welcome.peers ?? []);
     this.#hold(!same && this.#holdsRecorded);
     const { topology, epoch } = welcome.room;
-    this.#path?.settle(topology, epoch);
+    // After a resume, the events that follow tell each change since; the path being built is still needed.
+    if (!welcome.resumed) this.#path?.settle(topology, epoch);
     this.#path ??= this.#openPath(welcome.self, welcome.room);
     this.emit('room', welcome.room);
     for (const peer of welcome.peers ?? []) this.#joined(peer, false);
@@ -234,6 +235,7 @@ export class Call extends Emitter {
       self,
       media: this.#outgoing,
       layers: this.features.includes('simulcast'),
+      moves: this.features.includes('media-moves'),
       isRecorded: () => this.room?.recording ?? false,
       iceServers: () => this.#iceServers.list,
       peer: (id) => this.#roster.peer(id),

@@ -18,6 +18,7 @@ import { SfuCall } from './sfu-call.js';
  * @property {Peer} self
  * @property {OutgoingMedia} media
  * @property {boolean} layers the media server accepts several sizes of a camera's picture
+ * @property {boolean} moves the room's media may move from one media server to another
  * @property {() => boolean} isRecorded whether the room is recorded
  * @property {() => RTCIceServer[]} iceServers
  * @property {(id: string) => Peer | undefined} peer
@@ -27,7 +28,13 @@ import { SfuCall } from './sfu-call.js';
  * @property {() => void} troubled a connection is interrupted
  */
 
-/** The path of media: peer to peer, through the server, or both during the change from one to the other. */
+/**
+ * The path of media: peer to peer, through a media server, or both during the change from one to the other.
+ *
+ * A path is identified by its topology and its epoch: with a new epoch, media goes through another media server, and
+ * the connections to it are built beside those to the former one. Two kinds of paths outlive their epoch, since what
+ * they connect stays the same: a mesh, which no server is part of, and the path of a server whose media never moves.
+ */
 export class MediaPath {
   #options;
   /** @type {Path} */
@@ -73,46 +80,47 @@ export class MediaPath {
   signal(from, body) {
     const topology = from === 'sfu' ? 'sfu' : 'mesh';
     for (const path of [this.#current, this.#next]) {
-      if (path?.topology === topology) path.call.signal(from, body);
+      if (path?.topology !== topology) continue;
+      if (topology === 'sfu' && body.epoch !== undefined && body.epoch !== path.epoch) continue;
+      path.call.signal(from, body);
     }
   }
 
   /**
-   * The room is changing to another topology: the new path is built beside the old one.
+   * The room is changing to another path, which is built beside the present one.
    *
    * @param {Topology} topology
    * @param {number} epoch
    */
   prepare(topology, epoch) {
-    if (topology === this.#current.topology) {
-      this.#drop();
+    if (this.#next?.topology === topology && this.#next.epoch === epoch) return;
+    this.#drop();
+    if (this.#is(this.#current, topology, epoch)) {
       return void this.#options.send({ type: 'topology', epoch, ready: true });
     }
-    this.#drop();
     this.#next = this.#open(topology, epoch);
     this.#introduce(this.#next);
     this.#report();
   }
 
   /**
-   * The room has this topology.
+   * The room has this path.
    *
    * @param {Topology} topology
    * @param {number} epoch
    */
   settle(topology, epoch) {
-    const next = this.#next;
-    if (topology === this.#current.topology) {
+    if (this.#is(this.#current, topology, epoch)) {
       this.#current.epoch = epoch;
       return this.#drop();
     }
     const former = this.#current;
-    this.#next = null;
-    if (next?.topology === topology) {
-      this.#current = next;
-      next.epoch = epoch;
+    if (this.#next && this.#is(this.#next, topology, epoch)) {
+      this.#current = this.#next;
+      this.#current.epoch = epoch;
+      this.#next = null;
     } else {
-      next?.call.close();
+      this.#drop();
       this.#current = this.#open(topology, epoch);
       this.#introduce(this.#current);
     }
@@ -191,6 +199,16 @@ export class MediaPath {
   }
 
   /**
+   * @param {Path} path
+   * @param {Topology} topology
+   * @param {number} epoch
+   */
+  #is(path, topology, epoch) {
+    if (path.topology !== topology) return false;
+    return path.epoch === epoch || topology === 'mesh' || !this.#options.moves;
+  }
+
+  /**
    * Connects a new path to all peers in the room. None of them is a newcomer: the peer with the lesser id offers.
    *
    * @param {Path} path
@@ -207,7 +225,9 @@ export class MediaPath {
    * @returns {Path}
    */
   #open(topology, epoch) {
-    const { self, media, layers, isRecorded, iceServers, peer, peers, send, troubled } = this.#options;
+    const { self, media, layers, moves, isRecorded, iceServers, peer, peers, send, troubled } = this.#options;
+    /** @param {ClientMessage} message */
+    const sendToSfu = (message) => send(moves && message.type === 'signal' ? { ...message, epoch } : message);
     const changed = (/** @type {string} */ id) => {
       if (id && path?.call === this.#current?.call) this.#options.changed(id);
       this.#report();
@@ -215,7 +235,7 @@ export class MediaPath {
     /** @type {Path | undefined} */
     let path;
     const call = topology === 'sfu'
-      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, isRecorded, iceServers, peer, peers, send, changed, troubled })
+      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, isRecorded, iceServers, peer, peers, send: sendToSfu, changed, troubled })
       : new MeshCall({
         self: self.id,
         media,
