@@ -101,6 +101,19 @@ fn an_end_that_is_asked_for_tells_everybody_and_is_clean() {
 }
 
 #[test]
+fn clients_are_told_different_times_to_return() {
+    let server = Visavis::start(&[]);
+    let mut peers: Vec<Ws> =
+        (0..20).map(|number| Ws::join(server.addr, "standup", &format!("Peer {number}")).0).collect();
+    server.terminate();
+    let mut delays: Vec<u64> =
+        peers.iter_mut().map(|peer| peer.until("going-away")["reconnectAfterMs"].as_u64().unwrap()).collect();
+    delays.sort_unstable();
+    delays.dedup();
+    assert_eq!(delays.len(), peers.len(), "{delays:?}");
+}
+
+#[test]
 fn the_host_is_the_host_after_twenty_restarts() {
     let mut server = Visavis::start(&[]);
     let lock = json!({"type": "host", "action": "lock", "seq": 1});

@@ -217,7 +217,8 @@ export class Session extends Emitter {
     clearTimeout(this.#timer);
     if (this.#credentials) this.#setState('reconnecting');
     if (!worked) this.emit('unreachable', undefined);
-    const waitMs = Math.max(this.#waitMs, this.#backoff.next());
+    // The jitter is added to what the server tells, since it may have told many clients the same.
+    const waitMs = this.#waitMs + this.#backoff.next();
     this.#waitMs = 0;
     this.#timer = setTimeout(() => this.#connect(), waitMs);
   }

@@ -149,11 +149,18 @@ impl Audience {
         }
     }
 
-    /// Tells every connected client that the server is going away, and closes the connections.
-    pub(crate) fn go_away(&mut self, now: Timestamp, env: &Environment, reconnect_after_ms: u64) {
-        let frame = Arc::new(env.codec.encode_reply(&Reply::GoingAway { reconnect_after_ms }));
+    /// Tells every connected client that the server is going away, and closes the connections. Each client is told the
+    /// next of the delays, in milliseconds.
+    pub(crate) fn go_away(
+        &mut self,
+        now: Timestamp,
+        env: &Environment,
+        delays: &mut impl Iterator<Item = u64>,
+    ) {
         for session in self.sessions.values_mut() {
-            session.answer(Arc::clone(&frame), None);
+            let Some(reconnect_after_ms) = delays.next() else { return };
+            let frame = Arc::new(env.codec.encode_reply(&Reply::GoingAway { reconnect_after_ms }));
+            session.answer(frame, None);
             session.deliver(now, &self.log, &env.rules.limits);
             session.disconnect(now, Some(CloseReason::GoingAway));
         }

@@ -24,6 +24,10 @@ use crate::{
     Timestamp, Unreadable, Wall,
 };
 
+/// The time between the returns of two clients that were told to reconnect, in milliseconds.
+const RETURN_STEP_MS: usize = 2;
+/// The time over which these returns are spread at most, in milliseconds.
+const RETURN_SPREAD_MS: u64 = 8_000;
 /// The delay before a room is woken again whose timer does not advance.
 const STUCK: Duration = Duration::from_secs(1);
 
@@ -194,11 +198,15 @@ impl Shard {
         true
     }
 
-    /// Tells every client that the server is going away, and makes no more rooms.
+    /// Tells every client that the server is going away, and makes no more rooms. Clients are told to reconnect after
+    /// this many milliseconds or somewhat later, each at another time, so that the next process is not asked by all at
+    /// once.
     pub fn go_away(&mut self, now: Timestamp, reconnect_after_ms: u64) {
         self.draining = true;
+        let later = (0..RETURN_SPREAD_MS).step_by(RETURN_STEP_MS).cycle();
+        let mut delays = later.map(|later| reconnect_after_ms.saturating_add(later));
         for live in self.rooms.values_mut() {
-            live.go_away(now, &self.env, reconnect_after_ms);
+            live.go_away(now, &self.env, &mut delays);
         }
     }
 
