@@ -9,19 +9,26 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use serde_json::{Value, json};
 use signaling_core::testing::SeededEntropy;
 use tests::Visavis;
 use tests::client::{Credentials, Ws, credentials};
-use tests::connection::{ALL, Connection, Transport};
+use tests::connection::{ALL_AND_POLLING, Connection, Transport};
 
 const ROOMS: usize = 5;
 const SESSIONS: usize = 50;
 /// Kills in a row; `VISAVIS_KILLS` makes them more.
-const KILLS: usize = 3;
-/// Messages before each kill. A room has a fifth of them, so that all of its kept chat matters.
-const MESSAGES: usize = 240;
+const KILLS: usize = 10;
+/// Messages around each kill. Those of a room, and what the first to return say, are nearly all of its kept chat.
+const MESSAGES: usize = 40 * ROOMS;
+/// Within this time, 95 of 100 sessions are welcomed again.
+const RESUME: Duration = Duration::from_millis(500);
 
 /// A session with its client's memory.
 struct Session {
@@ -38,7 +45,7 @@ struct Session {
 
 impl Session {
     fn join(server: &Visavis, number: usize) -> Self {
-        let transport = ALL[number % ALL.len()];
+        let transport = ALL_AND_POLLING[number % ALL_AND_POLLING.len()];
         let (connection, welcome) =
             Connection::join(transport, server.addr, &room(number), &format!("Peer {number}"));
         let credentials = credentials(&welcome);
@@ -46,9 +53,10 @@ impl Session {
         Self { transport, connection, credentials, seq: 0, pending, acknowledged, heard }
     }
 
+    /// Says something; a server that has been killed hears it after the resume.
     fn say(&mut self, text: String) {
         self.seq += 1;
-        self.connection.send(&json!({"type": "chat", "text": text, "seq": self.seq}));
+        self.connection.try_send(&json!({"type": "chat", "text": text, "seq": self.seq}));
         self.pending.insert(self.seq, text);
     }
 
@@ -79,10 +87,13 @@ impl Session {
         }
     }
 
-    fn resume(&mut self, server: &Visavis) {
-        let last_id = self.connection.last_id();
+    /// Resumes, sends again what was not answered, and returns how long it took until the welcome.
+    #[allow(clippy::disallowed_methods, reason = "the time is what is measured")]
+    fn resume(&mut self, server: &Visavis) -> Duration {
+        let (last_id, start) = (self.connection.last_id(), Instant::now());
         let (connection, welcome) =
             Connection::resume(self.transport, server.addr, &self.credentials, last_id);
+        let took = start.elapsed();
         assert_eq!(welcome["resumed"], true, "{welcome}");
         (self.connection, self.credentials) = (connection, credentials(&welcome));
         let last_seq = welcome["lastSeq"].as_u64().unwrap();
@@ -93,6 +104,7 @@ impl Session {
         for (seq, text) in &self.pending {
             self.connection.send(&json!({"type": "chat", "text": text, "seq": seq}));
         }
+        took
     }
 }
 
@@ -104,27 +116,47 @@ fn room(number: usize) -> String {
 fn what_was_acknowledged_is_heard_once_and_in_order_over_kills_on_all_transports() {
     let kills = std::env::var("VISAVIS_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let mut random = SeededEntropy::new(18);
-    let mut server = Visavis::start(&[]);
+    // Clients without a connection that stays are many connections from one address.
+    let unlimited = ["--new-connections-per-second", "0"];
+    let mut server = Visavis::start(&unlimited);
     let mut sessions: Vec<Session> = (0..SESSIONS).map(|number| Session::join(&server, number)).collect();
+    let mut resumes = Vec::new();
     for kill in 0..kills {
-        for number in 0..MESSAGES {
-            let said = random.below(SESSIONS);
-            sessions[said].say(format!("{kill}/{number}"));
-        }
+        let last = MESSAGES / 2 + random.below(MESSAGES / 2);
+        thread::scope(|scope| {
+            // The chat goes on while the server is killed.
+            let (now, killer) = sync_channel(0);
+            let server = &server;
+            scope.spawn(move || {
+                killer.recv().unwrap();
+                server.signal(Signal::KILL);
+            });
+            for number in 0..MESSAGES {
+                if number == last {
+                    now.send(()).unwrap();
+                }
+                let said = number % ROOMS + ROOMS * random.below(SESSIONS / ROOMS);
+                sessions[said].say(format!("{kill}/{number}"));
+            }
+        });
         let folder = server.folder();
         server.kill();
         sessions.iter_mut().for_each(Session::drain);
-        server = Visavis::start_in(folder, &[]);
+        server = Visavis::start_in(folder, &unlimited);
 
         // Some are back and talking before the others return.
         let mut order: Vec<usize> = (0..SESSIONS).collect();
         (1..SESSIONS).for_each(|last| order.swap(last, random.below(last + 1)));
-        for (back, number) in order.into_iter().enumerate() {
-            sessions[number].resume(&server);
-            if back < ROOMS {
-                sessions[number].say(format!("{kill}: {number} is back"));
-            }
+        let (first, _) = order.split_at(ROOMS);
+        for &number in first {
+            resumes.push(sessions[number].resume(&server));
+            sessions[number].say(format!("{kill}: {number} is back"));
         }
+        thread::scope(|scope| {
+            let late = sessions.iter_mut().enumerate().filter(|(number, _)| !first.contains(number));
+            let late: Vec<_> = late.map(|(_, session)| scope.spawn(|| session.resume(&server))).collect();
+            resumes.extend(late.into_iter().map(|resume| resume.join().unwrap()));
+        });
         for (number, session) in sessions.iter_mut().enumerate().take(ROOMS) {
             session.say(format!("{kill}: all are back in {number}"));
         }
@@ -132,6 +164,14 @@ fn what_was_acknowledged_is_heard_once_and_in_order_over_kills_on_all_transports
             session.hear(&format!("{kill}: all are back in {}", number % ROOMS));
         }
     }
+    resumes.sort_unstable();
+    let [median, most, longest] =
+        [resumes.len() / 2, resumes.len() * 95 / 100, resumes.len() - 1].map(|place| resumes[place]);
+    eprintln!(
+        "{} resumes over {kills} kills: median {median:?}, 95th percentile {most:?}, longest {longest:?}",
+        resumes.len()
+    );
+    assert!(most <= RESUME, "95th percentile {most:?}");
     for session in &mut sessions {
         // Acknowledgements that come after what was waited for.
         while !session.pending.is_empty() {

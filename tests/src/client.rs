@@ -11,7 +11,7 @@ use tungstenite::error::ProtocolError;
 use tungstenite::handshake::client::Response;
 use tungstenite::{HandshakeError, Message, WebSocket};
 
-use crate::http::{Answer, ask};
+use crate::http::{Answer, ask, try_request};
 
 /// Much longer than any expected wait: reached only on failure.
 pub(crate) const FAR_TOO_LONG: Duration = Duration::from_mins(1);
@@ -106,6 +106,11 @@ impl Ws {
     /// Sends a message.
     pub fn send(&mut self, message: &Value) {
         self.send_text(message.to_string());
+    }
+
+    /// As [`send`](Self::send), to a server that may end meanwhile; returns whether it may have received the message.
+    pub fn try_send(&mut self, message: &Value) -> bool {
+        self.socket.send(Message::text(message.to_string())).is_ok()
     }
 
     /// Sends a text unchanged.
@@ -265,6 +270,15 @@ impl Sse {
     pub fn send(&self, messages: &Value) -> Answer {
         let path = format!("/api/v1/sessions/{}/messages", self.credentials.session);
         post(self.addr, &path, Some(&self.credentials.secret), &messages.to_string())
+    }
+
+    /// Posts a message to a server that may end meanwhile; returns whether it has accepted it.
+    pub fn try_send(&self, message: &Value) -> bool {
+        let path = format!("/api/v1/sessions/{}/messages", self.credentials.session);
+        let bearer = format!("Bearer {}", self.credentials.secret);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let answer = try_request(self.addr, "POST", &path, &headers, Some(message.to_string().as_bytes()));
+        answer.is_some_and(|answer| answer.status == 202)
     }
 
     /// The next event, or `None` when the stream ends.

@@ -18,12 +18,16 @@ pub enum Transport {
     EventStream,
     /// Engine.IO over one WebSocket.
     SocketIo,
+    /// Engine.IO over long polling. Such a client ends without the server's knowledge.
+    Polling,
 }
 
-use Transport::{EventStream, SocketIo, WebSocket};
+use Transport::{EventStream, Polling, SocketIo, WebSocket};
 
-/// All transports.
+/// All transports that have a connection.
 pub const ALL: [Transport; 3] = [WebSocket, EventStream, SocketIo];
+/// All transports.
+pub const ALL_AND_POLLING: [Transport; 4] = [WebSocket, EventStream, SocketIo, Polling];
 
 /// A session over any of them.
 pub enum Connection {
@@ -42,6 +46,7 @@ impl Connection {
             WebSocket => wrap(Ws::join(addr, room, name), Self::Ws),
             EventStream => wrap(Sse::join(addr, room, name), Self::Sse),
             SocketIo => wrap(Sio::join(addr, room, name), Self::Sio),
+            Polling => wrap(Sio::poll(addr).joined(room, name), Self::Sio),
         }
     }
 
@@ -56,6 +61,7 @@ impl Connection {
             WebSocket => wrap(Ws::resume(addr, session, last_id), Self::Ws),
             EventStream => wrap(Sse::resume(addr, session, last_id), Self::Sse),
             SocketIo => wrap(Sio::resume(addr, session, last_id), Self::Sio),
+            Polling => wrap(Sio::poll(addr).resumed(session, last_id), Self::Sio),
         }
     }
 
@@ -65,6 +71,15 @@ impl Connection {
             Self::Ws(ws) => ws.send(message),
             Self::Sse(sse) => drop(sse.send(message)),
             Self::Sio(sio) => sio.send(message),
+        }
+    }
+
+    /// Sends a message to a server that may end meanwhile; returns whether it may have received the message.
+    pub fn try_send(&mut self, message: &Value) -> bool {
+        match self {
+            Self::Ws(ws) => ws.try_send(message),
+            Self::Sse(sse) => sse.try_send(message),
+            Self::Sio(sio) => sio.try_send(message),
         }
     }
 

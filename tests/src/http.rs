@@ -77,10 +77,39 @@ pub fn request(
     headers: &[(&str, &str)],
     body: Option<&[u8]>,
 ) -> Answer {
+    ask_bytes(TcpStream::connect(addr).unwrap(), &bytes_of(addr, method, path, headers, body))
+}
+
+/// As [`request`], of a server that may end meanwhile: `None` unless all of its response has arrived.
+pub fn try_request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(addr).ok()?;
+    stream.write_all(&bytes_of(addr, method, path, headers, body)).ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let answer = String::from_utf8(bytes).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
+    let length = answer.header("content-length").parse();
+    length.is_ok_and(|length: usize| length == answer.body.len()).then_some(answer)
+}
+
+fn bytes_of(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Vec<u8> {
     let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let length = body.map(|body| format!("content-length: {}\r\n", body.len())).unwrap_or_default();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n{headers}{length}\r\n");
-    let request = [head.as_bytes(), body.unwrap_or_default()].concat();
-    ask_bytes(TcpStream::connect(addr).unwrap(), &request)
+    [head.as_bytes(), body.unwrap_or_default()].concat()
 }

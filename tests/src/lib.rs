@@ -24,5 +24,5 @@ pub mod smtp;
 pub mod socketio;
 pub mod tokens;
 
-pub use http::{Answer, ask, get, request};
+pub use http::{Answer, ask, get, request, try_request};
 pub use process::{Visavis, command, on_a_full_disk, remove_folder, run};

@@ -1,7 +1,9 @@
-//! A Socket.IO client: Engine.IO protocol 4 over one WebSocket, Socket.IO protocol 5, namespace `/`.
+//! A Socket.IO client: Engine.IO protocol 4 over one WebSocket or over long polling, Socket.IO protocol 5, namespace `/`.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
@@ -9,15 +11,86 @@ use tungstenite::handshake::client::Response;
 use tungstenite::{HandshakeError, Message, WebSocket};
 
 use crate::client::{Credentials, connect, is_lost, join, note};
+use crate::http::try_request;
 
 /// A Socket.IO connection to the server.
 pub struct Sio {
-    socket: WebSocket<TcpStream>,
+    line: Line,
     /// Events that arrived while something else was awaited.
     pending: VecDeque<Value>,
     requests: u64,
     /// The number of the newest event.
     pub last_id: u64,
+}
+
+/// What carries the packets.
+enum Line {
+    Socket(Box<WebSocket<TcpStream>>),
+    Polls(Polls),
+}
+
+/// Long polling: a thread has a request waiting all the time, as the server expects of such a client.
+struct Polls {
+    addr: SocketAddr,
+    path: String,
+    received: Receiver<String>,
+}
+
+impl Polls {
+    fn open(addr: SocketAddr) -> Self {
+        let path = "/socket.io/?EIO=4&transport=polling";
+        let open = fetch(addr, path).unwrap();
+        let open: Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
+        let path = format!("{path}&sid={}", open["sid"].as_str().unwrap());
+        let (sender, received) = channel();
+        let waiting = path.clone();
+        thread::spawn(move || {
+            while let Some(payload) = fetch(addr, &waiting) {
+                let mut packets = payload.split('\u{1e}');
+                if packets.any(|packet| sender.send(packet.to_owned()).is_err()) {
+                    return;
+                }
+            }
+        });
+        Self { addr, path, received }
+    }
+
+    fn write(&self, packet: &str) -> bool {
+        let answer = try_request(self.addr, "POST", &self.path, &[], Some(packet.as_bytes()));
+        answer.is_some_and(|answer| answer.status == 200)
+    }
+}
+
+/// What a poll brings, or `None` when the server has ended, or knows the client no longer.
+fn fetch(addr: SocketAddr, path: &str) -> Option<String> {
+    let answer = try_request(addr, "GET", path, &[], None)?;
+    (answer.status == 200).then_some(answer.body)
+}
+
+impl Line {
+    /// The next packet, or `None` when the server ends the connection.
+    fn read(&mut self) -> Option<String> {
+        let socket = match self {
+            Self::Socket(socket) => socket,
+            Self::Polls(polls) => return polls.received.recv().ok(),
+        };
+        match socket.read() {
+            Ok(Message::Text(text)) => Some(text.to_string()),
+            Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => None,
+            Ok(other) => panic!("{other}"),
+            // A client that is disconnected with unread data in flight may only see a reset.
+            Err(error) if is_lost(&error) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Sends a packet; returns whether the server may have received it.
+    fn write(&mut self, packet: String) -> bool {
+        match self {
+            Self::Socket(socket) => socket.send(Message::text(packet)).is_ok(),
+            Self::Polls(polls) => polls.write(&packet),
+        }
+    }
 }
 
 /// A packet from the server, apart from heartbeats, which are answered.
@@ -49,40 +122,63 @@ impl Sio {
             Err(error) => panic!("{error}"),
         };
         assert!(socket.read().unwrap().to_text().unwrap().starts_with("0{"), "an open packet");
-        socket.send(Message::text("40")).unwrap();
-        let mut sio = Self { socket, pending: VecDeque::new(), requests: 0, last_id: 0 };
+        Ok(Self::over(Line::Socket(Box::new(socket))))
+    }
+
+    /// As [`connect`](Self::connect), by long polling.
+    pub fn poll(addr: SocketAddr) -> Self {
+        Self::over(Line::Polls(Polls::open(addr)))
+    }
+
+    fn over(line: Line) -> Self {
+        let mut sio = Self { line, pending: VecDeque::new(), requests: 0, last_id: 0 };
+        sio.send_text("40");
         assert!(matches!(sio.read(), Packet::Connected));
-        Ok(sio)
+        sio
     }
 
     /// Connects, joins and is welcomed, in the acknowledgement.
     pub fn join(addr: SocketAddr, room: &str, name: &str) -> (Self, Value) {
-        let mut sio = Self::connect(addr);
-        let welcome = sio.ask(&join(room, name));
+        Self::connect(addr).joined(room, name)
+    }
+
+    /// Joins and is welcomed, in the acknowledgement.
+    pub fn joined(mut self, room: &str, name: &str) -> (Self, Value) {
+        let welcome = self.ask(&join(room, name));
         assert_eq!(welcome["type"], "welcome", "{welcome}");
-        (sio, welcome)
+        (self, welcome)
     }
 
     /// Connects and resumes a session.
     pub fn resume(addr: SocketAddr, credentials: &Credentials, last_id: u64) -> (Self, Value) {
-        let mut sio = Self::connect(addr);
-        let welcome = sio.ask(&credentials.resume(last_id));
-        (sio, welcome)
+        Self::connect(addr).resumed(credentials, last_id)
+    }
+
+    /// Resumes a session.
+    pub fn resumed(mut self, credentials: &Credentials, last_id: u64) -> (Self, Value) {
+        let welcome = self.ask(&credentials.resume(last_id));
+        (self, welcome)
     }
 
     /// Sends a message without requesting an acknowledgement.
     pub fn send(&mut self, message: &Value) {
-        self.send_text(format!("42{}", json!(["message", message])));
+        assert!(self.try_send(message), "the connection has ended");
+    }
+
+    /// As [`send`](Self::send), to a server that may end meanwhile; returns whether it may have received the message.
+    pub fn try_send(&mut self, message: &Value) -> bool {
+        self.line.write(format!("42{}", json!(["message", message])))
     }
 
     /// Sends a packet unchanged.
-    pub fn send_text(&mut self, packet: impl Into<tungstenite::Utf8Bytes>) {
-        self.socket.send(Message::text(packet)).unwrap();
+    pub fn send_text(&mut self, packet: impl Into<String>) {
+        assert!(self.line.write(packet.into()), "the connection has ended");
     }
 
     /// Sends an attachment.
     pub fn send_binary(&mut self, data: &'static [u8]) {
-        self.socket.send(Message::binary(data)).unwrap();
+        let Line::Socket(socket) = &mut self.line else { panic!("attachments are sent over a WebSocket") };
+        socket.send(Message::binary(data)).unwrap();
     }
 
     /// Sends a message and returns its answer.
@@ -111,16 +207,11 @@ impl Sio {
 
     fn read(&mut self) -> Packet {
         loop {
-            let text = match self.socket.read() {
-                Ok(Message::Text(text)) => text,
-                Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => return Packet::End,
-                Ok(other) => panic!("{other}"),
-                // A client that is disconnected with unread data in flight may only see a reset.
-                Err(error) if is_lost(&error) => return Packet::End,
-                Err(error) => panic!("{error}"),
-            };
+            let Some(text) = self.line.read() else { return Packet::End };
             match text.as_bytes() {
-                b"2" => self.socket.send(Message::text("3")).unwrap(),
+                b"2" => {
+                    self.line.write("3".to_owned());
+                }
                 b"1" | b"41" => return Packet::End,
                 [b'4', b'0', b'{', ..] => return Packet::Connected,
                 [b'4', b'2', ..] => {
