@@ -73,8 +73,13 @@ impl LiveRoom {
     }
 
     /// Tells every connected client that the server is going away, and closes the connections.
-    pub(crate) fn go_away(&mut self, now: Timestamp, env: &Environment, reconnect_after_ms: u64) {
-        self.audience.go_away(now, env, reconnect_after_ms);
+    pub(crate) fn go_away(
+        &mut self,
+        now: Timestamp,
+        env: &Environment,
+        delays: &mut impl Iterator<Item = u64>,
+    ) {
+        self.audience.go_away(now, env, delays);
     }
 
     /// The media plane reports.
