@@ -4,6 +4,7 @@
 //! Both hold for every thread and child that starts afterwards. What the kernel lacks is left out.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -22,7 +23,17 @@ use crate::recordings;
 #[derive(Debug)]
 pub(crate) struct Entered {
     files: anyhow::Result<RulesetStatus>,
-    calls: anyhow::Result<bool>,
+    calls: anyhow::Result<Filter>,
+}
+
+/// Which filter refuses system calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filter {
+    Ours,
+    /// That of what started the server, a unit of systemd for instance, which allows no other.
+    Inherited,
+    /// The kernel would make the whole process slower.
+    None,
 }
 
 impl Entered {
@@ -40,10 +51,13 @@ impl Entered {
             }
         }
         match &self.calls {
-            Ok(true) => tracing::debug!("system calls of administration are refused"),
-            Ok(false) => tracing::debug!(
-                "system calls are not filtered: on this kernel a filter slows everything down"
-            ),
+            Ok(Filter::Ours) => tracing::debug!("system calls of administration are refused"),
+            Ok(Filter::Inherited) => tracing::debug!("system calls are filtered by what started the server"),
+            Ok(Filter::None) => {
+                tracing::debug!(
+                    "system calls are not filtered: on this kernel a filter slows everything down"
+                );
+            }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "system calls are not filtered"),
         }
     }
@@ -93,16 +107,27 @@ fn existing(folder: &Path) -> Option<PathBuf> {
 /// system call of the media path.
 const CHEAP_FILTERS: (u32, u32) = (5, 16);
 
-/// Returns whether there is a filter now.
-fn restrict_calls() -> anyhow::Result<bool> {
+fn restrict_calls() -> anyhow::Result<Filter> {
     if kernel().is_none_or(|version| version < CHEAP_FILTERS) {
-        return Ok(false);
+        return Ok(Filter::None);
     }
     let rules: BTreeMap<i64, _> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     let refusal = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, env::consts::ARCH.try_into()?)?;
-    seccompiler::apply_filter(&BpfProgram::try_from(filter)?)?;
-    Ok(true)
+    match seccompiler::apply_filter(&BpfProgram::try_from(filter)?) {
+        Ok(()) => Ok(Filter::Ours),
+        Err(seccompiler::Error::Seccomp(error))
+            if is_filtered() && error.kind() == ErrorKind::PermissionDenied =>
+        {
+            Ok(Filter::Inherited)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a filter is in force on this thread.
+fn is_filtered() -> bool {
+    fs::read_to_string("/proc/thread-self/status").is_ok_and(|status| status.contains("Seccomp:\t2\n"))
 }
 
 /// The version of the running kernel.
@@ -215,9 +240,8 @@ mod tests {
     #[test]
     fn calls_of_administration_are_refused() {
         restricted(|| {
-            if restrict_calls().unwrap() {
-                let status = fs::read_to_string("/proc/thread-self/status").unwrap();
-                assert!(status.contains("Seccomp:\t2\n"), "{status}");
+            if restrict_calls().unwrap() == Filter::Ours {
+                assert!(is_filtered());
                 // The refusal comes before the kernel looks at who asks.
                 assert_eq!(rustix::process::chroot("/no/such/folder").unwrap_err(), rustix::io::Errno::PERM);
             }

@@ -97,7 +97,7 @@ def test_the_package_is_installed_runs_and_is_removed(package, tmp_path):
         as_visavis = ["setpriv", "--reuid=visavis", "--regid=visavis", "--clear-groups"]
         ours = ["visavis", "--config", "/etc/visavis/visavis.toml", "--data-dir", "/var/lib/visavis"]
         machine.run(*as_visavis, *ours, "api-key", "create", "--scope", "admin")
-        machine.run(*as_visavis, *ours, "backup", "/var/lib/visavis/backup.db")
+        machine.run(*as_visavis, *ours, "backup", "/tmp/backup")
 
         # Whatever ends it, it is there again.
         machine.run("systemctl", "kill", "--signal=KILL", "visavis")
@@ -120,7 +120,11 @@ def test_the_package_is_installed_runs_and_is_removed(package, tmp_path):
 
         machine.run("systemctl", "stop", "visavis")
         assert shown("Result") == "success" and shown("ExecMainStatus") == "0"
+        machine.run("sh", "-c", "mv /var/lib/visavis /var/lib/visavis.lost && install -d -m 700 -o visavis -g visavis /var/lib/visavis")
+        machine.run(*as_visavis, *ours, "restore", "/tmp/backup")
         machine.run("systemctl", "start", "visavis")
+        machine.wait_for(healthy)
+        assert len(machine.run(*as_visavis, *ours, "api-key", "list").splitlines()) == 1
         machine.run("dpkg", "--remove", "visavis")
         assert machine.attempt("systemctl", "is-active", "visavis").stdout == "inactive\n"
         machine.run("test", "-e", "/etc/visavis/visavis.toml")
