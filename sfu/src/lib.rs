@@ -56,6 +56,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocate;
 mod arrivals;
 pub mod codec;
 mod config;
@@ -68,6 +69,7 @@ mod http;
 pub mod ice;
 mod keyframe;
 mod keys;
+mod layer;
 mod metrics;
 mod path;
 mod publication;

@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use signaling_core::message::{Track, TrackSource};
+use smallvec::SmallVec;
 
 use crate::codec::{Codec, MediaKind};
-use crate::keyframe::{Entry, KeyframeRequest};
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
-use crate::rate::RateMeter;
-use crate::receive::Receiver;
-use crate::ring::{PacketInfo, Ring, RingSize};
+use crate::layer::{Layer, LayerState, MAX_LAYERS};
 use crate::rtcp::NtpTime;
 use crate::sdp::{ExtensionMap, WrittenCodec};
-use crate::tap::Tap;
+use crate::tap::TappedTrack;
 use crate::time::Micros;
 
-/// A published track: the source of its packets, its ring of recent packets, and its subscriptions.
+/// A published track: its layers and its subscriptions.
 pub(crate) struct Publication {
     pub(crate) id: Arc<str>,
     pub(crate) peer: PeerKey,
@@ -28,26 +26,19 @@ pub(crate) struct Publication {
     pub(crate) extensions: ExtensionMap,
     /// The codec of the newest packet; before the first packet, the preferred codec.
     pub(crate) codec: Codec,
-    pub(crate) ring: Ring,
-    /// The receiver state of the current SSRC.
-    pub(crate) receiver: Option<Receiver>,
-    pub(crate) generation: u32,
-    /// The newest report of the publisher's clocks.
-    pub(crate) clock: Option<SenderClock>,
+    /// At least one; several for a simulcast publisher.
+    pub(crate) layers: Vec<Layer>,
+    /// The number of streams so far, each of which is a generation.
+    streams: u32,
     pub(crate) subscriptions: Vec<SubscriptionKey>,
-    /// The positions received since the last fan-out.
-    pub(crate) pending: Vec<u64>,
-    /// The shards that mirror the track; `mirrored` counts the pending packets already copied to them.
+    /// The shards that mirror the track.
     pub(crate) annexes: Vec<u16>,
-    pub(crate) mirrored: usize,
-    /// The newest position at which a decoder can start.
-    pub(crate) entry: Option<Entry>,
-    pub(crate) keyframe: KeyframeRequest,
+    /// Of a mirror: the layers that the home was asked for.
+    pub(crate) mirrored: [bool; MAX_LAYERS],
     pub(crate) last_packet: Option<Micros>,
     pub(crate) loudness: Loudness,
-    pub(crate) rate: RateMeter,
     /// The recorder of the track.
-    pub(crate) tap: Option<Arc<dyn Tap>>,
+    pub(crate) tap: Option<TappedTrack>,
 }
 
 /// The source of a track's packets.
@@ -74,6 +65,8 @@ pub(crate) struct Described {
     /// The codec in use, or the one that is expected to be used.
     pub(crate) codec: Codec,
     pub(crate) extensions: ExtensionMap,
+    /// The names of the layers, if they have any.
+    pub(crate) rids: Vec<Arc<str>>,
 }
 
 /// The clocks in a sender report, with the time of its arrival.
@@ -104,11 +97,10 @@ impl Loudness {
 impl Publication {
     /// Creates a track that has not received a packet yet.
     pub(crate) fn new(peer: PeerKey, origin: Origin, described: Described) -> Self {
-        let Described { id, mid, kind, source, codecs, codec, extensions } = described;
-        let kept = match kind {
-            MediaKind::Audio => RingSize::AUDIO,
-            MediaKind::Video => RingSize::VIDEO,
-        };
+        let Described { id, mid, kind, source, codecs, codec, extensions, rids } = described;
+        let count = rids.len().clamp(1, MAX_LAYERS);
+        let names = rids.into_iter().map(Some).chain(std::iter::once(None));
+        let layers = names.take(count).map(|rid| Layer::new(kind, rid, count > 1)).collect();
         Self {
             id,
             peer,
@@ -119,37 +111,74 @@ impl Publication {
             codecs,
             extensions,
             codec,
-            ring: Ring::new(kept),
-            receiver: None,
-            generation: 0,
-            clock: None,
+            layers,
+            streams: 0,
             subscriptions: Vec::new(),
-            pending: Vec::new(),
             annexes: Vec::new(),
-            mirrored: 0,
-            entry: None,
-            keyframe: KeyframeRequest::default(),
+            mirrored: [false; MAX_LAYERS],
             last_packet: None,
             loudness: Loudness::default(),
-            rate: RateMeter::default(),
             tap: None,
         }
     }
 
-    /// The entry at which a subscriber that can receive now starts; `None` if a new key frame is preferable.
-    pub(crate) fn fresh_entry(&self, now: Micros) -> Option<Entry> {
-        self.entry.filter(|entry| entry.generation == self.generation && entry.is_fresh(now))
+    /// Whether the track has several layers.
+    pub(crate) fn is_simulcast(&self) -> bool {
+        self.layers.len() > 1
     }
 
-    /// Records a packet at which a decoder can start, with its time of arrival.
-    pub(crate) fn on_entry(&mut self, info: &PacketInfo, at: Micros) {
-        self.entry = Some(Entry::after(self.entry, info, at));
-        self.keyframe.satisfied(at);
+    pub(crate) fn layer(&self, at: usize) -> Option<&Layer> {
+        self.layers.get(at)
     }
 
-    /// The time at which a key frame has to be requested, if any.
-    pub(crate) fn keyframe_due(&self) -> Option<Micros> {
-        self.keyframe.due_at(self.receiver.as_ref().map_or(0, Receiver::rtt_micros))
+    pub(crate) fn layer_mut(&mut self, at: usize) -> Option<&mut Layer> {
+        self.layers.get_mut(at)
+    }
+
+    /// The layer with this name.
+    pub(crate) fn layer_named(&self, rid: &[u8]) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.rid.as_ref().is_some_and(|known| known.as_bytes() == rid))
+    }
+
+    /// The number of a stream that starts.
+    pub(crate) fn next_generation(&mut self) -> u32 {
+        let generation = self.streams;
+        self.streams = self.streams.wrapping_add(1);
+        generation
+    }
+
+    /// The bitrate of a layer. A mirror measures only the layers that it is sent, so for others it relies on the home.
+    pub(crate) fn bits_per_second(&mut self, now: Micros, at: usize) -> u64 {
+        let is_home = matches!(self.origin, Origin::Transport(_));
+        let is_simulcast = self.is_simulcast();
+        let Some(layer) = self.layer_mut(at) else { return 0 };
+        if is_home || !is_simulcast { layer.rate.bits_per_second(now) } else { layer.state.bitrate }
+    }
+
+    /// The layers that flow, from the least to the best.
+    pub(crate) fn ranked(&self) -> SmallVec<[usize; MAX_LAYERS]> {
+        rank(self.layers.iter().map(|layer| layer.state))
+    }
+
+    /// What to add to the timestamps of a layer to get those of each other one.
+    pub(crate) fn offsets_from(&self, from: usize) -> [Option<u32>; MAX_LAYERS] {
+        let mut offsets = [None; MAX_LAYERS];
+        if self.is_simulcast() {
+            for (to, offset) in offsets.iter_mut().enumerate() {
+                *offset = self.timestamp_offset(from, to);
+            }
+        }
+        offsets
+    }
+
+    /// What to add to a timestamp of one layer to get that of the same instant in another, by the reports of both.
+    fn timestamp_offset(&self, from: usize, to: usize) -> Option<u32> {
+        let clock = |at: usize| self.layer(at)?.current_clock();
+        let (from, to) = (clock(from)?, clock(to)?);
+        let apart = i128::from(from.ntp.0) - i128::from(to.ntp.0);
+        let ticks = (apart * i128::from(self.codec.clock_rate())) >> 32;
+        let ticks = u32::try_from(ticks.rem_euclid(1 << 32)).unwrap_or(0);
+        Some(to.rtp_timestamp.wrapping_sub(from.rtp_timestamp).wrapping_add(ticks))
     }
 
     /// The description sent to annexes.
@@ -162,12 +191,23 @@ impl Publication {
             codecs: self.codecs.clone(),
             codec: self.codec,
             extensions: self.extensions,
+            rids: self.layers.iter().filter_map(|layer| layer.rid.clone()).collect(),
+        }
+    }
+
+    /// Ends the streams that a new offer no longer announces, so that their successors take over at once.
+    pub(crate) fn release_streams(&mut self, announced: &[(u32, Option<u32>)]) {
+        let is_announced = |ssrc: u32| announced.iter().any(|(known, _)| *known == ssrc);
+        for layer in self.layers.iter_mut().filter(|_| !announced.is_empty()) {
+            if layer.receiver.as_ref().is_some_and(|receiver| !is_announced(receiver.ssrc)) {
+                layer.last_packet = None;
+            }
         }
     }
 
     /// The codec of a payload type.
     pub(crate) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
-        self.codecs.iter().find(|written| written.payload_type == payload_type).map(|written| written.codec)
+        codec_in(&self.codecs, payload_type)
     }
 
     /// The payload type of the codec whose retransmissions have the payload type `rtx`.
@@ -186,8 +226,50 @@ impl Publication {
             track: self.id.to_string(),
             kind: self.kind.into(),
             source: self.source,
-            simulcast: false,
+            simulcast: self.is_simulcast(),
             codec: self.codec.name().to_owned(),
         }
+    }
+}
+
+/// The codec of a payload type.
+pub(crate) fn codec_in(codecs: &[WrittenCodec], payload_type: u8) -> Option<Codec> {
+    codecs.iter().find(|written| written.payload_type == payload_type).map(|written| written.codec)
+}
+
+/// The layers that flow, from the least to the best: by size where all sizes are known, otherwise by bitrate.
+fn rank(layers: impl Iterator<Item = LayerState>) -> SmallVec<[usize; MAX_LAYERS]> {
+    let flowing: SmallVec<[(usize, LayerState); MAX_LAYERS]> =
+        layers.enumerate().filter(|(_, layer)| layer.flows).collect();
+    let by_size = flowing.iter().all(|(_, layer)| layer.size.is_some());
+    let mut ranked: SmallVec<[usize; MAX_LAYERS]> = flowing.iter().map(|(at, _)| *at).collect();
+    let state = |at: usize| flowing.iter().find(|(known, _)| *known == at).map(|(_, layer)| *layer);
+    ranked.sort_by_key(|at| {
+        let layer = state(*at).unwrap_or_default();
+        (if by_size { layer.pixels() } else { 0 }, layer.bitrate)
+    });
+    ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(flows: bool, bitrate: u64, size: Option<(u16, u16)>) -> LayerState {
+        LayerState { flows, bitrate, size }
+    }
+
+    #[test]
+    fn layers_are_ordered_by_what_they_are() {
+        let (small, large) = (Some((320, 180)), Some((1_280, 720)));
+        let ranked = |layers: &[LayerState]| rank(layers.iter().copied()).to_vec();
+        assert_eq!(
+            ranked(&[layer(true, 900, large), layer(true, 1_000, small)]),
+            [1, 0],
+            "whatever their rate"
+        );
+        assert_eq!(ranked(&[layer(true, 900, large), layer(true, 150, None)]), [1, 0], "by rate");
+        assert_eq!(ranked(&[layer(true, 900, small), layer(true, 150, small)]), [1, 0], "of the same size");
+        assert_eq!(ranked(&[layer(true, 150, small), layer(false, 900, large)]), [0], "that one has stopped");
     }
 }

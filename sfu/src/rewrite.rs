@@ -18,6 +18,8 @@ pub(crate) struct Rewrite {
     last: Option<(u32, Micros)>,
     /// The newest picture id and TL0PICIDX sent.
     last_picture: Option<(u16, u8)>,
+    /// The offset for the timestamps of the next stream, if it is another layer of the same track.
+    next_shift: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +48,32 @@ impl Rewrite {
     /// Creates a stream. `first` should be random and is reduced to below 2^15, so that a loss at the beginning
     /// cannot look like a rollover.
     pub(crate) fn new(first: u16) -> Self {
-        Self { next: u64::from(first & 0x7fff), mapping: None, last: None, last_picture: None }
+        Self {
+            next: u64::from(first & 0x7fff),
+            mapping: None,
+            last: None,
+            last_picture: None,
+            next_shift: None,
+        }
     }
 
     /// Stops forwarding; the stream is entered again at the next packet at which a decoder can start.
     pub(crate) fn leave(&mut self) {
         self.mapping = None;
+        self.next_shift = None;
+    }
+
+    /// Changes to another layer of the track, entered at its next packet at which a decoder can start. `offset` is what
+    /// to add to its timestamps to get those of the layer left; `None` if that is unknown.
+    pub(crate) fn change(&mut self, offset: Option<u32>) {
+        let shift = self.timestamp_shift();
+        self.leave();
+        self.next_shift = offset.zip(shift).map(|(offset, shift)| offset.wrapping_add(shift));
+    }
+
+    /// Whether packets are forwarded.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.mapping.is_some()
     }
 
     /// Whether a packet of this generation is forwarded only if a decoder can start at it.
@@ -113,8 +135,15 @@ impl Rewrite {
         let timestamp_shift = self.last.map_or(0, |(timestamp, at)| {
             let elapsed = (now - at) * u64::from(codec.clock_rate()) / 1_000_000;
             // At least one tick, because equal timestamps would merge two pictures into one.
-            let continued = timestamp.wrapping_add(u32::try_from(elapsed.max(1)).unwrap_or(1));
-            continued.wrapping_sub(info.timestamp)
+            let elapsed = u32::try_from(elapsed.max(1)).unwrap_or(1);
+            let known = self.next_shift.take().map(|shift| info.timestamp.wrapping_add(shift));
+            let continued = match known.map(|known| known.wrapping_sub(timestamp)) {
+                // Not before the pictures that were sent, and not long after them.
+                Some(ahead) if (1..=elapsed.saturating_add(codec.clock_rate())).contains(&ahead) => ahead,
+                Some(ahead) if ahead.wrapping_neg() <= codec.clock_rate() => 1,
+                _ => elapsed,
+            };
+            timestamp.wrapping_add(continued).wrapping_sub(info.timestamp)
         });
         let (mut picture_shift, mut tl0_shift) = (0, 0);
         if let (Codec::Vp8, Some((picture, tl0)), Some(descriptor)) =

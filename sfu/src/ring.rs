@@ -15,6 +15,8 @@ pub(crate) struct RingSize {
 impl RingSize {
     /// About 3 s of 720p video.
     pub(crate) const VIDEO: Self = Self { packets: 1024, bytes: 1 << 20 };
+    /// About 2 s of one of several layers.
+    pub(crate) const LAYER: Self = Self { packets: 512, bytes: 3 << 17 };
     /// About 2 s of audio.
     pub(crate) const AUDIO: Self = Self { packets: 128, bytes: 1 << 15 };
 }

@@ -107,9 +107,99 @@ impl<'a> TapPacket<'a> {
     }
 }
 
-impl From<SenderClock> for TapReport {
-    fn from(clock: SenderClock) -> Self {
-        Self { generation: clock.generation, ntp: clock.ntp, timestamp: clock.rtp_timestamp }
+/// The recorder of a track. It is given one layer: the best one, to which it changes at a key frame. Each change is a
+/// new generation for it, and positions keep growing.
+pub(crate) struct TappedTrack {
+    tap: Arc<dyn Tap>,
+    id: Arc<str>,
+    /// The layer to give.
+    wanted: usize,
+    current: Option<TappedStream>,
+    /// The highest position given.
+    highest: u64,
+}
+
+/// The stream that a recorder is given.
+#[derive(Clone, Copy)]
+struct TappedStream {
+    layer: usize,
+    /// The generation in the track, and the one that the recorder is told.
+    generation: u32,
+    told: u32,
+    /// The offset from positions of the layer to those that the recorder is told.
+    shift: u64,
+}
+
+/// The distance between the positions of two streams.
+const STREAM_GAP: u64 = 1 << 20;
+
+impl TappedTrack {
+    pub(crate) fn new(tap: Arc<dyn Tap>, id: Arc<str>) -> Self {
+        Self { tap, id, wanted: 0, current: None, highest: 0 }
+    }
+
+    /// Changes the layer to give; `true` if that is a change.
+    pub(crate) fn want(&mut self, layer: usize) -> bool {
+        std::mem::replace(&mut self.wanted, layer) != layer
+    }
+
+    /// The layer to give.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Passes an event of the track.
+    pub(crate) fn tell(&self, event: TapEvent<'_>) {
+        self.tap.take(event);
+    }
+
+    /// Passes a packet that has arrived in a layer with this clock.
+    pub(crate) fn packet(
+        &mut self,
+        at: Instant,
+        layer: usize,
+        clock: Option<SenderClock>,
+        codec: Codec,
+        mut stored: StoredPacket<'_>,
+    ) {
+        let Some(stream) = self.stream_of(layer, &stored.info) else { return };
+        if self.current.is_none_or(|known| known.told != stream.told) {
+            self.current = Some(stream);
+            if let Some(clock) = clock {
+                self.report(layer, clock);
+            }
+        }
+        stored.info.generation = stream.told;
+        stored.info.position = stored.info.position.wrapping_add(stream.shift);
+        self.highest = self.highest.max(stored.info.position);
+        self.tap.take(TapEvent::Packet(&self.id, TapPacket::new(at, codec, stored)));
+    }
+
+    /// The stream that a packet belongs to; `None` if it is not given to the recorder.
+    fn stream_of(&self, layer: usize, info: &PacketInfo) -> Option<TappedStream> {
+        let Some(current) = self.current else {
+            let first = TappedStream { layer, generation: info.generation, told: 0, shift: 0 };
+            return (layer == self.wanted).then_some(first);
+        };
+        if current.layer == layer && current.generation == info.generation {
+            return Some(current);
+        }
+        let changes = layer == self.wanted && info.starts_picture;
+        if layer != current.layer && !changes {
+            return None;
+        }
+        let shift = (self.highest + STREAM_GAP).wrapping_sub(info.position);
+        Some(TappedStream { layer, generation: info.generation, told: current.told.wrapping_add(1), shift })
+    }
+
+    /// Passes a report of a layer's clocks.
+    pub(crate) fn report(&self, layer: usize, clock: SenderClock) {
+        let Some(current) = self.current else { return };
+        if current.layer == layer && current.generation == clock.generation {
+            let report =
+                TapReport { generation: current.told, ntp: clock.ntp, timestamp: clock.rtp_timestamp };
+            self.tap.take(TapEvent::Report(&self.id, report));
+        }
     }
 }
 

@@ -222,7 +222,7 @@ fn who_waits_for_a_publisher_that_sends_no_key_picture_is_told_so() {
     let (late, client) = viewer(&mut world, &room, 1);
     let told = |world: &World| {
         let events = world.events.iter().filter_map(|(_, event)| match event {
-            MediaEvent::Quality { peer, level, track, reason, to } => {
+            MediaEvent::Quality { peer, level, track, reason, to, .. } => {
                 Some((*peer, *level, track.clone(), *reason, *to))
             }
             _ => None,

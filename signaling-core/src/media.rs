@@ -170,6 +170,8 @@ pub enum MediaEvent {
         level: u8,
         /// The track, or `None` for all tracks of the peer.
         track: Option<Arc<str>>,
+        /// The name of the layer that is sent, if the track has several.
+        layer: Option<Arc<str>>,
         /// The reason, if known.
         reason: Option<QualityReason>,
         /// The recipient, or `None` for every peer.

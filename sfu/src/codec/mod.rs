@@ -126,6 +126,14 @@ impl Codec {
         }
     }
 
+    /// The width and height in a packet at which a decoder can start; `None` if it contains none, or none that is read.
+    pub(crate) fn picture_size(self, payload: &[u8]) -> Option<(u16, u16)> {
+        match self {
+            Self::Vp8 => vp8::picture_size(payload),
+            _ => None,
+        }
+    }
+
     /// Whether a decoder can start at this packet, which is always true for audio.
     pub fn starts_picture(self, payload: &[u8]) -> bool {
         match self {

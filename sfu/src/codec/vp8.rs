@@ -72,6 +72,14 @@ pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     })
 }
 
+/// The width and height in the first packet of a key frame (RFC 6386 section 9.1).
+pub(super) fn picture_size(payload: &[u8]) -> Option<(u16, u16)> {
+    let header = payload.get(Descriptor::parse(payload)?.len..)?;
+    let number = |at: usize| Some(u16::from_le_bytes([u8_at(header, at)?, u8_at(header, at + 1)?]) & 0x3fff);
+    (header.get(3..6)? == [0x9d, 0x01, 0x2a]).then_some(())?;
+    Some((number(6)?, number(8)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

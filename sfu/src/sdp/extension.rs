@@ -22,11 +22,15 @@ pub enum Extension {
     PlayoutDelay,
     /// Whether the video is from a camera or a screen.
     ContentType,
+    /// The name of the packet's layer (RFC 8852).
+    StreamId,
+    /// The name of the layer that a retransmission belongs to.
+    RepairedStreamId,
 }
 
 impl Extension {
     /// All extensions, in the order in which ids are assigned.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Mid,
         Self::TransportSequence,
         Self::AbsSendTime,
@@ -36,12 +40,16 @@ impl Extension {
         Self::AbsCaptureTime,
         Self::PlayoutDelay,
         Self::ContentType,
+        Self::StreamId,
+        Self::RepairedStreamId,
     ];
 
     /// The URI in `a=extmap`.
     pub fn uri(self) -> &'static str {
         match self {
             Self::Mid => "urn:ietf:params:rtp-hdrext:sdes:mid",
+            Self::StreamId => "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+            Self::RepairedStreamId => "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
             Self::TransportSequence => {
                 "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
             }
@@ -64,7 +72,12 @@ impl Extension {
 
     /// Whether the publisher's value is forwarded to subscribers.
     pub fn is_end_to_end(self) -> bool {
-        !matches!(self, Self::Mid | Self::TransportSequence | Self::AbsSendTime)
+        !(self.names_layer() || matches!(self, Self::Mid | Self::TransportSequence | Self::AbsSendTime))
+    }
+
+    /// Whether the extension names a layer of a simulcast publisher.
+    pub fn names_layer(self) -> bool {
+        matches!(self, Self::StreamId | Self::RepairedStreamId)
     }
 
     /// Whether the extension applies to this kind of media.
@@ -88,7 +101,7 @@ impl ExtensionMap {
     pub fn offered(kind: crate::codec::MediaKind) -> Self {
         let mut map = Self::default();
         for (extension, id) in Extension::ALL.into_iter().zip(1..) {
-            if extension.fits(kind) {
+            if extension.fits(kind) && !extension.names_layer() {
                 map.set(extension, id);
             }
         }

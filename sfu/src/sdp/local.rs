@@ -33,6 +33,8 @@ pub enum SectionState {
         extensions: ExtensionMap,
         /// The sent stream, if any.
         msid: Option<Msid>,
+        /// The names of the layers that are received, as offered.
+        rids: Vec<String>,
     },
     /// The section is rejected with port 0; the offered formats are echoed because an m-line needs at least one.
     Rejected {
@@ -117,7 +119,7 @@ impl LocalDescription<'_> {
                     write!(out, "m={media} 0 {protocol} {}\r\n", formats.join(" "))?;
                     write!(out, "c=IN IP4 0.0.0.0\r\na=mid:{}\r\na=inactive\r\n", section.mid)?;
                 }
-                SectionState::Active { direction, codecs, extensions, msid } => {
+                SectionState::Active { direction, codecs, extensions, msid, rids } => {
                     self.write_transport(out, section, codecs, first == Some(section.mid.as_str()))?;
                     write!(out, "a={}\r\n", direction.as_str())?;
                     for (extension, id) in extensions.iter() {
@@ -129,6 +131,7 @@ impl LocalDescription<'_> {
                     if let Some(msid) = msid {
                         write_msid(out, msid)?;
                     }
+                    write_rids(out, rids)?;
                 }
             }
         }
@@ -195,6 +198,17 @@ pub(crate) fn candidate_lines(
         })
     });
     udp.chain(tcp)
+}
+
+/// The layers that the server receives (RFC 8851, RFC 8853).
+fn write_rids(out: &mut String, rids: &[String]) -> std::fmt::Result {
+    if rids.is_empty() {
+        return Ok(());
+    }
+    for rid in rids {
+        write!(out, "a=rid:{rid} recv\r\n")?;
+    }
+    write!(out, "a=simulcast:recv {}\r\n", rids.join(";"))
 }
 
 fn write_msid(out: &mut String, msid: &Msid) -> std::fmt::Result {

@@ -11,6 +11,8 @@ use crate::dtls::Fingerprint;
 
 /// The longest `a=mid`: UUIDs are usual.
 const MAX_MID: usize = 64;
+/// Maximum number of layers that are read and answered.
+const MAX_RIDS: usize = 8;
 
 /// A complete offer or answer.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct RemoteSection {
     pub extensions: ExtensionMap,
     /// The announced SSRCs, each with that of its retransmissions.
     pub ssrcs: Vec<(u32, Option<u32>)>,
+    /// The names of the layers that the client offers to send (RFC 8853), in its order.
+    pub rids: Vec<String>,
 }
 
 impl RemoteDescription {
@@ -171,7 +175,25 @@ fn section(at: usize, media: &MediaDescription, inherited: Option<Direction>) ->
         codecs: kind.map(|kind| offered_codecs(kind, &name.formats, &values)).unwrap_or_default(),
         extensions,
         ssrcs: ssrcs(values("ssrc"), values("ssrc-group")),
+        rids: values("simulcast").next().map(sent_rids).unwrap_or_default(),
     }
+}
+
+/// The layers in the send direction of an `a=simulcast` attribute: the first one of each list of alternatives, whether or
+/// not it is paused.
+fn sent_rids(value: &str) -> Vec<String> {
+    let mut words = value.split_ascii_whitespace();
+    let Some(list) = words.by_ref().find(|word| *word == "send").and_then(|_| words.next()) else {
+        return Vec::new();
+    };
+    let first =
+        |alternatives: &str| alternatives.split(',').next().map(|rid| rid.trim_start_matches('~').to_owned());
+    // Alphanumeric, and short enough for a one-byte header extension (RFC 8851 section 10, RFC 8285 section 4.2).
+    let is_valid = |rid: &String| {
+        let is_named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=16).contains(&rid.len()) && rid.bytes().all(is_named)
+    };
+    list.split(';').filter_map(first).filter(is_valid).take(MAX_RIDS).collect()
 }
 
 /// The media SSRCs, each with its retransmission SSRC, in the order announced; eight at most.

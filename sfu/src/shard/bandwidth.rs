@@ -1,14 +1,10 @@
 //! Selects the video to send when a path is too narrow for all of it.
 //!
-//! Audio is always sent. When a path is full, its widest video section is held back; from time to time a short burst of
-//! padding measures whether the narrowest section held back fits again.
-
-use std::sync::Arc;
-
-use signaling_core::MediaEvent;
-use signaling_core::message::QualityReason;
+//! Audio is always sent. When a path is full, its video is sent in lesser layers or not at all; from time to time a short
+//! burst of padding measures whether the next better choice fits again.
 
 use super::Shard;
+use super::tracks::Tracks;
 use crate::codec::MediaKind;
 use crate::congestion::HEAVY_LOSS_PERCENT;
 use crate::keys::{SubscriptionKey, TransportKey};
@@ -28,8 +24,6 @@ const TRAIN_PACKETS: usize = 40;
 const TRAIN_STEP_MICROS: u64 = 100_000;
 /// The path capacity that is required to resume a section, as a percentage of the resulting bitrate.
 const HEADROOM_PERCENT: u64 = 130;
-/// The level of a track that is sent in full.
-const FULL_QUALITY: u8 = 4;
 
 impl Shard {
     pub(super) fn on_path_news(&mut self, now: Micros, key: TransportKey, news: PathNews) {
@@ -47,8 +41,7 @@ impl Shard {
 
     /// Applies the bandwidth limit that a receiver estimated itself (REMB).
     pub(super) fn on_remb(&mut self, now: Micros, key: TransportKey, limit: u64) {
-        let demand: u64 =
-            self.open_sections(key).iter().map(|section| self.tracks.rate_of(now, *section)).sum();
+        let demand = self.demand(now, key);
         if demand > limit + limit / 4 {
             self.hold_back(now, key, limit);
         }
@@ -67,8 +60,7 @@ impl Shard {
         if !self.tracks.subscription(section).is_some_and(counts) {
             return;
         }
-        let open = self.open_sections(key);
-        let demand: u64 = open.into_iter().map(|section| self.tracks.rate_of(now, section)).sum();
+        let demand = self.demand(now, key);
         self.hold_back(now, key, demand * (256 - lost) / 256);
     }
 
@@ -87,49 +79,19 @@ impl Shard {
         }
     }
 
-    /// Holds back the widest video sections until the rest fits the limit.
+    /// Sends no more than fits this limit.
     fn hold_back(&mut self, now: Micros, key: TransportKey, limit: u64) {
-        let mut sections: Vec<_> = self
-            .open_sections(key)
-            .into_iter()
-            .map(|section| (self.tracks.rate_of(now, section), section))
-            .collect();
-        let mut demand: u64 = sections.iter().map(|(rate, _)| *rate).sum();
-        sections.sort_by_key(|(rate, _)| std::cmp::Reverse(*rate));
-        let mut held = false;
-        for (rate, section) in sections {
-            let Some(subscription) = self.tracks.subscription_mut(section) else { continue };
-            if demand <= limit {
-                break;
-            }
-            if subscription.kind == MediaKind::Video {
-                subscription.flow.starved = true;
-                demand = demand.saturating_sub(rate);
-                held = true;
-                self.tell_quality(section, 0, Some(QualityReason::OwnNetwork));
-            }
-        }
-        if held {
-            tracing::debug!(limit, "a subscriber's path is full: video held back");
+        let Some(transport) = self.connections.get_mut(key) else { return };
+        transport.budget = Some(limit);
+        if self.select(now, key) {
+            tracing::debug!(limit, "a subscriber's path is full: less video is sent");
             self.wait_longer(now, key);
+        } else if self.next_step(now, key).is_none()
+            && let Some(transport) = self.connections.get_mut(key)
+        {
+            // All video fits.
+            transport.budget = None;
         }
-    }
-
-    /// Tells a subscriber the quality at which a section is sent, and why it is not better.
-    fn tell_quality(&mut self, section: SubscriptionKey, level: u8, reason: Option<QualityReason>) {
-        let Some(subscription) = self.tracks.subscription(section) else { return };
-        let publication = subscription.publication.and_then(|key| self.tracks.publication(key));
-        let subscriber = self.connections.get(subscription.transport).map(|transport| transport.peer);
-        let (Some(publication), Some(subscriber)) = (publication, subscriber) else { return };
-        let track = Some(Arc::clone(&publication.id));
-        let Some(publisher) = self.rooms.peer(publication.peer).map(|peer| peer.id) else { return };
-        self.tell(subscriber, |to| MediaEvent::Quality {
-            peer: publisher,
-            level,
-            track,
-            reason,
-            to: Some(to),
-        });
     }
 
     fn wait_longer(&mut self, now: Micros, key: TransportKey) {
@@ -157,11 +119,12 @@ impl Shard {
             return Some(now + TRAIN_STEP_MICROS);
         }
         let unanswered = std::mem::take(&mut transport.probing.unanswered);
-        let Some(section) = self.next_to_resume(now, key) else {
-            self.connections.get_mut(key)?.probing = Probing::default();
+        if self.next_step(now, key).is_none() {
+            let transport = self.connections.get_mut(key)?;
+            (transport.probing, transport.budget) = (Probing::default(), None);
             return None;
-        };
-        if !unanswered && self.send_train(now, key, section) {
+        }
+        if !unanswered && self.send_train(now, key) {
             if let Some(transport) = self.connections.get_mut(key) {
                 transport.probing.unanswered = true;
             }
@@ -170,43 +133,49 @@ impl Shard {
             // Without padding that the client understands, or without feedback on it, the only test is to send the
             // video itself. If a client's audio has no transport-wide sequence numbers, the loss of a burst's last
             // packet is never reported.
-            self.resume(now, key, section);
+            self.raise(now, key);
         }
         self.connections.get(key)?.probing.next_at
     }
 
-    fn send_train(&mut self, now: Micros, key: TransportKey, section: SubscriptionKey) -> bool {
-        let Some(subscription) = self.tracks.subscription_mut(section) else { return false };
-        let transport = self.connections.get_mut(key);
-        let Some(mut outlet) = transport.and_then(Transport::outlet) else { return false };
-        let measures = subscription.measures();
-        if measures {
-            outlet.send_train(now, &mut self.egress, TRAIN_PACKETS, |departure, sealer, buf| {
-                subscription.write_padding(departure, sealer, buf)
-            });
-        }
-        measures
+    fn send_train(&mut self, now: Micros, key: TransportKey) -> bool {
+        let sections = self.connections.sends(key);
+        let Tracks { subscriptions, .. } = &mut self.tracks;
+        let measures = |key: &SubscriptionKey| subscriptions.get(*key).is_some_and(Subscription::measures);
+        let section = sections.into_iter().find(measures);
+        let Some(subscription) = section.and_then(|key| subscriptions.get_mut(key)) else { return false };
+        let Some(mut outlet) = self.connections.get_mut(key).and_then(Transport::outlet) else {
+            return false;
+        };
+        outlet.send_train(now, &mut self.egress, TRAIN_PACKETS, |departure, sealer, buf| {
+            subscription.write_padding(departure, sealer, buf)
+        });
+        true
     }
 
     fn on_measured(&mut self, now: Micros, key: TransportKey, rate: u64) {
-        let Some(section) = self.next_to_resume(now, key) else { return };
-        let open: u64 = self.open_sections(key).iter().map(|open| self.tracks.rate_of(now, *open)).sum();
-        let needed = (open + self.tracks.rate_of(now, section)) * HEADROOM_PERCENT / 100;
+        let Some(step) = self.next_step(now, key) else { return };
+        let needed = (self.demand(now, key) + step) * HEADROOM_PERCENT / 100;
         tracing::debug!(rate, needed, "a subscriber's path was measured");
         if rate >= needed {
-            self.resume(now, key, section);
+            self.raise(now, key);
         }
     }
 
-    fn resume(&mut self, now: Micros, key: TransportKey, section: SubscriptionKey) {
-        let Some(subscription) = self.tracks.subscription_mut(section) else { return };
-        subscription.flow.starved = false;
-        subscription.rewrite.leave();
-        self.tracks.start(section);
-        self.tell_quality(section, FULL_QUALITY, None);
-        // The wait is not reset, so that a path that fills up again soon is left alone for longer.
-        let more = self.next_to_resume(now, key).is_some();
+    /// Sends the next better choice of video.
+    fn raise(&mut self, now: Micros, key: TransportKey) {
+        let Some(step) = self.next_step(now, key) else { return };
+        let budget = (self.demand(now, key) + step) * HEADROOM_PERCENT / 100;
         if let Some(transport) = self.connections.get_mut(key) {
+            transport.budget = Some(budget);
+        }
+        self.select(now, key);
+        // The wait is not reset, so that a path that fills up again soon is left alone for longer.
+        let more = self.next_step(now, key).is_some();
+        if let Some(transport) = self.connections.get_mut(key) {
+            if !more {
+                transport.budget = None;
+            }
             let at = more.then_some(now + FIRST_PROBE_MICROS);
             transport.probing.next_at = at;
             if let Some(at) = at {
@@ -215,15 +184,10 @@ impl Shard {
         }
     }
 
-    /// The narrowest section that is held back.
-    fn next_to_resume(&mut self, now: Micros, key: TransportKey) -> Option<SubscriptionKey> {
-        let starved: Vec<_> = self
-            .connections
-            .sends(key)
-            .into_iter()
-            .filter(|section| self.tracks.subscription(*section).is_some_and(|s| s.flow.starved))
-            .collect();
-        starved.into_iter().min_by_key(|section| self.tracks.rate_of(now, *section))
+    /// The bitrate of all that is sent.
+    fn demand(&mut self, now: Micros, key: TransportKey) -> u64 {
+        let open = self.open_sections(key);
+        open.into_iter().map(|section| self.tracks.rate_of(now, section)).sum()
     }
 
     fn open_sections(&self, key: TransportKey) -> Vec<SubscriptionKey> {

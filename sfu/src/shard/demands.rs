@@ -141,6 +141,7 @@ impl Shard {
         let known = publications.iter().find(|(_, publication)| publication.id == track).map(|(key, _)| key);
         let (Some(publication), Some(peer)) = (known, self.rooms.peer_mut(key)) else { return };
         peer.attention.insert(track, attention);
+        self.tracks.changed.push(publication);
         let wanted = attention.enabled.unwrap_or(true);
         let sections = peer.subscribe.map(|transport| self.connections.sends(transport)).unwrap_or_default();
         for section in sections {

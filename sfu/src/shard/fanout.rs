@@ -11,7 +11,7 @@ use super::tracks::{Served, Tracks};
 use crate::codec::Codec;
 use crate::keys::{PublicationKey, SubscriptionKey};
 use crate::path::Path;
-use crate::publication::Publication;
+use crate::publication::{Publication, codec_in};
 use crate::ring::StoredPacket;
 use crate::subscription::Subscription;
 use crate::time::Micros;
@@ -28,8 +28,9 @@ impl Shard {
     /// full. The loop is ordered by subscriber, so that each subscriber's packets are adjacent in the slab
     /// and its state is loaded once.
     pub(super) fn fan_out(&mut self, now: Micros) {
-        while let Some(key) = self.tracks.dirty.last().copied() {
-            if !self.fan_out_track(now, key) {
+        self.select_pending(now);
+        while let Some((key, layer)) = self.tracks.dirty.last().copied() {
+            if !self.fan_out_layer(now, key, layer) {
                 return;
             }
             self.tracks.dirty.pop();
@@ -38,29 +39,37 @@ impl Shard {
         self.start_pending(now);
     }
 
-    /// Fans out one publication; `false` if the slab is full before all subscribers are served.
-    fn fan_out_track(&mut self, now: Micros, key: PublicationKey) -> bool {
+    /// Fans out one layer of a publication; `false` if the slab is full before all subscribers are served.
+    fn fan_out_layer(&mut self, now: Micros, key: PublicationKey, at: usize) -> bool {
         let Self { rooms, connections, tracks, egress, events, .. } = self;
-        let Tracks { publications, subscriptions, served, starting, .. } = tracks;
+        let Tracks { publications, subscriptions, served, starting, switched, .. } = tracks;
         let Some(publication) = publications.get_mut(key) else { return true };
         let publisher = rooms.peer(publication.peer);
         let muted = publisher.is_some_and(|peer| peer.silences(publication.kind));
-        let has_fresh_entry = publication.fresh_entry(now).is_some();
-        while served.packets < publication.pending.len() {
-            let positions = publication.pending.get(served.packets..).unwrap_or_default();
+        let offsets = publication.offsets_from(at);
+        let Publication { layers, codecs, codec: newest_codec, id, .. } = publication;
+        let Some(layer) = layers.get_mut(at) else { return true };
+        let has_fresh_entry = layer.fresh_entry(now).is_some();
+        let mut has_switched = false;
+        while served.packets < layer.pending.len() {
+            let positions = layer.pending.get(served.packets..).unwrap_or_default();
             let mut packets: [Option<(StoredPacket<'_>, Codec)>; CHUNK] = [None; CHUNK];
             for (place, position) in packets.iter_mut().zip(positions) {
-                *place = publication
+                *place = layer
                     .ring
                     .packet(*position)
-                    .and_then(|packet| Some((packet, publication.codec_of(packet.info.payload_type)?)));
+                    .and_then(|packet| Some((packet, codec_in(codecs, packet.info.payload_type)?)));
             }
+            let has_entry = packets.iter().flatten().any(|(packet, _)| packet.info.starts_picture);
             for key in publication.subscriptions.iter().skip(served.subscriptions) {
                 if egress.len() >= SLAB_BYTES {
                     return false;
                 }
                 served.subscriptions += 1;
                 let Some(subscription) = subscriptions.get_mut(*key) else { continue };
+                if !subscription.concerns(at) {
+                    continue;
+                }
                 if muted || !subscription.flow.is_open() {
                     subscription.rewrite.leave();
                     subscription.waits_since = None;
@@ -69,29 +78,40 @@ impl Shard {
                 let Some(transport) = connections.get_mut(subscription.transport) else { continue };
                 let subscriber = transport.peer;
                 let Some(mut outlet) = transport.outlet() else { continue };
+                if subscription.layer != at {
+                    if !has_entry {
+                        layer.keyframe.want();
+                        continue;
+                    }
+                    let offset = offsets.get(subscription.layer).copied().flatten();
+                    subscription.change_layer(offset);
+                    has_switched = true;
+                }
                 for (packet, codec) in packets.iter().flatten() {
                     forward(now, egress, &mut outlet, subscription, packet, *codec);
                 }
                 // A subscription that has not been negotiated yet cannot use a key frame.
-                let waits = subscription.rewrite.waits(publication.generation)
-                    && subscription.takes(publication.codec);
+                let waits = subscription.rewrite.waits(layer.generation) && subscription.takes(*newest_codec);
                 if subscription.note_wait(now, waits)
                     && let (Some(subscriber), Some(publisher)) = (rooms.peer(subscriber), publisher)
                 {
-                    events.push_back(no_picture(&subscriber.room, publisher.id, publication, subscriber.id));
+                    events.push_back(no_picture(&subscriber.room, publisher.id, id, subscriber.id));
                 }
                 if waits && has_fresh_entry {
                     starting.push(*key);
                 } else if waits {
-                    publication.keyframe.want();
+                    layer.keyframe.want();
                 }
             }
             served.packets += CHUNK;
             served.subscriptions = 0;
         }
-        publication.pending.clear();
-        publication.mirrored = 0;
-        self.request_keyframe(now, key);
+        layer.pending.clear();
+        layer.mirrored = 0;
+        if has_switched {
+            switched.push(key);
+        }
+        self.request_keyframe(now, key, at);
         true
     }
 
@@ -113,9 +133,10 @@ impl Shard {
         if !subscription.flow.is_open() || !subscription.has_rtx() {
             return;
         }
+        let Some(layer) = publication.layer(subscription.layer) else { return };
         for sequence in sequences {
             let position = subscription.rewrite.position_of(sequence);
-            let Some(packet) = position.and_then(|position| publication.ring.packet(position)) else {
+            let Some(packet) = position.and_then(|position| layer.ring.packet(position)) else {
                 continue;
             };
             let Some(rewritten) = subscription.rewrite.at(&packet.info) else { continue };
@@ -146,16 +167,12 @@ pub(super) fn forward(
 }
 
 /// The event that tells a subscriber that the publisher's video provides no picture to start with.
-fn no_picture(
-    room: &RoomId,
-    publisher: PeerId,
-    publication: &Publication,
-    to: PeerId,
-) -> (RoomId, MediaEvent) {
+fn no_picture(room: &RoomId, publisher: PeerId, track: &Arc<str>, to: PeerId) -> (RoomId, MediaEvent) {
     let event = MediaEvent::Quality {
         peer: publisher,
         level: 0,
-        track: Some(Arc::clone(&publication.id)),
+        track: Some(Arc::clone(track)),
+        layer: None,
         reason: Some(QualityReason::Sender),
         to: Some(to),
     };

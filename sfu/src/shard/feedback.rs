@@ -4,14 +4,15 @@ use super::Shard;
 use super::message::Note;
 use super::tracks::Tracks;
 use crate::keys::{PublicationKey, SubscriptionKey, TransportKey};
+use crate::layer::Layer;
 use crate::path::Path;
 use crate::publication::{Publication, SenderClock};
 use crate::rtcp::{
     Compound, ReceptionReport, Rtcp, SenderInfo, write_cname, write_fir, write_nack, write_pli,
     write_receiver_report, write_remb, write_sender_report,
 };
+use crate::sdp::WrittenCodec;
 use crate::subscription::Subscription;
-use crate::tap::TapEvent;
 use crate::time::Micros;
 use crate::transport::{Purpose, Route};
 
@@ -53,25 +54,31 @@ impl Shard {
     fn on_publisher_rtcp(&mut self, now: Micros, key: TransportKey, packet: &Rtcp<'_>) {
         let Rtcp::SenderReport { ssrc, info, .. } = packet else { return };
         let Some(transport) = self.connections.get(key) else { return };
-        let Some(Route::Media(key)) = transport.routes.get(ssrc).copied() else { return };
+        let Some(Route::Media(key, at)) = transport.routes.get(ssrc).copied() else { return };
         let Some(publication) = self.tracks.publication(key) else { return };
+        let Some(layer) = publication.layer(at) else { return };
+        // A stream that the layer is not received from has clocks of its own.
+        if layer.receiver.as_ref().is_some_and(|receiver| receiver.ssrc != *ssrc) {
+            return;
+        }
         let clock = SenderClock {
             ntp: info.ntp,
             rtp_timestamp: info.rtp_timestamp,
             at: now,
-            generation: publication.generation,
+            generation: layer.generation,
         };
         for annex in publication.annexes.clone() {
-            self.note(annex, Note::Clock(key, clock));
+            self.note(annex, Note::Clock(key, at, clock));
         }
-        self.on_clock(now, key, clock);
+        self.on_clock(now, key, at, clock);
     }
 
-    pub(super) fn on_clock(&mut self, now: Micros, key: PublicationKey, clock: SenderClock) {
+    pub(super) fn on_clock(&mut self, now: Micros, key: PublicationKey, at: usize, clock: SenderClock) {
         let Some(publication) = self.tracks.publication_mut(key) else { return };
-        let is_first = publication.clock.replace(clock).is_none();
+        let Some(layer) = publication.layer_mut(at) else { return };
+        let is_first = layer.clock.replace(clock).is_none();
         if let Some(tap) = &publication.tap {
-            tap.take(TapEvent::Report(&publication.id, clock.into()));
+            tap.report(at, clock);
         }
         if is_first {
             // From the first report on, subscribers can synchronize audio and video, so it is passed on at once.
@@ -116,8 +123,13 @@ impl Shard {
         let section = self.subscription_of(key, ssrc).and_then(|key| self.tracks.subscription(key));
         // A subscriber whose section is closed also reports missing pictures, but cannot use a key frame.
         let open = section.filter(|subscription| subscription.flow.is_open());
-        if let Some(publication) = open.and_then(|subscription| subscription.publication) {
-            self.want_keyframe(now, publication);
+        let Some((layer, target, Some(publication))) = open.map(|it| (it.layer, it.target, it.publication))
+        else {
+            return;
+        };
+        self.want_keyframe(now, publication, layer);
+        if target != layer {
+            self.want_keyframe(now, publication, target);
         }
     }
 
@@ -142,6 +154,7 @@ impl Shard {
         let next = match transport.purpose {
             _ if !transport.is_connected() => Micros::NEVER,
             Purpose::Publish => {
+                self.note_layers(now, key);
                 self.note_silence(now, key);
                 self.note_presence(now, key);
                 self.report_to_publisher(now, key).unwrap_or(Micros::NEVER)
@@ -164,30 +177,35 @@ impl Shard {
         let publications: Vec<_> = transport.receives().collect();
         for key in publications {
             let Some(publication) = tracks.publication_mut(key) else { continue };
-            let Some(receiver) = publication.receiver.as_mut() else { continue };
-            let (sender, ssrc) = (transport.local_ssrc, receiver.ssrc);
-            report.media_ssrc = ssrc;
-            scratch.sequences.clear();
-            receiver.requests(now, &mut scratch.sequences);
-            let next_request = receiver.next_request();
-            for lost in scratch.sequences.chunks(MAX_NACKED) {
-                transport.send_rtcp(egress, |writer| write_nack(writer, sender, ssrc, lost.iter().copied()));
-            }
-            if publication.keyframe_due().is_some_and(|due| due <= now) {
-                publication.keyframe.sent(now);
-                let has_fir_only = publication.codecs.iter().any(|c| c.feedback.fir && !c.feedback.pli);
-                let sequence = ((now.0 / 1_000) & 0xff) as u8;
-                transport.send_rtcp(egress, |writer| {
-                    if has_fir_only {
-                        write_fir(writer, sender, ssrc, sequence);
-                    } else {
-                        write_pli(writer, sender, ssrc);
-                    }
-                });
-            }
-            next = next_request.into_iter().chain(publication.keyframe_due()).fold(next, Micros::min);
-            if is_report_due {
-                report.add(now, publication);
+            let Publication { layers, codecs, .. } = publication;
+            let has_fir_only = codecs.iter().any(|c| c.feedback.fir && !c.feedback.pli);
+            for layer in layers {
+                let keyframe_due = layer.keyframe_due();
+                let Some(receiver) = layer.receiver.as_mut() else { continue };
+                let (sender, ssrc) = (transport.local_ssrc, receiver.ssrc);
+                report.media_ssrc = ssrc;
+                scratch.sequences.clear();
+                receiver.requests(now, &mut scratch.sequences);
+                let next_request = receiver.next_request();
+                for lost in scratch.sequences.chunks(MAX_NACKED) {
+                    transport
+                        .send_rtcp(egress, |writer| write_nack(writer, sender, ssrc, lost.iter().copied()));
+                }
+                if keyframe_due.is_some_and(|due| due <= now) {
+                    layer.keyframe.sent(now);
+                    let sequence = ((now.0 / 1_000) & 0xff) as u8;
+                    transport.send_rtcp(egress, |writer| {
+                        if has_fir_only {
+                            write_fir(writer, sender, ssrc, sequence);
+                        } else {
+                            write_pli(writer, sender, ssrc);
+                        }
+                    });
+                }
+                next = next_request.into_iter().chain(layer.keyframe_due()).fold(next, Micros::min);
+                if is_report_due {
+                    report.add(now, layer, codecs);
+                }
             }
         }
         if is_report_due {
@@ -232,11 +250,11 @@ impl Shard {
 }
 
 impl Received {
-    fn add(&mut self, now: Micros, publication: &mut Publication) {
-        let clock = publication.clock.filter(|clock| clock.generation == publication.generation);
-        let Some(receiver) = publication.receiver.as_mut() else { return };
+    fn add(&mut self, now: Micros, layer: &mut Layer, codecs: &[WrittenCodec]) {
+        let clock = layer.current_clock();
+        let Some(receiver) = layer.receiver.as_mut() else { return };
         self.reports.push(receiver.report(clock.map(|clock| (clock.ntp.middle(), clock.at)), now));
-        if publication.codecs.iter().any(|c| c.feedback.remb && !c.feedback.transport_cc) {
+        if codecs.iter().any(|c| c.feedback.remb && !c.feedback.transport_cc) {
             self.estimated.push(receiver.ssrc);
         }
     }
@@ -246,7 +264,7 @@ impl Subscription {
     /// The contents of a sender report: the publisher's clocks extrapolated to now. The audio and video of one
     /// publisher share the wall clock.
     fn sender_info(&self, now: Micros, publication: &Publication) -> Option<SenderInfo> {
-        let clock = publication.clock.filter(|clock| clock.generation == publication.generation)?;
+        let clock = publication.layer(self.layer)?.current_clock()?;
         let shift = self.rewrite.timestamp_shift()?;
         let elapsed = now - clock.at;
         let ticks = elapsed * u64::from(publication.codec.clock_rate()) / 1_000_000;

@@ -5,13 +5,13 @@ use super::message::Content;
 use crate::codec::Codec;
 use crate::demux::Protocol;
 use crate::keys::{PublicationKey, TransportKey};
+use crate::layer::Layer;
 use crate::path::Path;
 use crate::publication::Publication;
 use crate::receive::{Gap, Receiver};
 use crate::ring::{PacketInfo, StoredPacket};
 use crate::rtp::RtpHeader;
 use crate::sdp::Extension;
-use crate::tap::{TapEvent, TapPacket};
 use crate::time::Micros;
 use crate::transport::{Purpose, Route};
 use crate::wire::u16_at;
@@ -20,6 +20,8 @@ use crate::wire::u16_at;
 const MAX_ROUTES: usize = 64;
 /// The first position of a track, and the step at a change of SSRC. It keeps every position above zero.
 const GENERATION_GAP: u64 = 1 << 20;
+/// An SSRC that has sent nothing for this long has ended, so that another one may take its place.
+const ENDED_MICROS: u64 = 500_000;
 /// Maximum number of bytes of header extensions that are forwarded with one packet.
 const MAX_EXTENSIONS: usize = 255;
 
@@ -97,16 +99,16 @@ impl Shard {
         let rtt_micros = self.connections.get(key).and_then(|transport| transport.dtls.rtt_micros);
         let Some(state) = self.tracks.publication_mut(publication) else { return };
         let incoming = match route {
-            Route::Media(_) => state.place(header, packet, index, rtt_micros),
-            Route::Retransmission(_) => state.place_retransmission(header, packet),
+            Route::Media(_, layer) => state.place(now, layer, header, packet, index, rtt_micros),
+            Route::Retransmission(_, layer) => state.place_retransmission(layer, header, packet),
         };
         if let Some(incoming) = incoming {
-            self.store(now, key, publication, &incoming);
+            self.store(now, key, (publication, route.layer()), &incoming);
         }
     }
 
     /// Finds the track of the packet's SSRC. A new SSRC is mapped by its section's `mid`, or by a payload type that
-    /// belongs to one section only.
+    /// belongs to one section only; and if that has several layers, by its `rid`.
     fn route(&mut self, key: TransportKey, header: &RtpHeader, packet: &[u8]) -> Option<Route> {
         let transport = self.connections.get_mut(key)?;
         if let Some(route) = transport.routes.get(&header.ssrc) {
@@ -125,13 +127,13 @@ impl Shard {
                 by_mid = Some((key, publication));
                 break;
             }
-            if publication.route(key, header.payload_type).is_some() {
+            if publication.takes(header.payload_type) {
                 types += 1;
                 by_type = Some((key, publication));
             }
         }
         let (key, publication) = by_mid.or_else(|| by_type.filter(|_| types == 1))?;
-        let route = publication.route(key, header.payload_type)?;
+        let route = publication.route(key, header, packet)?;
         transport.routes.insert(header.ssrc, route);
         Some(route)
     }
@@ -163,44 +165,48 @@ impl Shard {
         &mut self,
         now: Micros,
         key: TransportKey,
-        publication_key: PublicationKey,
+        (publication_key, at): (PublicationKey, usize),
         incoming: &Incoming<'_>,
     ) {
         let Some(publication) = self.tracks.publications.get_mut(publication_key) else { return };
         let Some(codec) = publication.codec_of(incoming.header.payload_type) else { return };
-        let next_request = publication.note_received(now, incoming);
+        let next_request = publication.note_received(now, at, incoming);
         if !incoming.payload.is_empty() {
             publication.read_extensions(incoming, &mut self.scratch.extensions);
             let starts_picture = codec.starts_picture(incoming.payload);
+            let Some(layer) = publication.layers.get_mut(at) else { return };
             let info = PacketInfo {
                 position: incoming.position,
                 timestamp: incoming.header.timestamp,
                 marker: incoming.header.marker,
                 payload_type: incoming.header.payload_type,
                 starts_picture,
-                generation: publication.generation,
+                generation: layer.generation,
             };
             let extensions = self.scratch.extensions.as_slice();
-            if publication.ring.insert(info, extensions, incoming.payload) {
-                if let Some(tap) = &publication.tap
+            if layer.ring.insert(info, extensions, incoming.payload) {
+                if let Some(tap) = &mut publication.tap
                     && !self.rooms.peer(publication.peer).is_some_and(|peer| peer.silences(publication.kind))
                 {
                     let stored = StoredPacket { info, extensions, payload: incoming.payload };
-                    let packet = TapPacket::new(self.clock.instant(now), codec, stored);
-                    tap.take(TapEvent::Packet(&publication.id, packet));
+                    tap.packet(self.clock.instant(now), at, layer.current_clock(), codec, stored);
                 }
-                if publication.pending.is_empty() {
-                    self.tracks.dirty.push(publication_key);
+                if layer.pending.is_empty() {
+                    self.tracks.dirty.push((publication_key, at));
                 }
-                publication.pending.push(incoming.position);
-                publication.rate.add(now, incoming.packet.len() as u64);
+                layer.pending.push(incoming.position);
+                layer.rate.add(now, incoming.packet.len() as u64);
                 if starts_picture {
-                    publication.on_entry(&info, now);
+                    layer.on_entry(&info, now);
+                }
+                if publication.note_layer(now, at, codec, incoming.payload, starts_picture) {
+                    self.tracks.changed.push(publication_key);
                 }
             }
         }
         let (is_first, is_changed) = publication.note_codec(now, codec);
-        let due = [next_request, publication.keyframe_due()].into_iter().flatten().min();
+        let keyframe_due = publication.layer(at).and_then(Layer::keyframe_due);
+        let due = [next_request, keyframe_due].into_iter().flatten().min();
         if let Some(due) = due {
             self.connections.schedule(key, due.max(now));
         }
@@ -211,53 +217,106 @@ impl Shard {
 }
 
 impl Publication {
-    /// Tells whether an SSRC with this payload type carries the track's media or its retransmissions.
-    fn route(&self, key: PublicationKey, payload_type: u8) -> Option<Route> {
-        if self.codec_of(payload_type).is_some() {
-            return Some(Route::Media(key));
-        }
-        self.payload_type_of_rtx(payload_type).map(|_| Route::Retransmission(key))
+    /// Whether this payload type is one of the track or of its retransmissions.
+    fn takes(&self, payload_type: u8) -> bool {
+        self.codec_of(payload_type).is_some() || self.payload_type_of_rtx(payload_type).is_some()
     }
 
-    /// Determines the position of a media packet. A new SSRC starts a new generation of the track.
+    /// What the packet's SSRC carries; `None` if the track has several layers and the packet names none of them.
+    fn route(&self, key: PublicationKey, header: &RtpHeader, packet: &[u8]) -> Option<Route> {
+        let is_media = self.codec_of(header.payload_type).is_some();
+        if !is_media && self.payload_type_of_rtx(header.payload_type).is_none() {
+            return None;
+        }
+        let layer = if self.is_simulcast() { self.named_layer(header, packet)? } else { 0 };
+        Some(if is_media { Route::Media(key, layer) } else { Route::Retransmission(key, layer) })
+    }
+
+    /// The layer whose `rid` a packet or a retransmission contains (RFC 8852).
+    fn named_layer(&self, header: &RtpHeader, packet: &[u8]) -> Option<usize> {
+        let ids = [Extension::StreamId, Extension::RepairedStreamId].map(|it| self.extensions.id(it));
+        let mut named = header.extensions(packet).filter(|(id, _)| ids.contains(&Some(*id)));
+        named.find_map(|(_, rid)| self.layer_named(rid))
+    }
+
+    /// Records a packet of a layer and the size in a key frame. Returns whether something has changed that the choice
+    /// of layers depends on.
+    fn note_layer(
+        &mut self,
+        now: Micros,
+        at: usize,
+        codec: Codec,
+        payload: &[u8],
+        starts_picture: bool,
+    ) -> bool {
+        let is_simulcast = self.is_simulcast();
+        let Some(layer) = self.layers.get_mut(at) else { return false };
+        layer.last_packet = Some(now);
+        if !is_simulcast {
+            return false;
+        }
+        let before = (layer.state.flows, layer.state.size);
+        layer.state.flows = true;
+        if starts_picture && let Some(size) = codec.picture_size(payload) {
+            layer.state.size = Some(size);
+        }
+        before != (layer.state.flows, layer.state.size)
+    }
+
+    /// Determines the position of a media packet. A new SSRC starts a new generation, but only when the current one has
+    /// ended: a client that sends several SSRCs without naming layers would otherwise change with each packet.
     fn place<'a>(
         &mut self,
+        now: Micros,
+        at: usize,
         header: RtpHeader,
         packet: &'a [u8],
         index: u64,
         rtt_micros: Option<u64>,
     ) -> Option<Incoming<'a>> {
         let codec = self.codec_of(header.payload_type)?;
-        if self.receiver.as_ref().is_none_or(|receiver| receiver.ssrc != header.ssrc) {
-            let base = self.ring.newest().map_or(GENERATION_GAP, |newest| newest + GENERATION_GAP);
-            if self.receiver.is_some() {
-                self.generation = self.generation.wrapping_add(1);
+        let layer = self.layer(at)?;
+        if layer.receiver.as_ref().is_none_or(|receiver| receiver.ssrc != header.ssrc) {
+            let is_busy = layer.last_packet.is_some_and(|last| now < last + ENDED_MICROS);
+            if layer.receiver.is_some() && is_busy {
+                return None;
             }
-            self.receiver = Some(Receiver::new(header.ssrc, codec.clock_rate(), base, rtt_micros));
+            let generation = self.next_generation();
+            let layer = self.layer_mut(at)?;
+            let base = layer.ring.newest().map_or(GENERATION_GAP, |newest| newest + GENERATION_GAP);
+            layer.generation = generation;
+            layer.receiver = Some(Receiver::new(header.ssrc, codec.clock_rate(), base, rtt_micros));
         }
-        let position = self.receiver.as_ref()?.position_of_index(index);
+        let position = self.layer(at)?.receiver.as_ref()?.position_of_index(index);
         let payload = header.payload(packet)?;
         Some(Incoming { header, position, payload, is_retransmitted: false, packet })
     }
 
     /// Determines the position of a retransmitted packet (RFC 4588). Padding that probes for bandwidth has no original.
-    fn place_retransmission<'a>(&self, header: RtpHeader, packet: &'a [u8]) -> Option<Incoming<'a>> {
+    fn place_retransmission<'a>(
+        &self,
+        at: usize,
+        header: RtpHeader,
+        packet: &'a [u8],
+    ) -> Option<Incoming<'a>> {
         let payload_type = self.payload_type_of_rtx(header.payload_type)?;
         let (original, payload) = header.payload(packet)?.split_first_chunk()?;
-        let position = self.receiver.as_ref()?.position_of_sequence(u16::from_be_bytes(*original))?;
+        let receiver = self.layer(at)?.receiver.as_ref()?;
+        let position = receiver.position_of_sequence(u16::from_be_bytes(*original))?;
         let mut header = header;
         header.payload_type = payload_type;
         Some(Incoming { header, position, payload, is_retransmitted: true, packet })
     }
 
     /// Records a received packet and returns the time of the next retransmission request.
-    fn note_received(&mut self, now: Micros, incoming: &Incoming<'_>) -> Option<Micros> {
+    fn note_received(&mut self, now: Micros, at: usize, incoming: &Incoming<'_>) -> Option<Micros> {
         let wants_again = self.wants_nack();
         let Incoming { header, position, is_retransmitted, .. } = incoming;
-        let receiver = self.receiver.as_mut()?;
+        let layer = self.layer_mut(at)?;
+        let receiver = layer.receiver.as_mut()?;
         let gap = receiver.on_packet(*position, header.timestamp, now, *is_retransmitted, wants_again);
         if gap == Gap::Interrupted {
-            self.keyframe.want();
+            layer.keyframe.want();
         }
         receiver.next_request()
     }

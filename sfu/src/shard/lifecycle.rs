@@ -215,6 +215,9 @@ impl Shard {
         for track in self.rooms.publications(key) {
             if let Some(publication) = self.tracks.publication_mut(track) {
                 publication.last_packet = None;
+                for layer in &mut publication.layers {
+                    layer.last_packet = None;
+                }
             }
         }
         self.set_flowing(key, false);
@@ -259,7 +262,7 @@ impl Shard {
         self.renegotiate_receivers(key);
         let Some(publication) = self.tracks.unpublish(key) else { return };
         if let Some(tap) = &publication.tap {
-            tap.take(TapEvent::Unpublished(&publication.id));
+            tap.tell(TapEvent::Unpublished(&publication.id));
         }
         for annex in &publication.annexes {
             self.note(*annex, Note::Unpublished(key));
@@ -312,7 +315,8 @@ impl Shard {
     pub(super) fn attach(&mut self, now: Micros, key: SubscriptionKey, publication: PublicationKey) {
         self.tracks.attach(key, publication);
         if self.tracks.subscription(key).is_some_and(|it| it.flow.wanted && !it.flow.starved) {
-            self.ask_early(now, publication);
+            let layer = self.tracks.subscription(key).map_or(0, |it| it.layer);
+            self.ask_early(now, publication, layer);
         }
     }
 }

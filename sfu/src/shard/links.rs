@@ -220,12 +220,12 @@ mod tests {
         links.forward(Micros(0), path, Protocol::Rtcp, &FEEDBACK);
         let key = PublicationKey::default();
         links.send(1, Content::Note(Note::Unpublished(key)));
-        links.send(1, Content::Note(Note::KeyframeWanted(key)));
+        links.send(1, Content::Note(Note::KeyframeWanted(key, 0)));
         assert_eq!(polled(&mut links, 0), Some(1));
         let rest: Vec<_> = std::iter::from_fn(|| links.poll(Micros(0))).map(|(_, message)| message).collect();
         assert!(matches!(
             rest.as_slice(),
-            [Message(Content::Note(Note::Unpublished(_))), Message(Content::Note(Note::KeyframeWanted(_)))]
+            [Message(Content::Note(Note::Unpublished(_))), Message(Content::Note(Note::KeyframeWanted(..)))]
         ));
         assert!(rest.iter().all(|message| message.must_arrive() && message.is_urgent()));
     }

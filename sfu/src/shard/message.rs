@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use datagrams::Batch;
 use signaling_core::{PeerId, RoomId};
+use smallvec::SmallVec;
 
 use super::input::Input;
 use crate::demux::Protocol;
 use crate::keys::PublicationKey;
+use crate::layer::{LayerState, MAX_LAYERS};
 use crate::path::Path;
 use crate::publication::{Described, SenderClock};
 use crate::ring::{PacketInfo, StoredPacket};
@@ -59,6 +61,7 @@ pub(super) struct MediaBatch {
 pub(super) struct MirroredPacket {
     /// The home shard's key of the track.
     pub(super) publication: PublicationKey,
+    pub(super) layer: usize,
     pub(super) info: PacketInfo,
     /// The time at which the packet arrived.
     pub(super) at: Micros,
@@ -71,11 +74,17 @@ impl MediaBatch {
         self.packets.is_empty()
     }
 
-    pub(super) fn push(&mut self, publication: PublicationKey, packet: &StoredPacket<'_>, at: Micros) {
+    pub(super) fn push(
+        &mut self,
+        (publication, layer): (PublicationKey, usize),
+        packet: &StoredPacket<'_>,
+        at: Micros,
+    ) {
         self.bytes.extend_from_slice(packet.extensions);
         self.bytes.extend_from_slice(packet.payload);
         self.packets.push(MirroredPacket {
             publication,
+            layer,
             info: packet.info,
             at,
             extensions_len: packet.extensions.len(),
@@ -105,12 +114,16 @@ pub(super) enum Note {
     Published(Box<Published>),
     /// The track with this key of the sending shard has ended.
     Unpublished(PublicationKey),
-    /// The clocks that the publisher reported.
-    Clock(PublicationKey, SenderClock),
+    /// The clocks that the publisher reported for a layer.
+    Clock(PublicationKey, usize, SenderClock),
+    /// What the layers of a simulcast track are.
+    Layers(PublicationKey, SmallVec<[LayerState; MAX_LAYERS]>),
+    /// Whether the sending shard wants a layer of the simulcast track with this key of the receiving shard.
+    LayerWanted(PublicationKey, usize, bool),
     /// A publisher of the room is not heard any more, or is heard again.
     Lost { room: RoomId, peer: PeerId, is_lost: bool },
-    /// A subscriber needs a key frame of the track with this key of the receiving shard.
-    KeyframeWanted(PublicationKey),
+    /// A subscriber needs a key frame of a layer of the track with this key of the receiving shard.
+    KeyframeWanted(PublicationKey, usize),
 }
 
 /// A track as announced to an annex.

@@ -7,11 +7,13 @@
 //! arrive as notes, in order. The placement of a peer depends only on the order of joining and leaving.
 
 use signaling_core::{HttpSession, MediaDemand, PeerId, RoomId};
+use smallvec::SmallVec;
 
 use super::message::{Content, MirroredPacket, Note, Published};
 use super::rooms::{Placement, home_of};
 use super::{Input, Shard};
 use crate::keys::{PeerKey, PublicationKey};
+use crate::layer::{LayerState, MAX_LAYERS};
 use crate::publication::{Origin, Publication};
 use crate::time::Micros;
 
@@ -120,18 +122,28 @@ impl Shard {
         if is_new {
             publication.annexes.push(annex);
         }
+        if is_new && !publication.is_simulcast() {
+            publication.layers.iter_mut().for_each(|layer| layer.annexes.push(annex));
+        }
         let described = publication.described();
         let published = Published { key, room: peer.room.clone(), peer: peer.id, described };
-        let (clock, muted) = (publication.clock, peer.is_muted.then(|| (peer.room.clone(), peer.id)));
+        let clocks: SmallVec<[_; MAX_LAYERS]> = publication.layers.iter().map(|layer| layer.clock).collect();
+        let states = publication.layers.iter().map(|layer| layer.state).collect();
+        let (is_simulcast, muted) =
+            (publication.is_simulcast(), peer.is_muted.then(|| (peer.room.clone(), peer.id)));
         self.note(annex, Note::Published(Box::new(published)));
         if let Some((room, peer)) = muted {
             self.note_demand(annex, &room, MediaDemand::Mute { peer, muted: true });
         }
-        if let Some(clock) = clock {
-            self.note(annex, Note::Clock(key, clock));
+        for (at, clock) in clocks.into_iter().enumerate() {
+            if let Some(clock) = clock {
+                self.note(annex, Note::Clock(key, at, clock));
+            }
         }
-        if is_new {
-            self.mirror_entry(now, key, annex);
+        if is_simulcast {
+            self.note(annex, Note::Layers(key, states));
+        } else if is_new {
+            self.mirror_entry(now, key, 0, annex);
         }
     }
 
@@ -145,7 +157,12 @@ impl Shard {
             self.note_demand(served_by, room, MediaDemand::End);
             for publication in self.tracks.publications.values_mut() {
                 let is_here = self.rooms.peer(publication.peer).is_some_and(|peer| peer.room == *room);
-                publication.annexes.retain(|annex| *annex != served_by || !is_here);
+                if is_here {
+                    publication.annexes.retain(|annex| *annex != served_by);
+                    for layer in &mut publication.layers {
+                        layer.annexes.retain(|annex| *annex != served_by);
+                    }
+                }
             }
         }
         for annex in self.annexes(room) {
@@ -163,17 +180,23 @@ impl Shard {
                     self.unpublish(mirror);
                 }
             }
-            Note::Clock(key, clock) => {
+            Note::Clock(key, at, clock) => {
                 if let Some(mirror) = self.tracks.mirror(from, key) {
-                    self.on_clock(now, mirror, clock);
+                    self.on_clock(now, mirror, at, clock);
                 }
             }
+            Note::Layers(key, states) => {
+                if let Some(mirror) = self.tracks.mirror(from, key) {
+                    self.on_layers(mirror, &states);
+                }
+            }
+            Note::LayerWanted(key, at, wanted) => self.on_layer_wanted(now, from, key, at, wanted),
             Note::Lost { room, peer, is_lost } => {
                 if let Some(key) = self.rooms.find(&room, peer) {
                     self.set_lost(now, key, is_lost);
                 }
             }
-            Note::KeyframeWanted(key) => self.want_keyframe(now, key),
+            Note::KeyframeWanted(key, at) => self.want_keyframe(now, key, at),
         }
         self.negotiate_pending(now);
     }
@@ -205,27 +228,53 @@ impl Shard {
         if !self.links.exist() {
             return;
         }
-        for key in &self.tracks.dirty {
-            let Some(publication) = self.tracks.publications.get_mut(*key) else { continue };
-            let new = publication.pending.get(publication.mirrored..).unwrap_or_default();
-            for annex in &publication.annexes {
+        for (key, at) in &self.tracks.dirty {
+            let publication = self.tracks.publications.get_mut(*key);
+            let Some(layer) = publication.and_then(|track| track.layer_mut(*at)) else { continue };
+            let new = layer.pending.get(layer.mirrored..).unwrap_or_default();
+            for annex in &layer.annexes {
                 let Some(batch) = self.links.media_mut(*annex) else { continue };
-                for packet in new.iter().filter_map(|position| publication.ring.packet(*position)) {
-                    batch.push(*key, &packet, now);
+                for packet in new.iter().filter_map(|position| layer.ring.packet(*position)) {
+                    batch.push((*key, *at), &packet, now);
                 }
             }
-            publication.mirrored = publication.pending.len();
+            layer.mirrored = layer.pending.len();
         }
     }
 
-    /// Copies the packets from the newest key frame on to an annex that is new to a track.
-    fn mirror_entry(&mut self, now: Micros, key: PublicationKey, annex: u16) {
-        let Some(publication) = self.tracks.publications.get(key) else { return };
+    /// Copies the packets from the newest key frame on to an annex that is new to a layer. What has not been copied to
+    /// other annexes yet follows with the rest.
+    fn mirror_entry(&mut self, now: Micros, key: PublicationKey, at: usize, annex: u16) {
+        let publication = self.tracks.publications.get(key);
+        let Some(layer) = publication.and_then(|track| track.layer(at)) else { return };
         let Some(batch) = self.links.media_mut(annex) else { return };
-        let Some(entry) = publication.fresh_entry(now) else { return };
-        for packet in publication.since(entry.position) {
-            batch.push(key, &packet, entry.arrived_at());
+        let Some(entry) = layer.fresh_entry(now) else { return };
+        for packet in layer.since(entry.position) {
+            batch.push((key, at), &packet, entry.arrived_at());
         }
+    }
+
+    /// Starts or stops to send a layer to an annex.
+    fn on_layer_wanted(&mut self, now: Micros, annex: u16, key: PublicationKey, at: usize, wanted: bool) {
+        let publication = self.tracks.publications.get_mut(key);
+        let Some(track) = publication.filter(|track| track.annexes.contains(&annex)) else { return };
+        let Some(layer) = track.layer_mut(at) else { return };
+        let is_sent = layer.annexes.contains(&annex);
+        if wanted && !is_sent {
+            layer.annexes.push(annex);
+            self.mirror_entry(now, key, at, annex);
+        } else if !wanted {
+            layer.annexes.retain(|other| *other != annex);
+        }
+    }
+
+    /// Records what the home tells of the layers of a track.
+    fn on_layers(&mut self, key: PublicationKey, states: &[LayerState]) {
+        let Some(publication) = self.tracks.publications.get_mut(key) else { return };
+        for (layer, state) in publication.layers.iter_mut().zip(states) {
+            layer.state = *state;
+        }
+        self.tracks.changed.push(key);
     }
 
     /// Handles a packet from the home of its room.
@@ -240,16 +289,17 @@ impl Shard {
         let Some(key) = self.tracks.mirror(from, packet.publication) else { return };
         let Some(mirror) = self.tracks.publications.get_mut(key) else { return };
         let Some(codec) = mirror.codec_of(packet.info.payload_type) else { return };
-        mirror.generation = packet.info.generation;
-        mirror.rate.add(now, payload.len() as u64);
+        let Some(layer) = mirror.layer_mut(packet.layer) else { return };
+        layer.generation = packet.info.generation;
+        layer.rate.add(now, payload.len() as u64);
         if packet.info.starts_picture {
-            mirror.on_entry(&packet.info, packet.at);
+            layer.on_entry(&packet.info, packet.at);
         }
-        if mirror.ring.insert(packet.info, extensions, payload) {
-            if mirror.pending.is_empty() {
-                self.tracks.dirty.push(key);
+        if layer.ring.insert(packet.info, extensions, payload) {
+            if layer.pending.is_empty() {
+                self.tracks.dirty.push((key, packet.layer));
             }
-            mirror.pending.push(packet.info.position);
+            layer.pending.push(packet.info.position);
         }
         if mirror.codec != codec {
             mirror.codec = codec;

@@ -11,6 +11,7 @@
 //! | `demands`, `lifecycle` | Requests of rooms, and what begins and ends with them |
 //! | `publish`, `play`, `offer`, `negotiate`, `describe` | Answers to publishers and WHEP players, offers to subscribers |
 //! | `ingress`, `fanout`, `start`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
+//! | `select` | The layer of each subscription |
 //! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, active speakers |
 
 mod bandwidth;
@@ -31,6 +32,7 @@ mod play;
 mod publish;
 mod record;
 mod rooms;
+mod select;
 mod speakers;
 mod start;
 mod tracks;

@@ -90,6 +90,7 @@ impl Shard {
             codecs: Vec::new(),
             extensions: ExtensionMap::offered(kind),
             msid: None,
+            rids: Vec::new(),
         };
         let section = Section::Send { subscription, local: LocalSection { mid, kind, state } };
         self.set_section(transport, at, section);

@@ -7,7 +7,9 @@ use signaling_core::{HttpAnswer, HttpSession};
 use super::negotiate::{answering_role, is_usable, negotiated_codecs, supported};
 use super::{NegotiationError, Shard};
 use crate::keys::{PeerKey, TransportKey};
-use crate::sdp::{Direction, LocalSection, Msid, RemoteDescription, RemoteSection, SdpError, SectionState};
+use crate::sdp::{
+    Direction, Extension, LocalSection, Msid, RemoteDescription, RemoteSection, SdpError, SectionState,
+};
 use crate::time::Micros;
 use crate::transport::{Purpose, Section};
 
@@ -58,7 +60,9 @@ impl Shard {
             // A packet is sent again only as RTX: the same one with another header would reuse a nonce.
             codec.feedback.nack &= codec.rtx.is_some();
         }
-        let extensions = supported(&offered.extensions, kind);
+        let mut extensions = supported(&offered.extensions, kind);
+        extensions.clear(Extension::StreamId);
+        extensions.clear(Extension::RepairedStreamId);
         let key = current.unwrap_or_else(|| self.subscribe_section(transport, offered.mid.clone(), kind));
         let stream = self.rooms.peer(peer).map(|peer| peer.id.to_string()).unwrap_or_default();
         let msid = self.tracks.subscription_mut(key).map(|subscription| {
@@ -71,7 +75,13 @@ impl Shard {
                 rtx_ssrc: subscription.has_rtx().then_some(subscription.rtx_ssrc),
             }
         });
-        let state = SectionState::Active { direction: Direction::SendOnly, codecs, extensions, msid };
+        let state = SectionState::Active {
+            direction: Direction::SendOnly,
+            codecs,
+            extensions,
+            msid,
+            rids: Vec::new(),
+        };
         Section::Send { subscription: key, local: LocalSection { mid: offered.mid.clone(), kind, state } }
     }
 

@@ -104,6 +104,7 @@ impl Shard {
                 if let Some(state) = self.tracks.publication_mut(publication) {
                     state.codecs.clone_from(&codecs);
                     state.extensions = extensions;
+                    state.release_streams(&offered.ssrcs);
                 }
                 Some(publication)
             }
@@ -117,15 +118,18 @@ impl Shard {
             None => None,
         };
         if let (Some(publication), Some(state)) = (publication, self.connections.get_mut(transport)) {
-            for (ssrc, rtx) in &offered.ssrcs {
-                state.routes.insert(*ssrc, Route::Media(publication));
+            // The SSRCs of layers are announced by the packets, which name the layer.
+            let announced = offered.ssrcs.iter().filter(|_| offered.rids.len() < 2);
+            for (ssrc, rtx) in announced {
+                state.routes.insert(*ssrc, Route::Media(publication, 0));
                 if let Some(rtx) = rtx {
-                    state.routes.insert(*rtx, Route::Retransmission(publication));
+                    state.routes.insert(*rtx, Route::Retransmission(publication, 0));
                 }
             }
         }
         let direction = if publication.is_some() { Direction::RecvOnly } else { Direction::Inactive };
-        let state = SectionState::Active { direction, codecs, extensions, msid: None };
+        let rids = offered.rids.clone();
+        let state = SectionState::Active { direction, codecs, extensions, msid: None, rids };
         Section::Receive { publication, local: LocalSection { mid: offered.mid.clone(), kind, state } }
     }
 
@@ -156,6 +160,7 @@ impl Shard {
             codecs: codecs.to_vec(),
             codec,
             extensions,
+            rids: offered.rids.iter().map(|rid| rid.as_str().into()).collect(),
         };
         let key = self.tracks.publish(Publication::new(peer, Origin::Transport(transport), described));
         self.rooms.peer_mut(peer)?.publications.push(key);

@@ -8,7 +8,7 @@ use super::Shard;
 use crate::codec::Codec;
 use crate::keys::PublicationKey;
 use crate::sdp::WrittenCodec;
-use crate::tap::{Tap, TapEvent, TapTrack};
+use crate::tap::{Tap, TapEvent, TapTrack, TappedTrack};
 use crate::time::Micros;
 
 impl Shard {
@@ -19,7 +19,8 @@ impl Shard {
         for track in self.tracks_in(room) {
             self.tap_publication(track);
             if !is_over && !self.tracks.start_tap(now, self.clock, track) {
-                self.want_keyframe(now, track);
+                let layer = self.tapped_layer(track);
+                self.want_keyframe(now, track, layer);
             }
         }
     }
@@ -29,8 +30,14 @@ impl Shard {
         let mut tracks = self.tracks_in(room).into_iter();
         let is_it = |key: &PublicationKey| self.tracks.publication(*key).is_some_and(|it| *it.id == *track);
         if let Some(key) = tracks.find(is_it) {
-            self.want_keyframe(now, key);
+            let layer = self.tapped_layer(key);
+            self.want_keyframe(now, key, layer);
         }
+    }
+
+    fn tapped_layer(&self, key: PublicationKey) -> usize {
+        let tap = self.tracks.publication(key).and_then(|track| track.tap.as_ref());
+        tap.map_or(0, TappedTrack::wanted)
     }
 
     fn tracks_in(&self, room: &RoomId) -> Vec<PublicationKey> {
@@ -41,17 +48,17 @@ impl Shard {
     pub(super) fn tap_publication(&mut self, key: PublicationKey) {
         let Some(publication) = self.tracks.publication_mut(key) else { return };
         let Some(peer) = self.rooms.peer(publication.peer) else { return };
-        publication.tap = self.rooms.room(&peer.room).and_then(|room| room.tap.clone());
-        let Some(tap) = &publication.tap else { return };
-        tap.take(TapEvent::Published(&TapTrack {
+        let tap = self.rooms.room(&peer.room).and_then(|room| room.tap.clone());
+        publication.tap = tap.map(|tap| TappedTrack::new(tap, Arc::clone(&publication.id)));
+        let best = publication.ranked().last().copied();
+        let Some(tap) = &mut publication.tap else { return };
+        tap.want(best.unwrap_or(0));
+        tap.tell(TapEvent::Published(&TapTrack {
             track: Arc::clone(&publication.id),
             peer: peer.id,
             kind: publication.kind,
             source: publication.source,
         }));
-        if let Some(clock) = publication.clock {
-            tap.take(TapEvent::Report(&publication.id, clock.into()));
-        }
     }
 }
 

@@ -10,7 +10,8 @@ use super::message::Note;
 use super::tracks::Tracks;
 use crate::codec::MediaKind;
 use crate::keys::{PublicationKey, SubscriptionKey, TransportKey};
-use crate::publication::{Origin, Publication};
+use crate::layer::Layer;
+use crate::publication::Origin;
 use crate::ring::StoredPacket;
 use crate::time::Micros;
 
@@ -24,10 +25,10 @@ impl Shard {
 
     /// Requests a key frame for a subscriber that is about to receive this track, so that the ring
     /// has one when the path opens.
-    pub(super) fn ask_early(&mut self, now: Micros, key: PublicationKey) {
-        let entry = self.tracks.publication(key).and_then(|publication| publication.fresh_entry(now));
+    pub(super) fn ask_early(&mut self, now: Micros, key: PublicationKey, layer: usize) {
+        let entry = self.tracks.publication(key).and_then(|track| track.layer(layer)?.fresh_entry(now));
         if !entry.is_some_and(|entry| entry.serves_early(now)) {
-            self.want_keyframe(now, key);
+            self.want_keyframe(now, key, layer);
         }
     }
 
@@ -37,31 +38,33 @@ impl Shard {
     pub(super) fn start_pending(&mut self, now: Micros) {
         while self.egress.len() < SLAB_BYTES {
             let Some(key) = self.tracks.starting.pop() else { return };
-            if let Some(publication) = self.start_section(now, key) {
-                self.want_keyframe(now, publication);
+            if let Some((publication, layer)) = self.start_section(now, key) {
+                self.want_keyframe(now, publication, layer);
             }
         }
     }
 
-    /// Sends the ring to a section. Returns the track if a key frame has to be requested instead.
-    fn start_section(&mut self, now: Micros, key: SubscriptionKey) -> Option<PublicationKey> {
+    /// Sends the ring to a section. Returns the track and its layer if a key frame has to be requested instead.
+    fn start_section(&mut self, now: Micros, key: SubscriptionKey) -> Option<(PublicationKey, usize)> {
         let Tracks { publications, subscriptions, .. } = &mut self.tracks;
         let subscription = subscriptions.get_mut(key)?;
         let publication_key = subscription.publication?;
         let publication = publications.get(publication_key)?;
+        let wanted = (publication_key, subscription.layer);
+        let layer = publication.layer(subscription.layer)?;
         let mut outlet = self.connections.get_mut(subscription.transport)?.outlet()?;
         if !subscription.flow.is_open()
             || !subscription.takes(publication.codec)
-            || !subscription.rewrite.waits(publication.generation)
+            || !subscription.rewrite.waits(layer.generation)
         {
             return None;
         }
-        let Some(entry) = publication.fresh_entry(now) else { return Some(publication_key) };
-        let packets = || publication.since(entry.position);
+        let Some(entry) = layer.fresh_entry(now) else { return Some(wanted) };
+        let packets = || layer.since(entry.position);
         let bytes: usize = packets().map(|packet| packet.payload.len()).sum();
         // A new key frame is smaller than this.
         if bytes > SLAB_BYTES || packets().next().is_none_or(|first| first.info.position != entry.position) {
-            return Some(publication_key);
+            return Some(wanted);
         }
         for packet in packets() {
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
@@ -70,23 +73,25 @@ impl Shard {
         None
     }
 
-    pub(super) fn want_keyframe(&mut self, now: Micros, key: PublicationKey) {
-        let Some(publication) = self.tracks.publication_mut(key) else { return };
-        if publication.kind == MediaKind::Video {
-            publication.keyframe.want();
-            self.request_keyframe(now, key);
+    pub(super) fn want_keyframe(&mut self, now: Micros, key: PublicationKey, at: usize) {
+        let video = self.tracks.publication_mut(key).filter(|track| track.kind == MediaKind::Video);
+        if let Some(layer) = video.and_then(|track| track.layer_mut(at)) {
+            layer.keyframe.want();
+            self.request_keyframe(now, key, at);
         }
     }
 
     /// Requests a key frame if one is due, from the publisher or from the home of the track.
-    pub(super) fn request_keyframe(&mut self, now: Micros, key: PublicationKey) {
+    pub(super) fn request_keyframe(&mut self, now: Micros, key: PublicationKey, at: usize) {
         let Some(publication) = self.tracks.publication_mut(key) else { return };
-        let Some(due) = publication.keyframe_due() else { return };
-        match publication.origin {
+        let origin = publication.origin;
+        let Some(layer) = publication.layer_mut(at) else { return };
+        let Some(due) = layer.keyframe_due() else { return };
+        match origin {
             Origin::Transport(transport) => self.connections.schedule(transport, due.max(now)),
             Origin::Home { shard, key } if due <= now => {
-                publication.keyframe.sent(now);
-                self.note(shard, Note::KeyframeWanted(key));
+                layer.keyframe.sent(now);
+                self.note(shard, Note::KeyframeWanted(key, at));
             }
             // A request was sent a moment ago. The next packet that a waiting subscriber cannot
             // use triggers another one.
@@ -95,7 +100,7 @@ impl Shard {
     }
 }
 
-impl Publication {
+impl Layer {
     /// The packets in the ring from this position on, in order.
     pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = StoredPacket<'_>> {
         let end = self.ring.newest().map_or(position, |newest| newest + 1);

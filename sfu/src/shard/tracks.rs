@@ -6,9 +6,8 @@ use slotmap::SlotMap;
 
 use crate::codec::MediaKind;
 use crate::keys::{FastMap, PublicationKey, SubscriptionKey, TransportKey};
-use crate::publication::{Origin, Publication};
+use crate::publication::{Origin, Publication, codec_in};
 use crate::subscription::Subscription;
-use crate::tap::{TapEvent, TapPacket};
 use crate::time::{Clock, Micros};
 
 /// The tables of publications and subscriptions, and the queues of pending work on them.
@@ -18,14 +17,18 @@ pub(super) struct Tracks {
     pub(super) subscriptions: SlotMap<SubscriptionKey, Subscription>,
     /// Mirrors of tracks whose home is another shard, indexed by that shard and its key.
     mirrors: FastMap<(u16, PublicationKey), PublicationKey>,
-    /// Publications with packets to fan out.
-    pub(super) dirty: Vec<PublicationKey>,
+    /// The layers with packets to fan out.
+    pub(super) dirty: Vec<(PublicationKey, usize)>,
+    /// Tracks whose subscribers' layers have to be chosen anew.
+    pub(super) changed: Vec<PublicationKey>,
+    /// Tracks of which a subscriber has changed to another layer.
+    pub(super) switched: Vec<PublicationKey>,
     pub(super) served: Served,
     /// Sections that have become able to send since the last fan-out.
     pub(super) starting: Vec<SubscriptionKey>,
 }
 
-/// The progress of the fan-out of the publication at the end of `dirty`.
+/// The progress of the fan-out of the layer at the end of `dirty`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Served {
     /// Packets that all subscribers have been sent.
@@ -82,18 +85,24 @@ impl Tracks {
                 subscription.attach(None);
             }
         }
-        self.dirty.retain(|other| *other != key);
+        self.dirty.retain(|(other, _)| *other != key);
         self.served = Served::default();
         Some(publication)
     }
 
     /// Assigns the track to this section.
-    pub(super) fn attach(&mut self, key: SubscriptionKey, publication: PublicationKey) {
+    pub(super) fn attach(&mut self, key: SubscriptionKey, publication_key: PublicationKey) {
         self.detach(key);
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        subscription.attach(Some(publication));
-        if let Some(publication) = self.publications.get_mut(publication) {
+        subscription.attach(Some(publication_key));
+        if let Some(publication) = self.publications.get_mut(publication_key) {
+            if let Some(least) = publication.ranked().first() {
+                subscription.aim_at(*least);
+            }
             publication.subscriptions.push(key);
+            if publication.is_simulcast() {
+                self.changed.push(publication_key);
+            }
         }
         self.start(key);
     }
@@ -103,8 +112,12 @@ impl Tracks {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let publication = subscription.publication;
         subscription.attach(None);
-        if let Some(publication) = publication.and_then(|key| self.publications.get_mut(key)) {
+        let Some(publication_key) = publication else { return };
+        if let Some(publication) = self.publications.get_mut(publication_key) {
             publication.subscriptions.retain(|other| *other != key);
+            if publication.is_simulcast() {
+                self.changed.push(publication_key);
+            }
         }
     }
 
@@ -130,8 +143,12 @@ impl Tracks {
 
     /// The bitrate of the track in this section, in bits per second.
     pub(super) fn rate_of(&mut self, now: Micros, section: SubscriptionKey) -> u64 {
-        let publication = self.sent_in(section).and_then(|key| self.publications.get_mut(key));
-        publication.map_or(0, |publication| publication.rate.bits_per_second(now))
+        let Some(subscription) = self.subscriptions.get(section) else { return 0 };
+        let Some(publication) = subscription.publication.and_then(|key| self.publications.get_mut(key))
+        else {
+            return 0;
+        };
+        publication.bits_per_second(now, subscription.target)
     }
 
     /// Whether this section sends packets.
@@ -141,26 +158,26 @@ impl Tracks {
 
     /// Passes the ring, from a fresh key frame on, to a recorder that has just been attached;
     /// returns whether there was one.
-    pub(super) fn start_tap(&self, now: Micros, clock: Clock, key: PublicationKey) -> bool {
-        let Some(publication) = self.publications.get(key) else { return false };
+    pub(super) fn start_tap(&mut self, now: Micros, clock: Clock, key: PublicationKey) -> bool {
+        let Some(publication) = self.publications.get_mut(key) else { return false };
         if publication.kind == MediaKind::Audio {
             return true;
         }
-        let (Some(tap), Some(entry)) = (&publication.tap, publication.fresh_entry(now)) else {
-            return false;
-        };
-        let Some(newest) = publication.ring.newest().and_then(|at| publication.ring.packet(at)) else {
+        let Publication { layers, codecs, tap: Some(tap), .. } = publication else { return false };
+        let at = tap.wanted();
+        let Some(layer) = layers.get(at) else { return false };
+        let Some(entry) = layer.fresh_entry(now) else { return false };
+        let Some(newest) = layer.ring.newest().and_then(|at| layer.ring.packet(at)) else {
             return false;
         };
         let now = clock.instant(now);
-        for packet in publication.since(entry.position) {
-            let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
+        for packet in layer.since(entry.position) {
+            let Some(codec) = codec_in(codecs, packet.info.payload_type) else { continue };
             // Approximates the arrival time, by which the recorder aligns audio and video until the
             // publisher reports its clocks.
             let ticks = newest.info.timestamp.wrapping_sub(packet.info.timestamp);
             let age = Duration::from_secs(1) * ticks.min(codec.clock_rate()) / codec.clock_rate();
-            let packet = TapPacket::new(now.checked_sub(age).unwrap_or(now), codec, packet);
-            tap.take(TapEvent::Packet(&publication.id, packet));
+            tap.packet(now.checked_sub(age).unwrap_or(now), at, layer.current_clock(), codec, packet);
         }
         true
     }

@@ -11,6 +11,8 @@ use crate::sdp::{Extension, ExtensionMap, LocalSection, RemoteSection, SectionSt
 use crate::time::Micros;
 use repairs::Repairs;
 
+/// The level of a track that is sent as the subscriber wants it.
+pub(crate) const FULL_QUALITY: u8 = 4;
 /// A subscriber that has waited this long for a key frame is told why.
 const LONG_WAIT_MICROS: u64 = 3_000_000;
 
@@ -26,6 +28,12 @@ pub(crate) struct Subscription {
     pub(crate) extensions: ExtensionMap,
     /// The track that is sent; `None` while the section is free.
     pub(crate) publication: Option<PublicationKey>,
+    /// The layer of the track that is sent.
+    pub(crate) layer: usize,
+    /// The layer to change to at its next key frame; the same one if no change is due.
+    pub(crate) target: usize,
+    /// The level and layer of the last report of quality.
+    pub(crate) told: (u8, usize),
     /// Whether the section may send.
     pub(crate) flow: Flow,
     pub(crate) rewrite: Rewrite,
@@ -78,6 +86,9 @@ impl Subscription {
             codecs: Vec::new(),
             extensions: ExtensionMap::default(),
             publication: None,
+            layer: 0,
+            target: 0,
+            told: (FULL_QUALITY, 0),
             flow: Flow { negotiated: false, wanted: true, starved: false },
             rewrite: Rewrite::new(first.0),
             rtx_next: u64::from(first.1 & 0x7fff),
@@ -143,7 +154,30 @@ impl Subscription {
     /// Assigns another track, or none.
     pub(crate) fn attach(&mut self, publication: Option<PublicationKey>) {
         self.publication = publication;
+        (self.layer, self.target) = (0, 0);
+        self.told = (FULL_QUALITY, 0);
         self.rewrite.leave();
+    }
+
+    /// Whether packets of this layer are sent, or its key frame is waited for.
+    #[inline]
+    pub(crate) fn concerns(&self, layer: usize) -> bool {
+        self.layer == layer || self.target == layer
+    }
+
+    /// Chooses the layer to send. A section that sends nothing yet has it at once.
+    pub(crate) fn aim_at(&mut self, layer: usize) {
+        self.target = layer;
+        if !self.rewrite.is_entered() {
+            self.layer = layer;
+        }
+    }
+
+    /// Changes to the target, of which a key frame has arrived. `offset` is what to add to its timestamps to get those
+    /// of the layer so far.
+    pub(crate) fn change_layer(&mut self, offset: Option<u32>) {
+        self.layer = self.target;
+        self.rewrite.change(offset);
     }
 
     /// The payload type in this section for the publisher's codec.

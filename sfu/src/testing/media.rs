@@ -7,9 +7,10 @@ use crate::wire::{u16_at, u32_at, u64_at};
 /// The payload bytes of each packet.
 pub const SAMPLE_BYTES: usize = 1_100;
 const DESCRIPTOR: usize = 4;
-/// The start code and size in a key frame header: 640x360 (RFC 6386 section 9.1).
-const SIZE: [u8; 7] = [0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01];
-const BODY: usize = DESCRIPTOR + 3 + SIZE.len();
+/// The start code in a key frame header, which the size follows (RFC 6386 section 9.1).
+const START_CODE: [u8; 3] = [0x9d, 0x01, 0x2a];
+const SIZE: usize = DESCRIPTOR + 3 + START_CODE.len();
+const BODY: usize = SIZE + 4;
 
 /// The contents of a video packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Frame {
     pub is_key: bool,
     /// The time of sending, in microseconds of the test.
     pub sent_micros: u64,
+    /// The width and height, by which layers are told apart.
+    pub size: (u16, u16),
 }
 
 impl Frame {
@@ -33,7 +36,9 @@ impl Frame {
         let mut payload = Vec::with_capacity(SAMPLE_BYTES);
         payload.push(if self.packet == 0 { 0x90 } else { 0x80 });
         payload.extend([0x80, high | 0x80, low, u8::from(!self.is_key), 0, 0]);
-        payload.extend(SIZE);
+        payload.extend(START_CODE);
+        payload.extend(self.size.0.to_le_bytes());
+        payload.extend(self.size.1.to_le_bytes());
         payload.extend(self.number.to_be_bytes());
         payload.extend(self.packet.to_be_bytes());
         payload.extend(self.packets.to_be_bytes());
@@ -50,15 +55,17 @@ impl Frame {
             packet: u16_at(payload, BODY + 4)?,
             packets: u16_at(payload, BODY + 6)?,
             sent_micros: u64_at(payload, BODY + 8)?,
+            size: (u16_at(payload, SIZE)?.swap_bytes(), u16_at(payload, SIZE + 2)?.swap_bytes()),
         })
     }
 }
 
-/// Plays pictures in order, as a decoder does: each depends on the previous one, unless it is a key frame.
+/// Plays pictures in order, as a decoder does: each depends on the previous one of its layer, unless it is a key frame.
 #[derive(Debug, Default)]
 pub struct Playback {
-    partial: BTreeMap<u32, (Vec<bool>, bool)>,
-    last: Option<u32>,
+    partial: BTreeMap<(u32, u16), (Vec<bool>, bool)>,
+    /// The number and the width of the last picture played.
+    last: Option<(u32, u16)>,
     /// The number of pictures played.
     pub played: u32,
     /// The time at which the first picture was played.
@@ -67,6 +74,8 @@ pub struct Playback {
     pub last_played_micros: Option<u64>,
     /// The longest time between two pictures.
     pub longest_stall_micros: u64,
+    /// The number of pictures played, by width.
+    pub played_of_width: BTreeMap<u16, u32>,
     /// The time from sending to the first arrival of each packet.
     pub latencies_micros: Vec<u64>,
 }
@@ -74,13 +83,15 @@ pub struct Playback {
 impl Playback {
     /// Handles a packet; duplicates are ignored.
     pub fn on_packet(&mut self, frame: Frame, now_micros: u64) {
-        if self.last.is_some_and(|last| frame.number <= last) {
+        let key = (frame.number, frame.size.0);
+        let is_over = |(number, width): (u32, u16)| {
+            frame.number < number || frame.number == number && frame.size.0 == width
+        };
+        if self.last.is_some_and(is_over) {
             return;
         }
-        let (packets, is_key) = self
-            .partial
-            .entry(frame.number)
-            .or_insert_with(|| (vec![false; usize::from(frame.packets)], false));
+        let (packets, is_key) =
+            self.partial.entry(key).or_insert_with(|| (vec![false; usize::from(frame.packets)], false));
         let Some(place) = packets.get_mut(usize::from(frame.packet)) else { return };
         *is_key |= frame.is_key;
         if !std::mem::replace(place, true) {
@@ -97,14 +108,15 @@ impl Playback {
 
     fn play(&mut self, now_micros: u64) {
         loop {
-            let ready = self.partial.iter().find(|(number, (packets, is_key))| {
-                let follows = self.last.is_some_and(|last| **number == last + 1);
+            let ready = self.partial.iter().find(|((number, width), (packets, is_key))| {
+                let follows = self.last == number.checked_sub(1).map(|before| (before, *width));
                 (follows || *is_key) && packets.iter().all(|there| *there)
             });
-            let Some(number) = ready.map(|(number, _)| *number) else { return };
-            self.partial.retain(|other, _| *other > number);
-            self.last = Some(number);
+            let Some((number, width)) = ready.map(|(key, _)| *key) else { return };
+            self.partial.retain(|(other, layer), _| *other > number || *other == number && *layer != width);
+            self.last = Some((number, width));
             self.played += 1;
+            *self.played_of_width.entry(width).or_default() += 1;
             if let Some(before) = self.last_played_micros {
                 self.longest_stall_micros = self.longest_stall_micros.max(now_micros - before);
             }

@@ -66,6 +66,8 @@ pub(crate) struct Transport {
     pub(crate) scheduled: Micros,
     pub(crate) next_report: Micros,
     pub(crate) probing: Probing,
+    /// The bitrate that the path can carry, in bits per second; `None` while it has shown no limit.
+    pub(crate) budget: Option<u64>,
     /// The smoothed round-trip time in the client's reports.
     reported_rtt_micros: Option<u64>,
     /// The time of the client's last RTP or RTCP packet.
@@ -86,17 +88,23 @@ pub(crate) struct Probing {
 /// The content of an incoming SSRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// The media of the track.
-    Media(PublicationKey),
-    /// The retransmissions of the track.
-    Retransmission(PublicationKey),
+    /// The media of a layer of the track.
+    Media(PublicationKey, usize),
+    /// The retransmissions of a layer of the track.
+    Retransmission(PublicationKey, usize),
 }
 
 impl Route {
     /// The track.
     pub(crate) fn publication(self) -> PublicationKey {
-        let (Self::Media(key) | Self::Retransmission(key)) = self;
+        let (Self::Media(key, _) | Self::Retransmission(key, _)) = self;
         key
+    }
+
+    /// The layer.
+    pub(crate) fn layer(self) -> usize {
+        let (Self::Media(_, layer) | Self::Retransmission(_, layer)) = self;
+        layer
     }
 }
 
@@ -146,6 +154,7 @@ impl Transport {
             scheduled: Micros::NEVER,
             next_report: Micros::default(),
             probing: Probing::default(),
+            budget: None,
             reported_rtt_micros: None,
             media_at: Micros::default(),
         }

@@ -154,11 +154,17 @@ impl World {
         answer.expect("the worker replies at once")
     }
 
-    /// Adds a WHIP client that sends pictures of this many packets.
-    pub fn publisher(&mut self, room: &RoomId, packets: u16) -> (PeerId, usize) {
+    /// Adds a peer that uses WHIP or WHEP.
+    pub fn join_http(&mut self, room: &RoomId, role: Role) -> PeerId {
         let peer = PeerId::random(&mut self.entropy);
         self.http_peers.insert(peer);
-        self.demand(room, MediaDemand::Join { peer, role: Role::Broadcaster });
+        self.demand(room, MediaDemand::Join { peer, role });
+        peer
+    }
+
+    /// Adds a WHIP client that sends pictures of this many packets.
+    pub fn publisher(&mut self, room: &RoomId, packets: u16) -> (PeerId, usize) {
+        let peer = self.join_http(room, Role::Broadcaster);
         let client = self.client(ClientKind::Publisher);
         let offer = self.clients[client].offer();
         let answer = self.negotiate(room, peer, HttpSession::Publish, offer).unwrap();
@@ -169,9 +175,7 @@ impl World {
 
     /// Adds a WHEP client.
     pub fn player(&mut self, room: &RoomId, publisher: Option<PeerId>) -> (PeerId, usize) {
-        let peer = PeerId::random(&mut self.entropy);
-        self.http_peers.insert(peer);
-        self.demand(room, MediaDemand::Join { peer, role: Role::Viewer });
+        let peer = self.join_http(room, Role::Viewer);
         let client = self.client(ClientKind::Player);
         let offer = self.clients[client].offer();
         let answer = self.negotiate(room, peer, HttpSession::Play { publisher }, offer).unwrap();

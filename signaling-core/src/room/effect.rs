@@ -49,6 +49,7 @@ pub enum FleetingEvent {
         peer: PeerId,
         level: u8,
         track: Option<Arc<str>>,
+        layer: Option<Arc<str>>,
         reason: Option<QualityReason>,
         to: Option<PeerId>,
     },
@@ -59,8 +60,8 @@ impl FleetingEvent {
         match self.clone() {
             Self::Reaction { from, emoji } => Reply::Reaction { from, emoji },
             Self::Speakers(speakers) => Reply::Speakers { speakers },
-            Self::Quality { peer, level, track, reason, .. } => {
-                Reply::Quality { peer, level, track, layer: None, reason }
+            Self::Quality { peer, level, track, layer, reason, .. } => {
+                Reply::Quality { peer, level, track, layer, reason }
             }
         }
     }

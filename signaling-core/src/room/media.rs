@@ -40,8 +40,15 @@ impl Room {
             MediaEvent::Speakers(speakers) => {
                 return vec![Effect::Fleeting(FleetingEvent::Speakers(speakers))];
             }
-            MediaEvent::Quality { peer, level, track, reason, to } => {
-                return vec![Effect::Fleeting(FleetingEvent::Quality { peer, level, track, reason, to })];
+            MediaEvent::Quality { peer, level, track, layer, reason, to } => {
+                return vec![Effect::Fleeting(FleetingEvent::Quality {
+                    peer,
+                    level,
+                    track,
+                    layer,
+                    reason,
+                    to,
+                })];
             }
         };
         fact.map(Effect::Fact).into_iter().collect()

@@ -78,6 +78,7 @@ impl Client {
         let Some(compound) = datagram.get(..len) else { return };
         for packet in Compound::new(compound) {
             match packet {
+                Rtcp::Pli(ssrc) if self.wants_layer(now_micros, ssrc) => {}
                 Rtcp::Pli(_) | Rtcp::Fir(_) => {
                     let rested = self.last_key_micros.is_none_or(|at| now_micros > at + self.key_rest_micros);
                     self.key_wanted |= rested;
@@ -85,6 +86,9 @@ impl Client {
                 }
                 Rtcp::Nack(nack) => {
                     let lost: Vec<_> = nack.sequences().collect();
+                    if self.repair_layer(nack.ssrc, &lost) {
+                        continue;
+                    }
                     for sequence in lost {
                         self.send_again(sequence);
                     }

@@ -2,6 +2,7 @@
 #![allow(clippy::format_push_string, reason = "a description is written once")]
 
 mod incoming;
+mod layers;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use incoming::Incoming;
+use layers::Layer;
 
 use super::{Frame, Playback};
 use crate::arrivals::Arrivals;
@@ -66,6 +68,9 @@ pub struct Client {
     indices: [u64; 3],
     transport_sequence: u16,
     frames: u32,
+    layers: Vec<Layer>,
+    /// Whether packets and descriptions name the layers.
+    pub names_layers: bool,
     key_wanted: bool,
     // Receiving.
     arrivals: Arrivals,
@@ -138,6 +143,8 @@ impl Client {
             indices: [100, 200, 300],
             transport_sequence: 0,
             frames: 0,
+            layers: Vec::new(),
+            names_layers: true,
             key_wanted: true,
             arrivals: Arrivals::default(),
             streams: HashMap::new(),
@@ -173,6 +180,7 @@ impl Client {
         sdp.push_str(&self.section("video", "96 97", "1", "actpass", direction));
         sdp.push_str("a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n");
         sdp.push_str("a=rtcp-fb:96 transport-cc\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n");
+        sdp.push_str(&self.describe_layers());
         sdp
     }
 
@@ -395,6 +403,10 @@ impl Client {
     /// Sends a picture in this many packets; the first one, and any one requested, is a key frame.
     pub fn send_picture(&mut self, now: Instant, packets: u16) {
         let now_micros = self.micros(now);
+        if !self.layers.is_empty() {
+            self.send_layers(now_micros, packets);
+            return;
+        }
         let is_key = std::mem::replace(&mut self.key_wanted, false);
         if is_key {
             self.last_key_micros = Some(now_micros);
@@ -403,7 +415,8 @@ impl Client {
         self.frames += 1;
         let timestamp = number.wrapping_mul(3_000);
         for packet in 0..packets {
-            let frame = Frame { number, packet, packets, is_key, sent_micros: now_micros };
+            let size = (640, 360);
+            let frame = Frame { number, packet, packets, is_key, sent_micros: now_micros, size };
             let marker = packet + 1 == packets;
             let payload = frame.to_vp8();
             let sequence = self.send_rtp(1, VP8, timestamp, marker, &payload, None);
@@ -431,6 +444,7 @@ impl Client {
     pub fn send_reports(&mut self, now: Instant) {
         let now_micros = self.micros(now);
         let ntp = NtpTime(0xe000_0000_0000_0000).plus_micros(now_micros);
+        self.report_layers(now_micros);
         let [audio, video, _] = self.ssrcs;
         let video_timestamp = self.frames.wrapping_mul(3_000);
         let audio_timestamp = u32::try_from((self.indices[0] * 960) & 0xffff_ffff).unwrap_or(0);
@@ -457,32 +471,42 @@ impl Client {
         };
         let number = *index;
         *index += 1;
-        let sequence = u16::try_from(number & 0xffff).unwrap_or(0);
-        let Some((sealer, _)) = &self.keys else { return sequence };
-        let transport_sequence = self.transport_sequence.to_be_bytes();
-        self.transport_sequence = self.transport_sequence.wrapping_add(1);
         let mid = [b'0' + u8::from(stream > 0)];
         let level = level.map(|level| [level]);
         let elements = [
-            Some((TRANSPORT_SEQUENCE_ID, transport_sequence.as_slice())),
             // The third SSRC is that of retransmissions, which contain the section's `mid`, too; stray packets do not.
             (payload_type <= RTX || stream == 0).then_some((MID_ID, mid.as_slice())),
             level.as_ref().map(|level| (AUDIO_LEVEL_ID, level.as_slice())),
         ];
+        let sequence = u16::try_from(number & 0xffff).unwrap_or(0);
         let header = NewHeader { marker, payload_type, sequence, timestamp, ssrc, padding: false };
+        self.send_packet(header, number, &elements, payload);
+        sequence
+    }
+
+    /// Encrypts and sends a packet with these header extension elements and a transport-wide sequence number.
+    fn send_packet(
+        &mut self,
+        header: NewHeader,
+        index: u64,
+        elements: &[Option<(u8, &[u8])>],
+        payload: &[u8],
+    ) {
+        let Some((sealer, _)) = &self.keys else { return };
+        let transport_sequence = self.transport_sequence.to_be_bytes();
+        self.transport_sequence = self.transport_sequence.wrapping_add(1);
+        let elements =
+            elements.iter().copied().chain([Some((TRANSPORT_SEQUENCE_ID, transport_sequence.as_slice()))]);
         let mut packet = vec![0; 100 + payload.len() + RTP_OVERHEAD];
-        let Some(header_len) = write_header(header, elements.into_iter().flatten(), &mut packet) else {
-            return sequence;
-        };
+        let Some(header_len) = write_header(header, elements.flatten(), &mut packet) else { return };
         let len = header_len + payload.len();
         if let Some(place) = packet.get_mut(header_len..len) {
             place.copy_from_slice(payload);
         }
-        if let Ok(len) = sealer.seal_rtp(&mut packet, header_len, len, ssrc, number) {
+        if let Ok(len) = sealer.seal_rtp(&mut packet, header_len, len, header.ssrc, index) {
             packet.truncate(len);
             self.outbox.push_back(packet);
         }
-        sequence
     }
 
     /// Sends these bytes as correctly encrypted RTCP.

@@ -1,0 +1,118 @@
+//! One layer of a track: an encoding of the picture in one size, in a stream of its own.
+//!
+//! A track has one layer, or up to [`MAX_LAYERS`] of a simulcast publisher (RFC 8853). A layer has its own ring, key
+//! frames and clock. A subscriber is sent one of them, and changes at a key frame. Which layer is better is decided by
+//! its size, or by its bitrate where the size is unknown, never by its name.
+
+use std::sync::Arc;
+
+use crate::codec::MediaKind;
+use crate::keyframe::{Entry, KeyframeRequest};
+use crate::publication::SenderClock;
+use crate::rate::RateMeter;
+use crate::receive::Receiver;
+use crate::ring::{PacketInfo, Ring, RingSize};
+use crate::time::Micros;
+
+/// Maximum number of layers of a track that are received.
+pub(crate) const MAX_LAYERS: usize = 3;
+/// A layer counts as stopped when it has sent nothing for this long while its track flows.
+const STOPPED_MICROS: u64 = 1_500_000;
+
+/// A layer: the source of its packets, and its ring of recent packets.
+pub(crate) struct Layer {
+    /// The restriction identifier (RFC 8851); `None` if the track has no named layers.
+    pub(crate) rid: Option<Arc<str>>,
+    pub(crate) ring: Ring,
+    /// The receiver state of the current SSRC.
+    pub(crate) receiver: Option<Receiver>,
+    /// The number of the current stream, unique in the track.
+    pub(crate) generation: u32,
+    /// The newest report of the publisher's clocks.
+    pub(crate) clock: Option<SenderClock>,
+    /// The positions received since the last fan-out.
+    pub(crate) pending: Vec<u64>,
+    /// The shards that are sent the layer; `mirrored` counts the pending packets already copied to them.
+    pub(crate) annexes: Vec<u16>,
+    pub(crate) mirrored: usize,
+    /// The newest position at which a decoder can start.
+    pub(crate) entry: Option<Entry>,
+    pub(crate) keyframe: KeyframeRequest,
+    pub(crate) last_packet: Option<Micros>,
+    pub(crate) rate: RateMeter,
+    /// The state that was last determined, or that the home of a mirror has told.
+    pub(crate) state: LayerState,
+}
+
+/// What is known of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LayerState {
+    /// Whether packets arrive.
+    pub(crate) flows: bool,
+    /// The bitrate in bits per second.
+    pub(crate) bitrate: u64,
+    /// The width and height of the picture; `None` if unknown.
+    pub(crate) size: Option<(u16, u16)>,
+}
+
+impl LayerState {
+    /// The number of pixels; 0 if unknown.
+    pub(crate) fn pixels(&self) -> u64 {
+        self.size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+    }
+}
+
+impl Layer {
+    /// Creates a layer that has not received a packet yet. `is_one_of` tells whether the track has several.
+    pub(crate) fn new(kind: MediaKind, rid: Option<Arc<str>>, is_one_of: bool) -> Self {
+        let size = match kind {
+            MediaKind::Audio => RingSize::AUDIO,
+            MediaKind::Video if is_one_of => RingSize::LAYER,
+            MediaKind::Video => RingSize::VIDEO,
+        };
+        Self {
+            rid,
+            ring: Ring::new(size),
+            receiver: None,
+            generation: 0,
+            clock: None,
+            pending: Vec::new(),
+            annexes: Vec::new(),
+            mirrored: 0,
+            entry: None,
+            keyframe: KeyframeRequest::default(),
+            last_packet: None,
+            rate: RateMeter::default(),
+            state: LayerState::default(),
+        }
+    }
+
+    /// The entry at which a subscriber that can receive now starts; `None` if a new key frame is preferable.
+    pub(crate) fn fresh_entry(&self, now: Micros) -> Option<Entry> {
+        self.entry.filter(|entry| entry.generation == self.generation && entry.is_fresh(now))
+    }
+
+    /// Records a packet at which a decoder can start, with its time of arrival.
+    pub(crate) fn on_entry(&mut self, info: &PacketInfo, at: Micros) {
+        self.entry = Some(Entry::after(self.entry, info, at));
+        self.keyframe.satisfied(at);
+    }
+
+    /// The time at which a key frame has to be requested, if any.
+    pub(crate) fn keyframe_due(&self) -> Option<Micros> {
+        self.keyframe.due_at(self.receiver.as_ref().map_or(0, Receiver::rtt_micros))
+    }
+
+    /// The newest report of the current stream's clocks.
+    pub(crate) fn current_clock(&self) -> Option<SenderClock> {
+        self.clock.filter(|clock| clock.generation == self.generation)
+    }
+
+    /// Determines the state anew; `true` if the layer has started or stopped.
+    pub(crate) fn refresh(&mut self, now: Micros) -> bool {
+        let flowed = self.state.flows;
+        self.state.flows = self.last_packet.is_some_and(|at| at + STOPPED_MICROS > now);
+        self.state.bitrate = self.rate.bits_per_second(now);
+        self.state.flows != flowed
+    }
+}

@@ -1,0 +1,242 @@
+//! Publishers that send their picture in several sizes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::World;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sfu::testing::{ClientKind, Link};
+use signaling_core::message::{Attention, QualityReason, Role};
+use signaling_core::{HttpSession, MediaDemand, MediaEvent, PeerId, RoomId};
+
+const SECOND: Duration = Duration::from_secs(1);
+const LAYERS: [(&str, u16); 3] = [("q", 320), ("h", 640), ("f", 1_280)];
+
+/// Adds a WHIP client that sends three layers, the best one with this many packets per picture.
+fn publisher(
+    world: &mut World,
+    room: &RoomId,
+    packets: u16,
+    layers: &[(&str, u16)],
+    names: bool,
+) -> (PeerId, usize) {
+    let peer = world.join_http(room, Role::Broadcaster);
+    let client = world.client(ClientKind::Publisher);
+    world.clients[client].send_in_layers(layers);
+    world.clients[client].names_layers = names;
+    let offer = world.clients[client].offer();
+    let answer = world.negotiate(room, peer, HttpSession::Publish, offer).unwrap();
+    let rids: Vec<_> = layers.iter().map(|(rid, _)| *rid).collect();
+    assert_eq!(
+        answer.sdp.contains(&format!("a=simulcast:recv {}\r\n", rids.join(";"))),
+        names,
+        "{}",
+        answer.sdp
+    );
+    assert!(!names || rids.iter().all(|rid| answer.sdp.contains(&format!("a=rid:{rid} recv\r\n"))));
+    world.clients[client].accept_answer(world.now, &answer.sdp).unwrap();
+    world.sending.insert(client, packets);
+    (peer, client)
+}
+
+/// The pictures of each width that a client plays in a time.
+fn played(world: &mut World, client: usize, time: Duration) -> BTreeMap<u16, u32> {
+    let now = |world: &World| {
+        let mut sum = BTreeMap::new();
+        for playback in world.clients[client].playback.values() {
+            for (width, count) in &playback.played_of_width {
+                *sum.entry(*width).or_default() += count;
+            }
+        }
+        sum
+    };
+    let before: BTreeMap<u16, u32> = now(world);
+    world.run(time);
+    let gained =
+        now(world).into_iter().map(|(width, count)| (width, count - before.get(&width).unwrap_or(&0)));
+    gained.filter(|(_, count)| *count > 0).collect()
+}
+
+fn track_of(world: &World, publisher: PeerId) -> Arc<str> {
+    let tracks = world.events.iter().rev().find_map(|(_, event)| match event {
+        MediaEvent::Tracks { peer, tracks } if *peer == publisher => Some(tracks.clone()),
+        _ => None,
+    });
+    let video = tracks.unwrap().into_iter().find(|track| track.codec == "VP8").unwrap();
+    video.track.as_str().into()
+}
+
+fn ask(world: &mut World, room: &RoomId, peer: PeerId, track: &Arc<str>, max_width: Option<u32>) {
+    let attention = Attention { max_width, ..Attention::default() };
+    world.demand(room, MediaDemand::Subscribe { peer, track: Arc::clone(track), attention });
+}
+
+#[test]
+fn a_player_is_sent_the_best_layer_whatever_the_order_and_names() {
+    let orders: [&[(&str, u16)]; 3] =
+        [&LAYERS, &[("0", 1_280), ("1", 640), ("2", 320)], &[("hi", 1_280), ("lo", 320), ("mid", 640)]];
+    for (seed, layers) in orders.into_iter().enumerate() {
+        let mut world = World::new(1 + seed as u64);
+        let room = World::room("layers");
+        let (peer, _) = publisher(&mut world, &room, 16, layers, true);
+        let (_, player) = world.player(&room, None);
+        world.run(3 * SECOND);
+        assert_eq!(played(&mut world, player, SECOND).into_iter().collect::<Vec<_>>(), [(1_280, 30)]);
+        assert!(world.playback(player).longest_stall_micros < 200_000);
+        assert_eq!(world.clients[player].playback.len(), 1, "one stream");
+        let tracks = world.events.iter().rev().find_map(|(_, event)| match event {
+            MediaEvent::Tracks { peer: of, tracks } if *of == peer => Some(tracks.clone()),
+            _ => None,
+        });
+        assert_eq!(tracks.unwrap().iter().map(|track| track.simulcast).collect::<Vec<_>>(), [false, true]);
+    }
+}
+
+#[test]
+fn a_subscriber_is_sent_no_more_than_it_asks_for() {
+    for workers in [1, 2] {
+        let mut world = World::with_config(10, |config| config.shards = workers);
+        let room = World::room("sizes");
+        let (peer, camera) = publisher(&mut world, &room, 16, &LAYERS, true);
+        let viewers: Vec<_> = (0..16).map(|_| world.join(&room, Role::Viewer)).collect();
+        world.run(3 * SECOND);
+        let track = track_of(&world, peer);
+        let asked = [(Some(320), 320), (Some(640), 640), (Some(1_000), 640), (Some(100), 320), (None, 1_280)];
+        for (viewer, (max_width, _)) in viewers.iter().zip(asked.iter().cycle()) {
+            ask(&mut world, &room, *viewer, &track, *max_width);
+        }
+        world.run(SECOND);
+        let requests = world.clients[camera].keyframe_requests.len();
+        for (viewer, (_, width)) in viewers.iter().zip(asked.iter().cycle()) {
+            let client = world.subscribers[&(room.clone(), *viewer)];
+            let seen = played(&mut world, client, SECOND / 2);
+            assert_eq!(seen.keys().collect::<Vec<_>>(), [width], "{workers} workers");
+            assert!(world.playback(client).longest_stall_micros < 200_000, "no pause at the change");
+        }
+        assert_eq!(
+            world.clients[camera].keyframe_requests.len(),
+            requests,
+            "who has its layer asks for nothing"
+        );
+    }
+}
+
+#[test]
+fn a_layer_that_stops_is_replaced_and_comes_back() {
+    let mut world = World::new(11);
+    let room = World::room("stops");
+    let (_, camera) = publisher(&mut world, &room, 16, &LAYERS, true);
+    let (_, player) = world.player(&room, None);
+    world.run(2 * SECOND);
+    world.clients[camera].set_active("f", false);
+    world.run(3 * SECOND);
+    assert_eq!(played(&mut world, player, SECOND).keys().collect::<Vec<_>>(), [&640]);
+    assert!(
+        world.playback(player).longest_stall_micros < 2_700_000,
+        "{}",
+        world.playback(player).longest_stall_micros
+    );
+    world.clients[camera].set_active("f", true);
+    world.run(SECOND / 2);
+    assert_eq!(played(&mut world, player, SECOND).keys().collect::<Vec<_>>(), [&1_280]);
+}
+
+/// 2.6 Mbit/s in the best layer, 650 and 160 kbit/s in the others, on a path of 1.2 Mbit/s.
+#[test]
+fn a_narrow_path_has_a_lesser_layer_rather_than_none() {
+    let mut world = World::new(12);
+    let room = World::room("narrow");
+    publisher(&mut world, &room, 10, &LAYERS, true);
+    world.run(SECOND);
+    let narrow = Link { delay_micros: 20_000, rate: Some(1_200_000), ..Link::default() };
+    world.access = (Link::default(), narrow);
+    let (_, player) = world.player(&room, None);
+    world.run(6 * SECOND);
+    let seen = played(&mut world, player, 10 * SECOND);
+    assert!(seen.get(&640).is_some_and(|count| *count > 200), "{seen:?}");
+    assert!(!seen.contains_key(&1_280), "{seen:?}");
+    let told = world.events.iter().rev().find_map(|(_, event)| match event {
+        MediaEvent::Quality { level, layer, reason, .. } => Some((*level, layer.clone(), *reason)),
+        _ => None,
+    });
+    assert_eq!(told, Some((3, Some("h".into()), Some(QualityReason::OwnNetwork))));
+    let wide = Link { delay_micros: 20_000, rate: Some(20_000_000), ..Link::default() };
+    let address = world.clients[player].address;
+    world.network.set_link(address, Link::default(), wide);
+    world.run(20 * SECOND);
+    assert_eq!(played(&mut world, player, SECOND).keys().collect::<Vec<_>>(), [&1_280]);
+}
+
+#[test]
+fn of_several_streams_without_names_one_is_taken() {
+    let mut world = World::new(13);
+    let room = World::room("unnamed");
+    let (_, camera) = publisher(&mut world, &room, 16, &LAYERS, false);
+    let (_, player) = world.player(&room, None);
+    world.run(2 * SECOND);
+    assert_eq!(played(&mut world, player, SECOND).into_iter().collect::<Vec<_>>(), [(320, 30)]);
+    assert!(
+        world.clients[camera].keyframe_requests.len() <= 2,
+        "{:?}",
+        world.clients[camera].keyframe_requests
+    );
+    // Its end is another one's turn.
+    world.clients[camera].set_active("q", false);
+    world.run(2 * SECOND);
+    assert_eq!(played(&mut world, player, SECOND).into_iter().collect::<Vec<_>>(), [(640, 30)]);
+}
+
+/// The world asserts that no index of a stream is encrypted twice.
+#[test]
+fn nothing_is_sealed_twice_over_loss_and_changes_of_layer_and_target() {
+    for seed in 20..26 {
+        let mut world = World::with_config(seed, |config| config.shards = 1 + (seed % 2) as u16);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let room = World::room("whatever");
+        let lossy =
+            Link { delay_micros: 10_000, jitter_micros: 20_000, loss_per_mille: 30, ..Link::default() };
+        world.access = (lossy, lossy);
+        let (peer, camera) = publisher(&mut world, &room, 16, &LAYERS, true);
+        world.run(SECOND);
+        let track = track_of(&world, peer);
+        let mut viewers: Vec<_> = (0..14).map(|_| world.join(&room, Role::Viewer)).collect();
+        for _ in 0..150 {
+            let at = rng.next_u32() as usize % viewers.len();
+            match rng.next_u32() % 12 {
+                0 => {
+                    world.demand(&room, MediaDemand::Leave { peer: viewers[at] });
+                    viewers[at] = world.join(&room, Role::Viewer);
+                }
+                1 => world.demand(&room, MediaDemand::Resend { peer: viewers[at] }),
+                2 => {
+                    let (rid, _) = LAYERS[rng.next_u32() as usize % 3];
+                    world.clients[camera].set_active(rid, rng.next_u32().is_multiple_of(2));
+                }
+                3 => {
+                    let attention = Attention { enabled: Some(false), ..Attention::default() };
+                    let track = Arc::clone(&track);
+                    world.demand(&room, MediaDemand::Subscribe { peer: viewers[at], track, attention });
+                }
+                wish => ask(&mut world, &room, viewers[at], &track, Some(320 << (wish % 3))),
+            }
+            world.run(Duration::from_millis(u64::from(rng.next_u32() % 60)));
+        }
+        for (rid, _) in LAYERS {
+            world.clients[camera].set_active(rid, true);
+        }
+        for viewer in &viewers {
+            ask(&mut world, &room, *viewer, &track, None);
+        }
+        world.run(3 * SECOND);
+        for viewer in &viewers {
+            let client = world.subscribers[&(room.clone(), *viewer)];
+            let seen = played(&mut world, client, SECOND / 4);
+            assert_eq!(seen.keys().collect::<Vec<_>>(), [&1_280], "seed {seed}: {viewer}");
+        }
+    }
+}
