@@ -77,7 +77,7 @@ impl Banner {
                  in front of this server speaks https."
                     .to_owned(),
             ),
-            TlsMode::Files => {}
+            TlsMode::Files | TlsMode::Acme => {}
         }
     }
 

@@ -1,30 +1,42 @@
 //! The source of the certificate, and its renewal.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use signaling_transport::net::self_signed::SelfSignedError;
 use signaling_transport::net::{self, Certificates, self_signed};
 use stun_turn::{Certificate, CertificateError, Handle};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::{Directory, Store};
 use crate::config::{Settings, TlsMode};
 use crate::data_dir::{DataDir, is_of_the_disk};
 
 /// Sources of certificates.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Source {
-    Files { chain: PathBuf, key: PathBuf },
-    SelfMade { kept: PathBuf },
+    Files {
+        chain: PathBuf,
+        key: PathBuf,
+    },
+    SelfMade {
+        kept: PathBuf,
+    },
+    /// The directory's, or a self-made one until there is one.
+    Acme {
+        store: Arc<Store>,
+        self_made: PathBuf,
+    },
 }
 
 /// Chain and key as last read.
 #[derive(PartialEq, Eq)]
-struct Pem {
-    chain: Vec<u8>,
-    key: Vec<u8>,
+pub(crate) struct Pem {
+    pub(crate) chain: Vec<u8>,
+    pub(crate) key: Vec<u8>,
 }
 
 /// Monitors the source of the certificate, and replaces the certificate when it has changed.
@@ -36,6 +48,8 @@ pub(crate) struct CertificateKeeper {
     passed_over: Option<Pem>,
     /// Whether the expiry of the present one has been reported.
     is_told: bool,
+    /// Notified when the source has another certificate.
+    renewed: Arc<Notify>,
 }
 
 /// Interval of the keeper's checks.
@@ -49,6 +63,11 @@ impl CertificateKeeper {
                 Source::Files { chain: chain.clone(), key: key.clone() }
             }
             (TlsMode::Auto, ..) => Source::SelfMade { kept: data.file("self-made-certificate.pem") },
+            (TlsMode::Acme, ..) => {
+                let Some(directory) = Directory::of(settings) else { return Ok(None) };
+                let store = Arc::new(Store::new(data, &directory));
+                Source::Acme { store, self_made: data.file("self-made-certificate.pem") }
+            }
             _ => return Ok(None),
         };
         let current = source.read().or_else(Source::unkept)?;
@@ -57,26 +76,44 @@ impl CertificateKeeper {
         if let Some(trouble) = current.trouble(now()) {
             tracing::warn!("the certificate {trouble}: browsers refuse it");
         }
-        Ok(Some(Self { source, current, certificates, passed_over: None, is_told: false }))
+        Ok(Some(Self {
+            source,
+            current,
+            certificates,
+            passed_over: None,
+            is_told: false,
+            renewed: Arc::default(),
+        }))
     }
 
     pub(crate) fn certificates(&self) -> Certificates {
         self.certificates.clone()
     }
 
-    /// Checks every minute, and at once when `reload` changes, until `shutdown`. TURN gets the certificate too if it is
-    /// the operator's.
+    /// To be notified when the source has another certificate.
+    pub(crate) fn renewed(&self) -> Arc<Notify> {
+        Arc::clone(&self.renewed)
+    }
+
+    /// The certificate for TURN: only one that its clients trust, now or soon.
+    pub(crate) fn for_turn(&self) -> Option<&Pem> {
+        self.source.is_trusted().then_some(&self.current)
+    }
+
+    /// Checks every minute, and at once when `reload` changes, until `shutdown`. TURN gets the certificate too unless it
+    /// is self-made.
     pub(crate) async fn keep(
         mut self,
         shutdown: CancellationToken,
         mut reload: watch::Receiver<()>,
         turn: Option<Handle>,
     ) {
-        let turn = turn.filter(|_| matches!(self.source, Source::Files { .. }));
+        let turn = turn.filter(|_| self.source.is_trusted());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(INTERVAL) => {}
+                () = self.renewed.notified() => {}
                 // The sender exists until the shutdown.
                 Ok(()) = reload.changed() => {}
             }
@@ -159,11 +196,16 @@ fn exchange(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
 }
 
 impl Source {
+    /// Whether clients trust its certificates.
+    fn is_trusted(&self) -> bool {
+        !matches!(self, Self::SelfMade { .. })
+    }
+
     /// Names the unusable file.
     fn explain(&self, error: net::CertificateError) -> anyhow::Error {
         use net::CertificateError::{Empty, Pem};
         let place = match (self, &error) {
-            (Self::SelfMade { kept }, _) => kept.display().to_string(),
+            (Self::SelfMade { kept } | Self::Acme { self_made: kept, .. }, _) => kept.display().to_string(),
             (Self::Files { chain, .. }, Empty) => format!("{} (--tls-cert)", chain.display()),
             (Self::Files { chain, .. }, Pem { what, .. }) if what.contains("chain") => {
                 format!("{} (--tls-cert)", chain.display())
@@ -202,6 +244,13 @@ impl Source {
                     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
                 };
                 Ok(Pem { chain: read(chain)?, key: read(key)? })
+            }
+            Self::Acme { store, self_made } => {
+                let pem = store.pem().filter(|pem| Certificates::from_pem(pem, pem).is_ok());
+                match pem {
+                    Some(pem) => Ok(Pem { chain: pem.clone(), key: pem }),
+                    None => Self::SelfMade { kept: self_made.clone() }.read(),
+                }
             }
             Self::SelfMade { kept } => {
                 let made = self_signed::load_or_make(kept, &self_signed::machine_names(), now())?;

@@ -31,10 +31,12 @@ pub(crate) fn is_of_the_disk(error: &io::Error) -> bool {
 /// The file by which a server claims the folder; it names that process.
 pub(crate) const CLAIM: &str = "in-use";
 /// Files with secrets, or with personal data.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 10] = [
     "session.key",
     "turn.key",
     "self-made-certificate.pem",
+    "acme-account.json",
+    "acme-certificate.pem",
     "rooms.jsonl",
     "visavis.db",
     "visavis.db-wal",

@@ -1,6 +1,7 @@
 //! The binary `visavis`: flags, configuration and wiring.
 #![forbid(unsafe_code)]
 
+mod acme;
 mod backup;
 mod banner;
 mod certificate;

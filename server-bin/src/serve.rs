@@ -11,6 +11,7 @@ use signaling_transport::net::Shutdown;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::{self, Directory, Renewer};
 use crate::banner::Banner;
 use crate::certificate::CertificateKeeper;
 use crate::config::{Config, Settings};
@@ -72,7 +73,14 @@ async fn run(
     let media = Media::open(settings, listening)?;
     let server = server.with_media(media.as_ref().and_then(Media::listener));
     let behind_relay = media.as_ref().map(Media::behind_relay);
-    let turn = TurnServer::start(settings, &data, listening, behind_relay, watch)?;
+    let turn = TurnServer::start(
+        settings,
+        &data,
+        listening,
+        behind_relay,
+        keeper.as_ref().and_then(CertificateKeeper::for_turn),
+        watch,
+    )?;
     let servers = Servers::new(settings, turn.as_ref());
     let handle = media.as_ref().map(Media::handle);
     let recordings = handle.clone().map(|handle| Recordings::start(settings, &data, handle, watch));
@@ -112,6 +120,7 @@ async fn run(
     let serving = tokio::spawn(watch.engine("listener").run(server.serve(router, ending.clone(), drain)));
     tokio::spawn(watch.engine("settings").run(reload::keep(config.clone(), signals.reload())));
     if let Some(keeper) = keeper {
+        order_certificates(settings, &data, &keeper, &ending, watch)?;
         let turn = turn.as_ref().map(|turn| turn.handle().clone());
         let keeping = keeper.keep(ending.clone(), signals.reload(), turn);
         tokio::spawn(watch.engine("certificates").run(keeping));
@@ -202,6 +211,29 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// Orders certificates from the ACME directory, if they come from one.
+fn order_certificates(
+    settings: &Settings,
+    data: &DataDir,
+    keeper: &CertificateKeeper,
+    ending: &CancellationToken,
+    watch: &Watch,
+) -> anyhow::Result<()> {
+    let Some(directory) = Directory::of(settings) else { return Ok(()) };
+    let answers = match (&settings.acme_http_listen, &settings.public_url) {
+        (Some(listen), Some(page)) => {
+            let address = listen.resolve();
+            let address =
+                address.with_context(|| format!("cannot listen on {listen}: look at --acme-http-listen"))?;
+            Some(acme::listen(address, page.to_string(), ending.clone(), watch)?)
+        }
+        _ => None,
+    };
+    let renewer = Renewer::new(directory, data, keeper.certificates(), answers, keeper.renewed());
+    tokio::spawn(watch.engine("acme").run(renewer.run(ending.clone())));
+    Ok(())
 }
 
 fn serve_metrics(

@@ -17,6 +17,7 @@ use stun_turn::{
     PeerPolicy, RelayPeer, Server, Transport, credentials,
 };
 
+use crate::certificate::Pem;
 use crate::config::{Settings, TlsMode};
 use crate::data_dir::DataDir;
 use crate::keys::{self, key};
@@ -65,6 +66,7 @@ impl TurnServer {
         data: &DataDir,
         http: SocketAddr,
         media: Option<MediaPeer>,
+        certificate: Option<&Pem>,
         watch: &Watch,
     ) -> anyhow::Result<Option<Self>> {
         if settings.no_turn {
@@ -76,7 +78,7 @@ impl TurnServer {
             .with_context(|| format!("cannot listen on {}: look at --turn-listen", settings.turn_listen))?;
         let engines = ShardEngines::default();
         let bound = is_free(address).map_err(anyhow::Error::new).and_then(|()| {
-            let mut config = config(settings, address, &secret, http)?;
+            let mut config = config(settings, address, &secret, http, certificate)?;
             config.media = media.map(|media| -> Arc<dyn RelayPeer> { Arc::new(media) });
             config.heartbeat = Some(engines.heartbeat());
             Server::bind(&config).map_err(anyhow::Error::new)
@@ -161,20 +163,13 @@ fn config(
     address: SocketAddr,
     secret: &str,
     http: SocketAddr,
+    certificate: Option<&Pem>,
 ) -> anyhow::Result<Config> {
     let mut own_services = vec![http];
     if http.ip().is_unspecified() {
         own_services.push(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), http.port()));
     }
-    let certificate = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(chain), Some(key)) if settings.tls == TlsMode::Files => {
-            let read = |path: &std::path::Path| {
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-            };
-            Some(Certificate::from_pem(&read(chain)?, &read(key)?)?)
-        }
-        _ => None,
-    };
+    let certificate = certificate.map(|pem| Certificate::from_pem(&pem.chain, &pem.key)).transpose()?;
     let mut listeners = vec![Listener::udp(address), Listener::tcp(address)];
     if address.port() == 0 {
         // Both on one port, so that one URL refers to them.
@@ -260,7 +255,7 @@ impl Servers {
                 secret: turn.secret.clone(),
                 port: udp.address.port(),
                 host,
-                tls: settings.tls == TlsMode::Files,
+                tls: matches!(settings.tls, TlsMode::Files | TlsMode::Acme),
             })
         });
         Self { configured: configured.collect(), built_in }

@@ -107,8 +107,16 @@ settings! {
     /// Ways for clients to connect: websocket, sse (server-sent events), socketio, separated by commas.
     transports: Transports, "LIST", "websocket,sse,socketio";
     /// Where certificates come from: `auto` makes one for this machine and keeps it, `files` reads --tls-cert and
-    /// --tls-key (and reads them again when they change), `off` serves plain http alone. Naming both files means `files`.
+    /// --tls-key (and reads them again when they change), `off` serves plain http alone, `acme` orders them for the
+    /// host of --public-url from --acme-directory. Naming both files means `files`.
     tls: TlsMode, "MODE", "auto";
+    /// Address for mail from the ACME directory (--tls acme), to which its terms of service are agreed.
+    acme_email: Option<String>, "ADDRESS", "";
+    /// ACME directory that --tls acme orders certificates from.
+    acme_directory: String, "URL", "https://acme-v02.api.letsencrypt.org/directory";
+    /// Address and port for the ACME directory's checks over plain http (HTTP-01), as in `[::]:80`; everything else that
+    /// comes there is redirected to the page. By default the directory checks on port 443 of --public-url (TLS-ALPN-01).
+    acme_http_listen: Option<Listen>, "HOST:PORT", "";
     /// Certificate chain, PEM, leaf first.
     tls_cert: Option<PathBuf>, "FILE", "";
     /// Private key of the certificate, PEM.
@@ -240,6 +248,27 @@ settings! {
     app_version: Option<String>, "TEXT", "", "APP_VERSION";
 }
 
+impl Settings {
+    /// Checks that ACME has what it needs, and that nothing is set for it in vain.
+    fn check_acme(&self) -> Result<(), ConfigError> {
+        let is_acme = self.tls == TlsMode::Acme;
+        if !is_acme && (self.acme_email.is_some() || self.acme_http_listen.is_some()) {
+            return Err(ConfigError::Clash("--acme-email and --acme-http-listen need --tls acme"));
+        }
+        if is_acme && self.acme_email.as_ref().is_none_or(|email| !email.contains('@')) {
+            return Err(ConfigError::Clash(
+                "--tls acme needs --acme-email, an address for the directory's mail",
+            ));
+        }
+        if is_acme && self.public_url.as_ref().is_none_or(|url| url.name().is_none()) {
+            return Err(ConfigError::Clash(
+                "--tls acme needs --public-url, with https and the name to certify",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The settings, and where each came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -261,6 +290,7 @@ impl Config {
             }
             _ => return Err(ConfigError::Clash("--tls files needs --tls-cert and --tls-key")),
         }
+        settings.check_acme()?;
         if settings.smtp.is_some() && settings.mail_from.is_none() {
             return Err(ConfigError::Clash("--smtp needs --mail-from"));
         }

@@ -171,13 +171,30 @@ fn letters_need_an_address_for_their_links() {
 }
 
 #[test]
+fn a_directory_needs_an_address_and_a_name() {
+    let acme = "tls = 'acme'\nacme-email = 'admin@example.org'\n";
+    assert!(merged(&format!("{acme}public-url = 'https://calls.example:8443'"), &[], &[]).is_ok());
+    assert!(error("tls = 'acme'\npublic-url = 'https://calls.example'", &[], &[]).contains("--acme-email"));
+    for url in [
+        "",
+        "public-url = 'http://calls.example'",
+        "public-url = 'https://192.0.2.1'",
+        "public-url = 'https://[2001:db8::1]'",
+    ] {
+        assert!(error(&format!("{acme}{url}"), &[], &[]).contains("needs --public-url"), "{url}");
+    }
+    assert!(error("acme-email = 'admin@example.org'", &[], &[]).contains("need --tls acme"));
+    assert!(error("acme-http-listen = '[::]:80'", &[], &[]).contains("need --tls acme"));
+}
+
+#[test]
 fn bad_values_are_told_with_where_they_came_from() {
     let told = error("", &[("VISAVIS_LISTEN", "8080")], &[]);
     assert!(
         told.starts_with(r#"listen cannot be "8080" (environment VISAVIS_LISTEN): expected HOST:PORT"#),
         "{told}"
     );
-    assert!(error("tls = 'acme'", &[], &[]).contains("expected one of: auto, off, files"));
+    assert!(error("tls = 'none'", &[], &[]).contains("expected one of: auto, off, files, acme"));
     assert!(error("transports = ''", &[], &[]).contains("expected one of: websocket, sse, socketio"));
     assert!(error("transports = ['sse', 'pigeon']", &[], &[]).contains("expected one of: websocket"));
     for (setting, most) in [

@@ -60,6 +60,15 @@ pub(crate) struct PublicUrl {
 }
 
 impl PublicUrl {
+    /// The host, if it is reached by https under a name that a certificate can be ordered for.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let authority = self.origin.0.strip_prefix("https://")?;
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let is_name =
+            host.contains('.') && host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('[');
+        is_name.then_some(host)
+    }
+
     /// The path, without a slash at its end.
     pub(crate) fn path(&self) -> &str {
         &self.path

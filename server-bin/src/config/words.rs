@@ -41,6 +41,8 @@ words! {
         Off = "off",
         /// From the operator.
         Files = "files",
+        /// From an ACME directory.
+        Acme = "acme",
     }
 
     /// How log lines are written.

@@ -10,14 +10,18 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
+
+use super::challenge::{self, ChallengeAnswer, Challenges, Resolver};
 
 /// The TLS settings of a server. Clones share them. After [`replace`](Self::replace), new connections use the new
 /// certificate, and existing ones keep theirs.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     current: Arc<RwLock<Current>>,
+    challenges: Challenges,
 }
 
 #[derive(Clone, Debug)]
@@ -70,12 +74,17 @@ pub enum CertificateError {
     /// The certificate or the key is unusable, or they do not belong together.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),
+    /// The certificate that answers a challenge cannot be made.
+    #[error("no certificate can be made")]
+    Make(#[from] rcgen::Error),
 }
 
 impl Certificates {
     /// TLS settings from a certificate chain (leaf first) and its private key, both PEM.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
-        Ok(Self { current: Arc::new(RwLock::new(Current::read(chain, key)?)) })
+        let challenges = Challenges::default();
+        let current = Current::read(chain, key, &challenges)?;
+        Ok(Self { current: Arc::new(RwLock::new(current)), challenges })
     }
 
     /// As [`from_pem`](Self::from_pem), from files.
@@ -96,9 +105,15 @@ impl Certificates {
 
     /// Replaces the certificate. On an error the present one stays.
     pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), CertificateError> {
-        let current = Current::read(chain, key)?;
+        let current = Current::read(chain, key, &self.challenges)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         Ok(())
+    }
+
+    /// Answers an ACME directory's challenge for `name` by TLS-ALPN-01 (RFC 8737) with the digest of its key
+    /// authorization, until the answer is dropped.
+    pub fn answer_challenge(&self, name: &str, digest: &[u8]) -> Result<ChallengeAnswer, CertificateError> {
+        self.challenges.answer(name, digest)
     }
 
     pub(super) fn current(&self) -> Arc<ServerConfig> {
@@ -119,8 +134,8 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
 }
 
 impl Current {
-    fn read(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
-        let (config, leaf) = server_config(chain, key)?;
+    fn read(chain: &[u8], key: &[u8], challenges: &Challenges) -> Result<Self, CertificateError> {
+        let (config, leaf) = server_config(chain, key, challenges)?;
         Ok(Self { config, leaf })
     }
 }
@@ -128,6 +143,7 @@ impl Current {
 fn server_config(
     chain: &[u8],
     key: &[u8],
+    challenges: &Challenges,
 ) -> Result<(Arc<ServerConfig>, CertificateDer<'static>), CertificateError> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
@@ -135,11 +151,13 @@ fn server_config(
     let Some(leaf) = chain.first().cloned() else { return Err(CertificateError::Empty) };
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|source| CertificateError::Pem { what: "the private key", source })?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let own = Arc::new(CertifiedKey::from_der(chain, key, &provider)?);
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        .with_cert_resolver(Arc::new(Resolver { own, challenges: challenges.clone() }));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), challenge::PROTOCOL.to_vec()];
     Ok((Arc::new(config), leaf))
 }
 

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::challenge;
 use super::connection_limits::Place;
 use super::mount::Entrance;
 use super::opening::{self, ConnectionPlace, MediaConnection, MediaListener, Opening};
@@ -157,6 +158,7 @@ async fn open(server: &ServerState, stream: TcpStream) -> io::Result<Opened> {
     let tls = Box::pin(TlsAcceptor::from(certificates.current()).accept(stream)).await?;
     let protocol = match tls.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::TlsHttp2,
+        Some(challenge::PROTOCOL) => return Err(io::Error::other("a directory's check, which ends here")),
         _ => Protocol::Tls,
     };
     Ok(Opened::Http(Stream::Tls(Box::new(tls)), protocol))

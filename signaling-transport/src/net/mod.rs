@@ -34,6 +34,7 @@
 //! ```
 
 mod certificates;
+mod challenge;
 mod connection;
 mod connection_limits;
 mod forwarded;
@@ -50,6 +51,7 @@ mod timed_body;
 mod upgraded;
 
 pub use certificates::{CertificateError, Certificates, Validity};
+pub use challenge::ChallengeAnswer;
 pub use connection_limits::AddressLimits;
 pub use forwarded::TrustedProxies;
 pub use http_api::ClientAddr;
