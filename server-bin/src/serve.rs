@@ -125,10 +125,11 @@ async fn run(
         let keeping = keeper.keep(ending.clone(), signals.reload(), turn);
         tokio::spawn(watch.engine("certificates").run(keeping));
     }
-    tracing::info!(addr = %listening, "listening");
+    // What happens to a folder after the next line is noticed.
     let mut places = vec![("data folder", data.places())];
     places.extend(recordings.as_ref().map(|recordings| ("folder of recordings", recordings.places())));
     folders::watch(places, Arc::clone(&health), watch)?;
+    tracing::info!(addr = %listening, "listening");
     Banner::new(settings, listening).tell(settings.log_format);
     overseer.stand_up();
 
