@@ -69,7 +69,7 @@ impl Banner {
         }
         match tls {
             TlsMode::Auto => self.notes.push(
-                "The certificate is self-made: on other devices the browser warns once (--tls files takes your own)."
+                "The certificate is self-signed: on other devices the browser warns once (--tls files takes your own)."
                     .to_owned(),
             ),
             TlsMode::Off => self.notes.push(
@@ -151,7 +151,7 @@ mod tests {
         let got = banner("", "[::]:8080", &["192.168.1.5", "2a00::5"]);
         assert_eq!(got.urls, ["http://localhost:8080", "https://192.168.1.5:8080", "https://[2a00::5]:8080"]);
         assert_eq!(got.notes.len(), 1, "{:?}", got.notes);
-        assert!(got.notes[0].contains("self-made"));
+        assert!(got.notes[0].contains("self-signed"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ enum Source {
     SelfMade {
         kept: PathBuf,
     },
-    /// The directory's, or a self-made one until there is one.
+    /// The directory's, or a self-signed one until there is one.
     Acme {
         store: Arc<Store>,
         self_made: PathBuf,
@@ -101,7 +101,7 @@ impl CertificateKeeper {
     }
 
     /// Checks every minute, and at once when `reload` changes, until `shutdown`. TURN gets the certificate too unless it
-    /// is self-made.
+    /// is self-signed.
     pub(crate) async fn keep(
         mut self,
         shutdown: CancellationToken,
@@ -231,7 +231,7 @@ impl Source {
         }
         tracing::error!(
             error = format!("{error:#}"),
-            "the self-made certificate is not kept: browsers warn again after a restart"
+            "the self-signed certificate is not kept: browsers warn again after a restart"
         );
         let made = self_signed::make(&self_signed::machine_names(), UNIX_EPOCH + clock::wall())?;
         Ok(Pem { chain: made.pem.clone().into_bytes(), key: made.pem.into_bytes() })

@@ -258,7 +258,7 @@ fn a_directory_that_is_down_is_asked_again_later_even_after_a_restart() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let server = pebble.server(&folder, &[]);
     server.logged("no certificate from the directory");
-    // The page is served with the self-made certificate meanwhile.
+    // The page is served with the self-signed certificate meanwhile.
     let made = kept(folder.path(), "self-made-certificate.pem");
     let mut stream =
         StreamOwned::new(client(made.as_bytes(), "localhost"), TcpStream::connect(server.addr).unwrap());

@@ -127,7 +127,7 @@ fn a_half_written_certificate_is_made_anew_with_its_key() {
     let first = fs::read_to_string(&path).unwrap();
     fs::write(&path, &first[..first.len() - 100]).unwrap();
     let server = Visavis::start_in(Arc::clone(&folder), &[]);
-    server.logged("the self-made certificate is broken: it is made anew");
+    server.logged("the self-signed certificate is broken: it is made anew");
     let again = fs::read_to_string(&path).unwrap();
     let key = |pem: &str| {
         pem[pem.find("-----BEGIN PRIV").unwrap()..pem.find("-----BEGIN CERT").unwrap()].to_owned()

@@ -44,7 +44,7 @@ pub enum SelfSignedError {
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
     /// The file cannot be written.
-    #[error("cannot keep the self-made certificate in {path}")]
+    #[error("cannot keep the self-signed certificate in {path}")]
     Keep {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub fn load_or_make(path: &Path, names: &[String], now: SystemTime) -> Result<Se
         return Ok(kept.clone());
     }
     if found.is_some() && kept.is_none() {
-        tracing::warn!(path = %path.display(), "the self-made certificate is broken: it is made anew");
+        tracing::warn!(path = %path.display(), "the self-signed certificate is broken: it is made anew");
     }
     // The key stays, whatever else has changed, as long as it can be read.
     let key = found.as_deref().and_then(|pem| KeyPair::from_pem(pem).ok());
@@ -87,7 +87,7 @@ fn make_with(names: &[String], now: SystemTime, key: Option<KeyPair>) -> Result<
     let until = now + LIFETIME;
     let mut params = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "Visavis, self-made");
+    params.distinguished_name.push(DnType::CommonName, "Visavis, self-signed");
     params.not_before = now.checked_sub(BACKDATED).unwrap_or(now).into();
     params.not_after = until.into();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
