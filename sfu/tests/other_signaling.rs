@@ -1,11 +1,11 @@
-//! The media server with signaling other than this project's: the example `lines`, over real sockets.
+//! The media server with signaling other than this project's: the example `sfu-alone`, over real sockets.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 #![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
 #![allow(unreachable_pub, reason = "modules that several tests use")]
 
 #[path = "common/endpoint.rs"]
 mod endpoint;
-#[path = "../examples/lines.rs"]
+#[path = "../examples/sfu-alone.rs"]
 #[allow(dead_code, reason = "its main is not called")]
 mod lines;
 

@@ -1,7 +1,7 @@
 //! The media server with other signaling: lines of text over TCP, without JSON and without the
 //! rooms of `signaling-core`.
 //!
-//! `cargo run -p sfu --example lines -- 8091 3480`. A client joins a room, offers the media that it sends and answers
+//! `cargo run -p sfu --example sfu-alone -- 8091 3480`. A client joins a room, offers the media that it sends and answers
 //! the server's offers. A description is sent as its lines followed by a line with a dot:
 //!
 //! ```text
