@@ -135,6 +135,64 @@ fn a_host_ends_a_meeting_while_the_disk_is_full() {
     assert!(api.get(&format!("{path}/deliveries")).body.contains("meeting.ended"));
 }
 
+/// Says something, and waits for the answer.
+fn say(peer: &mut Ws, text: &str, seq: u64) {
+    peer.send(&json!({"type": "chat", "text": text, "seq": seq}));
+    assert_eq!(peer.until("ack")["seq"], seq);
+}
+
+#[test]
+fn chat_that_was_kept_is_there_after_a_disk_that_was_full_while_its_file_was_exchanged() {
+    /// The lines of a full file.
+    const FULL: u64 = 200;
+    // Neither of the first lines of the new file can be written, or a part of either.
+    for most in [0, 20, 150] {
+        for is_free_again in [false, true] {
+            let mut server = Visavis::start(&[]);
+            let (mut ada, _) = Ws::join(server.addr, "standup", "Ada");
+            let (mut bob, bobs) = Ws::join(server.addr, "standup", "Bob");
+            let mut cursor = 0;
+            for number in 1..=FULL / 2 {
+                say(&mut ada, &format!("ada {number}"), number);
+                say(&mut bob, &format!("bob {number}"), number);
+                if number == 90 {
+                    cursor = bob.last_id;
+                }
+            }
+            server.limit_files(Some(most));
+            say(&mut bob, "into nothing", FULL);
+            server.logged("chat is not kept over a restart until it can be written");
+            let chats = fs::read_dir(server.folder().path().join("visavis-data/chat")).unwrap();
+            let names: Vec<_> =
+                chats.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            assert!(names.iter().any(|name| name.ends_with(".old.jsonl")), "exchanged: {names:?}");
+            if is_free_again {
+                server.limit_files(None);
+                say(&mut bob, "kept again", FULL + 1);
+                server.logged("chat is kept again");
+            }
+            let folder = server.folder();
+            server.kill();
+            let server = Visavis::start_in(folder, &[]);
+
+            let (mut bob, again) = Ws::resume(server.addr, &tests::client::credentials(&bobs), cursor);
+            let last_seq = if is_free_again { FULL + 1 } else { FULL / 2 };
+            assert_eq!(again["lastSeq"], last_seq, "{most}, {is_free_again}");
+            // What was answered has no second effect.
+            bob.send(&json!({"type": "chat", "text": "bob 100", "seq": last_seq}));
+            bob.send(&json!({"type": "chat", "text": "the end", "seq": FULL + 2}));
+            let mut heard = Vec::new();
+            while heard.last().is_none_or(|text| text != "the end") {
+                heard.push(bob.until("chat")["text"].as_str().unwrap().to_owned());
+            }
+            let kept = (91..=FULL / 2).flat_map(|number| [format!("ada {number}"), format!("bob {number}")]);
+            let more = is_free_again.then_some("kept again").into_iter().chain(["the end"]);
+            let expected: Vec<String> = kept.chain(more.map(str::to_owned)).collect();
+            assert_eq!(heard, expected, "{most}, {is_free_again}");
+        }
+    }
+}
+
 #[test]
 fn a_backup_that_fails_leaves_nothing_that_looks_like_one() {
     let server = Visavis::start(&[]);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::client::{FAR_TOO_LONG, connect_for};
-use crate::http::{Answer, ask};
+use crate::http::{Answer, ask, try_request};
 use crate::process::{Visavis, run};
 
 /// An API client: a server's address, and a bearer.
@@ -74,6 +74,21 @@ impl Api {
             write!(request, "content-type: application/json\r\ncontent-length: {}\r\n", body.len()).unwrap();
         }
         ask(connect_for(addr, self.patience), &format!("{request}\r\n{}", body.unwrap_or_default()))
+    }
+
+    /// As [`ask`](Self::ask), of a server that may end meanwhile: `None` unless all of its response has arrived.
+    pub fn try_ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Option<Answer> {
+        let bearer = self.bearer.as_ref().map(|bearer| format!("Bearer {bearer}"));
+        let mut all = headers.to_vec();
+        all.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+        all.extend(body.map(|_| ("content-type", "application/json")));
+        try_request(self.addr, method, path, &all, body.map(str::as_bytes))
     }
 
     /// `GET`

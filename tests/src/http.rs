@@ -96,8 +96,9 @@ pub fn try_request(
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
-    let length = answer.header("content-length").parse();
-    length.is_ok_and(|length: usize| length == answer.body.len()).then_some(answer)
+    // A response without a body, as 204, names no length.
+    let length = answer.headers("content-length").first().map_or(Some(0), |length| length.parse().ok())?;
+    (length == answer.body.len()).then_some(answer)
 }
 
 fn bytes_of(
