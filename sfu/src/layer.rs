@@ -19,6 +19,9 @@ pub(crate) const MAX_LAYERS: usize = 3;
 /// A layer counts as stopped when it has sent nothing for this long while its track flows.
 const STOPPED_MICROS: u64 = 1_500_000;
 
+/// A publisher is told to stop a layer that nobody has watched for this long.
+const UNWATCHED_MICROS: u64 = 1_500_000;
+
 /// A layer: the source of its packets, and its ring of recent packets.
 pub(crate) struct Layer {
     /// The restriction identifier (RFC 8851); `None` if the track has no named layers.
@@ -40,6 +43,10 @@ pub(crate) struct Layer {
     pub(crate) keyframe: KeyframeRequest,
     pub(crate) last_packet: Option<Micros>,
     pub(crate) rate: RateMeter,
+    /// Whether the publisher may send the layer; it was told to stop if not.
+    pub(crate) is_on: bool,
+    /// The time since which nobody has watched the layer.
+    pub(crate) unwatched_since: Option<Micros>,
     /// The state that was last determined, or that the home of a mirror has told.
     pub(crate) state: LayerState,
 }
@@ -83,6 +90,8 @@ impl Layer {
             keyframe: KeyframeRequest::default(),
             last_packet: None,
             rate: RateMeter::default(),
+            is_on: true,
+            unwatched_since: None,
             state: LayerState::default(),
         }
     }
@@ -108,11 +117,32 @@ impl Layer {
         self.clock.filter(|clock| clock.generation == self.generation)
     }
 
-    /// Determines the state anew; `true` if the layer has started or stopped.
-    pub(crate) fn refresh(&mut self, now: Micros) -> bool {
-        let flowed = self.state.flows;
-        self.state.flows = self.last_packet.is_some_and(|at| at + STOPPED_MICROS > now);
-        self.state.bitrate = self.rate.bits_per_second(now);
-        self.state.flows != flowed
+    /// Determines the state anew. A layer that the publisher was told to stop keeps its state, because it comes back when
+    /// it is wanted.
+    pub(crate) fn refresh(&mut self, now: Micros) {
+        if self.is_on {
+            self.state.flows = self.last_packet.is_some_and(|at| at + STOPPED_MICROS > now);
+            let bitrate = self.rate.bits_per_second(now);
+            // One that has just been told to start again sends less than it will.
+            self.state.bitrate = if bitrate == 0 { self.state.bitrate } else { bitrate };
+        }
+    }
+
+    /// Records whether somebody watches the layer; `true` if the publisher has to be told to start or to stop it.
+    pub(crate) fn note_watched(&mut self, now: Micros, is_watched: bool) -> bool {
+        let was_on = self.is_on;
+        if is_watched {
+            self.unwatched_since = None;
+            self.is_on = true;
+            if !was_on {
+                // It does not count as stopped while it starts.
+                self.last_packet = Some(now);
+            }
+        } else {
+            let since = *self.unwatched_since.get_or_insert(now);
+            // What has never been sent is not known yet.
+            self.is_on &= !self.state.flows || now < since + UNWATCHED_MICROS;
+        }
+        self.is_on != was_on
     }
 }

@@ -191,6 +191,81 @@ fn of_several_streams_without_names_one_is_taken() {
     assert_eq!(played(&mut world, player, SECOND).into_iter().collect::<Vec<_>>(), [(640, 30)]);
 }
 
+/// The layers that a publisher was last told to send; it obeys.
+fn obey(world: &mut World, camera: usize) -> Vec<String> {
+    let told = world.events.iter().rev().find_map(|(_, event)| match event {
+        MediaEvent::Layers { active, .. } => Some(active.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        _ => None,
+    });
+    let active = told.unwrap_or_else(|| LAYERS.map(|(rid, _)| rid.to_owned()).to_vec());
+    for (rid, _) in LAYERS {
+        world.clients[camera].set_active(rid, active.iter().any(|on| on == rid));
+    }
+    active
+}
+
+#[test]
+fn a_publisher_is_told_which_layers_are_watched() {
+    for workers in [1, 2] {
+        let mut world = World::with_config(14, |config| config.shards = workers);
+        let room = World::room("watched");
+        let peer = world.join(&room, Role::Broadcaster);
+        let camera = world.client(ClientKind::Publisher);
+        world.clients[camera].send_in_layers(&LAYERS);
+        world.publish_from(&room, peer, camera, 16);
+        let viewers: Vec<_> = (0..14).map(|_| world.join(&room, Role::Viewer)).collect();
+        world.run(2 * SECOND);
+        assert_eq!(obey(&mut world, camera), ["f"], "all want the best");
+        let track = track_of(&world, peer);
+        let width_of = |world: &mut World, viewer: PeerId| {
+            let client = world.subscribers[&(room.clone(), viewer)];
+            played(world, client, SECOND / 2).into_keys().collect::<Vec<_>>()
+        };
+        let switch = |world: &mut World, viewer: PeerId, enabled: bool, max_width: Option<u32>| {
+            let attention = Attention { enabled: Some(enabled), max_width, ..Attention::default() };
+            world
+                .demand(&room, MediaDemand::Subscribe { peer: viewer, track: Arc::clone(&track), attention });
+        };
+        for viewer in &viewers {
+            switch(&mut world, *viewer, true, Some(320));
+        }
+        switch(&mut world, viewers[13], true, Some(640));
+        // Started at once, stopped when nobody is left.
+        world.run(SECOND / 10);
+        assert_eq!(obey(&mut world, camera), ["q", "h", "f"], "{workers} workers");
+        world.run(4 * SECOND);
+        assert_eq!(obey(&mut world, camera), ["q", "h"]);
+        assert_eq!(
+            (width_of(&mut world, viewers[0]), width_of(&mut world, viewers[13])),
+            (vec![320], vec![640])
+        );
+        world.run(4 * SECOND);
+        switch(&mut world, viewers[0], true, None);
+        world.run(SECOND / 10);
+        assert_eq!(obey(&mut world, camera), ["q", "h", "f"]);
+        world.run(SECOND / 2);
+        assert_eq!(width_of(&mut world, viewers[0]), [1_280]);
+        for viewer in &viewers {
+            switch(&mut world, *viewer, false, None);
+        }
+        world.run(4 * SECOND);
+        assert_eq!(obey(&mut world, camera), [""; 0], "nobody watches");
+        world.run(4 * SECOND);
+        switch(&mut world, viewers[7], true, Some(640));
+        world.run(SECOND / 10);
+        assert_eq!(obey(&mut world, camera), ["h"]);
+        world.run(SECOND / 2);
+        assert_eq!(width_of(&mut world, viewers[7]), [640]);
+        // The newest is told again after a resume.
+        let told = |world: &World| {
+            world.events.iter().filter(|(_, event)| matches!(event, MediaEvent::Layers { .. })).count()
+        };
+        let before = told(&world);
+        world.demand(&room, MediaDemand::Returned { peer });
+        assert_eq!((told(&world), obey(&mut world, camera)), (before + 1, vec!["h".to_owned()]));
+    }
+}
+
 /// The world asserts that no index of a stream is encrypted twice.
 #[test]
 fn nothing_is_sealed_twice_over_loss_and_changes_of_layer_and_target() {

@@ -53,6 +53,11 @@ pub enum MediaDemand {
         /// The peer.
         peer: PeerId,
     },
+    /// The peer's session has resumed: what it was told without an id is told again.
+    Returned {
+        /// The peer.
+        peer: PeerId,
+    },
     /// Describes the tracks of the peer's next publish offer.
     Publish {
         /// The peer.
@@ -176,6 +181,15 @@ pub enum MediaEvent {
         reason: Option<QualityReason>,
         /// The recipient, or `None` for every peer.
         to: Option<PeerId>,
+    },
+    /// The layers of a peer's track that somebody watches.
+    Layers {
+        /// The publisher, which is told.
+        peer: PeerId,
+        /// The track.
+        track: Arc<str>,
+        /// The names of the layers.
+        active: Arc<[Arc<str>]>,
     },
     /// The state of a recording has changed.
     Recording {

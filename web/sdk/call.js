@@ -284,6 +284,8 @@ export class Call extends Emitter {
         return this.emit('reaction', event);
       case 'recording':
         return this.#recording(event);
+      case 'layers':
+        return this.#path?.setLayers(event.active);
       case 'muted':
         return void this.media.setMicrophone(false);
     }

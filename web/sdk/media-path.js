@@ -86,6 +86,11 @@ export class MediaPath {
     }
   }
 
+  /** The layers of the camera that somebody watches. @param {string[]} active */
+  setLayers(active) {
+    for (const path of [this.#current, this.#next]) path?.call.setLayers(active);
+  }
+
   /**
    * The room is changing to another path, which is built beside the present one.
    *

@@ -107,6 +107,9 @@ export class MeshCall {
   /** In a mesh no size is chosen, so there is nothing to do. @param {...any} _about */
   attend(..._about) {}
 
+  /** Layers are for the media server. @param {string[]} _active */
+  setLayers(_active) {}
+
   /** In a mesh the m-lines determine the purpose of each track, so there is nothing to do. */
   refresh() {}
 

@@ -72,6 +72,11 @@ export class SfuCall {
     else if (body.pc === 'subscribe') this.#subscriber.receive(body);
   }
 
+  /** @param {string[]} active the layers of the camera that somebody watches */
+  setLayers(active) {
+    this.#publisher?.setLayers(active);
+  }
+
   /** Events were lost, or the server was restarted. */
   repair() {
     this.#attention.clear();

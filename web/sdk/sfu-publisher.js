@@ -1,3 +1,4 @@
+import { activate, fitLayers, layersOf } from './layers.js';
 import { withStartBitrate } from './start-bitrate.js';
 import { withSoundAgain } from './sound-again.js';
 import { Steps } from './steps.js';
@@ -13,12 +14,6 @@ import { limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 const DISCONNECTED_MS = 3000;
 const UNANSWERED_MS = 10_000;
 
-/** Three sizes of the camera's picture, of which the server sends each viewer a suitable one. */
-const LAYERS = [
-  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
-];
 const ONE_LAYER = [{ maxBitrate: 1_700_000 }];
 const BEGINS_SMALL = [{ maxBitrate: 1_700_000, scaleResolutionDownBy: SMALL }];
 const SCREEN = [{ maxBitrate: 2_500_000 }];
@@ -83,6 +78,14 @@ export class SfuPublisher {
     });
   }
 
+  /** @param {string[]} active the layers of the camera that somebody watches */
+  setLayers(active) {
+    this.#steps.add(async () => {
+      const sender = this.#lines.get('camera')?.sender;
+      if (sender) await activate(sender, active);
+    });
+  }
+
   /** The server may prefer other codecs now, which its answer to the same offer states. */
   renegotiate() {
     this.#steps.add(() => this.#offer());
@@ -137,7 +140,7 @@ export class SfuPublisher {
   async #putTracks() {
     const { microphone, camera, screen, screenAudio } = this.#media;
     await this.#putTrack('microphone', microphone);
-    await this.#putTrack('camera', camera, this.#layered ? LAYERS : this.#isRecorded() ? ONE_LAYER : BEGINS_SMALL);
+    await this.#putTrack('camera', camera, camera && this.#layered ? layersOf(camera) : this.#isRecorded() ? ONE_LAYER : BEGINS_SMALL);
     await this.#putTrack('screen', screen, SCREEN);
     await this.#putTrack('screen-audio', screenAudio);
   }
@@ -153,7 +156,9 @@ export class SfuPublisher {
       if (track) this.#lines.set(source, this.connection.addTransceiver(track, { direction: 'sendonly', sendEncodings }));
       return;
     }
+    const isOther = line.sender.track !== track;
     await put(line, track);
+    if (isOther && this.#layered && source === 'camera') await fitLayers(line.sender);
     // A camera that is off keeps its m-line; a screen that is no longer shared is removed for the others.
     const keeps = track !== null || source === 'microphone' || source === 'camera';
     const direction = keeps ? 'sendonly' : 'inactive';
@@ -188,7 +193,8 @@ export class SfuPublisher {
     // The server has created a new connection, with which ours cannot continue.
     if (known && originOf(known) !== originOf(answer)) return this.#replace();
     // Chromium cannot make another offer on a connection whose layers were refused.
-    if (this.#layered && this.#lines.has('camera') && !/^a=simulcast:/m.test(answer.sdp ?? '')) {
+    const hasLayers = (/** @type {RTCSessionDescriptionInit | null} */ of) => /^a=simulcast:/m.test(of?.sdp ?? '');
+    if (this.#layered && hasLayers(connection.localDescription) && !hasLayers(answer)) {
       this.#layered = false;
       return this.#replace();
     }

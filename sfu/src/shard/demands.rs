@@ -65,6 +65,11 @@ impl Shard {
                     self.resend(key);
                 }
             }
+            MediaDemand::Returned { peer } => {
+                for track in find(peer).map(|key| self.rooms.publications(key)).unwrap_or_default() {
+                    self.tell_watched(track);
+                }
+            }
             MediaDemand::Publish { peer, tracks } => {
                 if let Some(state) = self.rooms.find_mut(room, peer) {
                     state.announced = tracks;

@@ -266,6 +266,7 @@ impl Shard {
         } else if !wanted {
             layer.annexes.retain(|other| *other != annex);
         }
+        self.note_watched(now, key);
     }
 
     /// Records what the home tells of the layers of a track.

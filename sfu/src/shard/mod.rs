@@ -11,7 +11,7 @@
 //! | `demands`, `lifecycle` | Requests of rooms, and what begins and ends with them |
 //! | `publish`, `play`, `offer`, `negotiate`, `describe` | Answers to publishers and WHEP players, offers to subscribers |
 //! | `ingress`, `fanout`, `start`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
-//! | `select` | The layer of each subscription |
+//! | `select`, `watched` | The layer of each subscription, and which layers publishers need to send |
 //! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, active speakers |
 
 mod bandwidth;
@@ -36,6 +36,7 @@ mod select;
 mod speakers;
 mod start;
 mod tracks;
+mod watched;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::Shard;
 use super::message::Note;
+use super::tracks::Tracks;
 use crate::allocate::{Choice, Wish, allocate};
 use crate::codec::MediaKind;
 use crate::keys::{PublicationKey, SubscriptionKey, TransportKey};
@@ -40,9 +41,11 @@ impl Shard {
                 self.select(now, transport);
             }
             self.update_mirrored(key);
+            self.note_watched(now, key);
         }
         while let Some(key) = self.tracks.switched.pop() {
             self.update_mirrored(key);
+            self.note_watched(now, key);
         }
     }
 
@@ -54,6 +57,8 @@ impl Shard {
             if !publication.is_simulcast() {
                 continue;
             }
+            self.note_watched(now, key);
+            let Some(publication) = self.tracks.publications.get_mut(key) else { continue };
             let before = publication.ranked();
             for layer in &mut publication.layers {
                 layer.refresh(now);
@@ -193,9 +198,13 @@ impl Shard {
     /// Sends a section in the chosen layer, or pauses it.
     fn apply(&mut self, now: Micros, candidate: &Candidate, chosen: Option<usize>) {
         let section = candidate.section;
-        let Some(subscription) = self.tracks.subscription_mut(section) else { return };
+        let Tracks { subscriptions, switched, .. } = &mut self.tracks;
+        let Some(subscription) = subscriptions.get_mut(section) else { return };
         let layer = chosen.and_then(|chosen| candidate.layers.get(chosen).copied());
         let was_starved = std::mem::replace(&mut subscription.flow.starved, layer.is_none());
+        if was_starved != layer.is_none() || layer.is_some_and(|layer| subscription.target != layer) {
+            switched.extend(subscription.publication);
+        }
         let Some(layer) = layer else {
             self.tell_quality(section, 0, None);
             return;

@@ -21,7 +21,7 @@ pub(super) struct Tracks {
     pub(super) dirty: Vec<(PublicationKey, usize)>,
     /// Tracks whose subscribers' layers have to be chosen anew.
     pub(super) changed: Vec<PublicationKey>,
-    /// Tracks of which a subscriber has changed to another layer.
+    /// Tracks of which a subscriber's layer has changed, or its target.
     pub(super) switched: Vec<PublicationKey>,
     pub(super) served: Served,
     /// Sections that have become able to send since the last fan-out.

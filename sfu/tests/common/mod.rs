@@ -186,6 +186,12 @@ impl World {
     /// Publishes from a peer of a room over signaling.
     pub fn publish(&mut self, room: &RoomId, peer: PeerId, packets: u16) -> usize {
         let client = self.client(ClientKind::Publisher);
+        self.publish_from(room, peer, client, packets);
+        client
+    }
+
+    /// Publishes from this client of a peer over signaling.
+    pub fn publish_from(&mut self, room: &RoomId, peer: PeerId, client: usize, packets: u16) {
         let offer = self.clients[client].offer();
         let mark = self.events.len();
         self.demand(room, MediaDemand::Offer { peer, sdp: offer.into(), negotiation: None });
@@ -198,7 +204,6 @@ impl World {
             .expect("an answer");
         self.clients[client].accept_answer(self.now, &answer).unwrap();
         self.sending.insert(client, packets);
-        client
     }
 
     /// Advances the time.

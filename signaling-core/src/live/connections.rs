@@ -26,6 +26,10 @@ impl LiveRoom {
         let Some(session) = self.audience.sessions.get_mut(&peer) else { return };
         session.open_stream(now, connection, claims.issued_by(self.audience.run));
         self.catch_up(now, env, peer, last_id);
+        let room = &self.audience.room;
+        if room.uses_sfu() {
+            env.media.demand(room.id(), MediaDemand::Returned { peer });
+        }
         self.audience.look_after(now, env, peer);
     }
 

@@ -295,6 +295,10 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<QualityReason>,
     },
+    Layers {
+        track: Arc<str>,
+        active: Arc<[Arc<str>]>,
+    },
 }
 
 impl Reply {

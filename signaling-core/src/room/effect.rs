@@ -53,6 +53,11 @@ pub enum FleetingEvent {
         reason: Option<QualityReason>,
         to: Option<PeerId>,
     },
+    Layers {
+        to: PeerId,
+        track: Arc<str>,
+        active: Arc<[Arc<str>]>,
+    },
 }
 
 impl FleetingEvent {
@@ -63,6 +68,7 @@ impl FleetingEvent {
             Self::Quality { peer, level, track, layer, reason, .. } => {
                 Reply::Quality { peer, level, track, layer, reason }
             }
+            Self::Layers { track, active, .. } => Reply::Layers { track, active },
         }
     }
 
@@ -70,6 +76,7 @@ impl FleetingEvent {
     pub(crate) fn to(&self) -> Option<PeerId> {
         match self {
             Self::Quality { to, .. } => *to,
+            Self::Layers { to, .. } => Some(*to),
             Self::Reaction { .. } | Self::Speakers(_) => None,
         }
     }

@@ -40,6 +40,9 @@ impl Room {
             MediaEvent::Speakers(speakers) => {
                 return vec![Effect::Fleeting(FleetingEvent::Speakers(speakers))];
             }
+            MediaEvent::Layers { peer, track, active } => {
+                return vec![Effect::Fleeting(FleetingEvent::Layers { to: peer, track, active })];
+            }
             MediaEvent::Quality { peer, level, track, layer, reason, to } => {
                 return vec![Effect::Fleeting(FleetingEvent::Quality {
                     peer,

@@ -69,6 +69,8 @@ impl Signaling {
             ("sse", transports.sse),
             ("socketio", transports.socketio),
             ("sfu", sfu),
+            // The SFU of this workspace takes a camera in several sizes.
+            ("simulcast", sfu),
             ("recording", config.recorder),
             ("recording-consent", recording_consent),
         ];

@@ -298,7 +298,7 @@ export type RecordingState = "starting" | "active" | "stopped" | "failed";
 /**
  * Messages without an id: answers, and events that are of interest only at present.
  */
-export type Reply = { "type": "welcome" } & Welcome | { "type": "snapshot" } & Snapshot | { "type": "ack", seq?: number, } | { "type": "pong", t?: Json, serverTime: Timestamp, } | { "type": "error", code: Code, message: string, retryable: boolean, seq?: number, retryAfterMs?: number, startsAt?: Timestamp, reason?: Reason, } | { "type": "ping" } | { "type": "going-away", reconnectAfterMs: number, } | { "type": "reaction", from: PeerId, emoji: string, } | { "type": "speakers", speakers: Array<PeerLevel>, } | { "type": "quality", peer: PeerId, level: number, track?: string, layer?: string, reason?: QualityReason, };
+export type Reply = { "type": "welcome" } & Welcome | { "type": "snapshot" } & Snapshot | { "type": "ack", seq?: number, } | { "type": "pong", t?: Json, serverTime: Timestamp, } | { "type": "error", code: Code, message: string, retryable: boolean, seq?: number, retryAfterMs?: number, startsAt?: Timestamp, reason?: Reason, } | { "type": "ping" } | { "type": "going-away", reconnectAfterMs: number, } | { "type": "reaction", from: PeerId, emoji: string, } | { "type": "speakers", speakers: Array<PeerLevel>, } | { "type": "quality", peer: PeerId, level: number, track?: string, layer?: string, reason?: QualityReason, } | { "type": "layers", track: string, active: Array<string>, };
 
 /**
  * Resume a session.
