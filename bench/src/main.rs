@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod congestion;
 mod median;
 mod process;
 mod sfu;
@@ -25,6 +26,8 @@ enum What {
     Sfu(sfu::Arguments),
     /// The media server with and without a recorder, for the same room.
     Recording(sfu::recording::Arguments),
+    /// The cases of RFC 8867 on a simulated link, with the estimator of the media server and without it.
+    Congestion(congestion::Arguments),
     /// Signaling: each of our transports, the official Socket.IO server on Node, and a bare broadcast.
     Signaling(signaling::Arguments),
 }
@@ -34,6 +37,10 @@ fn main() -> anyhow::Result<()> {
         What::Turn(arguments) => turn::run(&arguments),
         What::Sfu(arguments) => sfu::run(&arguments),
         What::Recording(arguments) => sfu::recording::run(&arguments),
+        What::Congestion(arguments) => {
+            congestion::run(&arguments);
+            Ok(())
+        }
         What::Signaling(arguments) => signaling::run(&arguments),
     }
 }

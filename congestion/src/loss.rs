@@ -1,0 +1,85 @@
+//! The loss of the path: what it loses anyway, as radio links do, and what it loses because it is full.
+
+use std::collections::VecDeque;
+
+use crate::time::Micros;
+
+/// The least number of packets, and the least time, that a window of packets covers.
+const WINDOW_PACKETS: u32 = 60;
+const WINDOW_MICROS: u64 = 250_000;
+/// A window with this many packets ends early if this share of them, in percent, is lost.
+const FEW_PACKETS: u32 = 16;
+const MANY_LOST_PERCENT: u32 = 25;
+/// The windows whose average is the floor.
+const FLOOR_WINDOWS: usize = 24;
+
+/// The loss of one window of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Of a thousand packets.
+    pub(crate) per_mille: u32,
+    /// What the path loses anyway, of a thousand packets.
+    pub(crate) floor: u32,
+}
+
+/// Counts what was sent and lost.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loss {
+    sent: u32,
+    lost: u32,
+    began: Option<Micros>,
+    /// The loss of the last windows in which there was no queue.
+    idle: VecDeque<u32>,
+}
+
+impl Loss {
+    /// Adds the report on a packet.
+    pub(crate) fn on_report(&mut self, sent_at: Micros, lost: bool) {
+        self.began.get_or_insert(sent_at);
+        self.sent += 1;
+        self.lost += u32::from(lost);
+    }
+
+    /// Ends the window if it is long enough. `queued` tells whether a queue stood meanwhile.
+    pub(crate) fn window(&mut self, now: Micros, queued: bool) -> Option<Lost> {
+        let is_long = self.sent >= WINDOW_PACKETS && now >= self.began? + WINDOW_MICROS;
+        let is_heavy = self.sent >= FEW_PACKETS && self.lost * 100 >= self.sent * MANY_LOST_PERCENT;
+        if !is_long && !is_heavy {
+            return None;
+        }
+        let per_mille = self.lost * 1_000 / self.sent;
+        let floor = self.floor();
+        (self.sent, self.lost, self.began) = (0, 0, None);
+        if !queued {
+            if self.idle.len() >= FLOOR_WINDOWS {
+                self.idle.pop_front();
+            }
+            self.idle.push_back(per_mille);
+        }
+        Some(Lost { per_mille, floor })
+    }
+
+    /// What the path loses without a queue, of a thousand packets.
+    pub(crate) fn floor(&self) -> u32 {
+        let windows = u32::try_from(self.idle.len()).unwrap_or(1).max(1);
+        self.idle.iter().sum::<u32>() / windows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_what_is_lost_without_a_queue() {
+        let mut loss = Loss::default();
+        let mut windows = Vec::new();
+        for at in 0..600_u32 {
+            let now = Micros(u64::from(at) * 10_000);
+            loss.on_report(now, at % 20 == 0 || at >= 480 && at % 4 == 0);
+            windows.extend(loss.window(now, at >= 480));
+        }
+        assert_eq!(windows.first(), Some(&Lost { per_mille: 50, floor: 0 }));
+        assert_eq!(windows.last(), Some(&Lost { per_mille: 250, floor: 50 }));
+    }
+}
