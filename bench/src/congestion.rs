@@ -29,7 +29,9 @@ struct Row {
 
 #[expect(clippy::print_stdout, reason = "the table is the program's output")]
 pub(crate) fn run(arguments: &Arguments) {
-    println!("| case | estimator | each flow, kbit/s | link used | queue p50 / p95, ms | lost | TCP, kbit/s |");
+    println!(
+        "| case | estimator | each flow, kbit/s | link used | queue p50 / p95, ms | lost | TCP, kbit/s |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (name, case) in ALL {
         for controlled in [true, false] {

@@ -2,7 +2,8 @@
 
 const BIN_MICROS: i64 = 20_000;
 /// Covers half a second and the bin that is being filled.
-const BINS: usize = 26;
+const BINS: i64 = 26;
+const SLOTS: usize = 26;
 /// The shortest time over which a rate is measured.
 const LEAST_MICROS: i64 = 200_000;
 const LONGEST_MICROS: i64 = 500_000;
@@ -10,7 +11,7 @@ const LONGEST_MICROS: i64 = 500_000;
 /// Counts bytes in bins of 20 ms.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Delivery {
-    bins: [u32; BINS],
+    bins: [u32; SLOTS],
     /// The number of the newest bin.
     newest: i64,
     first: Option<i64>,
@@ -23,14 +24,14 @@ impl Delivery {
         if self.first.is_none() {
             (self.first, self.newest) = (Some(bin), bin);
         }
-        let passed = bin.saturating_sub(self.newest).clamp(0, BINS as i64);
+        let passed = bin.saturating_sub(self.newest).clamp(0, BINS);
         for step in 1..=passed {
             if let Some(count) = self.bins.get_mut(slot(bin - passed + step)) {
                 *count = 0;
             }
         }
         self.newest = self.newest.max(bin);
-        if self.newest - bin < BINS as i64
+        if self.newest - bin < BINS
             && let Some(count) = self.bins.get_mut(slot(bin))
         {
             *count = count.saturating_add(u32::from(bytes));
@@ -55,7 +56,7 @@ impl Delivery {
 }
 
 fn slot(bin: i64) -> usize {
-    usize::try_from(bin.rem_euclid(BINS as i64)).unwrap_or(0)
+    usize::try_from(bin.rem_euclid(BINS)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -277,15 +277,15 @@ impl Rate {
         }
     }
 
-    /// Handles the loss of a window of packets; returns whether the path is full because of it.
+    /// Handles the loss of a window of packets.
     pub(crate) fn on_loss(&mut self, now: Micros, lost: Lost, delivery: &Delivery) {
         let beyond = lost.per_mille.saturating_sub(lost.floor);
         match self.phase {
-            Phase::Rival { until, lost_at, idle_since } if beyond >= RIVAL_LOSS => {
-                if now >= lost_at + LOSS_PAUSE_MICROS {
-                    self.set_target(self.target * RIVAL_BACK_PERCENT / 100);
-                    self.phase = Phase::Rival { until, lost_at: now, idle_since };
-                }
+            Phase::Rival { until, lost_at, idle_since }
+                if beyond >= RIVAL_LOSS && now >= lost_at + LOSS_PAUSE_MICROS =>
+            {
+                self.set_target(self.target * RIVAL_BACK_PERCENT / 100);
+                self.phase = Phase::Rival { until, lost_at: now, idle_since };
             }
             Phase::Climbing { .. } if beyond >= HEAVY_LOSS && now >= self.settled_at => {
                 let capacity = delivery.bits_per_second(500_000).min(self.target);

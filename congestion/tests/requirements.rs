@@ -14,8 +14,9 @@ use congestion::simulator::{
 /// Runs a check with each seed, and reports the seeds that fail it.
 fn with_seeds(check: impl Fn(u64) -> Result<(), String>) {
     let count = std::env::var("CONGESTION_SEEDS").map_or(20, |count| count.parse().unwrap());
-    let failures: Vec<_> =
-        (0..count).filter_map(|seed| check(seed).err().map(|error| format!("seed {seed}: {error}"))).collect();
+    let failures: Vec<_> = (0..count)
+        .filter_map(|seed| check(seed).err().map(|error| format!("seed {seed}: {error}")))
+        .collect();
     let shown = failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{} of {count} failed:\n{shown}", failures.len());
 }

@@ -45,6 +45,14 @@ pub const ALL: [(&str, Case); 9] = [
     ("5.8", Case::Pause),
 ];
 
+/// A flow of media, with times in seconds.
+struct Media {
+    direction: Direction,
+    start: u64,
+    pause: Option<(u64, u64)>,
+    delay_micros: u64,
+}
+
 impl Case {
     /// Its length in seconds.
     pub fn seconds(self) -> u64 {
@@ -74,11 +82,10 @@ impl Case {
 
     /// The bits per second that all flows of media want during this second, if each wants `most`.
     pub fn wanted(self, second: u64, most: u64) -> u64 {
-        let media = self.media().into_iter();
-        let sends = |(_, start, pause, _): &(Direction, u64, Option<(u64, u64)>, u64)| {
-            *start <= second && !pause.is_some_and(|(from, until)| (from..until).contains(&second))
+        let sends = |flow: &&Media| {
+            flow.start <= second && !flow.pause.is_some_and(|(from, until)| (from..until).contains(&second))
         };
-        media.filter(sends).count() as u64 * most
+        self.media().iter().filter(sends).count() as u64 * most
     }
 
     /// The bitrates of the link on which the first flow's media goes, from each second on.
@@ -95,22 +102,22 @@ impl Case {
         }
     }
 
-    /// The flows of media: the direction, the second of the start, the pause, and the delay of the way.
-    fn media(self) -> Vec<(Direction, u64, Option<(u64, u64)>, u64)> {
-        let there = Direction::There;
-        let plain = |start| (there, start, None, 50_000);
+    fn media(self) -> Vec<Media> {
+        let direction = Direction::There;
+        let plain = |start| Media { direction, start, pause: None, delay_micros: 50_000 };
         match self {
             Self::OneFlow => vec![plain(0)],
             Self::TwoFlows => vec![plain(0), plain(0)],
-            Self::BothDirections => vec![plain(0), (Direction::Back, 0, None, 50_000)],
+            Self::BothDirections => vec![plain(0), Media { direction: Direction::Back, ..plain(0) }],
             Self::ThreeFlows => vec![plain(0), plain(20), plain(40)],
             Self::RoundTrips => {
                 let delays = [10_000, 25_000, 50_000, 100_000, 150_000].into_iter();
-                (0..).zip(delays).map(|(flow, delay)| (there, flow * 10, None, delay)).collect()
+                let flows = (0..).zip(delays);
+                flows.map(|(flow, delay_micros)| Media { delay_micros, ..plain(flow * 10) }).collect()
             }
             Self::LongTcp(_) => vec![plain(5)],
             Self::ShortTcp => vec![plain(5), plain(5)],
-            Self::Pause => vec![plain(0), (there, 0, Some((40, 60)), 50_000), plain(0)],
+            Self::Pause => vec![plain(0), Media { pause: Some((40, 60)), ..plain(0) }, plain(0)],
         }
     }
 
@@ -145,11 +152,11 @@ impl Case {
             _ => {}
         }
         let mut simulation = Simulation::new(seed, there, back);
-        for (direction, start, pause, delay) in self.media() {
+        for Media { direction, start, pause, delay_micros } in self.media() {
             let second = |second| Micros(second * 1_000_000);
             let pause = pause.map(|(from, until)| (second(from), second(until)));
             let start = second(start) + random.below(1_000_000);
-            simulation.add(flow(start, pause), direction, delay);
+            simulation.add(flow(start, pause), direction, delay_micros);
         }
         match self {
             Self::LongTcp(_) => {

@@ -41,7 +41,7 @@ impl Default for Source {
 
 impl Source {
     fn rate(&self, now: Micros, target: u64) -> u64 {
-        let is_within = |(from, until): (Micros, Micros)| (from..until).contains(&now);
+        let is_within = |(from, until)| (from..until).contains(&now);
         if now < self.start || self.pause.is_some_and(is_within) {
             return 0;
         }
@@ -125,7 +125,9 @@ impl MediaFlow {
     }
 
     fn on_media(&mut self, now: Micros, number: u64) {
-        let Some(at) = number.checked_sub(self.expected).and_then(|at| usize::try_from(at).ok()) else { return };
+        let Some(at) = number.checked_sub(self.expected).and_then(|at| usize::try_from(at).ok()) else {
+            return;
+        };
         if self.arrivals.len() <= at {
             self.arrivals.resize(at + 1, None);
         }

@@ -3,6 +3,7 @@
 //! A [`Simulation`] has a link in each direction and any number of flows, each with both of its ends: [`MediaFlow`] is
 //! a sender with a [`Controller`](crate::Controller) and a receiver that reports, [`TcpFlow`] behaves as TCP does. A
 //! [`Flow`] of another kind can be added. [`cases`] are the test cases of RFC 8867.
+#![allow(clippy::indexing_slicing, reason = "a test bench, which nothing from a network reaches")]
 
 pub mod cases;
 mod link;
@@ -74,7 +75,8 @@ pub struct Figures {
 impl Figures {
     /// The bits per second that reached the receiver between these seconds.
     pub fn rate(&self, from: u64, until: u64) -> u64 {
-        let tenths = |second: u64| usize::try_from(second * 10).unwrap_or(usize::MAX).min(self.delivered.len());
+        let tenths =
+            |second: u64| usize::try_from(second * 10).unwrap_or(usize::MAX).min(self.delivered.len());
         let bytes: u64 = self.delivered.get(tenths(from)..tenths(until)).unwrap_or_default().iter().sum();
         bytes * 8 / until.saturating_sub(from).max(1)
     }

@@ -77,17 +77,13 @@ impl TcpFlow {
         self.progress_at = now;
     }
 
-    fn send(&self, number: u64, out: &mut Vec<Packet>) {
-        out.push(Packet { forward: true, bytes: SEGMENT_BYTES, body: Body::Segment(number) });
-    }
-
     /// Sends what the window allows.
     fn fill(&mut self, missing: usize, out: &mut Vec<Packet>) {
         let lost = missing.saturating_sub(self.repaired.len()) as u64;
         while self.next < self.end
             && (self.next - self.acknowledged).saturating_sub(lost) < self.window / 1_000
         {
-            self.send(self.next, out);
+            send(self.next, out);
             self.next += 1;
         }
     }
@@ -119,7 +115,7 @@ impl TcpFlow {
         // One repair for each acknowledgement, as the window allows.
         if let Some(number) = missing.iter().find(|number| !self.repaired.contains(number)) {
             self.repaired.insert(*number);
-            self.send(*number, out);
+            send(*number, out);
         }
         self.fill(missing.len(), out);
         self.finish(now);
@@ -178,4 +174,8 @@ impl Flow for TcpFlow {
             _ => {}
         }
     }
+}
+
+fn send(number: u64, out: &mut Vec<Packet>) {
+    out.push(Packet { forward: true, bytes: SEGMENT_BYTES, body: Body::Segment(number) });
 }
