@@ -66,6 +66,17 @@ impl Controller {
         self.rate.target()
     }
 
+    /// The rate for a sender that can only choose among a few bitrates: unlike the target, it does not fall for a moment to
+    /// drain a short queue.
+    pub fn budget(&self) -> u64 {
+        self.rate.settled()
+    }
+
+    /// Whether the path has ever been found full.
+    pub fn has_met_limit(&self) -> bool {
+        self.has_met_limit
+    }
+
     /// The standing queue on the path, in microseconds.
     pub fn queued_micros(&self) -> u64 {
         u64::try_from(self.rate.queued()).unwrap_or(0)
@@ -86,8 +97,9 @@ impl Controller {
         self.sent = self.sent.wrapping_add(bytes as u64);
     }
 
-    /// Handles the reports of one feedback packet, in the order of sending.
-    pub fn on_feedback(&mut self, now: Micros, reports: impl Iterator<Item = Report>) {
+    /// Handles the reports of one feedback packet, in the order of sending. Returns whether the target was reduced because
+    /// the path is full.
+    pub fn on_feedback(&mut self, now: Micros, reports: impl Iterator<Item = Report>) -> bool {
         let mut newest = None;
         for report in reports {
             newest = Some(report.sent_at);
@@ -101,7 +113,8 @@ impl Controller {
                 self.queue.on_arrival(report.sent_at, report.delay(arrived));
             }
         }
-        let Some(newest) = newest else { return };
+        let Some(newest) = newest else { return false };
+        let target = self.rate.target();
         self.judge(now, newest);
         if let Some(sample) = self.queue.sample() {
             let before = self.rate.target();
@@ -126,6 +139,9 @@ impl Controller {
         if let Some(lost) = self.loss.window(newest, self.rate.is_queued()) {
             self.rate.on_loss(newest, lost, &self.arrived);
         }
+        let is_reduced = self.rate.target() < target;
+        self.has_met_limit |= is_reduced;
+        is_reduced
     }
 
     /// The bytes of padding or repair to send now, beside the media, to find out what the path carries.

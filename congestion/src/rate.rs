@@ -37,13 +37,17 @@ const BUSY_MICROS: u64 = 4_000_000;
 const BACK_PERCENT: u64 = 86;
 /// The queue that lowers the rate by one more percent while it is drained.
 const DRAIN_MICROS: i64 = 5_000;
+/// A queue that every sender has to drain at once.
+const DRAIN_AT_ONCE_MICROS: i64 = 200_000;
 const LEAST_DRAIN_PERCENT: u64 = 40;
 /// Climbing begins with this slope, and accelerates by this, in bits per second. Neither depends on the rate, so that
 /// flows which share a path approach each other.
-const SLOPE: u64 = 40_000;
-const ACCELERATION: u64 = 20_000;
+const SLOPE: u64 = 60_000;
+const ACCELERATION: u64 = 25_000;
+/// The share of what arrives, in percent, that counts as carried for good.
+const FLOWS_PERCENT: u64 = 85;
 /// The most that a second of climbing adds, in percent of the target.
-const MOST_SLOPE_PERCENT: u64 = 25;
+const MOST_SLOPE_PERCENT: u64 = 40;
 /// The loss beyond the usual one, of a thousand packets, that means a full path: alone, and with a rival's queue.
 const HEAVY_LOSS: u32 = 120;
 const RIVAL_LOSS: u32 = 15;
@@ -148,6 +152,17 @@ impl Rate {
         self.target
     }
 
+    /// The target that counts for a sender which can only choose among a few bitrates: while a short queue is drained, it is
+    /// the one that follows.
+    pub(crate) fn settled(&self) -> u64 {
+        match self.phase {
+            Phase::Draining { back_to, .. } if self.queued() < DRAIN_AT_ONCE_MICROS => {
+                self.target.max(back_to)
+            }
+            _ => self.target,
+        }
+    }
+
     /// The standing queue in microseconds.
     pub(crate) fn queued(&self) -> i64 {
         self.last_sample.map_or(0, |sample| sample.queued)
@@ -220,7 +235,11 @@ impl Rate {
                 }
             }
             Phase::Climbing { since } => {
-                if !is_limited {
+                // What flows without a queue is proved, whether or not the target allowed it.
+                let flows = delivery.bits_per_second(500_000) * FLOWS_PERCENT / 100;
+                if flows > self.target {
+                    self.on_proved(sample.sent_at, flows);
+                } else if !is_limited {
                     self.climb(sample.sent_at - since, elapsed);
                 }
             }
