@@ -14,12 +14,12 @@ use congestion::simulator::{
 /// Runs a check with each seed, and reports the seeds that fail it. One of 200 may: chance makes links and flows that no
 /// estimator would judge well. Of the 20 seeds that run with the other tests, none may.
 fn with_seeds(check: impl Fn(u64) -> Result<(), String>) {
-    let count: usize = std::env::var("CONGESTION_SEEDS").map_or(20, |count| count.parse().unwrap());
+    let count: u64 = std::env::var("CONGESTION_SEEDS").map_or(20, |count| count.parse().unwrap());
     let failures: Vec<_> = (0..count)
         .filter_map(|seed| check(seed).err().map(|error| format!("seed {seed}: {error}")))
         .collect();
     let shown = failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-    assert!(failures.len() * 200 <= count, "{} of {count} failed:\n{shown}", failures.len());
+    assert!(failures.len() as u64 * 200 <= count, "{} of {count} failed:\n{shown}", failures.len());
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
