@@ -182,18 +182,18 @@ impl ChatLog {
 }
 
 impl RoomLog for ChatLog {
-    fn claim(&mut self, _room: &RoomId, claim: Claim) -> Option<LogEvent> {
+    fn claim(&mut self, _room: &RoomId, _attempt: u64, claim: Claim) -> Option<LogEvent> {
         Some(LogEvent::alone(self.read(claim.life)))
     }
 
-    fn append(&mut self, _room: &RoomId, life: LifeId, append: Append<'_>) -> Option<LogEvent> {
+    fn append(&mut self, _room: &RoomId, _attempt: u64, append: Append<'_>) -> Option<LogEvent> {
         for record in append.steps.iter().flat_map(Step::chat) {
-            self.keep(life, &record);
+            self.keep(append.life, &record);
         }
         Some(LogEvent::Appended)
     }
 
-    fn ownership(&mut self, _room: &RoomId) -> Option<LogEvent> {
+    fn ownership(&mut self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
         Some(LogEvent::Owned(None))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::room::Rules;
 use crate::{
     Entropy, IceProvider, JsonCodec, MediaPlane, NoIceServers, NoMedia, NoObserver, NoRoomLog, NoStore,
-    RoomLog, RoomObserver, RoomStore, ServerKey, Wall,
+    NodeId, PeerMessage, Peers, RoomId, RoomLog, RoomObserver, RoomStore, ServerKey, Wall,
 };
 
 /// The configuration of a shard, and its interfaces to everything outside the core.
@@ -18,8 +18,10 @@ pub struct Environment {
     pub media: Box<dyn MediaPlane>,
     /// Stores what must outlive the process.
     pub store: Box<dyn RoomStore>,
-    /// Keeps the latest chat.
+    /// Keeps what was decided.
     pub log: Box<dyn RoomLog>,
+    /// The other nodes, if there are any: then rooms move between them.
+    pub peers: Option<Box<dyn Peers>>,
     /// Learns what happens in the rooms of meetings.
     pub observer: Box<dyn RoomObserver>,
     /// The source of ids and nonces.
@@ -42,11 +44,24 @@ impl Environment {
             media: Box::new(NoMedia),
             store: Box::new(NoStore),
             log: Box::new(NoRoomLog),
+            peers: None,
             observer: Box::new(NoObserver),
             entropy,
             ice: Arc::new(NoIceServers),
             features: Arc::new([]),
             wall: Wall::default(),
+        }
+    }
+
+    /// This process, as the log knows it.
+    pub(crate) fn node(&self) -> NodeId {
+        self.peers.as_ref().map_or(NodeId::default(), |peers| peers.node())
+    }
+
+    /// Sends a message to another node.
+    pub(crate) fn send(&mut self, to: NodeId, room: &RoomId, message: PeerMessage) {
+        if let Some(peers) = &mut self.peers {
+            peers.send(to, room, message);
         }
     }
 }

@@ -42,14 +42,14 @@ impl Epochs {
         self.0.iter().rev().any(|epoch| epoch.first.saturating_sub(1) <= cursor && cursor <= epoch.last)
     }
 
+    /// Whether there has been no epoch.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The number of the newest epoch; 0 before the first one.
     pub fn newest(&self) -> u64 {
         self.0.last().map_or(0, |epoch| epoch.number)
-    }
-
-    /// The first id of the newest epoch.
-    pub fn first_id(&self) -> u64 {
-        self.0.last().map_or(0, |epoch| epoch.first)
     }
 }
 
@@ -72,6 +72,6 @@ mod tests {
         for bad in [98, 121, 998, 1_006] {
             assert!(!epochs.has(bad), "{bad}");
         }
-        assert_eq!((epochs.newest(), epochs.first_id()), (2, 1_000));
+        assert_eq!(epochs.newest(), 2);
     }
 }

@@ -71,6 +71,8 @@ mod media;
 pub mod meeting;
 pub mod message;
 mod numbers;
+mod ownership_rule;
+mod peers;
 pub mod room;
 mod room_log;
 mod room_name;
@@ -97,6 +99,8 @@ pub use key::{Digest, ServerKey, sha256_hex};
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordScope};
 pub use message::{ClientMessage, EndReason};
+pub use ownership_rule::OwnershipRule;
+pub use peers::{ConnectedClient, LoggedEvent, PeerMessage, Peers};
 pub use room::Rules;
 pub use room_log::{
     Append, Claim, Input, KeptLog, LogEvent, LogItem, LogRecord, NoRoomLog, NodeId, Ownership, RoomLog,

@@ -48,6 +48,21 @@ impl<T> Log<T> {
         }
     }
 
+    /// Begins after entries up to this id, which are not kept.
+    pub(crate) fn begin_after(&mut self, floor: u64) {
+        self.floor = floor;
+    }
+
+    /// The id of the newest dropped entry.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// The kept entries, the oldest first.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Kept<T>> {
+        self.entries.iter()
+    }
+
     /// Drops entries that are older than the log keeps.
     pub(crate) fn expire(&mut self, now: Timestamp) {
         while self.entries.front().is_some_and(|oldest| oldest.at + self.max_age <= now) {
@@ -95,6 +110,11 @@ impl<T> Log<T> {
     /// The position of the first entry with an id above `cursor`.
     pub(crate) fn after(&self, cursor: u64) -> u64 {
         self.first + self.entries.partition_point(|kept| kept.id <= cursor) as u64
+    }
+
+    /// Whether an entry with this id is kept.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.entries.binary_search_by_key(&id, |kept| kept.id).is_ok()
     }
 
     /// Whether everything after `cursor` is still kept.

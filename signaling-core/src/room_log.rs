@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::room::{ChatLine, Entry, Fact, RoomState};
-use crate::{Epochs, LifeId, RoomId, SessionId};
+use crate::{Epochs, LifeId, PeerId, RoomId, SessionId};
 
 /// What one decision adds to a room's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,15 +17,26 @@ pub struct Step {
 }
 
 /// The number of a client's message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Input {
-    /// The session that sent it.
+    /// The peer that sent it.
+    pub peer: PeerId,
+    /// Its session.
     pub session: SessionId,
     /// Its `seq`.
     pub seq: u64,
 }
 
 impl Step {
+    /// Whether it ends the session of this peer, or the room.
+    pub(crate) fn closes(&self, peer: Option<PeerId>) -> bool {
+        self.entries.iter().any(|entry| match &entry.fact {
+            Fact::Left { peer: gone, .. } => peer == Some(*gone),
+            Fact::Ended { .. } => true,
+            _ => false,
+        })
+    }
+
     /// The chat in it.
     pub fn chat(&self) -> impl Iterator<Item = LogRecord> {
         self.entries.iter().filter_map(|entry| match &entry.fact {
@@ -112,6 +123,31 @@ pub struct RoomSnapshot {
     pub epochs: Epochs,
 }
 
+/// The most bytes in a part of a snapshot: a room of thousands does not fit into one message of a link or a log.
+const PART: usize = 256 << 10;
+
+impl RoomSnapshot {
+    /// The snapshot in parts of at most 256 KiB.
+    pub fn to_parts(&self) -> serde_json::Result<Vec<Vec<u8>>> {
+        Ok(serde_json::to_vec(self)?.chunks(PART).map(<[u8]>::to_vec).collect())
+    }
+
+    /// The snapshot of which these are all the parts, in order.
+    pub fn from_parts<P: AsRef<[u8]>>(parts: &[P]) -> serde_json::Result<Self> {
+        let parts: Vec<&[u8]> = parts.iter().map(AsRef::as_ref).collect();
+        serde_json::from_slice(&parts.concat())
+    }
+
+    /// Counts these messages among those that have taken effect.
+    pub(crate) fn with(mut self, inputs: impl Iterator<Item = Input>) -> Self {
+        for Input { session, seq, .. } in inputs {
+            let last = self.sequences.entry(session).or_default();
+            *last = seq.max(*last);
+        }
+        self
+    }
+}
+
 impl From<KeptLog> for RoomSnapshot {
     fn from(kept: KeptLog) -> Self {
         let chat = kept.records.into_iter().map(|record| record.line).collect();
@@ -137,6 +173,8 @@ pub struct Claim {
 /// What an owner appends to the log of a room.
 #[derive(Clone, Copy, Debug)]
 pub struct Append<'a> {
+    /// The life of the room.
+    pub life: LifeId,
     /// The guard of its ownership.
     pub guard: u64,
     /// The epoch of its ownership.
@@ -166,7 +204,7 @@ pub enum LogEvent {
         /// What follows the snapshot, up to the claim and without it.
         items: Vec<LogItem>,
     },
-    /// The newest append is in the log.
+    /// The append is in the log.
     Appended,
     /// The append or the claim is not in the log, and never will be: this is the newest ownership.
     Refused(Option<Ownership>),
@@ -178,15 +216,16 @@ pub enum LogEvent {
 /// node decides for a room. What it has is told again to those who have not seen it, by the next process too.
 ///
 /// A log that answers at once returns its answer; another one returns `None`, and the driver passes the answer to
-/// [`Shard::handle_log`](crate::Shard::handle_log), or never, if it is lost.
+/// [`Shard::handle_log`](crate::Shard::handle_log) with the number of the attempt, or never, if the question or the answer
+/// is lost.
 pub trait RoomLog: Send {
     /// Makes a node the owner of a room, if nobody has become so since the ownership that the claim names.
-    fn claim(&mut self, room: &RoomId, claim: Claim) -> Option<LogEvent>;
+    fn claim(&mut self, room: &RoomId, attempt: u64, claim: Claim) -> Option<LogEvent>;
     /// Appends to the log of a room, before any peer learns of it. An implementation that cannot write and never will
     /// reports that itself: the call goes on.
-    fn append(&mut self, room: &RoomId, life: LifeId, append: Append<'_>) -> Option<LogEvent>;
+    fn append(&mut self, room: &RoomId, attempt: u64, append: Append<'_>) -> Option<LogEvent>;
     /// Looks up who owns a room.
-    fn ownership(&mut self, room: &RoomId) -> Option<LogEvent>;
+    fn ownership(&mut self, room: &RoomId, attempt: u64) -> Option<LogEvent>;
     /// Erases all of a life that is over.
     fn erase(&mut self, room: &RoomId, life: LifeId);
 }
@@ -196,13 +235,13 @@ pub trait RoomLog: Send {
 pub struct NoRoomLog;
 
 impl RoomLog for NoRoomLog {
-    fn claim(&mut self, _room: &RoomId, _claim: Claim) -> Option<LogEvent> {
+    fn claim(&mut self, _room: &RoomId, _attempt: u64, _claim: Claim) -> Option<LogEvent> {
         Some(LogEvent::alone(KeptLog::default()))
     }
-    fn append(&mut self, _room: &RoomId, _life: LifeId, _append: Append<'_>) -> Option<LogEvent> {
+    fn append(&mut self, _room: &RoomId, _attempt: u64, _append: Append<'_>) -> Option<LogEvent> {
         Some(LogEvent::Appended)
     }
-    fn ownership(&mut self, _room: &RoomId) -> Option<LogEvent> {
+    fn ownership(&mut self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
         Some(LogEvent::Owned(None))
     }
     fn erase(&mut self, _room: &RoomId, _life: LifeId) {}
@@ -212,5 +251,35 @@ impl LogEvent {
     /// The answer to a claim by the only process that ever claims.
     pub fn alone(kept: KeptLog) -> Self {
         Self::Claimed { guard: 0, snapshot: Box::new(kept.into()), items: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+    use crate::testing::SeededEntropy;
+
+    #[test]
+    fn a_large_snapshot_is_read_back_from_its_parts() {
+        let mut entropy = SeededEntropy::new(4);
+        let line = |id| {
+            let from = PeerId::random(&mut entropy);
+            ChatLine {
+                id,
+                from,
+                name: None,
+                text: "x".repeat(9_000).into(),
+                to: None,
+                at: Timestamp::default(),
+            }
+        };
+        let mut snapshot = RoomSnapshot { chat: (1..=100).map(line).collect(), ..RoomSnapshot::default() };
+        snapshot.epochs.begin(3, 1);
+        let mut parts = snapshot.to_parts().unwrap();
+        assert!(parts.len() == 4 && parts.iter().all(|part| part.len() <= PART));
+        assert_eq!(RoomSnapshot::from_parts(&parts).unwrap(), snapshot);
+        parts.swap(0, 1);
+        assert!(RoomSnapshot::from_parts(&parts).is_err());
     }
 }

@@ -52,6 +52,10 @@ pub struct SessionClaims {
     /// The host name or address by which the client reached the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached_at: Option<String>,
+    /// How often the session had been resumed. Of two connections the one with more is the newer, whatever order their
+    /// nodes tell of them in.
+    #[serde(default)]
+    pub resumes: u32,
     /// The number of the process that made the secret.
     #[serde(default)]
     pub run: u64,

@@ -49,6 +49,11 @@ impl Sequence {
         self.last.unwrap_or_default()
     }
 
+    /// The greatest used number.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.last
+    }
+
     /// The fate of a number.
     pub(crate) fn fate(&self, seq: u64) -> Fate {
         if self.last.is_none_or(|last| seq > last) || self.unused.contains(seq) {

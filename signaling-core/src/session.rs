@@ -10,8 +10,8 @@ use crate::log::Log;
 use crate::room::Recipients;
 use crate::sequence::Sequence;
 use crate::{
-    CloseReason, ConnectionId, Epochs, Frame, Limits, Offer, Outbound, PeerId, RequestId, SessionId,
-    Timestamp,
+    CloseReason, ConnectedClient, ConnectionId, Epochs, Frame, Limits, Offer, Outbound, OwnershipRule,
+    PeerId, RequestId, SessionId, Timestamp,
 };
 
 /// Everything that the server keeps for a peer besides its state in the room.
@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) waiting: bool,
     /// Whether the other peers have been told that it is away.
     pub(crate) away: bool,
+    /// How often it was resumed.
+    pub(crate) resumes: u32,
     /// The host name or address by which the client reached the server.
     pub(crate) reached_at: Option<Box<str>>,
     connection: Option<Connection>,
@@ -95,6 +97,7 @@ impl Session {
             host: false,
             waiting: false,
             away: false,
+            resumes: 0,
             reached_at: None,
             connection: None,
             detached_since: Some(now),
@@ -155,10 +158,32 @@ impl Session {
         self.outbox.expire(now);
     }
 
+    /// Up to which id the connection has been given the room's log.
+    pub(crate) fn cursor(&self, log: &Log<Recipients>) -> u64 {
+        let before = self.log_position.checked_sub(1).and_then(|position| log.at(position));
+        before.map_or(log.floor(), |kept| kept.id).max(self.since)
+    }
+
+    /// Continues at a cursor of the log that takes the place of the former one.
+    pub(crate) fn continue_at(&mut self, log: &Log<Recipients>, cursor: u64) {
+        self.log_position = log.after(cursor.max(self.since));
+    }
+
+    /// Forgets where the session began, since that never came to be.
+    pub(crate) fn forget_start(&mut self) {
+        (self.start, self.since, self.stream_cursor) = (0, 0, 0);
+        self.outbox.start_anew();
+        self.outbox_position = self.outbox.end();
+    }
+
     /// Moves the cursor to `last_id`, or reports that events after it are gone.
     pub(crate) fn seek(&mut self, log: &Log<Recipients>, last_id: u64, epochs: &Epochs) -> Result<(), Gap> {
-        // Chat from before the session has ids of any epoch.
-        let has_been = last_id <= self.since || epochs.has(last_id);
+        let has_been = if last_id < self.since {
+            // Chat from before the session has ids of any epoch.
+            last_id == self.start || self.outbox.has(last_id) || self.outbox.floor() == last_id
+        } else {
+            epochs.has(last_id) || !OwnershipRule::Bounds.holds()
+        };
         let reachable = last_id >= self.start
             && has_been
             && log.reaches_back_to(last_id.max(self.since))
@@ -173,6 +198,17 @@ impl Session {
 
     pub(crate) fn is_connected_by(&self, connection: ConnectionId) -> bool {
         self.connection.as_ref().is_some_and(|current| current.id == connection)
+    }
+
+    /// The present connection.
+    pub(crate) fn connection_id(&self) -> Option<ConnectionId> {
+        self.connection.as_ref().map(|connection| connection.id)
+    }
+
+    /// The client as other nodes have to know it, while it is connected.
+    pub(crate) fn connected_client(&self) -> Option<ConnectedClient> {
+        let (peer, session, resumes) = (self.peer, self.id, self.resumes);
+        Some(ConnectedClient { peer, session, by: self.connection_id()?, resumes })
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -194,6 +230,7 @@ impl Session {
     pub(crate) fn expect_stream(&mut self, last_id: u64) {
         self.stream_cursor = last_id;
         self.stream = EventStream::Awaited;
+        self.forget_answers();
     }
 
     /// Where an event stream begins that names no event itself.
@@ -208,7 +245,14 @@ impl Session {
             EventStream::Replaced => EventStream::Replaced,
             _ => EventStream::None,
         };
+        self.forget_answers();
         self.set_connection(now, new);
+    }
+
+    /// Answers to another connection's requests mean nothing to the next one; the client can ask again by `seq`.
+    fn forget_answers(&mut self) {
+        self.answers.clear();
+        self.answer_bytes = 0;
     }
 
     /// Sets an event stream as the connection, opened with a secret that was issued then.
@@ -221,9 +265,7 @@ impl Session {
     fn set_connection(&mut self, now: Timestamp, new: NewConnection) {
         if let Some(former) = &mut self.connection {
             former.outbound.close(CloseReason::Replaced);
-            // Answers to another connection's requests mean nothing to this one; the client can ask again by `seq`.
-            self.answers.clear();
-            self.answer_bytes = 0;
+            self.forget_answers();
         }
         let NewConnection { id, outbound } = new;
         self.detached_since = None;
@@ -252,8 +294,7 @@ impl Session {
                 connection.outbound.close(reason);
             }
             self.detached_since = Some(now);
-            self.answers.clear();
-            self.answer_bytes = 0;
+            self.forget_answers();
         }
     }
 

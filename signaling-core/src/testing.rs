@@ -74,15 +74,15 @@ impl MemoryLog {
 }
 
 impl RoomLog for MemoryLog {
-    fn claim(&mut self, _room: &RoomId, claim: Claim) -> Option<LogEvent> {
+    fn claim(&mut self, _room: &RoomId, _attempt: u64, claim: Claim) -> Option<LogEvent> {
         let kept = self.0.lock().ok().and_then(|lives| lives.get(&claim.life).cloned());
         Some(LogEvent::alone(kept.unwrap_or_default()))
     }
 
-    fn append(&mut self, _room: &RoomId, life: LifeId, append: Append<'_>) -> Option<LogEvent> {
+    fn append(&mut self, _room: &RoomId, _attempt: u64, append: Append<'_>) -> Option<LogEvent> {
         if let Ok(mut lives) = self.0.lock() {
             for record in append.steps.iter().flat_map(Step::chat) {
-                let kept = lives.entry(life).or_default();
+                let kept = lives.entry(append.life).or_default();
                 kept.push(record);
                 kept.trim(50);
             }
@@ -90,7 +90,7 @@ impl RoomLog for MemoryLog {
         Some(LogEvent::Appended)
     }
 
-    fn ownership(&mut self, _room: &RoomId) -> Option<LogEvent> {
+    fn ownership(&mut self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
         Some(LogEvent::Owned(None))
     }
 

@@ -111,6 +111,20 @@ fn a_gap_while_the_server_runs_is_followed_by_the_chat_too() {
 }
 
 #[test]
+fn who_has_read_the_chat_from_before_its_join_misses_nothing_however_long_ago_that_is() {
+    let mut stage = Stage::new();
+    stage.join("ada", json!({}));
+    assert_eq!(stage.say("ada", chat("early")), "ack");
+    stage.join("bob", json!({}));
+    assert_eq!(texts(&mut stage, "bob"), ["early"]);
+    stage.pass(Duration::from_mins(3));
+    assert_eq!(stage.heard("bob"), Vec::<Value>::new());
+    stage.lose("bob");
+    stage.resume("bob");
+    assert_eq!(stage.heard("bob"), Vec::<Value>::new(), "no gap");
+}
+
+#[test]
 fn the_end_of_a_room_erases_its_chat() {
     let mut stage = Stage::new();
     stage.join("ada", json!({}));

@@ -15,7 +15,8 @@ use crate::room::{Entry, Fact, FleetingEvent, Recipients, Room};
 use crate::sequence::Sequence;
 use crate::session::Session;
 use crate::{
-    CloseReason, Environment, Epochs, Limits, PeerId, RoomSnapshot, SessionClaims, SessionId, Timestamp,
+    CloseReason, Environment, Epochs, Limits, OwnershipRule, PeerId, RoomSnapshot, SessionClaims, SessionId,
+    Step, Timestamp,
 };
 
 pub(crate) struct Audience {
@@ -30,6 +31,9 @@ pub(crate) struct Audience {
     pub(super) sessions: BTreeMap<PeerId, Session>,
     /// Identifies this process in the secrets that it makes.
     pub(super) run: u64,
+    /// Other nodes may serve the room too. Then the log has what is meant for one peer as well, since that may connect
+    /// to any of them.
+    pub(super) is_shared: bool,
     next_ping: Timestamp,
     /// No session needs a check before this time.
     pub(super) next_check: Option<Timestamp>,
@@ -50,6 +54,7 @@ impl Audience {
             sequences: sequences.map(|(session, last)| (session, Sequence::up_to(last))).collect(),
             sessions: BTreeMap::new(),
             run,
+            is_shared: false,
             next_ping: now + ping_every(limits.heartbeat),
             next_check: None,
         }
@@ -57,7 +62,10 @@ impl Audience {
 
     /// Begins an epoch, whose ids leave a hole after the newest one known.
     pub(super) fn begin_epoch(&mut self, number: u64) {
-        self.room.continue_after(self.history.newest());
+        let newest = if self.epochs.is_empty() { self.history.newest() } else { self.room.last_id() };
+        if OwnershipRule::Hole.holds() {
+            self.room.continue_after(newest);
+        }
         self.epochs.begin(number, self.room.last_id() + 1);
     }
 
@@ -77,13 +85,41 @@ impl Audience {
         self.sessions.get_mut(&claims.peer).filter(|session| session.id == claims.session)
     }
 
+    /// Makes the session of a member here, if there is none.
+    pub(super) fn host(&mut self, now: Timestamp, limits: &Limits, peer: PeerId) -> Option<&mut Session> {
+        let member = self.room.member(peer)?;
+        if !self.sessions.contains_key(&peer) {
+            let make = if member.media_only { Session::media_only } else { Session::new };
+            let mut session = make(member.session, peer, now, limits);
+            session.sequence = self.sequences.remove(&member.session).unwrap_or_default();
+            self.sessions.insert(peer, session);
+            self.synchronise(peer);
+        }
+        self.sessions.get_mut(&peer)
+    }
+
     /// Applies an entry. Returns what [`Self::tell`] is to say of it.
     pub(super) fn apply(&mut self, entry: &Entry) -> Told {
         // The departure of a peer is described by the state before it.
         let farewell = matches!(entry.fact, Fact::Left { .. }).then(|| entry.event(&self.room));
+        if let Fact::Left { peer, .. } = entry.fact
+            && let Some(member) = self.room.member(peer)
+        {
+            self.sequences.remove(&member.session);
+        }
         self.room.apply(entry);
         self.epochs.extend(entry.id);
         farewell.unwrap_or_else(|| entry.event(&self.room))
+    }
+
+    /// Applies and tells what an owner has decided, except what is known already.
+    pub(super) fn repeat(&mut self, now: Timestamp, env: &mut Environment, step: &Step) {
+        for entry in &step.entries {
+            if entry.id > self.room.last_id() {
+                let told = self.apply(entry);
+                self.tell(now, env, entry, told);
+            }
+        }
     }
 
     /// Tells the sessions of an applied entry.
@@ -121,7 +157,9 @@ impl Audience {
     ) {
         let id = entry.id;
         let frame = Arc::new(env.codec.encode_event(id, event));
-        if let Recipients::One(peer) = recipients {
+        if let Recipients::One(peer) = recipients
+            && !self.is_shared
+        {
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.queue_event(id, now, frame);
             }
@@ -156,7 +194,12 @@ impl Audience {
         }
     }
 
-    fn synchronise(&mut self, peer: PeerId) {
+    pub(super) fn synchronise_all(&mut self) {
+        let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
+        peers.into_iter().for_each(|peer| self.synchronise(peer));
+    }
+
+    pub(super) fn synchronise(&mut self, peer: PeerId) {
         if let (Some(session), Some(member)) = (self.sessions.get_mut(&peer), self.room.member(peer)) {
             session.host = member.is_host();
             session.waiting = !member.is_joined();

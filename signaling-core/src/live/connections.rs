@@ -1,13 +1,17 @@
 //! The connections of the sessions: they come, catch up, fall behind and go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::LiveRoom;
 use super::audience::Audience;
+use super::{LiveRoom, Role};
 use crate::message::{LeaveReason, Reply, Snapshot};
 use crate::room::{Effect, Fact, RoomInput};
-use crate::session::{Gap, NewConnection};
-use crate::{CloseReason, ConnectionId, Environment, Limits, MediaDemand, PeerId, SessionClaims, Timestamp};
+use crate::session::{Gap, NewConnection, Session};
+use crate::{
+    CloseReason, ConnectionId, Environment, Limits, MediaDemand, OwnershipRule, PeerId, PeerMessage,
+    SessionClaims, Timestamp,
+};
 
 impl LiveRoom {
     /// Gives a session an event stream. It starts at `last_id`, or else at the cursor of the last resume or welcome.
@@ -27,7 +31,7 @@ impl LiveRoom {
         session.open_stream(now, connection, claims.issued_by(self.audience.run));
         self.catch_up(now, env, peer, last_id);
         let room = &self.audience.room;
-        if room.uses_sfu() {
+        if self.is_owner() && room.uses_sfu() {
             env.media.demand(room.id(), MediaDemand::Returned { peer });
         }
         self.audience.look_after(now, env, peer);
@@ -35,12 +39,14 @@ impl LiveRoom {
 
     /// Replays the events after `last_id`, or sends a snapshot if they are gone.
     pub(super) fn catch_up(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId, last_id: u64) {
-        if self.audience.catch_up(now, env, peer, last_id) == Err(Gap) {
-            let room = &self.audience.room;
-            if room.uses_sfu() {
-                env.media.demand(room.id(), MediaDemand::Resend { peer });
+        let gap = self.audience.catch_up(now, env, peer, last_id) == Err(Gap);
+        if self.is_owner() {
+            self.take_from_elsewhere(env, peer);
+            if gap {
+                self.after_gap(now, env, peer);
             }
-            self.tell_who_waits(now, env, peer);
+        } else {
+            self.report_connection(env, peer, gap);
         }
     }
 
@@ -51,6 +57,24 @@ impl LiveRoom {
             let waiting: Vec<_> = room.waiting_for(peer).map(Effect::Fact).collect();
             self.commit(now, env, waiting, None);
         }
+    }
+
+    /// Takes over the connection of a peer that another node has.
+    fn take_from_elsewhere(&mut self, env: &mut Environment, peer: PeerId) {
+        let Some(authority) = self.authority_mut() else { return };
+        if let Some((node, former)) = authority.elsewhere.remove(&peer) {
+            env.send(node, self.audience.room.id(), PeerMessage::Replaced { peer, by: former.by });
+        }
+    }
+
+    /// Tells the owner that a client is connected here.
+    fn report_connection(&mut self, env: &mut Environment, peer: PeerId, gap: bool) {
+        let Role::Follower(follower) = &mut self.role else { return };
+        let session = self.audience.sessions.get(&peer);
+        let Some(client) = session.and_then(Session::connected_client) else { return };
+        follower.reported.insert(peer, client.by);
+        let connected = PeerMessage::Connected { client, gap };
+        env.send(follower.owner.node, self.audience.room.id(), connected);
     }
 
     /// Publishes that a peer is back, if it was away.
@@ -92,6 +116,34 @@ impl LiveRoom {
 }
 
 impl Audience {
+    /// Closes silent and stalled connections, and forgets sessions that have long been elsewhere: only the owner knows
+    /// where they are.
+    pub(super) fn check_sessions(&mut self, now: Timestamp, env: &mut Environment, limits: &Limits) {
+        let (mut away, mut late, mut next) = (Vec::new(), Vec::new(), None::<Timestamp>);
+        for session in self.sessions.values_mut() {
+            let look = session.check_connection(now, limits);
+            if session.away_at(limits).is_some_and(|at| at <= now) {
+                session.away = true;
+                away.push(session.peer);
+            }
+            if session.gone_at(limits).is_some_and(|at| at <= now) {
+                late.push(session.peer);
+            }
+            next = [next, look, session.next_look(limits)].into_iter().flatten().min();
+        }
+        for peer in away.into_iter().filter(|_| !OwnershipRule::Author.holds()) {
+            let entry = self.room.number(now, Fact::Presence { peer, away: true }, 0);
+            let told = self.apply(&entry);
+            self.tell(now, env, &entry, told);
+        }
+        for peer in late {
+            if let Some(session) = self.sessions.remove(&peer) {
+                self.sequences.insert(session.id, session.sequence);
+            }
+        }
+        self.next_check = next.map(|next| next.max(now + Duration::from_millis(1)));
+    }
+
     /// Replays the events after `last_id`. If they are gone, a snapshot takes their place, and the result is an error.
     pub(super) fn catch_up(
         &mut self,
@@ -103,20 +155,23 @@ impl Audience {
         let Some(session) = self.sessions.get_mut(&peer) else { return Ok(()) };
         let mut done = session.seek(&self.log, last_id, &self.epochs);
         if done.is_err() {
-            session.snapshot_due = false;
-            session.begin_at(&self.log, self.room.last_id());
             if session.waiting {
                 done = Ok(());
-            } else {
-                self.send_snapshot(now, env, peer, last_id);
             }
+            self.skip_to_present(now, env, peer, last_id);
         }
         self.deliver_to(now, env, peer);
         done
     }
 
-    /// Sends the present state, and the chat after `last_id`.
-    fn send_snapshot(&mut self, now: Timestamp, env: &Environment, peer: PeerId, last_id: u64) {
+    /// Sends the present state in place of events after `last_id`, and the chat among them.
+    pub(super) fn skip_to_present(&mut self, now: Timestamp, env: &Environment, peer: PeerId, last_id: u64) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.snapshot_due = false;
+        session.begin_at(&self.log, self.room.last_id());
+        if session.waiting {
+            return;
+        }
         self.queue_chat(now, env, peer, last_id);
         let (room, peers) = (self.room.view(), self.view_for(peer));
         let Some(session) = self.sessions.get_mut(&peer) else { return };

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use rate_limit::Rate;
 
-use super::{LiveRoom, TOO_MANY};
+use super::authority::{Authority, elsewhere};
+use super::{LiveRoom, Role, TOO_MANY};
 use crate::message::Name;
 use crate::room::{Admission, Arrival, Pass, Power, RoomInput};
 use crate::session::{NewConnection, Session};
-use crate::{CloseReason, Code, Environment, Frame, Refusal, RequestId, SessionClaims, Timestamp};
+use crate::{
+    CloseReason, Code, Environment, Frame, OwnershipRule, PeerMessage, Refusal, RequestId, SessionClaims,
+    Timestamp,
+};
 
 /// One password guess is restored after this time, for all addresses together.
 const GUESS_EVERY: Duration = Duration::from_millis(100);
@@ -25,12 +29,15 @@ impl LiveRoom {
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<Arc<Frame>, Refusal> {
         let (peer, session, media_only) = (admission.peer, admission.session, admission.media.is_some());
+        if self.authority().is_none_or(Authority::is_full) {
+            return Err(elsewhere());
+        }
         self.check_guesses(now, env, &admission)?;
         let guessed = admission.password.is_some();
         let awaited_host = self.audience.room.awaits_first_host();
-        let effects = self.audience.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
+        let effects = self.decided().decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy);
         if guessed && effects.as_ref().is_err_and(|refusal| refusal.code == Code::WrongPassword) {
-            let _ = self.authority.guesses.take(now, guess_rate(env), 1);
+            let _ = self.authority_mut().map(|authority| authority.guesses.take(now, guess_rate(env), 1));
         }
         let effects = effects?;
         let make = if media_only { Session::media_only } else { Session::new };
@@ -38,6 +45,10 @@ impl LiveRoom {
         session.reached_at = reached_at.map(Into::into);
         self.audience.sessions.insert(peer, session);
         self.commit(now, env, effects, None);
+        if self.audience.room.member(peer).is_none() {
+            // The log answers later. Until then there is nobody to welcome.
+            return Err(elsewhere());
+        }
         self.audience.begin(now, env, peer);
         let is_first_host = awaited_host && !self.audience.room.awaits_first_host();
         let welcome = self.audience.welcome(now, env, peer, is_first_host, None)?;
@@ -65,7 +76,8 @@ impl LiveRoom {
         if !is_checked {
             return Ok(());
         }
-        let checked = self.authority.guesses.check(now, guess_rate(env), 1);
+        let Some(authority) = self.authority() else { return Ok(()) };
+        let checked = authority.guesses.check(now, guess_rate(env), 1);
         checked.map_err(|wait| Refusal::rate_limited(wait, TOO_MANY))
     }
 
@@ -78,10 +90,18 @@ impl LiveRoom {
         last_id: u64,
         connection: Option<(NewConnection, Option<RequestId>)>,
     ) -> Result<Arc<Frame>, Refusal> {
+        self.wanted_at = now;
+        self.check_cursor(now, env, last_id)?;
         if self.audience.session_of(claims).is_none() {
-            self.bring_back(now, env, claims)?;
+            self.find_session(now, env, claims)?;
+        }
+        if self.audience.room.member(claims.peer).is_none() {
+            return Err(elsewhere());
         }
         self.note_return(now, env, claims.peer);
+        if let Some(session) = self.audience.sessions.get_mut(&claims.peer) {
+            session.resumes = session.resumes.max(claims.resumes).saturating_add(1);
+        }
         let welcome = self.audience.welcome(now, env, claims.peer, false, Some(last_id))?;
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
         let session = self.audience.sessions.get_mut(&claims.peer).ok_or_else(unknown)?;
@@ -99,16 +119,58 @@ impl LiveRoom {
         Ok(welcome)
     }
 
+    /// Refuses to resume where the events after a cursor may come yet, or come from another owner.
+    fn check_cursor(&mut self, now: Timestamp, env: &mut Environment, last_id: u64) -> Result<(), Refusal> {
+        if matches!(self.role, Role::Seeker(_)) {
+            return Err(elsewhere());
+        }
+        let is_ahead = self.audience.is_shared && last_id > self.audience.room.last_id();
+        if is_ahead
+            && OwnershipRule::Future.holds()
+            && !self.authority().is_some_and(|authority| authority.is_confirmed(now))
+        {
+            self.look_up(now, env);
+            return Err(elsewhere());
+        }
+        Ok(())
+    }
+
+    /// Makes the session of a client that was connected to another node, or to an earlier process.
+    fn find_session(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        claims: &SessionClaims,
+    ) -> Result<(), Refusal> {
+        let member = self.audience.room.member(claims.peer);
+        if self.audience.is_shared && member.is_some_and(|member| member.session == claims.session) {
+            if let Some(session) = self.audience.host(now, &env.rules.limits, claims.peer) {
+                session.reached_at = claims.reached_at.as_deref().map(Into::into);
+            }
+            return Ok(());
+        }
+        if let Role::Follower(follower) = &self.role {
+            if self.audience.room.has_ended(claims.session) {
+                return Err(Refusal::new(Code::SessionUnknown, "the session is over"));
+            }
+            let returns = PeerMessage::Return(Box::new(claims.clone()));
+            env.send(follower.owner.node, self.audience.room.id(), returns);
+            return Err(elsewhere());
+        }
+        self.bring_back(now, env, claims)
+    }
+
     /// Restores the peer of a session that this process does not know.
-    fn bring_back(
+    pub(super) fn bring_back(
         &mut self,
         now: Timestamp,
         env: &mut Environment,
         claims: &SessionClaims,
     ) -> Result<(), Refusal> {
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");
-        let known = claims.issued_by(self.audience.run) >= self.authority.since.as_millis()
-            || self.authority.returned.contains(&claims.session)
+        let Some(authority) = self.authority() else { return Err(elsewhere()) };
+        let known = claims.issued_by(self.audience.run) >= authority.since.as_millis()
+            || authority.returned.contains(&claims.session)
             || self.audience.room.has_ended(claims.session);
         if known || self.audience.room.member(claims.peer).is_some() {
             return Err(unknown());
@@ -131,9 +193,10 @@ impl LiveRoom {
             arrival: Arrival::Returning { power, waiting: claims.waiting, joined_at, order: claims.order },
             media: None,
         };
-        let effects =
-            self.audience.room.decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
-        self.authority.returned.insert(claims.session);
+        let effects = self.decided().decide(now, RoomInput::Join(Box::new(admission)), &mut *env.entropy)?;
+        if let Some(authority) = self.authority_mut() {
+            authority.returned.insert(claims.session);
+        }
         let mut session = Session::new(claims.session, claims.peer, now, &env.rules.limits);
         session.sequence = self.audience.sequences.remove(&claims.session).unwrap_or_default();
         session.reached_at = claims.reached_at.as_deref().map(Into::into);

@@ -42,6 +42,11 @@ impl History {
         missed.filter(move |line| line.recipients().includes(peer, false, false))
     }
 
+    /// All messages, the oldest first.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &ChatLine> {
+        self.lines.iter()
+    }
+
     /// The id of the newest message, or 0.
     pub(super) fn newest(&self) -> u64 {
         self.lines.back().map_or(0, |line| line.id)

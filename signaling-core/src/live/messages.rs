@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::authority::{Asker, elsewhere};
 use super::{LiveRoom, TOO_MANY};
 use crate::message::{ClientMessage, Reply};
-use crate::room::{Effect, Fact, RoomInput};
+use crate::room::RoomInput;
 use crate::sequence::Fate;
 use crate::{
-    Code, ConnectionId, Envelope, Environment, Frame, Input, PeerId, Refusal, RequestId, Timestamp,
-    Unreadable,
+    Code, ConnectionId, Envelope, Environment, Frame, PeerId, Refusal, RequestId, Timestamp, Unreadable,
 };
 
 impl LiveRoom {
@@ -27,7 +27,6 @@ impl LiveRoom {
             return;
         }
         session.heard(now);
-        let session_id = session.id;
         let seq = match &message {
             Ok(envelope) => envelope.seq,
             Err(unreadable) => unreadable.seq,
@@ -44,56 +43,68 @@ impl LiveRoom {
             session.reply(answer, request);
             return self.audience.deliver_to(now, env, peer);
         }
-        let leaving = matches!(&message, Ok(Envelope { message: ClientMessage::Leave(_), .. }));
-        let decided = message.map_err(|unreadable| unreadable.refusal).and_then(|envelope| {
-            let effects = self.audience.room.decide(
-                now,
-                RoomInput::Message(peer, &envelope.message),
-                &mut *env.entropy,
-            )?;
-            Ok((envelope, effects))
-        });
-        let (reply, effects) = match decided {
-            Ok((Envelope { message: ClientMessage::Ping(t), .. }, _)) => {
-                (Some(Reply::Pong { t, server_time: env.wall.at(now) }), Vec::new())
+        let asker = Asker { peer, session: session.id, seq, connection: session.connection_id(), request };
+        self.take(now, env, asker, message);
+    }
+
+    /// Handles a message that may be decided, here or by the owner.
+    pub(super) fn take(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        asker: Asker,
+        message: Result<Envelope, Unreadable>,
+    ) {
+        let Asker { peer, session, seq, .. } = asker;
+        let envelope = match message {
+            Ok(Envelope { message: ClientMessage::Ping(t), .. }) => {
+                return self.answer(now, env, asker, &Reply::Pong { t, server_time: env.wall.at(now) });
             }
-            Ok((_, effects)) => ((seq.is_some() || request.is_some()).then_some(Reply::Ack { seq }), effects),
-            Err(refusal) => (Some(Reply::error(&refusal, seq)), Vec::new()),
+            Ok(envelope) => envelope,
+            Err(unreadable) => return self.answer(now, env, asker, &Reply::error(&unreadable.refusal, seq)),
         };
-        let answer = reply.map(|reply| (Arc::new(env.codec.encode_reply(&reply)), reply));
-        let is_end = |effect: &Effect| matches!(effect, Effect::Fact(Fact::Ended { .. }));
-        // The effects close the connection, so the answer goes first.
-        if leaving || effects.iter().any(is_end) {
-            self.answer(now, env, peer, seq, answer, request);
-            self.commit(now, env, effects, None);
-        } else {
-            let input = seq.map(|seq| Input { session: session_id, seq });
-            self.commit(now, env, effects, input);
-            self.answer(now, env, peer, seq, answer, request);
+        let Some(authority) = self.authority() else {
+            if let Err(refusal) = self.pass_on(env, peer, session, envelope) {
+                self.answer_unused(now, env, asker, &refusal);
+            }
+            return;
+        };
+        if seq.is_some_and(|seq| authority.is_open(session, seq)) {
+            return;
+        }
+        if authority.is_full() {
+            return self.answer_unused(now, env, asker, &elsewhere());
+        }
+        let input = RoomInput::Message(peer, &envelope.message);
+        match self.decided().decide(now, input, &mut *env.entropy) {
+            Ok(effects) => {
+                if !self.commit(now, env, effects, Some(asker)) {
+                    self.acknowledge(now, env, asker);
+                }
+            }
+            Err(refusal) => self.answer(now, env, asker, &Reply::error(&refusal, seq)),
         }
         self.settle(now, env);
     }
 
-    fn answer(
-        &mut self,
-        now: Timestamp,
-        env: &Environment,
-        peer: PeerId,
-        seq: Option<u64>,
-        answer: Option<(Arc<Frame>, Reply)>,
-        request: Option<RequestId>,
-    ) {
-        let (Some(session), Some((frame, reply))) = (self.audience.sessions.get_mut(&peer), answer) else {
-            return;
-        };
-        match (seq, reply) {
+    /// Gives a message its answer, which says more than that it has taken effect.
+    fn answer(&mut self, now: Timestamp, env: &Environment, asker: Asker, reply: &Reply) {
+        let Some(session) = self.audience.sessions.get_mut(&asker.peer) else { return };
+        let frame = Arc::new(env.codec.encode_reply(reply));
+        match (asker.seq, reply) {
             (None, _) => {}
-            (Some(seq), Reply::Ack { .. }) => session.sequence.accept(seq),
             (Some(seq), Reply::Error { .. }) => session.sequence.refuse(seq, &frame),
             (Some(seq), _) => session.sequence.answer(seq, &frame),
         }
-        session.reply(frame, request);
-        self.audience.deliver_to(now, env, peer);
+        session.reply(frame, asker.request);
+        self.audience.deliver_to(now, env, asker.peer);
+    }
+
+    /// Refuses a message that the client may send again with the same number.
+    fn answer_unused(&mut self, now: Timestamp, env: &Environment, asker: Asker, refusal: &Refusal) {
+        let Some(session) = self.audience.sessions.get_mut(&asker.peer) else { return };
+        session.reply(Arc::new(env.codec.encode_reply(&Reply::error(refusal, asker.seq))), asker.request);
+        self.audience.deliver_to(now, env, asker.peer);
     }
 }
 

@@ -1,48 +1,116 @@
 //! A live room: what its owner decides, and what every node of its people serves.
 //!
 //! `messages` and `entry` put inputs to the room, `authority` decides and commits, `audience` applies and tells, and
-//! `welcome` and `connections` serve the sessions from the log.
+//! `welcome` and `connections` serve the sessions from the log. Where several nodes serve a room, `following` is the part
+//! of those that do not own it, and `links` what all of them say to each other.
 
 mod audience;
 mod authority;
 mod connections;
 mod entry;
+mod following;
 mod history;
+mod links;
 mod messages;
 mod welcome;
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use self::audience::Audience;
 use self::authority::Authority;
+use self::following::{Follower, Seeker};
+use self::links::Passed;
 use crate::room::{Room, RoomInput};
 use crate::session::Session;
 use crate::{
-    Claim, ConnectionId, Environment, LogEvent, MediaEvent, NodeId, PeerId, SessionClaims, Timestamp,
+    Claim, ConnectionId, Environment, Input, LogEvent, MediaEvent, PeerId, RoomSnapshot, SessionClaims,
+    Timestamp,
 };
 
-/// A room on the node that owns it, both halves of it: what one node alone always has.
+/// A room on a node that has somebody of it. A node without others owns all its rooms.
 pub(crate) struct LiveRoom {
     audience: Audience,
-    authority: Authority,
+    role: Role,
+    /// Messages of this node's clients that no owner has answered.
+    passed: VecDeque<Passed>,
+    /// Messages of clients whose effects the owner has told and the log may not have.
+    loose: BTreeSet<Input>,
+    /// The number of the last question to the log.
+    attempts: u64,
+    /// When a client of this node needed the room last.
+    wanted_at: Timestamp,
+    /// This node serves the room no longer.
+    pub(crate) is_given_up: bool,
     /// When the shard will next wake the room.
     pub(crate) wakes_at: Option<Timestamp>,
+}
+
+/// What a node is to a room.
+enum Role {
+    Owner(Box<Authority>),
+    Follower(Follower),
+    Seeker(Seeker),
 }
 
 /// The error text for a client that sends or guesses too fast.
 const TOO_MANY: &str = "too many messages; slow down";
 
 impl LiveRoom {
-    /// A room that this process begins to serve, with what was kept of its chat.
+    /// A room that this process begins to own, with what was kept of its chat. If the log grants that later or not at
+    /// all, the node looks for the owner.
     pub(crate) fn new(room: Room, now: Timestamp, env: &mut Environment, run: u64) -> Self {
-        let claim = Claim { life: room.life(), after: 0, epoch: 1, node: NodeId::default(), base: None };
-        let (guard, kept) = match env.log.claim(room.id(), claim) {
-            Some(LogEvent::Claimed { guard, snapshot, .. }) => (guard, *snapshot),
-            _ => Default::default(),
-        };
-        let mut audience = Audience::new(room, kept, now, &env.rules.limits, run);
-        audience.begin_epoch(1);
-        Self { audience, authority: Authority::new(now, guard), wakes_at: None }
+        let mut live = Self::seeking(room, now, env, run);
+        let base = live.audience.is_shared.then(|| Box::new(live.snapshot()));
+        let (attempt, room) = (live.next_attempt(), &live.audience.room);
+        let claim = Claim { life: room.life(), after: 0, epoch: 1, node: env.node(), base };
+        if let Some(LogEvent::Claimed { guard, snapshot, .. }) = env.log.claim(room.id(), attempt, claim) {
+            let is_shared = live.audience.is_shared;
+            let room = live.audience.room;
+            live.audience =
+                Audience::new(room, RoomSnapshot { state: None, ..*snapshot }, now, &env.rules.limits, run);
+            live.audience.is_shared = is_shared;
+            live.audience.begin_epoch(1);
+            live.role = Role::Owner(Box::new(Authority::new(now, guard, 1)));
+        }
+        live
+    }
+
+    /// A room of which this node has somebody, and whose owner it looks for.
+    pub(crate) fn seeking(room: Room, now: Timestamp, env: &Environment, run: u64) -> Self {
+        let mut audience = Audience::new(room, RoomSnapshot::default(), now, &env.rules.limits, run);
+        audience.is_shared = env.peers.is_some();
+        let role = Role::Seeker(Seeker::default());
+        // An answer to an earlier copy of the room must not be taken for one to this.
+        let attempts = now.as_millis() << 16;
+        let (passed, loose, is_given_up, wakes_at) = (VecDeque::new(), BTreeSet::new(), false, None);
+        Self { audience, role, passed, loose, attempts, wanted_at: now, is_given_up, wakes_at }
+    }
+
+    fn next_attempt(&mut self) -> u64 {
+        self.attempts += 1;
+        self.attempts
+    }
+
+    /// Whether this node decides for the room.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.authority().is_some()
+    }
+
+    /// The log answers.
+    pub(crate) fn handle_log(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        attempt: u64,
+        event: LogEvent,
+    ) {
+        if self.is_owner() {
+            self.handle_owners_log(now, env, attempt, event);
+            self.settle(now, env);
+        } else {
+            self.handle_seekers_log(now, env, attempt, event);
+        }
     }
 
     pub(crate) fn room(&self) -> &Room {
@@ -105,14 +173,33 @@ impl LiveRoom {
     pub(crate) fn handle_timeout(&mut self, now: Timestamp, env: &mut Environment) {
         if self.audience.next_check.is_some_and(|at| at <= now) {
             let limits = env.rules.limits.clone();
-            self.check_sessions(now, env, &limits);
+            if self.is_owner() {
+                self.check_sessions(now, env, &limits);
+            } else {
+                self.audience.check_sessions(now, env, &limits);
+            }
         }
         self.audience.ping(now, env);
-        self.settle(now, env);
+        if self.is_owner() {
+            self.handle_owners_timeout(now, env);
+            self.settle(now, env);
+        } else {
+            self.handle_followers_timeout(now, env);
+        }
+        if self.audience.is_shared {
+            // What has been told late may ask for a check that is past.
+            let soon = now + Duration::from_millis(1);
+            self.audience.next_check = self.audience.next_check.map(|at| at.max(soon));
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        [self.audience.poll_timeout(), self.audience.room.poll_timeout()].into_iter().flatten().min()
+        let decides = self.authority().is_some_and(|authority| !authority.is_full());
+        let room = decides.then(|| self.decided().poll_timeout()).flatten();
+        [self.audience.poll_timeout(), room, self.poll_owners_timeout(), self.poll_followers_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

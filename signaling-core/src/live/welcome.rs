@@ -65,6 +65,7 @@ impl Audience {
             token: member.token,
             signed: member.signed.clone(),
             reached_at: session.reached_at.as_deref().map(str::to_owned),
+            resumes: session.resumes,
             run: self.run,
             issued_at_ms: now.as_millis(),
             expires_at_ms: (env.wall.at(now) + limits.secret_lifetime).as_millis(),

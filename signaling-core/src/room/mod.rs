@@ -69,6 +69,11 @@ impl Room {
         }
     }
 
+    /// Makes all ids of the future exceed those of earlier lives of the name.
+    pub(crate) fn begin_at(&mut self, now: Timestamp) {
+        self.state.last_id = self.state.last_id.max(now.as_millis().saturating_mul(1000));
+    }
+
     /// Restores a room from a snapshot.
     pub fn restore(state: RoomState, rules: Arc<Rules>) -> Self {
         Self { state, rules }

@@ -228,7 +228,9 @@ impl Shard {
             // The name has a new life; the room of the secret has ended.
             Some(_) => return Err(Refusal::new(Code::RoomEnded, "the room is over")),
             // Rooms with ids of the server's making are kept while they live: a missing one has ended.
-            None if self.resting.contains_key(room) || room.is_made_by(&self.env.rules.key) => {
+            None if self.resting.contains_key(room)
+                || room.is_made_by(&self.env.rules.key) && self.env.peers.is_none() =>
+            {
                 return Err(Refusal::new(Code::RoomEnded, "the room is over"));
             }
             None => {
@@ -236,7 +238,13 @@ impl Shard {
                 let mut record = RoomRecord::new(room.clone(), claims.life, created_at, claims.topology);
                 record.name = claims.room_name.as_deref().map(Into::into);
                 (record.entered, record.had_host) = (true, true);
-                self.open(now, &record)?;
+                if self.env.peers.is_some() {
+                    // The log says who owns it, and the client asks again.
+                    let known = Room::new(&record, now, Arc::clone(&self.env.rules));
+                    self.rooms.insert(room.clone(), LiveRoom::seeking(known, now, &self.env, self.run));
+                } else {
+                    self.open(now, &record)?;
+                }
             }
         }
         let Some(live) = self.rooms.get_mut(room) else {

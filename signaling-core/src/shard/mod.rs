@@ -20,8 +20,8 @@ use crate::message::EndReason;
 use crate::room::{Room, RoomInput, RoomRecord};
 use crate::session::Session;
 use crate::{
-    Code, ConnectionId, Envelope, Environment, LifeId, MediaEvent, Refusal, RequestId, RoomId, Seat,
-    Timestamp, Unreadable, Wall,
+    Code, ConnectionId, Envelope, Environment, LifeId, LogEvent, MediaEvent, NodeId, PeerMessage, Refusal,
+    RequestId, RoomId, Seat, Timestamp, Unreadable, Wall,
 };
 
 /// The time between the returns of two clients that were told to reconnect, in milliseconds.
@@ -161,6 +161,40 @@ impl Shard {
         }
     }
 
+    /// The log answers a question about a room.
+    pub fn handle_log(&mut self, now: Timestamp, room: &RoomId, attempt: u64, event: LogEvent) {
+        if let Some(live) = self.rooms.get_mut(room) {
+            live.handle_log(now, &mut self.env, attempt, event);
+            self.after(now, room);
+        }
+    }
+
+    /// Another node says something about a room.
+    pub fn handle_peer(&mut self, now: Timestamp, from: NodeId, room: &RoomId, message: PeerMessage) {
+        if let Some(live) = self.rooms.get_mut(room) {
+            live.handle_peer(now, &mut self.env, from, message);
+            self.after(now, room);
+        } else if !matches!(message, PeerMessage::NotMine) {
+            self.env.send(from, room, PeerMessage::NotMine);
+        }
+    }
+
+    /// The link to another node is broken.
+    pub fn peer_lost(&mut self, now: Timestamp, node: NodeId) {
+        let rooms: Vec<RoomId> = self.rooms.keys().cloned().collect();
+        for room in rooms {
+            if let Some(live) = self.rooms.get_mut(&room) {
+                live.peer_lost(now, &self.env, node);
+            }
+            self.after(now, &room);
+        }
+    }
+
+    /// Whether this node decides for a room.
+    pub fn owns(&self, room: &RoomId) -> bool {
+        self.rooms.get(room).is_some_and(LiveRoom::is_owner)
+    }
+
     /// Applies a change of a room's meeting. Returns whether the room exists.
     pub fn arrange(&mut self, now: Timestamp, record: Box<RoomRecord>) -> bool {
         let room = record.room.clone();
@@ -233,6 +267,9 @@ impl Shard {
 
     /// Removes the room if it has ended, and schedules its next timeout.
     fn after(&mut self, now: Timestamp, room: &RoomId) {
+        if self.rooms.get(room).is_some_and(|live| live.is_given_up) {
+            self.rooms.remove(room);
+        }
         if let Some(live) = self.rooms.get(room)
             && let Some(reason) = live.room().ended()
         {

@@ -92,6 +92,7 @@ impl Hub {
                 media: (config.media)(),
                 store: (config.store)(),
                 log: (config.log)(),
+                peers: None,
                 observer: (config.observer)(),
                 entropy: Box::new(SystemEntropy),
                 ice: Arc::clone(&config.ice),
