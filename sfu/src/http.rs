@@ -1,7 +1,7 @@
 //! WHIP and WHEP through the handle.
 
 use signaling_core::{
-    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Refusal,
+    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Refusal, RoomId,
 };
 
 use crate::driver::{Handle, Overloaded};
@@ -9,7 +9,10 @@ use crate::sdp::{RemoteDescription, SdpError};
 use crate::shard::{Input, NegotiationError, Reply};
 
 impl HttpMedia for Handle {
-    fn check(&self, session: HttpSession, sdp: &str) -> Result<(), Refusal> {
+    fn check(&self, room: &RoomId, session: HttpSession, sdp: &str) -> Result<(), Refusal> {
+        if self.is_behind(room) {
+            return Err(NegotiationError::Overloaded.into());
+        }
         check(session, sdp).map_err(|error| NegotiationError::from(error).into())
     }
 

@@ -69,8 +69,9 @@ pub type HttpReply<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send>;
 
 /// The media plane's side of WHIP and WHEP. No method blocks.
 pub trait HttpMedia: Send + Sync {
-    /// Checks an offer without accepting it, so that no peer is announced whose offer is invalid.
-    fn check(&self, session: HttpSession, sdp: &str) -> Result<(), Refusal>;
+    /// Checks an offer without accepting it, so that no peer is announced whose offer is invalid, or for which the room's
+    /// media server has no capacity.
+    fn check(&self, room: &RoomId, session: HttpSession, sdp: &str) -> Result<(), Refusal>;
     /// Answers an offer through `reply`.
     fn offer(&self, offer: HttpOffer, reply: HttpReply<HttpAnswer>);
     /// Applies a patch, and answers through `reply`.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use signaling_core::testing::RecordedMedia;
 use signaling_core::{
     Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, MediaDemand, MediaPlane,
-    Patched, PeerId, Refusal, ServerKey,
+    Patched, PeerId, Refusal, RoomId, ServerKey,
 };
 use signaling_transport::{Signaling, SignalingConfig};
 use tower::ServiceExt as _;
@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 struct Full(Code);
 
 impl HttpMedia for Full {
-    fn check(&self, _: HttpSession, _: &str) -> Result<(), Refusal> {
+    fn check(&self, _: &RoomId, _: HttpSession, _: &str) -> Result<(), Refusal> {
         Ok(())
     }
 

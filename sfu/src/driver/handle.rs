@@ -8,6 +8,7 @@ use std::time::Instant;
 use datagrams::{Mailbox, Wake};
 use signaling_core::{HttpAnswer, HttpOffer, MediaDemand, MediaPlane, RoomId};
 
+use super::load::Load;
 use super::neighbours::Neighbours;
 use super::stream::first_datagram;
 use super::streams::{MediaConnection, Streams};
@@ -42,16 +43,18 @@ pub fn open(config: Config, epoch: Instant) -> Result<(Handle, Vec<Worker>), Sfu
         let (streams, accepted) = sync_channel(MAX_ACCEPTED);
         let relayed = Arc::new(Mailbox::new(Arc::clone(&wake)));
         let published = Published::default();
+        let load = Load::new(epoch);
         entrances.push(Entrance {
             inputs: sender,
             streams,
             relayed: Arc::clone(&relayed),
             published: published.clone(),
+            load: load.clone(),
             wake: Arc::clone(&wake),
         });
         let shard = Shard::new(index, Arc::clone(&config), identity.clone(), epoch);
         let inbox = Inbox { inputs, relayed, neighbours, wake };
-        workers.push(Worker::new(shard, inbox, Streams::new(accepted)?, published));
+        workers.push(Worker::new(shard, inbox, Streams::new(accepted)?, published, load));
     }
     Ok((Handle { entrances: entrances.into() }, workers))
 }
@@ -62,6 +65,7 @@ struct Entrance {
     streams: SyncSender<MediaConnection>,
     relayed: Arc<Mailbox<Path>>,
     published: Published,
+    load: Load,
     wake: Arc<Wake>,
 }
 
@@ -91,12 +95,20 @@ pub struct Handle {
 impl Handle {
     /// Sends an input to the home shard of its room.
     pub fn send(&self, input: Input) -> Result<(), Overloaded> {
-        let shards = u16::try_from(self.entrances.len()).unwrap_or(u16::MAX);
-        let home = home_of(input.room(), shards);
-        let entrance = self.entrances.get(usize::from(home)).ok_or(Overloaded)?;
+        let entrance = self.entrance_of(input.room()).ok_or(Overloaded)?;
         let result = entrance.inputs.try_send(input);
         entrance.wake.signal();
         result.map_err(|_| Overloaded)
+    }
+
+    fn entrance_of(&self, room: &RoomId) -> Option<&Entrance> {
+        let shards = u16::try_from(self.entrances.len()).unwrap_or(u16::MAX);
+        self.entrances.get(usize::from(home_of(room, shards)))
+    }
+
+    /// Whether the worker of a room is behind, so that it should be given no new sessions.
+    pub fn is_behind(&self, room: &RoomId) -> bool {
+        self.entrance_of(room).is_none_or(|entrance| entrance.load.is_behind(clock::now()))
     }
 
     /// The current metrics, summed over all shards.

@@ -1,6 +1,7 @@
 //! Runs the shards: threads, sockets, mailboxes and the clock. Nothing here knows about media.
 
 mod handle;
+mod load;
 mod neighbours;
 mod relay;
 mod socket;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use datagrams::{Batch, Events, Mailbox, Pace, Pacing, Wake, wait_readable};
 use signaling_core::{Engine, MediaEvent, RoomId};
 
+use super::load::{Load, LoadMeter};
 use super::neighbours::Neighbours;
 use super::socket::MediaSocket;
 use super::streams::Streams;
@@ -37,6 +38,7 @@ pub struct Worker {
     /// A buffer for datagrams from relays.
     batch: Batch<Path>,
     published: Published,
+    load: Load,
     engine: Option<Engine>,
 }
 
@@ -50,8 +52,14 @@ pub(super) struct Inbox {
 }
 
 impl Worker {
-    pub(super) fn new(shard: Shard, inbox: Inbox, streams: Streams, published: Published) -> Self {
-        Self { shard, inbox, streams, batch: Batch::default(), published, engine: None }
+    pub(super) fn new(
+        shard: Shard,
+        inbox: Inbox,
+        streams: Streams,
+        published: Published,
+        load: Load,
+    ) -> Self {
+        Self { shard, inbox, streams, batch: Batch::default(), published, load, engine: None }
     }
 
     /// Reports to a watchdog that this worker is alive, and when it ends.
@@ -89,6 +97,7 @@ impl Worker {
         stop: &AtomicBool,
     ) -> std::io::Result<()> {
         let mut pace = Pace::new(PACING, clock::now());
+        let mut meter = LoadMeter::new(self.load.clone(), clock::now());
         let mut events = Events::with_capacity(MAX_EVENTS);
         // After a short pause, the socket is read without polling it first.
         let mut has_waited = false;
@@ -97,6 +106,8 @@ impl Worker {
                 engine.sign();
             }
             let now = clock::now();
+            meter.turn(now);
+            self.shard.set_behind(self.load.is_behind(now));
             self.take_inputs(now);
             self.streams.receive(now, &mut events, &mut self.shard)?;
             self.shard.handle_timeout(now);
@@ -105,10 +116,18 @@ impl Worker {
             while let Some((room, event)) = self.shard.poll_event() {
                 on_event(room, event);
             }
-            if !has_waited && !self.wait(&socket, now)? {
+            let mut has_datagrams = true;
+            if !has_waited {
+                let done = clock::now();
+                meter.rest();
+                has_datagrams = self.wait(&socket, now)?;
+                meter.rested(clock::now().saturating_duration_since(done));
+            }
+            if !has_datagrams {
                 continue;
             }
             let now = clock::now();
+            meter.turn(now);
             let datagrams =
                 socket.receive(|path, datagram| self.shard.handle_datagram(now, path, datagram))?;
             has_waited = false;
@@ -116,7 +135,9 @@ impl Worker {
                 self.drain(&mut socket, now);
                 let pause = pace.after_turn(now, 1).min(self.until_timeout(now));
                 if !pause.is_zero() {
+                    meter.rest();
                     std::thread::sleep(pause);
+                    meter.rested(pause);
                     has_waited = true;
                 }
             }

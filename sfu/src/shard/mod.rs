@@ -87,6 +87,8 @@ pub struct Shard {
     next_speakers: Micros,
     egress: Batch<Path>,
     events: VecDeque<(RoomId, MediaEvent)>,
+    /// Whether the worker is behind, so that nobody begins to publish.
+    is_behind: bool,
     counted: Metrics,
     scratch: Scratch,
 }
@@ -137,6 +139,7 @@ impl Shard {
             next_speakers: Micros::default(),
             egress: Batch::default(),
             events: VecDeque::new(),
+            is_behind: false,
             counted: Metrics::default(),
             scratch: Scratch { datagram: vec![0; 2048], ..Scratch::default() },
         }
@@ -199,6 +202,11 @@ impl Shard {
             Content::SpareDatagrams(spare) => self.links.keep_datagrams(spare),
             Content::SpareMedia(spare) => self.links.keep_media(spare),
         }
+    }
+
+    /// Sets whether the shard can keep up. While it cannot, offers of new publishers are refused.
+    pub fn set_behind(&mut self, is_behind: bool) {
+        self.is_behind = is_behind;
     }
 
     /// Runs the timers that are due.

@@ -55,6 +55,9 @@ impl Shard {
         if !has_media || known.is_none() && !offer.sections.iter().any(usable) {
             return Err(SdpError::NothingInCommon.into());
         }
+        if known.is_none() && self.is_behind {
+            return Err(NegotiationError::Overloaded);
+        }
         let transport = self.transport_for(now, peer, known, Purpose::Publish, &offer, via)?;
         let before = self.rooms.publications(peer);
         for (at, offered) in offer.sections.iter().enumerate() {

@@ -5,6 +5,6 @@ mod client;
 mod media;
 mod network;
 
-pub use client::{Client, ClientKind};
+pub use client::{Client, ClientKind, Received};
 pub use media::{Frame, Playback, SAMPLE_BYTES};
 pub use network::{Link, Network};

@@ -156,7 +156,7 @@ async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> R
         HttpSession::Play { publisher } => publisher,
         HttpSession::Publish => None,
     };
-    let terms = MediaTerms { publisher, flaw: media.check(session, &sdp).err() };
+    let terms = MediaTerms { publisher, flaw: media.check(&room, session, &sdp).err() };
     let seat = signaling.hub().join_media(MediaJoin { join, grant, terms }).await?;
     let offer = HttpOffer { room, peer: seat.peer, session, sdp, via: caller.via() };
     let answer = match ask(|reply| media.offer(offer, reply)).await {

@@ -1,6 +1,6 @@
 //! Handles the media that the client receives, and sends feedback on it.
 
-use super::{Client, REPORT_MICROS, RTX};
+use super::{Client, REPORT_MICROS, RTX, Received};
 use crate::codec::MediaKind;
 use crate::receive::Receiver;
 use crate::rtcp::{Compound, Rtcp, write_nack, write_pli, write_receiver_report};
@@ -57,7 +57,10 @@ impl Client {
             stream.receiver.on_packet(position, header.timestamp, Micros(now_micros), false, true);
             header.ssrc
         };
-        if let Some(frame) = Frame::from_vp8(payload) {
+        if let Some(kept) = &mut self.kept {
+            let RtpHeader { sequence, timestamp, marker, .. } = header;
+            kept.push(Received { sequence, timestamp, marker, payload: payload.to_vec() });
+        } else if let Some(frame) = Frame::from_vp8(payload) {
             self.playback.entry(ssrc).or_default().on_packet(frame, now_micros);
         }
     }

@@ -98,6 +98,14 @@ impl Client {
         }
     }
 
+    /// Sends an encoded packet of a picture with this number in the layer with this name.
+    pub fn send_payload(&mut self, rid: &str, number: u32, marker: bool, payload: Vec<u8>) {
+        self.frames = self.frames.max(number + 1);
+        let Some(at) = self.layers.iter().position(|layer| layer.rid == rid) else { return };
+        let first = self.layers.get(at).map_or(0, |layer| layer.first_timestamp);
+        self.send_in_layer(at, first.wrapping_add(number.wrapping_mul(3_000)), marker, payload);
+    }
+
     /// Sends a packet of a layer, which is given by its index. `timestamp` is that of the layer.
     fn send_in_layer(&mut self, at: usize, timestamp: u32, marker: bool, payload: Vec<u8>) {
         let Some(layer) = self.layers.get_mut(at) else { return };

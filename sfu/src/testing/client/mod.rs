@@ -44,6 +44,19 @@ pub enum ClientKind {
     Player,
 }
 
+/// A received packet of video.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The sequence number.
+    pub sequence: u16,
+    /// The timestamp.
+    pub timestamp: u32,
+    /// The marker bit.
+    pub marker: bool,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
 /// One peer connection of a client.
 pub struct Client {
     /// The address of the client.
@@ -81,6 +94,8 @@ pub struct Client {
     pub playback: HashMap<u32, Playback>,
     /// The number of received audio packets, by SSRC.
     pub audio_packets: HashMap<u32, u64>,
+    /// The received packets of video, if they are kept rather than played.
+    pub kept: Option<Vec<Received>>,
     /// The number of received retransmissions.
     pub retransmissions: u64,
     /// Whether the client requests lost packets again.
@@ -156,6 +171,7 @@ impl Client {
             transport_sequence_id: None,
             playback: HashMap::new(),
             audio_packets: HashMap::new(),
+            kept: None,
             retransmissions: 0,
             asks_again: true,
             gives_feedback: true,
