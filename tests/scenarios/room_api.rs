@@ -124,7 +124,10 @@ fn what_the_interface_offers_is_described() {
     for (path, methods) in [
         ("/api/v1/meetings", &["get", "post"][..]),
         ("/api/v1/rooms", &["get", "post"]),
-        ("/api/v1/rooms/{room}", &["get"]),
+        ("/api/v1/rooms/{room}", &["get", "patch", "delete"]),
+        ("/api/v1/rooms/{room}/actions", &["post"]),
+        ("/api/v1/rooms/{room}/peers/{peer}", &["delete"]),
+        ("/api/v1/rooms/{room}/peers/{peer}/mute", &["post"]),
         ("/api/v1/rooms/{room}/participants", &["get"]),
         ("/api/v1/rooms/{room}/end", &["post"]),
         ("/api/v1/rooms/{room}/tokens", &["post"]),
@@ -139,4 +142,99 @@ fn what_the_interface_offers_is_described() {
     }
     let without = described(&["--no-recording"]);
     assert_eq!(without["paths"]["/api/v1/recordings"], Value::Null, "what is not served is not described");
+}
+
+#[test]
+fn a_key_and_a_host_token_have_every_power_of_a_host() {
+    let server = Visavis::start(&[]);
+    let api = Api::with_key(&server, &["rooms"], &[]);
+    let (mut ada, welcome) = Ws::join(server.addr, "standup", "Ada");
+    let host = Api::with_bearer(server.addr, welcome["hostToken"].as_str().unwrap());
+    let room = "/api/v1/rooms/standup";
+    let status = |api: &Api, method: &str, path: &str, body: Option<&Value>| {
+        let body = body.map(Value::to_string);
+        api.ask(method, &format!("{room}{path}"), &[], body.as_deref()).status
+    };
+    let changed =
+        api.ask("PATCH", room, &[], Some(r#"{"locked":true,"lobby":true,"password":"open sesame"}"#));
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let changed = changed.json();
+    let shown = |changed: &Value| {
+        [&changed["locked"], &changed["lobby"], &changed["password"]].map(|is| is == &json!(true))
+    };
+    assert_eq!(shown(&changed), [true, true, true]);
+    let changed = host.ask("PATCH", room, &[], Some(r#"{"locked":false,"password":null}"#)).json();
+    assert_eq!(shown(&changed), [false, true, false]);
+    for bad in [r#"{"lock":true}"#, r#"{"locked":"yes"}"#, r#"{"password":7}"#, "[]"] {
+        assert_eq!(api.ask("PATCH", room, &[], Some(bad)).status, 400, "{bad}");
+    }
+
+    // Who waits is admitted, or not.
+    let mut newcomer = |name: &str| {
+        let mut ws = Ws::connect(server.addr);
+        ws.send(&json!({"type": "join", "room": "standup", "name": name}));
+        assert_eq!(ws.next()["state"], "waiting");
+        let peer = ada.until("lobby")["peer"].clone();
+        (ws, peer)
+    };
+    let (mut bob, bob_id) = newcomer("Bob");
+    let (mut eve, eve_id) = newcomer("Eve");
+    assert_eq!(status(&api, "POST", "/actions", Some(&json!({"action": "admit", "peer": bob_id}))), 204);
+    assert_eq!(bob.until("welcome")["state"], "joined");
+    assert_eq!(status(&host, "POST", "/actions", Some(&json!({"action": "deny", "peer": eve_id}))), 204);
+    assert_eq!(eve.until("lobby")["state"], "denied");
+    assert_eq!(api.get(&format!("{room}/peers")).json()["peers"].as_array().unwrap().len(), 2);
+
+    let bob_id = bob_id.as_str().unwrap();
+    assert_eq!(status(&api, "POST", &format!("/peers/{bob_id}/mute"), None), 204);
+    assert_eq!(bob.until("muted")["by"], bob_id);
+    // A host may be removed as well, by those who are above it.
+    let ada_id = welcome["self"]["id"].as_str().unwrap();
+    for (action, expected) in [
+        (json!({"action": "promote", "peer": bob_id}), 204),
+        (json!({"action": "promote", "peer": bob_id, "value": "king"}), 400),
+        (json!({"action": "admit", "peer": bob_id}), 409),
+        (json!({"action": "kick", "peer": "nobody"}), 404),
+        (json!({"action": "dance"}), 400),
+        (json!({"action": "lock", "room": "other"}), 400),
+    ] {
+        assert_eq!(status(&api, "POST", "/actions", Some(&action)), expected, "{action}");
+    }
+    assert_eq!(status(&api, "DELETE", "/peers/nobody", None), 404);
+    assert_eq!(status(&api, "DELETE", &format!("/peers/{ada_id}"), None), 204);
+    assert_eq!(bob.until("peer-left")["reason"], "kicked");
+
+    // Neither without credentials, nor with those of another room or for something else.
+    let stranger = Api::with_key(&server, &["meetings:write"], &[]);
+    let (_carol, elsewhere) = Ws::join(server.addr, "elsewhere", "Carol");
+    let other = Api::with_bearer(server.addr, elsewhere["hostToken"].as_str().unwrap());
+    for (api, expected) in [(&Api::anonymous(server.addr), 401), (&stranger, 403), (&other, 403)] {
+        assert_eq!(status(api, "PATCH", "", Some(&json!({"locked": true}))), expected);
+        assert_eq!(status(api, "POST", "/actions", Some(&json!({"action": "lock"}))), expected);
+        assert_eq!(status(api, "POST", &format!("/peers/{bob_id}/mute"), None), expected);
+        assert_eq!(status(api, "DELETE", &format!("/peers/{bob_id}"), None), expected);
+        assert_eq!(status(api, "DELETE", "", None), expected);
+    }
+    assert_eq!(status(&api, "DELETE", "", None), 204);
+    assert_eq!(bob.until("room-ended")["reason"], "host-ended");
+    assert_eq!(status(&api, "POST", "/actions", Some(&json!({"action": "lock"}))), 404);
+}
+
+#[test]
+fn a_removed_token_is_barred_by_its_jti() {
+    let server = Visavis::start(&[]);
+    let api = Api::with_key(&server, &["rooms"], &[]);
+    let (_ada, _) = Ws::join(server.addr, "standup", "Ada");
+    let mint = |jti: &str| {
+        api.post("/api/v1/rooms/standup/tokens", &json!({"name": "Bob", "role": "participant", "jti": jti}))
+            .json()["token"]
+            .clone()
+    };
+    let (_bob, welcome) = enter(&server, "standup", &mint("seat-1"));
+    assert_eq!(welcome["self"]["role"], "participant", "{welcome}");
+    let removed = format!("/api/v1/rooms/standup/peers/{}", welcome["self"]["id"].as_str().unwrap());
+    assert_eq!(api.ask("DELETE", &removed, &[], None).status, 204);
+    assert_eq!(enter(&server, "standup", &mint("seat-1")).1["type"], "error");
+    assert_eq!(enter(&server, "standup", &mint("seat-2")).1["state"], "joined");
+    assert_eq!(api.post("/api/v1/rooms/standup/tokens", &json!({"jti": ""})).status, 400);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Admission, Fact, RoomRecord};
-use crate::message::{ClientMessage, EndReason, LeaveReason, PeerLevel, QualityReason, Reply};
+use crate::message::{ClientMessage, EndReason, Host, LeaveReason, PeerLevel, QualityReason, Reply};
 use crate::{MediaDemand, MediaEvent, PeerId};
 
 /// An input to a room.
@@ -21,6 +21,8 @@ pub enum RoomInput<'a> {
     Arrange(Box<RoomRecord>),
     /// The server's operator, or the bearer of a host token, starts or stops the recording.
     Record(bool),
+    /// The server's operator, or the bearer of a host token, uses a power of hosts.
+    Host(&'a Host),
     /// The room must end.
     End(EndReason),
 }

@@ -12,6 +12,16 @@ impl Room {
         if power == Power::None {
             return Err(Refusal::new(Code::Forbidden, "only a host may do that"));
         }
+        self.decide_power(Some(by), power, host)
+    }
+
+    /// Uses a power of hosts. `by`: the host in the room, or nobody there.
+    pub(super) fn decide_power(
+        &self,
+        by: Option<PeerId>,
+        power: Power,
+        host: &Host,
+    ) -> Result<Vec<Effect>, Refusal> {
         let target = || self.host_target(host.peer.as_deref());
         let settings = |settings: Settings| {
             // Unchanged settings need no entry.
@@ -25,7 +35,7 @@ impl Room {
             }
             HostAction::Kick => {
                 let member = target()?;
-                if member.id == by {
+                if Some(member.id) == by {
                     return Err(Refusal::new(Code::InvalidState, "to go yourself, leave"));
                 }
                 let (session, client) = (member.session, member.client);
@@ -40,7 +50,7 @@ impl Room {
                 let change = Change { microphone: Some(false), ..Change::default() };
                 // A media-only peer cannot report its microphone, so the room does.
                 let shown = member.media_only.then(|| Fact::Updated { peer, change: Box::new(change) });
-                [Some(Fact::Muted { peer, by }), shown].into_iter().flatten().collect()
+                [Some(Fact::Muted { peer, by: by.unwrap_or(peer) }), shown].into_iter().flatten().collect()
             }
             HostAction::Lock => settings(Settings { locked: true, ..self.state.settings.clone() }),
             HostAction::Unlock => settings(Settings { locked: false, ..self.state.settings.clone() }),

@@ -221,6 +221,7 @@ impl Room {
             RoomInput::Gone(peer, reason) => self.left(peer, reason),
             RoomInput::Media(event) => return Ok(self.decide_media(event)),
             RoomInput::Record(on) => return self.decide_recording(on),
+            RoomInput::Host(host) => return self.decide_power(None, Power::Appointed, host),
             RoomInput::Arrange(record) => vec![Fact::Arranged(record)],
             RoomInput::End(reason) => vec![Fact::Ended { reason }],
         };

@@ -16,7 +16,7 @@ pub use overview::{Census, Person, RoomSummary};
 
 use self::wakeups::Wakeups;
 use crate::live::LiveRoom;
-use crate::message::EndReason;
+use crate::message::{EndReason, Host};
 use crate::room::{Room, RoomInput, RoomRecord};
 use crate::session::Session;
 use crate::{
@@ -220,6 +220,15 @@ impl Shard {
         let at_present =
             at_present.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such room at present"))?;
         at_present.input(now, &mut self.env, RoomInput::Record(on))?;
+        self.after(now, room);
+        Ok(())
+    }
+
+    /// Uses a power of hosts in a room, for somebody who is not in it.
+    pub fn host(&mut self, now: Timestamp, room: &RoomId, host: &Host) -> Result<(), Refusal> {
+        let missing = || Refusal::new(Code::NotFound, "there is no such room at present");
+        let live = self.rooms.get_mut(room).ok_or_else(missing)?;
+        live.input(now, &mut self.env, RoomInput::Host(host))?;
         self.after(now, room);
         Ok(())
     }

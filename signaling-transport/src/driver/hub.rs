@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use signaling_core::message::{IceServers, Join, TopologyChoice};
+use signaling_core::message::{Host, IceServers, Join, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
     Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, JsonCodec, LifeId, MadeRoom,
@@ -286,6 +286,12 @@ impl Hub {
     pub async fn record(&self, room: RoomId, life: Option<LifeId>, on: bool) -> Result<(), Refusal> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::Record { room, life, on, reply }).await?
+    }
+
+    /// Uses a power of hosts in a room, for somebody who is not in it.
+    pub async fn host(&self, room: RoomId, host: Host) -> Result<(), Refusal> {
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::Host { room, host: Box::new(host), reply }).await?
     }
 
     /// Ends a room. Returns whether it existed.

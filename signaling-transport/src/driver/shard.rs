@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signaling_core::message::{IceServers, Join, TopologyChoice};
+use signaling_core::message::{Host, IceServers, Join, TopologyChoice};
 use signaling_core::room::RoomRecord;
 use signaling_core::{
     Census, ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
@@ -85,6 +85,11 @@ pub(crate) enum Command {
         room: RoomId,
         life: Option<LifeId>,
         on: bool,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Host {
+        room: RoomId,
+        host: Box<Host>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     EndRoom {
@@ -205,6 +210,7 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::Arrange { record, reply } => answer(reply, shard.arrange(now, record)),
         Command::People { room, reply } => answer(reply, shard.people(&room)),
         Command::Record { room, life, on, reply } => answer(reply, shard.record(now, &room, life, on)),
+        Command::Host { room, host, reply } => answer(reply, shard.host(now, &room, &host)),
         Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
         Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
         Command::RoomsAfter { after, limit, reply } => {

@@ -4,6 +4,7 @@ mod credentials;
 mod media;
 mod media_headers;
 pub(crate) mod origin;
+mod powers;
 mod room_path;
 mod rooms;
 mod sessions;
@@ -33,7 +34,10 @@ impl From<Stopped> for Problem {
 pub(crate) fn routes() -> Router<Signaling> {
     Router::new()
         .route("/api/v1/rooms", get(rooms::list).post(rooms::make))
-        .route("/api/v1/rooms/{room}", get(rooms::show))
+        .route("/api/v1/rooms/{room}", get(rooms::show).patch(powers::change).delete(rooms::end))
+        .route("/api/v1/rooms/{room}/actions", post(powers::act))
+        .route("/api/v1/rooms/{room}/peers/{peer}", delete(powers::remove))
+        .route("/api/v1/rooms/{room}/peers/{peer}/mute", post(powers::mute))
         .route("/api/v1/rooms/{room}/participants", get(rooms::participants))
         .route("/api/v1/rooms/{room}/peers", get(rooms::peers))
         .route("/api/v1/rooms/{room}/end", post(rooms::end))

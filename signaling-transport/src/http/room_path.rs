@@ -1,9 +1,11 @@
 //! The room that the path of a request names.
 
+use std::collections::HashMap;
+
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use http_api::{Caller, Problem};
-use signaling_core::{MalformedRoomName, Refusal, RoomId};
+use signaling_core::{Code, MalformedRoomName, Refusal, RoomId};
 
 use crate::service::Signaling;
 
@@ -23,10 +25,24 @@ impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(text) = path.map_err(|_| Refusal::bad_request(MalformedRoomName.to_string()))?;
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, state).await;
+        let text = path.ok().and_then(|Path(mut path)| path.remove("room"));
+        let text = text.ok_or_else(|| Refusal::bad_request(MalformedRoomName.to_string()))?;
         let id = room_id(&text)?;
         Ok(Self { text, id })
+    }
+}
+
+/// The peer that a path names below its room.
+pub(super) struct PeerPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PeerPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, state).await;
+        let peer = path.ok().and_then(|Path(mut path)| path.remove("peer"));
+        Ok(Self(peer.ok_or_else(|| Refusal::new(Code::PeerUnknown, "there is no such peer"))?))
     }
 }
 

@@ -105,6 +105,8 @@ struct More {
     topology: Topology,
     epoch: u64,
     locked: bool,
+    lobby: bool,
+    password: bool,
     peers: usize,
     viewers: usize,
 }
@@ -116,6 +118,8 @@ impl From<RoomSummary> for More {
             topology: summary.room.topology,
             epoch: summary.room.epoch,
             locked: summary.room.locked,
+            lobby: summary.room.lobby,
+            password: summary.room.password,
             peers: summary.peers,
             viewers: summary.viewers,
         }
@@ -188,16 +192,21 @@ pub(super) async fn show(
     Ok(shown(Shown { room, more }))
 }
 
+/// A room with everything that its host sees of it.
+pub(super) fn described(summary: RoomSummary) -> Response {
+    shown(Shown { room: summary.room.id.clone(), more: Some(summary.into()) })
+}
+
 fn shown(shown: Shown) -> Response {
     no_store(Json(shown))
 }
 
-fn no_room() -> Refusal {
+pub(super) fn no_room() -> Refusal {
     Refusal::new(Code::NotFound, "there is no such room at present")
 }
 
 /// Requires a key for all rooms or for the meeting in this one, or the host token of this life of the room.
-async fn check_power(
+pub(super) async fn check_power(
     signaling: &Signaling,
     headers: &HeaderMap,
     room: &RoomId,

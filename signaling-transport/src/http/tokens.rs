@@ -25,6 +25,8 @@ struct TokenWanted {
     #[serde(default)]
     host: bool,
     #[serde(default)]
+    jti: Option<String>,
+    #[serde(default)]
     sub: Option<String>,
     #[serde(default)]
     metadata: Option<message::Json>,
@@ -90,6 +92,7 @@ pub(super) async fn mint(
         name: name.as_ref().map(Name::as_str),
         role: wanted.role,
         host: wanted.host,
+        jti: wanted.jti.as_deref(),
         sub: wanted.sub.as_deref(),
         metadata: wanted.metadata.as_ref(),
     };
@@ -104,8 +107,10 @@ impl TokenWanted {
         if !(1..=LONGEST_TOKEN).contains(&self.ttl_seconds) {
             return Err(Refusal::bad_request(format!("`ttlSeconds` is from 1 to {LONGEST_TOKEN}")));
         }
-        if self.sub.as_ref().is_some_and(|sub| sub.is_empty() || sub.len() > SUB_BYTES) {
-            return Err(Refusal::bad_request(format!("`sub` has 1 to {SUB_BYTES} bytes")));
+        for (name, id) in [("sub", &self.sub), ("jti", &self.jti)] {
+            if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > SUB_BYTES) {
+                return Err(Refusal::bad_request(format!("`{name}` has 1 to {SUB_BYTES} bytes")));
+            }
         }
         if self.metadata.as_ref().is_some_and(|metadata| metadata.as_str().len() > METADATA_BYTES) {
             return Err(Refusal::bad_request(format!("`metadata` has at most {METADATA_BYTES} bytes")));

@@ -28,6 +28,9 @@ pub struct TokenTerms<'a> {
     /// Whether the bearer has a host's powers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub host: bool,
+    /// The id of the token, by which a host's `kick` bars it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<&'a str>,
     /// The bearer's identity for the program that requests the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<&'a str>,
