@@ -89,7 +89,7 @@ impl Client {
         }
         let path = match (self.kind, &self.session) {
             (Kind::Floor, _) => format!("/ws?room={}", self.room),
-            (Kind::Websocket, _) => "/api/v1/ws".to_owned(),
+            (Kind::Websocket | Kind::WebsocketUnkept, _) => "/api/v1/ws".to_owned(),
             (kind, _) if kind.is_socketio() => "/socket.io/?EIO=4&transport=websocket".to_owned(),
             (Kind::Sse, Some(session)) => format!("/api/v1/sessions/{}/events", session.id),
             _ => bail!("no session"),
@@ -162,7 +162,7 @@ impl Client {
             Kind::Socketio | Kind::Node | Kind::Bare => {
                 self.send_text(&format!(r#"42["message",{message}]"#))
             }
-            Kind::Floor | Kind::Websocket => self.send_text(message),
+            Kind::Floor | Kind::Websocket | Kind::WebsocketUnkept => self.send_text(message),
             Kind::Sse => bail!("an event stream goes one way"),
         }
     }
@@ -230,7 +230,7 @@ impl Client {
         self.stage = match self.kind {
             Kind::Floor | Kind::Sse => Stage::Joined,
             Kind::Socketio | Kind::Node | Kind::Bare => Stage::Opening,
-            Kind::Websocket => {
+            Kind::Websocket | Kind::WebsocketUnkept => {
                 let message = self.first_message();
                 self.send_text(&message)?;
                 Stage::Asked

@@ -86,6 +86,7 @@ impl Report {
     /// The ratio to the reference.
     fn of_peer(&self, kind: Kind, figures: &rooms::Figures) -> String {
         let peer = match kind {
+            Kind::WebsocketUnkept => Kind::Websocket,
             Kind::Websocket | Kind::Sse => Kind::Floor,
             Kind::Socketio | Kind::Bare => Kind::Node,
             Kind::Floor | Kind::Node => return String::new(),

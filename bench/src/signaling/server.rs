@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Floor,
     /// `visavis` by WebSocket.
     Websocket,
+    /// The same, with `--keep-chat off`: what the write of each message to disk costs.
+    WebsocketUnkept,
     /// `visavis` by server-sent events, with messages by POST.
     Sse,
     /// `visavis` by Socket.IO.
@@ -35,6 +37,7 @@ impl Kind {
         match self {
             Self::Floor => "bare broadcast",
             Self::Websocket => "visavis, WebSocket",
+            Self::WebsocketUnkept => "visavis, WebSocket, chat not kept",
             Self::Sse => "visavis, SSE",
             Self::Socketio => "visavis, Socket.IO",
             Self::Node => "Node, Socket.IO",
@@ -49,7 +52,7 @@ impl Kind {
 
     /// Whether the clients have sessions that outlive connections.
     pub(super) fn resumes(self) -> bool {
-        matches!(self, Self::Websocket | Self::Sse | Self::Socketio)
+        matches!(self, Self::Websocket | Self::WebsocketUnkept | Self::Sse | Self::Socketio)
     }
 }
 
@@ -74,7 +77,9 @@ impl Running {
                 Path::new("node"),
                 &[node_folder().join("server.mjs").as_os_str()],
             ),
-            Kind::Websocket | Kind::Sse | Kind::Socketio => Self::start_visavis(kind, visavis),
+            Kind::Websocket | Kind::Sse | Kind::Socketio => Self::start_visavis(kind, visavis, &[]),
+            // To its clients it is a server like the other.
+            Kind::WebsocketUnkept => Self::start_visavis(Kind::Websocket, visavis, &["--keep-chat", "off"]),
         }
     }
 
@@ -90,8 +95,9 @@ impl Running {
         Ok(Self { kind, address, process, _data: None })
     }
 
-    /// The program in its normal configuration, with media server and relay; rooms are peer to peer.
-    fn start_visavis(kind: Kind, program: &Path) -> anyhow::Result<Self> {
+    /// The program in its normal configuration but for the arguments, with media server and relay; rooms are peer to
+    /// peer.
+    fn start_visavis(kind: Kind, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
         let free = "127.0.0.1:0";
         let mut process = Process::pinned(SERVER_CPU, program, |command| {
@@ -99,6 +105,7 @@ impl Running {
                 .args(["--listen", free, "--turn-listen", free, "--media-port", "0"])
                 .args(["--log-format", "json", "--data-dir"])
                 .arg(data.path())
+                .args(arguments)
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped());
         })?;
