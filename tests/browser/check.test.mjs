@@ -5,6 +5,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { pathCauses } from '../../web/page/check/causes.js';
 import { launch, newPage, Server } from './harness.mjs';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'visavis-check-'));
@@ -23,15 +24,32 @@ after(async () => {
 
 /** What the page says of each way, and in sum. */
 async function checked(...args) {
+  const { summary, states } = await look(browser, () => {}, ...args);
+  return { summary, ...states };
+}
+
+/** The same with the causes that it names and its report, in a page that `prepare` has prepared. */
+async function look(browser, prepare, ...args) {
   const server = await Server.start(...args);
   const page = await newPage(browser);
   try {
+    await page.addInitScript(() => {
+      navigator.clipboard.writeText = async (text) => { window.copied = text; };
+    });
+    await prepare(page);
     await page.goto(`${server.url}/check`);
     await page.getByRole('button', { name: 'Check again' }).and(page.locator(':enabled')).waitFor();
     const states = await page.locator('[data-probe]').evaluateAll((rows) => rows.map((row) => [row.dataset.probe, row.dataset.state]));
     const summary = await page.getByRole('status').textContent();
+    const causes = await page.locator('.probe[data-cause]').evaluateAll((rows) => rows.map((row) => [row.dataset.probe ?? row.dataset.device, row.dataset.cause]));
+    const hints = await page.locator('.probe[data-cause] .hint').allTextContents();
+    assert.ok(hints.every((hint) => /\w/.test(hint)), 'each is said in a sentence');
+    await page.getByRole('button', { name: 'Copy report' }).click();
+    await page.getByRole('button', { name: 'Report copied' }).waitFor();
+    const report = JSON.parse(await page.evaluate(() => window.copied));
     assert.deepEqual(page.problems, []);
-    return { summary, ...Object.fromEntries(states) };
+    const { clock, ...paths } = Object.fromEntries(states);
+    return { summary, states: paths, clock, causes: Object.fromEntries(causes), report };
   } finally {
     await page.context().close();
     await server.close();
@@ -93,3 +111,47 @@ for (const [devices, camera, microphone, summary] of [
   });
 }
 
+for (const [what, { devices = 'granted', flags = [], prepare = () => {}, args = [] }, expected] of [
+  ['devices that are refused', { devices: 'denied' }, { camera: 'camera-denied', microphone: 'microphone-denied' }],
+  ['devices that are missing', { devices: 'none' }, { camera: 'no-camera', microphone: 'no-microphone' }],
+  ['devices that another program uses', { prepare: failing('NotReadableError') }, { camera: 'camera-busy', microphone: 'microphone-busy' }],
+  ['devices that fail for a reason that is not on the list', { prepare: failing('TypeError') }, { camera: 'unknown', microphone: 'unknown' }],
+  ['a clock that is five minutes off', { prepare: (page) => page.clock.install({ time: Date.now() + 300_000 }) }, { clock: 'clock-off' }],
+  ['a network without UDP', { flags: ['--webrtc-ip-handling-policy=disable_non_proxied_udp'] }, { turnUdp: 'udp-blocked' }],
+  ['a relay that is not there', { args: ['--no-turn', '--ice-server', 'turn:127.0.0.1:9,user,secret'] }, { turnUdp: 'relay-unreachable' }],
+  ['two at once', { devices: 'denied', args: ['--no-turn', '--ice-server', 'turn:127.0.0.1:9,user,secret'] }, { turnUdp: 'relay-unreachable', camera: 'camera-denied', microphone: 'microphone-denied' }],
+]) {
+  test(`the cause is named: ${what}`, async () => {
+    const other = await launch({ devices, flags });
+    const { causes, report } = await look(other, prepare, ...args);
+    assert.deepEqual(causes, expected, JSON.stringify(report));
+    assert.deepEqual(report.causes, expected);
+    assert.equal(JSON.stringify(report).includes('secret'), false);
+    await other.close();
+  });
+}
+
+/** Every device fails with this error. */
+function failing(name) {
+  return (page) => page.addInitScript((error) => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(error === 'TypeError' ? new TypeError('no') : new DOMException('no', error));
+  }, name);
+}
+
+test('causes are named only where the outcomes leave no other explanation', () => {
+  const { works, fails, absent } = { works: 'works', fails: 'fails', absent: 'absent' };
+  const all = { websocket: works, sse: works, stun: works, turnUdp: works, turnTcp: works, turnTls: works, media: works };
+  const causes = (outcomes, udp = true) => pathCauses({ ...all, ...outcomes }, udp);
+  assert.deepEqual(causes({}), {});
+  assert.deepEqual(causes({ websocket: fails }), { websocket: 'unknown' });
+  assert.deepEqual(causes({ websocket: fails, sse: fails, media: absent }), { websocket: 'server-unreachable', sse: 'server-unreachable' });
+  assert.deepEqual(causes({ stun: fails, turnUdp: fails, media: fails }, false), { stun: 'udp-blocked', turnUdp: 'udp-blocked', media: 'udp-blocked' });
+  assert.deepEqual(causes({ stun: fails, turnUdp: fails }, false), { stun: 'udp-blocked', turnUdp: 'udp-blocked' });
+  assert.deepEqual(causes({ stun: fails, turnUdp: fails }), { stun: 'unknown', turnUdp: 'unknown' }, 'UDP comes through to the media server');
+  assert.deepEqual(causes({ turnTcp: fails, turnTls: fails }), { turnTcp: 'tcp-blocked', turnTls: 'tcp-blocked' });
+  assert.deepEqual(causes({ turnTls: fails }), { turnTls: 'unknown' });
+  assert.deepEqual(causes({ media: fails }), { media: 'unknown' });
+  assert.deepEqual(causes({ stun: fails, turnUdp: fails, turnTcp: fails, turnTls: fails }), { stun: 'relay-unreachable', turnUdp: 'relay-unreachable', turnTcp: 'relay-unreachable', turnTls: 'relay-unreachable' });
+  const nothing = causes({ stun: fails, turnUdp: fails, turnTcp: fails, turnTls: fails, media: fails }, false);
+  assert.ok(Object.values(nothing).every((cause) => cause === 'unknown'), 'a firewall, or a relay and a media server that are both down');
+});

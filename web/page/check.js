@@ -1,12 +1,17 @@
+import { clockCause, deviceCause, pathCauses } from './check/causes.js';
 import { camera, microphone } from './check/devices.js';
 import { PROBES, finish, prepare } from './check/probes.js';
 import { h, setText } from './base/dom.js';
 import { loadCatalogue, t } from './base/i18n.js';
+import { askServerTime, serverNow } from './base/server-clock.js';
 
 const list = /** @type {HTMLElement} */ (document.getElementById('probes'));
 const devices = /** @type {HTMLElement} */ (document.getElementById('devices'));
 const summary = /** @type {HTMLElement} */ (document.getElementById('summary'));
 const again = /** @type {HTMLButtonElement} */ (document.getElementById('again'));
+const copy = /** @type {HTMLButtonElement} */ (document.getElementById('copy'));
+/** What was found, for whoever is asked for help. It has no secrets and no addresses. */
+let report = {};
 
 /** The name of each probe. */
 const TITLES = {
@@ -17,10 +22,11 @@ const TITLES = {
   turnTcp: 'check.turnTcp',
   turnTls: 'check.turnTls',
   media: 'check.media',
+  clock: 'check.clock',
   camera: 'check.camera',
   microphone: 'check.microphone',
 };
-const HINTS = { none: '', missing: 'check.noDeviceHint', refused: 'check.deviceHint', silent: 'check.silentHint' };
+const DEVICE_HINTS = { none: '', missing: 'check.noDeviceHint', silent: 'check.silentHint', stuck: 'check.deviceHint', unknown: 'check.deviceHint' };
 const VERDICTS = { waiting: 'check.waiting', works: 'check.works', fails: 'check.fails', absent: 'check.absent' };
 
 /** A row of the list. */
@@ -44,9 +50,20 @@ class Row {
     setText(this.#hint, hint ? t(hint) : '');
   }
 
-  /** @param {import('./check/devices.js').DeviceOutcome} outcome */
-  showDevice({ outcome, why, picture }) {
-    this.show(outcome, HINTS[why]);
+  /** @param {import('./check/causes.js').Cause | undefined} cause of what does not work */
+  explain(cause) {
+    if (!cause) return;
+    this.element.dataset.cause = cause;
+    if (cause !== 'unknown') setText(this.#hint, t(`cause.${cause}`));
+  }
+
+  /**
+   * @param {'camera' | 'microphone'} kind
+   * @param {import('./check/devices.js').DeviceOutcome} outcome
+   */
+  showDevice(kind, { outcome, why, picture }) {
+    this.show(outcome, why in DEVICE_HINTS ? DEVICE_HINTS[/** @type {keyof typeof DEVICE_HINTS} */ (why)] : `devices.${kind}.${why}`);
+    if (outcome !== 'works') this.element.dataset.cause = causeOf(kind, why);
     if (!picture) return;
     picture.className = 'preview-still';
     picture.setAttribute('role', 'img');
@@ -55,14 +72,23 @@ class Row {
   }
 }
 
+/** @param {'camera' | 'microphone'} kind @param {import('./check/devices.js').DeviceOutcome['why']} why */
+function causeOf(kind, why) {
+  return deviceCause(kind, why === 'none' || why === 'silent' || why === 'stuck' || why === 'unknown' ? null : why);
+}
+
 async function check() {
-  again.disabled = true;
+  again.disabled = copy.disabled = true;
   setText(summary, t('check.running'));
+  delete summary.dataset.cause;
+  setText(copy, t('check.copy'));
   const rows = PROBES.map(({ name }) => new Row(name));
   list.replaceChildren(...rows.map((row) => row.element));
   const [seen, heard] = [new Row('camera', 'device'), new Row('microphone', 'device')];
+  const clock = new Row('clock');
+  list.append(clock.element);
   devices.replaceChildren(seen.element, heard.element);
-  /** @type {Record<string, string>} */
+  /** @type {Record<string, import('./check/probes.js').Outcome>} */
   const outcomes = {};
   try {
     const found = await prepare();
@@ -72,14 +98,35 @@ async function check() {
       rows[index]?.show(outcome);
     }
     finish(found);
+    const causes = pathCauses(outcomes, found.udp);
+    for (const [index, { name }] of PROBES.entries()) rows[index]?.explain(causes[name]);
+    await askServerTime();
+    const ahead = serverNow() - Date.now();
+    const late = clockCause(ahead);
+    clock.show(late ? 'fails' : 'works', '');
+    clock.explain(late ?? undefined);
     const [picture, sound] = [await camera(), await microphone()];
-    seen.showDevice(picture);
-    heard.showDevice(sound);
+    seen.showDevice('camera', picture);
+    heard.showDevice('microphone', sound);
+    report = {
+      at: new Date().toISOString(),
+      browser: navigator.userAgent,
+      outcomes: { ...outcomes, camera: picture.outcome, microphone: sound.outcome, clock: late ? 'fails' : 'works' },
+      causes: Object.fromEntries([...document.querySelectorAll('.probe')].flatMap((row) => {
+        const { cause, probe, device } = /** @type {HTMLElement} */ (row).dataset;
+        return cause ? [[probe ?? device, cause]] : [];
+      })),
+      devices: { camera: picture.why, microphone: sound.why },
+      udp: found.udp,
+      serverAheadMs: Math.round(ahead),
+    };
+    copy.disabled = false;
     const comes = verdict(outcomes);
     const lacks = [picture, sound].some(({ outcome }) => outcome !== 'works');
     setText(summary, t(comes === 'check.good' && lacks ? 'check.devicesFail' : comes));
   } catch {
     setText(summary, t('check.unreachable'));
+    summary.dataset.cause = 'server-unreachable';
   } finally {
     again.disabled = false;
   }
@@ -100,4 +147,8 @@ function verdict(outcomes) {
 await loadCatalogue();
 document.title = `Visavis: ${t('check.title')}`;
 again.addEventListener('click', () => void check());
+copy.addEventListener('click', async () => {
+  await navigator.clipboard.writeText(JSON.stringify(report, null, 2));
+  setText(copy, t('check.copied'));
+});
 await check();

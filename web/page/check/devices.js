@@ -1,11 +1,15 @@
+import { problemOf } from '../../sdk/device-prompt.js';
 import { LevelMeter } from '../../sdk/index.js';
 
 /**
- * The result of opening a device. `silent`: it is open but provides only silence.
+ * The result of opening a device. `silent`, `stuck`: it is open, but provides only silence, or no picture.
  *
- * @typedef {{outcome: 'works' | 'fails' | 'absent', why: 'none' | 'missing' | 'refused' | 'silent', picture?: HTMLCanvasElement}} DeviceOutcome
+ * @typedef {import('../../sdk/device-prompt.js').DeviceProblem} DeviceProblem
+ * @typedef {{outcome: 'works' | 'fails' | 'absent', why: DeviceProblem | 'none' | 'silent' | 'stuck' | 'unknown', picture?: HTMLCanvasElement}} DeviceOutcome
  */
 
+/** The errors of `getUserMedia` that say that there is no such device. */
+const ABSENT = new Set(['NotFoundError', 'OverconstrainedError']);
 const PICTURE_MS = 8000;
 const LISTEN_MS = 2500;
 const LOOK_MS = 100;
@@ -19,7 +23,7 @@ export function camera() {
     const begun = performance.now();
     await video.play().catch(() => {});
     while (video.videoWidth === 0 && performance.now() - begun < PICTURE_MS) await pause(LOOK_MS);
-    if (video.videoWidth === 0) return { outcome: 'fails', why: 'refused' };
+    if (video.videoWidth === 0) return { outcome: 'fails', why: 'stuck' };
     const picture = document.createElement('canvas');
     [picture.width, picture.height] = [320, Math.round((320 * video.videoHeight) / video.videoWidth)];
     picture.getContext('2d')?.drawImage(video, 0, 0, picture.width, picture.height);
@@ -50,15 +54,16 @@ export function microphone() {
  * @returns {Promise<DeviceOutcome>}
  */
 async function opened(wanted, look) {
-  if (!navigator.mediaDevices) return { outcome: 'fails', why: 'refused' };
   /** @type {MediaStream | null} */
   let stream = null;
   try {
     stream = await navigator.mediaDevices.getUserMedia(wanted);
     return await look(stream);
   } catch (error) {
-    const missing = error instanceof DOMException && (error.name === 'NotFoundError' || error.name === 'OverconstrainedError');
-    return missing ? { outcome: 'absent', why: 'missing' } : { outcome: 'fails', why: 'refused' };
+    const problem = problemOf(error);
+    if (problem !== 'missing') return { outcome: 'fails', why: problem };
+    const isMissing = error instanceof DOMException && ABSENT.has(error.name);
+    return isMissing ? { outcome: 'absent', why: 'missing' } : { outcome: 'fails', why: 'unknown' };
   } finally {
     for (const track of stream?.getTracks() ?? []) track.stop();
   }

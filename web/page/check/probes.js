@@ -6,7 +6,8 @@ import { at } from '../base/root.js';
  *
  * @typedef {'works' | 'fails' | 'absent'} Outcome
  * @typedef {{send: (message: object) => void, next: (wanted: (event: any) => boolean) => Promise<any>, close: () => void}} Line
- * @typedef {{room: string, features: string[], iceServers: RTCIceServer[], line: Line | null}} Found
+ * @typedef {{room: string, features: string[], iceServers: RTCIceServer[], line: Line | null, udp: boolean}} Found
+ *   `udp`: something has come through by UDP
  * @typedef {{name: string, run: (found: Found) => Promise<Outcome>}} Probe
  */
 
@@ -28,7 +29,7 @@ export const PROBES = /** @type {Probe[]} */ ([
 export async function prepare() {
   const { features } = await (await fetch(at('version'))).json();
   const room = `check-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
-  return { room, features, iceServers: [], line: null };
+  return { room, features, iceServers: [], line: null, udp: false };
 }
 
 /** @param {Found} found */
@@ -106,7 +107,10 @@ async function candidate(found, scheme, transport) {
     /** @type {Promise<Outcome>} */
     const gathered = new Promise((resolve) => {
       connection.onicecandidate = ({ candidate: one }) => {
-        if (one?.type === (relayed ? 'relay' : 'srflx')) resolve('works');
+        if (one?.type === (relayed ? 'relay' : 'srflx')) {
+          if (transport === 'udp') found.udp = true;
+          resolve('works');
+        }
         // Without a NAT, the address seen by the server is one of the machine's own, and is not reported again.
         if (!one) resolve(relayed || failed ? 'fails' : 'works');
       };
@@ -119,7 +123,8 @@ async function candidate(found, scheme, transport) {
 }
 
 /** Whether packets reach the media server. @param {Found} found @returns {Promise<Outcome>} */
-async function media({ features, line }) {
+async function media(found) {
+  const { features, line } = found;
   if (!features.includes('sfu') || !line) return 'absent';
   // Without STUN and TURN, since the port itself is tested.
   const connection = new RTCPeerConnection();
@@ -137,10 +142,19 @@ async function media({ features, line }) {
       };
     });
     await connection.setRemoteDescription(description);
-    return await inTime(connected);
+    const outcome = await inTime(connected);
+    if (outcome === 'works' && (await isOverUdp(connection))) found.udp = true;
+    return outcome;
   } finally {
     connection.close();
   }
+}
+
+/** @param {RTCPeerConnection} connection */
+async function isOverUdp(connection) {
+  const reports = [...(await connection.getStats()).values()];
+  const pairs = reports.filter(({ type, state }) => type === 'candidate-pair' && state === 'succeeded');
+  return pairs.some(({ localCandidateId }) => reports.some(({ id, protocol }) => id === localCandidateId && protocol === 'udp'));
 }
 
 /**
