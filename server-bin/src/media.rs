@@ -13,7 +13,7 @@ use signaling_transport::Hub;
 use signaling_transport::net::{self, MediaListener, self_signed};
 use stun_turn::Handle;
 
-use crate::config::Settings;
+use crate::config::{PublicUrl, Settings};
 use crate::relay_bridge::{MediaPeer, TurnRelay};
 
 /// The media server with its sockets open.
@@ -38,7 +38,7 @@ impl Media {
             return Ok(None);
         }
         let address = SocketAddr::new(address(settings, http.ip()), settings.media_port);
-        let tcp_port = Some(http.port()).filter(|_| !is_behind_proxy(settings, http.ip()));
+        let tcp_port = page_port(settings, http);
         let media = Self::bind(settings, address, tcp_port).with_context(|| {
             format!(
                 "cannot serve media on UDP {address}: choose another port with --media-port, or say --no-sfu"
@@ -144,6 +144,12 @@ fn address(settings: &Settings, http: IpAddr) -> IpAddr {
     let every = IpAddr::from(Ipv6Addr::UNSPECIFIED);
     // Some machines have no IPv6.
     if UdpSocket::bind((every, 0)).is_ok() { every } else { Ipv4Addr::UNSPECIFIED.into() }
+}
+
+/// The TCP port of the page as clients see it, unless a proxy is in front of it.
+pub(crate) fn page_port(settings: &Settings, http: SocketAddr) -> Option<u16> {
+    let seen = settings.public_url.as_ref().map_or(http.port(), PublicUrl::port);
+    (!is_behind_proxy(settings, http.ip())).then_some(seen)
 }
 
 /// Whether clients reach the page through a proxy, which forwards HTTP and nothing else. A public URL alone also stands

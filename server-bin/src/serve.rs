@@ -20,7 +20,7 @@ use crate::folders;
 use crate::health::Health;
 use crate::keys;
 use crate::listener;
-use crate::media::{Media, Workers};
+use crate::media::{self, Media, Workers};
 use crate::meetings;
 use crate::metrics::{self, Sources};
 use crate::overseer::Overseer;
@@ -81,7 +81,10 @@ async fn run(
         keeper.as_ref().and_then(CertificateKeeper::for_turn),
         watch,
     )?;
-    let servers = Servers::new(settings, turn.as_ref());
+    let server = server.with_relay(
+        turn.as_ref().filter(|_| media::page_port(settings, listening).is_some()).map(TurnServer::listener),
+    );
+    let servers = Servers::new(settings, turn.as_ref(), listening);
     let handle = media.as_ref().map(Media::handle);
     let recordings = handle.clone().map(|handle| Recordings::start(settings, &data, handle, watch));
     let recordings = recordings.transpose()?.flatten();

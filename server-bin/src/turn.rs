@@ -12,15 +12,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use signaling_core::message::{IceServer, IceServers};
 use signaling_core::{Engine, IceProvider, PeerId, RoomId, Timestamp, Watch};
+use signaling_transport::net::{RelayConnection, RelayListener};
 use stun_turn::{
-    BehaviourDiscovery, Certificate, Config, ExternalAddress, Features, Handle, Heartbeat, Listener,
-    PeerPolicy, RelayPeer, Server, Transport, credentials,
+    BehaviourDiscovery, Certificate, ClientConnection, Config, ExternalAddress, Features, Handle, Heartbeat,
+    Listener, PeerPolicy, RelayPeer, Server, Transport, credentials,
 };
 
 use crate::certificate::Pem;
 use crate::config::{Settings, TlsMode};
 use crate::data_dir::DataDir;
 use crate::keys::{self, key};
+use crate::media::page_port;
 use crate::relay_bridge::MediaPeer;
 
 /// Lifetime of credentials. A client renews them before it restarts ICE.
@@ -109,6 +111,11 @@ impl TurnServer {
         &self.handle
     }
 
+    /// What takes over connections of the page's port that carry TURN.
+    pub(crate) fn listener(&self) -> Arc<dyn RelayListener> {
+        Arc::new(RelayPort(self.handle.clone()))
+    }
+
     /// Accepts no more relays; existing ones last until the process ends. New clients are redirected to the alternate
     /// server, if there is one.
     pub(crate) fn drain(&self, alternates: &[SocketAddr]) {
@@ -119,6 +126,19 @@ impl TurnServer {
     /// Ends the server.
     pub(crate) fn stop(&self) {
         self.handle.stop();
+    }
+}
+
+/// Connections of the page's port that carry TURN go to the relay.
+#[derive(Debug)]
+struct RelayPort(Handle);
+
+impl RelayListener for RelayPort {
+    fn accept(&self, connection: RelayConnection) {
+        let RelayConnection { socket, tls, place } = connection;
+        if !self.0.accept(ClientConnection { socket, tls, place: Box::new(place) }) {
+            tracing::debug!("a connection to the relay was refused: too many wait");
+        }
     }
 }
 
@@ -230,6 +250,8 @@ pub(crate) struct Servers {
 struct BuiltIn {
     secret: String,
     port: u16,
+    /// The port of the page, where it takes TURN over TCP and TLS.
+    page_port: Option<u16>,
     /// The host name under which clients reach it, if it differs from the one they opened.
     host: Option<String>,
     /// TLS with a certificate that browsers trust.
@@ -237,7 +259,7 @@ struct BuiltIn {
 }
 
 impl Servers {
-    pub(crate) fn new(settings: &Settings, turn: Option<&TurnServer>) -> Self {
+    pub(crate) fn new(settings: &Settings, turn: Option<&TurnServer>, http: SocketAddr) -> Self {
         let configured = settings.ice_server.iter().map(|server| IceServer {
             urls: vec![server.url.clone()],
             username: server.login.as_ref().map(|login| login.username.clone()),
@@ -254,6 +276,7 @@ impl Servers {
             Some(BuiltIn {
                 secret: turn.secret.clone(),
                 port: udp.address.port(),
+                page_port: page_port(settings, http),
                 host,
                 tls: matches!(settings.tls, TlsMode::Files | TlsMode::Acme),
             })
@@ -288,7 +311,10 @@ impl IceProvider for Servers {
                 format!("turn:{host}:{port}?transport=udp"),
                 format!("turn:{host}:{port}?transport=tcp"),
             ];
+            // A network that lets the page through lets this port through.
+            urls.extend(built_in.page_port.map(|page| format!("turn:{host}:{page}?transport=tcp")));
             if let (true, Some(name)) = (built_in.tls, reached_at) {
+                let port = built_in.page_port.unwrap_or(port);
                 urls.push(format!("turns:{name}:{port}?transport=tcp"));
             }
             ice_servers.push(IceServer {

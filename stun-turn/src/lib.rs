@@ -57,7 +57,8 @@ pub mod wire;
 pub use auth::{Credentials, EphemeralCredentials, NonceKey, NonceState, StaticUser, credentials};
 pub use directory::RelayDirectory;
 pub use driver::{
-    BindError, Certificate, CertificateError, Config, EventLoop, Handle, Heartbeat, Listener, Metrics, Server,
+    BindError, Certificate, CertificateError, ClientConnection, Config, EventLoop, Handle, Heartbeat,
+    Listener, Metrics, Server,
 };
 pub use five_tuple::{FiveTuple, PathId, RelayId, Transport};
 pub use limits::{Limits, Quotas, RateTable};

@@ -9,6 +9,7 @@ import { Lab, SERVER } from './namespaces.mjs';
 /** What the networks of both clients forward. */
 const NETWORKS = {
   'UDP blocked': 'meta l4proto udp drop',
+  'all but TCP 443 blocked': 'meta l4proto udp drop\niifname "lan" tcp dport != 443 drop',
 };
 
 const table = [];
@@ -40,8 +41,8 @@ for (const [network, rule] of Object.entries(NETWORKS)) {
         for (const side of ['A', 'B']) {
           lab.rules(`nat${side}`, `table inet restricted {\nchain forward {\ntype filter hook forward priority 0\n${rule}\n}\n}\n`);
         }
-        const url = `http://${SERVER}:8080`;
-        await lab.startServer('--tls', 'off');
+        const url = `http://${SERVER}:443`;
+        await lab.startServer('--tls', 'off', '--listen', '[::]:443');
         const room = newRoom();
         const pages = [];
         for (const side of ['A', 'B']) {

@@ -55,6 +55,31 @@ fn files_are_read_again_on_sighup_and_broken_ones_change_nothing() {
     while !turns(&server, second.as_bytes()) {}
 }
 
+/// A Binding request, and whether its answer comes back.
+fn is_bound(stream: &mut (impl std::io::Read + std::io::Write)) -> bool {
+    stream.write_all(&[&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat()).unwrap();
+    let mut header = [0; 20];
+    stream.read_exact(&mut header).is_ok() && header.starts_with(&[1, 1])
+}
+
+#[test]
+fn the_relay_is_on_the_port_of_the_page_too() {
+    let server = Visavis::start(&[]);
+    let pem = fs::read(server.folder().path().join("visavis-data/self-made-certificate.pem")).unwrap();
+    assert!(is_bound(&mut TcpStream::connect(server.addr).unwrap()), "plain");
+    for protocols in [&[][..], &[b"stun.turn".to_vec()]] {
+        let mut config = client_config(&pem);
+        config.alpn_protocols = protocols.to_vec();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut stream = StreamOwned::new(connection, TcpStream::connect(server.addr).unwrap());
+        assert!(is_bound(&mut stream), "{protocols:?}");
+        assert!(is_bound(&mut stream), "the connection lasts");
+    }
+    assert_eq!(https(&server, &pem, "localhost"), 200, "HTTP is told apart from it");
+    assert_eq!(get(server.addr, "/livez").status, 200);
+}
+
 #[test]
 fn files_that_are_missing_or_broken_are_named_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
@@ -170,13 +195,17 @@ fn turns(server: &Visavis, pem: &[u8]) -> bool {
 }
 
 fn client(pem: &[u8], name: &str) -> ClientConnection {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    ClientConnection::new(Arc::new(client_config(pem)), name).unwrap()
+}
+
+/// A client that trusts only this certificate.
+fn client_config(pem: &[u8]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    ClientConnection::new(Arc::new(config), name).unwrap()
+        .with_no_client_auth()
 }

@@ -171,6 +171,22 @@ fn letters_need_an_address_for_their_links() {
 }
 
 #[test]
+fn a_public_url_has_a_port_and_perhaps_a_name() {
+    let read = |url: &str| {
+        let url: PublicUrl = url.parse().unwrap();
+        (url.port(), url.name().map(str::to_owned))
+    };
+    assert_eq!(read("https://calls.example"), (443, Some("calls.example".to_owned())));
+    assert_eq!(read("https://calls.example:8443/v/"), (8443, Some("calls.example".to_owned())));
+    for (url, port) in
+        [("http://calls.example", 80), ("https://[2001:db8::1]", 443), ("https://[2001:db8::1]:444", 444)]
+    {
+        assert_eq!(read(url), (port, None), "{url}");
+    }
+    assert_eq!(read("https://192.0.2.1:8443"), (8443, None));
+}
+
+#[test]
 fn a_directory_needs_an_address_and_a_name() {
     let acme = "tls = 'acme'\nacme-email = 'admin@example.org'\n";
     assert!(merged(&format!("{acme}public-url = 'https://calls.example:8443'"), &[], &[]).is_ok());

@@ -69,6 +69,13 @@ impl PublicUrl {
         is_name.then_some(host)
     }
 
+    /// The port at which clients find the page.
+    pub(crate) fn port(&self) -> u16 {
+        let (scheme, authority) = self.origin.0.split_once("://").unwrap_or_default();
+        let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        port.unwrap_or(if scheme == "http" { 80 } else { 443 })
+    }
+
     /// The path, without a slash at its end.
     pub(crate) fn path(&self) -> &str {
         &self.path

@@ -15,6 +15,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::challenge::{self, ChallengeAnswer, Challenges, Resolver};
+use super::opening::RELAY_PROTOCOL;
 
 /// The TLS settings of a server. Clones share them. After [`replace`](Self::replace), new connections use the new
 /// certificate, and existing ones keep theirs.
@@ -157,7 +158,8 @@ fn server_config(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Resolver { own, challenges: challenges.clone() }));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), challenge::PROTOCOL.to_vec()];
+    config.alpn_protocols =
+        vec![b"h2".to_vec(), b"http/1.1".to_vec(), RELAY_PROTOCOL.to_vec(), challenge::PROTOCOL.to_vec()];
     Ok((Arc::new(config), leaf))
 }
 

@@ -15,6 +15,7 @@ use http::{Method, Request, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -24,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 use super::challenge;
 use super::connection_limits::Place;
 use super::mount::Entrance;
-use super::opening::{self, ConnectionPlace, MediaConnection, MediaListener, Opening};
+use super::opening::{
+    self, ConnectionPlace, MediaConnection, MediaListener, Opening, RelayConnection, RelayListener,
+};
 use super::stream::Stream;
 use super::takeover::{self, Takeover, TakeoverSlot};
 use super::timed_body::TimedBody;
@@ -41,6 +44,7 @@ pub(super) struct ServerState {
     pub(super) header_timeout: Duration,
     pub(super) body_timeout: Duration,
     pub(super) media: Option<Arc<dyn MediaListener>>,
+    pub(super) relay: Option<Arc<dyn RelayListener>>,
     /// Cancelled when no new request may begin.
     pub(super) ending: CancellationToken,
 }
@@ -77,6 +81,16 @@ pub(super) async fn serve(server: Arc<ServerState>, stream: TcpStream, peer: Soc
             let Place { _permit, _tracked } = place;
             if let Err(error) = hand_over(stream, ConnectionPlace { _permit }, &*listener).await {
                 tracing::debug!(%peer, %error, "connection for media not opened");
+            }
+            return;
+        }
+        Ok(Ok(Opened::Relay(stream, tls, listener))) => {
+            let Place { _permit, _tracked } = place;
+            match stream.into_std() {
+                Ok(socket) => {
+                    listener.accept(RelayConnection { socket, tls, place: ConnectionPlace { _permit } })
+                }
+                Err(error) => tracing::debug!(%peer, %error, "connection to the relay not opened"),
             }
             return;
         }
@@ -140,27 +154,36 @@ enum Protocol {
 enum Opened {
     Http(Stream, Protocol),
     Media(TcpStream, Arc<dyn MediaListener>),
+    Relay(TcpStream, Option<Box<ServerConnection>>, Arc<dyn RelayListener>),
 }
 
 async fn open(server: &ServerState, stream: TcpStream) -> io::Result<Opened> {
-    let opening = opening::read_opening(&stream).await?;
-    match (opening, &server.media) {
-        (Opening::Tls, _) => {}
-        (Opening::Media | Opening::Incomplete(_), Some(media)) => {
-            return Ok(Opened::Media(stream, Arc::clone(media)));
-        }
+    let mut opening = opening::read_opening(&stream).await?;
+    if matches!(opening, Opening::Incomplete(_)) {
+        opening = opening::read_unclear(&stream).await?;
+    }
+    match (opening, &server.media, &server.relay) {
+        (Opening::Tls, ..) => {}
+        (Opening::Media, Some(media), _) => return Ok(Opened::Media(stream, Arc::clone(media))),
+        (Opening::Stun, _, Some(relay)) => return Ok(Opened::Relay(stream, None, Arc::clone(relay))),
         _ => return Ok(Opened::Http(Stream::Plain(stream), Protocol::Plain)),
     }
     let Some(certificates) = &server.certificates else {
         return Err(io::Error::other("a TLS handshake, and TLS is off"));
     };
     // The handshake's future is large and short-lived: it must not enlarge every connection's task.
-    let tls = Box::pin(TlsAcceptor::from(certificates.current()).accept(stream)).await?;
+    let mut tls = Box::pin(TlsAcceptor::from(certificates.current()).accept(stream)).await?;
     let protocol = match tls.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::TlsHttp2,
         Some(challenge::PROTOCOL) => return Err(io::Error::other("a directory's check, which ends here")),
         _ => Protocol::Tls,
     };
+    if let Some(relay) = &server.relay
+        && opening::is_relay(&mut tls).await?
+    {
+        let (stream, tls) = tls.into_inner();
+        return Ok(Opened::Relay(stream, Some(Box::new(tls)), Arc::clone(relay)));
+    }
     Ok(Opened::Http(Stream::Tls(Box::new(tls)), protocol))
 }
 

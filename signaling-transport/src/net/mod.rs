@@ -5,7 +5,8 @@
 //!
 //! - HTTP and HTTPS on one port: the first byte of a connection tells which (22 opens a TLS handshake), HTTP/1.1 with
 //!   upgrades on both and HTTP/2 by ALPN on TLS;
-//! - media over TCP on the same port (RFC 6544), told by the first bytes as well ([`MediaListener`]);
+//! - media over TCP (RFC 6544), STUN and TURN on the same port, told by the first bytes as well, the latter also under TLS
+//!   ([`MediaListener`], [`RelayListener`]);
 //! - a deadline for the first byte, the handshake, every request's head and its body;
 //! - limits on connections by address ([`AddressLimits`]), IPv6 by /64;
 //! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
@@ -57,7 +58,7 @@ pub use forwarded::TrustedProxies;
 pub use http_api::ClientAddr;
 pub use listener::BindError;
 pub use mount::Mount;
-pub use opening::{ConnectionPlace, MediaConnection, MediaListener, Opening};
+pub use opening::{ConnectionPlace, MediaConnection, MediaListener, Opening, RelayConnection, RelayListener};
 pub use plain_http::PlainHttp;
 pub use server::{Server, ServerConfig, Shutdown};
 pub use takeover::Takeover;

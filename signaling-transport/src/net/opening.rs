@@ -5,13 +5,17 @@ use std::io;
 use std::net::TcpStream as StdStream;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use rustls::ServerConnection;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::connection_limits::Permit;
 
 /// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1); no HTTP method begins so.
 const TLS_HANDSHAKE: u8 = 22;
+/// The application protocol of TURN under TLS (RFC 7443).
+pub(super) const RELAY_PROTOCOL: &[u8] = b"stun.turn";
 /// The magic cookie of STUN (RFC 8489 section 5).
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 /// The bytes up to the end of the cookie behind the length of a frame (RFC 4571).
@@ -20,6 +24,8 @@ const STUN_BYTES: usize = 10;
 const MAX_FIRST_FRAME: usize = 2_048;
 /// The time from the first byte to the end of the first frame.
 const FIRST_FRAME_TIME: Duration = Duration::from_secs(5);
+/// The time between two looks at a connection that has sent less than it takes to tell.
+const RECHECK: Duration = Duration::from_millis(20);
 
 /// What a connection carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,16 @@ pub struct MediaConnection {
     pub place: ConnectionPlace,
 }
 
+/// A connection that carries STUN and TURN.
+pub struct RelayConnection {
+    /// The socket, which does not block.
+    pub socket: StdStream,
+    /// The TLS on it, after the handshake and perhaps with bytes that have been decrypted.
+    pub tls: Option<Box<ServerConnection>>,
+    /// The connection's place among those of its address, to be dropped with it.
+    pub place: ConnectionPlace,
+}
+
 /// The place of a connection among those of its address. Dropping it frees the place.
 #[derive(Debug)]
 pub struct ConnectionPlace {
@@ -77,6 +93,21 @@ pub struct ConnectionPlace {
 pub trait MediaListener: fmt::Debug + Send + Sync {
     /// Takes a connection over, or closes it. Must not block.
     fn accept(&self, connection: MediaConnection);
+}
+
+/// Takes over the connections that carry STUN and TURN.
+pub trait RelayListener: fmt::Debug + Send + Sync {
+    /// Takes a connection over, or closes it. Must not block.
+    fn accept(&self, connection: RelayConnection);
+}
+
+/// Whether a connection whose TLS handshake is over carries TURN: by its application protocol (RFC 7443), or because it
+/// begins as no request of HTTP does.
+pub(super) async fn is_relay(tls: &mut TlsStream<TcpStream>) -> io::Result<bool> {
+    match tls.get_ref().1.alpn_protocol() {
+        Some(protocol) => Ok(protocol == RELAY_PROTOCOL),
+        None => Ok(matches!(tls.fill_buf().await?, [0..=3, ..])),
+    }
 }
 
 /// Reads until it is clear what the connection carries, without taking bytes of TLS or HTTP away.
@@ -90,21 +121,32 @@ pub(super) async fn read_opening(stream: &TcpStream) -> io::Result<Opening> {
     Ok(Opening::of(first.get(..read).unwrap_or_default()))
 }
 
-/// Reads the first frame of a connection that seems to carry media.
+/// Reads on until it is clear which of the two a connection carries. STUN's bytes stay in the socket.
+pub(super) async fn read_unclear(stream: &TcpStream) -> io::Result<Opening> {
+    // A socket says when it has received something, not when it has received more: the few clients whose first packet is
+    // cut this short are looked at again a little later.
+    let looking = async {
+        loop {
+            match read_opening(stream).await? {
+                Opening::Incomplete(_) => tokio::time::sleep(RECHECK).await,
+                opening => return Ok(opening),
+            }
+        }
+    };
+    tokio::time::timeout(FIRST_FRAME_TIME, looking).await?
+}
+
+/// Reads the first frame of a connection that carries media.
 pub(super) async fn read_first_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let reading = async {
-        let mut received = vec![0; STUN_BYTES];
+        let mut received = vec![0; 2];
         stream.read_exact(&mut received).await?;
-        if Opening::of(&received) != Opening::Media {
-            return Err(io::Error::other("neither TLS, HTTP nor media"));
-        }
         let len = received.first_chunk().map_or(0, |len| usize::from(u16::from_be_bytes(*len)));
-        let end = 2 + len;
-        if !(STUN_BYTES..=MAX_FIRST_FRAME).contains(&end) {
+        if len > MAX_FIRST_FRAME {
             return Err(io::Error::other("the first frame is no connectivity check"));
         }
-        received.resize(end, 0);
-        stream.read_exact(received.get_mut(STUN_BYTES..).unwrap_or_default()).await?;
+        received.resize(2 + len, 0);
+        stream.read_exact(received.get_mut(2..).unwrap_or_default()).await?;
         Ok(received)
     };
     tokio::time::timeout(FIRST_FRAME_TIME, reading).await?

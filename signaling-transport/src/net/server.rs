@@ -12,7 +12,9 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, ServerState};
 use super::connection_limits::{ConnectionCounts, Permit, Place};
 use super::listener::{self, Acceptor};
-use super::{AddressLimits, BindError, Certificates, MediaListener, Mount, PlainHttp, TrustedProxies};
+use super::{
+    AddressLimits, BindError, Certificates, MediaListener, Mount, PlainHttp, RelayListener, TrustedProxies,
+};
 use crate::log_summary::LogSummary;
 
 /// The configuration of a [`Server`].
@@ -36,6 +38,8 @@ pub struct ServerConfig {
     pub address_limits: AddressLimits,
     /// What takes over the connections that carry media; without it they are refused.
     pub media: Option<Arc<dyn MediaListener>>,
+    /// What takes over the connections that carry STUN and TURN, also under TLS; without it they are refused.
+    pub relay: Option<Arc<dyn RelayListener>>,
 }
 
 impl Default for ServerConfig {
@@ -49,6 +53,7 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(30),
             address_limits: AddressLimits::default(),
             media: None,
+            relay: None,
         }
     }
 }
@@ -92,6 +97,13 @@ impl Server {
         self
     }
 
+    /// Hands connections that carry STUN and TURN to `relay`.
+    #[must_use]
+    pub fn with_relay(mut self, relay: Option<Arc<dyn RelayListener>>) -> Self {
+        self.config.relay = relay;
+        self
+    }
+
     /// Serves the router until `shutdown` is cancelled. Then no connection is accepted, idle ones are closed, and
     /// requests have `drain` to finish, including upgraded connections and event streams, which their owners must end.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) -> Shutdown {
@@ -106,6 +118,7 @@ impl Server {
             header_timeout: config.header_timeout,
             body_timeout: config.body_timeout,
             media: config.media,
+            relay: config.relay,
             ending: shutdown.clone(),
         });
         let connections = TaskTracker::new();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::config::{Certificate, CertificateError, Listener};
 use super::metrics::Metrics;
 use super::server_state::ServerState;
+use super::stream::ClientConnection;
 use super::tls::TlsContext;
 use crate::directory::RelayDirectory;
 
@@ -55,6 +56,14 @@ impl Handle {
             inbox.order(|orders| orders.tls = Some(context.clone()));
         }
         Ok(())
+    }
+
+    /// Takes over a client's connection that was accepted elsewhere. `false` when it was closed because too many wait.
+    pub fn accept(&self, connection: ClientConnection) -> bool {
+        // Any shard will do, as with the kernel's choice between listeners.
+        let port = connection.socket.peer_addr().map_or(0, |client| usize::from(client.port()));
+        let inbox = self.server.inboxes.get(port % self.server.inboxes.len().max(1));
+        inbox.is_some_and(|inbox| inbox.connect(connection))
     }
 
     /// Ends the server. Allocations end with it.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datagrams::{Batch, Mailbox, Wake};
 
+use super::stream::ClientConnection;
 use super::tls::TlsContext;
 
 /// A packet's way between two relays of this server, or between one and the media server.
@@ -24,7 +25,12 @@ pub(super) struct Orders {
     /// Use another certificate.
     pub(super) tls: Option<TlsContext>,
     pub(super) is_stopped: bool,
+    /// Connections that were accepted elsewhere; each one counts.
+    pub(super) connections: Vec<ClientConnection>,
 }
+
+/// Connections that wait for a shard.
+const MAX_CONNECTIONS: usize = 256;
 
 pub(super) struct Inbox {
     packets: Mailbox<LocalPath>,
@@ -47,6 +53,18 @@ impl Inbox {
     pub(super) fn order(&self, write: impl FnOnce(&mut Orders)) {
         write(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
         self.wake.signal();
+    }
+
+    /// Hands a connection over; `false` when too many wait.
+    pub(super) fn connect(&self, connection: ClientConnection) -> bool {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.connections.len() >= MAX_CONNECTIONS {
+            return false;
+        }
+        orders.connections.push(connection);
+        drop(orders);
+        self.wake.signal();
+        true
     }
 
     /// Takes everything out.

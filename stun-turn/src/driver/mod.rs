@@ -31,3 +31,4 @@ pub use event_loop::EventLoop;
 pub use handle::Handle;
 pub use metrics::Metrics;
 pub use server::Server;
+pub use stream::ClientConnection;

@@ -78,6 +78,16 @@ impl io::Write for Pending {
     }
 }
 
+/// A client's connection that was accepted elsewhere, for [`Handle::accept`](crate::Handle::accept).
+pub struct ClientConnection {
+    /// The socket.
+    pub socket: TcpStream,
+    /// The TLS on it, after the handshake and perhaps with bytes that have been decrypted.
+    pub tls: Option<Box<ServerConnection>>,
+    /// Dropped with the connection: its place among those of its address.
+    pub place: Box<dyn Send>,
+}
+
 /// A connection of a client.
 pub(super) struct Stream {
     pub(super) socket: TcpStream,
@@ -93,6 +103,8 @@ pub(super) struct Stream {
     pub(super) is_finishing: bool,
     layer: Layer,
     pending: Pending,
+    /// The connection's place where it was accepted.
+    _place: Option<Box<dyn Send>>,
 }
 
 /// The result of reading.
@@ -123,7 +135,24 @@ impl Stream {
             is_finishing: false,
             layer: Layer::Unknown { tls, allows_plain },
             pending: Pending::default(),
+            _place: None,
         }
+    }
+
+    /// A connection that was accepted elsewhere, where it was told that it carries TURN.
+    pub(super) fn accepted(connection: ClientConnection, tuple: FiveTuple, now: Instant) -> io::Result<Self> {
+        let ClientConnection { socket, tls, place } = connection;
+        let mut stream = Self::new(socket, tuple, None, true, now);
+        stream._place = Some(place);
+        stream.layer = Layer::Plain;
+        if let Some(mut tls) = tls {
+            tls.set_buffer_limit(Some(MAX_PENDING));
+            let state = tls.process_new_packets().map_err(io::Error::other)?;
+            stream.received.resize(state.plaintext_bytes_to_read(), 0);
+            tls.reader().read_exact(&mut stream.received)?;
+            stream.layer = Layer::Tls(tls);
+        }
+        Ok(stream)
     }
 
     /// Bytes that the client has not taken yet.

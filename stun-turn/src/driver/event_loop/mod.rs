@@ -300,7 +300,7 @@ impl EventLoop {
     fn read_inbox(&mut self, now: Instant, batch: &mut Batch<LocalPath>) -> bool {
         let server = self.server.clone();
         let Some(inbox) = server.inboxes.get(usize::from(self.index)) else { return true };
-        let Orders { drain, tls, is_stopped } = inbox.take(batch);
+        let Orders { drain, tls, is_stopped, connections } = inbox.take(batch);
         for (LocalPath { to, from }, payload) in batch.iter() {
             self.packets += 1;
             self.input(now, Input::Local { to, from, payload });
@@ -310,6 +310,9 @@ impl EventLoop {
         }
         if let Some(context) = tls {
             self.tls = context;
+        }
+        for connection in connections {
+            self.take_over(now, connection);
         }
         self.drain_outputs(now);
         !is_stopped

@@ -1,13 +1,13 @@
 //! TCP and TLS clients.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use datagrams::Interest;
 
 use super::EventLoop;
 use crate::driver::peer_stream::PeerStream;
-use crate::driver::stream::{MAX_PENDING, ReadOutcome, Stream};
+use crate::driver::stream::{ClientConnection, MAX_PENDING, ReadOutcome, Stream};
 use crate::driver::token::{Path, Token};
 use crate::five_tuple::{FiveTuple, Transport};
 use crate::shard::Input;
@@ -59,6 +59,39 @@ impl EventLoop {
         }
         let tls = self.tls.tls.clone();
         entry.insert(Stream::new(socket, tuple, tls, allows_plain, now));
+    }
+
+    /// Takes over a connection that was accepted elsewhere.
+    pub(super) fn take_over(&mut self, now: Instant, connection: ClientConnection) {
+        let addresses =
+            connection.socket.peer_addr().and_then(|client| Ok((client, connection.socket.local_addr()?)));
+        let Ok((client, server)) = addresses else { return };
+        // A socket of both families writes IPv4 addresses as IPv6.
+        let [client, server] =
+            [client, server].map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+        if connection.socket.set_nonblocking(true).is_err()
+            || !self.server.connections.take(&self.limits, client.ip())
+        {
+            return;
+        }
+        let _ = connection.socket.set_nodelay(true);
+        let transport = if connection.tls.is_some() { Transport::Tls } else { Transport::Tcp };
+        let tuple = FiveTuple { transport, client, server };
+        let entry = self.streams.vacant_entry();
+        let index = entry.key();
+        let token = Token::Stream(u32::try_from(index).unwrap_or(u32::MAX)).number();
+        let stream = Stream::accepted(connection, tuple, now)
+            .and_then(|stream| self.epoll.add(&stream.socket, token, Interest::READ).map(|()| stream));
+        match stream {
+            Ok(stream) => {
+                entry.insert(stream);
+                self.read_stream(now, index);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "connection not taken over");
+                self.server.connections.release(client.ip());
+            }
+        }
     }
 
     pub(super) fn read_stream(&mut self, now: Instant, index: usize) {
