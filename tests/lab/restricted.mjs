@@ -6,11 +6,30 @@ import { after, test } from 'node:test';
 import { join, mediaFlows, newPage, newRoom, until, visit } from '../browser/harness.mjs';
 import { Lab, SERVER } from './namespaces.mjs';
 
-/** What the networks of both clients forward. */
+/** A server that is reached by one port of TCP and one of UDP, as in a container that publishes these. */
+const PUBLISHED = `table ip published {
+chain before {
+type nat hook prerouting priority -100
+tcp dport 443 redirect to :8080
+}
+chain input {
+type filter hook input priority 0
+iif "lo" accept
+ct state established,related accept
+udp dport 443 accept
+ct status dnat accept
+meta l4proto { tcp, udp } drop
+}
+}
+`;
+
+/** What the networks of both clients forward, and what the server's lets in. */
 const NETWORKS = {
-  'UDP blocked': 'meta l4proto udp drop',
-  'all but TCP 443 blocked': 'meta l4proto udp drop\niifname "lan" tcp dport != 443 drop',
+  'UDP blocked': { forward: 'meta l4proto udp drop' },
+  'all but TCP 443 blocked': { forward: 'meta l4proto udp drop\niifname "lan" tcp dport != 443 drop' },
+  'the server publishes one port': { server: PUBLISHED },
 };
+const URL = `http://${SERVER}:443`;
 
 const table = [];
 after(() => {
@@ -33,23 +52,23 @@ function paths(page) {
   });
 }
 
-for (const [network, rule] of Object.entries(NETWORKS)) {
+for (const [network, { forward, server }] of Object.entries(NETWORKS)) {
   for (const topology of ['sfu', 'mesh']) {
     test(`${network}, ${topology}`, async () => {
       const lab = new Lab('port', 'port');
       try {
-        for (const side of ['A', 'B']) {
-          lab.rules(`nat${side}`, `table inet restricted {\nchain forward {\ntype filter hook forward priority 0\n${rule}\n}\n}\n`);
-        }
-        const url = `http://${SERVER}:443`;
-        await lab.startServer('--tls', 'off', '--listen', '[::]:443');
+        const restricted = `table inet restricted {\nchain forward {\ntype filter hook forward priority 0\n${forward}\n}\n}\n`;
+        if (forward) for (const side of ['A', 'B']) lab.rules(`nat${side}`, restricted);
+        if (server) lab.rules('server', server);
+        const place = server ? ['--listen', '[::]:8080', '--media-port', '443', '--public-url', URL] : ['--listen', '[::]:443'];
+        await lab.startServer('--tls', 'off', ...place);
         const room = newRoom();
         const pages = [];
         for (const side of ['A', 'B']) {
-          const browser = await lab.startBrowser(side, `--unsafely-treat-insecure-origin-as-secure=${url}`);
+          const browser = await lab.startBrowser(side, `--unsafely-treat-insecure-origin-as-secure=${URL}`);
           const page = await newPage(browser);
-          if (side === 'A') await join(page, url, room, { name: side, topology });
-          else await visit(page, url, room, { name: side, topology });
+          if (side === 'A') await join(page, URL, room, { name: side, topology });
+          else await visit(page, URL, room, { name: side, topology });
           pages.push(page);
         }
         const clicked = performance.now();
@@ -60,7 +79,8 @@ for (const [network, rule] of Object.entries(NETWORKS)) {
         for (const page of pages) await mediaFlows(page, 1);
         const way = await paths(pages[1]);
         table.push([network, topology, way, took]);
-        assert.match(way, /over tcp/);
+        // Media of the server goes over UDP where that is published.
+        assert.match(way, server && topology === 'sfu' ? /over udp/ : /over tcp/);
       } finally {
         await lab.end();
       }
