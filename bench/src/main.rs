@@ -1,46 +1,7 @@
-//! Load generators, and comparisons with other servers in one run.
+//! Comparisons with other servers.
 
 #![forbid(unsafe_code)]
 
-mod congestion;
-mod median;
-mod process;
-mod sfu;
-mod signaling;
-mod turn;
-
-use clap::{Parser, Subcommand};
-
-#[derive(Parser)]
-#[command(about)]
-struct Arguments {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Subcommand)]
-enum What {
-    /// The relay: ours, coturn and a bare loop, on the same packets.
-    Turn(turn::Arguments),
-    /// The media server: ours, Janus, and sealing and sending alone, for the same media.
-    Sfu(sfu::Arguments),
-    /// The media server with and without a recorder, for the same room.
-    Recording(sfu::recording::Arguments),
-    /// The cases of RFC 8867 on a simulated link, with the estimator of the media server and without it.
-    Congestion(congestion::Arguments),
-    /// Signaling: each of our transports, the official Socket.IO server on Node, and a bare broadcast.
-    Signaling(signaling::Arguments),
-}
-
 fn main() -> anyhow::Result<()> {
-    match Arguments::parse().what {
-        What::Turn(arguments) => turn::run(&arguments),
-        What::Sfu(arguments) => sfu::run(&arguments),
-        What::Recording(arguments) => sfu::recording::run(&arguments),
-        What::Congestion(arguments) => {
-            congestion::run(&arguments);
-            Ok(())
-        }
-        What::Signaling(arguments) => signaling::run(&arguments),
-    }
+    bench::compare()
 }

@@ -79,22 +79,26 @@ pub(crate) fn say(address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Binds this process to processor `cpu` and raises the limit of open files, for it and its children, as far as the
-/// system allows.
-pub(crate) fn pin_and_raise_limits(cpu: &str) -> anyhow::Result<()> {
+/// Raises the limit of open files, for this process and its children, as far as the system allows.
+pub(crate) fn raise_limits() -> anyhow::Result<()> {
     let own = std::process::id().to_string();
     let hard = Command::new("prlimit")
         .args(["--pid", &own, "--nofile", "--noheadings", "--output", "HARD"])
         .output()?;
     let hard = String::from_utf8(hard.stdout)?;
-    let limit = format!("--nofile={0}:{0}", hard.trim());
-    for (program, arguments) in
-        [("prlimit", vec!["--pid", &own, &limit]), ("taskset", vec!["-pc", cpu, &own])]
-    {
-        let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
-        if !status.with_context(|| format!("{program} is needed"))?.success() {
-            eprintln!("{program} failed: the figures will be less steady");
-        }
+    run("prlimit", &["--pid", &own, &format!("--nofile={0}:{0}", hard.trim())])
+}
+
+/// Binds this process to processor `cpu`, and raises its limits.
+pub(crate) fn pin_and_raise_limits(cpu: &str) -> anyhow::Result<()> {
+    raise_limits()?;
+    run("taskset", &["-pc", cpu, &std::process::id().to_string()])
+}
+
+fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+    if !status.with_context(|| format!("{program} is needed"))?.success() {
+        eprintln!("{program} failed: the figures will be less steady");
     }
     Ok(())
 }

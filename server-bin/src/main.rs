@@ -23,6 +23,7 @@ mod meetings;
 mod metrics;
 mod overseer;
 mod probe;
+mod process_use;
 mod recordings;
 mod relay_bridge;
 mod reload;

@@ -2,7 +2,7 @@
 //!
 //! No label has values that a client can choose.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use signaling_transport::net::{Server, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
-use crate::logging;
+use crate::{logging, process_use};
 
 /// The sources of the metrics.
 #[derive(Clone)]
@@ -64,6 +64,7 @@ async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
         "Log lines that the standard error did not take.",
         logging::lines_lost(),
     );
+    process(&mut page);
     signaling(&mut page, &sources.hub).await;
     if let Some(media) = &sources.media {
         media_server(&mut page, &media.metrics());
@@ -72,6 +73,18 @@ async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
         relay(&mut page, &turn.metrics());
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.0)
+}
+
+fn process(page: &mut Page) {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    page.gauge("visavis_cores", "Cores that the process may use.", cores);
+    if let Some(cpu) = process_use::cpu() {
+        let (name, help) = ("process_cpu_seconds_total", "Processor time of the process.");
+        page.metric(name, "counter", help, "", format_args!("{:.2}", cpu.as_secs_f64()));
+    }
+    if let Some(bytes) = process_use::resident_bytes() {
+        page.gauge("process_resident_memory_bytes", "Resident memory of the process.", bytes);
+    }
 }
 
 async fn signaling(page: &mut Page, hub: &Hub) {
@@ -151,10 +164,10 @@ impl Page {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             format!("{label}=\"{value}\"")
         });
-        self.metric(name, "gauge", help, &format!("{{{}}}", quoted.collect::<Vec<_>>().join(",")), 1);
+        self.metric(name, "gauge", help, &format!("{{{}}}", quoted.collect::<Vec<_>>().join(",")), 1_u64);
     }
 
-    fn metric(&mut self, name: &str, kind: &str, help: &str, labels: &str, value: u64) {
+    fn metric(&mut self, name: &str, kind: &str, help: &str, labels: &str, value: impl Display) {
         // Writing to a string does not fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use datagrams::{Egress, Options, Receiver, Socket};
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind};
@@ -11,21 +11,28 @@ use super::shape::{Member, Shape};
 use super::signaling::{Said, Signaling};
 
 /// Packets per picture: at 30 pictures a second some 4.5 Mbit/s.
-pub(super) const PICTURE_PACKETS: u16 = 17;
-pub(super) const PICTURE: Duration = Duration::from_micros(33_333);
-pub(super) const SOUND: Duration = Duration::from_millis(20);
+pub(crate) const PICTURE_PACKETS: u16 = 17;
+pub(crate) const PICTURE: Duration = Duration::from_micros(33_333);
+pub(crate) const SOUND: Duration = Duration::from_millis(20);
 /// Interval between a browser's checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(2_500);
 const REPORT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The headers of IPv4 and UDP, which a line carries, too.
+pub(crate) const HEADERS: u64 = 28;
+
+/// Some clients have no connection although the server has had time.
+#[derive(Debug, thiserror::Error)]
+#[error("the server has not connected everybody in {0:?}")]
+pub(crate) struct Unconnected(pub(crate) Duration);
 
 #[allow(clippy::disallowed_methods, reason = "this is a driver")]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// A socket with buffers for bursts, bound to every address: a server may advertise an address other than loopback.
-pub(super) fn open_socket() -> anyhow::Result<Socket> {
+pub(crate) fn open_socket() -> anyhow::Result<Socket> {
     let options = Options { buffer_bytes: Some(2 << 20), ..Options::default() };
     Ok(Socket::bind("0.0.0.0:0".parse()?, &options)?)
 }
@@ -47,91 +54,119 @@ struct Camera {
 
 /// Received media.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Arrived {
+pub(crate) struct Arrived {
     /// Media packets, per receiver.
-    pub(super) expected: u64,
-    pub(super) received: u64,
+    pub(crate) expected: u64,
+    pub(crate) received: u64,
     /// Large packets and the messages that contained them, which shows the length of the server's runs.
-    pub(super) large: u64,
-    pub(super) runs: u64,
+    pub(crate) large: u64,
+    pub(crate) runs: u64,
+    /// Bytes of all received and sent datagrams, with the headers of IPv4 and UDP.
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
     /// Delays from sending to arrival, sorted.
-    pub(super) latencies: Vec<u64>,
+    pub(crate) latencies: Vec<u64>,
+    /// How long the load took, each time, for all of its sockets, sorted: until then nothing is sent or received.
+    pub(crate) laps: Vec<u64>,
 }
 
 /// All clients.
-pub(super) struct Load {
+pub(crate) struct Load {
     identity: Identity,
     epoch: Instant,
     members: Vec<Member>,
+    /// The first of the members that are not connected yet.
+    next: usize,
     endpoints: Vec<Endpoint>,
     cameras: Vec<Camera>,
     receiver: Receiver,
     egress: Egress,
     /// One in this many receivers plays the media; the others only count it.
     plays_every: usize,
+    players: usize,
     picture_packets: u16,
+    patience: Duration,
     arrived: Arrived,
 }
 
 impl Load {
     /// The members of these rooms; publishers send this many packets per picture.
-    pub(super) fn new(shape: Shape, picture_packets: u16) -> anyhow::Result<Self> {
-        let receivers = shape.members().iter().filter(|member| member.watches > 0).count();
+    pub(crate) fn new(shape: Shape, picture_packets: u16) -> anyhow::Result<Self> {
+        let members = shape.members();
+        let receivers = members.iter().filter(|member| member.watches > 0).count();
+        let mut load = Self::empty(receivers.div_ceil(100).max(1), picture_packets, PATIENCE)?;
+        load.add(members);
+        Ok(load)
+    }
+
+    /// Nobody yet. Of the receivers that are added, one in `plays_every` will play the media; the server has `patience`
+    /// to connect those that are added at once.
+    pub(crate) fn empty(
+        plays_every: usize,
+        picture_packets: u16,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             identity: Identity::generate()?,
             epoch: now(),
-            members: shape.members(),
+            members: Vec::new(),
+            next: 0,
             endpoints: Vec::new(),
             cameras: Vec::new(),
             receiver: Receiver::new(16),
             egress: Egress::default(),
-            plays_every: receivers.div_ceil(100).max(1),
+            plays_every,
+            players: 0,
             picture_packets,
+            patience,
             arrived: Arrived::default(),
         })
     }
 
+    /// Members who join with the next [`Load::connect`].
+    pub(crate) fn add(&mut self, members: impl IntoIterator<Item = Member>) {
+        self.members.extend(members);
+    }
+
     /// Number of members that receive media.
-    pub(super) fn receivers(&self) -> usize {
+    pub(crate) fn receivers(&self) -> usize {
         self.members.iter().filter(|member| member.watches > 0).count()
     }
 
-    /// Connects all clients; media can flow when this returns.
-    pub(super) fn connect(&mut self, signaling: &mut impl Signaling) -> anyhow::Result<()> {
-        for (at, member) in self.members.clone().into_iter().enumerate() {
+    /// Connects all clients that are not connected; media can flow when this returns. The others send meanwhile.
+    pub(crate) fn connect(&mut self, signaling: &mut impl Signaling) -> anyhow::Result<()> {
+        let new: Vec<_> = self.members.iter().copied().enumerate().skip(self.next).collect();
+        let known = self.endpoints.len();
+        self.next = self.members.len();
+        for &(at, member) in &new {
             signaling.join(at, member)?;
+            self.send_media();
+            self.turn();
         }
-        for at in 0..self.members.len() {
-            if self.members.get(at).is_some_and(|member| member.publishes) {
-                let endpoint = self.open(at, ClientKind::Publisher)?;
-                let endpoint = self.endpoints.get(endpoint).context("no endpoint")?;
-                signaling.publish(at, &with_candidate(&endpoint.client.offer(), &endpoint.socket)?)?;
-                self.settle(signaling, |load| load.is_connected(at, ClientKind::Publisher))?;
-            }
+        for &(at, _) in new.iter().filter(|(_, member)| member.publishes) {
+            let endpoint = self.open(at, ClientKind::Publisher)?;
+            let endpoint = self.endpoints.get(endpoint).context("no endpoint")?;
+            signaling.publish(at, &with_candidate(&endpoint.client.offer(), &endpoint.socket)?)?;
+            self.settle(signaling, |load| load.is_connected(at, ClientKind::Publisher))?;
         }
-        for at in 0..self.members.len() {
-            if self.members.get(at).is_some_and(|member| member.watches > 0) {
-                signaling.watch(at)?;
-                self.settle(signaling, |load| load.is_connected(at, ClientKind::Player))?;
-            }
+        for &(at, _) in new.iter().filter(|(_, member)| member.watches > 0) {
+            signaling.watch(at)?;
+            self.settle(signaling, |load| load.is_connected(at, ClientKind::Player))?;
         }
         // The last offers of a server that sends several.
         let quiet = now() + Duration::from_millis(700);
         self.settle(signaling, |_| now() > quiet)?;
         let start = now();
-        let publishers =
-            self.endpoints.iter().enumerate().filter(|(_, e)| e.client.kind() == ClientKind::Publisher);
+        let publishers = self.endpoints.iter().enumerate().skip(known);
+        let publishers = publishers.filter(|(_, e)| e.client.kind() == ClientKind::Publisher);
         let count = u32::try_from(publishers.clone().count().max(1)).unwrap_or(u32::MAX);
         // Cameras are not synchronised.
-        self.cameras = (0..)
-            .zip(publishers)
-            .map(|(at, (endpoint, _))| Camera {
-                endpoint,
-                picture: start + PICTURE * at / count,
-                sound: start + SOUND * at / count,
-                report: start + REPORT * at / count,
-            })
-            .collect();
+        self.cameras.extend((0..).zip(publishers).map(|(at, (endpoint, _))| Camera {
+            endpoint,
+            picture: start + PICTURE * at / count,
+            sound: start + SOUND * at / count,
+            report: start + REPORT * at / count,
+        }));
         Ok(())
     }
 
@@ -140,7 +175,10 @@ impl Load {
         let (address, seed) = (socket.local_addr()?, self.endpoints.len() as u64);
         let mut client = Client::new(kind, address, self.identity.clone(), seed, self.epoch);
         client.check_interval = Duration::from_millis(100);
-        client.plays = member.is_multiple_of(self.plays_every);
+        if kind == ClientKind::Player {
+            client.plays = self.players.is_multiple_of(self.plays_every);
+            self.players += 1;
+        }
         self.endpoints.push(Endpoint { member, client, socket });
         Ok(self.endpoints.len() - 1)
     }
@@ -157,7 +195,7 @@ impl Load {
 
     /// Processes signaling and datagrams until a condition holds.
     fn settle(&mut self, signaling: &mut impl Signaling, done: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
-        let deadline = now() + PATIENCE;
+        let deadline = now() + self.patience;
         loop {
             while let Some(said) = signaling.poll(Duration::ZERO)? {
                 match said {
@@ -177,18 +215,19 @@ impl Load {
                     }
                 }
             }
+            self.send_media();
             self.turn();
             if done(self) {
                 return Ok(());
             }
             if now() > deadline {
-                bail!("the server has not connected everybody in {PATIENCE:?}");
+                return Err(Unconnected(self.patience).into());
             }
         }
     }
 
     /// Sends for this long, with only the media and its feedback; packets are counted after `warm_up`.
-    pub(super) fn run(
+    pub(crate) fn run(
         &mut self,
         warm_up: Duration,
         time: Duration,
@@ -200,7 +239,11 @@ impl Load {
         let begin = now() + warm_up;
         let end = begin + time;
         let mut is_warm = false;
+        let mut lap = now();
         while now() < end {
+            let since = now().saturating_duration_since(lap);
+            self.arrived.laps.push(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+            lap += since;
             if !is_warm && now() >= begin {
                 is_warm = true;
                 // Packets sent earlier have arrived by now.
@@ -226,6 +269,7 @@ impl Load {
             }
         }
         arrived.latencies.sort_unstable();
+        arrived.laps.sort_unstable();
         Ok(arrived)
     }
 
@@ -265,7 +309,7 @@ impl Load {
             }
             if sent > 0 {
                 self.arrived.expected += sent * receivers.count() as u64;
-                flush(&mut self.egress, endpoint);
+                self.arrived.bytes_sent += flush(&mut self.egress, endpoint);
             }
         }
     }
@@ -282,6 +326,7 @@ impl Load {
                     self.arrived.runs += 1;
                 }
                 for datagram in received.datagrams() {
+                    self.arrived.bytes_received += datagram.len() as u64 + HEADERS;
                     self.arrived.large += u64::from(datagram.len() > 1_000);
                     endpoint.client.handle_datagram(now, datagram);
                 }
@@ -293,7 +338,7 @@ impl Load {
                 endpoint.client.handle_timeout(now);
             }
             if is_due || has_received {
-                flush(&mut self.egress, endpoint);
+                self.arrived.bytes_sent += flush(&mut self.egress, endpoint);
             }
         }
     }
@@ -306,9 +351,13 @@ fn with_candidate(sdp: &str, socket: &Socket) -> anyhow::Result<String> {
     Ok(sdp.replace("a=rtcp-mux\r\n", &format!("a=rtcp-mux\r\n{line}")))
 }
 
-fn flush(egress: &mut Egress, endpoint: &mut Endpoint) {
+/// Sends what a client has to send; returns the number of bytes.
+fn flush(egress: &mut Egress, endpoint: &mut Endpoint) -> u64 {
+    let mut bytes = 0;
     while let Some((server, datagram)) = endpoint.client.poll_transmit() {
+        bytes += datagram.len() as u64 + HEADERS;
         egress.push(endpoint.socket.route(server, None), [&datagram]);
     }
     egress.flush();
+    bytes
 }

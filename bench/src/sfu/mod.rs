@@ -7,12 +7,12 @@
 
 mod floor;
 mod janus;
-mod load;
+pub(crate) mod load;
 mod ours;
 pub(crate) mod recording;
 mod report;
-mod shape;
-mod signaling;
+pub(crate) mod shape;
+pub(crate) mod signaling;
 
 use std::path::PathBuf;
 use std::time::Duration;

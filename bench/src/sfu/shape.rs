@@ -7,27 +7,27 @@ use anyhow::{Context as _, bail};
 
 /// Rooms of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub(super) rooms: usize,
+pub(crate) struct Shape {
+    pub(crate) rooms: usize,
     /// Publishing members per room.
-    pub(super) publishers: usize,
+    pub(crate) publishers: usize,
     /// Members per room that only receive.
-    pub(super) viewers: usize,
+    pub(crate) viewers: usize,
     /// Whether publishers receive one another.
-    pub(super) is_mutual: bool,
+    pub(crate) is_mutual: bool,
 }
 
 /// A member of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) room: usize,
-    pub(super) publishes: bool,
+pub(crate) struct Member {
+    pub(crate) room: usize,
+    pub(crate) publishes: bool,
     /// The members whose media this one receives.
-    pub(super) watches: usize,
+    pub(crate) watches: usize,
 }
 
 impl Shape {
-    pub(super) fn members(self) -> Vec<Member> {
+    pub(crate) fn members(self) -> Vec<Member> {
         let watched = if self.is_mutual { self.publishers.saturating_sub(1) } else { 0 };
         let room = |room| {
             let publishers =
@@ -40,7 +40,7 @@ impl Shape {
     }
 
     /// Copies sent for one packet of each publisher.
-    pub(super) fn copies(self) -> usize {
+    pub(crate) fn copies(self) -> usize {
         self.members().iter().map(|member| member.watches).sum()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::shape::Member;
 
 /// Messages from a server to a member.
-pub(super) enum Said {
+pub(crate) enum Said {
     /// The answer to the member's publishing offer.
     Answer { member: usize, sdp: String },
     /// An offer of media for the member, to be answered with the same number.
@@ -13,7 +13,7 @@ pub(super) enum Said {
 }
 
 /// The signaling of a server.
-pub(super) trait Signaling {
+pub(crate) trait Signaling {
     /// A member joins its room.
     fn join(&mut self, member: usize, is: Member) -> anyhow::Result<()>;
 

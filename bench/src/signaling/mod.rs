@@ -15,7 +15,7 @@ mod resume;
 mod rooms;
 mod server;
 mod stalled;
-mod wire;
+pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

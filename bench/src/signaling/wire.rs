@@ -68,27 +68,27 @@ pub(super) fn head(bytes: &[u8]) -> Option<Piece> {
 
 /// The content of a chat message's text, between two marks that occur nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     /// The sending client.
-    pub(super) sender: usize,
+    pub(crate) sender: usize,
     /// The sequence number at that client.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// The sending time, in nanoseconds since the start of the load.
-    pub(super) nanos: u64,
+    pub(crate) nanos: u64,
 }
 
 const MARK: u8 = b'@';
 
 impl Stamp {
     /// A text with the stamp, padded to `size` bytes.
-    pub(super) fn text(self, size: usize) -> String {
+    pub(crate) fn text(self, size: usize) -> String {
         let Self { sender, number, nanos } = self;
         let mark = char::from(MARK);
         format!("{:.<size$}", format!("{mark}{sender}:{number}:{nanos}{mark}"))
     }
 
     /// The stamp of an event, if it is a chat message.
-    pub(super) fn of(event: &[u8]) -> Option<Self> {
+    pub(crate) fn of(event: &[u8]) -> Option<Self> {
         let start = event.iter().position(|byte| *byte == MARK)? + 1;
         let stamp = event.get(start..)?;
         let stamp = stamp.get(..stamp.iter().position(|byte| *byte == MARK)?)?;

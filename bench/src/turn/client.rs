@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use datagrams::{Options, Socket};
 use stun_turn::wire::attribute as attr;
 use stun_turn::wire::{MessageBuilder, TransactionId, attributes, message_type, method};
@@ -13,13 +13,13 @@ use super::floor::HELLO;
 use super::server::{Kind, REALM, Running, SECRET};
 
 /// The channel bound by every client.
-pub(super) const CHANNEL: u16 = 0x4000;
+pub(crate) const CHANNEL: u16 = 0x4000;
 const TRIES: usize = 20;
 
 /// A client with a relay.
-pub(super) struct Client {
-    pub(super) socket: Socket,
-    pub(super) relay: SocketAddr,
+pub(crate) struct Client {
+    pub(crate) socket: Socket,
+    pub(crate) relay: SocketAddr,
     username: String,
     key: Key,
     nonce: Vec<u8>,
@@ -36,7 +36,12 @@ impl Client {
         numbers: std::ops::Range<usize>,
         peer: SocketAddr,
     ) -> anyhow::Result<Vec<Self>> {
-        let mut clients = numbers.map(|number| Self::open(server, number)).collect::<Result<Vec<_>, _>>()?;
+        let mut clients = numbers
+            .map(|number| {
+                let pair = credentials::ephemeral(SECRET, &format!("user{number}"), 2_100_000_000);
+                Self::open(server.address, &pair.username, &pair.password)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         if server.kind == Kind::Floor {
             let mut hello = HELLO.to_vec();
             hello.extend(peer.port().to_be_bytes());
@@ -48,25 +53,31 @@ impl Client {
                 let port = answer.first_chunk::<2>().context("no port")?;
                 client.relay.set_port(u16::from_be_bytes(*port));
             }
-            return Ok(clients);
+        } else {
+            Self::allocate_all(&mut clients)?;
         }
-        for client in &mut clients {
+        Ok(clients)
+    }
+
+    /// Allocates relays for all of these clients concurrently.
+    pub(crate) fn allocate_all(clients: &mut [Self]) -> anyhow::Result<()> {
+        for client in &mut *clients {
             let mut bare = MessageBuilder::request(method::ALLOCATE, client.transaction());
             bare.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
             client.ask(bare.finish(None))?;
         }
-        for client in &mut clients {
+        for client in &mut *clients {
             let challenge = client.answer()?;
             let nonce = attributes(&challenge).find(|(kind, _)| *kind == attr::NONCE).context("no nonce")?;
             client.nonce = nonce.1.to_vec();
         }
-        for client in &mut clients {
+        for client in &mut *clients {
             let request = client.request(method::ALLOCATE, |message| {
                 message.bytes(attr::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
             });
             client.ask(request)?;
         }
-        for client in &mut clients {
+        for client in &mut *clients {
             let answer = client.success()?;
             let mask = attr::xor_mask(&answer).context("no header")?;
             let (_, relay) = attributes(&answer)
@@ -74,25 +85,21 @@ impl Client {
                 .context("no relay")?;
             client.relay = attr::read_xor_address(relay, &mask).context("no address")?;
         }
-        Ok(clients)
+        Ok(())
     }
 
-    fn open(server: &Running, number: usize) -> anyhow::Result<Self> {
+    /// A client of the relay at this address that has requested nothing yet.
+    pub(crate) fn open(server: SocketAddr, username: &str, password: &str) -> anyhow::Result<Self> {
         let options = Options { waits_to_send: true, ..Options::default() };
-        let socket = Socket::bind("127.0.0.1:0".parse()?, &options)?;
-        socket.as_ref().connect(server.address)?;
+        let socket = Socket::bind("0.0.0.0:0".parse()?, &options)?;
+        socket.as_ref().connect(server)?;
         socket.as_ref().set_read_timeout(Some(Duration::from_millis(500)))?;
-        let pair = credentials::ephemeral(SECRET, &format!("user{number}"), 2_100_000_000);
-        let key = Key::new(
-            PasswordAlgorithm::Md5,
-            pair.username.as_bytes(),
-            REALM.as_bytes(),
-            pair.password.as_bytes(),
-        );
+        let key =
+            Key::new(PasswordAlgorithm::Md5, username.as_bytes(), REALM.as_bytes(), password.as_bytes());
         Ok(Self {
             socket,
-            relay: server.address,
-            username: pair.username,
+            relay: server,
+            username: username.to_owned(),
             key,
             nonce: Vec::new(),
             next_transaction: 0,
@@ -101,10 +108,7 @@ impl Client {
     }
 
     /// Binds the channel to `peer`.
-    pub(super) fn bind(&mut self, server: &Running, peer: SocketAddr) -> anyhow::Result<()> {
-        if server.kind == Kind::Floor {
-            return Ok(());
-        }
+    pub(crate) fn bind(&mut self, peer: SocketAddr) -> anyhow::Result<()> {
         let [high, low] = CHANNEL.to_be_bytes();
         let request = self.request(method::CHANNEL_BIND, |message| {
             message.bytes(attr::CHANNEL_NUMBER, &[high, low, 0, 0]);
@@ -150,18 +154,29 @@ impl Client {
             }
             self.socket.as_ref().send(&self.asked)?;
         }
-        bail!("no answer")
+        bail!("the relay does not answer")
     }
 
     fn success(&self) -> anyhow::Result<Vec<u8>> {
         let answer = self.answer()?;
         let (class, _) = message_type(&answer).context("no header")?;
         let error = attributes(&answer).find(|(kind, _)| *kind == attr::ERROR_CODE);
-        ensure!(
-            class == 2,
-            "refused: {:?}",
-            error.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-        );
-        Ok(answer)
+        match error.map(|(_, value)| value) {
+            Some([_, _, class, number, reason @ ..]) => Err(Refused {
+                code: u16::from(*class) * 100 + u16::from(*number),
+                reason: String::from_utf8_lossy(reason).into_owned(),
+            }
+            .into()),
+            _ if class == 2 => Ok(answer),
+            _ => bail!("an error without a code"),
+        }
     }
+}
+
+/// An error response (RFC 8489 section 14.8).
+#[derive(Debug, thiserror::Error)]
+#[error("{code} {reason}")]
+pub(crate) struct Refused {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
 }

@@ -79,9 +79,12 @@ impl<'a> Load<'a> {
 
     /// Binds the channels.
     pub(super) fn bind(&mut self) -> anyhow::Result<()> {
+        if self.server.kind == Kind::Floor {
+            return Ok(());
+        }
         for client in &mut self.clients {
             client.socket.as_ref().set_nonblocking(false)?;
-            client.bind(self.server, self.peer_address)?;
+            client.bind(self.peer_address)?;
             client.socket.as_ref().set_nonblocking(true)?;
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! each round, every server is measured with every number of allocations, so that other activity of the machine affects
 //! all of them.
 
-mod client;
+pub(crate) mod client;
 mod floor;
 mod load;
 mod report;

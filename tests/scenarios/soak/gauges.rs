@@ -29,6 +29,8 @@ impl Gauges {
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let page = get(metrics, "/metrics").body;
         let gauges = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
+        // Memory is judged by itself.
+        let gauges = gauges.filter(|name| !name.starts_with("process_"));
         let counts = gauges.filter_map(|name| {
             let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
             Some((name.trim_start_matches("visavis_").to_owned(), value.parse().unwrap()))

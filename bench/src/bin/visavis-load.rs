@@ -1,0 +1,7 @@
+//! Finds what a server carries.
+
+#![forbid(unsafe_code)]
+
+fn main() -> anyhow::Result<()> {
+    bench::capacity::main()
+}
