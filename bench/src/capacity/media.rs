@@ -91,16 +91,38 @@ impl Shape for Media<'_> {
             delays: arrived.latencies.into_iter().map(Duration::from_micros).collect(),
             bytes_received: arrived.bytes_received,
             bytes_sent: arrived.bytes_sent,
-            late: arrived
-                .laps
-                .get(arrived.laps.len() * 99 / 100)
-                .copied()
-                .map(Duration::from_micros)
-                .unwrap_or_default(),
+            late: lateness(&arrived.laps),
         })
     }
 
     fn end(&mut self) {
         self.sessions.leave();
+    }
+}
+
+/// The length of laps in which a hundredth of the time was spent, or more. One long lap delays more packets than
+/// thousands of short ones.
+fn lateness(sorted_micros: &[u64]) -> Duration {
+    let total: u64 = sorted_micros.iter().sum();
+    let mut left = total / 100;
+    let long = sorted_micros.iter().rev().find(|lap| {
+        let is_it = **lap >= left;
+        left = left.saturating_sub(**lap);
+        is_it
+    });
+    Duration::from_micros(long.copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_long_pause_is_late() {
+        let mut laps = vec![10; 99_000];
+        assert_eq!(lateness(&laps), Duration::from_micros(10));
+        laps.push(250_000);
+        assert_eq!(lateness(&laps), Duration::from_millis(250));
+        assert_eq!(lateness(&[]), Duration::ZERO);
     }
 }

@@ -12,6 +12,9 @@ use super::shape::Figures;
 /// sockets.
 const CORES_FULL: f64 = 0.85;
 
+/// Percentage of the time for which the load generator may wait for a processor before this is worth a line.
+const WAITS: f64 = 5.0;
+
 /// A load at one size.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -133,7 +136,7 @@ impl Step {
 
     fn generator_evidence(&self) -> Bend {
         let OwnUse { cpu_percent, waited_percent, .. } = self.generator;
-        let limit = if waited_percent > 10.0 {
+        let limit = if waited_percent > WAITS {
             "processors of the machine of the load generator, which other processes use"
         } else {
             "the one processor that the load generator uses: run several of them, on machines of their own"
@@ -154,6 +157,12 @@ impl Step {
                 self.generator.kernel_dropped
             ));
         }
+        if self.generator.waited_percent > WAITS {
+            evidence.push(format!(
+                "the load generator waited for a processor for {:.0} % of the time: a part of the delay is its own",
+                self.generator.waited_percent
+            ));
+        }
         match &self.server {
             None => evidence.push("--metrics would show the server's processors and refusals".to_owned()),
             Some(server) => {
@@ -165,7 +174,7 @@ impl Step {
                 evidence.extend(server.grown.iter().map(|(name, by)| format!("{name} grew by {by:.0}")));
                 if limit.is_none() && full.is_some() {
                     limit = Some(
-                        "not the server's processors as a whole: one of its threads, the line between, or buffers of the kernels"
+                        "not the server's processors as a whole: one of its threads, other processes of its machine, the line between, or buffers of the kernels"
                             .to_owned(),
                     );
                 }
