@@ -36,7 +36,9 @@ pub(crate) fn run(arguments: &Arguments) {
     for (name, case) in ALL {
         for controlled in [true, false] {
             let rows: Vec<_> = (0..arguments.seeds).map(|seed| measure(case, seed, controlled)).collect();
-            let rates = (0..case.flows()).map(|flow| median(&rows, |row| row.rates[flow]).to_string());
+            let rates = (0..case.flows()).map(|flow| {
+                median(&rows, |row| row.rates.get(flow).copied().unwrap_or_default()).to_string()
+            });
             let (p50, p95) = (median(&rows, |row| row.waits.0), median(&rows, |row| row.waits.1));
             let lost = median(&rows, |row| row.lost);
             println!(

@@ -89,7 +89,7 @@ impl Media {
 /// What all shapes have in common.
 #[derive(Args)]
 pub(super) struct Common {
-    /// The server's public URL, as in https://calls.example or http://192.168.1.5:8080.
+    /// The server's public URL, as in `https://calls.example` or `http://192.168.1.5:8080`.
     pub(super) url: Url,
     /// Accept any certificate, such as one that the server has made itself.
     #[arg(long, short = 'k')]
@@ -103,7 +103,7 @@ pub(super) struct Common {
     /// Begin of the rooms' names; by default random.
     #[arg(long)]
     pub(super) room: Option<String>,
-    /// The server's metrics (--metrics-listen), as in http://127.0.0.1:9090/metrics: its processors, memory and refusals
+    /// The server's metrics (--metrics-listen), as in `http://127.0.0.1:9090/metrics`: its processors, memory and refusals
     /// then appear in the report.
     #[arg(long, value_name = "URL")]
     pub(super) metrics: Option<Url>,

@@ -107,7 +107,7 @@ impl Shape for Mesh<'_> {
         while due < time {
             let elapsed = start.elapsed();
             if elapsed >= due {
-                late.push(elapsed - due);
+                late.push(elapsed.saturating_sub(due));
                 self.say(self.sent)?;
                 due += interval;
             }

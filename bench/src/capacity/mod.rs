@@ -121,21 +121,21 @@ impl Run<'_> {
         let most = if needs_rooms && self.has_one_room { 1 } else { most };
         let limits = Limits { loss_percent, delay_ms, late_ms };
         let (begin, time) = (now(), Duration::from_secs(time));
-        let mut steps: Vec<Step> = Vec::new();
+        let (mut steps, mut good): (Vec<Step>, usize) = (Vec::new(), 0);
         let mut size = start.min(most);
         self.say(report::HEAD)?;
         let bend = loop {
             let step = match self.step(&mut shape, usize::try_from(size)?, Duration::from_secs(seconds)) {
                 Ok(step) => step,
-                Err(error) => break self.refused(&error, &shape)?,
+                Err(error) => break self.refused(&error, &shape),
             };
             self.say(&report::row(&step))?;
-            let bend = step.bend(steps.first().unwrap_or(&step), limits);
-            if let Some(bend) = bend {
-                steps.push(step);
+            let bent = step.bend(steps.first().unwrap_or(&step), limits);
+            good += usize::from(bent.is_none());
+            steps.push(step);
+            if let Some(bend) = bent {
                 break bend;
             }
-            steps.push(step);
             let ends = |kind, what: String| Bend { kind, what, limit: None, evidence: Vec::new() };
             if size >= most {
                 break ends(
@@ -149,8 +149,6 @@ impl Run<'_> {
             size = next(size, growth).min(most);
         };
         shape.end();
-        let bent = matches!(bend.kind, Kind::Loss | Kind::Delay | Kind::Generator);
-        let good = steps.len() - usize::from(bent);
         let carried = steps.get(..good).and_then(<[Step]>::last);
         Ok(Report {
             shape: name,
@@ -180,18 +178,23 @@ impl Run<'_> {
         Ok(Step::new(shape.describe(size), shape.people(size), joining, figures, time, own, server))
     }
 
-    /// A failure that is an answer of the server, or the lack of one; other failures are passed on.
-    fn refused(&self, error: &anyhow::Error, shape: &impl Shape) -> anyhow::Result<Bend> {
+    /// A failure to add people: an answer of the server, the lack of one, or a limit of this machine.
+    fn refused(&self, error: &anyhow::Error, shape: &impl Shape) -> Bend {
         let joined = shape.joined();
         let mut evidence = vec![format!("{joined} sessions were there by then")];
-        let limit = if matches!(error.downcast_ref(), Some(Refusal::Unanswered)) {
+        let (kind, limit) = if refusal::is_local(error) {
+            (
+                Kind::Generator,
+                Some("ports or open files of the load generator (--from, ulimit -n)".to_owned()),
+            )
+        } else if matches!(error.downcast_ref(), Some(Refusal::Unanswered)) {
             let (limit, more) = self.why_unanswered(joined);
             evidence.push(more);
-            Some(limit.to_owned())
+            (Kind::Refused, Some(limit.to_owned()))
         } else {
-            refusal::limit(error).map(str::to_owned)
+            (Kind::Refused, refusal::limit(error).map(str::to_owned))
         };
-        Ok(Bend { kind: Kind::Refused, what: format!("{error:#}"), limit, evidence })
+        Bend { kind, what: format!("{error:#}"), limit, evidence }
     }
 
     /// A server closes connections of an address without an answer for two reasons: there are too many, or they come

@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::sfu::load::Unconnected;
 use crate::turn::client::Refused;
 
+/// `EMFILE`.
+const TOO_MANY_FILES: i32 = 24;
+
 /// What the server answered, or that it did not.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -45,6 +48,14 @@ impl Refusal {
             _ => None,
         }
     }
+}
+
+/// Whether this machine has no port or descriptor left.
+pub(super) fn is_local(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| {
+        error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(TOO_MANY_FILES)
+    })
 }
 
 /// A limit of the server, as far as its answer tells it.

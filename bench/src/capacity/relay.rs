@@ -88,11 +88,12 @@ impl<'a> Relay<'a> {
                 if *due > now {
                     continue;
                 }
-                late.push(now - *due);
+                late.push(now.saturating_duration_since(*due));
                 *due += interval;
                 let [c0, c1] = CHANNEL.to_be_bytes();
                 let [l0, l1] = u16::try_from(size).unwrap_or(0).to_be_bytes();
-                let nanos = u64::try_from((now - self.began).as_nanos()).unwrap_or(u64::MAX);
+                let nanos =
+                    u64::try_from(now.saturating_duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
                 let mut payload = vec![0xda; size];
                 payload.iter_mut().zip(nanos.to_be_bytes()).for_each(|(slot, byte)| *slot = byte);
                 for _ in 0..count {

@@ -18,7 +18,7 @@ pub(super) enum Tokens {
     /// One token, for the room that it names.
     Given(String),
     /// Signed with the secret that the server knows (HS256).
-    Signed(hmac::Key),
+    Signed(Box<hmac::Key>),
 }
 
 impl Tokens {
@@ -33,7 +33,7 @@ impl Tokens {
             key.to_owned()
         };
         ensure!(!secret.starts_with("-----"), "tokens can be signed with a secret alone (HS256)");
-        Ok(Self::Signed(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
+        Ok(Self::Signed(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))))
     }
 
     /// The only room that the tokens are for.
