@@ -157,7 +157,7 @@ impl Rooms {
         match entered {
             Ok((seat, _)) => connection.seat = Some(seat),
             Err(refusal) => {
-                drop(connection.frames.try_send(Arc::new(key.encode_reply(&Reply::error(&refusal, None)))))
+                drop(connection.frames.try_send(Arc::new(key.encode_reply(&Reply::error(&refusal, None)))));
             }
         }
     }

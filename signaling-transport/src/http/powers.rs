@@ -35,7 +35,7 @@ fn about(action: HostAction, peer: PeerPath) -> Host {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Action {
+struct Wanted {
     action: HostAction,
     #[serde(default)]
     peer: Option<String>,
@@ -52,7 +52,7 @@ pub(super) async fn act(
     body: JsonBody,
 ) -> Result<StatusCode, Problem> {
     let room = room(&signaling, &caller, &headers, &path).await?;
-    let (Action { action, peer, value }, _) = body.object(signaling.limits().message_bytes).await?;
+    let (Wanted { action, peer, value }, _) = body.object(signaling.limits().message_bytes).await?;
     signaling.hub().host(room, Host { action, peer, value }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
