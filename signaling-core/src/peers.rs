@@ -102,6 +102,8 @@ pub enum PeerMessage {
         input: Input,
         /// The answer; `None` if that is an `ack`.
         refusal: Option<Arc<Frame>>,
+        /// Whether the number of the message is used: otherwise the client may send it again.
+        is_used: bool,
     },
     /// To the owner: a client has connected.
     Connected {

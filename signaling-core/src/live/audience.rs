@@ -196,7 +196,9 @@ impl Audience {
 
     pub(super) fn synchronise_all(&mut self) {
         let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
-        peers.into_iter().for_each(|peer| self.synchronise(peer));
+        for peer in peers {
+            self.synchronise(peer);
+        }
     }
 
     pub(super) fn synchronise(&mut self, peer: PeerId) {

@@ -127,9 +127,9 @@ impl LiveRoom {
         let is_ahead = self.audience.is_shared && last_id > self.audience.room.last_id();
         if is_ahead
             && OwnershipRule::Future.holds()
-            && !self.authority().is_some_and(|authority| authority.is_confirmed(now))
+            && self.authority().is_none_or(|authority| last_id > authority.unfounded)
         {
-            self.look_up(now, env);
+            self.look_up(now, env, last_id);
             return Err(elsewhere());
         }
         Ok(())

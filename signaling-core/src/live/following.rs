@@ -260,9 +260,9 @@ impl LiveRoom {
     }
 
     /// A client's cursor is ahead of this node: the log says whether the owner still is one.
-    pub(super) fn look_up(&mut self, now: Timestamp, env: &mut Environment) {
+    pub(super) fn look_up(&mut self, now: Timestamp, env: &mut Environment, cursor: u64) {
         if self.authority().is_some() {
-            return self.look(now, env);
+            return self.look(now, env, cursor);
         }
         let attempt = self.next_attempt();
         let Role::Follower(follower) = &mut self.role else { return };
@@ -289,7 +289,6 @@ impl LiveRoom {
             return;
         }
         match &mut self.role {
-            Role::Owner(_) => {}
             Role::Follower(follower) if follower.heard + SUSPICION <= now => self.seek(now),
             Role::Follower(follower) => {
                 if follower.next_report <= now {
@@ -297,7 +296,7 @@ impl LiveRoom {
                     self.report_losses(env);
                 }
             }
-            Role::Seeker(_) => {}
+            Role::Owner(_) | Role::Seeker(_) => {}
         }
         let attempt = self.next_attempt();
         if let Role::Seeker(seeker) = &mut self.role

@@ -18,7 +18,9 @@ pub(super) struct History {
 impl History {
     pub(super) fn new(most: usize, lines: Vec<ChatLine>) -> Self {
         let mut history = Self { lines: VecDeque::new(), most, private: 0 };
-        lines.into_iter().for_each(|line| history.push(line));
+        for line in lines {
+            history.push(line);
+        }
         history
     }
 

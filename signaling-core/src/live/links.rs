@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::authority::{Asker, elsewhere};
 use super::following::recent;
+use super::messages::repeated;
 use super::{LiveRoom, Role};
 use crate::message::{ClientMessage, Reply};
 use crate::room::{Effect, Fact, RoomInput};
@@ -65,7 +66,7 @@ impl LiveRoom {
         if let PeerMessage::Follow { guard, connected } = message {
             if guard != authority.guard() {
                 env.send(from, &room, PeerMessage::NotMine);
-                return self.look(now, env);
+                return self.look(now, env, 0);
             }
             authority.add_follower(from);
             let loose = authority.told_inputs().collect();
@@ -92,11 +93,9 @@ impl LiveRoom {
                     self.connected_nowhere(now, env, peer);
                 }
             }
-            PeerMessage::Return(claims) => {
-                if self.audience.room.member(claims.peer).is_none() {
-                    // The client asks again, and is told then.
-                    let _ = self.bring_back(now, env, &claims);
-                }
+            PeerMessage::Return(claims) if self.audience.room.member(claims.peer).is_none() => {
+                // The client asks again, and is told then.
+                let _ = self.bring_back(now, env, &claims);
             }
             _ => {}
         }
@@ -173,36 +172,39 @@ impl LiveRoom {
     ) {
         let room = self.audience.room.id().clone();
         let asker = Asker { peer, session, seq: envelope.seq, connection: None, request: None };
-        let answer = |seq: Option<u64>, refusal| {
-            seq.map(|seq| PeerMessage::Answer { input: Input { peer, session, seq }, refusal })
-        };
         if let Some(seq) = envelope.seq {
             if self.authority().is_some_and(|authority| authority.is_open(session, seq)) {
                 return;
             }
             let here = self.audience.sessions.get(&peer).filter(|here| here.id == session);
             let sequence = here.map(|here| &here.sequence).or_else(|| self.audience.sequences.get(&session));
-            let former = match sequence.map_or(Fate::Unused, |sequence| sequence.fate(seq)) {
-                Fate::Unused => None,
-                Fate::Answered(frame) => Some(Some(frame)),
-                Fate::Accepted | Fate::Lost => Some(None),
-            };
-            if let Some(refusal) = former {
-                return answer(Some(seq), refusal).into_iter().for_each(|it| env.send(node, &room, it));
+            let fate = sequence.map_or(Fate::Unused, |sequence| sequence.fate(seq));
+            let is_accepted = matches!(fate, Fate::Accepted);
+            if let Some(frame) = repeated(fate, seq, env) {
+                let refusal = (!is_accepted).then_some(frame);
+                let input = Input { peer, session, seq };
+                return env.send(node, &room, PeerMessage::Answer { input, refusal, is_used: true });
             }
         }
-        match self.decide_message(now, env, peer, session, &envelope.message) {
+        let is_used = self.authority().is_some_and(|authority| !authority.is_full());
+        let refusal = match self.decide_message(now, env, peer, session, &envelope.message) {
             Ok(effects) => {
-                if !self.commit(now, env, effects, Some(asker)) {
-                    self.acknowledge(now, env, asker);
-                    answer(envelope.seq, None).into_iter().for_each(|it| env.send(node, &room, it));
+                if self.commit(now, env, effects, Some(asker)) {
+                    return;
                 }
+                self.acknowledge(now, env, asker);
+                None
             }
-            Err(refusal) => {
-                let frame = Arc::new(env.codec.encode_reply(&Reply::error(&refusal, envelope.seq)));
-                answer(envelope.seq, Some(frame)).into_iter().for_each(|it| env.send(node, &room, it));
-            }
+            Err(refusal) => Some(Arc::new(env.codec.encode_reply(&Reply::error(&refusal, envelope.seq)))),
+        };
+        let Some(seq) = envelope.seq else { return };
+        if let Some(frame) = refusal.as_ref().filter(|_| is_used)
+            && !self.audience.sessions.contains_key(&peer)
+        {
+            self.audience.sequences.entry(session).or_default().refuse(seq, frame);
         }
+        let input = Input { peer, session, seq };
+        env.send(node, &room, PeerMessage::Answer { input, refusal, is_used });
     }
 
     fn decide_message(
@@ -246,8 +248,10 @@ impl LiveRoom {
                 }
             }
             PeerMessage::Fleeting(event) => self.audience.send_fleeting(now, env, &event),
-            PeerMessage::Answer { input, refusal: None } => self.acknowledge(now, env, Asker::of(input)),
-            PeerMessage::Answer { input, refusal: Some(frame) } => self.refuse(now, env, input, frame),
+            PeerMessage::Answer { input, refusal: None, .. } => self.acknowledge(now, env, Asker::of(input)),
+            PeerMessage::Answer { input, refusal: Some(frame), is_used } => {
+                self.refuse(now, env, input, frame, is_used);
+            }
             PeerMessage::Replaced { peer, by } => {
                 let session = self.audience.sessions.get_mut(&peer);
                 if let Some(session) = session.filter(|session| session.is_connected_by(by)) {
@@ -276,12 +280,14 @@ impl LiveRoom {
     }
 
     /// The owner has refused a message.
-    fn refuse(&mut self, now: Timestamp, env: &Environment, input: Input, frame: Arc<Frame>) {
+    fn refuse(&mut self, now: Timestamp, env: &Environment, input: Input, frame: Arc<Frame>, is_used: bool) {
         let Input { peer, session, seq } = input;
         self.passed.retain(|passed| passed.session != session || passed.envelope.seq != Some(seq));
         let here = self.audience.sessions.get_mut(&peer);
         if let Some(here) = here.filter(|here| here.id == session) {
-            here.sequence.refuse(seq, &frame);
+            if is_used {
+                here.sequence.refuse(seq, &frame);
+            }
             here.reply(frame, None);
             self.audience.deliver_to(now, env, peer);
         }

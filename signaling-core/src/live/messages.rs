@@ -109,7 +109,7 @@ impl LiveRoom {
 }
 
 /// The answer to a message whose number was used before.
-fn repeated(fate: Fate, seq: u64, env: &Environment) -> Option<Arc<Frame>> {
+pub(super) fn repeated(fate: Fate, seq: u64, env: &Environment) -> Option<Arc<Frame>> {
     let reply = match fate {
         Fate::Unused => return None,
         Fate::Answered(frame) => return Some(frame),

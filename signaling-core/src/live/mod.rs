@@ -1,17 +1,20 @@
 //! A live room: what its owner decides, and what every node of its people serves.
 //!
-//! `messages` and `entry` put inputs to the room, `authority` decides and commits, `audience` applies and tells, and
+//! `messages` and `entry` put inputs to the room, `authority` decides and commits, `open` is what waits for the log, `enact`
+//! makes decisions happen, `audience` applies and tells, and
 //! `welcome` and `connections` serve the sessions from the log. Where several nodes serve a room, `following` is the part
 //! of those that do not own it, and `links` what all of them say to each other.
 
 mod audience;
 mod authority;
 mod connections;
+mod enact;
 mod entry;
 mod following;
 mod history;
 mod links;
 mod messages;
+mod open;
 mod welcome;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -106,7 +109,7 @@ impl LiveRoom {
         event: LogEvent,
     ) {
         if self.is_owner() {
-            self.handle_owners_log(now, env, attempt, event);
+            self.handle_owners_log(now, env, attempt, &event);
             self.settle(now, env);
         } else {
             self.handle_seekers_log(now, env, attempt, event);

@@ -93,7 +93,9 @@ impl Client {
                 if event["resumed"] == true {
                     let last_seq = event["lastSeq"].as_u64().unwrap();
                     let known = self.unanswered.range(..=last_seq).map(|(seq, _)| *seq).collect::<Vec<_>>();
-                    known.into_iter().for_each(|seq| self.acknowledge(seq));
+                    for seq in known {
+                        self.acknowledge(seq);
+                    }
                 }
             }
             "snapshot" => {

@@ -144,7 +144,7 @@ impl Cluster {
             nodes: Vec::new(),
             log: TheLog::default(),
             is_log_up: true,
-            loses_log: seed % 4 == 0,
+            loses_log: seed.is_multiple_of(4),
             was_log_lost: false,
             events: BTreeMap::new(),
             events_made: 0,
@@ -251,16 +251,13 @@ impl Cluster {
             let next = event.into_iter().chain(timer.map(|(at, _)| at)).min();
             let Some(next) = next.filter(|at| *at < END) else { break };
             self.now = next.max(self.now);
-            match timer.filter(|(at, _)| event.is_none_or(|event| *at <= event)) {
-                Some((_, node)) => {
-                    let now = self.time();
-                    self.nodes[node].shard.as_mut().unwrap().handle_timeout(now);
-                    self.collect(node);
-                }
-                None => {
-                    let ((_, number), event) = self.events.pop_first().unwrap();
-                    self.handle(number, event);
-                }
+            if let Some((_, node)) = timer.filter(|(at, _)| event.is_none_or(|event| *at <= event)) {
+                let now = self.time();
+                self.nodes[node].shard.as_mut().unwrap().handle_timeout(now);
+                self.collect(node);
+            } else {
+                let ((_, number), event) = self.events.pop_first().unwrap();
+                self.handle(number, event);
             }
             self.read();
         }
@@ -566,7 +563,9 @@ impl Cluster {
 
     fn resend(&mut self, client: usize) {
         let again: Vec<_> = self.clients[client].unanswered.values().cloned().collect();
-        again.iter().for_each(|message| self.transmit(client, message));
+        for message in &again {
+            self.transmit(client, message);
+        }
     }
 
     fn say(&mut self, client: usize) {
