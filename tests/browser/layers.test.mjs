@@ -42,8 +42,11 @@ test('a viewer is sent the size that it asks for, from a camera in three sizes',
   assert.deepEqual(Object.fromEntries(Object.entries(layers).map(([rid, { frameWidth }]) => [rid, frameWidth])), { q: 320, h: 640, f: 1280 });
   const id = await selfId(ada);
   for (const [[width, height], expected] of [[[1280, 720], 1280], [[320, 180], 320], [[640, 360], 640], [[1280, 200], 320], [[1280, 720], 1280]]) {
-    await attend(grace, id, width, height);
-    await until(`pictures of ${expected}`, async () => (await seen(grace))[0].frameWidth === expected);
+    await until(`pictures of ${expected}`, async () => {
+      // The page asks for what its tile shows, perhaps later than this.
+      await attend(grace, id, width, height);
+      return (await seen(grace))[0].frameWidth === expected;
+    });
     const [{ framesDecoded }] = await seen(grace);
     await until('more of them', async () => (await seen(grace))[0].framesDecoded > framesDecoded + 10);
   }
