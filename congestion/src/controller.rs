@@ -12,7 +12,7 @@ use crate::time::Micros;
 const PROBE_STEP_MICROS: u64 = 5_000;
 /// The wait between probes of a sender that does not use its target: the first, and the longest.
 const FIRST_WAIT_MICROS: u64 = 3_000_000;
-const LAST_WAIT_MICROS: u64 = 30_000_000;
+const LAST_WAIT_MICROS: u64 = 10_000_000;
 /// The wait before a rate that was lost a moment ago is tried again.
 const RECOVER_MICROS: u64 = 1_500_000;
 /// The queue at which a probe is aborted.
@@ -39,6 +39,7 @@ pub struct Controller {
     recover: Option<u64>,
     /// Whether a probe has ever found the path full.
     has_met_limit: bool,
+    lost_per_mille: u32,
 }
 
 impl Controller {
@@ -58,6 +59,7 @@ impl Controller {
             wait: FIRST_WAIT_MICROS,
             recover: None,
             has_met_limit: false,
+            lost_per_mille: 0,
         }
     }
 
@@ -80,6 +82,11 @@ impl Controller {
     /// The standing queue on the path, in microseconds.
     pub fn queued_micros(&self) -> u64 {
         u64::try_from(self.rate.queued()).unwrap_or(0)
+    }
+
+    /// The packets that were lost lately, of a thousand.
+    pub fn lost_per_mille(&self) -> u32 {
+        self.lost_per_mille
     }
 
     /// Whether somebody else's queue stands on the path, beside which a share is held by loss.
@@ -137,6 +144,7 @@ impl Controller {
             }
         }
         if let Some(lost) = self.loss.window(newest, self.rate.is_queued()) {
+            self.lost_per_mille = lost.per_mille;
             self.rate.on_loss(newest, lost, &self.arrived);
         }
         let is_reduced = self.rate.target() < target;

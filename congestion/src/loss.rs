@@ -10,6 +10,9 @@ const WINDOW_MICROS: u64 = 250_000;
 /// A window with this many packets ends early if this share of them, in percent, is lost.
 const FEW_PACKETS: u32 = 16;
 const MANY_LOST_PERCENT: u32 = 25;
+/// The loss that is taken for usual until so many windows have shown it, of a thousand packets.
+const UNKNOWN_PER_MILLE: u32 = 100;
+const KNOWN_WINDOWS: usize = 4;
 /// The windows whose average is the floor.
 const FLOOR_WINDOWS: usize = 24;
 
@@ -62,7 +65,8 @@ impl Loss {
     /// What the path loses without a queue, of a thousand packets.
     pub(crate) fn floor(&self) -> u32 {
         let windows = u32::try_from(self.idle.len()).unwrap_or(1).max(1);
-        self.idle.iter().sum::<u32>() / windows
+        let average = self.idle.iter().sum::<u32>() / windows;
+        if self.idle.len() < KNOWN_WINDOWS { average.max(UNKNOWN_PER_MILLE) } else { average }
     }
 }
 
@@ -79,7 +83,7 @@ mod tests {
             loss.on_report(now, at % 20 == 0 || at >= 480 && at % 4 == 0);
             windows.extend(loss.window(now, at >= 480));
         }
-        assert_eq!(windows.first(), Some(&Lost { per_mille: 50, floor: 0 }));
+        assert_eq!(windows.first(), Some(&Lost { per_mille: 50, floor: 100 }));
         assert_eq!(windows.last(), Some(&Lost { per_mille: 250, floor: 50 }));
     }
 }

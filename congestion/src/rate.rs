@@ -49,7 +49,9 @@ const FLOWS_PERCENT: u64 = 85;
 /// The most that a second of climbing adds, in percent of the target.
 const MOST_SLOPE_PERCENT: u64 = 40;
 /// The loss beyond the usual one, of a thousand packets, that means a full path: alone, and with a rival's queue.
-const HEAVY_LOSS: u32 = 120;
+const HEAVY_LOSS: u32 = 150;
+/// Windows with heavy loss in a row: one alone may be chance.
+const HEAVY_WINDOWS: u8 = 2;
 const RIVAL_LOSS: u32 = 15;
 const RIVAL_BACK_PERCENT: u64 = 75;
 /// The time with a rival after which it is tried whether it is still there.
@@ -123,6 +125,8 @@ pub(crate) struct Rate {
     busy: u64,
     /// The greatest target of the time before, which fades.
     peak: u64,
+    /// The last windows in a row with heavy loss.
+    heavy: u8,
     over_since: Option<Micros>,
     /// The last sample without a queue.
     calm: Option<Sample>,
@@ -141,6 +145,7 @@ impl Rate {
             before: limits.initial,
             busy: 0,
             peak: limits.initial,
+            heavy: 0,
             over_since: None,
             calm: None,
             last_sample: None,
@@ -299,6 +304,7 @@ impl Rate {
     /// Handles the loss of a window of packets.
     pub(crate) fn on_loss(&mut self, now: Micros, lost: Lost, delivery: &Delivery) {
         let beyond = lost.per_mille.saturating_sub(lost.floor);
+        self.heavy = if beyond >= HEAVY_LOSS { self.heavy.saturating_add(1) } else { 0 };
         match self.phase {
             Phase::Rival { until, lost_at, idle_since }
                 if beyond >= RIVAL_LOSS && now >= lost_at + LOSS_PAUSE_MICROS =>
@@ -306,7 +312,7 @@ impl Rate {
                 self.set_target(self.target * RIVAL_BACK_PERCENT / 100);
                 self.phase = Phase::Rival { until, lost_at: now, idle_since };
             }
-            Phase::Climbing { .. } if beyond >= HEAVY_LOSS && now >= self.settled_at => {
+            Phase::Climbing { .. } if self.heavy >= HEAVY_WINDOWS && now >= self.settled_at => {
                 let capacity = delivery.bits_per_second(500_000).min(self.target);
                 self.ceiling = Some(capacity);
                 self.set_target(capacity * 95 / 100);

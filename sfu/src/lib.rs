@@ -60,7 +60,6 @@ mod allocate;
 mod arrivals;
 pub mod codec;
 mod config;
-mod congestion;
 pub mod demux;
 pub mod driver;
 pub mod dtls;

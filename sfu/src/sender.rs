@@ -1,8 +1,14 @@
-//! The sending half of a transport: transport-wide sequence numbers and the history of sent packets.
+//! The sending half of a transport: transport-wide sequence numbers, the history of sent packets, and what the path carries.
 
-use crate::congestion::{Congestion, Report, Train};
+use congestion::{Controller, Limits, Report};
+
 use crate::rtcp::Arrival;
 use crate::time::Micros;
+
+/// Feedback older than this says nothing about the path any more.
+const STALE_MICROS: u64 = 5_000_000;
+/// The time after the first packet within which the first feedback is expected.
+const FIRST_FEEDBACK_MICROS: u64 = 2_000_000;
 
 /// The number of packets whose time of sending is remembered: two seconds at 500 packets/s. A power of two.
 const HISTORY: usize = 1024;
@@ -26,13 +32,32 @@ pub(crate) struct Departed {
 }
 
 /// Numbers packets and remembers them until feedback arrives.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sender {
     next_sequence: u16,
     /// Empty until the first packet, so that an idle subscriber uses no memory.
     history: Vec<Departed>,
-    congestion: Congestion,
-    train: Option<Train>,
+    controller: Controller,
+    first_sent_at: Option<Micros>,
+    feedback_at: Option<Micros>,
+    /// Whether the path was found full since [`Sender::settle`].
+    is_full: bool,
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        let mut controller = Controller::new(Limits::default());
+        // Nothing is to be found out before more is wanted than is sent.
+        controller.set_goal(0);
+        Self {
+            next_sequence: 0,
+            history: Vec::new(),
+            controller,
+            first_sent_at: None,
+            feedback_at: None,
+            is_full: false,
+        }
+    }
 }
 
 impl Sender {
@@ -47,7 +72,9 @@ impl Sender {
     pub(crate) fn sent(&mut self, now: Micros, bytes: usize) {
         if self.history.is_empty() {
             self.history.resize(HISTORY, Departed::default());
+            self.first_sent_at = Some(now);
         }
+        self.controller.on_sent(bytes);
         let sequence = self.next_sequence;
         self.next_sequence = sequence.wrapping_add(1);
         if let Some(place) = self.history.get_mut(usize::from(sequence) % HISTORY) {
@@ -61,39 +88,34 @@ impl Sender {
     }
 
     /// Handles a feedback packet.
-    pub(crate) fn on_feedback(&mut self, now: Micros, arrivals: impl Iterator<Item = Arrival>) -> PathNews {
-        let Self { history, congestion, train, .. } = self;
-        let mut measured = None;
+    pub(crate) fn on_feedback(&mut self, now: Micros, arrivals: impl Iterator<Item = Arrival>) {
+        let Self { history, controller, .. } = self;
         let reports = arrivals.filter_map(|arrival| {
             let departed = acknowledge(history, arrival.sequence)?;
-            let report =
-                Report { sent_at: departed.at, arrived_micros: arrival.at_micros, bytes: departed.bytes };
-            if let Some(rate) = train.as_mut().and_then(|train| train.on_report(arrival.sequence, &report)) {
-                measured = Some(rate);
-            }
-            Some(report)
+            Some(Report { sent_at: departed.at, arrived_micros: arrival.at_micros, bytes: departed.bytes })
         });
-        let full_at = congestion.on_feedback(now, reports);
-        if measured.is_some() {
-            self.train = None;
-        }
-        PathNews { full_at, measured }
+        self.is_full |= controller.on_feedback(now, reports);
+        self.feedback_at = Some(now);
     }
 
-    /// The next sequence number, to be read before sending a train.
-    pub(crate) fn next_sequence(&self) -> u16 {
-        self.next_sequence
+    /// What is known about the path of a client that gives feedback; `None` if it has given none for long.
+    pub(crate) fn controller(&mut self, now: Micros) -> Option<&mut Controller> {
+        let is_current = match (self.feedback_at, self.first_sent_at) {
+            (Some(at), _) => now < at + STALE_MICROS,
+            (None, Some(at)) => now < at + FIRST_FEEDBACK_MICROS,
+            (None, None) => true,
+        };
+        is_current.then_some(&mut self.controller)
     }
 
-    /// Marks the packets from this sequence number on as a train.
-    pub(crate) fn train_left(&mut self, first: u16, now: Micros) {
-        self.train = Some(Train::new(first, self.next_sequence.wrapping_sub(1), now));
+    /// Whether the path was found full since the last call.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
-    /// Whether the feedback on a train is outstanding.
-    pub(crate) fn awaits_train(&mut self, now: Micros) -> bool {
-        self.train = self.train.filter(|train| !train.is_lost(now));
-        self.train.is_some()
+    /// Clears [`Sender::is_full`], because what is sent has been chosen anew.
+    pub(crate) fn settle(&mut self) {
+        self.is_full = false;
     }
 
     /// Marks a packet as acknowledged and returns its record, only once per packet.
@@ -101,15 +123,6 @@ impl Sender {
     fn acknowledge(&mut self, sequence: u16) -> Option<Departed> {
         acknowledge(&mut self.history, sequence)
     }
-}
-
-/// The conclusions from feedback about the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PathNews {
-    /// Set if the path is full: the bitrate that would fit, in bits per second.
-    pub(crate) full_at: Option<u64>,
-    /// The bitrate that a train measured, in bits per second.
-    pub(crate) measured: Option<u64>,
 }
 
 fn acknowledge(history: &mut [Departed], sequence: u16) -> Option<Departed> {

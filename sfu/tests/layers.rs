@@ -173,6 +173,21 @@ fn a_narrow_path_has_a_lesser_layer_rather_than_none() {
 }
 
 #[test]
+fn a_viewer_begins_with_the_least_layer_and_climbs_without_a_loss() {
+    let mut world = World::new(21);
+    let room = World::room("climbing");
+    publisher(&mut world, &room, 16, &LAYERS, true);
+    world.run(SECOND);
+    let link = Link { delay_micros: 20_000, rate: Some(6_000_000), ..Link::default() };
+    world.access = (Link::default(), link);
+    let (_, player) = world.player(&room, None);
+    assert!(played(&mut world, player, 2 * SECOND).contains_key(&320), "the least layer comes first");
+    world.run(3 * SECOND);
+    assert_eq!(played(&mut world, player, SECOND).into_iter().collect::<Vec<_>>(), [(1_280, 30)]);
+    assert_eq!(world.network.lost, 0, "nothing was sent that the path did not carry");
+}
+
+#[test]
 fn of_several_streams_without_names_one_is_taken() {
     let mut world = World::new(13);
     let room = World::room("unnamed");
@@ -214,7 +229,8 @@ fn a_publisher_is_told_which_layers_are_watched() {
         world.clients[camera].send_in_layers(&LAYERS);
         world.publish_from(&room, peer, camera, 16);
         let viewers: Vec<_> = (0..14).map(|_| world.join(&room, Role::Viewer)).collect();
-        world.run(2 * SECOND);
+        // Every viewer begins with the least layer, until its path is proved to carry more.
+        world.run(4 * SECOND);
         assert_eq!(obey(&mut world, camera), ["f"], "all want the best");
         let track = track_of(&world, peer);
         let width_of = |world: &mut World, viewer: PeerId| {

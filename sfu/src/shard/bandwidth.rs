@@ -1,48 +1,114 @@
-//! Selects the video to send when a path is too narrow for all of it.
+//! Follows what a subscriber's path can carry.
 //!
-//! Audio is always sent. When a path is full, its video is sent in lesser layers or not at all; from time to time a short
-//! burst of padding measures whether the next better choice fits again.
+//! Audio is always sent. For a client that reports the arrival of each packet, `congestion` estimates the path: video is
+//! chosen anew at once when the path is found full, and otherwise a few times a second, and probes of padding prove that
+//! the next better choice fits before it is sent. A client that reports less is sent everything until its loss, or the
+//! limit that it states, is exceeded; then the next better choice is tried from time to time.
 
 use super::Shard;
 use super::tracks::Tracks;
 use crate::codec::MediaKind;
-use crate::congestion::HEAVY_LOSS_PERCENT;
 use crate::keys::{SubscriptionKey, TransportKey};
-use crate::rtcp::ReceptionReport;
-use crate::sender::PathNews;
+use crate::rtcp::{ReceptionReport, TwccFeedback};
 use crate::subscription::Subscription;
 use crate::time::Micros;
-use crate::transport::{Probing, Transport};
+use crate::transport::Probing;
 
-/// The first wait before a path is probed again, and the longest waits: with padding bursts, and without them.
-const FIRST_PROBE_MICROS: u64 = 3_000_000;
-const LAST_PROBE_MICROS: u64 = 16_000_000;
+/// The loss, in percent, from which a path counts as full whatever else is known.
+const HEAVY_LOSS_PERCENT: u64 = 25;
+/// The first wait before a better choice is tried on such a path, and the longest one.
+const FIRST_TRY_MICROS: u64 = 3_000_000;
 const LAST_TRY_MICROS: u64 = 48_000_000;
-/// Packets in a burst: about 12 KB, which delays the packets behind it by 200 ms on a path of 500 kbit/s.
-const TRAIN_PACKETS: usize = 40;
-/// The interval at which an outstanding burst is checked for feedback.
-const TRAIN_STEP_MICROS: u64 = 100_000;
-/// The path capacity that is required to resume a section, as a percentage of the resulting bitrate.
-const HEADROOM_PERCENT: u64 = 130;
+/// The bitrate that such a path is expected to carry when a better choice is tried, as a percentage of what that needs.
+const TRY_PERCENT: u64 = 130;
+/// The interval at which video is chosen anew while a path is not full.
+const CHOICE_MICROS: u64 = 200_000;
+/// The bitrate that probes prove before a better choice is sent, as a percentage of what that needs: somewhat more than
+/// the allocation requires.
+const GOAL_PERCENT: u64 = 120;
+/// The queue, in microseconds, from which even the least choice may be given up.
+const PAUSE_MICROS: u64 = 100_000;
+/// Maximum number of packets of padding that are sent at once.
+const MAX_PADDING: usize = 32;
 
 impl Shard {
-    pub(super) fn on_path_news(&mut self, now: Micros, key: TransportKey, news: PathNews) {
-        if news.measured.is_some()
-            && let Some(transport) = self.connections.get_mut(key)
-        {
-            transport.probing.unanswered = false;
+    /// Handles the report on the packets of a path.
+    pub(super) fn on_path_feedback(&mut self, now: Micros, key: TransportKey, feedback: &TwccFeedback<'_>) {
+        let Some(transport) = self.connections.get_mut(key) else { return };
+        transport.sender.on_feedback(now, feedback.arrivals());
+        if transport.sender.is_full() || now >= transport.probing.chosen_at + CHOICE_MICROS {
+            self.follow(now, key);
         }
-        if let Some(limit) = news.full_at {
-            self.hold_back(now, key, limit);
-        } else if let Some(rate) = news.measured {
-            self.on_measured(now, key, rate);
+        let transport = self.connections.get_mut(key);
+        let controller = transport.and_then(|transport| transport.sender.controller(now));
+        if let Some(at) = controller.and_then(|controller| controller.poll_timeout(now)) {
+            self.connections.schedule(key, at);
         }
+    }
+
+    /// Chooses the video by what is known about the path, and tells the estimator what would be useful.
+    fn follow(&mut self, now: Micros, key: TransportKey) {
+        let is_less = self.select(now, key);
+        let step = self.next_step(now, key);
+        let demand = step.map(|_| self.demand(now, key));
+        let Some(transport) = self.connections.get_mut(key) else { return };
+        transport.probing.chosen_at = now;
+        transport.sender.settle();
+        let Some(controller) = transport.sender.controller(now) else { return };
+        if is_less {
+            let limit = controller.budget();
+            tracing::debug!(limit, "a subscriber's path is full: less video is sent");
+        }
+        let goal = step.zip(demand).map_or(0, |(step, demand)| (demand + step) * GOAL_PERCENT / 100);
+        controller.set_goal(goal);
+    }
+
+    /// The bitrate for the video of a path, if it is limited. `sent` and `least` are the bitrates of the video that is sent
+    /// now, and of the least choice of every track.
+    pub(super) fn video_budget(
+        &mut self,
+        now: Micros,
+        key: TransportKey,
+        sent: u64,
+        least: u64,
+    ) -> Option<u64> {
+        let sound = self.sound_rate(now, key);
+        let is_reported = self.has_path_feedback(key);
+        let transport = self.connections.get_mut(key)?;
+        let is_full = transport.sender.is_full();
+        let Some(controller) = transport.sender.controller(now).filter(|_| is_reported) else {
+            return transport.budget.map(|budget| budget.saturating_sub(sound));
+        };
+        let budget = controller.budget().saturating_sub(sound);
+        if is_full {
+            // A picture is given up only for more than a moment's jitter or chance.
+            let is_certain = controller.queued_micros() >= PAUSE_MICROS
+                || u64::from(controller.lost_per_mille()) >= HEAVY_LOSS_PERCENT * 10;
+            return Some(if is_certain { budget } else { budget.max(least.min(sent)) });
+        }
+        // What is sent already is given up only when the path is full, and the least of everything is worth a try.
+        let unproven = if controller.has_met_limit() { 0 } else { least * GOAL_PERCENT / 100 };
+        Some(budget.max(sent).max(unproven))
+    }
+
+    /// Whether the client has agreed to report the arrival of the packets of a section.
+    fn has_path_feedback(&self, key: TransportKey) -> bool {
+        let Some(transport) = self.connections.get(key) else { return false };
+        let mut sections = transport.sends().filter_map(|section| self.tracks.subscription(section));
+        sections.any(Subscription::has_path_feedback)
+    }
+
+    /// Whether there is an estimate of the path.
+    fn is_estimated(&mut self, now: Micros, key: TransportKey) -> bool {
+        let transport = self.connections.get_mut(key);
+        transport.is_some_and(|transport| transport.sender.controller(now).is_some())
+            && self.has_path_feedback(key)
     }
 
     /// Applies the bandwidth limit that a receiver estimated itself (REMB).
     pub(super) fn on_remb(&mut self, now: Micros, key: TransportKey, limit: u64) {
         let demand = self.demand(now, key);
-        if demand > limit + limit / 4 {
+        if demand > limit + limit / 4 && !self.is_estimated(now, key) {
             self.hold_back(now, key, limit);
         }
     }
@@ -51,17 +117,14 @@ impl Shard {
     pub(super) fn on_reception(&mut self, now: Micros, key: TransportKey, report: &ReceptionReport) {
         self.note_round_trip(now, key, report);
         let lost = u64::from(report.fraction_lost);
-        if lost * 100 < HEAVY_LOSS_PERCENT * 256 {
+        if lost * 100 < HEAVY_LOSS_PERCENT * 256 || self.is_estimated(now, key) {
             return;
         }
         let Some(section) = self.subscription_of(key, report.ssrc) else { return };
-        let counts =
-            |section: &Subscription| section.kind == MediaKind::Video && !section.has_path_feedback();
-        if !self.tracks.subscription(section).is_some_and(counts) {
-            return;
+        if self.tracks.subscription(section).is_some_and(|section| section.kind == MediaKind::Video) {
+            let demand = self.demand(now, key);
+            self.hold_back(now, key, demand * (256 - lost) / 256);
         }
-        let demand = self.demand(now, key);
-        self.hold_back(now, key, demand * (256 - lost) / 256);
     }
 
     /// Measures the round-trip time by a report that names our last sender report.
@@ -95,80 +158,57 @@ impl Shard {
     }
 
     fn wait_longer(&mut self, now: Micros, key: TransportKey) {
-        let sections = self.connections.sends(key);
-        let is_measurable = sections
-            .iter()
-            .any(|section| self.tracks.subscription(*section).is_some_and(Subscription::measures));
-        let longest = if is_measurable { LAST_PROBE_MICROS } else { LAST_TRY_MICROS };
         let Some(transport) = self.connections.get_mut(key) else { return };
         let probing = &mut transport.probing;
-        probing.waited = (probing.waited * 2).clamp(FIRST_PROBE_MICROS, longest);
+        probing.waited = (probing.waited * 2).clamp(FIRST_TRY_MICROS, LAST_TRY_MICROS);
         let at = now + probing.waited;
         probing.next_at = Some(at);
         self.connections.schedule(key, at);
     }
 
-    /// Sends a measuring burst if one is due, and returns the time of the next call.
+    /// Finds out whether the path carries more, if that is due, and returns the time of the next call.
     pub(super) fn probe(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
+        if self.is_estimated(now, key) {
+            return self.send_probe(now, key);
+        }
         let transport = self.connections.get_mut(key)?;
         let at = transport.probing.next_at?;
         if at > now {
             return Some(at);
         }
-        if transport.sender.awaits_train(now) {
-            return Some(now + TRAIN_STEP_MICROS);
-        }
-        let unanswered = std::mem::take(&mut transport.probing.unanswered);
-        if self.next_step(now, key).is_none() {
-            let transport = self.connections.get_mut(key)?;
-            (transport.probing, transport.budget) = (Probing::default(), None);
-            return None;
-        }
-        if !unanswered && self.send_train(now, key) {
-            if let Some(transport) = self.connections.get_mut(key) {
-                transport.probing.unanswered = true;
-            }
-            self.wait_longer(now, key);
-        } else {
-            // Without padding that the client understands, or without feedback on it, the only test is to send the
-            // video itself. If a client's audio has no transport-wide sequence numbers, the loss of a burst's last
-            // packet is never reported.
-            self.raise(now, key);
-        }
+        // The only test is to send the video itself.
+        self.raise(now, key);
         self.connections.get(key)?.probing.next_at
     }
 
-    fn send_train(&mut self, now: Micros, key: TransportKey) -> bool {
+    /// Sends the padding that a running probe lacks.
+    fn send_probe(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
         let sections = self.connections.sends(key);
         let Tracks { subscriptions, .. } = &mut self.tracks;
         let measures = |key: &SubscriptionKey| subscriptions.get(*key).is_some_and(Subscription::measures);
-        let section = sections.into_iter().find(measures);
-        let Some(subscription) = section.and_then(|key| subscriptions.get_mut(key)) else { return false };
-        let Some(mut outlet) = self.connections.get_mut(key).and_then(Transport::outlet) else {
-            return false;
-        };
-        outlet.send_train(now, &mut self.egress, TRAIN_PACKETS, |departure, sealer, buf| {
-            subscription.write_padding(departure, sealer, buf)
-        });
-        true
-    }
-
-    fn on_measured(&mut self, now: Micros, key: TransportKey, rate: u64) {
-        let Some(step) = self.next_step(now, key) else { return };
-        let needed = (self.demand(now, key) + step) * HEADROOM_PERCENT / 100;
-        tracing::debug!(rate, needed, "a subscriber's path was measured");
-        if rate >= needed {
-            self.raise(now, key);
+        let section = sections.into_iter().find(measures)?;
+        let subscription = subscriptions.get_mut(section)?;
+        let transport = self.connections.get_mut(key)?;
+        let missing = transport.sender.controller(now).map_or(0, |controller| controller.probe(now));
+        let mut outlet = transport.outlet()?;
+        for _ in 0..(missing / Subscription::PADDING_BYTES).min(MAX_PADDING) {
+            outlet.send(now, &mut self.egress, true, |departure, sealer, buf| {
+                subscription.write_padding(departure, sealer, buf)
+            });
         }
+        transport.sender.controller(now).and_then(|controller| controller.poll_timeout(now))
     }
 
     /// Sends the next better choice of video.
     fn raise(&mut self, now: Micros, key: TransportKey) {
-        let Some(step) = self.next_step(now, key) else { return };
-        let budget = (self.demand(now, key) + step) * HEADROOM_PERCENT / 100;
-        if let Some(transport) = self.connections.get_mut(key) {
-            transport.budget = Some(budget);
-        }
+        let step = self.next_step(now, key);
+        let demand = self.demand(now, key);
+        let Some(transport) = self.connections.get_mut(key) else { return };
+        let Some(step) = step else {
+            (transport.probing, transport.budget) = (Probing::default(), None);
+            return;
+        };
+        transport.budget = Some((demand + step) * TRY_PERCENT / 100);
         self.select(now, key);
         // The wait is not reset, so that a path that fills up again soon is left alone for longer.
         let more = self.next_step(now, key).is_some();
@@ -176,11 +216,19 @@ impl Shard {
             if !more {
                 transport.budget = None;
             }
-            let at = more.then_some(now + FIRST_PROBE_MICROS);
+            let at = more.then_some(now + FIRST_TRY_MICROS);
             transport.probing.next_at = at;
             if let Some(at) = at {
                 self.connections.schedule(key, at);
             }
+        }
+    }
+
+    /// Chooses video anew for a client that does not report, or has ceased to.
+    pub(super) fn choose_without_reports(&mut self, now: Micros, key: TransportKey) {
+        let transport = self.connections.get_mut(key);
+        if transport.is_some_and(|transport| transport.sender.controller(now).is_none()) {
+            self.select(now, key);
         }
     }
 

@@ -144,7 +144,8 @@ impl Shard {
             if !subscription.admit_again(now, rtt_micros, rewritten.index, packet.payload.len()) {
                 continue;
             }
-            outlet.send(now, &mut self.egress, |departure, sealer, buf| {
+            let is_reported = subscription.has_path_feedback();
+            outlet.send(now, &mut self.egress, is_reported, |departure, sealer, buf| {
                 subscription.write_rtx(&packet, codec, rewritten, departure, sealer, buf)
             });
         }
@@ -161,7 +162,7 @@ pub(super) fn forward(
     codec: Codec,
 ) {
     let Some(rewritten) = subscription.admit(packet, codec, now) else { return };
-    outlet.send(now, egress, |departure, sealer, buf| {
+    outlet.send(now, egress, subscription.has_path_feedback(), |departure, sealer, buf| {
         subscription.write(packet, codec, rewritten, departure, sealer, buf)
     });
 }

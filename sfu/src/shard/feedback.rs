@@ -104,11 +104,7 @@ impl Shard {
                     self.on_keyframe_wish(now, key, ssrc);
                 }
             }
-            Rtcp::Twcc(feedback) => {
-                let Some(transport) = self.connections.get_mut(key) else { return };
-                let news = transport.sender.on_feedback(now, feedback.arrivals());
-                self.on_path_news(now, key, news);
-            }
+            Rtcp::Twcc(feedback) => self.on_path_feedback(now, key, &feedback),
             Rtcp::Remb(limit) => self.on_remb(now, key, limit),
             Rtcp::SenderReport { reports, .. } | Rtcp::ReceiverReport { reports } => {
                 for report in reports {
@@ -227,10 +223,11 @@ impl Shard {
     /// Sends the RTCP due to a subscriber and returns the time of the next call.
     fn report_to_subscriber(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
         let probe = self.probe(now, key).unwrap_or(Micros::NEVER);
-        let transport = self.connections.get_mut(key)?;
-        if transport.next_report > now {
-            return Some(transport.next_report.min(probe));
+        if self.connections.get(key)?.next_report > now {
+            return Some(self.connections.get(key)?.next_report.min(probe));
         }
+        self.choose_without_reports(now, key);
+        let transport = self.connections.get_mut(key)?;
         transport.next_report = now + REPORT_INTERVAL_MICROS;
         let sections: Vec<_> = transport.sends().collect();
         for section in sections {

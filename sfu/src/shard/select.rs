@@ -116,8 +116,10 @@ impl Shard {
     /// Chooses the layers of all video sections of a connection; `true` if one of them is sent with less than before.
     pub(super) fn select(&mut self, now: Micros, key: TransportKey) -> bool {
         let candidates = self.competing(now, key);
-        let budget = self.connections.get(key).and_then(|transport| transport.budget);
-        let budget = budget.map(|budget| budget.saturating_sub(self.sound_rate(now, key)));
+        let bitrate = |it: &Candidate, at: Option<usize>| it.choices.get(at?).map(|choice| choice.bitrate);
+        let sent = candidates.iter().filter_map(|it| bitrate(it, it.current)).sum();
+        let least = candidates.iter().filter_map(|it| bitrate(it, Some(0))).sum();
+        let budget = self.video_budget(now, key, sent, least);
         let wishes: Vec<_> = candidates
             .iter()
             .map(|it| Wish { priority: it.priority, choices: &it.choices, current: it.current })
@@ -184,7 +186,7 @@ impl Shard {
     }
 
     /// The bitrate of the sound that a connection is sent.
-    fn sound_rate(&mut self, now: Micros, key: TransportKey) -> u64 {
+    pub(super) fn sound_rate(&mut self, now: Micros, key: TransportKey) -> u64 {
         let sections = self.connections.sends(key);
         let is_sound = |section: &SubscriptionKey| {
             self.tracks

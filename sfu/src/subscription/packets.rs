@@ -19,6 +19,9 @@ const MAX_MID: usize = 16;
 const PADDING: usize = 250;
 
 impl Subscription {
+    /// About the size of a packet of padding on the wire.
+    pub(crate) const PADDING_BYTES: usize = PADDING + 40;
+
     /// Writes and encrypts a packet into `buf` and returns its length.
     pub(crate) fn write(
         &mut self,

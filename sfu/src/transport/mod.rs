@@ -74,15 +74,15 @@ pub(crate) struct Transport {
     media_at: Micros,
 }
 
-/// The schedule of bandwidth probes for a subscriber whose video is held back.
+/// When a subscriber's video is chosen anew.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probing {
-    /// The time of the next probe; `None` while nothing is held back.
+    /// The time of the last choice by the estimate of the path.
+    pub(crate) chosen_at: Micros,
+    /// Without an estimate, the time of the next try; `None` while nothing is held back.
     pub(crate) next_at: Option<Micros>,
     /// The last wait in microseconds, which is doubled for the next one.
     pub(crate) waited: u64,
-    /// Whether the client has not reported the last burst yet.
-    pub(crate) unanswered: bool,
 }
 
 /// The content of an incoming SSRC.

@@ -15,32 +15,19 @@ pub(crate) struct Outlet<'a> {
 }
 
 impl Outlet<'_> {
-    /// Queues the packet that `write` writes and encrypts.
+    /// Queues the packet that `write` writes and encrypts. `is_reported` tells whether the packet carries its
+    /// transport-wide sequence number, so that the client reports its arrival.
     pub(crate) fn send(
         &mut self,
         now: Micros,
         egress: &mut Batch<Path>,
+        is_reported: bool,
         write: impl FnOnce(Departure, &Sealer, &mut [u8]) -> Option<usize>,
     ) {
         let departure = self.sender.departure(now);
         let len = egress.push_with(self.path, MAX_DATAGRAM, |buf| write(departure, self.sealer, buf));
-        if let Some(len) = len {
+        if let Some(len) = len.filter(|_| is_reported) {
             self.sender.sent(now, len);
         }
-    }
-
-    /// Queues a burst of `packets` that measures the path.
-    pub(crate) fn send_train(
-        &mut self,
-        now: Micros,
-        egress: &mut Batch<Path>,
-        packets: usize,
-        mut write: impl FnMut(Departure, &Sealer, &mut [u8]) -> Option<usize>,
-    ) {
-        let first = self.sender.next_sequence();
-        for _ in 0..packets {
-            self.send(now, egress, &mut write);
-        }
-        self.sender.train_left(first, now);
     }
 }

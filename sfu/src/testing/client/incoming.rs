@@ -41,8 +41,9 @@ impl Client {
             return;
         }
         let ssrc = if is_rtx {
-            self.retransmissions += 1;
+            // Padding has no original.
             let Some((ssrc, position)) = self.original(payload) else { return };
+            self.retransmissions += 1;
             payload = payload.get(2..).unwrap_or_default();
             if let Some(stream) = self.streams.get_mut(&ssrc) {
                 stream.receiver.on_packet(position, header.timestamp, Micros(now_micros), true, true);
