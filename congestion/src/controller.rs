@@ -179,13 +179,15 @@ impl Controller {
             return None;
         }
         let rate = match self.recover {
-            Some(rate) => rate,
-            None if self.rate.is_open() && !self.has_met_limit => target * 2,
+            Some(rate) if rate > target => rate,
+            // The lost rate flows again without a probe: climbing is enough.
+            Some(_) if !self.is_limited() => return None,
+            _ if self.rate.is_open() && !self.has_met_limit => target * 2,
             // A sender that uses its target climbs by itself up to the rate at which the path was full.
-            None if self.rate.is_open() || self.is_limited() => target * 3 / 2,
-            None => return None,
+            _ if self.rate.is_open() || self.is_limited() => target * 3 / 2,
+            _ => return None,
         };
-        (rate > target).then_some(rate.min(self.goal))
+        Some(rate.min(self.goal))
     }
 
     fn judge(&mut self, now: Micros, newest: Micros) {
