@@ -44,7 +44,7 @@ pub struct MediaConnection {
 pub(super) struct Streams {
     accepted: Receiver<MediaConnection>,
     epoll: Epoll,
-    streams: SlotMap<StreamKey, Stream>,
+    by_key: SlotMap<StreamKey, Stream>,
     /// Connections with frames to write.
     dirty: Vec<StreamKey>,
     buffer: Vec<u8>,
@@ -57,7 +57,7 @@ impl Streams {
         Ok(Self {
             accepted,
             epoll: Epoll::new()?,
-            streams: SlotMap::default(),
+            by_key: SlotMap::default(),
             dirty: Vec::new(),
             buffer: Vec::new(),
             next_check: None,
@@ -67,7 +67,7 @@ impl Streams {
 
     /// The number of connections.
     pub(super) fn len(&self) -> usize {
-        self.streams.len()
+        self.by_key.len()
     }
 
     /// The number of datagrams that became too old to send.
@@ -89,59 +89,59 @@ impl Streams {
 
     fn open(&mut self, now: Instant, connection: MediaConnection, shard: &mut Shard) -> io::Result<()> {
         let MediaConnection { socket, mut received, place } = connection;
-        if self.streams.len() >= MAX_STREAMS {
+        if self.by_key.len() >= MAX_STREAMS {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         socket.set_nonblocking(true)?;
         let (remote, local) = (socket.peer_addr()?, socket.local_addr()?.ip());
         self.buffer.resize(READ_BYTES, 0);
-        let key = self.streams.insert_with_key(|key| {
+        let key = self.by_key.insert_with_key(|key| {
             let remote = std::net::SocketAddr::new(remote.ip().to_canonical(), remote.port());
             let path = Path::streamed(key, remote, local.to_canonical());
             Stream::new(socket, path, now, place)
         });
-        let Some(stream) = self.streams.get_mut(key) else { return Ok(()) };
+        let Some(stream) = self.by_key.get_mut(key) else { return Ok(()) };
         let taken = self.epoll.add(&stream.socket, key.data().as_ffi(), Interest::READ).and_then(|()| {
             stream.take(&mut received, |path, datagram| shard.handle_datagram(now, path, datagram))
         });
         if taken.is_err() || !stream.is_within_limits(shard) {
-            self.streams.remove(key);
+            self.by_key.remove(key);
         }
         taken
     }
 
     /// Passes the datagrams that have arrived to the shard, and closes connections that are over.
     pub(super) fn receive(&mut self, now: Instant, events: &mut Events, shard: &mut Shard) -> io::Result<()> {
-        if self.streams.is_empty() {
+        if self.by_key.is_empty() {
             return Ok(());
         }
         self.epoll.wait(events, Some(Duration::ZERO))?;
         for token in events.tokens() {
             let key = StreamKey::from(KeyData::from_ffi(token));
-            let Some(stream) = self.streams.get_mut(key) else { continue };
+            let Some(stream) = self.by_key.get_mut(key) else { continue };
             let read =
                 stream.read(&mut self.buffer, |path, datagram| shard.handle_datagram(now, path, datagram));
             if read.is_err() || !stream.is_within_limits(shard) {
-                self.streams.remove(key);
+                self.by_key.remove(key);
             } else if stream.is_blocked() {
                 self.dirty.push(key);
             }
         }
         if self.next_check.is_none_or(|at| at <= now) {
             self.next_check = Some(now + CHECK_INTERVAL);
-            self.streams.retain(|_, stream| stream.is_wanted(now, shard));
+            self.by_key.retain(|_, stream| stream.is_wanted(now, shard));
         }
         Ok(())
     }
 
     /// Takes the datagrams for connections out of a batch; [`Streams::flush`] writes them.
     pub(super) fn collect(&mut self, batch: &Batch<Path>) {
-        if self.streams.is_empty() {
+        if self.by_key.is_empty() {
             return;
         }
         for run in batch.runs() {
             let Carrier::Stream(key) = run.to.carrier else { continue };
-            let Some(stream) = self.streams.get_mut(key) else { continue };
+            let Some(stream) = self.by_key.get_mut(key) else { continue };
             for datagram in run.datagrams() {
                 if stream.push(datagram) {
                     self.dirty.push(key);
@@ -153,7 +153,7 @@ impl Streams {
     /// Writes the collected datagrams, and those that wait where there is room again.
     pub(super) fn flush(&mut self, now: Instant, shard: &Shard) {
         for key in self.dirty.drain(..) {
-            let Some(stream) = self.streams.get_mut(key) else { continue };
+            let Some(stream) = self.by_key.get_mut(key) else { continue };
             let flushed = stream.flush(now, |path, datagram| class_of(shard, path, datagram));
             let watched = flushed.and_then(|expired| {
                 self.expired += expired;
@@ -161,7 +161,7 @@ impl Streams {
             });
             if let Err(error) = watched {
                 tracing::debug!(client = %stream.path.remote, %error, "a connection for media has ended");
-                self.streams.remove(key);
+                self.by_key.remove(key);
             }
         }
     }

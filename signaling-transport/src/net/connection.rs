@@ -78,17 +78,19 @@ pub(super) async fn serve(server: Arc<ServerState>, stream: TcpStream, peer: Soc
     let (io, protocol) = match opened {
         Ok(Ok(Opened::Http(io, protocol))) => (io, protocol),
         Ok(Ok(Opened::Media(stream, listener))) => {
-            let Place { _permit, _tracked } = place;
-            if let Err(error) = hand_over(stream, ConnectionPlace { _permit }, &*listener).await {
+            let Place { _permit: permit, .. } = place;
+            let place = ConnectionPlace { _permit: permit };
+            if let Err(error) = hand_over(stream, place, &*listener).await {
                 tracing::debug!(%peer, %error, "connection for media not opened");
             }
             return;
         }
         Ok(Ok(Opened::Relay(stream, tls, listener))) => {
-            let Place { _permit, _tracked } = place;
+            let Place { _permit: permit, .. } = place;
+            let place = ConnectionPlace { _permit: permit };
             match stream.into_std() {
                 Ok(socket) => {
-                    listener.accept(RelayConnection { socket, tls, place: ConnectionPlace { _permit } })
+                    listener.accept(RelayConnection { socket, tls, place });
                 }
                 Err(error) => tracing::debug!(%peer, %error, "connection to the relay not opened"),
             }

@@ -142,9 +142,8 @@ impl Stream {
     /// A connection that was accepted elsewhere, where it was told that it carries TURN.
     pub(super) fn accepted(connection: ClientConnection, tuple: FiveTuple, now: Instant) -> io::Result<Self> {
         let ClientConnection { socket, tls, place } = connection;
-        let mut stream = Self::new(socket, tuple, None, true, now);
-        stream._place = Some(place);
-        stream.layer = Layer::Plain;
+        let plain = Self::new(socket, tuple, None, true, now);
+        let mut stream = Self { layer: Layer::Plain, _place: Some(place), ..plain };
         if let Some(mut tls) = tls {
             tls.set_buffer_limit(Some(MAX_PENDING));
             let state = tls.process_new_packets().map_err(io::Error::other)?;
