@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Polls {
         let open = fetch(addr, path).unwrap();
         let open: Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
         let path = format!("{path}&sid={}", open["sid"].as_str().unwrap());
-        let (sender, received) = channel();
+        let (sender, received) = sync_channel(1_000);
         let waiting = path.clone();
         thread::spawn(move || {
             while let Some(payload) = fetch(addr, &waiting) {
