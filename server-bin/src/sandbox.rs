@@ -47,7 +47,7 @@ impl Entered {
             }
             Ok(status) => tracing::debug!(?status, "the server writes in its own folders alone"),
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "the server is not kept in its folders")
+                tracing::warn!(error = format!("{error:#}"), "the server is not kept in its folders");
             }
         }
         match &self.calls {

@@ -1,5 +1,5 @@
 //! Media over TCP (RFC 6544): connections are handed to workers that run on real sockets.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 #![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -159,6 +159,8 @@ fn attribute(sdp: &str, name: &str) -> String {
 #[test]
 fn a_broadcast_flows_over_tcp_on_every_shard() {
     let mut server = Server::start();
+    // Their connections count until they are closed.
+    let mut rooms = Vec::new();
     // Rooms on both shards, with some certainty.
     for room in ["one", "two", "three", "four"] {
         let number = u64::from(room.as_bytes()[1]) * 100;
@@ -173,11 +175,14 @@ fn a_broadcast_flows_over_tcp_on_every_shard() {
             .collect();
         while !players.iter().all(|player| player.played() >= 20) {
             publisher.turn(&server);
-            players.iter_mut().for_each(|player| player.turn(&server));
+            for player in &mut players {
+                player.turn(&server);
+            }
             if publisher.client.is_connected() && players.iter().all(|player| player.client.is_connected()) {
                 publisher.client.send_picture(Instant::now(), 3);
             }
         }
+        rooms.push((publisher, players));
     }
     let metrics = server.handle.metrics();
     assert!(metrics.streams >= 5, "the last room is still there: {metrics:?}");

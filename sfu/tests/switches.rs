@@ -190,10 +190,10 @@ fn switch_at_random(seed: u64, switches: usize) {
     let received = world.clients[client].kept.take().unwrap();
     let pictures = depacketize(&received);
     let widths: Vec<_> = pictures.iter().filter(|it| is_key(it)).map(|key| width_of(key)).collect();
-    let switched = widths.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    println!("{} pictures, {changes} wishes, {switched} changes of layer", pictures.len());
+    let layer_changes = widths.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    println!("{} pictures, {changes} wishes, {layer_changes} changes of layer", pictures.len());
     // Some wishes are taken back before a key frame comes.
-    assert!(switched * 2 > switches, "{switched} changes of {switches}");
+    assert!(layer_changes * 2 > switches, "{layer_changes} changes of {switches}");
     let file = folder.path().join("received.ivf");
     write_ivf(&file, &pictures);
     let decoded = decode(&file);

@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::expect_used,
     reason = "what fails here fails the test"
 )]
 

@@ -50,7 +50,7 @@ fn everything_that_was_answered_before_a_backup_under_load_is_in_it() {
     fs::write(folder.path().join("media/some-recording.webm"), "media").unwrap();
 
     let is_over = AtomicBool::new(false);
-    let (answered, booked) = mpsc::channel();
+    let (answered, booked) = mpsc::sync_channel(1_000);
     let made = thread::scope(|scope| {
         for _ in 0..4 {
             let (answered, api, is_over) = (answered.clone(), api.clone(), &is_over);

@@ -101,14 +101,12 @@ impl Order<'_> {
             let challenge = authorization.challenge(kind);
             let mut challenge = challenge.ok_or(OrderError::NoChallenge(called))?;
             let key = challenge.key_authorization();
-            match self.answers {
-                Some(web) => answers.push(Answer::Web(web.set(challenge.token.clone(), key.as_str()))),
-                None => {
-                    let answer =
-                        self.certificates.answer_challenge(&self.directory.name, key.digest().as_ref())?;
-                    answers.push(Answer::Tls(answer));
-                }
-            }
+            answers.push(if let Some(web) = self.answers {
+                Answer::Web(web.set(challenge.token.clone(), key.as_str()))
+            } else {
+                let name = &self.directory.name;
+                Answer::Tls(self.certificates.answer_challenge(name, key.digest().as_ref())?)
+            });
             challenge.set_ready().await?;
         }
         if order.poll_ready(&POLLING).await? != OrderStatus::Ready {

@@ -83,16 +83,16 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
     const NOW: SystemTime = UNIX_EPOCH;
 
-    fn validity(from: Duration, until: Duration) -> Option<Validity> {
-        Some(Validity { from: NOW + from, until: NOW + until })
+    fn validity(from: Duration, until: Duration) -> Validity {
+        Validity { from: NOW + from, until: NOW + until }
     }
 
     #[test]
     fn a_certificate_is_renewed_when_a_third_of_its_life_is_left() {
         let schedule = Schedule::default();
         assert_eq!(schedule.due(None), NOW);
-        assert_eq!(schedule.due(validity(DAY, 91 * DAY)), NOW + 61 * DAY);
-        assert_eq!(schedule.due(validity(DAY, 7 * DAY)), NOW + 5 * DAY);
+        assert_eq!(schedule.due(Some(validity(DAY, 91 * DAY))), NOW + 61 * DAY);
+        assert_eq!(schedule.due(Some(validity(DAY, 7 * DAY))), NOW + 5 * DAY);
     }
 
     /// The orders within `span` while every one fails like this.
