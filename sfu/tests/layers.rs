@@ -323,7 +323,8 @@ fn nothing_is_sealed_twice_over_loss_and_changes_of_layer_and_target() {
         for viewer in &viewers {
             ask(&mut world, &room, *viewer, &track, None);
         }
-        world.run(3 * SECOND);
+        // The paths are proved layer by layer, over the loss.
+        world.run(8 * SECOND);
         for viewer in &viewers {
             let client = world.subscribers[&(room.clone(), *viewer)];
             let seen = played(&mut world, client, SECOND / 4);

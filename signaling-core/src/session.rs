@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// Answers that the connection has not taken yet. They precede events.
     answers: VecDeque<(Arc<Frame>, Option<RequestId>)>,
     answer_bytes: u64,
+    /// How many of them, and how many of their bytes, are from before the last resume.
+    superseded: (usize, u64),
     /// The newest fleeting event that has not been taken yet.
     newest: Option<Arc<Frame>>,
     pub(crate) sequence: Sequence,
@@ -111,6 +113,7 @@ impl Session {
             outbox_position: 0,
             answers: VecDeque::new(),
             answer_bytes: 0,
+            superseded: (0, 0),
             newest: None,
             sequence: Sequence::default(),
             snapshot_due: false,
@@ -230,7 +233,7 @@ impl Session {
     pub(crate) fn expect_stream(&mut self, last_id: u64) {
         self.stream_cursor = last_id;
         self.stream = EventStream::Awaited;
-        self.forget_answers();
+        self.supersede_answers();
     }
 
     /// Where an event stream begins that names no event itself.
@@ -245,14 +248,24 @@ impl Session {
             EventStream::Replaced => EventStream::Replaced,
             _ => EventStream::None,
         };
-        self.forget_answers();
+        self.supersede_answers();
         self.set_connection(now, new);
+    }
+
+    /// Answers from before a resume wait on, but take no place of later ones; those from before the one before it have been
+    /// settled by its welcome.
+    fn supersede_answers(&mut self) {
+        let settled = self.superseded.0.min(self.answers.len());
+        for (frame, _) in self.answers.drain(..settled) {
+            self.answer_bytes -= frame.json.len() as u64;
+        }
+        self.superseded = (self.answers.len(), self.answer_bytes);
     }
 
     /// Answers to another connection's requests mean nothing to the next one; the client can ask again by `seq`.
     fn forget_answers(&mut self) {
         self.answers.clear();
-        self.answer_bytes = 0;
+        (self.answer_bytes, self.superseded) = (0, (0, 0));
     }
 
     /// Sets an event stream as the connection, opened with a secret that was issued then.
@@ -321,8 +334,9 @@ impl Session {
     /// Answers a message. Without a connection, a limited number of answers wait for one, so that a client may post
     /// before it listens.
     pub(crate) fn reply(&mut self, frame: Arc<Frame>, request: Option<RequestId>) {
-        let has_room = self.answers.len() < WAITING_REPLIES
-            && self.answer_bytes + frame.json.len() as u64 <= WAITING_REPLY_BYTES;
+        let (count, bytes) = self.superseded;
+        let has_room = self.answers.len() - count.min(self.answers.len()) < WAITING_REPLIES
+            && self.answer_bytes.saturating_sub(bytes) + frame.json.len() as u64 <= WAITING_REPLY_BYTES;
         if self.connection.is_some() || has_room {
             self.answer_bytes += frame.json.len() as u64;
             self.answers.push_back((frame, request));
@@ -360,7 +374,10 @@ impl Session {
             if !offer(frame, *request) {
                 return self.cut_if_behind(now, log, limits);
             }
-            self.answer_bytes -= frame.json.len() as u64;
+            let bytes = frame.json.len() as u64;
+            self.answer_bytes -= bytes;
+            self.superseded.0 = self.superseded.0.saturating_sub(1);
+            self.superseded.1 = self.superseded.1.saturating_sub(bytes);
             self.answers.pop_front();
         }
         loop {

@@ -77,7 +77,7 @@ def server(tmp_path):
 
 
 def names(text):
-    return set(re.findall(r"\bvisavis_[a-z_]+", text))
+    return set(re.findall(r"\b(?:visavis|process)_[a-z_]+", text))
 
 
 def as_prometheus_has_it(query):

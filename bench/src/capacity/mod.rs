@@ -1,10 +1,10 @@
 //! What a server carries: clients of one's own number and shape join it by its URL, more with each step, until the load
 //! bends.
 //!
-//! A [`Shape`](shape::Shape) is a load that can grow: broadcasts and conferences send media through the media server
-//! with the clients of the comparison ([`Load`](crate::sfu::load::Load)), mesh rooms exchange messages, calls use the
-//! relay. Each step adds people, measures what arrives ([`Step`]), and is compared with limits. What ends the run is
-//! the [`Bend`]: a refusal, loss, delay, or the load generator itself. All runs on one thread, whose lateness is part of
+//! A `Shape` is a load that can grow: broadcasts and conferences send media through the media server
+//! with the clients of the comparison (`Load`), mesh rooms exchange messages, calls use the
+//! relay. Each step adds people, measures what arrives (`Step`), and is compared with limits. What ends the run is
+//! the `Bend`: a refusal, loss, delay, or the load generator itself. All runs on one thread, whose lateness is part of
 //! every step: a load generator that cannot keep up must not be taken for a slow server.
 
 mod arguments;

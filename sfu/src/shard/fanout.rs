@@ -13,6 +13,7 @@ use crate::keys::{PublicationKey, SubscriptionKey};
 use crate::path::Path;
 use crate::publication::{Publication, codec_in};
 use crate::ring::StoredPacket;
+use crate::subscription::Answer;
 use crate::subscription::Subscription;
 use crate::time::Micros;
 use crate::transport::Outlet;
@@ -115,25 +116,27 @@ impl Shard {
         true
     }
 
-    /// Queues retransmissions, from the ring, of the packets that a subscriber reports missing.
+    /// Queues retransmissions, from the ring, of the packets that a subscriber reports missing; `true` if one of them is
+    /// given up.
     pub(super) fn retransmit(
         &mut self,
         now: Micros,
         key: SubscriptionKey,
         sequences: impl Iterator<Item = u16>,
-    ) {
+    ) -> bool {
         let Tracks { publications, subscriptions, .. } = &mut self.tracks;
-        let Some(subscription) = subscriptions.get_mut(key) else { return };
+        let Some(subscription) = subscriptions.get_mut(key) else { return false };
         let Some(publication) = subscription.publication.and_then(|key| publications.get(key)) else {
-            return;
+            return false;
         };
-        let Some(transport) = self.connections.get_mut(subscription.transport) else { return };
+        let Some(transport) = self.connections.get_mut(subscription.transport) else { return false };
         let rtt_micros = transport.rtt_micros();
-        let Some(mut outlet) = transport.outlet() else { return };
+        let Some(mut outlet) = transport.outlet() else { return false };
         if !subscription.flow.is_open() || !subscription.has_rtx() {
-            return;
+            return false;
         }
-        let Some(layer) = publication.layer(subscription.layer) else { return };
+        let Some(layer) = publication.layer(subscription.layer) else { return false };
+        let mut is_given_up = false;
         for sequence in sequences {
             let position = subscription.rewrite.position_of(sequence);
             let Some(packet) = position.and_then(|position| layer.ring.packet(position)) else {
@@ -141,14 +144,20 @@ impl Shard {
             };
             let Some(rewritten) = subscription.rewrite.at(&packet.info) else { continue };
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
-            if !subscription.admit_again(now, rtt_micros, rewritten.index, packet.payload.len()) {
-                continue;
+            match subscription.answer_nack(now, rtt_micros, rewritten.index, packet.payload.len()) {
+                Answer::Send => {}
+                Answer::Ignore => continue,
+                Answer::GiveUp => {
+                    is_given_up = true;
+                    continue;
+                }
             }
             let is_reported = subscription.has_path_feedback();
             outlet.send(now, &mut self.egress, is_reported, |departure, sealer, buf| {
                 subscription.write_rtx(&packet, codec, rewritten, departure, sealer, buf)
             });
         }
+        is_given_up
     }
 }
 

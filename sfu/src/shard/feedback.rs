@@ -94,8 +94,10 @@ impl Shard {
     fn on_subscriber_rtcp(&mut self, now: Micros, key: TransportKey, packet: Rtcp<'_>) {
         match packet {
             Rtcp::Nack(nack) => {
-                if let Some(subscription) = self.subscription_of(key, nack.ssrc) {
-                    self.retransmit(now, subscription, nack.sequences().take(MAX_NACKED));
+                if let Some(subscription) = self.subscription_of(key, nack.ssrc)
+                    && self.retransmit(now, subscription, nack.sequences().take(MAX_NACKED))
+                {
+                    self.on_keyframe_wish(now, key, nack.ssrc);
                 }
             }
             Rtcp::Pli(ssrc) => self.on_keyframe_wish(now, key, ssrc),

@@ -9,6 +9,7 @@ use crate::rewrite::{Rewrite, Rewritten};
 use crate::ring::StoredPacket;
 use crate::sdp::{Extension, ExtensionMap, LocalSection, RemoteSection, SectionState, WrittenCodec};
 use crate::time::Micros;
+pub(crate) use repairs::Answer;
 use repairs::Repairs;
 
 /// The level of a track that is sent as the subscriber wants it.
@@ -210,8 +211,8 @@ impl Subscription {
     }
 
     /// Decides whether a packet that was sent is sent again, for a client at this round-trip time.
-    pub(crate) fn admit_again(&mut self, now: Micros, rtt_micros: u64, index: u64, bytes: usize) -> bool {
-        self.repairs.admit(now, rtt_micros, index, bytes)
+    pub(crate) fn answer_nack(&mut self, now: Micros, rtt_micros: u64, index: u64, bytes: usize) -> Answer {
+        self.repairs.answer(now, rtt_micros, index, bytes)
     }
 
     /// Whether the client accepts retransmissions of any codec.

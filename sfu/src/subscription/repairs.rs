@@ -4,6 +4,9 @@
 //! hundredfold. A packet is therefore sent again at most [`MAX_TIMES`] times, at most once per round trip, and all
 //! retransmissions together take a share of what the stream itself has sent. The share is earned by sending, so it
 //! needs no clock and follows the stream's rate.
+//!
+//! A packet that is still missing after that is given up, and a key frame takes its place: it comes sooner than if the
+//! client first had to lose its patience.
 
 use crate::time::Micros;
 
@@ -24,6 +27,16 @@ pub(super) struct Repairs {
     credit: u32,
     /// The packets sent again, each in the place of its index; empty until the first one.
     sent: Vec<Repair>,
+}
+
+/// What is done about a packet that the client asks for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Send,
+    /// Not now, or never: it is on its way, forgotten, or more than the stream's share.
+    Ignore,
+    /// It was sent as often as is allowed, and is missing still. Said once of each packet.
+    GiveUp,
 }
 
 /// The retransmissions of one packet.
@@ -47,35 +60,39 @@ impl Repairs {
         self.credit = (self.credit + bytes / SHARE_DIVISOR).min(MAX_CREDIT);
     }
 
-    /// Whether a packet of this size may be sent again now; if so, records it.
-    pub(super) fn admit(&mut self, now: Micros, rtt_micros: u64, index: u64, bytes: usize) -> bool {
+    /// Whether a packet of this size is sent again now; if so, records it.
+    pub(super) fn answer(&mut self, now: Micros, rtt_micros: u64, index: u64, bytes: usize) -> Answer {
         let Some(credit) = u32::try_from(bytes).ok().and_then(|bytes| self.credit.checked_sub(bytes)) else {
-            return false;
+            return Answer::Ignore;
         };
         if self.sent.is_empty() {
             self.sent.resize(REMEMBERED, Repair::default());
         }
         let index = (index & 0xffff_ffff) as u32;
         let at_millis = ((now.0 / 1_000) & 0xffff_ffff) as u32;
-        let Some(place) = self.sent.get_mut(index as usize % REMEMBERED) else { return false };
+        let Some(place) = self.sent.get_mut(index as usize % REMEMBERED) else { return Answer::Ignore };
         let mut times = 0;
         if place.times > 0 {
             if place.index == index {
                 // Rounded up, since both times are rounded down.
                 let interval = (rtt_micros / 1_000).max(MIN_INTERVAL_MILLIS) + 1;
                 let waited = u64::from(at_millis.wrapping_sub(place.at_millis));
-                if place.times >= MAX_TIMES || waited < interval {
-                    return false;
+                if place.times > MAX_TIMES || waited < interval {
+                    return Answer::Ignore;
+                }
+                if place.times == MAX_TIMES {
+                    place.times += 1;
+                    return Answer::GiveUp;
                 }
                 times = place.times;
             } else if place.index.wrapping_sub(index) < 1 << 31 {
                 // A newer packet has the place: what it replaced is no longer known.
-                return false;
+                return Answer::Ignore;
             }
         }
         *place = Repair { index, at_millis, times: times + 1 };
         self.credit = credit;
-        true
+        Answer::Send
     }
 }
 
@@ -87,7 +104,10 @@ mod tests {
     fn sent_at(rtt_millis: u64) -> Vec<u64> {
         let mut repairs = Repairs::new();
         (0..1_000)
-            .filter(|at| repairs.admit(Micros(at * 1_000 + 999), rtt_millis * 1_000, 1 << 40, 1_200))
+            .filter(|at| {
+                let answer = repairs.answer(Micros(at * 1_000 + 999), rtt_millis * 1_000, 1 << 40, 1_200);
+                answer == Answer::Send
+            })
             .collect()
     }
 
@@ -99,20 +119,30 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_is_given_up_once_and_only_when_the_last_one_had_time_to_arrive() {
+        let mut repairs = Repairs::new();
+        let answers: Vec<_> = (0..8).map(|at| repairs.answer(Micros(at * 60_000), 100_000, 7, 10)).collect();
+        use Answer::{GiveUp, Ignore, Send};
+        assert_eq!(answers, [Send, Ignore, Send, Ignore, Send, Ignore, GiveUp, Ignore]);
+    }
+
+    #[test]
     fn what_is_no_longer_remembered_is_not_sent_again() {
         let mut repairs = Repairs::new();
         let size = REMEMBERED as u64;
-        assert!(repairs.admit(Micros(0), 0, 7, 10));
-        assert!(repairs.admit(Micros(0), 0, 7 + size, 10));
-        assert!(!repairs.admit(Micros(10_000_000), 0, 7, 10));
-        assert!(repairs.admit(Micros(10_000_000), 0, 7 + size, 10));
+        assert_eq!(repairs.answer(Micros(0), 0, 7, 10), Answer::Send);
+        assert_eq!(repairs.answer(Micros(0), 0, 7 + size, 10), Answer::Send);
+        assert_eq!(repairs.answer(Micros(10_000_000), 0, 7, 10), Answer::Ignore);
+        assert_eq!(repairs.answer(Micros(10_000_000), 0, 7 + size, 10), Answer::Send);
     }
 
     #[test]
     fn the_share_is_earned_by_sending() {
         let mut repairs = Repairs::new();
         let flood = |repairs: &mut Repairs, from: u64| -> u32 {
-            (from..from + 1_000).map(|index| u32::from(repairs.admit(Micros(0), 0, index, 1_000))).sum()
+            (from..from + 1_000)
+                .map(|index| u32::from(repairs.answer(Micros(0), 0, index, 1_000) == Answer::Send))
+                .sum()
         };
         assert_eq!(flood(&mut repairs, 0), MAX_CREDIT / 1_000);
         for _ in 0..40 {

@@ -41,9 +41,12 @@ impl Client {
             return;
         }
         let ssrc = if is_rtx {
-            // Padding has no original.
-            let Some((ssrc, position)) = self.original(payload) else { return };
+            if payload.is_empty() {
+                // Padding.
+                return;
+            }
             self.retransmissions += 1;
+            let Some((ssrc, position)) = self.original(payload) else { return };
             payload = payload.get(2..).unwrap_or_default();
             if let Some(stream) = self.streams.get_mut(&ssrc) {
                 stream.receiver.on_packet(position, header.timestamp, Micros(now_micros), true, true);
