@@ -167,8 +167,11 @@ test('turn-only and outside-turn: browsers relay through it, with credentials of
   assert.equal(await relays(page, [{ ...iceServer, credential: 'wrong' }]), null);
 
   const rooms = await example(t, 'outside-turn', iceServer.urls[0], 'a secret of both').line('ws://');
-  const { iceServers, ttlSeconds } = await page.evaluate((url) => new Promise((resolve) => {
+  // The service has no page, but its refusal has its origin, from which alone one may connect.
+  const own = await opened(t, rooms.replace(/^ws(:\/\/[^/]+).*$/, 'http$1/api/v1/rooms'));
+  const { iceServers, ttlSeconds } = await own.evaluate((url) => new Promise((resolve, reject) => {
     const socket = new WebSocket(url, 'visavis.v1');
+    socket.onclose = ({ code }) => reject(new Error(`closed with ${code}`));
     socket.onopen = () => socket.send(JSON.stringify({ type: 'join', room: 'standup', name: 'Ada' }));
     socket.onmessage = ({ data }) => resolve(JSON.parse(data));
   }), rooms);
