@@ -97,6 +97,7 @@ test('every example asks for its operation, and that of a booking books a meetin
   const examples = await page.locator('[data-operation]').evaluateAll((all) =>
     all.map((one) => [one.dataset.operation, one.querySelector('pre').textContent]));
   await page.context().close();
+  assert.ok(described.paths['/api/v1/meetings/{id}'].patch.parameters.some(({ name, required }) => name === 'If-Match' && required));
   for (const [name, command] of examples) {
     const [method, path] = name.split(' ');
     const words = wordsOf(command);
@@ -106,7 +107,8 @@ test('every example asks for its operation, and that of a booking books a meetin
     const headers = following(words, '-H');
     const operation = described.paths[path][method];
     assert.equal(headers.includes('Authorization: Bearer vsk_example'), operation.security.length > 0, name);
-    assert.equal(headers.includes('If-Match: "1"'), method === 'patch', name);
+    const isConditional = (operation.parameters ?? []).some((parameter) => parameter.name === 'If-Match' && parameter.required);
+    assert.equal(headers.includes('If-Match: "1"'), isConditional, name);
     for (const field of bodySchema(operation)?.required ?? []) assert.ok(field in JSON.parse(following(words, '-d')[0]), name);
     if (name !== 'post /api/v1/meetings') continue;
     const reply = await fetch(url, { method, headers: { 'Content-Type': 'application/json' }, body: following(words, '-d')[0] });
