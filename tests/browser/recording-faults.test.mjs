@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { BINARY, launch, mediaFlows, newRoom, Server, until } from './harness.mjs';
+import { BINARY, flows, launch, mediaFlows, newRoom, participant, Server, until } from './harness.mjs';
 import { decode, lags, mediaFiles, probe } from './media-file.mjs';
 import { noteOf, publisher, sent } from './publisher.mjs';
 
@@ -84,6 +84,8 @@ test('a publisher that reconnects goes on in the same recording, in time', async
   const server = await Server.start('--record', 'all', '--recording-dir', folder, '--recording-finalize', 'off');
   const page = await publisher(browser, server.url, newRoom(), 'H264');
   await flowing(page);
+  await until('a file is there', () => mediaFiles(folder).length > known);
+  const begun = performance.now();
   await page.waitForTimeout(3_000);
   // The connection is lost without a word, and made anew.
   await page.evaluate(() => {
@@ -94,6 +96,7 @@ test('a publisher that reconnects goes on in the same recording, in time', async
   });
   await page.waitForTimeout(4_000);
   await flowing(page);
+  const recorded = (performance.now() - begun) / 1000;
   await page.context().close();
   await server.close();
   const files = mediaFiles(folder).slice(known);
@@ -101,8 +104,8 @@ test('a publisher that reconnects goes on in the same recording, in time', async
   const { complaints, duration } = await probe(files[0]);
   assert.equal(complaints, '');
   const apart = await lags(files[0]);
-  t.diagnostic(`${duration} s, lags ${apart}`);
-  assert.ok(duration > 7, `${duration} s`);
+  t.diagnostic(`${duration} s of ${recorded}, lags ${apart}`);
+  assert.ok(duration > recorded, `${duration} s of ${recorded}`);
   assert.ok(apart.length >= 5 && apart.every((lag) => Math.abs(lag) <= 40), `sound behind the picture by ${apart} ms`);
 });
 
@@ -360,6 +363,8 @@ for (const codec of ['VP8', 'H264']) {
       const room = newRoom();
       const page = await publisher(browser, server.url, room, codec);
       const token = await hostToken(page);
+      // A publisher that is neither recorded nor watched sends no picture.
+      const viewer = await participant(browser, server.url, room, { name: 'Bob', role: 'viewer' });
       await page.evaluate(() => {
         window.recordings = [];
         window.visavis.on('event', ({ type, state, peer }) => type === 'recording' && !peer && window.recordings.push(state));
@@ -368,8 +373,7 @@ for (const codec of ['VP8', 'H264']) {
       // Somebody else fills the disk.
       spawnSync('dd', ['if=/dev/zero', `of=${path.join(small, 'other')}`, 'bs=64k']);
       await until('the recording has failed', () => page.evaluate(() => window.recordings.includes('failed')));
-      const { frames } = await sent(page);
-      await until('the call goes on', async () => (await sent(page)).frames > frames + 20);
+      await flows(viewer, 1);
       const [, { recordings }] = await until('it is over', async () => {
         const answer = await ask(server, token, `?room=${room}`);
         return answer[1].recordings[0]?.state === 'ready' && answer;
@@ -379,7 +383,7 @@ for (const codec of ['VP8', 'H264']) {
       const [{ durationMs, codecs }] = recordings;
       assert.ok(Math.abs(durationMs / 1000 - duration) < 0.1, `${durationMs} ms, not ${duration} s`);
       assert.deepEqual(codecs.toSorted(), [video, audio].filter(Boolean).map(({ codec_name }) => codec_name).toSorted());
-      await page.context().close();
+      await Promise.all([page, viewer].map((page) => page.context().close()));
       await server.close();
     } finally {
       spawnSync('umount', ['-l', small]);

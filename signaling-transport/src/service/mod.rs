@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signaling_core::{
-    ApiKeys, Authenticator, HttpMedia, JsonCodec, Limits, MeetingDirectory, NoMedia, Replies, Rules,
-    ServerKey,
+    ApiKeys, Authenticator, HttpMedia, JsonCodec, Limits, MeetingDirectory, NoMedia, RecordScope, Replies,
+    Rules, ServerKey,
 };
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
@@ -69,8 +69,9 @@ impl Signaling {
             ("sse", transports.sse),
             ("socketio", transports.socketio),
             ("sfu", sfu),
-            // The SFU of this workspace takes a camera in several sizes.
-            ("simulcast", sfu),
+            // The SFU of this workspace takes a camera in several sizes. What is recorded from its first picture on comes
+            // in one: the recorder would wait for the best size.
+            ("simulcast", sfu && config.record == RecordScope::Nobody),
             ("recording", config.recorder),
             ("recording-consent", recording_consent),
         ];
