@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn a_packet_is_given_up_once_and_only_when_the_last_one_had_time_to_arrive() {
+        use Answer::{GiveUp, Ignore, Send};
         let mut repairs = Repairs::new();
         let answers: Vec<_> = (0..8).map(|at| repairs.answer(Micros(at * 60_000), 100_000, 7, 10)).collect();
-        use Answer::{GiveUp, Ignore, Send};
         assert_eq!(answers, [Send, Ignore, Send, Ignore, Send, Ignore, GiveUp, Ignore]);
     }
 
