@@ -242,7 +242,7 @@ mod tests {
         restricted(|| {
             if restrict_calls().unwrap() == Filter::Ours {
                 assert!(is_filtered());
-                // The refusal comes before the kernel looks at who asks.
+                // The filter refuses before the kernel checks the path or the caller's privileges.
                 assert_eq!(rustix::process::chroot("/no/such/folder").unwrap_err(), rustix::io::Errno::PERM);
             }
         });

@@ -23,9 +23,9 @@ pub trait Peers: Send {
 pub struct LoggedEvent {
     /// Its id.
     pub id: u64,
-    /// Who is told.
+    /// The sessions that receive the frame.
     pub recipients: Recipients,
-    /// What is told.
+    /// The encoded event.
     pub frame: Arc<Frame>,
 }
 

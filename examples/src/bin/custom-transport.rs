@@ -104,7 +104,7 @@ struct Rooms {
 
 struct Connection {
     frames: SyncSender<Arc<Frame>>,
-    /// Whom it speaks for, once it has joined.
+    /// The peer's place in its room, after `join` or `resume`.
     seat: Option<Seat>,
 }
 

@@ -22,9 +22,9 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(1);
 /// How long an owner may be silent.
 pub(super) const SUSPICION: Duration = Duration::from_secs(3);
-/// How often a follower reports who is no longer connected.
+/// The interval at which a follower reports lost connections to the owner.
 const REPORT: Duration = Duration::from_millis(500);
-/// How long a room is followed in which this node has nobody.
+/// How long a node follows a room in which it serves no session.
 const UNWANTED: Duration = Duration::from_secs(60);
 
 /// A node with a copy of the room, to which the owner sends what it decides.

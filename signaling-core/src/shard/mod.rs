@@ -224,7 +224,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Uses a power of hosts in a room, for somebody who is not in it.
+    /// Performs a host's action for a caller that is not a peer of the room, such as an application with an API key.
     pub fn host(&mut self, now: Timestamp, room: &RoomId, host: &Host) -> Result<(), Refusal> {
         let missing = || Refusal::new(Code::NotFound, "there is no such room at present");
         let live = self.rooms.get_mut(room).ok_or_else(missing)?;

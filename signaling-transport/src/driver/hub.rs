@@ -288,7 +288,7 @@ impl Hub {
         self.ask(&asked, |reply| Command::Record { room, life, on, reply }).await?
     }
 
-    /// Uses a power of hosts in a room, for somebody who is not in it.
+    /// Performs a host's action for a caller that is not a peer of the room, such as an application with an API key.
     pub async fn host(&self, room: RoomId, host: Host) -> Result<(), Refusal> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::Host { room, host: Box::new(host), reply }).await?
