@@ -1,32 +1,34 @@
 //! The powers of a host for other programs, which are not in the room.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::request::Parts;
 use http_api::{Caller, JsonBody, Problem, bearer};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use signaling_core::message::{Host, HostAction};
-use signaling_core::{Code, Refusal, RoomId, Scope};
+use signaling_core::{RoomId, Scope};
 
 use super::room_path::{PeerPath, RoomPath};
-use super::rooms::{check_power, described, no_room};
+use super::rooms::{check_power, described, no_bearer, no_room};
 use crate::service::Signaling;
 
-/// The room in the path, if the caller has a host's power there.
-async fn room(
-    signaling: &Signaling,
-    caller: &Caller,
-    headers: &HeaderMap,
-    path: &RoomPath,
-) -> Result<RoomId, Refusal> {
-    // A caller without credentials must not learn about codes.
-    let missing =
-        || Refusal::new(Code::Unauthorized, "an API key or the room's host token is needed as bearer");
-    bearer(headers).ok_or_else(missing)?;
-    let room = path.room(signaling, caller).await?;
-    check_power(signaling, headers, &room, Scope::MeetingsWrite).await?;
-    Ok(room)
+/// The room in the path, in which the caller has a host's power.
+pub(super) struct HostedRoom(RoomId);
+
+impl FromRequestParts<Signaling> for HostedRoom {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, signaling: &Signaling) -> Result<Self, Problem> {
+        let Ok(caller) = Caller::from_request_parts(parts, signaling).await;
+        let path = RoomPath::from_request_parts(parts, signaling).await?;
+        // A caller without credentials must not learn about codes.
+        bearer(&parts.headers).ok_or_else(no_bearer)?;
+        let room = path.room(signaling, &caller).await?;
+        check_power(signaling, &parts.headers, &room, Scope::MeetingsWrite).await?;
+        Ok(Self(room))
+    }
 }
 
 fn about(action: HostAction, peer: PeerPath) -> Host {
@@ -46,12 +48,9 @@ struct Wanted {
 /// `POST /api/v1/rooms/{room}/actions`: any action of the message `host`.
 pub(super) async fn act(
     State(signaling): State<Signaling>,
-    caller: Caller,
-    headers: HeaderMap,
-    path: RoomPath,
+    HostedRoom(room): HostedRoom,
     body: JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let room = room(&signaling, &caller, &headers, &path).await?;
     let (Wanted { action, peer, value }, _) = body.object(signaling.limits().message_bytes).await?;
     signaling.hub().host(room, Host { action, peer, value }).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -90,12 +89,9 @@ impl Changes {
 /// `PATCH /api/v1/rooms/{room}`: changes a room, and answers with it.
 pub(super) async fn change(
     State(signaling): State<Signaling>,
-    caller: Caller,
-    headers: HeaderMap,
-    path: RoomPath,
+    HostedRoom(room): HostedRoom,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let room = room(&signaling, &caller, &headers, &path).await?;
     let (changes, _): (Changes, _) = body.object(signaling.limits().message_bytes).await?;
     for action in changes.actions() {
         signaling.hub().host(room.clone(), action).await?;
@@ -107,12 +103,9 @@ pub(super) async fn change(
 /// `DELETE /api/v1/rooms/{room}/peers/{peer}`: removes a peer, and bars its session as `kick` does.
 pub(super) async fn remove(
     State(signaling): State<Signaling>,
-    caller: Caller,
-    headers: HeaderMap,
-    path: RoomPath,
+    HostedRoom(room): HostedRoom,
     peer: PeerPath,
 ) -> Result<StatusCode, Problem> {
-    let room = room(&signaling, &caller, &headers, &path).await?;
     signaling.hub().host(room, about(HostAction::Kick, peer)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -120,12 +113,9 @@ pub(super) async fn remove(
 /// `POST /api/v1/rooms/{room}/peers/{peer}/mute`: mutes a peer until it unmutes itself.
 pub(super) async fn mute(
     State(signaling): State<Signaling>,
-    caller: Caller,
-    headers: HeaderMap,
-    path: RoomPath,
+    HostedRoom(room): HostedRoom,
     peer: PeerPath,
 ) -> Result<StatusCode, Problem> {
-    let room = room(&signaling, &caller, &headers, &path).await?;
     signaling.hub().host(room, about(HostAction::Mute, peer)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

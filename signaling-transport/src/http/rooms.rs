@@ -201,6 +201,10 @@ fn shown(shown: Shown) -> Response {
     no_store(Json(shown))
 }
 
+pub(super) fn no_bearer() -> Refusal {
+    Refusal::new(Code::Unauthorized, "an API key or the room's host token is needed as bearer")
+}
+
 pub(super) fn no_room() -> Refusal {
     Refusal::new(Code::NotFound, "there is no such room at present")
 }
@@ -212,13 +216,11 @@ pub(super) async fn check_power(
     room: &RoomId,
     own: Scope,
 ) -> Result<(), Refusal> {
-    let missing =
-        || Refusal::new(Code::Unauthorized, "an API key or the room's host token is needed as bearer");
-    let bearer = bearer(headers).ok_or_else(missing)?;
+    let bearer = bearer(headers).ok_or_else(no_bearer)?;
     if signaling.is_api_key(bearer) {
         return signaling.check_room_key(bearer, room, own).await;
     }
-    let claims = HostClaims::open(signaling.key(), bearer).ok_or_else(missing)?;
+    let claims = HostClaims::open(signaling.key(), bearer).ok_or_else(no_bearer)?;
     let life = signaling.hub().summary(room.clone()).await?.map(|summary| summary.life);
     if claims.room == *room && life.is_none_or(|life| life == claims.life) {
         return Ok(());

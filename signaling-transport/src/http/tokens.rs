@@ -12,6 +12,7 @@ use signaling_core::message::{self, Name, Role};
 use signaling_core::{Code, HostClaims, Refusal, Scope, WallClock as _};
 
 use super::room_path::RoomPath;
+use super::rooms::no_bearer;
 use crate::service::Signaling;
 use crate::tokens::{METADATA_BYTES, SUB_BYTES, TokenTerms};
 
@@ -64,12 +65,10 @@ pub(super) async fn mint(
     path: RoomPath,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let missing =
-        || Refusal::new(Code::Unauthorized, "an API key or the room's host token is needed as bearer");
-    let bearer = bearer(&headers).ok_or_else(missing)?;
+    let bearer = bearer(&headers).ok_or_else(no_bearer)?;
     let is_key = signaling.is_api_key(bearer);
     if !is_key && HostClaims::open(signaling.key(), bearer).is_none() {
-        return Err(missing().into());
+        return Err(no_bearer().into());
     }
     let room = path.room(&signaling, &caller).await?;
     if is_key {
