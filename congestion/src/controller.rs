@@ -39,7 +39,6 @@ pub struct Controller {
     recover: Option<u64>,
     /// Whether a probe has ever found the path full.
     has_met_limit: bool,
-    lost_per_mille: u32,
 }
 
 impl Controller {
@@ -59,7 +58,6 @@ impl Controller {
             wait: FIRST_WAIT_MICROS,
             recover: None,
             has_met_limit: false,
-            lost_per_mille: 0,
         }
     }
 
@@ -84,9 +82,9 @@ impl Controller {
         u64::try_from(self.rate.queued()).unwrap_or(0)
     }
 
-    /// The packets that were lost lately, of a thousand.
-    pub fn lost_per_mille(&self) -> u32 {
-        self.lost_per_mille
+    /// Whether so much is lost, beyond what the path loses anyway, that the path must be full.
+    pub fn has_heavy_loss(&self) -> bool {
+        self.rate.has_heavy_loss()
     }
 
     /// Whether somebody else's queue stands on the path, beside which a share is held by loss.
@@ -144,7 +142,6 @@ impl Controller {
             }
         }
         if let Some(lost) = self.loss.window(newest, self.rate.is_queued()) {
-            self.lost_per_mille = lost.per_mille;
             self.rate.on_loss(newest, lost, &self.arrived);
         }
         let is_reduced = self.rate.target() < target;

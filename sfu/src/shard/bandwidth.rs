@@ -14,7 +14,7 @@ use crate::subscription::Subscription;
 use crate::time::Micros;
 use crate::transport::Probing;
 
-/// The loss, in percent, from which a path counts as full whatever else is known.
+/// The loss, in percent, from which the path of a client that does not report each packet counts as full.
 const HEAVY_LOSS_PERCENT: u64 = 25;
 /// The first wait before a better choice is tried on such a path, and the longest one.
 const FIRST_TRY_MICROS: u64 = 3_000_000;
@@ -82,8 +82,7 @@ impl Shard {
         let budget = controller.budget().saturating_sub(sound);
         if is_full {
             // A picture is given up only for more than a moment's jitter or chance.
-            let is_certain = controller.queued_micros() >= PAUSE_MICROS
-                || u64::from(controller.lost_per_mille()) >= HEAVY_LOSS_PERCENT * 10;
+            let is_certain = controller.queued_micros() >= PAUSE_MICROS || controller.has_heavy_loss();
             return Some(if is_certain { budget } else { budget.max(least.min(sent)) });
         }
         // What is sent already is given up only when the path is full, and the least of everything is worth a try.

@@ -69,7 +69,8 @@ impl Network {
             (None, Some((_, down))) => *down,
             (None, None) => Link::default(),
         };
-        if self.rng.next_u32() % 1_000 < link.loss_per_mille {
+        // Nothing is drawn for a link without loss: what passes it does not influence the losses of others.
+        if link.loss_per_mille > 0 && self.rng.next_u32() % 1_000 < link.loss_per_mille {
             self.lost += 1;
             return;
         }

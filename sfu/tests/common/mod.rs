@@ -106,6 +106,14 @@ impl World {
         }
     }
 
+    /// Sets the links of all clients, up and down. Loss that begins when everybody is connected depends on the seed
+    /// alone; handshakes have timers and sizes of their own in each run.
+    pub fn set_links(&mut self, up: Link, down: Link) {
+        for client in &self.clients {
+            self.network.set_link(client.address, up, down);
+        }
+    }
+
     pub fn room(name: &str) -> RoomId {
         name.parse().unwrap()
     }

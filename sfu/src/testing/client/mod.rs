@@ -4,7 +4,7 @@
 mod incoming;
 mod layers;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -87,11 +87,11 @@ pub struct Client {
     key_wanted: bool,
     // Receiving.
     arrivals: Arrivals,
-    streams: HashMap<u32, Incoming>,
+    streams: BTreeMap<u32, Incoming>,
     payload_types: HashMap<u8, (MediaKind, bool)>,
     transport_sequence_id: Option<u8>,
     /// The playback of received video, by SSRC.
-    pub playback: HashMap<u32, Playback>,
+    pub playback: BTreeMap<u32, Playback>,
     /// The number of received audio packets, by SSRC.
     pub audio_packets: HashMap<u32, u64>,
     /// The received packets of video, if they are kept rather than played.
@@ -162,14 +162,14 @@ impl Client {
             names_layers: true,
             key_wanted: true,
             arrivals: Arrivals::default(),
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             payload_types: HashMap::from([
                 (OPUS, (MediaKind::Audio, false)),
                 (VP8, (MediaKind::Video, false)),
                 (RTX, (MediaKind::Video, true)),
             ]),
             transport_sequence_id: None,
-            playback: HashMap::new(),
+            playback: BTreeMap::new(),
             audio_packets: HashMap::new(),
             kept: None,
             retransmissions: 0,
