@@ -39,6 +39,8 @@ pub struct Controller {
     recover: Option<u64>,
     /// Whether a probe has ever found the path full.
     has_met_limit: bool,
+    /// The loss of the last two windows of packets, of a thousand.
+    lost: (u32, u32),
 }
 
 impl Controller {
@@ -58,6 +60,7 @@ impl Controller {
             wait: FIRST_WAIT_MICROS,
             recover: None,
             has_met_limit: false,
+            lost: (0, 0),
         }
     }
 
@@ -82,9 +85,9 @@ impl Controller {
         u64::try_from(self.rate.queued()).unwrap_or(0)
     }
 
-    /// Whether so much is lost, beyond what the path loses anyway, that the path must be full.
-    pub fn has_heavy_loss(&self) -> bool {
-        self.rate.has_heavy_loss()
+    /// The loss that each of the last two windows of packets has exceeded, of a thousand packets: one alone may be chance.
+    pub fn lost_per_mille(&self) -> u32 {
+        self.lost.0.min(self.lost.1)
     }
 
     /// Whether somebody else's queue stands on the path, beside which a share is held by loss.
@@ -142,6 +145,7 @@ impl Controller {
             }
         }
         if let Some(lost) = self.loss.window(newest, self.rate.is_queued()) {
+            self.lost = (self.lost.1, lost.per_mille);
             self.rate.on_loss(newest, lost, &self.arrived);
         }
         let is_reduced = self.rate.target() < target;

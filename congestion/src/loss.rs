@@ -106,9 +106,9 @@ mod tests {
         let mut heavy = 0;
         for at in 0..450_000_u64 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            loss.on_report(Micros(at * 4_000), (state >> 33) % 10 == 0);
-            let lost = loss.window(Micros(at * 4_000), false);
-            heavy += u32::from(lost.is_some_and(|lost| lost.per_mille >= lost.floor + 150));
+            loss.on_report(Micros(at * 4_000), (state >> 33).is_multiple_of(10));
+            let window = loss.window(Micros(at * 4_000), false);
+            heavy += u32::from(window.is_some_and(|it| it.per_mille >= it.floor + 150));
         }
         assert!(heavy <= 60, "{heavy} of some 7,000 windows");
     }

@@ -129,7 +129,11 @@ impl Probe {
         let is_lossy = self.lost * 1_000 > self.packets * (floor + LOSS_PER_MILLE) && self.lost > 1;
         let is_late = late - base - self.queued.min(SLACK_MICROS) > SLACK_MICROS;
         // Arrivals that a radio link compressed would show more than was sent.
-        let rate = delivered.min(self.rate);
-        Some(if is_late || is_lossy { Verdict::Full(rate) } else { Verdict::Proved(rate) })
+        if is_late || is_lossy {
+            return Some(Verdict::Full(delivered.min(self.rate)));
+        }
+        // What the path loses anyway was sent, too.
+        let sent = delivered * u64::from(self.packets) / u64::from(self.packets - self.lost).max(1);
+        Some(Verdict::Proved(sent.min(self.rate)))
     }
 }

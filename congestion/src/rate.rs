@@ -178,11 +178,6 @@ impl Rate {
         matches!(self.phase, Phase::Rival { .. })
     }
 
-    /// Whether several windows in a row had heavy loss.
-    pub(crate) fn has_heavy_loss(&self) -> bool {
-        self.heavy >= HEAVY_WINDOWS
-    }
-
     pub(crate) fn is_climbing(&self) -> bool {
         matches!(self.phase, Phase::Climbing { .. })
     }
@@ -317,7 +312,7 @@ impl Rate {
                 self.set_target(self.target * RIVAL_BACK_PERCENT / 100);
                 self.phase = Phase::Rival { until, lost_at: now, idle_since };
             }
-            Phase::Climbing { .. } if self.has_heavy_loss() && now >= self.settled_at => {
+            Phase::Climbing { .. } if self.heavy >= HEAVY_WINDOWS && now >= self.settled_at => {
                 let capacity = delivery.bits_per_second(500_000).min(self.target);
                 self.ceiling = Some(capacity);
                 self.set_target(capacity * 95 / 100);

@@ -39,6 +39,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod claim;
 mod clock;
 pub mod container;
 pub mod depacketize;

@@ -5,11 +5,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use std::{process, thread};
 
 use aws_lc_rs::rand;
+use recording::claim;
 
 use crate::folders::Place;
 
@@ -43,22 +43,6 @@ const SECRETS: [&str; 10] = [
     "visavis.db-shm",
     CLAIM,
 ];
-
-/// How often a claim that another process holds is tried, and at what interval.
-const CLAIM_ATTEMPTS: u32 = 20;
-const CLAIM_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Locks the claim's file. A child of a killed server holds the server's lock until it executes its own program, so a
-/// server that is started right afterwards tries again.
-fn lock(file: &File) -> Result<(), TryLockError> {
-    for _ in 1..CLAIM_ATTEMPTS {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(CLAIM_INTERVAL),
-            settled => return settled,
-        }
-    }
-    file.try_lock()
-}
 
 /// A claim on a folder for this server, held until dropped.
 #[derive(Debug)]
@@ -167,7 +151,7 @@ impl DataDir {
         let path = self.file(CLAIM);
         let opened =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
-        let claimed = opened.and_then(|file| match lock(&file) {
+        let claimed = opened.and_then(|file| match claim::lock(&file) {
             Ok(()) => Ok(Ok(file)),
             Err(TryLockError::WouldBlock) => Ok(Err(file)),
             Err(TryLockError::Error(error)) => Err(error),
@@ -322,19 +306,6 @@ mod tests {
         fs::write(parent.path().join("session.key"), "short").unwrap();
         let dir = DataDir::open(parent.path()).unwrap();
         assert!(matches!(dir.secret("session.key"), Err(DataDirError::Broken { .. })));
-    }
-
-    #[test]
-    fn a_claim_outlasts_a_child_that_still_holds_that_of_a_killed_server() {
-        let parent = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(parent.path()).unwrap();
-        let of_the_killed = dir.claim().unwrap();
-        let child = thread::spawn(move || {
-            thread::sleep(CLAIM_INTERVAL);
-            drop(of_the_killed);
-        });
-        assert!(dir.claim().is_ok());
-        child.join().unwrap();
     }
 
     #[test]

@@ -113,6 +113,18 @@ fn loss_of_ten_percent_stalls_for_less_than_a_second() {
     }
 }
 
+/// One packet in five is lost without a queue: a path that is bad, and not one that is full. Giving up the only layer for
+/// it would show nothing at all.
+#[test]
+fn loss_of_twenty_percent_gives_up_no_picture() {
+    for seed in 30..36 {
+        let (world, player) = half_a_minute_of_loss(seed, [0, 200]);
+        let playback = world.playback(player);
+        assert!(playback.longest_stall_micros <= 2_000_000, "seed {seed}: {}", playback.longest_stall_micros);
+        assert!(playback.played > 500, "seed {seed}: {}", playback.played);
+    }
+}
+
 #[test]
 fn clients_whose_datagrams_reach_another_worker_are_served_all_the_same() {
     let mut world = World::with_config(30, |config| config.shards = 2);

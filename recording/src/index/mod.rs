@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use crate::claim;
 use crate::upload::Upload;
 #[cfg(test)]
 pub(crate) use entry::testing;
@@ -276,7 +277,7 @@ fn read_forgotten(path: &Path) -> Option<(String, Upload)> {
 /// Locks the folder against other processes; `None` if nothing can be written to it anyway.
 fn lock(folder: &Path) -> io::Result<Option<File>> {
     let Ok(file) = File::create(folder.join(".lock")) else { return Ok(None) };
-    match file.try_lock() {
+    match claim::lock(&file) {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => {
             Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process records into this folder"))

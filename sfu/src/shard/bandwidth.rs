@@ -28,6 +28,8 @@ const CHOICE_MICROS: u64 = 200_000;
 const GOAL_PERCENT: u64 = 120;
 /// The queue, in microseconds, from which even the least choice may be given up.
 const PAUSE_MICROS: u64 = 100_000;
+/// The loss from which it may, too, of a thousand packets: what is left of less can be repaired.
+const PAUSE_LOST_PER_MILLE: u32 = 400;
 /// Maximum number of packets of padding that are sent at once.
 const MAX_PADDING: usize = 32;
 
@@ -82,7 +84,8 @@ impl Shard {
         let budget = controller.budget().saturating_sub(sound);
         if is_full {
             // A picture is given up only for more than a moment's jitter or chance.
-            let is_certain = controller.queued_micros() >= PAUSE_MICROS || controller.has_heavy_loss();
+            let is_certain = controller.queued_micros() >= PAUSE_MICROS
+                || controller.lost_per_mille() >= PAUSE_LOST_PER_MILLE;
             return Some(if is_certain { budget } else { budget.max(least.min(sent)) });
         }
         // What is sent already is given up only when the path is full, and the least of everything is worth a try.
