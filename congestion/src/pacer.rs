@@ -4,9 +4,12 @@ use crate::time::Micros;
 
 /// The pace as a multiple of the target, in percent: a picture may leave faster than the stream flows.
 const PACE_PERCENT: u64 = 250;
-/// The burst that leaves at once: this much time at the pace, and never less than some packets.
-const BURST_MICROS: u64 = 40_000;
-const BURST_BYTES: u64 = 16 * 1_200;
+/// The burst that leaves at once: this much time at the pace, in which an ordinary picture fits, and never less than some
+/// packets.
+const BURST_MICROS: u64 = 20_000;
+const BURST_BYTES: u64 = 4 * 1_200;
+/// The interval at which a closed bucket is looked at again.
+const STEP_MICROS: u64 = 5_000;
 
 /// A bucket of bytes that fills at a multiple of the target. It may be overdrawn by what is sent regardless.
 #[derive(Clone, Copy, Debug)]
@@ -35,18 +38,29 @@ impl Pacer {
     }
 
     /// Whether a packet may leave now.
+    #[inline]
     pub fn is_open(&mut self, now: Micros) -> bool {
-        let elapsed = now - self.filled_at;
-        let earned = elapsed.min(1_000_000).saturating_mul(self.bytes_per_second) / 1_000_000;
-        // Time that has not earned a byte yet is kept.
-        if earned > 0 {
-            self.filled_at = now;
-            self.tokens = (self.tokens + i64::try_from(earned).unwrap_or(0)).min(self.burst);
+        if now > self.filled_at {
+            let earned =
+                (now - self.filled_at).min(1_000_000).saturating_mul(self.bytes_per_second) / 1_000_000;
+            // Time that has not earned a byte yet is kept.
+            if earned > 0 {
+                self.filled_at = now;
+                self.tokens = (self.tokens + i64::try_from(earned).unwrap_or(0)).min(self.burst);
+            }
         }
         self.tokens > 0
     }
 
+    /// The time at which a packet may leave next, if nothing else leaves before.
+    pub fn opens_at(&self, now: Micros) -> Micros {
+        let missing = u64::try_from(1 - self.tokens).unwrap_or(0);
+        let earned_in = missing.saturating_mul(1_000_000).div_ceil(self.bytes_per_second.max(1));
+        (self.filled_at + earned_in).max(now + STEP_MICROS)
+    }
+
     /// Takes the bytes of a packet that has left, whether or not the bucket allowed it.
+    #[inline]
     pub fn take(&mut self, bytes: usize) {
         // A debt of one burst at most, so that repairs and probes do not stop the media for long.
         self.tokens = (self.tokens - i64::try_from(bytes).unwrap_or(0)).max(-self.burst);
@@ -69,7 +83,7 @@ mod tests {
             }
         }
         let at_once = left.iter().filter(|at| **at == 0).count();
-        assert_eq!(at_once, 16);
+        assert_eq!(at_once, 6, "20 ms at 2.5 Mbit/s");
         // 2.5 Mbit/s for a second.
         let bytes = (left.len() - at_once) * 1_200;
         assert!((300_000..320_000).contains(&bytes), "{bytes}");
@@ -80,6 +94,13 @@ mod tests {
         let mut pacer = Pacer::new(100_000);
         (0..1_000).for_each(|_| pacer.take(1_200));
         assert!(!pacer.is_open(Micros(100_000)));
-        assert!(pacer.is_open(Micros(1_500_000)), "half a burst takes 300 ms at 500 kbit/s");
+        let opens_at = pacer.opens_at(Micros(100_000));
+        assert!((Micros(150_000)..Micros(260_000)).contains(&opens_at), "4,800 bytes at 250 kbit/s");
+        let is_open_at = |at| {
+            let mut pacer = pacer;
+            pacer.is_open(at)
+        };
+        assert!(!is_open_at(Micros(opens_at.0 - 1)));
+        assert!(is_open_at(opens_at));
     }
 }

@@ -116,6 +116,19 @@ impl Rewrite {
         })
     }
 
+    /// The lowest position of the stream that has not been sent, nor passed over; `None` if nothing is forwarded.
+    pub(crate) fn next_position(&self) -> Option<u64> {
+        self.mapping.map(|mapping| mapping.entered_at + (self.next - mapping.index))
+    }
+
+    /// Whether a packet belongs to the stream that is forwarded, and comes after all that was sent.
+    pub(crate) fn is_ahead(&self, info: &PacketInfo) -> bool {
+        self.mapping.is_some_and(|mapping| {
+            mapping.generation == info.generation
+                && mapping.entered_at + (self.next - mapping.index) <= info.position
+        })
+    }
+
     /// The publisher's position of a recently sent sequence number.
     pub(crate) fn position_of(&self, sequence: u16) -> Option<u64> {
         let mapping = self.mapping?;

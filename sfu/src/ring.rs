@@ -82,6 +82,11 @@ impl Ring {
         self.newest
     }
 
+    /// The number of positions that the ring covers.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
     /// Stores a packet. `false` if it is already stored, is older than the ring's oldest slot, or does not fit.
     pub(crate) fn insert(&mut self, info: PacketInfo, extensions: &[u8], payload: &[u8]) -> bool {
         let capacity = self.bytes.len();
@@ -127,6 +132,15 @@ impl Ring {
         let bytes = self.bytes.get(start..start + usize::from(slot.len))?;
         let (extensions, payload) = bytes.split_at_checked(usize::from(slot.extensions_len))?;
         Some(StoredPacket { info: slot.info, extensions, payload })
+    }
+
+    /// Whether the packet at this position has been overwritten.
+    pub(crate) fn has_overwritten(&self, position: u64) -> bool {
+        let slot = self.slots.get(self.index(position)).copied().flatten();
+        slot.is_some_and(|slot| {
+            slot.info.position > position
+                || slot.info.position == position && self.written - slot.at > self.bytes.len() as u64
+        })
     }
 
     fn index(&self, position: u64) -> usize {
@@ -183,6 +197,7 @@ mod tests {
                     assert_eq!(found, Some((vec![1, 1, 7], vec![kept as u8; 20])), "{kept} at {position}");
                 } else {
                     assert_eq!(found, None, "{kept} at {position}");
+                    assert!(ring.has_overwritten(kept));
                 }
             }
         }
@@ -198,6 +213,9 @@ mod tests {
         assert!(!ring.insert(info(48), &[], &[5]), "older than the ring");
         assert_eq!(ring.packet(50).map(|packet| packet.payload.to_vec()), Some(vec![1]));
         assert_eq!(ring.newest(), Some(56));
+        assert!(ring.has_overwritten(48));
+        assert!(!ring.has_overwritten(49), "never stored");
+        assert!(!ring.has_overwritten(50));
         assert!(!ring.insert(info(57), &[], &[0; 1001]));
     }
 }

@@ -1,7 +1,11 @@
-//! The sending half of a transport: transport-wide sequence numbers, the history of sent packets, and what the path carries.
+//! The sending half of a transport: transport-wide sequence numbers, the history of sent packets, what the path carries, and
+//! how fast pictures may leave.
 
-use congestion::{Controller, Limits, Report};
+use std::collections::VecDeque;
 
+use congestion::{Controller, Limits, Pacer, Report};
+
+use crate::keys::SubscriptionKey;
 use crate::rtcp::Arrival;
 use crate::time::Micros;
 
@@ -42,6 +46,11 @@ pub(crate) struct Sender {
     feedback_at: Option<Micros>,
     /// Whether the path was found full since [`Sender::settle`].
     is_full: bool,
+    pacer: Pacer,
+    /// The bitrate of what was chosen to be sent.
+    chosen: u64,
+    /// The sections with pictures that the pacer holds back, in the order in which they are served.
+    waiting: VecDeque<SubscriptionKey>,
 }
 
 impl Default for Sender {
@@ -56,6 +65,9 @@ impl Default for Sender {
             first_sent_at: None,
             feedback_at: None,
             is_full: false,
+            pacer: Pacer::new(Limits::default().initial),
+            chosen: 0,
+            waiting: VecDeque::new(),
         }
     }
 }
@@ -75,6 +87,7 @@ impl Sender {
             self.first_sent_at = Some(now);
         }
         self.controller.on_sent(bytes);
+        self.pacer.take(bytes);
         let sequence = self.next_sequence;
         self.next_sequence = sequence.wrapping_add(1);
         if let Some(place) = self.history.get_mut(usize::from(sequence) % HISTORY) {
@@ -96,16 +109,62 @@ impl Sender {
         });
         self.is_full |= controller.on_feedback(now, reports);
         self.feedback_at = Some(now);
+        self.set_pace();
     }
 
     /// What is known about the path of a client that gives feedback; `None` if it has given none for long.
     pub(crate) fn controller(&mut self, now: Micros) -> Option<&mut Controller> {
-        let is_current = match (self.feedback_at, self.first_sent_at) {
+        self.is_estimated(now).then_some(&mut self.controller)
+    }
+
+    fn is_estimated(&self, now: Micros) -> bool {
+        match (self.feedback_at, self.first_sent_at) {
             (Some(at), _) => now < at + STALE_MICROS,
             (None, Some(at)) => now < at + FIRST_FEEDBACK_MICROS,
             (None, None) => true,
-        };
-        is_current.then_some(&mut self.controller)
+        }
+    }
+
+    /// Sets the bitrate of what was chosen to be sent. The pace suffices for it: what is too much for the path is not the
+    /// pacer's to judge.
+    pub(crate) fn set_chosen(&mut self, bits_per_second: u64) {
+        self.chosen = bits_per_second;
+        self.set_pace();
+    }
+
+    fn set_pace(&mut self) {
+        // On a path that has shown no limit, pictures begin as fast as on one that is known to carry them.
+        let least = if self.controller.has_met_limit() { self.chosen / 2 } else { self.chosen };
+        self.pacer.set_target(self.controller.target().max(least));
+    }
+
+    /// Whether a picture's packet may leave now. Without an estimate of the path, it always may.
+    #[inline]
+    pub(crate) fn is_open(&mut self, now: Micros) -> bool {
+        self.pacer.is_open(now) || !self.is_estimated(now)
+    }
+
+    /// Whether the pictures of a section wait.
+    #[inline]
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Puts a section behind all others that wait.
+    pub(crate) fn wait(&mut self, section: SubscriptionKey) {
+        if !self.waiting.contains(&section) {
+            self.waiting.push_back(section);
+        }
+    }
+
+    /// Takes the section to serve next.
+    pub(crate) fn next_waiting(&mut self) -> Option<SubscriptionKey> {
+        self.waiting.pop_front()
+    }
+
+    /// The time at which the next section is to be served.
+    pub(crate) fn opens_at(&self, now: Micros) -> Option<Micros> {
+        self.has_waiting().then(|| self.pacer.opens_at(now))
     }
 
     /// Whether the path was found full since the last call.

@@ -42,7 +42,7 @@ static ALLOCATOR: Counting = Counting;
 
 /// Counts the allocations for one publisher's media to 20 players, after a time in which buffers
 /// grow to their final size.
-fn allocations(workers: u16) -> (u64, usize) {
+fn allocations(workers: u16) -> (u64, usize, usize) {
     let mut world = World::with_config(1, |config| config.shards = workers);
     let room = World::room("count");
     let (_, publisher) = world.publisher(&room, 17);
@@ -55,11 +55,12 @@ fn allocations(workers: u16) -> (u64, usize) {
     world.run(Duration::from_millis(100));
     let source = Path::to(world.clients[publisher].address);
     let entrance = world.entrance(source.remote);
-    let (mut counted, mut forwarded) = (0, 0);
+    let (mut counted, mut forwarded, mut paced) = (0, 0, 0);
     for round in 0..120 {
         world.now += Duration::from_millis(33);
         let now = world.now;
-        world.clients[publisher].send_picture(now, 17);
+        // Every third picture is more than what the pacer lets leave at once.
+        world.clients[publisher].send_picture(now, if round % 3 == 0 { 80 } else { 4 });
         world.clients[publisher].send_sound(20);
         let mut datagrams = Vec::new();
         while let Some((_, datagram)) = world.clients[publisher].poll_transmit() {
@@ -84,20 +85,34 @@ fn allocations(workers: u16) -> (u64, usize) {
             counted += ALLOCATIONS.with(Cell::get) - before;
             forwarded += datagrams_out;
         }
-        // Feedback and reports are sent by timers, not per packet.
-        for worker in &mut world.workers {
-            worker.shard.handle_timeout(now);
-            while worker.shard.poll_transmit(now).is_some() {}
+        // Feedback and reports are sent by timers, not per packet; what the pacer has held back leaves then.
+        for after in [0, 10, 20].map(Duration::from_millis) {
+            for worker in &mut world.workers {
+                worker.shard.handle_timeout(now + after);
+                let before = ALLOCATIONS.with(Cell::get);
+                let mut datagrams_out = 0;
+                while let Some(transmits) = worker.shard.poll_transmit(now + after) {
+                    datagrams_out += transmits.datagrams();
+                }
+                if round >= 60 {
+                    counted += ALLOCATIONS.with(Cell::get) - before;
+                    paced += datagrams_out;
+                }
+            }
         }
     }
-    (counted, forwarded)
+    (counted, forwarded, paced)
 }
 
 #[test]
 fn forwarding_allocates_nothing() {
     for workers in [1, 2] {
-        let (counted, forwarded) = allocations(workers);
-        assert!(forwarded >= 60 * 18 * 20, "{forwarded}");
-        assert_eq!(counted, 0, "allocations for {forwarded} packets and {workers} workers");
+        let (counted, forwarded, paced) = allocations(workers);
+        assert!(forwarded >= 20 * 20 * 20, "{forwarded}");
+        assert!(paced >= 20 * 20 * 20, "{paced}");
+        assert_eq!(
+            counted, 0,
+            "allocations for {forwarded} packets, {paced} paced ones and {workers} workers"
+        );
     }
 }

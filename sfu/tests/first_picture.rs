@@ -203,7 +203,8 @@ fn a_track_that_is_switched_on_again_is_there_at_once() {
     let (before, at) = (world.played(client), world.micros());
     switch(&mut world, true);
     assert!(world.run_until(SECOND, |world| world.played(client) > before));
-    assert!(world.micros() - at <= 7_000, "{}", world.micros() - at);
+    // The pacer lets a part of it wait for 5 ms.
+    assert!(world.micros() - at <= 12_000, "{}", world.micros() - at);
     world.run(SECOND);
     assert_eq!(world.clients[camera].keyframe_requests.len(), asked + 1);
     assert!(world.played(client) > before + 25);

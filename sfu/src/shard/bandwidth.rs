@@ -52,16 +52,17 @@ impl Shard {
     fn follow(&mut self, now: Micros, key: TransportKey) {
         let is_less = self.select(now, key);
         let step = self.next_step(now, key);
-        let demand = step.map(|_| self.demand(now, key));
+        let demand = self.demand(now, key);
         let Some(transport) = self.connections.get_mut(key) else { return };
         transport.probing.chosen_at = now;
         transport.sender.settle();
+        transport.sender.set_chosen(demand);
         let Some(controller) = transport.sender.controller(now) else { return };
         if is_less {
             let limit = controller.budget();
             tracing::debug!(limit, "a subscriber's path is full: less video is sent");
         }
-        let goal = step.zip(demand).map_or(0, |(step, demand)| (demand + step) * GOAL_PERCENT / 100);
+        let goal = step.map_or(0, |step| (demand + step) * GOAL_PERCENT / 100);
         controller.set_goal(goal);
     }
 
@@ -235,7 +236,7 @@ impl Shard {
     }
 
     /// The bitrate of all that is sent.
-    fn demand(&mut self, now: Micros, key: TransportKey) -> u64 {
+    pub(super) fn demand(&mut self, now: Micros, key: TransportKey) -> u64 {
         let open = self.open_sections(key);
         open.into_iter().map(|section| self.tracks.rate_of(now, section)).sum()
     }

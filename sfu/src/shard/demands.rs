@@ -153,7 +153,7 @@ impl Shard {
             let Some(state) = self.tracks.subscription_mut(section) else { continue };
             if state.publication == Some(publication) && state.flow.wanted != wanted {
                 state.flow.wanted = wanted;
-                state.rewrite.leave();
+                state.leave();
                 if wanted {
                     self.tracks.start(section);
                 }

@@ -38,12 +38,13 @@ impl Shard {
             self.tracks.served = Served::default();
         }
         self.start_pending(now);
+        self.pace_pending(now);
     }
 
     /// Fans out one layer of a publication; `false` if the slab is full before all subscribers are served.
     fn fan_out_layer(&mut self, now: Micros, key: PublicationKey, at: usize) -> bool {
         let Self { rooms, connections, tracks, egress, events, .. } = self;
-        let Tracks { publications, subscriptions, served, starting, switched, .. } = tracks;
+        let Tracks { publications, subscriptions, served, starting, opening, switched, .. } = tracks;
         let Some(publication) = publications.get_mut(key) else { return true };
         let publisher = rooms.peer(publication.peer);
         let muted = publisher.is_some_and(|peer| peer.silences(publication.kind));
@@ -72,7 +73,7 @@ impl Shard {
                     continue;
                 }
                 if muted || !subscription.flow.is_open() {
-                    subscription.rewrite.leave();
+                    subscription.leave();
                     subscription.waits_since = None;
                     continue;
                 }
@@ -81,15 +82,30 @@ impl Shard {
                 let Some(mut outlet) = transport.outlet() else { continue };
                 if subscription.layer != at {
                     if !has_entry {
-                        layer.keyframe.want();
+                        if !subscription.enters_later() {
+                            layer.keyframe.want();
+                        }
+                        continue;
+                    }
+                    if subscription.is_queued {
+                        subscription.enter_later(layer);
                         continue;
                     }
                     let offset = offsets.get(subscription.layer).copied().flatten();
                     subscription.change_layer(offset);
                     has_switched = true;
                 }
+                let was_queued = subscription.is_queued;
                 for (packet, codec) in packets.iter().flatten() {
-                    forward(now, egress, &mut outlet, subscription, packet, *codec);
+                    if outlet.holds(now, subscription, &packet.info) {
+                        subscription.is_queued = true;
+                    } else {
+                        forward(now, egress, &mut outlet, subscription, packet, *codec);
+                    }
+                }
+                if subscription.is_queued && !was_queued {
+                    outlet.wait(*key);
+                    opening.push(subscription.transport);
                 }
                 // A subscription that has not been negotiated yet cannot use a key frame.
                 let waits = subscription.rewrite.waits(layer.generation) && subscription.takes(*newest_codec);

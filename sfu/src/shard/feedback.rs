@@ -224,6 +224,9 @@ impl Shard {
 
     /// Sends the RTCP due to a subscriber and returns the time of the next call.
     fn report_to_subscriber(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
+        if self.connections.get(key)?.sender.has_waiting() {
+            self.tracks.opening.push(key);
+        }
         let probe = self.probe(now, key).unwrap_or(Micros::NEVER);
         if self.connections.get(key)?.next_report > now {
             return Some(self.connections.get(key)?.next_report.min(probe));

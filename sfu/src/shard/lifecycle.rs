@@ -121,10 +121,10 @@ impl Shard {
             if let Some(subscription) = self.tracks.subscription_mut(section)
                 && subscription.kind == MediaKind::Video
             {
-                subscription.rewrite.leave();
+                subscription.leave();
             }
         }
-        self.start_all(key);
+        self.start_all(now, key);
         self.connections.schedule(key, now);
     }
 

@@ -10,7 +10,7 @@
 //! | `links`, `message` | Messages to other shards of the process |
 //! | `demands`, `lifecycle` | Requests of rooms, and what begins and ends with them |
 //! | `publish`, `play`, `offer`, `negotiate`, `describe` | Answers to publishers and WHEP players, offers to subscribers |
-//! | `ingress`, `fanout`, `start`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
+//! | `ingress`, `fanout`, `start`, `pace`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
 //! | `select`, `watched` | The layer of each subscription, and which layers publishers need to send |
 //! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, active speakers |
 
@@ -28,6 +28,7 @@ mod message;
 mod mirror;
 mod negotiate;
 mod offer;
+mod pace;
 mod play;
 mod publish;
 mod record;

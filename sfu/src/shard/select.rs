@@ -214,7 +214,7 @@ impl Shard {
         let is_change = subscription.target != layer;
         subscription.aim_at(layer);
         if was_starved {
-            subscription.rewrite.leave();
+            subscription.leave();
             subscription.aim_at(layer);
         }
         let (publication, waits) = (subscription.publication, !subscription.rewrite.is_entered());

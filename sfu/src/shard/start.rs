@@ -17,10 +17,11 @@ use crate::time::Micros;
 
 impl Shard {
     /// Starts all sections of a transport.
-    pub(super) fn start_all(&mut self, key: TransportKey) {
+    pub(super) fn start_all(&mut self, now: Micros, key: TransportKey) {
         for section in self.connections.sends(key) {
             self.tracks.start(section);
         }
+        self.pace(now, key);
     }
 
     /// Requests a key frame for a subscriber that is about to receive this track, so that the ring
@@ -46,13 +47,14 @@ impl Shard {
 
     /// Sends the ring to a section. Returns the track and its layer if a key frame has to be requested instead.
     fn start_section(&mut self, now: Micros, key: SubscriptionKey) -> Option<(PublicationKey, usize)> {
-        let Tracks { publications, subscriptions, .. } = &mut self.tracks;
+        let Tracks { publications, subscriptions, opening, .. } = &mut self.tracks;
         let subscription = subscriptions.get_mut(key)?;
         let publication_key = subscription.publication?;
         let publication = publications.get(publication_key)?;
         let wanted = (publication_key, subscription.layer);
         let layer = publication.layer(subscription.layer)?;
-        let mut outlet = self.connections.get_mut(subscription.transport)?.outlet()?;
+        let transport = subscription.transport;
+        let mut outlet = self.connections.get_mut(transport)?.outlet()?;
         if !subscription.flow.is_open()
             || !subscription.takes(publication.codec)
             || !subscription.rewrite.waits(layer.generation)
@@ -68,6 +70,12 @@ impl Shard {
         }
         for packet in packets() {
             let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
+            if outlet.holds(now, subscription, &packet.info) {
+                subscription.is_queued = true;
+                outlet.wait(key);
+                opening.push(transport);
+                break;
+            }
             forward(now, &mut self.egress, &mut outlet, subscription, &packet, codec);
         }
         None
@@ -104,6 +112,7 @@ impl Layer {
     /// The packets in the ring from this position on, in order.
     pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = StoredPacket<'_>> {
         let end = self.ring.newest().map_or(position, |newest| newest + 1);
+        let position = position.max(end.saturating_sub(self.ring.capacity()));
         (position..end).filter_map(|position| self.ring.packet(position))
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Tracks {
     pub(super) served: Served,
     /// Sections that have become able to send since the last fan-out.
     pub(super) starting: Vec<SubscriptionKey>,
+    /// Connections whose pacer may let pictures leave.
+    pub(super) opening: Vec<TransportKey>,
 }
 
 /// The progress of the fan-out of the layer at the end of `dirty`.

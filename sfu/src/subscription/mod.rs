@@ -1,6 +1,7 @@
 //! One subscriber's media section and the track that it currently carries.
 
 mod packets;
+mod queue;
 mod repairs;
 
 use crate::codec::{Codec, MediaKind};
@@ -9,6 +10,7 @@ use crate::rewrite::{Rewrite, Rewritten};
 use crate::ring::StoredPacket;
 use crate::sdp::{Extension, ExtensionMap, LocalSection, RemoteSection, SectionState, WrittenCodec};
 use crate::time::Micros;
+pub(crate) use queue::Queued;
 pub(crate) use repairs::Answer;
 use repairs::Repairs;
 
@@ -38,6 +40,10 @@ pub(crate) struct Subscription {
     /// Whether the section may send.
     pub(crate) flow: Flow,
     pub(crate) rewrite: Rewrite,
+    /// Whether packets of the layer wait in its ring until the pacer lets them leave.
+    pub(crate) is_queued: bool,
+    /// While packets wait: the position in the target's ring at which to go on after the current picture.
+    entry: Option<u64>,
     /// The next sequence number of the retransmission stream, extended.
     rtx_next: u64,
     pub(crate) packets: u32,
@@ -92,6 +98,8 @@ impl Subscription {
             told: (FULL_QUALITY, 0),
             flow: Flow { negotiated: false, wanted: true, starved: false },
             rewrite: Rewrite::new(first.0),
+            is_queued: false,
+            entry: None,
             rtx_next: u64::from(first.1 & 0x7fff),
             packets: 0,
             octets: 0,
@@ -157,7 +165,13 @@ impl Subscription {
         self.publication = publication;
         (self.layer, self.target) = (0, 0);
         self.told = (FULL_QUALITY, 0);
+        self.leave();
+    }
+
+    /// Sends nothing more until the next packet at which a decoder can start.
+    pub(crate) fn leave(&mut self) {
         self.rewrite.leave();
+        (self.is_queued, self.entry) = (false, None);
     }
 
     /// Whether packets of this layer are sent, or its key frame is waited for.
@@ -168,7 +182,9 @@ impl Subscription {
 
     /// Chooses the layer to send. A section that sends nothing yet has it at once.
     pub(crate) fn aim_at(&mut self, layer: usize) {
-        self.target = layer;
+        if self.target != layer {
+            (self.target, self.entry) = (layer, None);
+        }
         if !self.rewrite.is_entered() {
             self.layer = layer;
         }
@@ -177,7 +193,7 @@ impl Subscription {
     /// Changes to the target, of which a key frame has arrived. `offset` is what to add to its timestamps to get those
     /// of the layer so far.
     pub(crate) fn change_layer(&mut self, offset: Option<u32>) {
-        self.layer = self.target;
+        (self.layer, self.entry) = (self.target, None);
         self.rewrite.change(offset);
     }
 

@@ -61,11 +61,13 @@ impl Frame {
 }
 
 /// Plays pictures in order, as a decoder does: each depends on the previous one of its layer, unless it is a key frame.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Playback {
     partial: BTreeMap<(u32, u16), (Vec<bool>, bool)>,
     /// The number and the width of the last picture played.
     last: Option<(u32, u16)>,
+    /// The time of the first packet.
+    began_micros: Option<u64>,
     /// The number of pictures played.
     pub played: u32,
     /// The time at which the first picture was played.
@@ -83,6 +85,7 @@ pub struct Playback {
 impl Playback {
     /// Handles a packet; duplicates are ignored.
     pub fn on_packet(&mut self, frame: Frame, now_micros: u64) {
+        self.began_micros.get_or_insert(now_micros);
         let key = (frame.number, frame.size.0);
         let is_over = |(number, width): (u32, u16)| {
             frame.number < number || frame.number == number && frame.size.0 == width
@@ -100,10 +103,13 @@ impl Playback {
         self.play(now_micros);
     }
 
-    /// Whether playback has stalled for so long that a player would request a key frame.
+    /// Whether playback has stalled for so long that a player would request a key frame. It waits less for the first one.
     pub fn is_stuck(&self, now_micros: u64) -> bool {
-        let waited = self.last_played_micros.map_or(u64::MAX, |at| now_micros.saturating_sub(at));
-        waited > 400_000
+        let (since, most) = match self.last_played_micros {
+            Some(at) => (at, 400_000),
+            None => (self.began_micros.unwrap_or(now_micros), 200_000),
+        };
+        now_micros.saturating_sub(since) > most
     }
 
     fn play(&mut self, now_micros: u64) {

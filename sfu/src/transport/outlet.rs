@@ -2,9 +2,12 @@
 
 use datagrams::Batch;
 
+use crate::keys::SubscriptionKey;
 use crate::path::{MAX_DATAGRAM, Path};
+use crate::ring::PacketInfo;
 use crate::sender::{Departure, Sender};
 use crate::srtp::Sealer;
+use crate::subscription::Subscription;
 use crate::time::Micros;
 
 /// The path, the SRTP context and the sender of a connection.
@@ -15,6 +18,24 @@ pub(crate) struct Outlet<'a> {
 }
 
 impl Outlet<'_> {
+    /// Whether a packet stays in its ring for now: what waits already comes first, and a picture waits for the pacer.
+    #[inline]
+    pub(crate) fn holds(&mut self, now: Micros, subscription: &Subscription, info: &PacketInfo) -> bool {
+        (subscription.is_queued || self.sender.has_waiting() || !self.sender.is_open(now))
+            && subscription.is_paced()
+            && subscription.rewrite.is_ahead(info)
+    }
+
+    /// Whether a picture's packet may leave now.
+    pub(crate) fn is_open(&mut self, now: Micros) -> bool {
+        self.sender.is_open(now)
+    }
+
+    /// Serves a section when the pacer allows it.
+    pub(crate) fn wait(&mut self, section: SubscriptionKey) {
+        self.sender.wait(section);
+    }
+
     /// Queues the packet that `write` writes and encrypts. `is_reported` tells whether the packet carries its
     /// transport-wide sequence number, so that the client reports its arrival.
     pub(crate) fn send(

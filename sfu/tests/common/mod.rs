@@ -58,6 +58,8 @@ pub struct World {
     pub newest: HashMap<(SocketAddr, u32), u16>,
     /// The recently encrypted sequence numbers of each stream to each client.
     sealed: HashMap<(SocketAddr, u32), HashSet<u16>>,
+    /// The packets that have left for clients, if they are recorded.
+    pub departed: Option<Vec<Departed>>,
     next_picture: Instant,
     next_sound: Instant,
     next_report: Instant,
@@ -65,6 +67,15 @@ pub struct World {
     pub access: (Link, Link),
     /// Whether those clients send transport-wide feedback.
     pub feedback: bool,
+}
+
+/// An RTP packet that has left the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Departed {
+    pub micros: u64,
+    pub to: SocketAddr,
+    pub ssrc: u32,
+    pub number: u16,
 }
 
 impl World {
@@ -98,6 +109,7 @@ impl World {
             events: Vec::new(),
             newest: HashMap::new(),
             sealed: HashMap::new(),
+            departed: None,
             next_picture: epoch,
             next_sound: epoch,
             next_report: epoch,
@@ -315,6 +327,9 @@ impl World {
                         }
                         if let Some((ssrc, number)) = sealed_once(&mut self.sealed, path.remote, datagram) {
                             self.newest.insert((path.remote, ssrc), number);
+                            if let Some(departed) = &mut self.departed {
+                                departed.push(Departed { micros, to: path.remote, ssrc, number });
+                            }
                         }
                         self.network.send(micros, self.server, path.remote, datagram.to_vec());
                     }

@@ -89,7 +89,8 @@ impl Client {
             if is_key {
                 layer.last_key_micros = Some(now_micros);
             }
-            let (size, packets) = (layer.size, (packets * layer.share / 16).max(1));
+            let factor = if is_key { self.key_packets_factor } else { 1 };
+            let (size, packets) = (layer.size, (packets * layer.share / 16).max(1) * factor);
             let timestamp = layer.first_timestamp.wrapping_add(number.wrapping_mul(3_000));
             for packet in 0..packets {
                 let frame = Frame { number, packet, packets, is_key, sent_micros: now_micros, size };

@@ -115,6 +115,8 @@ pub struct Client {
     pub keyframe_requests: Vec<u64>,
     /// The time after a key frame in which requests are ignored, as in Chromium.
     pub key_rest_micros: u64,
+    /// A key frame has this many times the packets of another picture.
+    pub key_packets_factor: u16,
     last_key_micros: Option<u64>,
     /// The time from which media could flow, in microseconds.
     pub connected_micros: Option<u64>,
@@ -181,6 +183,7 @@ impl Client {
             sender_reports: HashMap::new(),
             keyframe_requests: Vec::new(),
             key_rest_micros: 0,
+            key_packets_factor: 1,
             last_key_micros: None,
             connected_micros: None,
         }
@@ -424,6 +427,7 @@ impl Client {
             return;
         }
         let is_key = std::mem::replace(&mut self.key_wanted, false);
+        let packets = if is_key { packets * self.key_packets_factor } else { packets };
         if is_key {
             self.last_key_micros = Some(now_micros);
         }
