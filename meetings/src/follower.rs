@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::meeting::Meeting;
 use crate::service::{Meetings, Note};
 use crate::store::{Present, StoreError, explain};
+use crate::webhook;
 
 /// How long a request waits for earlier events to be applied.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -64,7 +65,9 @@ impl Meetings {
 
     async fn note(&self, happening: &Happening) -> Result<(), StoreError> {
         let store = &self.inner.store;
-        let Some(meeting) = store.by_room(&happening.room).await? else { return Ok(()) };
+        let Some(meeting) = store.by_room(&happening.room).await? else {
+            return self.tell_server(happening).await;
+        };
         let whom = match &happening.what {
             RoomHappening::Joined(who) | RoomHappening::Left { who, .. } => Present::One(who.peer),
             RoomHappening::Recording { .. } | RoomHappening::Ended { .. } => Present::All,
@@ -74,11 +77,27 @@ impl Meetings {
     }
 }
 
+impl Meetings {
+    /// Reports an event in a room without a meeting.
+    async fn tell_server(&self, happening: &Happening) -> Result<(), StoreError> {
+        let Some(endpoint) = self.server_endpoint().await? else { return Ok(()) };
+        let message = self.with_entropy(|entropy| webhook::room_message(happening, endpoint, entropy));
+        match message {
+            Some(message) => self.send(&[message]).await,
+            None => Ok(()),
+        }
+    }
+}
+
 struct Follower {
     meetings: Meetings,
 }
 
 impl RoomObserver for Follower {
+    fn wants_all(&self) -> bool {
+        self.meetings.inner.server_webhook.is_some()
+    }
+
     fn happened(&mut self, happening: Happening) {
         let inner = &self.meetings.inner;
         if matches!(happening.what, RoomHappening::Ended { .. }) {

@@ -46,6 +46,7 @@
 //!     anonymous: true,
 //!     keep: None,
 //!     private_webhooks: false,
+//!     server_webhook: None,
 //!     mailer: None,
 //! });
 //! // `meetings.start(rooms, &watch)` follows the rooms and the clock from then on.
@@ -83,3 +84,4 @@ pub use keys::make_key;
 pub use mail::{MailError, Mailer};
 pub use service::{Config, Meetings, Rooms};
 pub use store::{KeyRecord, Store, StoreError, copy_database};
+pub use webhook::ServerWebhook;

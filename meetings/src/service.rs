@@ -9,16 +9,17 @@ use signaling_core::meeting::Happening;
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
 use signaling_core::{Entropy, MeetingId, Refusal, RoomId, ServerKey, Timestamp, WallClock, Watch};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 
+use crate::keys::random_id;
 use crate::mail::{Mailer, Postman};
 use crate::meeting::{Event, Meeting};
 use crate::outbox;
 use crate::pending_ends::PendingEnds;
 use crate::presence::with_presences;
 use crate::rate_limits::RateLimits;
-use crate::store::{Letter, Outgoing, Present, Store, StoreError};
-use crate::webhook::{self, Messenger};
+use crate::store::{Endpoint, Letter, Message, Outgoing, Present, Store, StoreError};
+use crate::webhook::{self, Messenger, ServerWebhook};
 
 /// Maximum number of events waiting for the database. A room never waits: events beyond it are recovered by a later
 /// check.
@@ -53,6 +54,8 @@ pub struct Config {
     pub keep: Option<Duration>,
     /// Whether webhooks may be sent to non-public addresses, and redirects are followed.
     pub private_webhooks: bool,
+    /// A receiver of the events of all meetings and rooms.
+    pub server_webhook: Option<ServerWebhook>,
     /// Sends invitations.
     pub mailer: Option<Mailer>,
 }
@@ -80,6 +83,9 @@ pub(crate) struct Inner {
     pub(crate) anonymous: bool,
     pub(crate) keep: Option<Duration>,
     pub(crate) private_webhooks: bool,
+    pub(crate) server_webhook: Option<ServerWebhook>,
+    /// The endpoint of that receiver.
+    server_endpoint: OnceCell<String>,
     mailer: Option<Mailer>,
     rooms: OnceLock<Arc<dyn Rooms>>,
     pub(crate) happenings: mpsc::Sender<Note>,
@@ -103,6 +109,8 @@ impl Meetings {
             anonymous: config.anonymous,
             keep: config.keep,
             private_webhooks: config.private_webhooks,
+            server_webhook: config.server_webhook,
+            server_endpoint: OnceCell::new(),
             mailer: config.mailer,
             rooms: OnceLock::new(),
             happenings,
@@ -187,6 +195,7 @@ impl Meetings {
         change: impl FnOnce(&mut Meeting, Timestamp) -> Result<(T, Vec<Event>), StoreError>,
     ) -> Result<Option<(Meeting, T)>, StoreError> {
         let now = self.now();
+        let server = self.server_endpoint().await?;
         let changed = self
             .inner
             .store
@@ -198,7 +207,8 @@ impl Meetings {
                     self.with_entropy(|entropy| meeting.invite(entropy));
                 }
                 let (events, presences) = with_presences(events, present);
-                let messages = self.with_entropy(|entropy| webhook::messages(meeting, &events, now, entropy));
+                let messages =
+                    self.with_entropy(|entropy| webhook::messages(meeting, &events, now, server, entropy));
                 let letters =
                     origin.map(|origin| self.letters(Some(&before), meeting, origin)).transpose()?;
                 Ok((result, Outgoing { messages, letters: letters.unwrap_or_default(), presences }))
@@ -235,12 +245,59 @@ impl Meetings {
         self.inner.limits.take_maker(self.ticks(), ip)
     }
 
-    /// Reports a finished recording of a meeting's room to its webhooks.
+    /// The endpoint of the server's own receiver, if there is one. It is looked up once.
+    pub(crate) async fn server_endpoint(&self) -> Result<Option<&str>, StoreError> {
+        let Some(ServerWebhook { url, secret }) = &self.inner.server_webhook else { return Ok(None) };
+        let known = self.inner.server_endpoint.get_or_try_init(async || {
+            self.endpoint(webhook::OWNER.to_owned(), url.clone(), Some(secret)).await.map(|known| known.id)
+        });
+        known.await.map(|id| Some(id.as_str()))
+    }
+
+    /// The endpoint of this owner and URL, with this secret if one is given.
+    pub(crate) async fn endpoint(
+        &self,
+        owner: String,
+        url: String,
+        secret: Option<&str>,
+    ) -> Result<Endpoint, StoreError> {
+        let new = self.with_entropy(|entropy| Endpoint {
+            id: random_id("ep_", entropy),
+            owner,
+            url,
+            secret: secret.map_or_else(|| webhook::new_secret(entropy), str::to_owned),
+            previous: None,
+            disabled_at: None,
+        });
+        let (now, store) = (self.now(), &self.inner.store);
+        let mut endpoint = store.endpoint_for(&new, now).await?;
+        // The endpoint is already used with another secret: both are valid for a while, as in every change.
+        if let Some(secret) = secret.filter(|secret| **secret != endpoint.secret) {
+            store.rotate_secret(&endpoint.id, secret, now + webhook::OVERLAP).await?;
+            secret.clone_into(&mut endpoint.secret);
+        }
+        Ok(endpoint)
+    }
+
+    /// Reports a finished recording to the webhooks of the room's meeting and of the server.
     pub async fn recording_ready(&self, room: &RoomId, recording: &str) -> Result<(), StoreError> {
         let store = &self.inner.store;
-        let Some(meeting) = store.by_room(room).await? else { return Ok(()) };
+        let Some(meeting) = store.by_room(room).await? else {
+            let Some(endpoint) = self.server_endpoint().await? else { return Ok(()) };
+            let now = self.now();
+            let message = self
+                .with_entropy(|entropy| webhook::recording_message(room, recording, now, endpoint, entropy));
+            return self.send(&[message]).await;
+        };
         let event = Event::RecordingReady { recording: recording.to_owned() };
         self.update(meeting.id, |_, _| Ok(((), vec![event]))).await.map(drop)
+    }
+
+    /// Sends messages that belong to no change of a meeting.
+    pub(crate) async fn send(&self, messages: &[Message]) -> Result<(), StoreError> {
+        self.inner.store.enqueue(messages).await?;
+        self.wake_outboxes();
+        Ok(())
     }
 
     /// A meeting in its current state: decisions that the clock made ahead of time are reverted, and due work is done,

@@ -108,6 +108,7 @@ impl Server {
             public_url: None,
             anonymous: true,
             private_webhooks: false,
+            server_webhook: None,
             keep,
             mailer: None,
         });

@@ -70,6 +70,7 @@ impl Interface {
             public_url: Some("https://calls.example".to_owned()),
             anonymous,
             private_webhooks: true,
+            server_webhook: None,
             keep: None,
             mailer: None,
         });

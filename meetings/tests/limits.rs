@@ -51,6 +51,7 @@ fn router(store: Store, clock: &Clock) -> Router {
         public_url: None,
         anonymous: true,
         private_webhooks: false,
+        server_webhook: None,
         keep: None,
         mailer: None,
     });

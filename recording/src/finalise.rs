@@ -142,6 +142,7 @@ pub fn composite(
             .into_iter()
             .flatten()
             .collect(),
+        captions: false,
         lost_packets: parts.iter().map(|entry| entry.lost_packets).sum(),
         dropped_packets: parts.iter().map(|entry| entry.dropped_packets).sum(),
         error: None,

@@ -39,6 +39,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod captions;
 pub mod claim;
 mod clock;
 pub mod container;

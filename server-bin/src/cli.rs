@@ -118,7 +118,7 @@ fn api_key() -> Command {
                 .required(true)
                 .action(ArgAction::Append)
                 .value_parser(scope)
-                .help("What the key gives access to: meetings:read, meetings:write (which includes read), rooms, recordings, admin. Repeatable"),
+                .help("What the key gives access to: meetings:read, meetings:write (which includes read), rooms, recordings, captions:write, admin. Repeatable"),
         )
         .arg(
             Arg::new("customer")

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use axum::Router;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use meetings::{Config, Mailer, Meetings, Rooms, Store, StoreError};
+use meetings::{Config, Mailer, Meetings, Rooms, ServerWebhook, Store, StoreError};
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
 use signaling_core::{RoomId, ServerKey, WallClock as _, Watch};
@@ -37,6 +37,17 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
         (Some(url), Some(from)) => Some(Mailer::new(&url.0, from).context("look at --smtp and --mail-from")?),
         _ => None,
     };
+    let server_webhook = match (&settings.webhook_url, &settings.webhook_secret) {
+        (Some(url), Some(secret)) => {
+            let receiver = ServerWebhook::new(url.clone(), secret.0.clone());
+            Some(
+                receiver
+                    .map_err(|refusal| anyhow::anyhow!(refusal.message))
+                    .context("look at --webhook-url and --webhook-secret")?,
+            )
+        }
+        _ => None,
+    };
     tracing::info!(database = store.place(), "meetings are kept");
     Ok(Meetings::new(Config {
         key: ServerKey::new(key(settings, data, "session.key")?),
@@ -49,6 +60,7 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
             .filter(|days| *days > 0)
             .map(|days| Duration::from_hours(24 * u64::from(days))),
         private_webhooks: settings.webhook_allow_private,
+        server_webhook,
         mailer,
     }))
 }

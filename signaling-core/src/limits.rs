@@ -16,6 +16,10 @@ pub struct Limits {
     pub json_depth: usize,
     /// Characters of a chat text.
     pub chat_chars: usize,
+    /// Characters of a caption.
+    pub caption_chars: usize,
+    /// Captions per second that a room takes from all programs together.
+    pub captions_per_second: u32,
     /// Bytes of `metadata`, which every member's welcome repeats.
     pub metadata_bytes: usize,
     /// Chat messages that a newcomer is given.
@@ -81,6 +85,8 @@ impl Default for Limits {
             signal_bytes: 256 * 1024,
             json_depth: 32,
             chat_chars: 4_000,
+            caption_chars: 1_000,
+            captions_per_second: 10,
             metadata_bytes: 4 * 1024,
             chat_history: 50,
             room_peers: 5_000,

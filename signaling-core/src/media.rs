@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::{
     Attention, Name, PeerLevel, PublishTrack, QualityReason, RecordingState, Role, SubscribeTrack, Track,
 };
+use crate::room::Caption;
 use crate::{LifeId, PeerId};
 
 /// A demand of a room on its media plane.
@@ -88,6 +89,8 @@ pub enum MediaDemand {
         /// Which peers to record.
         scope: RecordScope,
     },
+    /// A line of captions of a recorded room, for media planes that record.
+    Caption(Caption),
     /// The peer's name, for media planes that record.
     Name {
         /// The peer.

@@ -191,6 +191,10 @@ impl MeetingDirectory for NoMeetings {
 
 /// Learns what happens in the rooms of meetings. It must not block, and may lose events: no room waits for it.
 pub trait RoomObserver: Send {
+    /// Whether it learns of rooms without a meeting, too.
+    fn wants_all(&self) -> bool {
+        false
+    }
     /// An event has happened.
     fn happened(&mut self, happening: Happening);
 }
@@ -214,14 +218,22 @@ pub enum Scope {
     Rooms,
     /// `recordings`
     Recordings,
+    /// `captions:write`: send captions to rooms.
+    CaptionsWrite,
     /// `admin`: everything, whoever owns it.
     Admin,
 }
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 5] =
-        [Self::MeetingsRead, Self::MeetingsWrite, Self::Rooms, Self::Recordings, Self::Admin];
+    pub const ALL: [Self; 6] = [
+        Self::MeetingsRead,
+        Self::MeetingsWrite,
+        Self::Rooms,
+        Self::Recordings,
+        Self::CaptionsWrite,
+        Self::Admin,
+    ];
 
     /// The scope as command lines and answers write it.
     pub const fn as_str(self) -> &'static str {
@@ -230,6 +242,7 @@ impl Scope {
             Self::MeetingsWrite => "meetings:write",
             Self::Rooms => "rooms",
             Self::Recordings => "recordings",
+            Self::CaptionsWrite => "captions:write",
             Self::Admin => "admin",
         }
     }
@@ -249,7 +262,7 @@ pub trait ApiKeys: Send + Sync {
     /// `forbidden` (another scope) or `overloaded` (no look-up is possible at present).
     async fn check(&self, bearer: &str, scope: Scope) -> Result<(), Refusal>;
     /// As [`Self::check`] with the scope `rooms`. Also succeeds if the room belongs to the key's own meeting and the
-    /// key has the scope `own`.
+    /// key has the scope `own`, and in every room if `own` is `captions:write` and the key is no customer's.
     async fn check_room(&self, bearer: &str, _room: &RoomId, _own: Scope) -> Result<(), Refusal> {
         self.check(bearer, Scope::Rooms).await
     }

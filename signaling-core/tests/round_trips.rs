@@ -13,7 +13,7 @@ use signaling_core::message::{
     TrackSource,
 };
 use signaling_core::room::{
-    Admission, Arrival, Effect, Entry, Fact, MediaTerms, MeetingTerms, Pass, Power, Room, RoomInput,
+    Admission, Arrival, Caption, Effect, Entry, Fact, MediaTerms, MeetingTerms, Pass, Power, Room, RoomInput,
     RoomRecord, RoomState,
 };
 use signaling_core::testing::SeededEntropy;
@@ -306,6 +306,12 @@ impl Pair {
             _ => {
                 let on = self.chance.below(2) == 0;
                 self.input(RoomInput::Record(on));
+                let source = Name::parse("Ada").unwrap();
+                self.input(RoomInput::Caption(&Caption {
+                    source,
+                    text: "Good morning".into(),
+                    is_final: on,
+                }));
             }
         }
     }
@@ -349,6 +355,7 @@ fn entries_and_snapshots_are_read_back_as_they_were_written() {
         "Signalled",
         "Chatted",
         "AppSent",
+        "Captioned",
         "Presence",
         "HostGranted",
         "HostWithdrawn",

@@ -128,6 +128,8 @@ fn what_the_interface_offers_is_described() {
         ("/api/v1/rooms/{room}/actions", &["post"]),
         ("/api/v1/rooms/{room}/peers/{peer}", &["delete"]),
         ("/api/v1/rooms/{room}/peers/{peer}/mute", &["post"]),
+        ("/api/v1/rooms/{room}/captions", &["post"]),
+        ("/api/v1/rooms/{room}/messages", &["post"]),
         ("/api/v1/rooms/{room}/participants", &["get"]),
         ("/api/v1/rooms/{room}/end", &["post"]),
         ("/api/v1/rooms/{room}/tokens", &["post"]),

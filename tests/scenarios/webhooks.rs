@@ -294,3 +294,74 @@ fn who_comes_back_after_a_kill_was_never_told_to_have_gone() {
     let peer = &*credentials.peer;
     assert_eq!(attendance(&told), [("peer.left", peer, "ended"), ("meeting.ended", "", "host-ended")]);
 }
+
+#[test]
+fn the_server_has_a_receiver_of_its_own_for_all_meetings_and_for_rooms_without_one() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let receiver = Receptionist::open();
+    // The operator has chosen it, so it may be at a non-public address.
+    let server = Visavis::start(&["--webhook-url", &receiver.url(), "--webhook-secret", secret]);
+    let heard = |kinds: &[&str]| {
+        kinds.iter().fold(Value::Null, |_, kind| {
+            let hook = receiver.next();
+            assert_eq!(hook.kind(), *kind, "{}", hook.body);
+            assert!(hook.is_signed_with(secret));
+            let data = hook.json()["data"].clone();
+            hook.answer("204 No Content");
+            data
+        })
+    };
+    let (mut ada, welcome) = Ws::join(server.addr, "standup", "Ada");
+    let joined = heard(&["peer.joined"]);
+    assert_eq!((&joined["room"], &joined["name"]), (&json!("standup"), &json!("Ada")));
+    assert_eq!((&joined["peer"], &joined["meeting"]), (&welcome["self"]["id"], &Value::Null));
+    let (mut bob, _) = Ws::join(server.addr, "standup", "Bob");
+    bob.send(&json!({"type": "leave", "seq": 1}));
+    let left = heard(&["peer.joined", "peer.left"]);
+    assert_eq!((&left["name"], &left["reason"]), (&json!("Bob"), &json!("left")));
+    ada.send(&json!({"type": "host", "action": "end", "seq": 1}));
+    ada.until("room-ended");
+    let ended = heard(&["room.ended"]);
+    assert_eq!((&ended["room"], &ended["reason"]), (&json!("standup"), &json!("host-ended")));
+
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let meeting = api.book(&json!({}));
+    assert_eq!(heard(&["meeting.created"])["meeting"], meeting["meeting"]);
+    let mut ada = Ws::connect(server.addr);
+    let token = host_token(&meeting);
+    ada.send(&json!({"type": "join", "room": meeting["code"], "name": "Ada", "token": token}));
+    ada.until("welcome");
+    assert_eq!(heard(&["meeting.started", "peer.joined"])["code"], meeting["code"]);
+    let deliveries = api.get(&format!("{}/deliveries", path(&meeting))).json();
+    assert_eq!(
+        deliveries["deliveries"],
+        json!([]),
+        "they are the operator's, not those of who has booked it"
+    );
+}
+
+#[test]
+fn the_server_and_a_meeting_have_receivers_that_do_not_wait_for_each_other() {
+    let (all, one) = (Receptionist::open(), Receptionist::open());
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let url = all.url();
+    let server =
+        Visavis::start(&["--webhook-url", &url, "--webhook-secret", secret, "--webhook-allow-private"]);
+    let api = Api::with_key(&server, &["meetings:write"], &[]);
+    let meeting = api.book(&json!({"webhookUrl": one.url()}));
+    let unanswered = all.next();
+    for kind in ["meeting.created", "meeting.changed"] {
+        let hook = one.next();
+        assert_eq!(hook.kind(), kind);
+        assert!(!hook.is_signed_with(secret));
+        hook.answer("204 No Content");
+        if kind == "meeting.created" {
+            let body = json!({"title": "Another"}).to_string();
+            assert_eq!(api.ask("PATCH", &path(&meeting), &[("if-match", "*")], Some(&body)).status, 200);
+        }
+    }
+    unanswered.answer("204 No Content");
+    let changed = all.next();
+    assert_eq!(changed.kind(), "meeting.changed");
+    changed.answer("204 No Content");
+}

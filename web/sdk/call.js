@@ -23,6 +23,7 @@ import { Session } from './session.js';
  *
  * @typedef {import('./protocol.js').Message<'chat'>} ChatLine
  * @typedef {import('./protocol.js').Message<'app'>} AppData
+ * @typedef {import('./protocol.js').Message<'caption'>} Caption
  *
  * @typedef {object} CallEvents
  * @property {SessionState} state of the session
@@ -32,6 +33,7 @@ import { Session } from './session.js';
  * @property {Peer} updated
  * @property {string} media a peer's streams or connection changed
  * @property {ChatLine} chat has the same `id` if it is delivered again
+ * @property {Caption} caption what is said, from a program that recognises speech
  * @property {AppData} data what another peer has sent with `sendData`
  * @property {{from: string, emoji: string}} reaction
  * @property {ServerMessage} event every server message, before this class handles it
@@ -280,6 +282,8 @@ export class Call extends Emitter {
         return this.emit('chat', event);
       case 'app':
         return this.emit('data', event);
+      case 'caption':
+        return this.emit('caption', event);
       case 'reaction':
         return this.emit('reaction', event);
       case 'recording':

@@ -49,8 +49,9 @@ pub(super) async fn create(request: Request, body: JsonBody) -> Result<Response,
     let view = MeetingView::new(&meeting, &origin, now, Some(&meetings.inner.key)).with_secret(secret);
     let body = serde_json::to_string(&view).map_err(StoreError::from)?;
     let reply = Reply { body, etag: etag(&meeting, now, true) };
+    let server = meetings.server_endpoint().await?;
     let messages =
-        meetings.with_entropy(|entropy| webhook::messages(&meeting, &[Event::Created], now, entropy));
+        meetings.with_entropy(|entropy| webhook::messages(&meeting, &[Event::Created], now, server, entropy));
     let letters = meetings.letters(None, &meeting, &origin)?;
     let outgoing = Outgoing { messages, letters, presences: Presences::default() };
     let former = store.create(&meeting, &outgoing, repeatable.as_ref(), &reply).await?;

@@ -162,7 +162,8 @@ fn invited<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Atte
 }
 
 /// A secret according to Standard Webhooks.
-fn webhook_secret(secret: String) -> Result<String, Refusal> {
+/// Checks the secret of a webhook receiver.
+pub(crate) fn webhook_secret(secret: String) -> Result<String, Refusal> {
     let bytes = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
     if bytes.is_some_and(|bytes| (24..=64).contains(&bytes.len())) {
         Ok(secret)

@@ -21,7 +21,7 @@ use signaling_core::{
 
 pub use code::MeetingCodeText;
 pub use draft::{Attendee, Change, Draft, Wanted};
-pub(crate) use draft::{Patch, time};
+pub(crate) use draft::{Patch, time, webhook_secret};
 pub use event::Event;
 pub use recurrence::{Recurrence, RuleError};
 pub use status::{State, Status};

@@ -46,7 +46,7 @@ pub struct Delivery {
     pub id: String,
     /// The endpoint.
     pub endpoint: String,
-    /// The meeting that the message concerns; messages about one meeting are delivered in order.
+    /// The meeting that the message concerns, or what else orders it; messages with the same one are delivered in order.
     pub meeting: String,
     /// The type of the event.
     pub kind: String,
@@ -121,6 +121,16 @@ impl Store {
                 .fetch_all(pool)
                 .await?;
             Ok(rows.into_iter().map(|row| delivery_of!(row)).collect())
+        })
+    }
+
+    /// Adds messages that belong to no change of a meeting.
+    pub(crate) async fn enqueue(&self, messages: &[Message]) -> Result<(), StoreError> {
+        writing!(self, |pool, begin| {
+            let mut tx = pool.begin_with(begin).await?;
+            enqueue_messages!(tx, messages);
+            tx.commit().await?;
+            Ok(())
         })
     }
 

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use signaling_core::{Timestamp, WallClock};
 
 use super::sender::Sender;
+use super::server::OWNER;
 use super::signature::signatures;
 use crate::outbox::{Courier, retry_at};
 use crate::store::{Delivery, Outbox, Outcome, Store, StoreError};
@@ -23,6 +24,8 @@ const GONE: u16 = 410;
 #[derive(Clone)]
 pub(crate) struct Messenger {
     sender: Sender,
+    /// To the receiver that the operator has chosen.
+    own: Sender,
     store: Arc<Store>,
     clock: Arc<dyn WallClock>,
 }
@@ -30,7 +33,8 @@ pub(crate) struct Messenger {
 impl Messenger {
     /// Creates a courier for public addresses and, with `may_be_private`, all others.
     pub(crate) fn new(store: Arc<Store>, clock: Arc<dyn WallClock>, may_be_private: bool) -> Self {
-        Self { sender: Sender::new(may_be_private), store, clock }
+        let sender = Sender::new(may_be_private);
+        Self { own: sender.clone().with_private_addresses(), sender, store, clock }
     }
 }
 
@@ -69,7 +73,8 @@ impl Courier for Messenger {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
-        let sent = self.sender.send(&endpoint.url, &headers, &delivery.body).await;
+        let sender = if endpoint.owner == OWNER { &self.own } else { &self.sender };
+        let sent = sender.send(&endpoint.url, &headers, &delivery.body).await;
         let now = self.clock.now();
         let outcome = outcome(sent.map_err(|error| error.to_string()), delivery.attempts, now);
         tell(&endpoint.url, delivery, &outcome);

@@ -3,6 +3,7 @@
 mod address;
 mod dispatch;
 mod sender;
+mod server;
 mod signature;
 
 use std::time::Duration;
@@ -15,6 +16,8 @@ use signaling_core::{Entropy, Timestamp};
 
 pub(crate) use self::address::Target;
 pub(crate) use self::dispatch::Messenger;
+pub use self::server::ServerWebhook;
+pub(crate) use self::server::{OWNER, recording_message, room_message};
 
 use crate::keys::random_id;
 use crate::meeting::{Event, Meeting};
@@ -34,14 +37,20 @@ struct Body<'a> {
     data: Value,
 }
 
-/// The messages about an event of a meeting, if it has a receiver.
+/// The messages about events of a meeting, to its own receiver and to that of the server, as far as they exist.
 pub(crate) fn messages(
     meeting: &Meeting,
     events: &[Event],
     at: Timestamp,
+    server: Option<&str>,
     entropy: &mut dyn Entropy,
 ) -> Vec<Message> {
-    let Some(endpoint) = &meeting.webhook else { return Vec::new() };
+    let own = meeting.webhook.as_deref().map(|endpoint| (endpoint, meeting.id.to_string()));
+    let server = server.map(|endpoint| (endpoint, server::order(meeting.id.as_str())));
+    let receivers: Vec<_> = own.into_iter().chain(server).collect();
+    if receivers.is_empty() {
+        return Vec::new();
+    }
     events
         .iter()
         .filter_map(|event| {
@@ -58,17 +67,23 @@ pub(crate) fn messages(
             if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
                 data.extend(more);
             }
-            let body = serde_json::to_string(&Body { kind, timestamp: at, data }).unwrap_or_default();
-            Some(Message {
-                id: random_id("msg_", entropy),
-                endpoint: endpoint.clone(),
-                meeting: meeting.id.to_string(),
-                kind,
-                body,
-                at,
-            })
+            Some((kind, data))
         })
+        .flat_map(|(kind, data)| receivers.iter().map(move |receiver| (kind, data.clone(), receiver.clone())))
+        .map(|(kind, data, receiver)| message(kind, data, at, receiver, entropy))
         .collect()
+}
+
+/// A message to an endpoint. Those with the same text of order are delivered one after the other.
+fn message(
+    kind: &'static str,
+    data: Value,
+    at: Timestamp,
+    (endpoint, order): (&str, String),
+    entropy: &mut dyn Entropy,
+) -> Message {
+    let body = serde_json::to_string(&Body { kind, timestamp: at, data }).unwrap_or_default();
+    Message { id: random_id("msg_", entropy), endpoint: endpoint.to_owned(), meeting: order, kind, body, at }
 }
 
 /// The event's type, and its data beside the meeting.

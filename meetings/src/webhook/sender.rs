@@ -71,6 +71,12 @@ impl Sender {
         Self { tls: TlsConnector::from(Arc::new(config)), may_be_private }
     }
 
+    /// The same for non-public addresses too.
+    #[must_use]
+    pub(super) fn with_private_addresses(self) -> Self {
+        Self { may_be_private: true, ..self }
+    }
+
     /// Sends a body and returns the status of the response.
     pub(super) async fn send(&self, url: &str, headers: &HeaderMap, body: &str) -> Result<u16, SendError> {
         tokio::time::timeout(PATIENCE, self.follow(url, headers, body)).await.unwrap_or(Err(SendError::Slow))

@@ -9,6 +9,7 @@ use std::io;
 use signaling_core::message::TrackSource;
 use signaling_core::{Entropy, LifeId};
 
+use crate::captions::EXTENSION;
 use crate::container::measure::measure;
 use crate::index::{Entry, EntryState, Index, Stray};
 
@@ -78,6 +79,7 @@ fn found(index: &Index, stray: &Stray, entropy: &mut dyn Entropy) -> Option<Entr
         bytes,
         duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         codecs: Vec::new(),
+        captions: path.with_extension(EXTENSION).exists(),
         lost_packets: 0,
         dropped_packets: 0,
         error: Some("what was known of it is lost".to_owned()),

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::captions::HEAD;
 use crate::container::Container;
 use crate::container::measure::measure;
 
@@ -110,6 +111,15 @@ pub(super) fn is_nearly_full(folder: &Path) -> io::Result<bool> {
     let stat = rustix::fs::statvfs(folder)?;
     let reserve = RESERVE.min(stat.f_blocks.saturating_mul(stat.f_frsize) / RESERVE_PART);
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize) < reserve)
+}
+
+/// Appends a cue to a file of captions, which is created if it does not exist.
+pub(super) fn append_captions(path: &Path, cue: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    if file.metadata()?.len() == 0 {
+        file.write_all(HEAD.as_bytes())?;
+    }
+    file.write_all(cue.as_bytes())
 }
 
 /// Checks that files can be created in the folder.

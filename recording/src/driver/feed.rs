@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sfu::{Tap, TapEvent, TapTrack};
 use signaling_core::message::{Name, Role};
+use signaling_core::room::Caption;
 use signaling_core::{LifeId, PeerId, RoomId};
 
 use crate::index::RecordingId;
@@ -39,6 +40,12 @@ pub(super) enum Note {
         peer: PeerId,
         role: Option<Role>,
         name: Option<Name>,
+    },
+    /// A line of captions.
+    Caption {
+        room: RoomId,
+        at: Instant,
+        caption: Caption,
     },
     /// A peer has left.
     Gone {

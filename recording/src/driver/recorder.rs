@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sfu::Handle;
 use signaling_core::message::{Name, Role};
+use signaling_core::room::Caption;
 use signaling_core::{LifeId, PeerId, RoomId, Watch};
 
 use super::check::check;
@@ -93,6 +94,11 @@ impl Recorder {
     /// Sets the role and name of a peer, as far as they are known.
     pub fn peer(&self, room: RoomId, peer: PeerId, role: Option<Role>, name: Option<Name>) {
         self.feed.tell(Note::Peer { room, peer, role, name });
+    }
+
+    /// Writes a line of captions beside the files of a room, if the room is recorded.
+    pub fn caption(&self, room: RoomId, caption: Caption) {
+        self.feed.tell(Note::Caption { room, at: now(), caption });
     }
 
     /// Reports the end of a room, recorded or not.

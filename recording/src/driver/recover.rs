@@ -28,6 +28,7 @@ pub fn recover(index: &Index) {
             Ok(measured) if measured.duration > Duration::ZERO => {
                 entry.state = EntryState::Ready;
                 entry.bytes = measured.whole;
+                entry.captions = index.captions_path(&entry).exists();
                 entry.duration_ms = u64::try_from(measured.duration.as_millis()).unwrap_or(u64::MAX);
                 entry.ended_at = Some(entry.started_at + measured.duration);
                 tracing::info!(recording = %entry.recording, room = %entry.room, "a recording that was cut off is closed");

@@ -11,6 +11,7 @@ use signaling_core::message::TrackSource;
 use signaling_core::{LifeId, PeerId};
 
 use super::disk::MediaFile;
+use crate::captions::Sentences;
 use crate::container::Lane;
 use crate::index::{Entry, RecordingId};
 use crate::recording::Recording;
@@ -55,12 +56,16 @@ pub(super) struct RecordedRoom {
     pub(super) tracks: HashMap<Arc<str>, StreamKey>,
     /// The number of packets dropped because the queue was full.
     pub(super) dropped: Arc<AtomicU64>,
+    /// What is being said, for captions.
+    pub(super) sentences: Sentences,
 }
 
 /// The recording of one publisher, with its open file.
 pub(super) struct Stream {
     pub(super) recording: Recording,
     pub(super) open: Option<(Entry, MediaFile)>,
+    /// When the media of the newest file begins.
+    pub(super) began: Option<Instant>,
     /// The newest file, whether it is open or not.
     pub(super) last: Option<RecordingId>,
     /// The time since which no track is left.
@@ -71,7 +76,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(recording: Recording) -> Self {
-        Self { recording, open: None, last: None, idle_since: None, dropped_before: 0 }
+        Self { recording, open: None, began: None, last: None, idle_since: None, dropped_before: 0 }
     }
 
     pub(super) fn add_track(&mut self, track: &TapTrack) {

@@ -60,6 +60,9 @@ pub struct Entry {
     pub duration_ms: u64,
     /// The codecs in the file.
     pub codecs: Vec<String>,
+    /// Whether captions are beside the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub captions: bool,
     /// The number of packets that were never received.
     pub lost_packets: u64,
     /// The number of packets that were dropped because the disk was too slow.
@@ -119,6 +122,7 @@ pub(crate) mod testing {
             bytes: 0,
             duration_ms: 0,
             codecs: vec![],
+            captions: false,
             lost_packets: 0,
             dropped_packets: 0,
             error: None,

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use crate::captions::EXTENSION;
 use crate::claim;
 use crate::upload::Upload;
 #[cfg(test)]
@@ -94,6 +95,11 @@ impl Index {
     /// The path of a recording's file.
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.folder.join(&entry.file)
+    }
+
+    /// The path of a recording's captions, if it has any.
+    pub fn captions_path(&self, entry: &Entry) -> PathBuf {
+        self.path(entry).with_extension(EXTENSION)
     }
 
     /// The entry of a recording.
@@ -186,7 +192,7 @@ impl Index {
         let Some(entry) = self.lock().remove(&recording) else { return Ok(()) };
         let forgotten =
             entry.upload.as_ref().map_or(Ok(()), |upload| self.note_forgotten(&entry.file, upload));
-        for path in [self.path(&entry), self.note_path(recording)] {
+        for path in [self.path(&entry), self.captions_path(&entry), self.note_path(recording)] {
             remove(&path)?;
         }
         forgotten

@@ -211,7 +211,11 @@ settings! {
     mail_from: Option<String>, "ADDRESS", "";
     /// Days for which an ended meeting is kept, with its attendees' names and addresses; 0 means for ever.
     meeting_keep_days: Number<0, 36_500>, "NUMBER", "30";
-    /// Whether webhooks may go to non-public addresses and follow redirects. Enable it only if everybody who can book
+    /// Receiver of the webhooks of all meetings and rooms, besides those of single meetings.
+    webhook_url: Option<String>, "URL", "";
+    /// Secret that signs these webhooks: `whsec_` and the base64 of 24 to 64 bytes.
+    webhook_secret: Option<SecretText>, "SECRET", "";
+    /// Whether webhooks of meetings may go to non-public addresses and follow redirects. Enable it only if everybody who can book
     /// meetings may reach everything that this machine can reach.
     webhook_allow_private: bool, "BOOL", "false";
     /// Public address of the server, if it differs from this machine's own, as in `https://calls.example` or
@@ -300,6 +304,9 @@ impl Config {
         if settings.smtp.is_some() && settings.public_url.is_none() {
             // Otherwise the links in mails would begin with the `Host` header of the booking request.
             return Err(ConfigError::Clash("--smtp needs --public-url: the mails have links in them"));
+        }
+        if settings.webhook_url.is_some() != settings.webhook_secret.is_some() {
+            return Err(ConfigError::Clash("--webhook-url and --webhook-secret need each other"));
         }
         if settings.recording_store.is_none() && !settings.recording_store_option.is_empty() {
             return Err(ConfigError::Clash("--recording-store-option needs --recording-store"));

@@ -1,5 +1,6 @@
 //! `/api/v1/recordings`.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ impl Api {
             .route("/api/v1/recordings/stop", post(control::stop))
             .route("/api/v1/recordings/{recording}", get(show).delete(delete))
             .route("/api/v1/recordings/{recording}/file", get(file))
+            .route("/api/v1/recordings/{recording}/captions", get(captions))
             .with_state(self)
     }
 
@@ -107,16 +109,31 @@ impl Api {
         self.find(&Reach::All, recording)
     }
 
-    fn link(&self, recording: RecordingId) -> String {
+    /// A self-contained link to a recording's `file` or `captions`.
+    fn link(&self, recording: RecordingId, what: &str) -> String {
         let expires_at = self.inner.clock.now() + LINK_LIFETIME;
         let claims = FileClaims { file: recording.to_string(), expires_at_ms: expires_at.as_millis() };
         let link = claims.seal(&self.inner.key, &mut SystemEntropy);
-        format!("{}/api/v1/recordings/{recording}/file?link={link}", self.inner.below)
+        format!("{}/api/v1/recordings/{recording}/{what}?link={link}", self.inner.below)
+    }
+
+    /// The recording of a request, by its link or its bearer.
+    async fn requested(
+        &self,
+        link: Option<&str>,
+        recording: &str,
+        headers: &HeaderMap,
+    ) -> Result<Entry, Refusal> {
+        match link {
+            Some(link) => self.find_by_link(link, recording),
+            None => self.find(&self.reach(headers).await?, recording),
+        }
     }
 
     fn shown(&self, entry: Entry) -> Shown {
         Shown {
-            url: self.link(entry.recording),
+            url: self.link(entry.recording, "file"),
+            captions_url: entry.captions.then(|| self.link(entry.recording, "captions")),
             recording: entry.recording,
             room: entry.room,
             peer: entry.peer,
@@ -162,6 +179,8 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captions_url: Option<String>,
     local: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     upload: Option<ShownUpload>,
@@ -286,10 +305,7 @@ async fn file(
     request: Request,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Refusal::bad_request(error.body_text()))?;
-    let entry = match &query.link {
-        Some(link) => api.find_by_link(link, &recording)?,
-        None => api.find(&api.reach(request.headers()).await?, &recording)?,
-    };
+    let entry = api.requested(query.link.as_deref(), &recording, request.headers()).await?;
     let path = api.inner.recorder.index().path(&entry);
     let local = download::from_folder(&path, &entry, request.headers()).await?;
     let mut answer = match (local, api.inner.recorder.store()) {
@@ -307,4 +323,31 @@ async fn file(
         headers.insert(CONTENT_DISPOSITION, disposition);
     }
     Ok(answer)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptionsQuery {
+    link: Option<String>,
+}
+
+/// `GET /api/v1/recordings/{recording}/captions`: what was said, as `WebVTT`.
+async fn captions(
+    State(api): State<Api>,
+    Path(recording): Path<String>,
+    query: Result<Query<CaptionsQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    let entry = api.requested(query.link.as_deref(), &recording, &headers).await?;
+    match tokio::fs::read(api.inner.recorder.index().captions_path(&entry)).await {
+        Ok(text) => Ok(no_store(([(CONTENT_TYPE, "text/vtt; charset=utf-8")], text))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Refusal::new(Code::NotFound, "the recording has no captions").into())
+        }
+        Err(error) => {
+            tracing::warn!(recording = %entry.recording, %error, "captions cannot be read");
+            Err(Refusal::new(Code::Internal, "the captions cannot be read").into())
+        }
+    }
 }

@@ -192,6 +192,9 @@ impl MediaPlane for RecordedMedia {
             MediaDemand::Name { peer, name } => {
                 return self.recorder.peer(room.clone(), *peer, None, Some(name.clone()));
             }
+            MediaDemand::Caption(caption) => {
+                return self.recorder.caption(room.clone(), caption.clone());
+            }
             MediaDemand::Join { peer, role } => self.recorder.peer(room.clone(), *peer, Some(*role), None),
             MediaDemand::End => self.recorder.ended(room.clone()),
             _ => {}
@@ -221,7 +224,7 @@ mod tests {
     #[test]
     fn the_description_is_json_and_has_every_route() {
         let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
-        assert_eq!(described["paths"].as_object().unwrap().len(), 4, "as `Api::router`");
+        assert_eq!(described["paths"].as_object().unwrap().len(), 5, "as `Api::router`");
         assert!(described["components"]["schemas"].is_object());
     }
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rate_limit::Bucket;
+use rate_limit::{Bucket, Rate};
 
-use super::{LiveRoom, Role};
-use crate::room::{Effect, Entry, Fact, Room, RoomInput};
+use super::{LiveRoom, Role, TOO_MANY};
+use crate::room::{Caption, Effect, Entry, Fact, Room, RoomInput};
 use crate::{
     Append, Code, ConnectedClient, ConnectionId, Environment, Input, LogEvent, NodeId, OwnershipRule, PeerId,
     PeerMessage, Refusal, RequestId, SessionId, Step, Timestamp,
@@ -31,6 +31,7 @@ const OPEN: usize = 4096;
 
 pub(super) struct Authority {
     pub(super) guesses: Bucket<Timestamp>,
+    captions: Bucket<Timestamp>,
     /// When this process began to decide. An older secret is honoured once; the sessions of newer ones are known.
     pub(super) since: Timestamp,
     /// Sessions whose older secret has been honoured.
@@ -99,6 +100,7 @@ impl Authority {
     pub(super) fn new(now: Timestamp, guard: u64, epoch: u64) -> Self {
         Self {
             guesses: Bucket::full(now),
+            captions: Bucket::full(now),
             since: now,
             returned: BTreeSet::new(),
             guard,
@@ -193,6 +195,20 @@ impl LiveRoom {
         self.commit(now, env, effects, None);
         self.settle(now, env);
         Ok(())
+    }
+
+    /// Handles a line of captions, if the room takes another one at this time.
+    pub(crate) fn caption(
+        &mut self,
+        now: Timestamp,
+        env: &mut Environment,
+        caption: &Caption,
+    ) -> Result<(), Refusal> {
+        let rate = u64::from(env.rules.limits.captions_per_second);
+        let authority = self.authority_mut().ok_or_else(elsewhere)?;
+        let taken = authority.captions.take(now, Rate::per_second(rate, rate), 1);
+        taken.map_err(|wait| Refusal::rate_limited(wait, TOO_MANY))?;
+        self.input(now, env, RoomInput::Caption(caption))
     }
 
     /// Commits what is due without an input.

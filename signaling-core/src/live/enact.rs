@@ -60,7 +60,8 @@ impl LiveRoom {
     fn enact(&mut self, now: Timestamp, env: &mut Environment, entry: &Entry) {
         self.keep_end_of_session(env, entry);
         let room = &self.audience.room;
-        let happening = if room.is_meeting() { RoomHappening::of(&entry.fact, room) } else { None };
+        let is_observed = room.is_meeting() || env.observer.wants_all();
+        let happening = if is_observed { RoomHappening::of(&entry.fact, room) } else { None };
         let before = room.known_of();
         let told = self.audience.apply(entry);
         let room = &self.audience.room;

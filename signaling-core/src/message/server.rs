@@ -209,6 +209,13 @@ pub enum ServerEvent {
         to: Option<PeerId>,
         at: Timestamp,
     },
+    Caption {
+        source: Name,
+        text: Arc<str>,
+        #[serde(rename = "final")]
+        is_final: bool,
+        at: Timestamp,
+    },
     Call {
         call: CallId,
         state: CallState,

@@ -39,14 +39,19 @@ impl ChatLine {
 
 impl Room {
     pub(super) fn decide_chat(&self, now: Timestamp, from: PeerId, chat: &Chat) -> Result<Fact, Refusal> {
-        let most = self.rules.limits.chat_chars;
-        if is_blank(&chat.text) || chat.text.chars().count() > most {
-            return Err(Refusal::bad_request(format!("a chat text has 1 to {most} characters")));
-        }
+        self.check_chat_text(&chat.text)?;
         let to =
             chat.to.as_deref().map(|to| self.other_member(from, to)).transpose()?.map(|member| member.id);
         let unlisted = self.member(from).filter(|member| !member.is_listed());
         let name = unlisted.map(|member| member.name.clone());
         Ok(Fact::Chatted(ChatLine { id: 0, from, name, text: chat.text.as_str().into(), to, at: now }))
+    }
+
+    pub(super) fn check_chat_text(&self, text: &str) -> Result<(), Refusal> {
+        let most = self.rules.limits.chat_chars;
+        if is_blank(text) || text.chars().count() > most {
+            return Err(Refusal::bad_request(format!("a chat text has 1 to {most} characters")));
+        }
+        Ok(())
     }
 }

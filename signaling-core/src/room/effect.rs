@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Admission, Fact, RoomRecord};
+use super::{Admission, Announcement, Caption, Fact, RoomRecord};
 use crate::message::{ClientMessage, EndReason, Host, LeaveReason, PeerLevel, QualityReason, Reply};
 use crate::{MediaDemand, MediaEvent, PeerId};
 
@@ -23,6 +23,10 @@ pub enum RoomInput<'a> {
     Record(bool),
     /// The server's operator, or the bearer of a host token, uses a power of hosts.
     Host(&'a Host),
+    /// A program sends a line of captions.
+    Caption(&'a Caption),
+    /// A program sends a chat message to everybody.
+    Announce(&'a Announcement),
     /// The room must end.
     End(EndReason),
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallRecord, Change, ChatLine, Member, Power, Room, RoomRecord, Settings};
+use super::{CallRecord, Caption, Change, ChatLine, Member, Power, Room, RoomRecord, Settings};
 use crate::message::{
     EndReason, Json, LeaveReason, LobbyVerdict, PeerTarget, RecordingState, Role, ServerEvent, SignalBody,
     Switch, Topology, Track,
@@ -24,6 +24,7 @@ pub enum Fact {
     Signalled { to: PeerId, from: PeerTarget, body: Arc<SignalBody> },
     Chatted(ChatLine),
     AppSent { from: PeerId, topic: Arc<str>, data: Json, to: Option<PeerId>, at: Timestamp },
+    Captioned { caption: Caption, at: Timestamp },
     Presence { peer: PeerId, away: bool },
     HostGranted { peer: PeerId, power: Power },
     HostWithdrawn { peer: PeerId },
@@ -52,7 +53,9 @@ pub enum Fact {
 impl Fact {
     /// Stamps messages for clients with the wall clock, since clients know no other.
     pub(crate) fn tell_time(&mut self, wall: Timestamp) {
-        if let Self::Chatted(ChatLine { at, .. }) | Self::AppSent { at, .. } = self {
+        if let Self::Chatted(ChatLine { at, .. }) | Self::AppSent { at, .. } | Self::Captioned { at, .. } =
+            self
+        {
             *at = wall;
         }
     }
@@ -148,6 +151,7 @@ impl Entry {
                 Some((Recipients::One(*to), ServerEvent::Signal { from: *from, body: Arc::clone(body) }))
             }
             Fact::Chatted(line) => Some((line.recipients(), line.event())),
+            Fact::Captioned { caption, at } => Some((Recipients::Everyone, caption.event(*at))),
             Fact::AppSent { from, topic, data, to, at } => {
                 let recipients = to.map_or(Recipients::EveryoneBut(*from), Recipients::One);
                 let (topic, data) = (Arc::clone(topic), data.clone());
@@ -237,6 +241,9 @@ impl Entry {
             }
             Fact::RecordingEnding => {
                 vec![MediaDemand::Record { life: room.state.life, scope: RecordScope::Nobody }]
+            }
+            Fact::Captioned { caption, .. } if room.state.recording.is_on() => {
+                vec![MediaDemand::Caption(caption.clone())]
             }
             Fact::Ended { .. } => vec![MediaDemand::End],
             _ => Vec::new(),

@@ -6,6 +6,7 @@
 
 mod admission;
 mod call;
+mod caption;
 mod chat;
 mod effect;
 mod ended_sessions;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub use admission::{Admission, Arrival, MediaTerms, Pass};
 pub use call::{CallProgress, CallRecord};
+pub use caption::{Announcement, Caption};
 pub use chat::ChatLine;
 pub use effect::{Effect, FleetingEvent, RoomInput};
 pub use ended_sessions::EndedSessions;
@@ -222,6 +224,10 @@ impl Room {
             RoomInput::Media(event) => return Ok(self.decide_media(event)),
             RoomInput::Record(on) => return self.decide_recording(on),
             RoomInput::Host(host) => return self.decide_power(None, Power::Appointed, host),
+            RoomInput::Caption(caption) => vec![self.decide_caption(now, caption)?],
+            RoomInput::Announce(announcement) => {
+                vec![self.decide_announcement(now, announcement, entropy)?]
+            }
             RoomInput::Arrange(record) => vec![Fact::Arranged(record)],
             RoomInput::End(reason) => vec![Fact::Ended { reason }],
         };

@@ -281,6 +281,7 @@ impl Room {
             | Fact::Awaits { .. }
             | Fact::Signalled { .. }
             | Fact::AppSent { .. }
+            | Fact::Captioned { .. }
             | Fact::Recording { .. }
             | Fact::HostAnnounced
             | Fact::CallRefused { .. } => {}

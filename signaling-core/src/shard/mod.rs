@@ -17,7 +17,7 @@ pub use overview::{Census, Person, RoomSummary};
 use self::wakeups::Wakeups;
 use crate::live::LiveRoom;
 use crate::message::{EndReason, Host};
-use crate::room::{Room, RoomInput, RoomRecord};
+use crate::room::{Announcement, Caption, Room, RoomInput, RoomRecord};
 use crate::session::Session;
 use crate::{
     Code, ConnectionId, Envelope, Environment, LifeId, LogEvent, MediaEvent, NodeId, PeerMessage, Refusal,
@@ -217,8 +217,7 @@ impl Shard {
             .rooms
             .get_mut(room)
             .filter(|at_present| life.is_none_or(|life| at_present.room().life() == life));
-        let at_present =
-            at_present.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such room at present"))?;
+        let at_present = at_present.ok_or_else(missing)?;
         at_present.input(now, &mut self.env, RoomInput::Record(on))?;
         self.after(now, room);
         Ok(())
@@ -226,9 +225,29 @@ impl Shard {
 
     /// Performs a host's action for a caller that is not a peer of the room, such as an application with an API key.
     pub fn host(&mut self, now: Timestamp, room: &RoomId, host: &Host) -> Result<(), Refusal> {
-        let missing = || Refusal::new(Code::NotFound, "there is no such room at present");
         let live = self.rooms.get_mut(room).ok_or_else(missing)?;
         live.input(now, &mut self.env, RoomInput::Host(host))?;
+        self.after(now, room);
+        Ok(())
+    }
+
+    /// Sends a line of captions to a room.
+    pub fn caption(&mut self, now: Timestamp, room: &RoomId, caption: &Caption) -> Result<(), Refusal> {
+        let live = self.rooms.get_mut(room).ok_or_else(missing)?;
+        live.caption(now, &mut self.env, caption)?;
+        self.after(now, room);
+        Ok(())
+    }
+
+    /// Sends a chat message to everybody in a room, from a program that is not in it.
+    pub fn announce(
+        &mut self,
+        now: Timestamp,
+        room: &RoomId,
+        announcement: &Announcement,
+    ) -> Result<(), Refusal> {
+        let live = self.rooms.get_mut(room).ok_or_else(missing)?;
+        live.input(now, &mut self.env, RoomInput::Announce(announcement))?;
         self.after(now, room);
         Ok(())
     }
@@ -314,4 +333,9 @@ impl Shard {
         };
         self.wakeups.set(room, due);
     }
+}
+
+/// The refusal of a request about a room that this node does not have.
+fn missing() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such room at present")
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use signaling_core::meeting::{Happening, RoomHappening};
-use signaling_core::message::TopologyChoice;
-use signaling_core::room::{MediaTerms, MeetingTerms, Pass, RoomRecord};
+use signaling_core::message::{Name, TopologyChoice};
+use signaling_core::room::{Announcement, Caption, MediaTerms, MeetingTerms, Pass, RoomRecord};
 use signaling_core::testing::{MemoryLog, SeededEntropy};
 use signaling_core::{
     Arranged, ClientMessage, CloseReason, ConnectionId, Environment, Frame, Grant, HostClaims, JsonCodec,
@@ -57,12 +57,17 @@ impl RoomStore for Kept {
 
 /// A media plane that records what it is told to record.
 #[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<RecordScope>>>);
+struct Recorder {
+    scopes: Arc<Mutex<Vec<RecordScope>>>,
+    captions: Arc<Mutex<Vec<String>>>,
+}
 
 impl MediaPlane for Recorder {
     fn demand(&mut self, _room: &RoomId, demand: MediaDemand) {
-        if let MediaDemand::Record { scope, .. } = demand {
-            self.0.lock().unwrap().push(scope);
+        match demand {
+            MediaDemand::Record { scope, .. } => self.scopes.lock().unwrap().push(scope),
+            MediaDemand::Caption(caption) => self.captions.lock().unwrap().push(caption.text.to_string()),
+            _ => {}
         }
     }
 }
@@ -281,7 +286,26 @@ impl Stage {
 
     /// What the media plane was told to record since the last call.
     pub(crate) fn recordings(&self) -> Vec<RecordScope> {
-        std::mem::take(&mut *self.recorder.0.lock().unwrap())
+        std::mem::take(&mut *self.recorder.scopes.lock().unwrap())
+    }
+
+    /// The captions that the media plane was given since the last call.
+    pub(crate) fn recorded_captions(&self) -> Vec<String> {
+        std::mem::take(&mut *self.recorder.captions.lock().unwrap())
+    }
+
+    /// A program sends a line of captions. Returns the code of the error, if there is one.
+    pub(crate) fn caption(&mut self, source: &str, text: &str, is_final: bool) -> &'static str {
+        let caption = Caption { source: Name::parse(source).unwrap(), text: text.into(), is_final };
+        let sent = self.shard.caption(self.now, &"room".parse().unwrap(), &caption);
+        sent.map_or_else(|refusal| refusal.code.as_str(), |()| "")
+    }
+
+    /// A program sends a message to everybody. Returns the code of the error, if there is one.
+    pub(crate) fn announce(&mut self, name: &str, text: &str) -> &'static str {
+        let announcement = Announcement { name: Name::parse(name).unwrap(), text: text.into() };
+        let sent = self.shard.announce(self.now, &"room".parse().unwrap(), &announcement);
+        sent.map_or_else(|refusal| refusal.code.as_str(), |()| "")
     }
 
     /// The life of the room.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use signaling_core::message::{Host, IceServers, Join, TopologyChoice};
-use signaling_core::room::RoomRecord;
+use signaling_core::room::{Announcement, Caption, RoomRecord};
 use signaling_core::{
     Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, JsonCodec, LifeId, MadeRoom,
     MediaEvent, MediaJoin, MediaPlane, NewConnection, Person, Refusal, RequestId, RoomId, RoomLog,
@@ -292,6 +292,19 @@ impl Hub {
     pub async fn host(&self, room: RoomId, host: Host) -> Result<(), Refusal> {
         let asked = room.clone();
         self.ask(&asked, |reply| Command::Host { room, host: Box::new(host), reply }).await?
+    }
+
+    /// Sends a line of captions to a room.
+    pub async fn caption(&self, room: RoomId, caption: Caption) -> Result<(), Refusal> {
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::Caption { room, caption: Box::new(caption), reply }).await?
+    }
+
+    /// Sends a chat message to everybody in a room, from a program that is not in it.
+    pub async fn announce(&self, room: RoomId, announcement: Announcement) -> Result<(), Refusal> {
+        let asked = room.clone();
+        self.ask(&asked, |reply| Command::Announce { room, announcement: Box::new(announcement), reply })
+            .await?
     }
 
     /// Ends a room. Returns whether it existed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signaling_core::message::{Host, IceServers, Join, TopologyChoice};
-use signaling_core::room::RoomRecord;
+use signaling_core::room::{Announcement, Caption, RoomRecord};
 use signaling_core::{
     Census, ConnectionId, EndReason, Envelope, Frame, Grant, IceProvider, LifeId, MadeRoom, MediaEvent,
     MediaJoin, NewConnection, Person, Refusal, RequestId, RoomId, RoomSummary, Seat, SessionClaims, Shard,
@@ -90,6 +90,16 @@ pub(crate) enum Command {
     Host {
         room: RoomId,
         host: Box<Host>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Caption {
+        room: RoomId,
+        caption: Box<Caption>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Announce {
+        room: RoomId,
+        announcement: Box<Announcement>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     EndRoom {
@@ -211,6 +221,10 @@ fn carry_out(shard: &mut Shard, ice: &dyn IceProvider, now: Timestamp, command: 
         Command::People { room, reply } => answer(reply, shard.people(&room)),
         Command::Record { room, life, on, reply } => answer(reply, shard.record(now, &room, life, on)),
         Command::Host { room, host, reply } => answer(reply, shard.host(now, &room, &host)),
+        Command::Caption { room, caption, reply } => answer(reply, shard.caption(now, &room, &caption)),
+        Command::Announce { room, announcement, reply } => {
+            answer(reply, shard.announce(now, &room, &announcement));
+        }
         Command::EndRoom { room, reason, reply } => answer(reply, shard.end_room(now, &room, reason)),
         Command::Summary { room, reply } => answer(reply, shard.summary(&room)),
         Command::RoomsAfter { after, limit, reply } => {

@@ -1,5 +1,6 @@
 //! The wire protocol over plain HTTP: `/api/v1`, `/whip` and `/whep`.
 
+mod captions;
 mod credentials;
 mod media;
 mod media_headers;
@@ -38,6 +39,8 @@ pub(crate) fn routes() -> Router<Signaling> {
         .route("/api/v1/rooms/{room}/actions", post(powers::act))
         .route("/api/v1/rooms/{room}/peers/{peer}", delete(powers::remove))
         .route("/api/v1/rooms/{room}/peers/{peer}/mute", post(powers::mute))
+        .route("/api/v1/rooms/{room}/captions", post(captions::push))
+        .route("/api/v1/rooms/{room}/messages", post(captions::announce))
         .route("/api/v1/rooms/{room}/participants", get(rooms::participants))
         .route("/api/v1/rooms/{room}/peers", get(rooms::peers))
         .route("/api/v1/rooms/{room}/end", post(rooms::end))

@@ -15,20 +15,25 @@ use super::rooms::{check_power, described, no_bearer, no_room};
 use crate::service::Signaling;
 
 /// The room in the path, in which the caller has a host's power.
-pub(super) struct HostedRoom(RoomId);
+pub(super) struct HostedRoom(pub(super) RoomId);
 
 impl FromRequestParts<Signaling> for HostedRoom {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, signaling: &Signaling) -> Result<Self, Problem> {
-        let Ok(caller) = Caller::from_request_parts(parts, signaling).await;
-        let path = RoomPath::from_request_parts(parts, signaling).await?;
-        // A caller without credentials must not learn about codes.
-        bearer(&parts.headers).ok_or_else(no_bearer)?;
-        let room = path.room(signaling, &caller).await?;
-        check_power(signaling, &parts.headers, &room, Scope::MeetingsWrite).await?;
-        Ok(Self(room))
+        reached(parts, signaling, Scope::MeetingsWrite).await.map(Self)
     }
+}
+
+/// The room in the path, in which the caller is host or has a key with the scope `own`.
+pub(super) async fn reached(parts: &mut Parts, signaling: &Signaling, own: Scope) -> Result<RoomId, Problem> {
+    let Ok(caller) = Caller::from_request_parts(parts, signaling).await;
+    let path = RoomPath::from_request_parts(parts, signaling).await?;
+    // A caller without credentials must not learn about codes.
+    bearer(&parts.headers).ok_or_else(no_bearer)?;
+    let room = path.room(signaling, &caller).await?;
+    check_power(signaling, &parts.headers, &room, own).await?;
+    Ok(room)
 }
 
 fn about(action: HostAction, peer: PeerPath) -> Host {

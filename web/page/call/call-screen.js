@@ -1,6 +1,7 @@
 import { HostPowers, Ringing } from '../../sdk/index.js';
 import { BackGuard } from './back-guard.js';
 import { Banner } from './notices/banner.js';
+import { Captions } from './captions.js';
 import { ChatPanel } from './panels/chat-panel.js';
 import { ConfirmDialog } from '../widgets/confirm-dialog.js';
 import { closeDialog } from '../widgets/dialog.js';
@@ -88,7 +89,7 @@ export class CallScreen {
     this.element = h('div', { class: 'call' },
       this.#header(),
       h('main', { class: 'call-body' },
-        h('div', { class: 'stage-column' }, this.#stage.element, notices.element), this.#panel.element, new Reactions(call).element, this.#stats.element),
+        h('div', { class: 'stage-column' }, this.#stage.element, new Captions(call).element, notices.element), this.#panel.element, new Reactions(call).element, this.#stats.element),
       this.#dock.element,
       this.#settings.element, confirm.element);
     this.#listen();

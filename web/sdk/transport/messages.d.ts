@@ -426,7 +426,7 @@ negotiation?: number,
 /**
  * In the SFU's offers: which media line carries which track.
  */
-tracks?: Array<SubscribeTrack>, } | { "type": "tracks", peer: PeerId, tracks: Array<Track>, } | { "type": "topology", topology: Topology, epoch: number, state: Switch, } | { "type": "chat", from: PeerId, name?: Name, text: string, to?: PeerId, at: Timestamp, } | { "type": "app", from: PeerId, topic: string, data: Json, to?: PeerId, at: Timestamp, } | { "type": "call", call: CallId, state: CallState, from: PeerId, to: PeerId, reason?: CallEnd, } | { "type": "lobby", state?: LobbyVerdict, peer?: PeerId, name?: Name, } | { "type": "room-updated", room: RoomView, } | { "type": "recording", state: RecordingState, peer?: PeerId, recording?: string, } | { "type": "muted", by: PeerId, } | { "type": "room-ended", reason: EndReason, };
+tracks?: Array<SubscribeTrack>, } | { "type": "tracks", peer: PeerId, tracks: Array<Track>, } | { "type": "topology", topology: Topology, epoch: number, state: Switch, } | { "type": "chat", from: PeerId, name?: Name, text: string, to?: PeerId, at: Timestamp, } | { "type": "app", from: PeerId, topic: string, data: Json, to?: PeerId, at: Timestamp, } | { "type": "caption", source: Name, text: string, final: boolean, at: Timestamp, } | { "type": "call", call: CallId, state: CallState, from: PeerId, to: PeerId, reason?: CallEnd, } | { "type": "lobby", state?: LobbyVerdict, peer?: PeerId, name?: Name, } | { "type": "room-updated", room: RoomView, } | { "type": "recording", state: RecordingState, peer?: PeerId, recording?: string, } | { "type": "muted", by: PeerId, } | { "type": "room-ended", reason: EndReason, };
 
 /**
  * A peer's session with the server, over successive connections. The id is a name only; access needs the session's

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sfu::{Handle, TapTrack};
 use signaling_core::message::{Name, RecordingState, Role};
+use signaling_core::room::Caption;
 use signaling_core::{Engine, LifeId, PeerId, RoomId, Timestamp};
 
 use super::disk;
@@ -17,6 +18,7 @@ use super::feed::{Feed, Intake, Note};
 use super::files::{Fault, Files, describe};
 use super::room::{Group, RecordedRoom, Stream, StreamKey};
 use super::time::{SIGN, now, wall_clock};
+use crate::captions::Sentences;
 use crate::container::Container;
 use crate::index::{Entry, EntryState, RecordingId, file_name};
 use crate::recording::{Output, Recording};
@@ -82,6 +84,7 @@ impl Writer {
                 person.role = role.or(person.role);
                 person.name = name.or(person.name.take());
             }
+            Note::Caption { room, at, caption } => self.on_caption(&room, at, &caption),
             Note::Gone { room, peer } => self.on_gone(&room, peer),
             Note::Ended { room } => {
                 self.finish_room(&room, None);
@@ -134,8 +137,14 @@ impl Writer {
             return self.fail(room, &fault);
         }
         let (tap, dropped) = self.feed.tap(room.clone());
-        let recorded =
-            RecordedRoom { life, everybody, streams: HashMap::new(), tracks: HashMap::new(), dropped };
+        let recorded = RecordedRoom {
+            life,
+            everybody,
+            streams: HashMap::new(),
+            tracks: HashMap::new(),
+            dropped,
+            sentences: Sentences::default(),
+        };
         if self.sfu.record(room.clone(), Some(tap)).is_err() {
             tracing::error!(%room, "the media server takes no recorder");
             return self.files.tell(room, RecordingState::Failed, None);
@@ -223,6 +232,26 @@ impl Writer {
         recorded.tracks.insert(Arc::clone(&track.track), key);
     }
 
+    /// Writes what was said beside each file of the room that is open.
+    fn on_caption(&mut self, room: &RoomId, at: Instant, caption: &Caption) {
+        let Some(recorded) = self.rooms.get_mut(room) else { return };
+        let Some(cue) = recorded.sentences.hear(at, caption) else { return };
+        let people = self.people.get(room);
+        let person = cue.source.as_str().parse().ok().and_then(|peer| people?.get(&peer));
+        let speaker = person.and_then(|person| person.name.as_ref()).unwrap_or(&cue.source);
+        for stream in recorded.streams.values_mut() {
+            let Some(began) = stream.began else { continue };
+            let Some((entry, _)) = &mut stream.open else { continue };
+            let Some(text) = cue.written(began, speaker.as_str()) else { continue };
+            match disk::append_captions(&self.files.index.captions_path(entry), &text) {
+                Ok(()) => entry.captions = true,
+                Err(error) => {
+                    tracing::warn!(recording = %entry.recording, %error, "captions of a recording are lost");
+                }
+            }
+        }
+    }
+
     fn on_gone(&mut self, room: &RoomId, peer: PeerId) {
         if let Some(people) = self.people.get_mut(room) {
             people.remove(&peer);
@@ -288,6 +317,7 @@ impl Writer {
                     let file = self.files.begin(&entry, &head)?;
                     stream.dropped_before = recorded.dropped.load(Ordering::Relaxed);
                     stream.last = Some(entry.recording);
+                    stream.began = Some(at);
                     stream.open = Some((entry, file));
                 }
                 Output::Append(bytes) => {
@@ -352,6 +382,7 @@ impl Writer {
             bytes: 0,
             duration_ms: 0,
             codecs: Vec::new(),
+            captions: false,
             lost_packets: 0,
             dropped_packets: 0,
             error: None,
