@@ -129,13 +129,15 @@ impl Shard {
         if has_conflict || is_odd_tcp {
             return Err(400);
         }
+        let relays = &self.context.settings.relays;
+        let local = tuple.server.ip();
         let primary = match family {
             Some(Ok(family)) => family,
             Some(Err(_)) => return Err(440),
+            // Browsers name no family. RFC 8656, section 7.2 then means IPv4; a server without it would serve none of them.
+            None if relays.bind_address(local, AddressFamily::V4).is_none() => AddressFamily::of(local),
             None => AddressFamily::V4,
         };
-        let relays = &self.context.settings.relays;
-        let local = tuple.server.ip();
         let first = relays.bind_address(local, primary);
         let second = match additional {
             Some(Ok(family)) => Some(relays.bind_address(local, family).ok_or(family)),

@@ -142,6 +142,32 @@ fn a_family_that_is_not_there_is_told_beside_the_one_that_is() {
 }
 
 #[test]
+fn a_client_that_names_no_family_gets_ipv4_where_there_is_any() {
+    for (other_v4, relay) in [
+        (Some([198, 51, 100, 1].into()), "198.51.100.1:50000"),
+        (None, "[2001:470:1::1]:50000"),
+    ] {
+        let mut settings = settings();
+        settings.relays.other_v4 = other_v4;
+        let mut lab = Lab::with(settings);
+        let mut client = Client::new("[2001:db8::5]:5000", "alice");
+        client.tuple.server = "[2001:470:1::1]:3478".parse().unwrap();
+        let response = client.request(&mut lab, method::ALLOCATE, |message| {
+            message.bytes(attr::REQUESTED_TRANSPORT, &transport(17));
+        });
+        assert_eq!(response.address(attr::XOR_RELAYED_ADDRESS).to_string(), relay);
+        let mut client = Client::new("[2001:db8::5]:5001", "alice");
+        client.tuple.server = "[2001:470:1::1]:3478".parse().unwrap();
+        let response = client.request(&mut lab, method::ALLOCATE, |message| {
+            message.bytes(attr::REQUESTED_TRANSPORT, &transport(17));
+            message.bytes(attr::REQUESTED_ADDRESS_FAMILY, &[1, 0, 0, 0]);
+        });
+        // A family that is named is the one that is meant.
+        assert_eq!(response.code, other_v4.is_none().then_some(440));
+    }
+}
+
+#[test]
 fn one_of_two_families_can_be_given_up() {
     let mut lab = Lab::new();
     let mut client = Client::new("192.0.2.1:5000", "alice");
