@@ -58,18 +58,7 @@ const INTERVAL: Duration = Duration::from_mins(1);
 impl CertificateKeeper {
     /// The certificate required by the settings, if any.
     pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Option<Self>> {
-        let source = match (settings.tls, &settings.tls_cert, &settings.tls_key) {
-            (TlsMode::Files, Some(chain), Some(key)) => {
-                Source::Files { chain: chain.clone(), key: key.clone() }
-            }
-            (TlsMode::Auto, ..) => Source::SelfMade { kept: data.file("self-made-certificate.pem") },
-            (TlsMode::Acme, ..) => {
-                let Some(directory) = Directory::of(settings) else { return Ok(None) };
-                let store = Arc::new(Store::new(data, &directory));
-                Source::Acme { store, self_made: data.file("self-made-certificate.pem") }
-            }
-            _ => return Ok(None),
-        };
+        let Some(source) = Source::of(settings, data) else { return Ok(None) };
         let current = source.read().or_else(Source::unkept)?;
         let certificates =
             Certificates::from_pem(&current.chain, &current.key).map_err(|error| source.explain(error))?;
@@ -172,6 +161,19 @@ impl CertificateKeeper {
     }
 }
 
+/// The certificate that a server with these settings has, without making one.
+pub(crate) fn kept(settings: &Settings) -> anyhow::Result<Option<Pem>> {
+    let data = DataDir::unmade(&settings.data_dir);
+    let Some(source) = Source::of(settings, &data) else { return Ok(None) };
+    match source {
+        Source::Files { .. } => source.read().map(Some),
+        Source::Acme { store, .. } => Ok(store.pem().map(|pem| Pem { chain: pem.clone(), key: pem })),
+        Source::SelfMade { kept } => {
+            Ok(std::fs::read(kept).ok().map(|pem| Pem { chain: pem.clone(), key: pem }))
+        }
+    }
+}
+
 impl Pem {
     /// Why browsers refuse the certificate at this moment, if its validity period is the reason.
     fn trouble(&self, now: SystemTime) -> Option<String> {
@@ -196,6 +198,21 @@ fn exchange(turn: &Handle, pem: &Pem) -> Result<(), CertificateError> {
 }
 
 impl Source {
+    /// The source that the settings name.
+    fn of(settings: &Settings, data: &DataDir) -> Option<Self> {
+        Some(match (settings.tls, &settings.tls_cert, &settings.tls_key) {
+            (TlsMode::Files, Some(chain), Some(key)) => {
+                Self::Files { chain: chain.clone(), key: key.clone() }
+            }
+            (TlsMode::Auto, ..) => Self::SelfMade { kept: data.file("self-made-certificate.pem") },
+            (TlsMode::Acme, ..) => {
+                let store = Arc::new(Store::new(data, &Directory::of(settings)?));
+                Self::Acme { store, self_made: data.file("self-made-certificate.pem") }
+            }
+            _ => return None,
+        })
+    }
+
     /// Whether clients trust its certificates.
     fn is_trusted(&self) -> bool {
         !matches!(self, Self::SelfMade { .. })

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use signaling_core::{RoomId, Scope};
 
 use crate::config::{Config, ConfigError, Environment, Layers, Setting, Settings, Shape};
+use crate::doctor::Look;
 use crate::recordings::Finalize;
 
 /// What the operator asked for.
@@ -30,6 +31,8 @@ pub(crate) enum Ask {
     Finalize(Config, Finalize),
     /// Ask the running server how it is, and whether it accepts new work.
     Health(Config, bool),
+    /// Examine the machine and the network for a server with these settings.
+    Doctor(Config, Look),
 }
 
 /// Whether a command may make the data folder.
@@ -68,6 +71,10 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
             Ask::TurnCredentials(config, user, matches.get_flag("init"))
         }
         Some(("health", matches)) => Ask::Health(config, matches.get_flag("ready")),
+        Some(("doctor", matches)) => {
+            let via = matches.get_one::<String>("via").cloned();
+            Ask::Doctor(config, Look { via, json: matches.get_flag("json") })
+        }
         Some(("recordings", matches)) => match matches.subcommand() {
             Some((_, matches)) => {
                 let composite = matches.get_flag("composite");
@@ -164,6 +171,18 @@ fn recordings() -> Command {
         )
 }
 
+fn doctor() -> Command {
+    Command::new("doctor")
+        .about("Examine ports, addresses, certificate, clock, limits and the proxy in front, for a server with these settings, whether it runs or not; the exit code is 0 if nothing is wrong, 1 if something is")
+        .arg(
+            Arg::new("via")
+                .long("via")
+                .value_name("HOST:PORT")
+                .help("STUN server outside, by which the public address and its NAT are found; one that supports RFC 5780 shows more"),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object"))
+}
+
 /// The flag of a setting.
 fn flag(setting: &Setting) -> Arg {
     let variables = std::iter::once(setting.variable()).chain(setting.alias.map(str::to_owned));
@@ -234,6 +253,7 @@ fn command() -> Command {
                         .help("Whether it accepts new work (/readyz), not only whether it works (/livez)"),
                 ),
         )
+        .subcommand(doctor())
         .subcommand(Command::new("config").about("Print the merged settings, and where each comes from"))
 }
 

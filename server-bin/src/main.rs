@@ -9,11 +9,13 @@ mod children;
 mod cli;
 mod config;
 mod data_dir;
+mod doctor;
 mod fallback;
 #[cfg(feature = "planted-faults")]
 mod faults;
 mod folders;
 mod health;
+mod https;
 mod keys;
 mod line_file;
 mod listener;
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
             return tell(turn::print_credentials(&config.settings, user.as_deref(), init));
         }
         Ok(Ask::Health(config, ready)) => return tell(probe::ask(&config.settings, ready)),
+        Ok(Ask::Doctor(config, look)) => return doctor::examine(&config.settings, &look),
         Ok(Ask::Finalize(config, what)) => {
             logging::start(config.settings.log_format, &config.settings.log_level);
             return match recordings::finalize(&config.settings, &what) {

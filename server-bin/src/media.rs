@@ -137,7 +137,7 @@ impl Workers {
 
 /// The address of the media server: that of the page. A proxy in front of the page forwards no media, so clients bypass
 /// it.
-fn address(settings: &Settings, http: IpAddr) -> IpAddr {
+pub(crate) fn address(settings: &Settings, http: IpAddr) -> IpAddr {
     if !http.is_loopback() || !is_behind_proxy(settings, http) {
         return http;
     }

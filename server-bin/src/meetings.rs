@@ -72,6 +72,14 @@ fn store(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
     }
 }
 
+/// The database, for a look at whether it answers.
+pub(crate) fn store_to_look_at(settings: &Settings, data: &DataDir) -> anyhow::Result<Store> {
+    match &settings.database_url {
+        Some(url) => Store::postgres(&url.0, "doctor").context("look at --database-url"),
+        None => Ok(Store::sqlite(&data.file(DATABASE))),
+    }
+}
+
 /// The name of this server among those that use the same database.
 fn server(data: &DataDir) -> anyhow::Result<String> {
     Ok(STANDARD.encode(data.secret("server.id")?))

@@ -14,8 +14,8 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header;
 use signaling_core::Watch;
-use signaling_transport::Hub;
 use signaling_transport::net::{Server, ServerConfig};
+use signaling_transport::{CauseCounts, Hub};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
@@ -25,6 +25,7 @@ use crate::{logging, process_use};
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) hub: Hub,
+    pub(crate) causes: Arc<CauseCounts>,
     pub(crate) media: Option<sfu::Handle>,
     pub(crate) turn: Option<stun_turn::Handle>,
     pub(crate) health: Arc<Health>,
@@ -66,6 +67,7 @@ async fn metrics(State(sources): State<Sources>) -> impl IntoResponse {
     );
     process(&mut page);
     signaling(&mut page, &sources.hub).await;
+    page.by_cause("visavis_causes_total", "Failures that clients have reported.", &sources.causes);
     if let Some(media) = &sources.media {
         media_server(&mut page, &media.metrics());
     }
@@ -165,6 +167,15 @@ impl Page {
             format!("{label}=\"{value}\"")
         });
         self.metric(name, "gauge", help, &format!("{{{}}}", quoted.collect::<Vec<_>>().join(",")), 1_u64);
+    }
+
+    /// A counter with a value for each cause. Their number is fixed.
+    fn by_cause(&mut self, name: &str, help: &str, causes: &CauseCounts) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} counter");
+        for (cause, count) in causes.all() {
+            let _ = writeln!(self.0, "{name}{{cause=\"{cause}\"}} {count}");
+        }
     }
 
     fn metric(&mut self, name: &str, kind: &str, help: &str, labels: &str, value: impl Display) {

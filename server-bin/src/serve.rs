@@ -112,6 +112,7 @@ async fn run(
     let media = media.map(|media| media.start(signaling.hub(), relay, watch)).transpose()?;
     let sources = Sources {
         hub: signaling.hub().clone(),
+        causes: Arc::clone(signaling.causes()),
         media: handle,
         turn: turn.as_ref().map(|turn| turn.handle().clone()),
         health: Arc::clone(&health),

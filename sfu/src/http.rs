@@ -1,7 +1,8 @@
-//! WHIP and WHEP through the handle.
+//! What clients ask over HTTP, through the handle.
 
 use signaling_core::{
-    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Refusal, RoomId,
+    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, PeerId, Reach,
+    Refusal, RoomId,
 };
 
 use crate::driver::{Handle, Overloaded};
@@ -23,6 +24,10 @@ impl HttpMedia for Handle {
     fn patch(&self, patch: HttpPatch, reply: HttpReply<Patched>) {
         self.ask(reply, |reply| Input::Patch { patch, reply });
     }
+
+    fn reach(&self, room: RoomId, peer: PeerId, reply: HttpReply<Reach>) {
+        self.ask(reply, |reply| Input::Reach { room, peer, reply });
+    }
 }
 
 impl Handle {
@@ -33,7 +38,7 @@ impl Handle {
             reply.answer(result.map_err(Refusal::from));
         }));
         if let Err(error @ Overloaded) = self.send(input) {
-            tracing::warn!(%error, "a WHIP or WHEP request was refused");
+            tracing::warn!(%error, "a request over HTTP was refused");
         }
     }
 }

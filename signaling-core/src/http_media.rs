@@ -1,6 +1,8 @@
-//! WHIP and WHEP: what a media plane does for clients that speak only HTTP.
+//! WHIP and WHEP: what a media plane does for clients that speak only HTTP, and what it tells other clients over HTTP.
 
 use std::net::IpAddr;
+
+use serde::Serialize;
 
 use crate::{PeerId, Refusal, RoomId};
 
@@ -64,6 +66,49 @@ pub enum Patched {
     Stale,
 }
 
+/// What the media plane has received on the two connections of a peer; `None` for one that does not exist, or that
+/// another part of the media plane serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reach {
+    /// The connection for the peer's own media.
+    pub publish: Option<Reached>,
+    /// The connection for the media of others.
+    pub subscribe: Option<Reached>,
+}
+
+/// What the media plane has received on one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reached {
+    /// Where the latest valid path leads, if any connectivity check has arrived.
+    pub check: Option<Way>,
+    /// How far DTLS has come.
+    pub dtls: DtlsStep,
+}
+
+/// By what a client's packets arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// The UDP port of media.
+    Udp,
+    /// A TCP connection of the client.
+    Tcp,
+    /// The relay of the same process.
+    Relay,
+}
+
+/// How far a DTLS handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DtlsStep {
+    /// Nothing of the client has arrived.
+    Waiting,
+    /// The client has begun.
+    Begun,
+    /// The keys are known.
+    Connected,
+}
+
 /// Receives the result, on whichever thread produces it.
 pub type HttpReply<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send>;
 
@@ -76,4 +121,6 @@ pub trait HttpMedia: Send + Sync {
     fn offer(&self, offer: HttpOffer, reply: HttpReply<HttpAnswer>);
     /// Applies a patch, and answers through `reply`.
     fn patch(&self, patch: HttpPatch, reply: HttpReply<Patched>);
+    /// Tells what has arrived of a peer through `reply`.
+    fn reach(&self, room: RoomId, peer: PeerId, reply: HttpReply<Reach>);
 }

@@ -92,7 +92,10 @@ pub use entropy::Entropy;
 pub use environment::Environment;
 pub use epochs::Epochs;
 pub use error::{CLOSE_SLOW_READER, Code, Reason, Refusal};
-pub use http_media::{HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched};
+pub use http_media::{
+    DtlsStep, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, Reach, Reached,
+    Way,
+};
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
 pub use join_token::{Signed, TokenDigests, TokenIdentity};
 pub use key::{Digest, ServerKey, sha256_hex};

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use signaling_core::message::{ClientMessage, Reply, ServerEvent, SignalBody};
+use signaling_core::message::{Cause, ClientMessage, Reply, ServerEvent, SignalBody};
 use ts_rs::{Config, TS, TypeVisitor};
 
 const HEADER: &str = "\
@@ -43,6 +43,7 @@ fn the_types_of_the_sdk_are_those_of_the_wire() {
     declarations.visit::<ServerEvent>();
     declarations.visit::<Reply>();
     declarations.visit::<SignalBody>();
+    declarations.visit::<Cause>();
     let generated: String =
         std::iter::once(HEADER).chain(declarations.found.values().map(String::as_str)).collect();
 

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod address_limit;
+mod cause_counts;
 mod driver;
 mod duplex;
 mod http;
@@ -34,6 +35,7 @@ mod tokens;
 mod websocket;
 
 pub use address_limit::GateLimits;
+pub use cause_counts::CauseCounts;
 pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
 pub use http::OPENAPI;
 pub use service::{Signaling, SignalingConfig, Transports};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use signaling_core::testing::RecordedMedia;
 use signaling_core::{
     Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, MediaDemand, MediaPlane,
-    Patched, PeerId, Refusal, RoomId, ServerKey,
+    Patched, PeerId, Reach, Refusal, RoomId, ServerKey,
 };
 use signaling_transport::{Signaling, SignalingConfig};
 use tower::ServiceExt as _;
@@ -28,6 +28,10 @@ impl HttpMedia for Full {
 
     fn patch(&self, _: HttpPatch, reply: HttpReply<Patched>) {
         reply(Ok(Patched::Trickled));
+    }
+
+    fn reach(&self, _: RoomId, _: PeerId, reply: HttpReply<Reach>) {
+        reply(Ok(Reach::default()));
     }
 }
 

@@ -59,14 +59,14 @@ async function look(browser, prepare, ...args) {
 test('every probe passes with a server that offers everything', async () => {
   const { summary, ...states } = await checked('--tls-cert', pem, '--tls-key', pem);
   const works = 'works';
-  assert.deepEqual(states, { websocket: works, sse: works, stun: works, turnUdp: works, turnTcp: works, turnTls: works, media: works });
+  assert.deepEqual(states, { websocket: works, sse: works, stun: works, turnUdp: works, turnTcp: works, turnTls: works, media: works, iceTcp: works });
   assert.match(summary, /^Calls work from here/);
 });
 
 test('a service that is switched off is reported as not offered', async () => {
   const { summary, ...states } = await checked('--no-turn', '--no-sfu', '--transports', 'sse');
   const absent = 'absent';
-  assert.deepEqual(states, { websocket: absent, sse: 'works', stun: absent, turnUdp: absent, turnTcp: absent, turnTls: absent, media: absent });
+  assert.deepEqual(states, { websocket: absent, sse: 'works', stun: absent, turnUdp: absent, turnTcp: absent, turnTls: absent, media: absent, iceTcp: absent });
   assert.match(summary, /neither the media server nor a relay is available/);
 });
 
@@ -117,7 +117,7 @@ for (const [what, { devices = 'granted', flags = [], prepare = () => {}, args = 
   ['devices that another program uses', { prepare: failing('NotReadableError') }, { camera: 'camera-busy', microphone: 'microphone-busy' }],
   ['devices that fail for a reason that is not on the list', { prepare: failing('TypeError') }, { camera: 'unknown', microphone: 'unknown' }],
   ['a clock that is five minutes off', { prepare: (page) => page.clock.install({ time: Date.now() + 300_000 }) }, { clock: 'clock-off' }],
-  ['a network without UDP', { flags: ['--webrtc-ip-handling-policy=disable_non_proxied_udp'] }, { turnUdp: 'udp-blocked' }],
+  ['a network without UDP', { flags: ['--webrtc-ip-handling-policy=disable_non_proxied_udp'] }, { turnUdp: 'udp-blocked', media: 'udp-blocked' }],
   ['a relay that is not there', { args: ['--no-turn', '--ice-server', 'turn:127.0.0.1:9,user,secret'] }, { turnUdp: 'relay-unreachable' }],
   ['two at once', { devices: 'denied', args: ['--no-turn', '--ice-server', 'turn:127.0.0.1:9,user,secret'] }, { turnUdp: 'relay-unreachable', camera: 'camera-denied', microphone: 'microphone-denied' }],
 ]) {
@@ -140,8 +140,8 @@ function failing(name) {
 
 test('causes are named only where the outcomes leave no other explanation', () => {
   const { works, fails, absent } = { works: 'works', fails: 'fails', absent: 'absent' };
-  const all = { websocket: works, sse: works, stun: works, turnUdp: works, turnTcp: works, turnTls: works, media: works };
-  const causes = (outcomes, udp = true) => pathCauses({ ...all, ...outcomes }, udp);
+  const all = { websocket: works, sse: works, stun: works, turnUdp: works, turnTcp: works, turnTls: works, media: works, iceTcp: works };
+  const causes = (outcomes, udp = true, seen = {}) => pathCauses({ ...all, ...outcomes }, { udp, ...seen });
   assert.deepEqual(causes({}), {});
   assert.deepEqual(causes({ websocket: fails }), { websocket: 'unknown' });
   assert.deepEqual(causes({ websocket: fails, sse: fails, media: absent }), { websocket: 'server-unreachable', sse: 'server-unreachable' });

@@ -187,6 +187,8 @@ fn nobody_guesses_what_an_answer_is() {
         ("GET", "/api/v1/meetings", None),
         ("GET", "/api/v1/recordings?room=standup", None),
         ("GET", "/api/v1/ice-servers", None),
+        ("GET", "/api/v1/media-path", None),
+        ("POST", "/api/v1/causes", Some("{}")),
         ("GET", "/api/v1/invitations/none", None),
         ("POST", "/api/v1/rooms", Some("{}")),
         ("POST", "/api/v1/sessions", Some(join)),

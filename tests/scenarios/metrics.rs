@@ -4,7 +4,7 @@
 use std::net::UdpSocket;
 
 use tests::client::Ws;
-use tests::{Visavis, get, remove_folder};
+use tests::{Visavis, get, remove_folder, request};
 
 fn value(page: &str, name: &str) -> u64 {
     let line = page.lines().find(|line| line.split(' ').next() == Some(name));
@@ -31,8 +31,9 @@ fn rooms_media_and_relays_are_counted_without_labels_of_clients() {
     assert_eq!((value(&page, "visavis_rooms"), value(&page, "visavis_peers")), (1, 1));
     assert_eq!(value(&page, "visavis_connections_opened_total"), 1);
     assert!(!page.contains("a-room") && !page.contains("Ada"));
-    let labelled = page.lines().filter(|line| line.contains('{')).count();
-    assert_eq!(labelled, 1, "the version alone has a label");
+    let labelled = page.lines().filter(|line| line.contains('{'));
+    let free = labelled.filter(|line| !line.starts_with("visavis_causes_total{cause=")).count();
+    assert_eq!(free, 1, "beside the causes, the version alone has a label");
 
     let stun = UdpSocket::bind("127.0.0.1:0").unwrap();
     let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
@@ -40,6 +41,29 @@ fn rooms_media_and_relays_are_counted_without_labels_of_clients() {
     stun.recv(&mut [0; 100]).unwrap();
     // Shards publish their numbers at the end of a turn, a moment after the response.
     while value(&get(metrics, "/metrics").body, "visavis_turn_binding_requests_total") != 1 {}
+}
+
+#[test]
+fn causes_are_counted_for_members_alone_and_only_those_on_the_list() {
+    let server = Visavis::start(&["--metrics-listen", "127.0.0.1:0"]);
+    let metrics = server.logged_addr("metrics ready");
+    let (_ada, welcome) = Ws::join(server.addr, "standup", "Ada");
+    let bearer = format!("Bearer {}", welcome["secret"].as_str().unwrap());
+    let json = ("content-type", "application/json");
+    let report = |bearer: &str, body: &str| {
+        let headers = [json, ("authorization", bearer)];
+        request(server.addr, "POST", "/api/v1/causes", &headers, Some(body.as_bytes())).status
+    };
+    assert_eq!(report(&bearer, r#"{"cause": "udp-blocked"}"#), 204);
+    assert_eq!(report(&bearer, r#"{"cause": "made-up"}"#), 400);
+    assert_eq!(report("Bearer none", r#"{"cause": "udp-blocked"}"#), 401);
+    let page = get(metrics, "/metrics").body;
+    assert_eq!(value(&page, "visavis_causes_total{cause=\"udp-blocked\"}"), 1);
+    assert_eq!(page.lines().filter(|line| line.starts_with("visavis_causes_total{")).count(), 22);
+    let path = request(server.addr, "GET", "/api/v1/media-path", &[("authorization", &bearer)], None);
+    // In a mesh the media server knows nobody.
+    assert_eq!(path.status, 404, "{}", path.body);
+    assert_eq!(get(server.addr, "/api/v1/media-path").status, 401);
 }
 
 #[test]

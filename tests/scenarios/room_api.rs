@@ -134,6 +134,8 @@ fn what_the_interface_offers_is_described() {
         ("/api/v1/rooms/{room}/end", &["post"]),
         ("/api/v1/rooms/{room}/tokens", &["post"]),
         ("/api/v1/ice-servers", &["get"]),
+        ("/api/v1/media-path", &["get"]),
+        ("/api/v1/causes", &["post"]),
         ("/api/v1/recordings", &["get"]),
         ("/api/v1/recordings/{recording}", &["get", "delete"]),
     ] {

@@ -1,6 +1,6 @@
 import { clockCause, deviceCause, pathCauses } from './check/causes.js';
 import { camera, microphone } from './check/devices.js';
-import { PROBES, finish, prepare } from './check/probes.js';
+import { PROBES, askServer, finish, prepare, report as tellServer } from './check/probes.js';
 import { h, setText } from './base/dom.js';
 import { loadCatalogue, t } from './base/i18n.js';
 import { askServerTime, serverNow } from './base/server-clock.js';
@@ -22,6 +22,7 @@ const TITLES = {
   turnTcp: 'check.turnTcp',
   turnTls: 'check.turnTls',
   media: 'check.media',
+  iceTcp: 'check.iceTcp',
   clock: 'check.clock',
   camera: 'check.camera',
   microphone: 'check.microphone',
@@ -97,8 +98,9 @@ async function check() {
       outcomes[name] = outcome;
       rows[index]?.show(outcome);
     }
+    if (Object.values(outcomes).includes('fails')) await askServer(found).catch(() => {});
     finish(found);
-    const causes = pathCauses(outcomes, found.udp);
+    const causes = pathCauses(outcomes, found.seen);
     for (const [index, { name }] of PROBES.entries()) rows[index]?.explain(causes[name]);
     await askServerTime();
     const ahead = serverNow() - Date.now();
@@ -108,16 +110,18 @@ async function check() {
     const [picture, sound] = [await camera(), await microphone()];
     seen.showDevice('camera', picture);
     heard.showDevice('microphone', sound);
+    const named = Object.fromEntries([...document.querySelectorAll('.probe')].flatMap((row) => {
+      const { cause, probe, device } = /** @type {HTMLElement} */ (row).dataset;
+      return cause ? [[probe ?? device, cause]] : [];
+    }));
+    tellServer(found, Object.values(named));
     report = {
       at: new Date().toISOString(),
       browser: navigator.userAgent,
       outcomes: { ...outcomes, camera: picture.outcome, microphone: sound.outcome, clock: late ? 'fails' : 'works' },
-      causes: Object.fromEntries([...document.querySelectorAll('.probe')].flatMap((row) => {
-        const { cause, probe, device } = /** @type {HTMLElement} */ (row).dataset;
-        return cause ? [[probe ?? device, cause]] : [];
-      })),
+      causes: named,
       devices: { camera: picture.why, microphone: sound.why },
-      udp: found.udp,
+      seen: found.seen,
       serverAheadMs: Math.round(ahead),
     };
     copy.disabled = false;
@@ -140,7 +144,7 @@ async function check() {
 function verdict(outcomes) {
   const works = (/** @type {string[]} */ ...names) => names.some((name) => outcomes[name] === 'works');
   if (!works('websocket', 'sse')) return 'check.noSignalling';
-  if (!works('media', 'stun', 'turnUdp', 'turnTcp', 'turnTls')) return 'check.noMedia';
+  if (!works('media', 'iceTcp', 'stun', 'turnUdp', 'turnTcp', 'turnTls')) return 'check.noMedia';
   return works('turnUdp', 'turnTcp', 'turnTls') ? 'check.good' : 'check.noRelay';
 }
 

@@ -1,3 +1,4 @@
+import { Diagnosis } from './diagnosis.js';
 import { Emitter } from './emitter.js';
 import { FlowWatch } from './flow-watch.js';
 import { IceServers } from './ice-servers.js';
@@ -37,6 +38,8 @@ import { Session } from './session.js';
  * @property {AppData} data what another peer has sent with `sendData`
  * @property {{from: string, emoji: string}} reaction
  * @property {ServerMessage} event every server message, before this class handles it
+ * @property {{peer: string, cause: import('./cause.js').Cause | null}} cause why nothing comes from a peer, or, with the
+ *   own id, why nothing is sent; null once it works
  * @property {void} self own state changed
  * @property {{reason: string}} ended
  */
@@ -70,6 +73,8 @@ export class Call extends Emitter {
   #iceServers = new IceServers(() => this.session.iceServers());
   #resumeWindowMs = 30_000;
   #network = new NetworkWatch(() => this.session.hurry());
+  /** @type {Diagnosis} */
+  #diagnosis;
   #flow = new FlowWatch(() => this.connections().values(), () => this.session.hurry());
 
   /**
@@ -86,7 +91,10 @@ export class Call extends Emitter {
     this.#outgoing = new OutgoingMedia(media);
     this.#holdsRecorded = holdsRecorded;
     this.session = new Session({ base, transports });
-    this.session.on('state', (state) => this.emit('state', state));
+    this.session.on('state', (state) => {
+      if (state === 'reconnecting') this.#diagnosis.serverLost();
+      this.emit('state', state);
+    });
     this.session.on('welcome', (welcome) => this.#welcome(welcome));
     this.session.on('event', (event) => this.#event(event));
     // An ICE restart needs the server, so it happens as soon as the server can be reached again.
@@ -95,6 +103,17 @@ export class Call extends Emitter {
       this.hostToken = null;
     });
     this.session.on('ended', ({ reason }) => this.#ended(reason));
+    this.#diagnosis = new Diagnosis({
+      base: new URL(base, location.href),
+      server: () => this.session.state === 'connected',
+      connections: () => this.connections(),
+      peers: () => this.#roster.peers,
+      isFlowing: (connection) => this.#flow.isFlowing(connection),
+      reach: () => this.session.mediaPath(),
+      report: (cause) => void this.session.report(cause).catch(() => {}),
+      changed: (key, cause) => this.emit('cause', { peer: key === 'publish' ? this.self?.id ?? '' : key, cause }),
+    });
+    media.on('problem', () => this.#diagnosis.devices(media.problems));
     media.on('change', () => this.#announce());
   }
 
@@ -125,6 +144,8 @@ export class Call extends Emitter {
   join(options) {
     this.#network.start();
     this.#flow.start();
+    this.#diagnosis.start();
+    this.#diagnosis.devices(this.media.problems);
     return this.session.start(options);
   }
 
@@ -179,6 +200,11 @@ export class Call extends Emitter {
   /** Whether the connection that carries this peer's media is established. @param {string} id */
   isConnected(id) {
     return this.#path?.isConnected(id) ?? false;
+  }
+
+  /** Why nothing comes from a peer, or, for the own id, why nothing is sent. @param {string} id */
+  cause(id) {
+    return this.#diagnosis.cause(id === this.self?.id ? 'publish' : id);
   }
 
   /** Whether media of this peer arrives now; true if the peer sends none. @param {string} id */
@@ -253,6 +279,7 @@ export class Call extends Emitter {
   /** @param {ServerMessage} event */
   #event(event) {
     this.emit('event', event);
+    this.#diagnosis.heard(event);
     switch (event.type) {
       case 'snapshot':
         return this.#snapshot(event);
@@ -426,6 +453,7 @@ export class Call extends Emitter {
     this.#iceServers.close();
     this.#network.stop();
     this.#flow.stop();
+    this.#diagnosis.stop();
     // After a refused join the user may try again and still needs the preview.
     if (this.self) this.media.close();
     this.emit('ended', { reason });

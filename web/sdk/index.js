@@ -4,6 +4,8 @@
  * @typedef {import('./call.js').AppData} AppData
  * @typedef {import('./call.js').CallEvents} CallEvents
  * @typedef {import('./call.js').ChatLine} ChatLine
+ * @typedef {import('./cause.js').Cause} Cause
+ * @typedef {import('./cause.js').Evidence} Evidence
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').HostAction} HostAction
  * @typedef {import('./protocol.js').JoinOptions} JoinOptions
@@ -18,6 +20,7 @@
  * @typedef {import('./transceivers.js').RemoteStreams} RemoteStreams
  */
 export { Call } from './call.js';
+export { callCause, deviceCause } from './cause.js';
 export { HostPowers } from './host-powers.js';
 export { LevelMeter } from './level-meter.js';
 export { LocalMedia } from './local-media.js';

@@ -1,3 +1,4 @@
+import { remembered } from './evidence.js';
 import { MeshTransceivers } from './mesh-transceivers.js';
 import { Steps } from './steps.js';
 import { originOf, SMALL, SMALL_MS } from './transceivers.js';
@@ -118,7 +119,7 @@ export class MeshPeer {
   }
 
   #connect() {
-    const connection = new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: 'max-bundle' });
+    const connection = remembered(new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: 'max-bundle' }));
     connection.onnegotiationneeded = () => this.#steps.add(() => this.#offer());
     connection.onicecandidate = ({ candidate }) => {
       this.#options.send({ candidate: candidate ? candidate.toJSON() : { candidate: '' } });

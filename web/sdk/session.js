@@ -130,10 +130,26 @@ export class Session extends Emitter {
 
   /** New STUN and TURN servers. @returns {Promise<{iceServers: RTCIceServer[], ttlSeconds: number} | null>} */
   async iceServers() {
+    const response = await this.#request('api/v1/ice-servers');
+    return response?.ok ? response.json() : null;
+  }
+
+  /** What the media server has received of this client. @returns {Promise<import('./diagnosis.js').Reach | null>} */
+  async mediaPath() {
+    const response = await this.#request('api/v1/media-path');
+    return response?.ok ? response.json() : null;
+  }
+
+  /** Has the server count a cause. @param {import('./cause.js').Cause} cause */
+  async report(cause) {
+    await this.#request('api/v1/causes', { method: 'POST', body: JSON.stringify({ cause }) });
+  }
+
+  /** A request beside the transport. @param {string} path @param {RequestInit} [init] */
+  async #request(path, init = {}) {
     if (!this.#credentials) return null;
-    const headers = { Authorization: `Bearer ${this.#credentials.secret}` };
-    const response = await fetch(new URL('api/v1/ice-servers', this.#base), { headers });
-    return response.ok ? response.json() : null;
+    const headers = { Authorization: `Bearer ${this.#credentials.secret}`, ...(init.body ? { 'Content-Type': 'application/json' } : {}) };
+    return fetch(new URL(path, this.#base), { ...init, headers });
   }
 
   /** Checks at once whether the server can be reached: the network may have changed, or the page was suspended. */

@@ -1,3 +1,4 @@
+import { remembered } from './evidence.js';
 import { activate, fitLayers, layersOf } from './layers.js';
 import { withStartBitrate } from './start-bitrate.js';
 import { withSoundAgain } from './sound-again.js';
@@ -115,7 +116,7 @@ export class SfuPublisher {
   }
 
   #connect() {
-    const connection = new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: 'max-bundle' });
+    const connection = remembered(new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: 'max-bundle' }));
     connection.onnegotiationneeded = () => this.#steps.add(() => this.#offer());
     connection.onicecandidate = ({ candidate }) => {
       this.#send({ type: 'signal', to: 'sfu', pc: 'publish', candidate: candidate ? candidate.toJSON() : { candidate: '' } });

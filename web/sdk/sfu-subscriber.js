@@ -1,3 +1,4 @@
+import { remembered } from './evidence.js';
 import { Steps } from './steps.js';
 import { withStereo } from './stereo.js';
 import { originOf } from './transceivers.js';
@@ -104,7 +105,7 @@ export class SfuSubscriber {
   }
 
   #connect() {
-    const connection = new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: 'max-bundle' });
+    const connection = remembered(new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: 'max-bundle' }));
     connection.onicecandidate = ({ candidate }) => {
       this.#send({ type: 'signal', to: 'sfu', pc: 'subscribe', candidate: candidate ? candidate.toJSON() : { candidate: '' } });
     };

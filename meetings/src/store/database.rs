@@ -163,6 +163,17 @@ impl Store {
         Ok(Permit { _writer: Some(writer), ..self.permit().await? })
     }
 
+    /// Whether the database answers. Its tables stay as they are.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        match &self.pool {
+            Pool::Sqlite(pool) => {
+                sqlx::query("SELECT count(*) FROM sqlite_master").execute(pool).await.map(drop)?;
+            }
+            Pool::Postgres(pool) => sqlx::query("SELECT 1").execute(pool).await.map(drop)?,
+        }
+        Ok(())
+    }
+
     /// Migrates the tables, without a time limit.
     pub async fn prepare(&self) -> Result<(), StoreError> {
         self.tables.ready(Duration::MAX).await

@@ -12,7 +12,8 @@ use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use rustls::{ClientConfig, RootCertStore};
+
+use crate::https;
 
 /// A directory that answers no sooner does not work.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,18 +28,11 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new() -> Result<Self, rustls::Error> {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "certificate authorities of the system not read");
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(https::client()?)
+            .https_only()
+            .enable_http1()
+            .build();
         let inner = HyperClient::builder(TokioExecutor::new()).build(connector);
         Ok(Self { inner, wait: Arc::default() })
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use signaling_core::message::{Attention, Role};
-use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaEvent, PeerId, RoomId};
+use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaEvent, PeerId, Reach, RoomId};
 
 use super::{Input, NegotiationError, Shard};
-use crate::keys::PeerKey;
+use crate::keys::{PeerKey, TransportKey};
 use crate::time::Micros;
+use crate::transport::Transport;
 
 impl Shard {
     pub(super) fn on_input(&mut self, now: Micros, input: Input) {
@@ -29,10 +30,20 @@ impl Shard {
                 let key = self.rooms.find(&patch.room, patch.peer).ok_or(NegotiationError::UnknownPeer);
                 reply(key.and_then(|key| self.on_patch(key, &patch)));
             }
+            Input::Reach { room, peer, reply } => {
+                reply(self.reach(&room, peer).ok_or(NegotiationError::UnknownPeer));
+            }
             Input::Record { room, tap } => self.on_record(now, &room, tap),
             Input::Keyframe { room, track } => self.on_recorder_wish(now, &room, &track),
         }
         self.negotiate_pending(now);
+    }
+
+    /// What has arrived of a peer, on the connections of this shard.
+    fn reach(&self, room: &RoomId, peer: PeerId) -> Option<Reach> {
+        let peer = self.rooms.peer(self.rooms.find(room, peer)?)?;
+        let reached = |key: Option<TransportKey>| self.connections.get(key?).map(Transport::reached);
+        Some(Reach { publish: reached(peer.publish), subscribe: reached(peer.subscribe) })
     }
 
     fn on_demand(&mut self, now: Micros, room: &RoomId, demand: MediaDemand) {

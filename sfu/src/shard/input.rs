@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signaling_core::{HttpAnswer, HttpOffer, HttpPatch, MediaDemand, Patched, RoomId};
+use signaling_core::{HttpAnswer, HttpOffer, HttpPatch, MediaDemand, Patched, PeerId, Reach, RoomId};
 
 use crate::sdp::SdpError;
 use crate::tap::Tap;
@@ -30,6 +30,15 @@ pub enum Input {
         /// Receives the result.
         reply: Reply<Patched>,
     },
+    /// Asks what has arrived of a peer.
+    Reach {
+        /// The room.
+        room: RoomId,
+        /// The peer.
+        peer: PeerId,
+        /// Receives the answer.
+        reply: Reply<Reach>,
+    },
     /// Sets the recorder of all media published in a room, or removes it.
     Record {
         /// The room.
@@ -50,7 +59,10 @@ impl Input {
     /// The room that the input concerns; the room's home shard handles it.
     pub fn room(&self) -> &RoomId {
         match self {
-            Self::Demand { room, .. } | Self::Record { room, .. } | Self::Keyframe { room, .. } => room,
+            Self::Demand { room, .. }
+            | Self::Reach { room, .. }
+            | Self::Record { room, .. }
+            | Self::Keyframe { room, .. } => room,
             Self::Offer { offer, .. } => &offer.room,
             Self::Patch { patch, .. } => &patch.room,
         }

@@ -1,6 +1,7 @@
 //! The DTLS session of one connection: the state of its association, the SRTP keys, and the measured round-trip time.
 
 use datagrams::Batch;
+use signaling_core::DtlsStep;
 
 use crate::dtls::{DtlsError, DtlsEvent, Fingerprint, Handshake, Identity, Role};
 use crate::path::Path;
@@ -14,6 +15,8 @@ pub(crate) struct DtlsSession {
     /// The round-trip time to the client, measured in the handshake: the least time from one of our flights to
     /// the client's next packet.
     pub(crate) rtt_micros: Option<u64>,
+    /// Whether the client has sent anything.
+    has_begun: bool,
 }
 
 /// The state of the association.
@@ -84,6 +87,15 @@ impl DtlsSession {
         self.association().map(|association| association.handshake.expected())
     }
 
+    /// How far the handshake has come.
+    pub(crate) fn step(&self) -> DtlsStep {
+        match self.state {
+            State::Connected(..) => DtlsStep::Connected,
+            _ if self.has_begun => DtlsStep::Begun,
+            _ => DtlsStep::Waiting,
+        }
+    }
+
     /// Whether the server has to send the first flight.
     pub(crate) fn is_to_speak_first(&self) -> bool {
         self.association().is_some_and(|association| {
@@ -121,6 +133,7 @@ impl DtlsSession {
         datagram: &[u8],
         context: &mut DtlsContext<'_>,
     ) -> Progress {
+        self.has_begun = true;
         let Some(association) = self.association_mut() else { return Progress::Pending };
         let answered = association.flight_left.take();
         let result = association.handshake.handle_packet(context.clock.instant(now), datagram);

@@ -18,10 +18,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use datagrams::Batch;
+use signaling_core::{Reached, Way};
 
 use crate::arrivals::Arrivals;
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey};
-use crate::path::{MAX_DATAGRAM, Path};
+use crate::path::{Carrier, MAX_DATAGRAM, Path};
 use crate::rtp::RtpHeader;
 use crate::sender::Sender;
 use crate::srtp::{RTCP_OVERHEAD, Sealer};
@@ -174,6 +175,16 @@ impl Transport {
     /// The time at which the client was last heard: a connectivity check, RTP or RTCP.
     pub(crate) fn heard_at(&self) -> Micros {
         self.media_at.max(self.ice.last_check())
+    }
+
+    /// What has arrived of the client.
+    pub(crate) fn reached(&self) -> Reached {
+        let check = self.ice.destination().map(|path| match path.carrier {
+            Carrier::Socket => Way::Udp,
+            Carrier::Stream(_) => Way::Tcp,
+            Carrier::Relay => Way::Relay,
+        });
+        Reached { check, dtls: self.dtls.step() }
     }
 
     /// Whether media can flow.

@@ -1,9 +1,11 @@
 //! The messages between clients and server: the serde types of the wire protocol.
 
+mod cause;
 mod client;
 mod server;
 mod vocabulary;
 
+pub use cause::Cause;
 pub use client::{
     App, Call, CallAction, Chat, ClientMessage, Host, HostAction, Join, Leave, Publish, Reaction, Resume,
     Signal, Subscribe, TopologyStep, Update,

@@ -264,12 +264,12 @@ fn seat(signaling: &Signaling, room: &str, session: &str) -> Result<Seat, Refusa
     room.and_then(|room| Seat::from_resource(signaling.key(), &room, session)).ok_or_else(unknown)
 }
 
-fn media_of(signaling: &Signaling) -> Result<Arc<dyn HttpMedia>, Refusal> {
+pub(super) fn media_of(signaling: &Signaling) -> Result<Arc<dyn HttpMedia>, Refusal> {
     signaling.http_media().ok_or_else(|| Refusal::new(Code::InvalidState, "this server has no media server"))
 }
 
 /// Asks the media plane, which answers from its own thread.
-async fn ask<T: Send + 'static>(ask: impl FnOnce(HttpReply<T>)) -> Result<T, Refusal> {
+pub(super) async fn ask<T: Send + 'static>(ask: impl FnOnce(HttpReply<T>)) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
     // A caller that has gone away does not need its answer.
     ask(Box::new(move |result| drop(reply.send(result))));

@@ -1,6 +1,7 @@
 //! The wire protocol over plain HTTP: `/api/v1`, `/whip` and `/whep`.
 
 mod captions;
+mod causes;
 mod credentials;
 mod media;
 mod media_headers;
@@ -46,6 +47,8 @@ pub(crate) fn routes() -> Router<Signaling> {
         .route("/api/v1/rooms/{room}/end", post(rooms::end))
         .route("/api/v1/rooms/{room}/tokens", post(tokens::mint))
         .route("/api/v1/ice-servers", get(sessions::ice_servers))
+        .route("/api/v1/media-path", get(causes::media_path))
+        .route("/api/v1/causes", post(causes::report))
         .merge(media::routes())
 }
 

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 pub use self::config::{SignalingConfig, Transports};
 pub(crate) use self::origins::Origins;
 use crate::address_limit::AddressLimit;
+use crate::cause_counts::CauseCounts;
 use crate::driver::{Hub, HubConfig};
 use crate::tickets::Tickets;
 use crate::tokens::TokenMinter;
@@ -52,6 +53,7 @@ struct Inner {
     http_media: Option<Arc<dyn HttpMedia>>,
     recording_consent: bool,
     features: Arc<[String]>,
+    causes: Arc<CauseCounts>,
     /// The clients that poll.
     polling: TaskTracker,
     /// The shards end with the service.
@@ -121,6 +123,7 @@ impl Signaling {
             http_media: config.http_media,
             recording_consent,
             features,
+            causes: Arc::default(),
             polling: TaskTracker::new(),
             _tasks: tasks,
         };
@@ -130,6 +133,11 @@ impl Signaling {
     /// The handle to the rooms.
     pub fn hub(&self) -> &Hub {
         &self.inner.hub
+    }
+
+    /// The causes of failures that clients have reported.
+    pub fn causes(&self) -> &Arc<CauseCounts> {
+        &self.inner.causes
     }
 
     /// The features that the server announces to clients.

@@ -143,10 +143,9 @@ fn a_family_that_is_not_there_is_told_beside_the_one_that_is() {
 
 #[test]
 fn a_client_that_names_no_family_gets_ipv4_where_there_is_any() {
-    for (other_v4, relay) in [
-        (Some([198, 51, 100, 1].into()), "198.51.100.1:50000"),
-        (None, "[2001:470:1::1]:50000"),
-    ] {
+    for (other_v4, relay) in
+        [(Some([198, 51, 100, 1].into()), "198.51.100.1:50000"), (None, "[2001:470:1::1]:50000")]
+    {
         let mut settings = settings();
         settings.relays.other_v4 = other_v4;
         let mut lab = Lab::with(settings);

@@ -16,6 +16,7 @@ import { LayoutButton } from './layout-button.js';
 import { LinkButton } from './link-button.js';
 import { MutedHint } from './notices/muted-hint.js';
 import { Notices } from './notices/notices.js';
+import { OwnCause } from './notices/own-cause.js';
 import { PeoplePanel } from './panels/people-panel.js';
 import { QualityLoop } from './quality-loop.js';
 import { Reactions } from './reactions.js';
@@ -84,7 +85,7 @@ export class CallScreen {
     const knocks = new Knocks(this.#host, { attempt, more: () => this.#panel.open('people'), moved });
     this.#panel.onopen = (open) => (knocks.shown = open !== 'people');
     const notices = new Notices(knocks.element, this.#toasts);
-    notices.add(this.#recording.question, new Banner(call).element, new SilencedNote(call.media).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts, moved).element);
+    notices.add(this.#recording.question, new Banner(call).element, new OwnCause(call).element, new SilencedNote(call.media).element, prompt.element, new RingBar(call, this.#ringing, this.#toasts, moved).element);
     chat.onunread = (unread) => this.#dock.setUnread(unread);
     this.element = h('div', { class: 'call' },
       this.#header(),

@@ -1,3 +1,4 @@
+import { deviceCause } from '../../sdk/index.js';
 import { t } from '../base/i18n.js';
 
 /** @typedef {import('../../sdk/local-media.js').LocalMedia} LocalMedia */
@@ -17,6 +18,11 @@ export function deviceProblems(media, { joining = false } = {}) {
     [t(`devices.${which}.${problem}`), joining && t(which === 'both' ? 'devices.withoutBoth' : 'devices.withoutOne')].filter(Boolean).join(' ');
   if (microphone && microphone === camera) return [said('both', microphone)];
   return [camera && said('camera', camera), microphone && said('microphone', microphone), ...deviceSubstitutions(media)].filter((text) => text !== null);
+}
+
+/** The names of these problems. @param {LocalMedia} media @returns {import('../../sdk/index.js').Cause[]} */
+export function deviceCauses({ problems }) {
+  return KINDS.flatMap((kind) => (problems[kind] ? [deviceCause(kind, problems[kind])] : []));
 }
 
 /**

@@ -1,8 +1,8 @@
 import { RefusedError } from '../../sdk/index.js';
 import { DevicePicker } from '../devices/device-picker.js';
-import { setText, h } from '../base/dom.js';
+import { attribute, setText, h } from '../base/dom.js';
 import { MeterBar } from '../devices/meter-bar.js';
-import { deviceProblems } from '../devices/device-problems.js';
+import { deviceCauses, deviceProblems } from '../devices/device-problems.js';
 import { t } from '../base/i18n.js';
 import { logo } from '../widgets/icons.js';
 import { initials } from '../base/names.js';
@@ -136,6 +136,7 @@ export class PrejoinScreen {
     if (said === this.#said) return;
     this.#said = said;
     const trouble = h('p', {}, h('a', { href: at('check'), target: '_blank', rel: 'noopener' }, t('check.link')));
+    attribute(this.#notes, 'data-cause', deviceCauses(this.#media).join(' ') || null);
     this.#notes.replaceChildren(...notes.map((note) => h('p', {}, note)), ...(notes.length > 0 ? [trouble] : []));
   }
 

@@ -59,6 +59,11 @@ export type CallId = string;
 export type CallState = "ringing" | "connecting" | "connected" | "ended";
 
 /**
+ * The cause of a failure, as clients name it and as metrics count it.
+ */
+export type Cause = "server-unreachable" | "tls-inspected" | "udp-blocked" | "tcp-blocked" | "relay-unreachable" | "relay-refused" | "relay-quota" | "wrong-external-address" | "no-common-codec" | "dtls-failed" | "media-stopped" | "peer-network" | "own-network" | "camera-busy" | "camera-denied" | "no-camera" | "microphone-busy" | "microphone-denied" | "no-microphone" | "clock-off" | "certificate-expired" | "unknown";
+
+/**
  * A chat message.
  */
 export type Chat = { 

@@ -10,7 +10,7 @@ const KNOWN_MS = 1500;
 
 /** Shows that the connection with the server is interrupted, and what that means for the call. */
 export class Banner {
-  element = h('div', { class: 'banner', role: 'alert', hidden: true });
+  element = h('div', { class: 'banner', role: 'alert', 'data-cause': 'server-unreachable', hidden: true });
   #call;
   #since = 0;
   /** @type {ReturnType<typeof setInterval> | undefined} */

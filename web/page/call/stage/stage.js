@@ -64,7 +64,7 @@ export class Stage {
     document.addEventListener('visibilitychange', this.#seen);
     // A microphone that the system gives back is often the only sign that the phone call is over.
     call.media.on('change', () => this.#resume());
-    for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room'])) call.on(event, () => this.render());
+    for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room', 'cause'])) call.on(event, () => this.render());
     this.#waits = new PictureWait(call, () => [...this.#tiles, ...[...this.#screens].filter(([id]) => id !== SELF)]);
     this.#speakers = new ActiveSpeakers(call);
     this.#speakers.onchange = (speaking, loudest) => {
@@ -101,6 +101,7 @@ export class Stage {
     for (const peer of shown) {
       const streams = this.#call.streams(peer.id);
       const tile = this.#take(this.#tiles, peer.id, {});
+      tile.setCause(this.#call.cause(peer.id));
       tile.update(peer);
       tile.show(streams?.main.getTracks() ?? []);
       if (peer.screen && streams?.screen) {

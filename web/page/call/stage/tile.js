@@ -41,6 +41,8 @@ export class Tile {
   #away = false;
   #camera = false;
   #waiting = '';
+  /** @type {import('../../../sdk/index.js').Cause | null} */
+  #cause = null;
   /** @type {import('../../../sdk/quality.js').Level | null} */
   #level = null;
   #hand = h('span', { class: 'tile-hand', role: 'img', 'aria-label': t('tile.hand') }, icon('hand'));
@@ -154,7 +156,8 @@ export class Tile {
     }
     this.element.classList.toggle('away', this.#away);
     this.element.classList.toggle('no-connection', isLost);
-    const notice = isLost ? t(this.#away ? 'tile.away' : 'quality.none') : this.#waiting;
+    attribute(this.element, 'data-cause', this.#away ? null : this.#cause);
+    const notice = this.#away ? t('tile.away') : this.#cause ? t(`cause.${this.#cause}`) : isLost ? t('quality.none') : this.#waiting;
     this.#notice.hidden = notice === '';
     setText(this.#notice, notice);
   }
@@ -175,6 +178,13 @@ export class Tile {
   setWaiting(text) {
     if (text === this.#waiting) return;
     this.#waiting = text;
+    this.#renderConnection();
+  }
+
+  /** Shows why nothing arrives; null once it does. @param {import('../../../sdk/index.js').Cause | null} cause */
+  setCause(cause) {
+    if (cause === this.#cause) return;
+    this.#cause = cause;
     this.#renderConnection();
   }
 

@@ -1,0 +1,185 @@
+import { callCause, deviceCause } from './cause.js';
+import { findings, joined } from './evidence.js';
+
+/**
+ * @typedef {import('./cause.js').Cause} Cause
+ * @typedef {import('./evidence.js').Findings} Findings
+ * @typedef {import('./protocol.js').Peer} Peer
+ * @typedef {import('./protocol.js').ServerMessage} ServerMessage
+ * @typedef {{publish: Heard | null, subscribe: Heard | null}} Reach what the media server has received
+ * @typedef {{check: 'udp' | 'tcp' | 'relay' | null, dtls: string}} Heard
+ *
+ * @typedef {object} DiagnosisOptions
+ * @property {URL} base the server's address
+ * @property {() => boolean} server whether the session is established
+ * @property {() => Map<string, RTCPeerConnection>} connections
+ * @property {() => Peer[]} peers the others
+ * @property {(connection: RTCPeerConnection) => boolean} isFlowing
+ * @property {() => Promise<Reach | null>} reach
+ * @property {(cause: Cause) => void} report
+ * @property {(key: string, cause: Cause | null) => void} changed `key`: a peer, or `publish`
+ *
+ * @typedef {object} Course of one purpose, over the connections that are made for it
+ * @property {RTCPeerConnection} connection
+ * @property {number} since when the connection has not worked, or media has not arrived
+ * @property {boolean} was whether it has worked before
+ * @property {Findings | undefined} former
+ * @property {Findings | undefined} latest
+ */
+
+const EVERY_MS = 1_000;
+/** After this time in milliseconds something has failed. */
+const WAIT_MS = 10_000;
+const SILENT_MS = 4_000;
+/** The server repeats its word on a picture every three seconds. */
+const QUALITY_MS = 5_000;
+
+/** Finds out why the connections of a call fail. */
+export class Diagnosis {
+  #options;
+  /** @type {Map<string, Course>} */
+  #courses = new Map();
+  /** @type {Map<string, Cause>} */
+  #causes = new Map();
+  /** @type {Map<string, {reason: 'own-network' | 'sender', at: number}>} */
+  #quality = new Map();
+  /** @type {Map<string, number>} since when a peer's media does not arrive */
+  #silent = new Map();
+  /** What was reported; the server counts each once for a call. @type {Set<Cause>} */
+  #reported = new Set();
+  /** @type {Set<Cause>} */
+  #unreported = new Set();
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+
+  /** @param {DiagnosisOptions} options */
+  constructor(options) {
+    this.#options = options;
+  }
+
+  start() {
+    this.stop();
+    this.#timer = setInterval(() => void this.#look(), EVERY_MS);
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#courses.clear();
+    for (const key of [...this.#causes.keys()]) this.#set(key, null);
+  }
+
+  /** @param {string} key a peer, or `publish` */
+  cause(key) {
+    return this.#causes.get(key) ?? null;
+  }
+
+  /** @param {ServerMessage} event */
+  heard(event) {
+    if (event.type !== 'quality') return;
+    const { peer, level, reason } = event;
+    const ends = level === 0 && (reason === 'own-network' || reason === 'sender');
+    if (ends) this.#quality.set(peer, { reason, at: performance.now() });
+    else this.#quality.delete(peer);
+  }
+
+  /** The server cannot be reached. */
+  serverLost() {
+    this.#count('server-unreachable');
+  }
+
+  /** The devices cannot be used. @param {import('./local-media.js').LocalMedia['problems']} problems */
+  devices(problems) {
+    for (const kind of /** @type {const} */ (['camera', 'microphone'])) {
+      if (problems[kind]) this.#count(deviceCause(kind, problems[kind]));
+    }
+  }
+
+  /** Counts a cause once in a call, as soon as the server can be reached. @param {Cause} cause */
+  #count(cause) {
+    if (!this.#reported.has(cause)) this.#unreported.add(cause);
+  }
+
+  async #look() {
+    const { server, connections, report } = this.#options;
+    if (server()) {
+      for (const cause of this.#unreported) {
+        this.#reported.add(cause);
+        report(cause);
+      }
+      this.#unreported.clear();
+    }
+    const present = connections();
+    for (const key of this.#courses.keys()) if (!present.has(key)) this.#courses.delete(key);
+    for (const [key, connection] of present) await this.#follow(key, connection).catch(() => {});
+    const peers = new Set(this.#options.peers().map(({ id }) => id));
+    for (const key of [...this.#causes.keys()]) if (key !== 'publish' && !peers.has(key)) this.#set(key, null);
+  }
+
+  /** @param {string} key @param {RTCPeerConnection} connection */
+  async #follow(key, connection) {
+    const now = performance.now();
+    const course = this.#courseOf(key, connection, now);
+    course.latest = await findings(connection, this.#options.base);
+    const seen = joined(course.former, course.latest);
+    const works = seen.ice && seen.dtls === 'connected';
+    if (works) Object.assign(course, { was: true, since: now, former: undefined });
+    const waited = now - course.since >= WAIT_MS || (!works && connection.connectionState === 'failed');
+    const toServer = key === 'publish' || key === 'subscribe';
+    const reach = toServer && waited && !seen.ice ? await this.#options.reach().catch(() => null) : null;
+    const heard = reach?.[/** @type {'publish' | 'subscribe'} */ (key)];
+    const evidence = {
+      ...seen, toServer, waited, was: course.was,
+      server: this.#options.server(),
+      https: this.#options.base.protocol === 'https:',
+      heard: heard ? heard.check ?? /** @type {const} */ ('none') : null,
+      stopped: false,
+      quality: null,
+    };
+    if (key === 'publish') return this.#set(key, callCause(evidence));
+    const peers = key === 'subscribe' ? this.#options.peers() : this.#options.peers().filter(({ id }) => id === key);
+    for (const peer of peers) {
+      if (peer.role === 'viewer') continue;
+      this.#set(peer.id, callCause({ ...evidence, stopped: this.#isStopped(peer, connection, key, now), quality: this.#qualityOf(peer, now) }));
+    }
+  }
+
+  /** @param {string} key @param {RTCPeerConnection} connection @param {number} now */
+  #courseOf(key, connection, now) {
+    const known = this.#courses.get(key);
+    if (known?.connection === connection) return known;
+    const former = known?.latest && joined(known.former, known.latest);
+    /** @type {Course} */
+    const course = { connection, since: known?.since ?? now, was: known?.was ?? false, former, latest: undefined };
+    this.#courses.set(key, course);
+    return course;
+  }
+
+  /** Whether nothing arrives of a peer that sends. @param {Peer} peer @param {RTCPeerConnection} connection @param {string} key @param {number} now */
+  #isStopped(peer, connection, key, now) {
+    // The media server sends no picture that this page does not show.
+    const sends = peer.microphone || (key !== 'subscribe' && (peer.camera || peer.screen));
+    if (!sends || peer.away || this.#options.isFlowing(connection)) {
+      this.#silent.delete(peer.id);
+      return false;
+    }
+    const since = this.#silent.get(peer.id) ?? now;
+    this.#silent.set(peer.id, since);
+    return now - since >= SILENT_MS;
+  }
+
+  /** @param {Peer} peer @param {number} now */
+  #qualityOf({ id, camera, screen }, now) {
+    const known = this.#quality.get(id);
+    if (!known || !(camera || screen)) return null;
+    return known.reason === 'sender' && now - known.at > QUALITY_MS ? null : known.reason;
+  }
+
+  /** @param {string} key @param {Cause | null} cause */
+  #set(key, cause) {
+    if ((this.#causes.get(key) ?? null) === cause) return;
+    if (cause) this.#causes.set(key, cause);
+    else this.#causes.delete(key);
+    if (cause) this.#count(cause);
+    this.#options.changed(key, cause);
+  }
+}
