@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { callCause, deviceCause } from '../../web/sdk/cause.js';
 import { isRejected } from '../../web/sdk/evidence.js';
 import { join, launch, mediaFlows, newPage, newRoom, Server, until, visit } from './harness.mjs';
-import { relayDouble } from './relay-double.mjs';
+import { relayDouble, USER } from './relay-double.mjs';
 
 /** A connection to the media server that works. */
 const WORKS = {
@@ -132,7 +132,7 @@ test('calls without a path', async () => {
   const full = await relayDouble(486);
   const strict = await relayDouble(403);
   const silent = await relayDouble();
-  const turn = ({ port }) => [{ urls: `stun:127.0.0.1:${port}` }, { urls: `turn:127.0.0.1:${port}?transport=udp`, username: 'u', credential: 'p' }];
+  const turn = ({ port }) => [{ urls: `stun:127.0.0.1:${port}` }, { urls: `turn:127.0.0.1:${port}?transport=udp`, ...USER }];
   await Promise.all([
     ['relay-quota', turn(full)],
     ['relay-refused', turn(strict)],

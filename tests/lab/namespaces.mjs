@@ -2,7 +2,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,6 +13,9 @@ const NAT = path.join(path.dirname(fileURLToPath(import.meta.url)), 'nat.sh');
 const PREFIX = `nat${process.pid}`;
 /** The server's address on the lab's internet. */
 export const SERVER = '203.0.113.100';
+
+export const SERVER_V6 = '2001:db8::100';
+const INSPECTION = path.join(path.dirname(NAT), 'inspection.mjs');
 
 /** Two clients behind NATs, and a server. `end` takes everything down again. */
 export class Lab {
@@ -31,6 +34,48 @@ export class Lab {
   /** Loads rules of nftables in a namespace. */
   rules(namespace, text) {
     execFileSync('ip', ['netns', 'exec', `${PREFIX}-${namespace}`, 'nft', '-f', '-'], { input: text, stdio: ['pipe', 'inherit', 'inherit'] });
+  }
+
+  /** Takes IPv4 away: the clients have IPv6 addresses of networks that reach the server, and not each other. */
+  useIpv6Alone() {
+    const internet = { natA: '2001:db8::11', natB: '2001:db8::22', server: SERVER_V6 };
+    for (const [namespace, address] of Object.entries(internet)) {
+      this.run(namespace, 'ip', '-4', 'address', 'flush', 'dev', 'wan');
+      this.run(namespace, 'ip', 'address', 'add', `${address}/64`, 'dev', 'wan', 'nodad');
+    }
+    for (const [side, net] of [['A', '2001:db8:1'], ['B', '2001:db8:2']]) {
+      const [nat, client] = [`nat${side}`, `client${side}`];
+      for (const [namespace, device, address] of [[nat, 'lan', `${net}::1`], [client, 'eth0', `${net}::2`]]) {
+        this.run(namespace, 'ip', '-4', 'address', 'flush', 'dev', device);
+        this.run(namespace, 'ip', 'address', 'add', `${address}/64`, 'dev', device, 'nodad');
+      }
+      this.run(client, 'ip', '-6', 'route', 'add', 'default', 'via', `${net}::1`);
+      this.run(nat, 'sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1');
+      this.run('server', 'ip', '-6', 'route', 'add', `${net}::/64`, 'via', internet[nat]);
+    }
+  }
+
+  /** A proxy of the network on one side that ends TLS on port 443 and lets HTTP alone through. */
+  async startInspection(side) {
+    const listening = `nat${side}`;
+    const proxy = spawn('ip', ['netns', 'exec', `${PREFIX}-${listening}`, process.execPath, INSPECTION, SERVER], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#started.push(async () => {
+      const ended = once(proxy, 'exit');
+      proxy.kill('SIGTERM');
+      await ended;
+    });
+    await once(proxy.stdout, 'data');
+    this.rules(listening, 'table ip inspection {\nchain before {\ntype nat hook prerouting priority -100\niifname "lan" tcp dport 443 redirect to :8443\n}\n}\n');
+  }
+
+  /** A certificate with its key for the server's address, in one file. */
+  certificate() {
+    const pem = path.join(this.#folder, 'server.pem');
+    if (existsSync(pem)) return pem;
+    const key = path.join(this.#folder, 'server.key');
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', pem, '-days', '2', '-subj', '/CN=visavis', '-addext', `subjectAltName=IP:${SERVER}`], { stdio: 'ignore' });
+    appendFileSync(pem, readFileSync(key));
+    return pem;
   }
 
   /** Starts the server and waits until it listens. */

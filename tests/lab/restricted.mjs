@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { join, mediaFlows, newPage, newRoom, until, visit } from '../browser/harness.mjs';
-import { Lab, SERVER } from './namespaces.mjs';
+import { Lab, SERVER, SERVER_V6 } from './namespaces.mjs';
 
 /** A server that is reached by one port of TCP and one of UDP, as in a container that publishes these. */
 const PUBLISHED = `table ip published {
@@ -28,8 +28,10 @@ const NETWORKS = {
   'UDP blocked': { forward: 'meta l4proto udp drop' },
   'all but TCP 443 blocked': { forward: 'meta l4proto udp drop\niifname "lan" tcp dport != 443 drop' },
   'the server publishes one port': { server: PUBLISHED },
+  'IPv6 alone': { ipv6: true },
 };
 const URL = `http://${SERVER}:443`;
+const URL_V6 = `http://[${SERVER_V6}]:443`;
 
 const table = [];
 after(() => {
@@ -52,7 +54,7 @@ function paths(page) {
   });
 }
 
-for (const [network, { forward, server }] of Object.entries(NETWORKS)) {
+for (const [network, { forward, server, ipv6 }] of Object.entries(NETWORKS)) {
   for (const topology of ['sfu', 'mesh']) {
     test(`${network}, ${topology}`, async () => {
       const lab = new Lab('port', 'port');
@@ -60,15 +62,17 @@ for (const [network, { forward, server }] of Object.entries(NETWORKS)) {
         const restricted = `table inet restricted {\nchain forward {\ntype filter hook forward priority 0\n${forward}\n}\n}\n`;
         if (forward) for (const side of ['A', 'B']) lab.rules(`nat${side}`, restricted);
         if (server) lab.rules('server', server);
+        if (ipv6) lab.useIpv6Alone();
+        const url = ipv6 ? URL_V6 : URL;
         const place = server ? ['--listen', '[::]:8080', '--media-port', '443', '--public-url', URL] : ['--listen', '[::]:443'];
         await lab.startServer('--tls', 'off', ...place);
         const room = newRoom();
         const pages = [];
         for (const side of ['A', 'B']) {
-          const browser = await lab.startBrowser(side, `--unsafely-treat-insecure-origin-as-secure=${URL}`);
+          const browser = await lab.startBrowser(side, `--unsafely-treat-insecure-origin-as-secure=${url}`);
           const page = await newPage(browser);
-          if (side === 'A') await join(page, URL, room, { name: side, topology });
-          else await visit(page, URL, room, { name: side, topology });
+          if (side === 'A') await join(page, url, room, { name: side, topology });
+          else await visit(page, url, room, { name: side, topology });
           pages.push(page);
         }
         const clicked = performance.now();
@@ -80,10 +84,46 @@ for (const [network, { forward, server }] of Object.entries(NETWORKS)) {
         const way = await paths(pages[1]);
         table.push([network, topology, way, took]);
         // Media of the server goes over UDP where that is published.
-        assert.match(way, server && topology === 'sfu' ? /over udp/ : /over tcp/);
+        if (ipv6) assert.match(way, topology === 'sfu' ? /^prflx to host over udp$|^host to host over udp$/ : /^relay to relay over udp$|relay/);
+        else assert.match(way, server && topology === 'sfu' ? /over udp/ : /over tcp/);
       } finally {
         await lab.end();
       }
     });
   }
+}
+
+for (const topology of ['sfu', 'mesh']) {
+  test(`all but TCP 443 blocked, and a proxy ends TLS, ${topology}: named`, async () => {
+    const lab = new Lab('port', 'port');
+    try {
+      for (const side of ['A', 'B']) {
+        lab.rules(`nat${side}`, 'table inet restricted {\nchain forward {\ntype filter hook forward priority 0\niifname "lan" drop\n}\n}\n');
+        await lab.startInspection(side);
+      }
+      await lab.startServer('--tls-cert', lab.certificate(), '--tls-key', lab.certificate(), '--listen', '[::]:443');
+      const url = `https://${SERVER}`;
+      const room = newRoom();
+      const pages = [];
+      for (const side of ['A', 'B']) {
+        const browser = await lab.startBrowser(side, '--ignore-certificate-errors');
+        const page = await newPage(browser);
+        await join(page, url, room, { name: side, topology });
+        pages.push(page);
+      }
+      for (const page of pages) {
+        await page.locator('[data-cause="tls-inspected"]:visible').first().waitFor();
+        assert.equal(await page.evaluate(() => [...document.querySelectorAll('[data-peer] video')].some((video) => video.videoWidth > 0)), false);
+      }
+      const check = await pages[0].context().newPage();
+      await check.goto(`${url}/check`);
+      await check.getByRole('button', { name: 'Check again' }).and(check.locator(':enabled')).waitFor();
+      for (const probe of ['turnTls', 'iceTcp']) {
+        assert.equal(await check.locator(`[data-probe="${probe}"]`).getAttribute('data-cause'), 'tls-inspected', probe);
+      }
+      table.push(['all but TCP 443 blocked, and a proxy ends TLS', topology, 'named tls-inspected', '']);
+    } finally {
+      await lab.end();
+    }
+  });
 }
