@@ -185,11 +185,14 @@ test('media stops, comes back, and is withheld; devices fail beside it', async (
   await grace.getByRole('button', { name: 'Join', exact: true }).click();
   await mediaFlows(grace, 1);
   const replace = (on) => ada.evaluate(async (on) => {
+    window.kept ??= { replaceTrack: RTCRtpSender.prototype.replaceTrack, tracks: new Map() };
+    const { replaceTrack, tracks } = window.kept;
+    // The page would send its tracks again.
+    RTCRtpSender.prototype.replaceTrack = on ? replaceTrack : async () => {};
     for (const connection of window.visavis.connections().values()) {
       for (const sender of connection.getSenders()) {
-        window.kept ??= new Map();
-        if (!on) window.kept.set(sender, sender.track);
-        await sender.replaceTrack(on ? window.kept.get(sender) ?? null : null);
+        if (!on) tracks.set(sender, sender.track);
+        await replaceTrack.call(sender, on ? tracks.get(sender) ?? null : null);
       }
     }
   }, on);

@@ -53,6 +53,9 @@ test('a room of the media server over TCP alone', async () => {
       return found;
     });
     assert.deepEqual(ways, Array(2).fill(`tcp ${server.port}`));
+    // The media server knows it, and tells the client.
+    const reached = { check: 'tcp', dtls: 'connected' };
+    assert.deepEqual(await page.evaluate(() => window.visavis.session.mediaPath()), { publish: reached, subscribe: reached });
     assert.deepEqual(page.problems, []);
   }
   assert.equal((await server.metrics()).visavis_sfu_tcp_connections, 4);

@@ -31,6 +31,8 @@ const EVERY_MS = 1_000;
 /** After this time in milliseconds something has failed. */
 const WAIT_MS = 10_000;
 const SILENT_MS = 4_000;
+/** Timers that run this much later than they should, in milliseconds, show that the page slept. */
+const ASLEEP_MS = 5_000;
 /** The server repeats its word on a picture every three seconds. */
 const QUALITY_MS = 5_000;
 
@@ -49,6 +51,7 @@ export class Diagnosis {
   #reported = new Set();
   /** @type {Set<Cause>} */
   #unreported = new Set();
+  #lookedAt = 0;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
 
@@ -101,6 +104,10 @@ export class Diagnosis {
 
   async #look() {
     const { server, connections, report } = this.#options;
+    const now = performance.now();
+    // The page slept, and its connections with it.
+    if (now - this.#lookedAt > ASLEEP_MS) for (const course of this.#courses.values()) course.since = now;
+    this.#lookedAt = now;
     if (server()) {
       for (const cause of this.#unreported) {
         this.#reported.add(cause);
@@ -110,22 +117,26 @@ export class Diagnosis {
     }
     const present = connections();
     for (const key of this.#courses.keys()) if (!present.has(key)) this.#courses.delete(key);
-    for (const [key, connection] of present) await this.#follow(key, connection).catch(() => {});
-    const peers = new Set(this.#options.peers().map(({ id }) => id));
-    for (const key of [...this.#causes.keys()]) if (key !== 'publish' && !peers.has(key)) this.#set(key, null);
+    /** @type {Map<string, Cause | null>} */
+    const found = new Map();
+    for (const [key, connection] of present) await this.#follow(key, connection, found).catch(() => {});
+    for (const [key, cause] of found) this.#set(key, cause);
+    for (const key of [...this.#causes.keys()]) if (!found.has(key)) this.#set(key, null);
   }
 
-  /** @param {string} key @param {RTCPeerConnection} connection */
-  async #follow(key, connection) {
+  /** @param {string} key @param {RTCPeerConnection} connection @param {Map<string, Cause | null>} found by peer, or `publish` */
+  async #follow(key, connection, found) {
     const now = performance.now();
     const course = this.#courseOf(key, connection, now);
+    // Nothing is sent yet.
+    if (!connection.localDescription && !connection.remoteDescription) return void (course.since = now);
     course.latest = await findings(connection, this.#options.base);
     const seen = joined(course.former, course.latest);
     const works = seen.ice && seen.dtls === 'connected';
     if (works) Object.assign(course, { was: true, since: now, former: undefined });
     const waited = now - course.since >= WAIT_MS || (!works && connection.connectionState === 'failed');
     const toServer = key === 'publish' || key === 'subscribe';
-    const reach = toServer && waited && !seen.ice ? await this.#options.reach().catch(() => null) : null;
+    const reach = toServer && waited && !seen.ice && this.#options.server() ? await this.#options.reach().catch(() => null) : null;
     const heard = reach?.[/** @type {'publish' | 'subscribe'} */ (key)];
     const evidence = {
       ...seen, toServer, waited, was: course.was,
@@ -135,11 +146,12 @@ export class Diagnosis {
       stopped: false,
       quality: null,
     };
-    if (key === 'publish') return this.#set(key, callCause(evidence));
+    if (key === 'publish') return void found.set(key, callCause(evidence));
     const peers = key === 'subscribe' ? this.#options.peers() : this.#options.peers().filter(({ id }) => id === key);
     for (const peer of peers) {
-      if (peer.role === 'viewer') continue;
-      this.#set(peer.id, callCause({ ...evidence, stopped: this.#isStopped(peer, connection, key, now), quality: this.#qualityOf(peer, now) }));
+      // Of somebody who is away nothing is expected.
+      if (peer.role === 'viewer' || peer.away) continue;
+      found.set(peer.id, callCause({ ...evidence, stopped: this.#isStopped(peer, connection, key, now), quality: this.#qualityOf(peer, now) }));
     }
   }
 
@@ -158,7 +170,7 @@ export class Diagnosis {
   #isStopped(peer, connection, key, now) {
     // The media server sends no picture that this page does not show.
     const sends = peer.microphone || (key !== 'subscribe' && (peer.camera || peer.screen));
-    if (!sends || peer.away || this.#options.isFlowing(connection)) {
+    if (!sends || this.#options.isFlowing(connection)) {
       this.#silent.delete(peer.id);
       return false;
     }

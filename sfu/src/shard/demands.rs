@@ -31,7 +31,7 @@ impl Shard {
                 reply(key.and_then(|key| self.on_patch(key, &patch)));
             }
             Input::Reach { room, peer, reply } => {
-                reply(self.reach(&room, peer).ok_or(NegotiationError::UnknownPeer));
+                reply(Ok(self.reach(&room, peer).unwrap_or_default()));
             }
             Input::Record { room, tap } => self.on_record(now, &room, tap),
             Input::Keyframe { room, track } => self.on_recorder_wish(now, &room, &track),
