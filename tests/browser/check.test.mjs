@@ -152,6 +152,19 @@ test('causes are named only where the outcomes leave no other explanation', () =
   assert.deepEqual(causes({ turnTls: fails }), { turnTls: 'unknown' });
   assert.deepEqual(causes({ media: fails }), { media: 'unknown' });
   assert.deepEqual(causes({ stun: fails, turnUdp: fails, turnTcp: fails, turnTls: fails }), { stun: 'relay-unreachable', turnUdp: 'relay-unreachable', turnTcp: 'relay-unreachable', turnTls: 'relay-unreachable' });
-  const nothing = causes({ stun: fails, turnUdp: fails, turnTcp: fails, turnTls: fails, media: fails }, false);
+  // The relay and the media server by TCP on the page's port, and what they refuse.
+  const inspected = { https: true, tlsHere: true };
+  const lost = { heard: false, tcpHere: true };
+  assert.deepEqual(causes({ turnTls: fails, iceTcp: fails }, true, inspected), { turnTls: 'tls-inspected', iceTcp: 'tls-inspected' });
+  assert.deepEqual(causes({ turnTls: fails, iceTcp: fails }, true, { ...inspected, https: false }), { turnTls: 'unknown', iceTcp: 'unknown' });
+  assert.deepEqual(causes({ turnTls: fails }, true, inspected), { turnTls: 'unknown' }, 'the certificate may be refused');
+  assert.deepEqual(causes({ media: fails, iceTcp: fails }, true, lost), { media: 'wrong-external-address', iceTcp: 'wrong-external-address' });
+  assert.deepEqual(causes({ media: fails, iceTcp: fails }, true, { ...lost, heard: true }), { media: 'unknown', iceTcp: 'unknown' });
+  assert.deepEqual(causes({ media: fails, iceTcp: fails }, true, { heard: false }), { media: 'unknown', iceTcp: 'unknown' });
+  assert.deepEqual(causes({ media: fails }, true, { path: true }), { media: 'dtls-failed' });
+  assert.deepEqual(causes({ turnUdp: fails }, true, { refused: { turnUdp: 486 } }), { turnUdp: 'relay-quota' });
+  assert.deepEqual(causes({ turnUdp: fails }, true, { refused: { turnUdp: 401 } }), { turnUdp: 'relay-refused' });
+  assert.deepEqual(causes({ turnUdp: fails, turnTcp: fails }, true, { refused: { turnUdp: 486, turnTcp: 403 } }), { turnUdp: 'relay-quota', turnTcp: 'relay-refused' });
+  const nothing = causes({ stun: fails, turnUdp: fails, turnTcp: fails, turnTls: fails, media: fails, iceTcp: fails }, false);
   assert.ok(Object.values(nothing).every((cause) => cause === 'unknown'), 'a firewall, or a relay and a media server that are both down');
 });

@@ -38,20 +38,20 @@ export class Lab {
 
   /** Takes IPv4 away: the clients have IPv6 addresses of networks that reach the server, and not each other. */
   useIpv6Alone() {
-    const internet = { natA: '2001:db8::11', natB: '2001:db8::22', server: SERVER_V6 };
-    for (const [namespace, address] of Object.entries(internet)) {
-      this.run(namespace, 'ip', '-4', 'address', 'flush', 'dev', 'wan');
-      this.run(namespace, 'ip', 'address', 'add', `${address}/64`, 'dev', 'wan', 'nodad');
-    }
-    for (const [side, net] of [['A', '2001:db8:1'], ['B', '2001:db8:2']]) {
+    const give = (namespace, device, net, host) => {
+      this.run(namespace, 'ip', '-4', 'address', 'flush', 'dev', device);
+      // Routers ask for their neighbours from a link-local address.
+      for (const prefix of ['fe80', net]) this.run(namespace, 'ip', 'address', 'add', `${prefix}::${host}/64`, 'dev', device, 'nodad');
+    };
+    give('server', 'wan', '2001:db8', '100');
+    for (const [side, net, host] of [['A', '2001:db8:1', '11'], ['B', '2001:db8:2', '22']]) {
       const [nat, client] = [`nat${side}`, `client${side}`];
-      for (const [namespace, device, address] of [[nat, 'lan', `${net}::1`], [client, 'eth0', `${net}::2`]]) {
-        this.run(namespace, 'ip', '-4', 'address', 'flush', 'dev', device);
-        this.run(namespace, 'ip', 'address', 'add', `${address}/64`, 'dev', device, 'nodad');
-      }
+      give(nat, 'wan', '2001:db8', host);
+      give(nat, 'lan', net, '1');
+      give(client, 'eth0', net, '2');
       this.run(client, 'ip', '-6', 'route', 'add', 'default', 'via', `${net}::1`);
       this.run(nat, 'sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1');
-      this.run('server', 'ip', '-6', 'route', 'add', `${net}::/64`, 'via', internet[nat]);
+      this.run('server', 'ip', '-6', 'route', 'add', `${net}::/64`, 'via', `2001:db8::${host}`);
     }
   }
 

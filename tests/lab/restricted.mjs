@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { join, mediaFlows, newPage, newRoom, until, visit } from '../browser/harness.mjs';
+import { join, mediaFlows, newPage, newRoom, PATIENCE_MS, until, visit } from '../browser/harness.mjs';
 import { Lab, SERVER, SERVER_V6 } from './namespaces.mjs';
 
 /** A server that is reached by one port of TCP and one of UDP, as in a container that publishes these. */
@@ -84,7 +84,7 @@ for (const [network, { forward, server, ipv6 }] of Object.entries(NETWORKS)) {
         const way = await paths(pages[1]);
         table.push([network, topology, way, took]);
         // Media of the server goes over UDP where that is published.
-        if (ipv6) assert.match(way, topology === 'sfu' ? /^prflx to host over udp$|^host to host over udp$/ : /^relay to relay over udp$|relay/);
+        if (ipv6) assert.match(way, topology === 'sfu' ? /^(host|prflx) to host over udp$/ : /^relay to relay over udp$/);
         else assert.match(way, server && topology === 'sfu' ? /over udp/ : /over tcp/);
       } finally {
         await lab.end();
@@ -116,6 +116,7 @@ for (const topology of ['sfu', 'mesh']) {
         assert.equal(await page.evaluate(() => [...document.querySelectorAll('[data-peer] video')].some((video) => video.videoWidth > 0)), false);
       }
       const check = await pages[0].context().newPage();
+      check.setDefaultTimeout(2 * PATIENCE_MS);
       await check.goto(`${url}/check`);
       await check.getByRole('button', { name: 'Check again' }).and(check.locator(':enabled')).waitFor();
       for (const probe of ['turnTls', 'iceTcp']) {
