@@ -1,4 +1,4 @@
-//! The captions of a recorded room, as a WebVTT file beside each recording.
+//! The captions of a recorded room, as a `WebVTT` file beside each recording.
 //!
 //! A program sends what it has recognised so far, line by line, and at last the final line of a sentence. Only final
 //! lines are kept. A cue begins with the first line of its sentence. If the final line is the only one, it was spoken
@@ -72,7 +72,7 @@ impl Cue {
     }
 }
 
-/// A time in the form of WebVTT.
+/// A time in the form of `WebVTT`.
 fn time(at: Duration) -> String {
     let (seconds, millis) = (at.as_secs(), at.subsec_millis());
     format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
