@@ -57,7 +57,7 @@ fn alone(own: &[IpAddr]) -> Finding {
 }
 
 fn judge(seen: IpAddr, announced: &[IpAddr], own: &[IpAddr]) -> Finding {
-    if announced.iter().any(|ip| *ip == seen) {
+    if announced.contains(&seen) {
         return Finding::fine(CHECK, format!("others see {seen}, as --external-ip says"));
     }
     let is_of_family = |ip: &&IpAddr| ip.is_ipv4() == seen.is_ipv4();

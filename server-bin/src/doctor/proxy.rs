@@ -34,7 +34,7 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
             "none is set, so that nothing is known of a proxy in front",
         )];
     };
-    let page = match Page::new(url.to_string()) {
+    let page = match Page::new(&url.to_string()) {
         Ok(page) => page,
         Err(error) => {
             return vec![Finding::wrong(
@@ -68,7 +68,7 @@ struct Welcome {
 }
 
 impl Page {
-    fn new(url: String) -> Result<Self, rustls::Error> {
+    fn new(url: &str) -> Result<Self, rustls::Error> {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(https::client()?)
             .https_or_http()
@@ -105,9 +105,10 @@ impl Page {
             Err(failure) => return (false, failure.finding(CHECK, url)),
         };
         let status = answer.status();
-        let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let is_ours =
-            serde_json::from_slice::<serde_json::Value>(&body).is_ok_and(|about| about["name"] == "visavis");
+        let body =
+            answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let is_ours = serde_json::from_slice::<serde_json::Value>(&body)
+            .is_ok_and(|about| about.get("name").is_some_and(|name| name == "visavis"));
         let finding = if status == StatusCode::OK && is_ours {
             Finding::fine(CHECK, format!("the server answers at {url}"))
         } else {
