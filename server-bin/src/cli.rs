@@ -11,6 +11,7 @@ use signaling_core::{RoomId, Scope};
 use crate::config::{Config, ConfigError, Environment, Layers, Setting, Settings, Shape};
 use crate::doctor::Look;
 use crate::recordings::Finalize;
+use crate::session_key::SessionKeyAsk;
 
 /// What the operator asked for.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) enum Ask {
     ShowConfig(Config),
     /// Make, list or revoke API keys.
     ApiKey(Config, KeyAsk, Init),
+    /// Replace the session key, or retire the earlier ones.
+    SessionKey(Config, SessionKeyAsk),
     /// Copy everything that a server keeps into a folder.
     Backup(Config, PathBuf),
     /// Fill the data folder from a backup.
@@ -64,6 +67,13 @@ pub(crate) fn parse(arguments: Vec<OsString>, environment: &Environment) -> Resu
     Ok(match matches.subcommand() {
         Some(("config", _)) => Ask::ShowConfig(config),
         Some(("api-key", matches)) => Ask::ApiKey(config, key_ask(matches), matches.get_flag("init")),
+        Some(("session-key", matches)) => Ask::SessionKey(
+            config,
+            match matches.subcommand_name() {
+                Some("retire") => SessionKeyAsk::Retire,
+                _ => SessionKeyAsk::Rotate,
+            },
+        ),
         Some(("backup", matches)) => Ask::Backup(config, folder_of(matches)),
         Some(("restore", matches)) => Ask::Restore(config, folder_of(matches)),
         Some(("turn-credentials", matches)) => {
@@ -147,6 +157,20 @@ fn api_key() -> Command {
         )
 }
 
+fn session_key() -> Command {
+    Command::new("session-key")
+        .about("The key behind sessions, host links and tokens made by the server")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("rotate")
+                .about("Make a new key, used from the next start on; what the earlier ones sealed goes on to work"),
+        )
+        .subcommand(
+            Command::new("retire")
+                .about("Forget the earlier keys, from the next start on: sessions, host links and tokens made before the last rotation open nothing any more"),
+        )
+}
+
 fn recordings() -> Command {
     Command::new("recordings")
         .about("Work with finished recordings")
@@ -226,6 +250,7 @@ fn command() -> Command {
         .arg(file)
         .args(settings)
         .subcommand(api_key())
+        .subcommand(session_key())
         .subcommand(
             Command::new("backup")
                 .about("Copy the data folder into a new folder: meetings, keys, secrets, settings of rooms, chat, and the index of recordings, without their media. Works while the server runs")

@@ -31,8 +31,9 @@ pub(crate) fn is_of_the_disk(error: &io::Error) -> bool {
 /// The file by which a server claims the folder; it names that process.
 pub(crate) const CLAIM: &str = "in-use";
 /// Files with secrets, or with personal data.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 11] = [
     "session.key",
+    "session.keys",
     "turn.key",
     "self-made-certificate.pem",
     "acme-account.json",
@@ -246,6 +247,15 @@ impl DataDir {
         file.write_all(secret)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Writes a file with secrets, in place of the one of this name.
+    pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(self.file(name))?;
         File::open(&self.path)?.sync_all()
     }
 

@@ -34,6 +34,7 @@ mod room_store;
 mod routes;
 mod sandbox;
 mod serve;
+mod session_key;
 mod shutdown;
 mod signaling;
 mod status;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
             return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
         Ok(Ask::ApiKey(config, ask, init)) => return tell(meetings::keys(&config.settings, &ask, init)),
+        Ok(Ask::SessionKey(config, ask)) => return tell(session_key::change(&config.settings, ask)),
         Ok(Ask::Backup(config, folder)) => return tell(backup::make(&config.settings, &folder)),
         Ok(Ask::Restore(config, folder)) => return tell(backup::restore(&config.settings, &folder)),
         Ok(Ask::TurnCredentials(config, user, init)) => {

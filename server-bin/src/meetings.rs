@@ -19,7 +19,6 @@ use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
 use crate::cli::KeyAsk;
 use crate::config::{OnOff, Settings};
 use crate::data_dir::DataDir;
-use crate::keys::key;
 use crate::recordings;
 
 /// The database file in the data folder.
@@ -31,7 +30,7 @@ const START: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// The meetings of the configured database, which is connected to on first use: calls work without it.
-pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetings> {
+pub(crate) fn open(settings: &Settings, data: &DataDir, key: ServerKey) -> anyhow::Result<Meetings> {
     let store = store(settings, data)?;
     let mailer = match (&settings.smtp, &settings.mail_from) {
         (Some(url), Some(from)) => Some(Mailer::new(&url.0, from).context("look at --smtp and --mail-from")?),
@@ -50,7 +49,7 @@ pub(crate) fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Meetin
     };
     tracing::info!(database = store.place(), "meetings are kept");
     Ok(Meetings::new(Config {
-        key: ServerKey::new(key(settings, data, "session.key")?),
+        key,
         store,
         clock: Arc::new(SystemClock::new()),
         entropy: Box::new(SystemEntropy),

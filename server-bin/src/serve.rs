@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::meetings::Meetings;
 use anyhow::Context as _;
-use signaling_core::{ServerKey, Watch};
+use signaling_core::Watch;
 use signaling_transport::Signaling;
 use signaling_transport::net::Shutdown;
 use tokio::task::JoinHandle;
@@ -29,6 +29,7 @@ use crate::reload;
 use crate::room_log::ChatFolder;
 use crate::room_store::RoomJournal;
 use crate::routes;
+use crate::session_key::SessionKey;
 use crate::shutdown::Signals;
 use crate::signaling::{self, Parts};
 use crate::stores;
@@ -63,7 +64,7 @@ async fn run(
     data.close_to_others();
     let keeper = CertificateKeeper::open(settings, &data)?;
     let certificates = keeper.as_ref().map(CertificateKeeper::certificates);
-    let Some(meetings) = open_meetings(settings, &data, &mut signals).await? else {
+    let Some((session_key, meetings)) = open_meetings(settings, &data, &mut signals).await? else {
         return Ok(());
     };
     let server = listener::bind(settings, certificates.clone())?;
@@ -88,8 +89,6 @@ async fn run(
     let handle = media.as_ref().map(Media::handle);
     let recordings = handle.clone().map(|handle| Recordings::start(settings, &data, handle, watch));
     let recordings = recordings.transpose()?.flatten();
-    let secret = keys::key(settings, &data, "session.key")?;
-    let key = ServerKey::new(secret);
     let journal = RoomJournal::open(&data.file("rooms.jsonl"));
     let parts = Parts {
         servers,
@@ -100,7 +99,7 @@ async fn run(
         watch,
     };
     let signaling =
-        signaling::start(settings, secret, journal.clone(), ChatFolder::of(settings, &data), parts);
+        signaling::start(settings, &session_key, journal.clone(), ChatFolder::of(settings, &data), parts);
     meetings::start(&meetings, &signaling, watch);
     let looking = stores::look_after(data.clone(), journal, meetings.clone(), Arc::clone(&health));
     tokio::spawn(watch.engine("stores").run(looking));
@@ -119,7 +118,14 @@ async fn run(
         version: routes::version(settings),
     };
     serve_metrics(settings, sources, ending.clone(), watch)?;
-    let router = routes::all(settings, &signaling, meetings, recordings.as_ref(), key, Arc::clone(&health));
+    let router = routes::all(
+        settings,
+        &signaling,
+        meetings,
+        recordings.as_ref(),
+        session_key.server_key(),
+        Arc::clone(&health),
+    );
     let drain = Duration::from_secs(settings.drain_timeout.get().into());
     let serving = tokio::spawn(watch.engine("listener").run(server.serve(router, ending.clone(), drain)));
     tokio::spawn(watch.engine("settings").run(reload::keep(config.clone(), signals.reload())));
@@ -143,14 +149,15 @@ async fn run(
     Running { signaling, recordings, turn, media, serving, ending }.drain(settings, signals, overseer).await
 }
 
-/// Opens the meetings and waits for their database; `None` if a signal ends the wait.
+/// Opens the session key and the meetings, and waits for their database; `None` if a signal ends the wait.
 async fn open_meetings(
     settings: &Settings,
     data: &DataDir,
     signals: &mut Signals,
-) -> anyhow::Result<Option<Meetings>> {
+) -> anyhow::Result<Option<(SessionKey, Meetings)>> {
     let has_session_key = keys::is_there(settings, data, "session.key");
-    let meetings = meetings::open(settings, data)?;
+    let session_key = SessionKey::open(settings, data)?;
+    let meetings = meetings::open(settings, data, session_key.server_key())?;
     tokio::select! {
         found = meetings::look_for_database(settings, &meetings) => found?,
         signal = signals.next() => {
@@ -161,7 +168,7 @@ async fn open_meetings(
     if !has_session_key {
         meetings::tell_of_new_key(&meetings, data).await;
     }
-    Ok(Some(meetings))
+    Ok(Some((session_key, meetings)))
 }
 
 /// The parts to end after a signal.

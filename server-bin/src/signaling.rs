@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use meetings::Meetings;
 use sfu::Handle;
-use signaling_core::{ServerKey, Watch};
+use signaling_core::Watch;
 use signaling_transport::net::Certificates;
-use signaling_transport::{JoinTokens, Signaling, SignalingConfig, TokenMinter, Transports};
+use signaling_transport::{JoinTokens, Signaling, SignalingConfig, Transports};
 
 use crate::config::{AllowedOrigin, OnOff, Settings, Transport};
 use crate::recordings::{self, Recordings};
 use crate::room_log::{self, ChatFolder};
 use crate::room_store::RoomJournal;
+use crate::session_key::SessionKey;
 use crate::turn::Servers;
 
 /// The components that the service uses.
@@ -27,16 +28,16 @@ pub(crate) struct Parts<'a> {
 /// Starts the service on the current runtime.
 pub(crate) fn start(
     settings: &Settings,
-    secret: [u8; 32],
+    key: &SessionKey,
     journal: RoomJournal,
     chat: Option<ChatFolder>,
     parts: Parts<'_>,
 ) -> Signaling {
     let Parts { servers, media, recordings, meetings, certificates, watch } = parts;
-    let minter = Arc::new(TokenMinter::new(secret));
+    let minter = Arc::new(key.minter());
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
-    let mut config = SignalingConfig::new(ServerKey::new(secret));
+    let mut config = SignalingConfig::new(key.server_key());
     config.transports = Transports {
         websocket: on(Transport::WebSocket),
         sse: on(Transport::Sse),

@@ -145,7 +145,7 @@ impl RoomId {
         bytes.len() == MADE_RANDOM + MADE_MARK
             && bytes
                 .split_at_checked(MADE_RANDOM)
-                .is_some_and(|(random, mark)| key.mark::<MADE_MARK>(random) == mark)
+                .is_some_and(|(random, mark)| key.has_marked::<MADE_MARK>(random, mark))
     }
 
     /// The id as text.

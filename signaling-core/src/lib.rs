@@ -98,7 +98,7 @@ pub use http_media::{
 };
 pub use id::{CallId, ConnectionId, LifeId, MalformedId, MeetingId, PeerId, RoomId, SessionId};
 pub use join_token::{Signed, TokenDigests, TokenIdentity};
-pub use key::{Digest, ServerKey, sha256_hex};
+pub use key::{Digest, KeyRing, ServerKey, sha256_hex};
 pub use limits::Limits;
 pub use media::{MediaDemand, MediaEvent, RecordScope};
 pub use message::{ClientMessage, EndReason};

@@ -21,17 +21,21 @@ impl Seat {
     /// session.
     pub fn to_resource(&self, key: &ServerKey) -> String {
         let (peer, session) = (self.peer.as_str(), self.session.as_str());
-        let mark: [u8; RESOURCE_MARK] =
-            key.mark(format!("media session {} {peer} {session}", self.room).as_bytes());
+        let mark: [u8; RESOURCE_MARK] = key.mark(self.to_marked().as_bytes());
         format!("{peer}{session}{}", std::str::from_utf8(&mark).unwrap_or_default())
     }
 
     /// The seat that a URL's last segment names, if this key made the segment.
     pub fn from_resource(key: &ServerKey, room: &RoomId, resource: &str) -> Option<Self> {
         let (peer, rest) = resource.split_at_checked(16)?;
-        let (session, _) = rest.split_at_checked(16)?;
+        let (session, mark) = rest.split_at_checked(16)?;
         let seat = Self { room: room.clone(), peer: peer.parse().ok()?, session: session.parse().ok()? };
-        (seat.to_resource(key) == resource).then_some(seat)
+        key.has_marked::<RESOURCE_MARK>(seat.to_marked().as_bytes(), mark.as_bytes()).then_some(seat)
+    }
+
+    /// The text that the mark of a resource is derived from.
+    fn to_marked(&self) -> String {
+        format!("media session {} {} {}", self.room, self.peer, self.session)
     }
 }
 

@@ -99,7 +99,7 @@ impl JoinTokens {
             // The token must not choose the algorithm: each key is for exactly one.
             key.algorithm() == header.alg && key.verifies(signed.as_bytes(), &signature)
         };
-        let own = self.minter.as_ref().map(|minter| minter.key());
+        let own = self.minter.as_ref().map(|minter| minter.keys()).unwrap_or_default();
         if !self.keys.iter().chain(own).any(verifies) {
             return Err(refuse("is not signed by anybody trusted here"));
         }

@@ -6,6 +6,8 @@
     reason = "what fails in a test fails the test"
 )]
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tests::client::{Sse, Ws, credentials, post};
 use tests::{Visavis, request};
@@ -44,6 +46,50 @@ fn after_a_kill_everybody_is_the_same_peer_in_the_same_room() {
     second.until("welcome");
     second.send(&json!({"type": "host", "action": "lock", "seq": 1}));
     assert_eq!(second.until("ack")["seq"], 1);
+}
+
+#[test]
+fn the_session_key_is_replaced_and_nobody_drops_out() {
+    let server = Visavis::start(&[]);
+    let folder = server.folder();
+    let key = |what: &str| assert!(tests::run(folder.path(), &["session-key", what], &[]).status.success());
+    let room: serde_json::Value =
+        serde_json::from_str(&post(server.addr, "/api/v1/rooms", None, "{}").body).unwrap();
+    let name = room["room"].as_str().unwrap();
+    let (ada, adas) = Ws::join(server.addr, name, "Ada");
+    let (ada_is, cursor) = (credentials(&adas), ada.last_id);
+    key("rotate");
+    server.terminate();
+    server.wait();
+
+    // Who was in the call resumes, and has a secret made with the new key; links from before are valid.
+    let server = Visavis::start_in(Arc::clone(&folder), &[]);
+    let (mut ada, welcome) = Ws::resume(server.addr, &ada_is, cursor);
+    assert_eq!((&welcome["resumed"], &welcome["self"]["id"]), (&json!(true), &adas["self"]["id"]));
+    ada.until("snapshot");
+    let host = |addr, token: &serde_json::Value| {
+        let mut host = Ws::connect(addr);
+        host.send(&json!({"type": "join", "room": name, "name": "Host", "token": token}));
+        let first = host.next();
+        (host, first)
+    };
+    assert_eq!(host(server.addr, &room["hostToken"]).1["type"], "welcome");
+    let (new_is, cursor) = (credentials(&welcome), ada.last_id);
+    assert_ne!(new_is.secret, ada_is.secret);
+    key("retire");
+    server.terminate();
+    server.wait();
+
+    // What only the earlier key opens has ended with it.
+    let server = Visavis::start_in(Arc::clone(&folder), &[]);
+    let mut stranger = Ws::connect(server.addr);
+    stranger.send(&ada_is.resume(cursor));
+    assert_eq!(stranger.next()["type"], "error");
+    let (_, welcome) = Ws::resume(server.addr, &new_is, cursor);
+    assert_eq!(welcome["self"]["id"], adas["self"]["id"]);
+    let (mut guest, _) = host(server.addr, &room["hostToken"]);
+    guest.send(&json!({"type": "host", "action": "lock", "seq": 1}));
+    assert_eq!(guest.until("error")["code"], "forbidden", "that token gives no power any more");
 }
 
 #[test]

@@ -13,7 +13,8 @@ use super::TokenKey;
 #[derive(Debug)]
 pub struct TokenMinter {
     signing: hmac::Key,
-    key: TokenKey,
+    /// The keys that verify its tokens, and those of earlier keys.
+    keys: Vec<TokenKey>,
 }
 
 /// What a token states about its bearer.
@@ -48,18 +49,18 @@ struct Claims<'a> {
 }
 
 impl TokenMinter {
-    /// A minter whose key is derived from 32 random bytes that outlive the process.
-    pub fn new(secret: [u8; 32]) -> Self {
-        let root = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-        let derived = hmac::sign(&root, b"visavis join tokens v1");
-        let signing = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
-        let key = TokenKey::Hs256 { key: Box::new(signing.clone()), is_short: false };
-        Self { signing, key }
+    /// A minter whose key is derived from 32 random bytes that outlive the process. What was minted with the `earlier` ones
+    /// is valid, too.
+    pub fn new(secret: [u8; 32], earlier: &[[u8; 32]]) -> Self {
+        let keys = std::iter::once(&secret)
+            .chain(earlier)
+            .map(|secret| TokenKey::Hs256 { key: Box::new(signing(secret)), is_short: false });
+        Self { signing: signing(&secret), keys: keys.collect() }
     }
 
-    /// The key that verifies its tokens.
-    pub(super) fn key(&self) -> &TokenKey {
-        &self.key
+    /// The keys that verify its tokens.
+    pub(super) fn keys(&self) -> &[TokenKey] {
+        &self.keys
     }
 
     /// A token for a room, valid until `expires_at` (whole seconds).
@@ -71,4 +72,10 @@ impl TokenMinter {
         let tag = hmac::sign(&self.signing, signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
     }
+}
+
+/// The key that signs tokens.
+fn signing(secret: &[u8; 32]) -> hmac::Key {
+    let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, b"visavis join tokens v1").as_ref())
 }

@@ -217,7 +217,7 @@ fn without_a_token() {
 fn what_the_server_has_made_opens_its_room_with_and_without_other_keys() {
     let now = Timestamp::from_millis(1_790_000_000_000);
     let room: RoomId = "standup".parse().unwrap();
-    let minter = Arc::new(TokenMinter::new([3; 32]));
+    let minter = Arc::new(TokenMinter::new([3; 32], &[]));
     let expires_at = Timestamp::from_millis(1_790_000_060_000);
     let token =
         minter.mint(&room, TokenTerms { name: Some("Ada"), host: true, ..TokenTerms::default() }, expires_at);
@@ -231,8 +231,12 @@ fn what_the_server_has_made_opens_its_room_with_and_without_other_keys() {
             (Code::Unauthorized, Some(Reason::Expired)),
             "and it is told why"
         );
-        let elsewhere = JoinTokens::new(Vec::new(), true).with_minter(Arc::new(TokenMinter::new([4; 32])));
+        let elsewhere =
+            JoinTokens::new(Vec::new(), true).with_minter(Arc::new(TokenMinter::new([4; 32], &[])));
         assert_eq!(elsewhere.names(now, &token), None, "not for another server");
+        let replaced = Arc::new(TokenMinter::new([4; 32], &[[3; 32]]));
+        let later = JoinTokens::new(Vec::new(), true).with_minter(replaced);
+        assert_eq!(later.names(now, &token).as_deref(), Some("standup"), "the key was replaced meanwhile");
     }
 }
 
