@@ -21,6 +21,12 @@ const STOPPED_MICROS: u64 = 1_500_000;
 
 /// A publisher is told to stop a layer that nobody has watched for this long.
 const UNWATCHED_MICROS: u64 = 1_500_000;
+/// The interval at which the bitrate is measured, and the time after which a layer that starts again sends as much as it
+/// did before.
+const MEASURE_MICROS: u64 = 500_000;
+const STARTING_MICROS: u64 = 2_000_000;
+/// A bitrate is known after so many measurements: an encoder begins with less than it will send.
+const KNOWN_AFTER: u8 = 8;
 
 /// A layer: the source of its packets, and its ring of recent packets.
 pub(crate) struct Layer {
@@ -47,6 +53,9 @@ pub(crate) struct Layer {
     pub(crate) is_on: bool,
     /// The time since which nobody has watched the layer.
     pub(crate) unwatched_since: Option<Micros>,
+    /// The time of the next measurement of the bitrate, and the number of those so far.
+    measure_at: Micros,
+    measurements: u8,
     /// The state that was last determined, or that the home of a mirror has told.
     pub(crate) state: LayerState,
 }
@@ -56,8 +65,10 @@ pub(crate) struct Layer {
 pub(crate) struct LayerState {
     /// Whether packets arrive.
     pub(crate) flows: bool,
-    /// The bitrate in bits per second.
+    /// The usual bitrate in bits per second: it follows an increase within seconds, and a decrease more slowly.
     pub(crate) bitrate: u64,
+    /// Whether it has been measured for long enough.
+    pub(crate) is_known: bool,
     /// The width and height of the picture; `None` if unknown.
     pub(crate) size: Option<(u16, u16)>,
 }
@@ -92,6 +103,8 @@ impl Layer {
             rate: RateMeter::default(),
             is_on: true,
             unwatched_since: None,
+            measure_at: Micros::default(),
+            measurements: 0,
             state: LayerState::default(),
         }
     }
@@ -122,10 +135,24 @@ impl Layer {
     pub(crate) fn refresh(&mut self, now: Micros) {
         if self.is_on {
             self.state.flows = self.last_packet.is_some_and(|at| at + STOPPED_MICROS > now);
-            let bitrate = self.rate.bits_per_second(now);
-            // One that has just been told to start again sends less than it will.
-            self.state.bitrate = if bitrate == 0 { self.state.bitrate } else { bitrate };
+            self.measure(now);
         }
+    }
+
+    fn measure(&mut self, now: Micros) {
+        let measured = self.rate.bits_per_second(now);
+        if measured == 0 || now < self.measure_at {
+            return;
+        }
+        self.measure_at = now + MEASURE_MICROS;
+        self.measurements = self.measurements.saturating_add(1);
+        let state = &mut self.state;
+        state.is_known = self.measurements >= KNOWN_AFTER;
+        state.bitrate = match state.bitrate {
+            0 => measured,
+            known if known < measured => known + (measured - known) / 2,
+            known => known - (known - measured) / 8,
+        };
     }
 
     /// Records whether somebody watches the layer; `true` if the publisher has to be told to start or to stop it.
@@ -135,8 +162,9 @@ impl Layer {
             self.unwatched_since = None;
             self.is_on = true;
             if !was_on {
-                // It does not count as stopped while it starts.
+                // It does not count as stopped while it starts, nor for less than it has sent.
                 self.last_packet = Some(now);
+                self.measure_at = now + STARTING_MICROS;
             }
         } else {
             let since = *self.unwatched_since.get_or_insert(now);

@@ -147,12 +147,16 @@ impl Publication {
         generation
     }
 
-    /// The bitrate of a layer. A mirror measures only the layers that it is sent, so for others it relies on the home.
+    /// The bitrate that a layer has when it is sent. Of several layers, the publisher may have stopped this one, so that
+    /// what flows at the moment says little.
     pub(crate) fn bits_per_second(&mut self, now: Micros, at: usize) -> u64 {
-        let is_home = matches!(self.origin, Origin::Transport(_));
         let is_simulcast = self.is_simulcast();
         let Some(layer) = self.layer_mut(at) else { return 0 };
-        if is_home || !is_simulcast { layer.rate.bits_per_second(now) } else { layer.state.bitrate }
+        if is_simulcast && layer.state.bitrate > 0 {
+            layer.state.bitrate
+        } else {
+            layer.rate.bits_per_second(now)
+        }
     }
 
     /// The layers that flow, from the least to the best.
@@ -256,7 +260,7 @@ mod tests {
     use super::*;
 
     fn layer(flows: bool, bitrate: u64, size: Option<(u16, u16)>) -> LayerState {
-        LayerState { flows, bitrate, size }
+        LayerState { flows, bitrate, is_known: true, size }
     }
 
     #[test]

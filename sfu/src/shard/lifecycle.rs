@@ -124,6 +124,7 @@ impl Shard {
                 subscription.leave();
             }
         }
+        self.select(now, key);
         self.start_all(now, key);
         self.connections.schedule(key, now);
     }

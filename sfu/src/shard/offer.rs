@@ -253,6 +253,7 @@ impl Shard {
         let role = if answer.setup == Setup::Passive { Role::Client } else { Role::Server };
         self.start_dtls(now, key, (role, answer.fingerprint));
         // This has no effect until the path is open; the sections are started again then.
+        self.select(now, key);
         self.start_all(now, key);
         Ok(())
     }

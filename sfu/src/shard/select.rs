@@ -18,6 +18,9 @@ use crate::publication::{Origin, Publication};
 use crate::subscription::FULL_QUALITY;
 use crate::time::Micros;
 
+/// A layer whose bitrate is not known yet requires at least this multiple of the next lesser one's.
+const UNKNOWN_FACTOR: u64 = 3;
+
 /// A video section whose layer is chosen.
 struct Candidate {
     section: SubscriptionKey,
@@ -163,21 +166,22 @@ impl Shard {
                 continue;
             };
             let attention = peer.attention.get(&publication.id).copied().unwrap_or_default();
-            let layers = publication.layers_for(&attention);
-            let choices: SmallVec<[Choice; MAX_LAYERS]> = layers
-                .iter()
-                .map(|at| Choice {
-                    bitrate: publication.bits_per_second(now, *at),
-                    pixels: publication.layer(*at).map_or(0, |layer| layer.state.pixels()),
-                })
-                .collect();
+            let mut layers = publication.layers_for(&attention);
+            if !subscription.flow.negotiated {
+                // Nothing is known of the path: the publisher need not start more for it.
+                layers.truncate(1);
+            }
+            let choices = publication.choices(now, &layers);
             let sent = layers.iter().position(|at| *at == subscription.target);
+            // A better layer than the least counts once it is sent, since nothing has proved yet that it can be.
+            let is_sent =
+                |at: &usize| !subscription.flow.starved && (*at == 0 || subscription.rewrite.is_entered());
             candidates.push(Candidate {
                 section,
                 priority: attention.priority.unwrap_or(0),
                 layers,
                 choices,
-                current: sent.filter(|_| !subscription.flow.starved),
+                current: sent.filter(is_sent),
             });
         }
         // A track of which nothing flows keeps what it has.
@@ -267,5 +271,18 @@ impl Publication {
             layers.pop();
         }
         layers
+    }
+
+    /// What these layers require and show; they are given from the least to the best.
+    fn choices(&mut self, now: Micros, layers: &[usize]) -> SmallVec<[Choice; MAX_LAYERS]> {
+        let mut lesser = 0;
+        let choice = |at: &usize| {
+            let measured = self.bits_per_second(now, *at);
+            let state = self.layer(*at).map(|layer| layer.state).unwrap_or_default();
+            let bitrate = if state.is_known { measured } else { measured.max(lesser * UNKNOWN_FACTOR) };
+            lesser = bitrate;
+            Choice { bitrate, pixels: state.pixels() }
+        };
+        layers.iter().map(choice).collect()
     }
 }
