@@ -25,8 +25,8 @@ const UNWATCHED_MICROS: u64 = 1_500_000;
 /// did before.
 const MEASURE_MICROS: u64 = 500_000;
 const STARTING_MICROS: u64 = 2_000_000;
-/// A bitrate is known after so many measurements: an encoder begins with less than it will send.
-const KNOWN_AFTER: u8 = 8;
+/// A bitrate is known after so many measurements: an encoder begins with less than it will send, for ten seconds.
+const KNOWN_AFTER: u8 = 20;
 
 /// A layer: the source of its packets, and its ring of recent packets.
 pub(crate) struct Layer {

@@ -1,26 +1,25 @@
 // Chromium behind a bottleneck: what a viewer sees of a publisher's camera and hears of its microphone, through the media
 // server and peer to peer. Prints a table; the programs in tests/long give the command.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execFileSync } from 'node:child_process';
-import { BINARY, CHROMIUM, join, launch, newPage, until, visit } from '../browser/harness.mjs';
+import { BINARY, CHROMIUM, join, launch, newPage, visit } from '../browser/harness.mjs';
 import { addNamespace, build, isRtp, Wire } from './wire.mjs';
 
 const SHOWN = readFileSync(new URL('./shown.js', import.meta.url), 'utf8');
 const URL_ = 'http://10.99.1.1:8080';
+/** Each way, in milliseconds, and the bottleneck's queue. */
 const DELAY = 20;
 const QUEUE = 300;
 
 /**
- * The cells: `to` is the link to the viewer, `from` the one from it, `sender` that of the publisher in both directions; `rates`
- * are kbit/s from a second on. What is asked: `fps` and `width` at least from `by` seconds on, `share` of the time, and no
- * `gap` longer than so many seconds.
+ * The cells. `rates` are those of the link to the viewer, in kbit/s, each from a second on; its `delay` in milliseconds and its
+ * `loss`, of a thousand packets, hold in both directions, and so do `senderDelay` and `senderLoss` at the publisher.
  */
 const CELLS = {
   '300k': { rates: [[0, 300]], seconds: 40 },
@@ -33,11 +32,11 @@ const CELLS = {
   'rise-and-fall': { rates: [[0, 300], [20, 3000], [40, 300]], seconds: 60 },
 };
 
-/** Jiffies of all processors: in total and idle. */
+/** Jiffies of all processors: in total, and those that nobody took who has at least the priority that is usual. */
 function processors() {
   const [, ...numbers] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0].split(/\s+/);
   const times = numbers.slice(0, 8).map(Number);
-  return { all: times.reduce((sum, time) => sum + time, 0), idle: times[3] + times[4] };
+  return { all: times.reduce((sum, time) => sum + time, 0), idle: times[1] + times[3] + times[4] };
 }
 
 /** The namespaces, wires, server and browsers of one cell. */
@@ -168,6 +167,9 @@ function figures({ began, shown, packets, counted }, from, to) {
   const [first, last] = [began + from * 1000, began + to * 1000];
   const within = (at) => at >= first && at < last;
   const pictures = shown.filter(([at]) => within(at));
+  // The count of a record contains those that no record was made of.
+  const before = shown.findLast(([at]) => at < first)?.[2] ?? 0;
+  const count = pictures.length > 0 ? Math.max(pictures.at(-1)[2] - before, 0) : 0;
   const edges = [first, ...pictures.map(([at]) => at), last];
   const gaps = edges.slice(1).map((at, index) => at - edges[index]);
   let still = 0;
@@ -178,7 +180,7 @@ function figures({ began, shown, packets, counted }, from, to) {
   const bytes = there.filter(({ fate }) => fate === 'passed').reduce((sum, packet) => sum + packet.bytes, 0);
   const of = (kind) => media.filter(({ ssrc }) => counted.ssrcs[ssrc] === kind).length;
   return {
-    fps: pictures.length / (to - from),
+    fps: count / (to - from),
     gap: Math.max(...gaps) / 1000,
     still,
     queue: [0.5, 0.95, 1].map((share) => Math.round(quantile(waits, share))),

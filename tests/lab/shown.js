@@ -1,14 +1,13 @@
-// Records when each picture of others is shown, and how wide it is. Put into a page before its own scripts.
+// Records when pictures of others are shown, how wide they are, and how many so far: two between two paints are one record.
+// Put into a page before its own scripts.
 
 window.shown = [];
 const watched = new WeakSet();
 
 function watch(video) {
   watched.add(video);
-  let source = video.srcObject;
-  const note = (_now, { width }) => {
-    if (video.srcObject !== source) source = video.srcObject;
-    window.shown.push([Date.now(), width]);
+  const note = (_now, { width, presentedFrames }) => {
+    window.shown.push([Date.now(), width, presentedFrames]);
     video.requestVideoFrameCallback(note);
   };
   video.requestVideoFrameCallback(note);

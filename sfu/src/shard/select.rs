@@ -18,8 +18,10 @@ use crate::publication::{Origin, Publication};
 use crate::subscription::FULL_QUALITY;
 use crate::time::Micros;
 
-/// A layer whose bitrate is not known yet requires at least this multiple of the next lesser one's.
+/// A layer whose bitrate is not known yet requires at least this multiple of the next lesser one's, and so much for a pixel
+/// in a second.
 const UNKNOWN_FACTOR: u64 = 3;
+const UNKNOWN_PIXEL_MILLIBITS: u64 = 1_500;
 
 /// A video section whose layer is chosen.
 struct Candidate {
@@ -279,7 +281,8 @@ impl Publication {
         let choice = |at: &usize| {
             let measured = self.bits_per_second(now, *at);
             let state = self.layer(*at).map(|layer| layer.state).unwrap_or_default();
-            let bitrate = if state.is_known { measured } else { measured.max(lesser * UNKNOWN_FACTOR) };
+            let expected = (lesser * UNKNOWN_FACTOR).max(state.pixels() * UNKNOWN_PIXEL_MILLIBITS / 1_000);
+            let bitrate = if state.is_known { measured } else { measured.max(expected) };
             lesser = bitrate;
             Choice { bitrate, pixels: state.pixels() }
         };
