@@ -91,6 +91,12 @@ impl Socket {
         Ok(Self { udp: socket.into(), is_dual_stack: false, is_wildcard: false })
     }
 
+    /// The same socket, for another thread.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let Self { udp, is_dual_stack, is_wildcard } = self;
+        Ok(Self { udp: udp.try_clone()?, is_dual_stack: *is_dual_stack, is_wildcard: *is_wildcard })
+    }
+
     /// The address that it is bound to.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.udp.local_addr()

@@ -1,6 +1,7 @@
 //! The socket of the server, opened as the settings say.
 
 use std::io;
+use std::net::{SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, anyhow};
 use signaling_transport::net::{
@@ -10,12 +11,30 @@ use signaling_transport::net::{
 use crate::config::Settings;
 use crate::routes::public_path;
 
+/// How often the system may choose a port for TCP that is in use for UDP.
+const MAX_CHOICES: usize = 16;
+
 /// Opens the address of `--listen`.
 pub(crate) fn bind(settings: &Settings, certificates: Option<Certificates>) -> anyhow::Result<Server> {
     let address = settings.listen.resolve();
     let address =
         address.with_context(|| format!("cannot listen on {}: look at --listen", settings.listen))?;
-    Server::bind(address, server_config(settings, certificates)).map_err(explain)
+    let bind = || Server::bind(address, server_config(settings, certificates.clone())).map_err(explain);
+    let mut server = bind()?;
+    if settings.one_port && address.port() == 0 {
+        // The system chooses a port that is free for TCP; UDP needs the same.
+        for _ in 0..MAX_CHOICES {
+            if is_free_for_udp(server.local_addr()) {
+                break;
+            }
+            server = bind()?;
+        }
+    }
+    Ok(server)
+}
+
+fn is_free_for_udp(address: SocketAddr) -> bool {
+    UdpSocket::bind(address).is_ok()
 }
 
 fn server_config(settings: &Settings, certificates: Option<Certificates>) -> ServerConfig {

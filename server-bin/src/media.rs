@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Context as _;
+use datagrams::Socket;
 use sfu::driver::{self, MediaSocket, Worker};
 use signaling_core::Watch;
 use signaling_transport::Hub;
@@ -23,6 +24,8 @@ pub(crate) struct Media {
     candidates: Vec<SocketAddr>,
     workers: Vec<(Worker, MediaSocket)>,
     is_on_tcp: bool,
+    /// Whether STUN and TURN over UDP come to the same port.
+    is_shared: bool,
 }
 
 /// The running media server.
@@ -37,17 +40,22 @@ impl Media {
         if settings.no_sfu {
             return Ok(None);
         }
-        let address = SocketAddr::new(address(settings, http.ip()), settings.media_port);
+        let port = if settings.one_port { http.port() } else { settings.media_port };
+        let address = SocketAddr::new(address(settings, http.ip()), port);
         let tcp_port = page_port(settings, http);
-        let media = Self::bind(settings, address, tcp_port).with_context(|| {
-            format!(
-                "cannot serve media on UDP {address}: choose another port with --media-port, or say --no-sfu"
-            )
+        let media = Self::bind(settings, http, address, tcp_port).with_context(|| {
+            let option = if settings.one_port { "--listen" } else { "--media-port" };
+            format!("cannot serve media on UDP {address}: choose another port with {option}, or say --no-sfu")
         })?;
         Ok(Some(media))
     }
 
-    fn bind(settings: &Settings, address: SocketAddr, tcp_port: Option<u16>) -> anyhow::Result<Self> {
+    fn bind(
+        settings: &Settings,
+        http: SocketAddr,
+        address: SocketAddr,
+        tcp_port: Option<u16>,
+    ) -> anyhow::Result<Self> {
         // The sockets share their port with one another, and would silently share it with another server's.
         drop(UdpSocket::bind(address)?);
         let workers = match settings.workers.get() {
@@ -62,15 +70,26 @@ impl Media {
         }
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).ok().context("the system gives no random bytes")?;
-        let candidates = candidates(settings, address);
+        // With one port, what forwards its number for TCP forwards it for UDP.
+        let announced = if settings.one_port { public_port(settings, http) } else { address.port() };
+        let candidates = candidates(settings, SocketAddr::new(address.ip(), announced));
         let config = sfu::Config {
             shards: u16::try_from(sockets.len()).unwrap_or(1),
             tcp_port,
             ..sfu::Config::new(candidates.clone(), seed)
         };
         let (handle, workers) = driver::open(config, clock::now())?;
+        let sockets = sockets.into_iter().map(|socket| socket.announced_as(announced));
         let workers = workers.into_iter().zip(sockets).collect();
-        Ok(Self { handle, address, candidates, workers, is_on_tcp: tcp_port.is_some() })
+        let (is_on_tcp, is_shared) = (tcp_port.is_some(), settings.one_port);
+        Ok(Self { handle, address, candidates, workers, is_on_tcp, is_shared })
+    }
+
+    /// The sockets of the port, for the relay that shares it.
+    pub(crate) fn shared_port(&self) -> anyhow::Result<Vec<Arc<Socket>>> {
+        let shared = self.workers.iter().filter(|_| self.is_shared);
+        let sockets = shared.map(|(_, socket)| socket.try_clone_socket().map(Arc::new));
+        Ok(sockets.collect::<std::io::Result<_>>()?)
     }
 
     /// The media plane for the rooms.
@@ -96,7 +115,8 @@ impl Media {
         let relay = relay.map(|handle| -> Arc<dyn sfu::Relay> { Arc::new(TurnRelay(handle.clone())) });
         for (index, (worker, socket)) in self.workers.into_iter().enumerate() {
             let (stop, hub) = (Arc::clone(&stop), hub.clone());
-            let socket = socket.with_relay(relay.clone());
+            let relay = relay.clone();
+            let socket = if self.is_shared { socket.shared_with(relay) } else { socket.with_relay(relay) };
             let worker = worker.watched(watch.engine(format!("media worker {index}")));
             thread::Builder::new().name(format!("media-{index}")).spawn(move || {
                 if let Err(error) = worker.run(socket, |room, event| hub.media(&room, event), &stop) {
@@ -148,8 +168,12 @@ pub(crate) fn address(settings: &Settings, http: IpAddr) -> IpAddr {
 
 /// The TCP port of the page as clients see it, unless a proxy is in front of it.
 pub(crate) fn page_port(settings: &Settings, http: SocketAddr) -> Option<u16> {
-    let seen = settings.public_url.as_ref().map_or(http.port(), PublicUrl::port);
-    (!is_behind_proxy(settings, http.ip())).then_some(seen)
+    (!is_behind_proxy(settings, http.ip())).then_some(public_port(settings, http))
+}
+
+/// The port at which clients find the page.
+pub(crate) fn public_port(settings: &Settings, http: SocketAddr) -> u16 {
+    settings.public_url.as_ref().map_or(http.port(), PublicUrl::port)
 }
 
 /// Whether clients reach the page through a proxy, which forwards HTTP and nothing else. A public URL alone also stands

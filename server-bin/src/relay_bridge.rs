@@ -36,4 +36,8 @@ impl sfu::Relay for TurnRelay {
         // A relay that is gone or overloaded loses the packet, as a network would.
         let _ = self.0.send_to_relay(from, to, datagram);
     }
+
+    fn receive(&self, client: SocketAddr, server: SocketAddr, datagram: &[u8]) {
+        let _ = self.0.receive(client, server, datagram);
+    }
 }

@@ -33,7 +33,7 @@ use crate::session_key::SessionKey;
 use crate::shutdown::Signals;
 use crate::signaling::{self, Parts};
 use crate::stores;
-use crate::turn::{Servers, TurnServer};
+use crate::turn::{Neighbour, Servers, TurnServer};
 
 /// Delay after which clients of a server that ends should reconnect.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -73,12 +73,13 @@ async fn run(
     let ending = CancellationToken::new();
     let media = Media::open(settings, listening)?;
     let server = server.with_media(media.as_ref().and_then(Media::listener));
+    let shared_port = media.as_ref().map(Media::shared_port).transpose()?.unwrap_or_default();
     let behind_relay = media.as_ref().map(Media::behind_relay);
     let turn = TurnServer::start(
         settings,
         &data,
         listening,
-        behind_relay,
+        Neighbour { media: behind_relay, shared_port },
         keeper.as_ref().and_then(CertificateKeeper::for_turn),
         watch,
     )?;
@@ -131,7 +132,8 @@ async fn run(
     tokio::spawn(watch.engine("settings").run(reload::keep(config.clone(), signals.reload())));
     if let Some(keeper) = keeper {
         order_certificates(settings, &data, &keeper, &ending, watch)?;
-        let turn = turn.as_ref().map(|turn| turn.handle().clone());
+        // With one port, its listener shakes hands for the relay, too.
+        let turn = turn.as_ref().filter(|_| !settings.one_port).map(|turn| turn.handle().clone());
         let keeping = keeper.keep(ending.clone(), signals.reload(), turn);
         tokio::spawn(watch.engine("certificates").run(keeping));
     }

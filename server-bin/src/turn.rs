@@ -1,6 +1,5 @@
 //! The built-in STUN and TURN server, and its announcement to clients.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -10,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use datagrams::Socket;
 use signaling_core::message::{IceServer, IceServers};
 use signaling_core::{Engine, IceProvider, PeerId, RoomId, Timestamp, Watch};
 use signaling_transport::net::{RelayConnection, RelayListener};
@@ -19,10 +19,10 @@ use stun_turn::{
 };
 
 use crate::certificate::Pem;
-use crate::config::{Settings, TlsMode};
+use crate::config::{RelayKind, Settings, TlsMode};
 use crate::data_dir::DataDir;
 use crate::keys::{self, key};
-use crate::media::page_port;
+use crate::media::{page_port, public_port};
 use crate::relay_bridge::MediaPeer;
 
 /// Lifetime of credentials. A client renews them before it restarts ICE.
@@ -54,6 +54,14 @@ fn existing_secret(settings: &Settings, init: bool) -> anyhow::Result<String> {
     secret(settings, &data)
 }
 
+/// The media server of this process, as the relay needs it.
+pub(crate) struct Neighbour {
+    /// The receiver of packets from the relay.
+    pub(crate) media: Option<MediaPeer>,
+    /// The sockets of the UDP port that the two share (`--one-port`), else none.
+    pub(crate) shared_port: Vec<Arc<Socket>>,
+}
+
 /// The server, running on threads of its own.
 pub(crate) struct TurnServer {
     handle: Handle,
@@ -67,7 +75,7 @@ impl TurnServer {
         settings: &Settings,
         data: &DataDir,
         http: SocketAddr,
-        media: Option<MediaPeer>,
+        neighbour: Neighbour,
         certificate: Option<&Pem>,
         watch: &Watch,
     ) -> anyhow::Result<Option<Self>> {
@@ -75,19 +83,27 @@ impl TurnServer {
             return Ok(None);
         }
         let secret = secret(settings, data)?;
-        let address = settings.turn_listen.resolve();
-        let address = address
-            .with_context(|| format!("cannot listen on {}: look at --turn-listen", settings.turn_listen))?;
+        let Neighbour { media, shared_port } = neighbour;
         let engines = ShardEngines::default();
-        let bound = is_free(address).map_err(anyhow::Error::new).and_then(|()| {
-            let mut config = config(settings, address, &secret, http, certificate)?;
+        let (address, option) = if settings.one_port {
+            (http, "--listen")
+        } else {
+            let address = settings.turn_listen.resolve();
+            let address = address.with_context(|| {
+                format!("cannot listen on {}: look at --turn-listen", settings.turn_listen)
+            })?;
+            (address, "--turn-listen")
+        };
+        let bound = listeners(settings, address, !shared_port.is_empty()).and_then(|listeners| {
+            let mut config = config(settings, listeners, &secret, http, certificate)?;
             config.media = media.map(|media| -> Arc<dyn RelayPeer> { Arc::new(media) });
+            config.shared_port = shared_port;
             config.heartbeat = Some(engines.heartbeat());
             Server::bind(&config).map_err(anyhow::Error::new)
         });
         let server = bound.with_context(|| {
             format!(
-                "cannot serve STUN and TURN on {address}: choose another port with --turn-listen, or say --no-turn"
+                "cannot serve STUN and TURN on {address}: choose another port with {option}, or say --no-turn"
             )
         })?;
         let handle = server.handle();
@@ -170,36 +186,41 @@ impl ShardEngines {
     }
 }
 
-/// Checks that nothing listens on the address. The server's own sockets would silently share the port with another
-/// process.
-fn is_free(address: SocketAddr) -> io::Result<()> {
+/// Where the relay listens by itself, after a check that nobody else does: its sockets would silently share the port with
+/// another process. With `--one-port`, the page's port hands TCP over, and the media server's UDP, if there is one.
+fn listeners(settings: &Settings, address: SocketAddr, is_shared: bool) -> anyhow::Result<Vec<Listener>> {
+    if is_shared {
+        return Ok(Vec::new());
+    }
     drop(UdpSocket::bind(address)?);
+    if settings.one_port {
+        return Ok(vec![Listener::udp(address)]);
+    }
     drop(TcpListener::bind(address)?);
-    Ok(())
+    // Both on one port, so that one URL refers to them.
+    let port = if address.port() == 0 { free_port(address)? } else { address.port() };
+    let address = SocketAddr::new(address.ip(), port);
+    Ok(vec![Listener::udp(address), Listener::tcp(address)])
 }
 
 fn config(
     settings: &Settings,
-    address: SocketAddr,
+    listeners: Vec<Listener>,
     secret: &str,
     http: SocketAddr,
     certificate: Option<&Pem>,
 ) -> anyhow::Result<Config> {
     let mut own_services = vec![http];
+    if settings.one_port {
+        own_services.push(SocketAddr::new(http.ip(), public_port(settings, http)));
+    }
     if http.ip().is_unspecified() {
         own_services.push(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), http.port()));
     }
+    // With one port, the page's port does TLS for the relay, and there is no TURN over DTLS.
+    let certificate = certificate.filter(|_| !settings.one_port);
     let certificate = certificate.map(|pem| Certificate::from_pem(&pem.chain, &pem.key)).transpose()?;
-    let mut listeners = vec![Listener::udp(address), Listener::tcp(address)];
-    if address.port() == 0 {
-        // Both on one port, so that one URL refers to them.
-        let port = free_port(address)?;
-        listeners = vec![
-            Listener::udp(SocketAddr::new(address.ip(), port)),
-            Listener::tcp(SocketAddr::new(address.ip(), port)),
-        ];
-    }
-    let port = listeners.first().map_or(address.port(), |listener| listener.address.port());
+    let port = listeners.first().map_or(0, |listener| listener.address.port());
     let behaviour_discovery = settings.turn_discovery.map(|pair| BehaviourDiscovery {
         primary: SocketAddr::new(pair.primary, port),
         alternate: SocketAddr::new(pair.alternate, port.checked_add(1).unwrap_or(port - 1)),
@@ -222,6 +243,7 @@ fn config(
         policy: PeerPolicy {
             allowed: settings.turn_allow_peer.clone(),
             own_services,
+            inside_only: settings.turn_relay == RelayKind::Inside,
             ..PeerPolicy::default()
         },
         certificate,
@@ -249,7 +271,12 @@ pub(crate) struct Servers {
 
 struct BuiltIn {
     secret: String,
+    /// The port of STUN, and of TURN over UDP.
     port: u16,
+    /// The port of TURN over TCP and TLS besides the page's.
+    tcp_port: Option<u16>,
+    /// Whether UDP on the port is the media server's, too.
+    is_shared: bool,
     /// The port of the page, where it takes TURN over TCP and TLS.
     page_port: Option<u16>,
     /// The host name under which clients reach it, if it differs from the one they opened.
@@ -275,7 +302,9 @@ impl Servers {
             });
             Some(BuiltIn {
                 secret: turn.secret.clone(),
-                port: udp.address.port(),
+                port: if settings.one_port { public_port(settings, http) } else { udp.address.port() },
+                tcp_port: (!settings.one_port).then(|| udp.address.port()),
+                is_shared: settings.one_port && !settings.no_sfu,
                 page_port: page_port(settings, http),
                 host,
                 tls: matches!(settings.tls, TlsMode::Files | TlsMode::Acme),
@@ -294,36 +323,53 @@ impl IceProvider for Servers {
         reached_at: Option<&str>,
     ) -> IceServers {
         let mut ice_servers = self.configured.clone();
+        // Browsers take what comes from the address of a STUN server for an answer of that server: towards the media server
+        // they cannot use one at its own address and port.
+        let mut peer_ice_servers = None;
         let named = self.built_in.as_ref().and_then(|built_in| {
             // A name used with TLS must be in the certificate; otherwise an address is sufficient.
             Some((built_in, built_in.host.as_deref().or(reached_at)?))
         });
         if let Some((built_in, host)) = named {
-            let port = built_in.port;
             let expires = now.as_millis() / 1000 + CREDENTIALS_LIFETIME.as_secs();
             let pair = credentials::ephemeral(&built_in.secret, peer.as_str(), expires);
-            ice_servers.push(IceServer {
-                urls: vec![format!("stun:{host}:{port}")],
+            let stun = IceServer {
+                urls: vec![format!("stun:{host}:{}", built_in.port)],
                 username: None,
                 credential: None,
-            });
-            let mut urls = vec![
-                format!("turn:{host}:{port}?transport=udp"),
-                format!("turn:{host}:{port}?transport=tcp"),
-            ];
-            // A network that lets the page through lets this port through.
-            urls.extend(built_in.page_port.map(|page| format!("turn:{host}:{page}?transport=tcp")));
-            if let (true, Some(name)) = (built_in.tls, reached_at) {
-                let port = built_in.page_port.unwrap_or(port);
-                urls.push(format!("turns:{name}:{port}?transport=tcp"));
-            }
-            ice_servers.push(IceServer {
+            };
+            let turn = |urls| IceServer {
                 urls,
-                username: Some(pair.username),
-                credential: Some(pair.password),
-            });
+                username: Some(pair.username.clone()),
+                credential: Some(pair.password.clone()),
+            };
+            let over_tcp = built_in.turn_over_tcp(host, reached_at);
+            let over_udp = format!("turn:{host}:{}?transport=udp", built_in.port);
+            let every = [vec![over_udp], over_tcp.clone()].concat();
+            if built_in.is_shared {
+                let configured = ice_servers.clone();
+                peer_ice_servers = Some([configured, vec![stun, turn(every)]].concat());
+                ice_servers.extend((!over_tcp.is_empty()).then(|| turn(over_tcp)));
+            } else {
+                ice_servers.extend([stun, turn(every)]);
+            }
         }
-        IceServers { ice_servers, ttl_seconds: CREDENTIALS_LIFETIME.as_secs() }
+        IceServers { ice_servers, peer_ice_servers, ttl_seconds: CREDENTIALS_LIFETIME.as_secs() }
+    }
+}
+
+impl BuiltIn {
+    /// The URLs of TURN over TCP and TLS.
+    fn turn_over_tcp(&self, host: &str, reached_at: Option<&str>) -> Vec<String> {
+        let mut ports: Vec<u16> = self.tcp_port.into_iter().collect();
+        // A network that lets the page through lets this port through.
+        ports.extend(self.page_port);
+        let mut urls: Vec<_> =
+            ports.iter().map(|port| format!("turn:{host}:{port}?transport=tcp")).collect();
+        if let (true, Some(name), Some(port)) = (self.tls, reached_at, ports.last()) {
+            urls.push(format!("turns:{name}:{port}?transport=tcp"));
+        }
+        urls
     }
 }
 

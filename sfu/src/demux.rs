@@ -1,5 +1,6 @@
 //! Classifies datagrams by their first bytes (RFC 7983, with the range of RFC 9443 for DTLS 1.3).
 
+use crate::ice::user_name;
 use crate::wire::{u8_at, u16_at};
 
 /// The protocols that share the media port.
@@ -29,6 +30,26 @@ pub fn classify(datagram: &[u8]) -> Option<Protocol> {
             _ => (datagram.len() >= 12).then_some(Protocol::Rtp),
         },
         _ => None,
+    }
+}
+
+/// Whether a datagram on a port that media and a relay share is the relay's: STUN and TURN by their methods, and TURN's
+/// channels (RFC 8656 section 12). A Binding request with a user name is a connectivity check; one without asks for the
+/// client's address. The sender does not matter: browsers send checks and TURN from one socket.
+pub fn is_for_relay(datagram: &[u8]) -> bool {
+    const BINDING_REQUEST: u16 = 0x0001;
+    const SEND_INDICATION: u16 = 0x0016;
+    /// Both bits of the class are clear in a request (RFC 8489 section 5).
+    const CLASS: u16 = 0x0110;
+    match u8_at(datagram, 0) {
+        Some(0..=3) => match u16_at(datagram, 0) {
+            Some(BINDING_REQUEST) => user_name(datagram).is_none(),
+            Some(SEND_INDICATION) => true,
+            Some(kind) => kind & CLASS == 0,
+            None => false,
+        },
+        Some(64..=79) => true,
+        _ => false,
     }
 }
 
@@ -64,6 +85,47 @@ mod tests {
         assert_eq!(classify(&media), Some(Protocol::Rtp));
         media[1] = 200;
         assert_eq!(classify(&media), Some(Protocol::Rtcp));
+    }
+
+    #[test]
+    fn a_relay_on_the_same_port_gets_stun_and_turn_that_is_no_connectivity_check() {
+        let message = |kind: u16, attributes: &[u8]| {
+            let mut message = kind.to_be_bytes().to_vec();
+            message.extend((attributes.len() as u16).to_be_bytes());
+            message.extend([0x21, 0x12, 0xa4, 0x42]);
+            message.extend([7; 12]);
+            message.extend(attributes);
+            message
+        };
+        let (software, user) = ([0x80, 0x22, 0, 4, b't', b'e', b's', b't'], [0, 6, 0, 3, b'a', b':', b'b', 0]);
+        let both = [software, user].concat();
+        for (kind, attributes, expected) in [
+            // Binding: a question for the client's address, and connectivity checks.
+            (0x0001, &[][..], true),
+            (0x0001, &software, true),
+            (0x0001, &user, false),
+            (0x0001, &both, false),
+            // A keep-alive of ICE, and responses, which the server waits for from nobody.
+            (0x0011, &[], false),
+            (0x0101, &[], false),
+            (0x0103, &user, false),
+            // Allocate, Refresh, CreatePermission, ChannelBind, Connect, with or without a user name; Send; Data.
+            (0x0003, &[], true),
+            (0x0003, &user, true),
+            (0x0004, &user, true),
+            (0x0008, &user, true),
+            (0x0009, &both, true),
+            (0x000a, &user, true),
+            (0x0016, &[], true),
+            (0x0017, &[], false),
+        ] {
+            assert_eq!(is_for_relay(&message(kind, attributes)), expected, "{kind:#06x} {attributes:?}");
+        }
+        assert!(is_for_relay(&[0x40, 0, 0, 4, 1, 2, 3, 4]), "a channel");
+        for first in [4, 19, 20, 63, 80, 127, 128, 191, 192, 255] {
+            assert!(!is_for_relay(&[first; 40]), "{first}");
+        }
+        assert!(!is_for_relay(&[]) && !is_for_relay(&[0]) && is_for_relay(&[0, 1]));
     }
 
     #[test]

@@ -62,6 +62,11 @@ pub fn shard_of(ufrag: &str) -> Option<u16> {
 /// The server's half of the user name in a STUN message (RFC 8445 section 7.2.2), which identifies the transport and
 /// its shard. It is read without parsing the message, which only the owning shard does.
 pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
+    std::str::from_utf8(user_name(datagram)?).ok()?.split_once(':').map(|(local, _)| local)
+}
+
+/// The user name in a STUN message.
+pub(crate) fn user_name(datagram: &[u8]) -> Option<&[u8]> {
     const HEADER: usize = 20;
     const USERNAME: u16 = 6;
     let mut rest = datagram.get(HEADER..)?;
@@ -69,7 +74,7 @@ pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
         let (kind, len) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
         let value = rest.get(4..4 + len)?;
         if kind == USERNAME {
-            return std::str::from_utf8(value).ok()?.split_once(':').map(|(local, _)| local);
+            return Some(value);
         }
         rest = rest.get(4 + len.next_multiple_of(4)..)?;
     }

@@ -79,6 +79,9 @@ pub struct PeerPolicy {
     /// Sockets that no hole opens: listeners and control ports. An unspecified address (`0.0.0.0`, `::`) stands for every
     /// address of this machine.
     pub own_services: Vec<SocketAddr>,
+    /// Relays exist inside this process only: they have no sockets, reach each other and the media server of this process
+    /// ([`RelayPeer`](crate::RelayPeer)), and no other peer, whatever `allowed` says. There are no TCP relays then.
+    pub inside_only: bool,
 }
 
 impl PeerPolicy {
@@ -114,7 +117,7 @@ impl PeerPolicy {
 
     /// Whether `peer` is a media server of this machine that an address of this verdict leads to. UDP alone.
     pub fn allows_media(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
-        verdict != AddressVerdict::Denied && self.own_media.contains(&peer)
+        verdict != AddressVerdict::Denied && !self.inside_only && self.own_media.contains(&peer)
     }
 
     /// The second half of [`allows`](Self::allows), for an address whose verdict is known.
@@ -128,8 +131,8 @@ impl PeerPolicy {
             return false;
         }
         match verdict {
-            AddressVerdict::Allowed => true,
-            AddressVerdict::Own => is_relay(),
+            AddressVerdict::Allowed if !self.inside_only => true,
+            AddressVerdict::Allowed | AddressVerdict::Own => is_relay(),
             AddressVerdict::Denied => false,
         }
     }

@@ -243,7 +243,7 @@ export class Call extends Emitter {
     this.waiting = welcome.state === 'waiting';
     this.features = welcome.features;
     this.hostToken = welcome.hostToken ?? this.hostToken;
-    if (welcome.iceServers) this.#iceServers.set(welcome.iceServers, welcome.ttlSeconds);
+    if (welcome.iceServers) this.#iceServers.set(welcome.iceServers, welcome.peerIceServers, welcome.ttlSeconds);
     this.#resumeWindowMs = welcome.resumeWindowMs;
     if (this.waiting) return this.emit('room', welcome.room);
     if (!same) this.#startAnew(welcome.peers ?? []);
@@ -266,6 +266,7 @@ export class Call extends Emitter {
       moves: this.features.includes('media-moves'),
       isRecorded: () => this.room?.recording ?? false,
       iceServers: () => this.#iceServers.list,
+      peerIceServers: () => this.#iceServers.forPeers,
       peer: (id) => this.#roster.peer(id),
       peers: () => this.#roster.peers,
       send: (message) => void this.session.send(message).catch((error) => {

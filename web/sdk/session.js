@@ -128,7 +128,7 @@ export class Session extends Emitter {
     if (this.#credentials && this.state !== 'ended') this.#connect();
   }
 
-  /** New STUN and TURN servers. @returns {Promise<{iceServers: RTCIceServer[], ttlSeconds: number} | null>} */
+  /** New STUN and TURN servers. @returns {Promise<{iceServers: RTCIceServer[], peerIceServers?: RTCIceServer[], ttlSeconds: number} | null>} */
   async iceServers() {
     const response = await this.#request('api/v1/ice-servers');
     return response?.ok ? response.json() : null;

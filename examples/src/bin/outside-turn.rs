@@ -34,7 +34,7 @@ impl IceProvider for Outside {
             username: Some(login.username),
             credential: Some(login.password),
         };
-        IceServers { ice_servers: vec![server], ttl_seconds: HOUR }
+        IceServers { ice_servers: vec![server], peer_ice_servers: None, ttl_seconds: HOUR }
     }
 }
 

@@ -21,6 +21,10 @@ impl Listen {
         self
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The first address of the host. Names are looked up, which blocks.
     pub(crate) fn resolve(&self) -> io::Result<SocketAddr> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");

@@ -36,7 +36,7 @@ pub(crate) use store_option::StoreOption;
 pub(crate) use turn::{DiscoveryAddresses, ExternalIp, PortRange, SecretText};
 pub(crate) use value::{Shape, Value};
 pub(crate) use web_origin::{AllowedOrigin, FrameAncestor, PublicUrl};
-pub(crate) use words::{LogFilter, LogFormat, OnOff, RecordMode, TlsMode, Transport, Transports};
+pub(crate) use words::{LogFilter, LogFormat, OnOff, RecordMode, RelayKind, TlsMode, Transport, Transports};
 
 /// One option, as far as it is known before its value is read.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +104,9 @@ macro_rules! settings {
 settings! {
     /// Address and port for http and https, TCP. `[::]` stands for every address, of IPv4 as well.
     listen: Listen, "HOST:PORT", "[::]:8080";
+    /// Serve everything on the port of --listen: on TCP the page, TURN and media, on UDP media, STUN and TURN. Clients are
+    /// told the port of --public-url.
+    one_port: bool, "BOOL", "false";
     /// Ways for clients to connect: websocket, sse (server-sent events), socketio, separated by commas.
     transports: Transports, "LIST", "websocket,sse,socketio";
     /// Where certificates come from: `auto` makes one for this machine and keeps it, `files` reads --tls-cert and
@@ -130,7 +133,7 @@ settings! {
     /// Disable the media server: rooms are then peer to peer only.
     no_sfu: bool, "BOOL", "false";
     /// UDP port of the media server, through which all its media goes, on the address of --listen; on every address if
-    /// that is loopback and --trusted-proxy or --public-url indicates a proxy in front.
+    /// that is loopback and --trusted-proxy or --public-url indicates a proxy in front. With --one-port the port of --listen.
     media_port: u16, "PORT", "8080";
     /// Threads of the media server, 256 at most; 0 means one per core.
     workers: Number<0, 256>, "NUMBER", "0";
@@ -165,7 +168,7 @@ settings! {
     no_recording: bool, "BOOL", "false";
     /// Disable the STUN and TURN server.
     no_turn: bool, "BOOL", "false";
-    /// Address and port of the built-in STUN and TURN server, UDP and TCP.
+    /// Address and port of the built-in STUN and TURN server, UDP and TCP. With --one-port those of --listen.
     turn_listen: Listen, "HOST:PORT", "[::]:3478";
     /// Secret that TURN credentials are derived from, at least 16 bytes, or the name of a file containing it; generated on
     /// the first start. An external coturn (use-auth-secret) or another node with the same secret accepts the
@@ -173,7 +176,10 @@ settings! {
     turn_secret: Option<SharedSecret>, "SECRET", "";
     /// Address to open relays on instead of the one that the client connected to. Repeatable, one for each family.
     turn_relay_ip: Vec<IpAddr>, "IP", "";
-    /// Ports on which relays are opened.
+    /// Where relays exist: `ports` opens a UDP port of --turn-relay-ports for each. `inside` opens none: relays then reach
+    /// one another and the media server, which suffices for calls, and no other peer. With --one-port the default is inside.
+    turn_relay: RelayKind, "KIND", "ports";
+    /// Ports on which relays are opened; with --turn-relay inside, the numbers that they show.
     turn_relay_ports: PortRange, "LOW-HIGH", "49152-65535";
     /// Non-public network or address that relays may reach, as in 192.168.1.0/24. Repeatable.
     turn_allow_peer: Vec<IpNet>, "CIDR", "";
@@ -253,6 +259,25 @@ settings! {
 }
 
 impl Settings {
+    /// Checks that nothing is set for other ports than the one, and that relays without ports are asked for nothing that
+    /// needs them.
+    fn check_ports(&self, told: impl Fn(&str) -> bool) -> Result<(), ConfigError> {
+        let clash = |text| Err(ConfigError::Clash(text));
+        if self.one_port && told("media_port") && self.media_port != self.listen.port() {
+            return clash("--one-port serves media on the port of --listen: leave --media-port out");
+        }
+        if self.one_port && told("turn_listen") && self.turn_listen != self.listen {
+            return clash("--one-port serves STUN and TURN on the port of --listen: leave --turn-listen out");
+        }
+        if self.one_port && self.turn_discovery.is_some() {
+            return clash("--turn-discovery needs two ports, and --one-port has one");
+        }
+        if self.turn_relay == RelayKind::Inside && self.turn_tcp_relays {
+            return clash("--turn-tcp-relays needs --turn-relay ports");
+        }
+        Ok(())
+    }
+
     /// Checks that ACME has what it needs, and that nothing is set for it in vain.
     fn check_acme(&self) -> Result<(), ConfigError> {
         let is_acme = self.tls == TlsMode::Acme;
@@ -284,7 +309,7 @@ impl Config {
     /// Reads the values that were found, and checks what hangs together.
     pub(crate) fn new(layers: Layers) -> Result<Self, ConfigError> {
         let mut settings = Settings::parse(&layers)?;
-        let told = |field| *layers.origin(field) != Origin::Default;
+        let told = |field: &str| *layers.origin(field) != Origin::Default;
         match (&settings.tls_cert, &settings.tls_key) {
             (Some(_), Some(_)) if !told("tls") => settings.tls = TlsMode::Files,
             (Some(_), Some(_)) if settings.tls == TlsMode::Files => {}
@@ -295,6 +320,10 @@ impl Config {
             _ => return Err(ConfigError::Clash("--tls files needs --tls-cert and --tls-key")),
         }
         settings.check_acme()?;
+        if settings.one_port && !told("turn_relay") {
+            settings.turn_relay = RelayKind::Inside;
+        }
+        settings.check_ports(told)?;
         if settings.smtp.is_some() && settings.mail_from.is_none() {
             return Err(ConfigError::Clash("--smtp needs --mail-from"));
         }

@@ -48,6 +48,14 @@ words! {
     /// How log lines are written.
     LogFormat { Text = "text", Json = "json" }
 
+    /// Where the relayed addresses of the built-in relay exist.
+    RelayKind {
+        /// Each is a UDP port of this machine.
+        Ports = "ports",
+        /// In this process alone.
+        Inside = "inside",
+    }
+
     /// Whether something is allowed.
     OnOff { On = "on", Off = "off" }
 
@@ -58,7 +66,7 @@ words! {
     Transport { WebSocket = "websocket", Sse = "sse", SocketIo = "socketio" }
 }
 
-word_value!(TlsMode, LogFormat, OnOff, RecordMode, LogFilter);
+word_value!(TlsMode, LogFormat, OnOff, RecordMode, RelayKind, LogFilter);
 
 /// The ways for clients to connect: at least one, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datagrams::{Batch, Options, Receiver, Run, Sender, Socket};
 
 use super::relay::Relay;
+use crate::demux::is_for_relay;
 use crate::path::{Carrier, Path};
 
 /// The default buffer of the system would overflow at every key frame.
@@ -21,7 +22,11 @@ pub struct MediaSocket {
     receiver: Receiver,
     sender: Sender,
     port: u16,
+    /// The port of the server's candidates.
+    announced_port: u16,
     relay: Option<Arc<dyn Relay>>,
+    /// Whether STUN and TURN of the relay's clients come in here as well.
+    is_shared: bool,
 }
 
 impl MediaSocket {
@@ -36,13 +41,23 @@ impl MediaSocket {
             ..Options::default()
         };
         let socket = Socket::bind(address, &options)?;
+        let port = socket.local_addr()?.port();
         Ok(Self {
-            port: socket.local_addr()?.port(),
+            port,
+            announced_port: port,
             socket,
             receiver: Receiver::new(RECEIVE_MESSAGES),
             sender: Sender::default(),
             relay: None,
+            is_shared: false,
         })
+    }
+
+    /// The port of the server's candidates, if clients see another one than the socket's. Clients behind a relay of this
+    /// process are answered from it.
+    #[must_use]
+    pub fn announced_as(self, port: u16) -> Self {
+        Self { announced_port: port, ..self }
     }
 
     /// Passes datagrams for clients behind a relay of this process to that relay.
@@ -50,6 +65,18 @@ impl MediaSocket {
     pub fn with_relay(mut self, relay: Option<Arc<dyn Relay>>) -> Self {
         self.relay = relay;
         self
+    }
+
+    /// Passes datagrams for clients behind the relay to it, and what comes in here for the relay itself
+    /// ([`is_for_relay`]). The relay answers its clients by a [`clone`](Self::try_clone_socket) of this socket.
+    #[must_use]
+    pub fn shared_with(self, relay: Option<Arc<dyn Relay>>) -> Self {
+        Self { is_shared: relay.is_some(), relay, ..self }
+    }
+
+    /// The socket, for the relay that shares the port. Only the media server reads from it.
+    pub fn try_clone_socket(&self) -> io::Result<Socket> {
+        self.socket.try_clone()
     }
 
     /// The address to which the socket is bound.
@@ -69,13 +96,19 @@ impl MediaSocket {
                 };
             }
         };
+        let relay = self.relay.as_deref().filter(|_| self.is_shared);
         let mut datagrams = 0;
         for received in messages {
             let local = received.to.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             let path = Path { remote: received.from, local, carrier: Carrier::Socket };
             for datagram in received.datagrams().filter(|datagram| !datagram.is_empty()) {
                 datagrams += 1;
-                handle(path, datagram);
+                match relay {
+                    Some(relay) if is_for_relay(datagram) => {
+                        relay.receive(path.remote, SocketAddr::new(local, self.port), datagram);
+                    }
+                    _ => handle(path, datagram),
+                }
             }
         }
         Ok(datagrams)
@@ -85,7 +118,7 @@ impl MediaSocket {
     pub fn send(&mut self, batch: &Batch<Path>) {
         if let Some(relay) = &self.relay {
             for run in batch.runs().filter(|run| run.to.carrier == Carrier::Relay) {
-                let from = SocketAddr::new(run.to.local, self.port);
+                let from = SocketAddr::new(run.to.local, self.announced_port);
                 run.datagrams().for_each(|datagram| relay.deliver(from, run.to.remote, datagram));
             }
         }

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use sfu::demux::{Protocol, classify};
+use sfu::demux::{Protocol, classify, is_for_relay};
 use sfu::driver::{self, Worker};
 use sfu::dtls::Identity;
 use sfu::testing::{Client, ClientKind, Link, Network, Playback};
@@ -39,6 +39,8 @@ pub struct World {
     pub workers: Vec<Worker>,
     /// Whether all clients are behind a relay in the same process.
     pub relayed: bool,
+    /// On a port that a relay shares: what came in for the relay, with its senders.
+    pub for_relay: Option<Vec<(SocketAddr, Vec<u8>)>>,
     pub network: Network,
     pub server: SocketAddr,
     pub clients: Vec<Client>,
@@ -96,6 +98,7 @@ impl World {
             handle,
             workers,
             relayed: false,
+            for_relay: None,
             network: Network::new(seed),
             server,
             clients: Vec::new(),
@@ -256,7 +259,9 @@ impl World {
         let now = self.now;
         let micros = self.micros();
         while let Some((from, to, mut datagram)) = self.network.receive(micros) {
-            if to == self.server && self.relayed {
+            if let Some(relay) = self.for_relay.as_mut().filter(|_| to == self.server && is_for_relay(&datagram)) {
+                relay.push((from, datagram));
+            } else if to == self.server && self.relayed {
                 self.handle.deliver(from, to, &datagram);
             } else if to == self.server {
                 let entrance = self.entrance(from);

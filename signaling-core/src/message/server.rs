@@ -81,6 +81,11 @@ pub struct IceServers {
     /// As `RTCPeerConnection` takes them.
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ice_servers: Vec<IceServer>,
+    /// Those for connections to other peers, where they may be more: a server at the media server's own address and port,
+    /// which browsers cannot use towards the media server.
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_ice_servers: Option<Vec<IceServer>>,
     /// The lifetime of the credentials in seconds.
     #[cfg_attr(feature = "typescript", ts(optional, as = "Option<_>"))]
     pub ttl_seconds: u64,

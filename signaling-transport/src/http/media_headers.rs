@@ -126,6 +126,7 @@ mod tests {
             credential: credential.map(str::to_owned),
         };
         let servers = IceServers {
+            peer_ice_servers: None,
             ice_servers: vec![
                 server(&["stun:a:3478"], None, None),
                 server(&["turn:a:3478", "turn:a:3478?transport=tcp"], Some("1:x"), Some("p\"\\=")),

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datagrams::Socket;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
@@ -114,11 +115,16 @@ impl std::fmt::Debug for Heartbeat {
 pub struct Config {
     /// Where to listen.
     pub listeners: Vec<Listener>,
+    /// Sockets of a UDP port that the relay shares with a media server of this process, which reads them and hands over what
+    /// is the relay's ([`Handle::receive`](crate::Handle::receive)). The relay sends by them. There is no TURN over DTLS on
+    /// that port, where DTLS is the media's.
+    pub shared_port: Vec<Arc<Socket>>,
     /// Public addresses of this machine.
     pub external_ips: Vec<ExternalAddress>,
     /// Where to open relays; empty: where the client came in.
     pub relay_ips: Vec<IpAddr>,
-    /// Ports of relays.
+    /// Ports of relays. Relays that exist inside this process only ([`PeerPolicy::inside_only`]) take their numbers from
+    /// there, and open none.
     pub relay_ports: RangeInclusive<u16>,
     /// The realm of the credentials.
     pub realm: String,
@@ -151,6 +157,7 @@ impl Default for Config {
         let any = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), 3478);
         Self {
             listeners: vec![Listener::udp(any), Listener::tcp(any)],
+            shared_port: Vec::new(),
             external_ips: Vec::new(),
             relay_ips: Vec::new(),
             relay_ports: 49_152..=65_535,

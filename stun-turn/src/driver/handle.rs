@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::{Certificate, CertificateError, Listener};
+use super::inbox::{Entrance, Inbox};
 use super::metrics::Metrics;
 use super::server_state::ServerState;
 use super::stream::ClientConnection;
@@ -60,10 +61,22 @@ impl Handle {
 
     /// Takes over a client's connection that was accepted elsewhere. `false` when it was closed because too many wait.
     pub fn accept(&self, connection: ClientConnection) -> bool {
-        // Any shard will do, as with the kernel's choice between listeners.
-        let port = connection.socket.peer_addr().map_or(0, |client| usize::from(client.port()));
-        let inbox = self.server.inboxes.get(port % self.server.inboxes.len().max(1));
-        inbox.is_some_and(|inbox| inbox.connect(connection))
+        let port = connection.socket.peer_addr().map_or(0, |client| client.port());
+        self.inbox_for(port).is_some_and(|inbox| inbox.connect(connection))
+    }
+
+    /// Takes a datagram that `client` sent to `server` on the port that the relay shares ([`Config::shared_port`]).
+    /// `false` when the queue of its shard is full: the datagram is lost, as on a network.
+    ///
+    /// [`Config::shared_port`]: crate::Config::shared_port
+    pub fn receive(&self, client: SocketAddr, server: SocketAddr, datagram: &[u8]) -> bool {
+        let entrance = Entrance::SharedPort { client, server };
+        self.inbox_for(client.port()).is_some_and(|inbox| inbox.put(entrance, datagram))
+    }
+
+    /// Any shard will do for a client, as with the kernel's choice between listeners, if it is always the same one.
+    fn inbox_for(&self, port: u16) -> Option<&Inbox> {
+        self.server.inboxes.get(usize::from(port) % self.server.inboxes.len().max(1))
     }
 
     /// Ends the server. Allocations end with it.
@@ -78,7 +91,7 @@ impl Handle {
     pub fn send_to_relay(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
         let owner = self.directory.owner(to.port());
         let inbox = owner.and_then(|shard| self.server.inboxes.get(usize::from(shard)));
-        inbox.is_some_and(|inbox| inbox.put(to, from, payload))
+        inbox.is_some_and(|inbox| inbox.put(Entrance::Local { to, from }, payload))
     }
 
     /// Whether the port of `address` is that of a relay of this server.

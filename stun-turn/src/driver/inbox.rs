@@ -10,11 +10,13 @@ use datagrams::{Batch, Mailbox, Wake};
 use super::stream::ClientConnection;
 use super::tls::TlsContext;
 
-/// A packet's way between two relays of this server, or between one and the media server.
+/// A packet's way into a shard without a socket of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct LocalPath {
-    pub(super) to: SocketAddr,
-    pub(super) from: SocketAddr,
+pub(super) enum Entrance {
+    /// Between two relays of this server, or between one and the media server.
+    Local { to: SocketAddr, from: SocketAddr },
+    /// From a client, through the port that the media server shares with the relay.
+    SharedPort { client: SocketAddr, server: SocketAddr },
 }
 
 /// Orders to a shard. A later one of a kind replaces an earlier one that was not taken.
@@ -33,7 +35,7 @@ pub(super) struct Orders {
 const MAX_CONNECTIONS: usize = 256;
 
 pub(super) struct Inbox {
-    packets: Mailbox<LocalPath>,
+    packets: Mailbox<Entrance>,
     orders: Mutex<Orders>,
     wake: Arc<Wake>,
 }
@@ -45,8 +47,8 @@ impl Inbox {
     }
 
     /// Puts a packet in; `false` when it was dropped.
-    pub(super) fn put(&self, to: SocketAddr, from: SocketAddr, payload: &[u8]) -> bool {
-        self.packets.put(LocalPath { to, from }, payload)
+    pub(super) fn put(&self, entrance: Entrance, payload: &[u8]) -> bool {
+        self.packets.put(entrance, payload)
     }
 
     /// Lets `write` give orders.
@@ -68,7 +70,7 @@ impl Inbox {
     }
 
     /// Takes everything out.
-    pub(super) fn take(&self, batch: &mut Batch<LocalPath>) -> Orders {
+    pub(super) fn take(&self, batch: &mut Batch<Entrance>) -> Orders {
         self.wake.reset();
         self.packets.take(batch);
         std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use datagrams::{Options, Socket};
 use socket2::{Domain, Protocol, Type};
@@ -22,6 +23,8 @@ pub(super) struct UdpListener {
     pub(super) socket: Socket,
     pub(super) local: SocketAddr,
     pub(super) transport: Transport,
+    /// Whether a media server of this process reads it.
+    pub(super) is_shared: bool,
 }
 
 impl UdpListener {
@@ -39,6 +42,7 @@ pub(super) struct StreamListener {
 
 pub(super) enum AnySocket {
     Udp(Socket),
+    SharedUdp(Socket),
     Tcp(TcpListener),
 }
 
@@ -53,7 +57,7 @@ pub(super) fn open_listeners(
     tls: &TlsContext,
     shards: u8,
 ) -> Result<Vec<SocketGroup>, BindError> {
-    let mut groups = Vec::new();
+    let mut groups = open_shared(&config.shared_port, shards)?;
     for listener in &config.listeners {
         let Listener { transport, address } = *listener;
         let lacks = match transport {
@@ -82,6 +86,25 @@ pub(super) fn open_listeners(
         }
     }
     groups.into_iter().collect()
+}
+
+/// The port that a media server reads. The first socket of a shard is that by which it answers there.
+fn open_shared(
+    sockets: &[Arc<Socket>],
+    shards: u8,
+) -> Result<Vec<Result<SocketGroup, BindError>>, BindError> {
+    let Some(first) = sockets.first() else { return Ok(Vec::new()) };
+    let address = first.local_addr().map_err(BindError::System)?;
+    let clones = sockets.iter().cycle().take(usize::from(shards));
+    let clones = clones.map(|socket| socket.try_clone().map(AnySocket::SharedUdp));
+    let sockets = clones.collect::<io::Result<_>>().map_err(BindError::System)?;
+    let mut groups = vec![Ok(SocketGroup { listener: Listener::udp(address), sockets })];
+    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        // The same sockets take IPv4.
+        let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+        groups.push(Ok(SocketGroup { listener: Listener::udp(address), sockets: Vec::new() }));
+    }
+    Ok(groups)
 }
 
 /// The IPv4 side of a listener on `[::]`, unless it is configured on its own.

@@ -19,7 +19,7 @@ const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 const MAX_RESERVATIONS: usize = 1024;
 
 struct Reservation {
-    socket: Socket,
+    socket: Option<Socket>,
     bound: SocketAddr,
     expires: Instant,
 }
@@ -27,19 +27,27 @@ struct Reservation {
 /// Ports for relays.
 pub(super) struct PortPool {
     range: RangeInclusive<u16>,
+    /// Whether relays exist inside the process only: they have a number and no socket.
+    is_inside: bool,
     directory: Arc<RelayDirectory>,
     reservations: Mutex<HashMap<[u8; 8], Reservation>>,
 }
 
-/// A socket opened for a relay.
+/// What was opened for a relay: a socket, or `None` for a UDP relay inside the process.
 pub(super) struct Opened<S> {
     pub(super) socket: S,
     pub(super) bound: SocketAddr,
 }
 
 impl PortPool {
-    pub(super) fn new(range: RangeInclusive<u16>, directory: Arc<RelayDirectory>) -> Self {
-        Self { range, directory, reservations: Mutex::default() }
+    pub(super) fn new(range: RangeInclusive<u16>, is_inside: bool, directory: Arc<RelayDirectory>) -> Self {
+        Self { range, is_inside, directory, reservations: Mutex::default() }
+    }
+
+    /// Opens the socket of a UDP relay. For one inside the process it is closed at once: then nothing else listens there.
+    fn bind_udp(&self, address: SocketAddr) -> io::Result<Option<Socket>> {
+        let socket = Socket::bind(address, &Options { may_fragment: true, ..Options::default() })?;
+        Ok((!self.is_inside).then_some(socket))
     }
 
     /// Opens a UDP socket on a free port of the range, looking from a random one on.
@@ -49,9 +57,9 @@ impl PortPool {
         shard: u8,
         is_even: bool,
         random: u64,
-    ) -> Result<Opened<Socket>, OpenError> {
+    ) -> Result<Opened<Option<Socket>>, OpenError> {
         self.open(address, shard, random, |bound| {
-            if is_even && bound.port() % 2 != 0 { None } else { Some(bind_udp(bound)) }
+            if is_even && bound.port() % 2 != 0 { None } else { Some(self.bind_udp(bound)) }
         })
     }
 
@@ -73,7 +81,7 @@ impl PortPool {
         now: Instant,
         random: u64,
         token: [u8; 8],
-    ) -> Result<Opened<Socket>, OpenError> {
+    ) -> Result<Opened<Option<Socket>>, OpenError> {
         let mut held = None;
         let opened = self.open(address, shard, random, |bound| {
             let port = bound.port();
@@ -81,7 +89,7 @@ impl PortPool {
             if !self.directory.reserve(next) {
                 return None;
             }
-            match (bind_udp(bound), bind_udp(SocketAddr::new(address, next))) {
+            match (self.bind_udp(bound), self.bind_udp(SocketAddr::new(address, next))) {
                 (Ok(socket), Ok(second)) => {
                     held = Some((second, SocketAddr::new(address, next)));
                     Some(Ok(socket))
@@ -110,7 +118,7 @@ impl PortPool {
         token: [u8; 8],
         shard: u8,
         now: Instant,
-    ) -> Result<Opened<Socket>, OpenError> {
+    ) -> Result<Opened<Option<Socket>>, OpenError> {
         self.expire(now);
         let mut reservations = self.reservations.lock().unwrap_or_else(PoisonError::into_inner);
         let Reservation { socket, bound, .. } =
@@ -175,10 +183,6 @@ impl PortPool {
         }
         Err(OpenError::Exhausted)
     }
-}
-
-fn bind_udp(address: SocketAddr) -> io::Result<Socket> {
-    Socket::bind(address, &Options { may_fragment: true, ..Options::default() })
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {

@@ -9,6 +9,8 @@ use super::flow::Flow;
 /// A relay's socket. Small, because there are thousands of them and each packet looks one up.
 pub(super) enum RelaySocket {
     Udp(UdpRelay),
+    /// A UDP relay inside the process, with the number of its port.
+    Inside(u16),
     Tcp(Box<TcpRelay>),
 }
 

@@ -58,7 +58,10 @@ impl Server {
                 let transport = listener.transport;
                 match sockets.pop() {
                     Some(AnySocket::Udp(socket)) => {
-                        udp.push(UdpListener { socket, local: listener.address, transport });
+                        udp.push(UdpListener { socket, local: listener.address, transport, is_shared: false });
+                    }
+                    Some(AnySocket::SharedUdp(socket)) => {
+                        udp.push(UdpListener { socket, local: listener.address, transport, is_shared: true });
                     }
                     Some(AnySocket::Tcp(socket)) => tcp.push(StreamListener { socket, transport }),
                     None => {}
@@ -147,7 +150,7 @@ fn descriptor_limit() -> usize {
 fn server_state(config: &Config, shards: u8, directory: Arc<RelayDirectory>) -> io::Result<Arc<ServerState>> {
     Ok(Arc::new(ServerState {
         inboxes: (0..shards).map(|_| Inbox::new()).collect::<io::Result<_>>()?,
-        ports: PortPool::new(config.relay_ports.clone(), directory),
+        ports: PortPool::new(config.relay_ports.clone(), config.policy.inside_only, directory),
         metrics: (0..shards).map(|_| ShardMetrics::default()).collect(),
         connections: Connections::default(),
         max_wait: config.max_wait,

@@ -107,11 +107,11 @@ impl Shard {
         let token = request.reservation_token().map_err(bad)?;
         let family = request.requested_family().map_err(bad)?;
         let additional = request.additional_family().map_err(bad)?;
+        let settings = &self.context.settings;
+        let has_tcp_relays = settings.features.tcp_allocations && !settings.policy.inside_only;
         let transport = match protocol {
             UDP => RelayedTransport::Udp,
-            TCP if self.context.settings.features.tcp_allocations && tuple.transport.is_stream() => {
-                RelayedTransport::Tcp
-            }
+            TCP if has_tcp_relays && tuple.transport.is_stream() => RelayedTransport::Tcp,
             _ => return Err(442),
         };
         if let Some(token) = token {

@@ -126,17 +126,16 @@ impl Shard {
     /// Whether a peer may receive datagrams, given the verdict about its address.
     pub(super) fn allows_port(&self, verdict: AddressVerdict, peer: SocketAddr) -> bool {
         let policy = &self.context.settings.policy;
-        // Checked before the services, which may use the same port number over TCP.
-        let is_media = match verdict {
+        let is_own = match verdict {
             AddressVerdict::Denied => false,
-            AddressVerdict::Own => self.is_media(peer),
-            AddressVerdict::Allowed => {
-                (policy.is_own(peer.ip()) || peer.ip().is_loopback()) && self.is_media(peer)
-            }
+            AddressVerdict::Own => true,
+            AddressVerdict::Allowed => policy.is_own(peer.ip()) || peer.ip().is_loopback(),
         };
-        is_media
+        let is_relay = || is_own && self.context.directory.owner(peer.port()).is_some();
+        // Checked before the services, which may use the same port number over TCP.
+        (is_own && self.is_media(peer))
             || policy.allows_media(verdict, peer)
-            || policy.allows_port(verdict, peer, || self.context.directory.owner(peer.port()).is_some())
+            || policy.allows_port(verdict, peer, is_relay)
     }
 
     fn is_media(&self, peer: SocketAddr) -> bool {

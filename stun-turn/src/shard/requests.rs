@@ -225,8 +225,9 @@ impl Shard {
         match verdict {
             AddressVerdict::Denied => Err(403),
             // A permission covers all ports of an address. A request that names a port of this machine which is no relay is refused
-            // at once.
+            // at once, and so is every other peer where relays exist inside the process only.
             AddressVerdict::Own if !self.allows_port(verdict, peer) => Err(403),
+            AddressVerdict::Allowed if policy.inside_only && !self.allows_port(verdict, peer) => Err(403),
             verdict => Ok(Permission { address, expires: now + PERMISSION_LIFETIME, verdict, is_own }),
         }
     }

@@ -10,6 +10,7 @@
 
 mod allocations;
 mod authentication;
+mod inside;
 mod malformed;
 mod property;
 mod relaying;

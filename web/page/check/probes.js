@@ -73,7 +73,7 @@ async function websocket(found) {
   const first = await line.next((event) => event.type === 'welcome' || event.type === 'error');
   // A refusal proves the connection as well as a welcome.
   if (first.type === 'welcome') {
-    found.iceServers = first.iceServers ?? [];
+    found.iceServers = first.peerIceServers ?? first.iceServers ?? [];
     found.line = line;
     found.secret = first.secret;
   } else {
@@ -95,7 +95,7 @@ async function events(found) {
     const joined = await fetch(at('api/v1/sessions'), { method: 'POST', headers, body: JSON.stringify(joinOf(found)), signal });
     if (!joined.ok) return joined.status < 500 ? 'works' : 'fails';
     const welcome = await joined.json();
-    if (found.iceServers.length === 0) found.iceServers = welcome.iceServers ?? [];
+    if (found.iceServers.length === 0) found.iceServers = welcome.peerIceServers ?? welcome.iceServers ?? [];
     found.secret ||= welcome.secret;
     session = at(`api/v1/sessions/${encodeURIComponent(welcome.session)}`);
     authorization = { Authorization: `Bearer ${welcome.secret}` };

@@ -742,6 +742,11 @@ features: Array<string>,
  */
 iceServers?: Array<IceServer>, 
 /**
+ * Those for connections to other peers, where they may be more: a server at the media server's own address and port,
+ * which browsers cannot use towards the media server.
+ */
+peerIceServers?: Array<IceServer>, 
+/**
  * The lifetime of the credentials in seconds.
  */
 ttlSeconds?: number, };

@@ -56,7 +56,7 @@ impl EventLoop {
             let socket = match self.relays.get(index as usize) {
                 Some(RelaySocket::Udp(udp)) => &udp.socket,
                 Some(RelaySocket::Tcp(_)) => return self.accept_peers(now, index),
-                None => return,
+                Some(RelaySocket::Inside(_)) | None => return,
             };
             // The error is one peer's (ICMP), or there is nothing to read; the next event follows either way.
             let Ok(messages) = receiver.receive(socket) else { return };

@@ -16,7 +16,7 @@ use slab::Slab;
 
 use super::associations::Associations;
 use super::clock;
-use super::inbox::{LocalPath, Orders};
+use super::inbox::{Entrance, Orders};
 use super::listeners::{StreamListener, UdpListener};
 use super::peer_stream::PeerStream;
 use super::relay_socket::RelaySocket;
@@ -91,7 +91,7 @@ impl EventLoop {
     pub(in crate::driver) fn new(parts: Parts) -> io::Result<Self> {
         let Parts { index, shard, server, media, limits, tls, udp, tcp, random } = parts;
         let epoll = Epoll::new()?;
-        for (at, listener) in (0..).zip(&udp) {
+        for (at, listener) in (0..).zip(&udp).filter(|(_, listener)| !listener.is_shared) {
             epoll.add(&listener.socket, Token::Udp(at).number(), Interest::READ)?;
         }
         for (at, listener) in (0..).zip(&tcp) {
@@ -218,6 +218,16 @@ impl EventLoop {
         }
     }
 
+    /// A datagram of the port that a media server reads.
+    fn read_shared(&mut self, now: Instant, client: SocketAddr, server: SocketAddr, message: &[u8]) {
+        let Some(index) = self.udp.iter().position(|listener| listener.is_shared) else { return };
+        let Some(UdpListener { local, .. }) = self.udp.get(index) else { return };
+        let ip = if server.ip().is_unspecified() { local.ip() } else { server.ip() };
+        let tuple =
+            FiveTuple { transport: Transport::Udp, client, server: SocketAddr::new(ip, local.port()) };
+        self.input(now, Input::Client { tuple, path: Path::Udp(index).id(), message });
+    }
+
     /// Passes an input to the state machine, and sends the packet that it relays.
     pub(super) fn input(&mut self, now: Instant, input: Input<'_>) {
         match self.shard.handle_input(now, input) {
@@ -230,7 +240,7 @@ impl EventLoop {
             }
             Some(Relayed::ToShard { shard, to, from, payload }) => {
                 let inbox = self.server.inboxes.get(usize::from(shard));
-                if inbox.is_none_or(|inbox| !inbox.put(to, from, payload)) {
+                if inbox.is_none_or(|inbox| !inbox.put(Entrance::Local { to, from }, payload)) {
                     self.egress.dropped += 1;
                 }
             }
@@ -297,13 +307,16 @@ impl EventLoop {
     }
 
     /// Takes packets and orders from other threads. `false` when the server stops.
-    fn read_inbox(&mut self, now: Instant, batch: &mut Batch<LocalPath>) -> bool {
+    fn read_inbox(&mut self, now: Instant, batch: &mut Batch<Entrance>) -> bool {
         let server = self.server.clone();
         let Some(inbox) = server.inboxes.get(usize::from(self.index)) else { return true };
         let Orders { drain, tls, is_stopped, connections } = inbox.take(batch);
-        for (LocalPath { to, from }, payload) in batch.iter() {
+        for (entrance, payload) in batch.iter() {
             self.packets += 1;
-            self.input(now, Input::Local { to, from, payload });
+            match entrance {
+                Entrance::Local { to, from } => self.input(now, Input::Local { to, from, payload }),
+                Entrance::SharedPort { client, server } => self.read_shared(now, client, server, payload),
+            }
         }
         if let Some((alternate_v4, alternate_v6)) = drain {
             self.shard.drain(alternate_v4, alternate_v6);

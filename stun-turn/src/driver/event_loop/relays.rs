@@ -47,9 +47,13 @@ impl EventLoop {
         }
     }
 
-    fn add_relay(&mut self, socket: Socket, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
+    fn add_relay(&mut self, socket: Option<Socket>, bound: SocketAddr) -> Result<OpenedRelay, OpenError> {
         let entry = self.relays.vacant_entry();
         let id = RelayId(u32::try_from(entry.key()).unwrap_or(u32::MAX));
+        let Some(socket) = socket else {
+            entry.insert(RelaySocket::Inside(bound.port()));
+            return Ok(OpenedRelay { id, bound });
+        };
         if self.epoll.add(&socket, Token::Relay(id.0).number(), Interest::READ_EDGE).is_err() {
             self.server.ports.release(bound.port());
             return Err(OpenError::Exhausted);
@@ -81,6 +85,7 @@ impl EventLoop {
                 }
                 udp.port
             }
+            Some(RelaySocket::Inside(port)) => port,
             Some(RelaySocket::Tcp(relay)) => relay.local.port(),
             None => return,
         };
