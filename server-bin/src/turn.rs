@@ -364,8 +364,7 @@ impl BuiltIn {
         let mut ports: Vec<u16> = self.tcp_port.into_iter().collect();
         // A network that lets the page through lets this port through.
         ports.extend(self.page_port);
-        let mut urls: Vec<_> =
-            ports.iter().map(|port| format!("turn:{host}:{port}?transport=tcp")).collect();
+        let mut urls: Vec<_> = ports.iter().map(|port| format!("turn:{host}:{port}?transport=tcp")).collect();
         if let (true, Some(name), Some(port)) = (self.tls, reached_at, ports.last()) {
             urls.push(format!("turns:{name}:{port}?transport=tcp"));
         }

@@ -97,7 +97,8 @@ mod tests {
             message.extend(attributes);
             message
         };
-        let (software, user) = ([0x80, 0x22, 0, 4, b't', b'e', b's', b't'], [0, 6, 0, 3, b'a', b':', b'b', 0]);
+        let (software, user) =
+            ([0x80, 0x22, 0, 4, b't', b'e', b's', b't'], [0, 6, 0, 3, b'a', b':', b'b', 0]);
         let both = [software, user].concat();
         for (kind, attributes, expected) in [
             // Binding: a question for the client's address, and connectivity checks.

@@ -1,5 +1,11 @@
 //! A call on a port that a relay shares: checks and TURN of one client come from one address, and strangers send anything.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "test code"
+)]
 
 mod common;
 

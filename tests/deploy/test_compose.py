@@ -30,7 +30,8 @@ def test_settings_and_ports_agree(file):
     listened = {(found["listen"].rsplit(":", 1)[1], "tcp"), (str(found["media-port"]), "udp")}
     if not found["no-turn"]:
         turn = found["turn-listen"].rsplit(":", 1)[1]
-        listened |= {(turn, "tcp"), (turn, "udp"), (found["turn-relay-ports"], "udp")}
+        listened |= {(turn, "tcp"), (turn, "udp")}
+        listened |= {(found["turn-relay-ports"], "udp")} if found["turn-relay"] == "ports" else set()
     ports = published(service)
     # The address that is told to participants has the port of the container.
     assert all(outside == inside for outside, inside, _ in ports)
@@ -58,7 +59,9 @@ def test_alone(image):
     with Stack(COMPOSE / "alone.yaml", image, VARIABLES) as stack:
         assert {("8080", "tcp"), ("8080", "udp")} <= stack.network.listening()
         assert not [port for port, _ in stack.network.listening() if port == "3478"]
-        call(stack, f"https://{VARIABLES['PUBLIC_IP']}:8080", 3)
+        url = f"https://{VARIABLES['PUBLIC_IP']}:8080"
+        call(stack, url, 3)
+        call(stack, url, 2, "mesh")
 
 
 @as_root

@@ -94,11 +94,13 @@ def test_the_server_takes_the_environment_and_listens_where_the_pod_says(values)
         return int(found[name].rsplit(":", 1)[1])
 
     assert ports["http"]["containerPort"] == port_of("listen")
-    assert ports["media"]["containerPort"] == ports["media"]["hostPort"] == found["media-port"]
+    assert ports["media"]["containerPort"] == found["media-port"]
+    # With one port, clients are told the number that the page has.
+    assert ports["media"]["hostPort"] == (443 if found["one-port"] else found["media-port"])
     assert ("metrics" in ports) == ("metrics-listen" in found)
     if "metrics" in ports:
         assert ports["metrics"]["containerPort"] == port_of("metrics-listen")
-    assert ("turn-udp" in ports) == (not found["no-turn"]) == pod(values).get("hostNetwork", False)
+    assert not found["no-turn"] and ("turn-udp" in ports) == (not found["one-port"]) == pod(values).get("hostNetwork", False)
     if "turn-udp" in ports:
         assert ports["turn-udp"]["containerPort"] == ports["turn-tcp"]["containerPort"] == port_of("turn-listen")
     assert pod(values)["terminationGracePeriodSeconds"] > found["drain-delay"] + found["drain-timeout"] + 5
@@ -114,7 +116,9 @@ def test_the_chart_is_of_the_version_of_the_program():
 
 def test_one_port_is_open_by_default():
     ports = [port["hostPort"] for port in pod({})["containers"][0]["ports"] if "hostPort" in port]
-    assert ports == [8080] and not pod({}).get("hostNetwork")
+    assert ports == [443] and not pod({}).get("hostNetwork")
+    elsewhere = pod({"publicUrl": "https://calls.example:8443/calls/"})["containers"][0]["ports"]
+    assert [port["hostPort"] for port in elsewhere if "hostPort" in port] == [8443]
 
 
 @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)

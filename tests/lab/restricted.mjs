@@ -23,11 +23,15 @@ meta l4proto { tcp, udp } drop
 }
 `;
 
+/** The same where the container's port has another number, for TCP and UDP both. */
+const CONTAINER = PUBLISHED.replace('tcp dport 443 redirect to :8080', 'meta l4proto { tcp, udp } th dport 443 redirect to :8080').replace('udp dport 443 accept\n', '');
+
 /** What the networks of both clients forward, and what the server's lets in. */
 const NETWORKS = {
   'UDP blocked': { forward: 'meta l4proto udp drop' },
   'all but TCP 443 blocked': { forward: 'meta l4proto udp drop\niifname "lan" tcp dport != 443 drop' },
-  'the server publishes one port': { server: PUBLISHED },
+  'the server publishes one port': { server: PUBLISHED, place: ['--media-port', '443'] },
+  'a container publishes one port': { server: CONTAINER, place: ['--one-port'] },
   'IPv6 alone': { ipv6: true },
 };
 const URL = `http://${SERVER}:443`;
@@ -54,7 +58,7 @@ function paths(page) {
   });
 }
 
-for (const [network, { forward, server, ipv6 }] of Object.entries(NETWORKS)) {
+for (const [network, { forward, server, place, ipv6 }] of Object.entries(NETWORKS)) {
   for (const topology of ['sfu', 'mesh']) {
     test(`${network}, ${topology}`, async () => {
       const lab = new Lab('port', 'port');
@@ -64,8 +68,8 @@ for (const [network, { forward, server, ipv6 }] of Object.entries(NETWORKS)) {
         if (server) lab.rules('server', server);
         if (ipv6) lab.useIpv6Alone();
         const url = ipv6 ? URL_V6 : URL;
-        const place = server ? ['--listen', '[::]:8080', '--media-port', '443', '--public-url', URL] : ['--listen', '[::]:443'];
-        await lab.startServer('--tls', 'off', ...place);
+        const where = place ? ['--listen', '[::]:8080', '--public-url', URL, ...place] : ['--listen', '[::]:443'];
+        await lab.startServer('--tls', 'off', ...where);
         const room = newRoom();
         const pages = [];
         for (const side of ['A', 'B']) {
@@ -85,7 +89,7 @@ for (const [network, { forward, server, ipv6 }] of Object.entries(NETWORKS)) {
         table.push([network, topology, way, took]);
         // Media of the server goes over UDP where that is published.
         if (ipv6) assert.match(way, topology === 'sfu' ? /^(host|prflx) to host over udp$/ : /^relay to relay over udp$/);
-        else assert.match(way, server && topology === 'sfu' ? /over udp/ : /over tcp/);
+        else assert.match(way, place?.includes('--one-port') || (server && topology === 'sfu') ? /over udp/ : /over tcp/);
       } finally {
         await lab.end();
       }

@@ -236,7 +236,10 @@ fn clients_are_told_the_public_port_and_no_udp_server_beside_the_media() {
         let for_peers = urls(&welcome["peerIceServers"]);
         let ends_with = |url: &str, end: &str| url.ends_with(&format!(":{port}{end}"));
         assert!(for_peers[0].starts_with("stun:") && ends_with(for_peers[0], ""), "{for_peers:?}");
-        assert!(for_peers[1].starts_with("turn:") && ends_with(for_peers[1], "?transport=udp"), "{for_peers:?}");
+        assert!(
+            for_peers[1].starts_with("turn:") && ends_with(for_peers[1], "?transport=udp"),
+            "{for_peers:?}"
+        );
         assert_eq!(for_peers[2..], urls(known));
     }
     let without = Visavis::start(&["--one-port", "--no-sfu"]);

@@ -324,6 +324,10 @@ impl Config {
             settings.turn_relay = RelayKind::Inside;
         }
         settings.check_ports(told)?;
+        if settings.one_port {
+            settings.media_port = settings.listen.port();
+            settings.turn_listen = settings.listen.clone();
+        }
         if settings.smtp.is_some() && settings.mail_from.is_none() {
             return Err(ConfigError::Clash("--smtp needs --mail-from"));
         }

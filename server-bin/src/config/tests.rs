@@ -204,6 +204,24 @@ fn a_directory_needs_an_address_and_a_name() {
 }
 
 #[test]
+fn one_port_has_no_second_one_and_relays_without_ports() {
+    let one = |more: &str| merged(&format!("one-port = true\nlisten = '[::]:443'\n{more}"), &[], &[]);
+    let settings = one("").unwrap().settings;
+    assert_eq!((settings.media_port, settings.turn_listen.to_string()), (443, "[::]:443".to_owned()));
+    assert_eq!(settings.turn_relay, RelayKind::Inside);
+    assert_eq!(one("turn-relay = 'ports'").unwrap().settings.turn_relay, RelayKind::Ports);
+    assert!(one("media-port = 443\nturn-listen = '[::]:443'").is_ok(), "the same port");
+    let told = |more: &str| one(more).unwrap_err().to_string();
+    assert!(told("media-port = 8080").contains("leave --media-port out"));
+    assert!(told("turn-listen = '[::]:3478'").contains("leave --turn-listen out"));
+    assert!(told("turn-discovery = '192.0.2.1,192.0.2.2'").contains("has one"));
+    assert!(told("turn-tcp-relays = true").contains("needs --turn-relay ports"));
+    assert!(one("turn-relay = 'ports'\nturn-tcp-relays = true").is_ok());
+    let inside = merged("turn-relay = 'inside'", &[], &[]).unwrap().settings;
+    assert_eq!((inside.media_port, inside.turn_listen.port()), (8080, 3478), "it stands alone, too");
+}
+
+#[test]
 fn bad_values_are_told_with_where_they_came_from() {
     let told = error("", &[("VISAVIS_LISTEN", "8080")], &[]);
     assert!(

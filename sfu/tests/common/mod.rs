@@ -259,7 +259,9 @@ impl World {
         let now = self.now;
         let micros = self.micros();
         while let Some((from, to, mut datagram)) = self.network.receive(micros) {
-            if let Some(relay) = self.for_relay.as_mut().filter(|_| to == self.server && is_for_relay(&datagram)) {
+            if let Some(relay) =
+                self.for_relay.as_mut().filter(|_| to == self.server && is_for_relay(&datagram))
+            {
                 relay.push((from, datagram));
             } else if to == self.server && self.relayed {
                 self.handle.deliver(from, to, &datagram);

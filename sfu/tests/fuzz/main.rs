@@ -46,6 +46,7 @@ fn random_and_mutated_datagrams() {
     let seeds: [&[u8]; 6] = [&check[..len], &rtp, &wide, &twcc, &nack, &report];
     let all = |bytes: &[u8]| {
         targets::demux(bytes);
+        targets::shared_port(bytes);
         targets::rtp(bytes);
         targets::rtcp(bytes);
     };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use sfu::demux::{Protocol, classify};
+use sfu::demux::{Protocol, classify, is_for_relay};
 use sfu::dtls::{DtlsEvent, Handshake, Identity, Role};
 use sfu::ice::{Check, Credentials, Verdict};
 use sfu::rtcp::{Compound, MAX_STATUSES, Rtcp};
@@ -29,6 +29,20 @@ pub fn demux(data: &[u8]) {
         Some(Protocol::Rtcp) => assert!((192..=223).contains(&data[1])),
         None => {}
     }
+}
+
+/// Arbitrary bytes as a datagram on the port that media and a relay share: DTLS and SRTP are the media's, whoever sends
+/// them, and a connectivity check never the relay's.
+pub fn shared_port(data: &[u8]) {
+    let is_relays = is_for_relay(data);
+    match classify(data) {
+        Some(Protocol::Dtls | Protocol::Rtp | Protocol::Rtcp) => assert!(!is_relays),
+        Some(Protocol::Stun) => {
+            assert!(!is_relays || data[..2] != [0, 1] || sfu::ice::local_ufrag(data).is_none())
+        }
+        None => {}
+    }
+    assert!(!is_relays || data[0] < 4 || (64..80).contains(&data[0]));
 }
 
 /// Arbitrary bytes as the length-prefixed datagrams of a DTLS client: no keys are exported without a handshake.

@@ -61,6 +61,16 @@ impl Opening {
             _ => Self::Http,
         }
     }
+
+    /// The same inside TLS, whose handshake agreed on no application protocol.
+    pub fn inside_tls(first: &[u8]) -> Self {
+        match first {
+            [] => Self::Incomplete(1),
+            // No request of HTTP begins so.
+            [0..=3, ..] => Self::Stun,
+            _ => Self::Http,
+        }
+    }
 }
 
 /// A connection that carries media.
@@ -106,7 +116,7 @@ pub trait RelayListener: fmt::Debug + Send + Sync {
 pub(super) async fn is_relay(tls: &mut TlsStream<TcpStream>) -> io::Result<bool> {
     match tls.get_ref().1.alpn_protocol() {
         Some(protocol) => Ok(protocol == RELAY_PROTOCOL),
-        None => Ok(matches!(tls.fill_buf().await?, [0..=3, ..])),
+        None => Ok(Opening::inside_tls(tls.fill_buf().await?) == Opening::Stun),
     }
 }
 

@@ -58,7 +58,12 @@ impl Server {
                 let transport = listener.transport;
                 match sockets.pop() {
                     Some(AnySocket::Udp(socket)) => {
-                        udp.push(UdpListener { socket, local: listener.address, transport, is_shared: false });
+                        udp.push(UdpListener {
+                            socket,
+                            local: listener.address,
+                            transport,
+                            is_shared: false,
+                        });
                     }
                     Some(AnySocket::SharedUdp(socket)) => {
                         udp.push(UdpListener { socket, local: listener.address, transport, is_shared: true });

@@ -2,6 +2,11 @@
 {{- if contains "visavis" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-visavis" (.Release.Name | trunc 42 | trimSuffix "-") }}{{ end }}
 {{- end }}
 
+{{- /* The UDP port that is open on the pod's node for media. */ -}}
+{{- define "visavis.mediaPort" -}}
+{{- if .Values.turn.enabled }}{{ .Values.media.port }}{{ else }}{{ regexFind ":[0-9]+$" (urlParse .Values.publicUrl).host | trimPrefix ":" | default "443" }}{{ end }}
+{{- end }}
+
 {{- define "visavis.selector" -}}
 app.kubernetes.io/name: visavis
 app.kubernetes.io/instance: {{ .Release.Name }}
