@@ -179,6 +179,14 @@ impl Session {
         self.outbox_position = self.outbox.end();
     }
 
+    /// Learns how often the client had resumed. If it was elsewhere since, what was begun here for it has not reached it.
+    pub(crate) fn note_resumes(&mut self, resumes: u32) {
+        if resumes > self.resumes {
+            self.resumes = resumes;
+            self.forget_start();
+        }
+    }
+
     /// Moves the cursor to `last_id`, or reports that events after it are gone.
     pub(crate) fn seek(&mut self, log: &Log<Recipients>, last_id: u64, epochs: &Epochs) -> Result<(), Gap> {
         let has_been = if last_id < self.since {

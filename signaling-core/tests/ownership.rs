@@ -10,7 +10,8 @@ mod cluster;
 use cluster::Cluster;
 
 /// Seeds that once failed.
-const REGRESSIONS: &[u64] = &[450, 606];
+const REGRESSIONS: &[u64] =
+    &[450, 606, 2152, 3072, 4144, 4480, 5112, 6774, 7348, 9033, 9160, 9908, 1080, 4040];
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())

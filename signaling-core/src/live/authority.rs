@@ -49,6 +49,8 @@ pub(super) struct Authority {
     pub(super) patient_until: Option<Timestamp>,
     /// The room goes on without the log.
     pub(super) is_loose: bool,
+    /// A log that has lost the room was asked for it, under the present epoch.
+    pub(super) is_reclaiming: bool,
     /// The other nodes with somebody of the room.
     pub(super) followers: BTreeSet<NodeId>,
     /// The peers who are connected to them.
@@ -111,6 +113,7 @@ impl Authority {
             flight: None,
             patient_until: None,
             is_loose: false,
+            is_reclaiming: false,
             followers: BTreeSet::new(),
             elsewhere: BTreeMap::new(),
             next_beat: now,

@@ -26,6 +26,7 @@ impl LiveRoom {
         let peer = claims.peer;
         let Some(session) = self.audience.sessions.get_mut(&peer) else { return };
         let last_id = last_id.unwrap_or_else(|| session.stream_cursor());
+        session.note_resumes(claims.resumes);
         self.note_return(now, env, peer);
         let Some(session) = self.audience.sessions.get_mut(&peer) else { return };
         session.open_stream(now, connection, claims.issued_by(self.audience.run));

@@ -98,9 +98,12 @@ impl LiveRoom {
         if self.audience.room.member(claims.peer).is_none() {
             return Err(elsewhere());
         }
+        // The client repeats what it still waits for.
+        self.passed.retain(|passed| passed.session != claims.session);
         self.note_return(now, env, claims.peer);
         if let Some(session) = self.audience.sessions.get_mut(&claims.peer) {
-            session.resumes = session.resumes.max(claims.resumes).saturating_add(1);
+            session.note_resumes(claims.resumes);
+            session.resumes = session.resumes.saturating_add(1);
         }
         let welcome = self.audience.welcome(now, env, claims.peer, false, Some(last_id))?;
         let unknown = || Refusal::new(Code::SessionUnknown, "the session is over");

@@ -146,7 +146,7 @@ impl LiveRoom {
         let former = authority.elsewhere.remove(&peer);
         if let (Some(session), Some((_, former))) = (self.audience.host(now, &env.rules.limits, peer), former)
         {
-            session.resumes = former.resumes;
+            session.resumes = session.resumes.max(former.resumes);
         }
         self.audience.look_after(now, env, peer);
     }
@@ -359,10 +359,13 @@ impl LiveRoom {
             let Some(seq) = envelope.seq else { continue };
             let here = self.audience.sessions.get(&peer).filter(|here| here.id == session);
             let Some(here) = here else { continue };
+            let asker = Asker::of(Input { peer, session, seq });
             if !matches!(here.sequence.fate(seq), Fate::Unused) {
-                self.acknowledge(now, env, Asker::of(Input { peer, session, seq }));
+                self.acknowledge(now, env, asker);
+            } else if seq < here.sequence.last() {
+                // The client has gone on elsewhere without it: it was refused there, or acknowledged by a log that was lost.
+                self.answer_unused(now, env, asker, &elsewhere());
             } else if self.authority().is_some() {
-                let asker = Asker { peer, session, seq: Some(seq), connection: None, request: None };
                 self.take(now, env, asker, Ok(envelope));
             } else {
                 let _ = self.pass_on(env, peer, session, envelope);

@@ -101,7 +101,13 @@ impl LiveRoom {
     }
 
     /// Refuses a message that the client may send again with the same number.
-    fn answer_unused(&mut self, now: Timestamp, env: &Environment, asker: Asker, refusal: &Refusal) {
+    pub(super) fn answer_unused(
+        &mut self,
+        now: Timestamp,
+        env: &Environment,
+        asker: Asker,
+        refusal: &Refusal,
+    ) {
         let Some(session) = self.audience.sessions.get_mut(&asker.peer) else { return };
         session.reply(Arc::new(env.codec.encode_reply(&Reply::error(refusal, asker.seq))), asker.request);
         self.audience.deliver_to(now, env, asker.peer);

@@ -91,6 +91,7 @@ impl LiveRoom {
             LogEvent::Appended => self.keep(now, env, flight.covers),
             LogEvent::Claimed { guard, .. } => {
                 authority.guard = guard;
+                authority.is_reclaiming = false;
                 self.refollow(env);
                 self.keep(now, env, flight.covers);
             }
@@ -142,6 +143,7 @@ impl LiveRoom {
             // It is one of this node's own, whose answer was lost.
             Some(newest) if newest.node == node && newest.epoch == authority.epoch => {
                 authority.guard = newest.guard;
+                authority.is_reclaiming = false;
                 self.refollow(env);
                 self.flush(now, env);
             }
@@ -150,9 +152,17 @@ impl LiveRoom {
         }
     }
 
-    /// The log has lost the room, so it is claimed anew, with all that was told.
+    /// The log has lost the room, so it is claimed anew, with all that was decided. Another node may have owned the room
+    /// since, and the log would not know: ids begin after all that it may have given.
     fn reclaim(&mut self, now: Timestamp, env: &mut Environment) {
+        self.go_on(now, env);
         let attempt = self.next_attempt();
+        let Role::Owner(authority) = &mut self.role else { return };
+        if !std::mem::replace(&mut authority.is_reclaiming, true) {
+            authority.epoch += 1;
+            self.audience.room.begin_at(now);
+            self.audience.begin_epoch(authority.epoch);
+        }
         let base = self.snapshot();
         let Role::Owner(authority) = &mut self.role else { return };
         let base = Box::new(base.with(authority.told_inputs()));
