@@ -15,11 +15,11 @@ use crate::routes::public_path;
 const MAX_CHOICES: usize = 16;
 
 /// Opens the address of `--listen`.
-pub(crate) fn bind(settings: &Settings, certificates: Option<Certificates>) -> anyhow::Result<Server> {
+pub(crate) fn bind(settings: &Settings, certificates: Option<&Certificates>) -> anyhow::Result<Server> {
     let address = settings.listen.resolve();
     let address =
         address.with_context(|| format!("cannot listen on {}: look at --listen", settings.listen))?;
-    let bind = || Server::bind(address, server_config(settings, certificates.clone())).map_err(explain);
+    let bind = || Server::bind(address, server_config(settings, certificates.cloned())).map_err(explain);
     let mut server = bind()?;
     if settings.one_port && address.port() == 0 {
         // The system chooses a port that is free for TCP; UDP needs the same.

@@ -67,7 +67,7 @@ async fn run(
     let Some((session_key, meetings)) = open_meetings(settings, &data, &mut signals).await? else {
         return Ok(());
     };
-    let server = listener::bind(settings, certificates.clone())?;
+    let server = listener::bind(settings, certificates.as_ref())?;
     let listening = server.local_addr();
 
     let ending = CancellationToken::new();

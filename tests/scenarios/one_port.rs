@@ -116,7 +116,7 @@ fn binding() -> Vec<u8> {
     MessageBuilder::request(method::BINDING, TransactionId([7; 12])).finish(None)
 }
 
-fn channel(payload: &[u8; 4]) -> Vec<u8> {
+fn channel(payload: [u8; 4]) -> Vec<u8> {
     [&[0x40, 0, 0, 4], payload.as_slice()].concat()
 }
 
@@ -150,10 +150,10 @@ fn two_relays_that_open_no_port_carry_a_call() {
         assert!(UdpSocket::bind(here).is_ok(), "nothing listens at {here}");
         alice.bind(there).unwrap();
         bob.bind(here).unwrap();
-        alice.line.send(&channel(b"ping"));
-        assert_eq!(bob.line.receive(), channel(b"ping"));
-        bob.line.send(&channel(b"pong"));
-        assert_eq!(alice.line.receive(), channel(b"pong"));
+        alice.line.send(&channel(*b"ping"));
+        assert_eq!(bob.line.receive(), channel(*b"ping"));
+        bob.line.send(&channel(*b"pong"));
+        assert_eq!(alice.line.receive(), channel(*b"pong"));
     }
 }
 
@@ -180,7 +180,7 @@ fn relays_reach_media_and_one_another_alone() {
     let relay = client.allocate();
     assert!(UdpSocket::bind(relay).is_err(), "a port is open at {relay}");
     client.bind(elsewhere.local_addr().unwrap()).unwrap();
-    client.line.send(&channel(b"ping"));
+    client.line.send(&channel(*b"ping"));
     let mut buffer = [0; 16];
     elsewhere.set_read_timeout(Some(FAR_TOO_LONG)).unwrap();
     assert_eq!(elsewhere.recv_from(&mut buffer).unwrap(), (4, relay));

@@ -38,7 +38,7 @@ pub fn shared_port(data: &[u8]) {
     match classify(data) {
         Some(Protocol::Dtls | Protocol::Rtp | Protocol::Rtcp) => assert!(!is_relays),
         Some(Protocol::Stun) => {
-            assert!(!is_relays || data[..2] != [0, 1] || sfu::ice::local_ufrag(data).is_none())
+            assert!(!is_relays || data[..2] != [0, 1] || sfu::ice::local_ufrag(data).is_none());
         }
         None => {}
     }

@@ -32,8 +32,11 @@ fn any_beginning_of_a_connection() {
         for _ in 0..bytes.next() % 4 {
             let at = usize::from(bytes.next()) % data.len();
             let value = bytes.next();
-            data[at] =
-                if value % 2 == 0 { interesting[usize::from(value) % interesting.len()] } else { value };
+            data[at] = if value.is_multiple_of(2) {
+                interesting[usize::from(value) % interesting.len()]
+            } else {
+                value
+            };
         }
         data.truncate(usize::from(bytes.next()) % 16);
         targets::first_bytes(&data);
