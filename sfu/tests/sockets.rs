@@ -1,9 +1,11 @@
 //! Two workers over real sockets on one loopback port: the kernel distributes the clients
 //! arbitrarily, and all are served.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 #![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
 #![allow(unreachable_pub, reason = "a module that several tests use")]
 
+#[path = "common/answer.rs"]
+mod answer;
 #[path = "common/endpoint.rs"]
 mod endpoint;
 
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
+use answer::answer;
 use endpoint::Endpoint;
 use sfu::driver::{self, MediaSocket};
 use sfu::dtls::Identity;
@@ -33,11 +36,8 @@ fn join(sfu: &mut Handle, kind: ClientKind, identity: &Identity, number: u64) ->
     let room: RoomId = "sockets".parse().unwrap();
     let peer = PeerId::random(&mut SeededEntropy::new(number));
     sfu.demand(&room, MediaDemand::Join { peer, role });
-    let (reply, answer) = sync_channel(1);
-    let reply = Box::new(move |result| reply.send(result).unwrap());
     let offer = HttpOffer { room, peer, session, sdp: endpoint.client.offer(), via: None };
-    sfu.offer(offer, reply).unwrap();
-    endpoint.client.accept_answer(Instant::now(), &answer.recv().unwrap().unwrap().sdp).unwrap();
+    endpoint.client.accept_answer(Instant::now(), &answer(sfu, &offer).sdp).unwrap();
     endpoint
 }
 

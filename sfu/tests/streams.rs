@@ -1,6 +1,10 @@
 //! Media over TCP (RFC 6544): connections are handed to workers that run on real sockets.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 #![allow(clippy::disallowed_methods, reason = "sockets live in real time")]
+#![allow(unreachable_pub, reason = "a module that several tests use")]
+
+#[path = "common/answer.rs"]
+mod answer;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +14,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use answer::answer;
 use sfu::driver::{self, MediaConnection, MediaSocket, NotAccepted};
 use sfu::dtls::Identity;
 use sfu::ice::write_check;
@@ -73,11 +78,8 @@ impl Server {
         let room: RoomId = room.parse().unwrap();
         let peer = PeerId::random(&mut SeededEntropy::new(number));
         self.handle.demand(&room, MediaDemand::Join { peer, role });
-        let (reply, answer) = sync_channel(1);
-        let reply = Box::new(move |result| reply.send(result).unwrap());
         let offer = HttpOffer { room, peer, session, sdp: client.offer(), via: None };
-        self.handle.offer(offer, reply).unwrap();
-        let answer = answer.recv().unwrap().unwrap().sdp;
+        let answer = answer(&self.handle, &offer).sdp;
         client.accept_answer(Instant::now(), &answer).unwrap();
         (client, answer)
     }
