@@ -7,7 +7,7 @@ use std::path::Path;
 use signaling_transport::net::self_signed;
 
 use super::Finding;
-use crate::config::Settings;
+use crate::config::{RelayKind, Settings};
 
 const CHECK: &str = "container";
 /// More relay ports than these are rarely published.
@@ -43,11 +43,11 @@ fn judge(settings: &Settings, container: &str, own: &[IpAddr]) -> Finding {
         );
     }
     let ports = settings.turn_relay_ports.0.len();
-    if !settings.no_turn && ports > PUBLISHED {
+    if !settings.no_turn && settings.turn_relay == RelayKind::Ports && ports > PUBLISHED {
         return Finding::wrong(
             CHECK,
             format!("{container} with a network of its own, and {ports} relay ports to publish"),
-            "give it the host's network, or choose a small range with --turn-relay-ports and publish that",
+            "give it the host's network, start it with --one-port, or publish a small range of --turn-relay-ports",
         );
     }
     Finding::fine(CHECK, format!("{container} with a network of its own, and --external-ip"))
