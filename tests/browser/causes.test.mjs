@@ -45,6 +45,8 @@ for (const [what, evidence, cause] of [
   ['a path that is gone', { ...NO_PATH, heard: 'udp', was: true }, 'media-stopped'],
   ['the handshake fails', { ...WORKS, dtls: 'failed' }, 'dtls-failed'],
   ['the handshake does not end', { ...WORKS, dtls: 'connecting' }, 'dtls-failed'],
+  ['another handshake goes on', { ...WORKS, dtls: 'connecting', waited: false, handshakeFailed: true }, 'dtls-failed'],
+  ['a handshake has failed, and another path is looked for', { ...NO_PATH, handshakeFailed: true }, 'dtls-failed'],
   ['the handshake goes on', { ...WORKS, dtls: 'connecting', waited: false }, null],
   ['no codec', { ...WORKS, rejected: true }, 'no-common-codec'],
   ['the sender is too slow', { ...WORKS, quality: 'sender' }, 'peer-network'],

@@ -104,7 +104,7 @@ export class Call extends Emitter {
     });
     this.session.on('ended', ({ reason }) => this.#ended(reason));
     this.#diagnosis = new Diagnosis({
-      base: new URL(base, location.href),
+      base: () => new URL(base, location.href),
       server: () => this.session.state === 'connected',
       connections: () => this.connections(),
       peers: () => this.#roster.peers,

@@ -15,6 +15,7 @@
  * @property {boolean} ice ICE has found a path
  * @property {boolean} was a path had been found before
  * @property {RTCDtlsTransportState} dtls
+ * @property {boolean} handshakeFailed a handshake has failed since media flowed last: another one is on its way
  * @property {boolean} gathered every STUN and TURN server has answered, or had time to
  * @property {boolean} stun STUN over UDP was asked and did not answer
  * @property {Carrier[]} asked the ways to a relay that were tried
@@ -38,14 +39,14 @@ const REFUSED = new Set([401, 403, 441]);
 
 /** @param {Evidence} evidence @returns {Cause | null} null if nothing has failed, or not for long enough */
 export function callCause(evidence) {
-  const cause = evidence.ice ? mediaCause(evidence) : pathCause(evidence);
+  const cause = evidence.ice ? mediaCause(evidence) : evidence.handshakeFailed ? 'dtls-failed' : pathCause(evidence);
   return cause && !evidence.server ? 'server-unreachable' : cause;
 }
 
 /** @param {Evidence} evidence @returns {Cause | null} */
-function mediaCause({ waited, dtls, rejected, stopped, quality }) {
+function mediaCause({ waited, dtls, handshakeFailed, rejected, stopped, quality }) {
   if (dtls === 'failed') return 'dtls-failed';
-  if (dtls !== 'connected') return waited ? 'dtls-failed' : null;
+  if (dtls !== 'connected') return waited || handshakeFailed ? 'dtls-failed' : null;
   if (rejected) return 'no-common-codec';
   if (quality) return quality === 'sender' ? 'peer-network' : 'own-network';
   return stopped ? 'media-stopped' : null;

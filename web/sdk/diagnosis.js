@@ -1,5 +1,5 @@
 import { callCause, deviceCause } from './cause.js';
-import { findings, joined } from './evidence.js';
+import { findings, hasFailedHandshake, joined } from './evidence.js';
 
 /**
  * @typedef {import('./cause.js').Cause} Cause
@@ -10,7 +10,7 @@ import { findings, joined } from './evidence.js';
  * @typedef {{check: 'udp' | 'tcp' | 'relay' | null, dtls: string}} Heard
  *
  * @typedef {object} DiagnosisOptions
- * @property {URL} base the server's address
+ * @property {() => URL} base the server's address
  * @property {() => boolean} server whether the session is established
  * @property {() => Map<string, RTCPeerConnection>} connections
  * @property {() => Peer[]} peers the others
@@ -130,7 +130,7 @@ export class Diagnosis {
     const course = this.#courseOf(key, connection, now);
     // Nothing is sent yet.
     if (!connection.localDescription && !connection.remoteDescription) return void (course.since = now);
-    course.latest = await findings(connection, this.#options.base);
+    course.latest = await findings(connection, this.#options.base());
     const seen = joined(course.former, course.latest);
     const works = seen.ice && seen.dtls === 'connected';
     if (works) Object.assign(course, { was: true, since: now, former: undefined });
@@ -141,7 +141,7 @@ export class Diagnosis {
     const evidence = {
       ...seen, toServer, waited, was: course.was,
       server: this.#options.server(),
-      https: this.#options.base.protocol === 'https:',
+      https: this.#options.base().protocol === 'https:',
       heard: heard ? heard.check ?? /** @type {const} */ ('none') : null,
       stopped: false,
       quality: null,
@@ -160,6 +160,7 @@ export class Diagnosis {
     const known = this.#courses.get(key);
     if (known?.connection === connection) return known;
     const former = known?.latest && joined(known.former, known.latest);
+    if (former && known && hasFailedHandshake(known.connection)) former.handshakeFailed = true;
     /** @type {Course} */
     const course = { connection, since: known?.since ?? now, was: known?.was ?? false, former, latest: undefined };
     this.#courses.set(key, course);

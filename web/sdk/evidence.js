@@ -1,9 +1,9 @@
 /**
  * @typedef {import('./cause.js').Carrier} Carrier
  * @typedef {import('./cause.js').Evidence} Evidence
- * @typedef {Pick<Evidence, 'ice' | 'dtls' | 'gathered' | 'stun' | 'asked' | 'relays' | 'refused' | 'udp' | 'tcp' | 'tcpOffered' | 'tlsHere' | 'rejected'>} Findings
+ * @typedef {Pick<Evidence, 'ice' | 'dtls' | 'handshakeFailed' | 'gathered' | 'stun' | 'asked' | 'relays' | 'refused' | 'udp' | 'tcp' | 'tcpOffered' | 'tlsHere' | 'rejected'>} Findings
  *   what one connection shows by itself
- * @typedef {{begun: number, errors: {url: string, code: number}[]}} Gathering
+ * @typedef {{begun: number, errors: {url: string, code: number}[], handshakeFailed: boolean}} Gathering
  */
 
 /** A STUN or TURN server that has not answered within this time, in milliseconds, does not. */
@@ -15,7 +15,8 @@ const UNREACHABLE = 701;
 const gatherings = new WeakMap();
 
 /**
- * Remembers which STUN and TURN servers fail: the browser tells it once, and only to who listens.
+ * Remembers which STUN and TURN servers fail, and a handshake that does: the browser tells it once, and only to who
+ * listens, and the connection is replaced at once.
  *
  * @template {RTCPeerConnection} Connection
  * @param {Connection} connection
@@ -23,10 +24,19 @@ const gatherings = new WeakMap();
  */
 export function remembered(connection) {
   /** @type {Gathering} */
-  const gathering = { begun: performance.now(), errors: [] };
+  const gathering = { begun: performance.now(), errors: [], handshakeFailed: false };
   gatherings.set(connection, gathering);
   connection.addEventListener('icecandidateerror', ({ url, errorCode }) => gathering.errors.push({ url, code: errorCode }));
+  connection.addEventListener('connectionstatechange', () => {
+    const ends = connection.getTransceivers().flatMap(({ sender, receiver }) => [sender, receiver]);
+    gathering.handshakeFailed ||= ends.some(({ transport }) => transport?.state === 'failed');
+  });
   return connection;
+}
+
+/** Whether the handshake of a connection has failed. @param {RTCPeerConnection} connection */
+export function hasFailedHandshake(connection) {
+  return gatherings.get(connection)?.handshakeFailed ?? false;
 }
 
 /**
@@ -53,6 +63,7 @@ export async function findings(connection, page) {
   return {
     ice: ['connected', 'completed'].includes(connection.iceConnectionState),
     dtls: reports.find(({ type }) => type === 'transport')?.dtlsState ?? dtlsOf(connection),
+    handshakeFailed: hasFailedHandshake(connection),
     gathered: connection.iceGatheringState === 'complete' || performance.now() - begun >= UNANSWERED_MS,
     stun: stun.length > 0 && stun.every((url) => silent.has(host(url))),
     asked: [...new Set(urls.map(carrierOf).filter((way) => way !== null))],
@@ -77,6 +88,7 @@ export function joined(former, latter) {
   if (!former) return latter;
   return {
     ...latter,
+    handshakeFailed: former.handshakeFailed || latter.handshakeFailed,
     gathered: former.gathered || latter.gathered,
     stun: former.stun || latter.stun,
     relays: [...new Set([...former.relays, ...latter.relays])],

@@ -21,7 +21,7 @@ import { SfuCall } from './sfu-call.js';
  * @property {boolean} moves the room's media may move from one media server to another
  * @property {() => boolean} isRecorded whether the room is recorded
  * @property {() => RTCIceServer[]} iceServers those for the media server
- * @property {() => RTCIceServer[]} peerIceServers those for connections to other peers
+ * @property {() => RTCIceServer[]} [peerIceServers] those for connections to other peers, if they are others
  * @property {(id: string) => Peer | undefined} peer
  * @property {() => Peer[]} peers the others
  * @property {(message: ClientMessage) => void} send
@@ -231,7 +231,7 @@ export class MediaPath {
    * @returns {Path}
    */
   #open(topology, epoch) {
-    const { self, media, layers, moves, isRecorded, iceServers, peerIceServers, peer, peers, send, troubled } = this.#options;
+    const { self, media, layers, moves, isRecorded, iceServers, peerIceServers = iceServers, peer, peers, send, troubled } = this.#options;
     /** @param {ClientMessage} message */
     const sendToSfu = (message) => send(moves && message.type === 'signal' ? { ...message, epoch } : message);
     const changed = (/** @type {string} */ id) => {
