@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use answer::answer;
 use endpoint::Endpoint;
@@ -26,6 +26,8 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
 const PLAYERS: u64 = 24;
+/// The time from one picture to the next, by the clock of the pictures.
+const PICTURE: Duration = Duration::from_micros(33_333);
 
 fn join(sfu: &mut Handle, kind: ClientKind, identity: &Identity, number: u64) -> Endpoint {
     let mut endpoint = Endpoint::new(kind, identity, number);
@@ -68,13 +70,17 @@ fn two_workers_on_one_port_serve_a_broadcast() {
     let mut players: Vec<_> =
         (1..=PLAYERS).map(|number| join(&mut sfu, ClientKind::Player, &identity, number)).collect();
     let mut has_flowed = false;
-    // Pictures are sent as fast as all endpoints take turns; if the server did not serve all of
-    // them, the loop would not end.
+    // If the server did not serve all of them, the loop would not end.
+    let mut next_picture = Instant::now();
     while !(has_flowed && players.iter().all(|player| player.played() >= 30)) {
         publisher.turn();
         players.iter_mut().for_each(Endpoint::turn);
-        if publisher.client.is_connected() && players.iter().all(|player| player.client.is_connected()) {
-            publisher.client.send_picture(Instant::now(), 3);
+        let now = Instant::now();
+        let is_ready =
+            publisher.client.is_connected() && players.iter().all(|player| player.client.is_connected());
+        if is_ready && now >= next_picture {
+            next_picture = now + PICTURE;
+            publisher.client.send_picture(now, 3);
         }
         has_flowed |= flowing(&events);
         assert!(threads.iter().all(|thread| !thread.is_finished()), "a worker has ended");
