@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use answer::answer;
 use sfu::driver::{self, MediaConnection, MediaSocket, NotAccepted};
@@ -25,6 +25,8 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaPlane as _, PeerId, RoomId};
 
 const SHARDS: u16 = 2;
+/// The time from one picture to the next, by the clock of the pictures.
+const PICTURE: Duration = Duration::from_micros(33_333);
 
 /// A media server on two threads, and the port at which it takes connections.
 struct Server {
@@ -175,13 +177,18 @@ fn a_broadcast_flows_over_tcp_on_every_shard() {
             .map(|at| server.join(room, ClientKind::Player, number + at).0)
             .map(|client| Endpoint { client, connection: None, received: Vec::new() })
             .collect();
+        let mut next_picture = Instant::now();
         while !players.iter().all(|player| player.played() >= 20) {
             publisher.turn(&server);
             for player in &mut players {
                 player.turn(&server);
             }
-            if publisher.client.is_connected() && players.iter().all(|player| player.client.is_connected()) {
-                publisher.client.send_picture(Instant::now(), 3);
+            let now = Instant::now();
+            let is_ready =
+                publisher.client.is_connected() && players.iter().all(|player| player.client.is_connected());
+            if is_ready && now >= next_picture {
+                next_picture = now + PICTURE;
+                publisher.client.send_picture(now, 3);
             }
         }
         rooms.push((publisher, players));
