@@ -31,7 +31,7 @@ fn stranger() -> SocketAddr {
 /// The relay's state machine behind the port.
 struct Relay {
     shard: Shard,
-    /// Whom it has answered, and how often.
+    /// The number of answers sent to each address.
     answered: Vec<SocketAddr>,
 }
 

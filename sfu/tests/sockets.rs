@@ -26,7 +26,8 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId};
 
 const PLAYERS: u64 = 24;
-/// The time from one picture to the next, by the clock of the pictures.
+/// The time from one picture to the next. A publisher that sends as fast as it can outruns the server's socket, and after
+/// 2^15 lost packets nothing of its stream can be decrypted any more (RFC 3711 section 3.3.1).
 const PICTURE: Duration = Duration::from_micros(33_333);
 
 fn join(sfu: &mut Handle, kind: ClientKind, identity: &Identity, number: u64) -> Endpoint {

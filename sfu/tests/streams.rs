@@ -25,7 +25,8 @@ use signaling_core::testing::SeededEntropy;
 use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaPlane as _, PeerId, RoomId};
 
 const SHARDS: u16 = 2;
-/// The time from one picture to the next, by the clock of the pictures.
+/// The time from one picture to the next. A publisher that sends as fast as it can outruns the server's socket, and after
+/// 2^15 lost packets nothing of its stream can be decrypted any more (RFC 3711 section 3.3.1).
 const PICTURE: Duration = Duration::from_micros(33_333);
 
 /// A media server on two threads, and the port at which it takes connections.

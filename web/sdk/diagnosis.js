@@ -149,7 +149,7 @@ export class Diagnosis {
     if (key === 'publish') return void found.set(key, callCause(evidence));
     const peers = key === 'subscribe' ? this.#options.peers() : this.#options.peers().filter(({ id }) => id === key);
     for (const peer of peers) {
-      // Of somebody who is away nothing is expected.
+      // A viewer or a peer that is away sends no media.
       if (peer.role === 'viewer' || peer.away) continue;
       found.set(peer.id, callCause({ ...evidence, stopped: this.#isStopped(peer, connection, key, now), quality: this.#qualityOf(peer, now) }));
     }
