@@ -31,7 +31,7 @@ fn stranger() -> SocketAddr {
 /// The relay's state machine behind the port.
 struct Relay {
     shard: Shard,
-    /// The number of answers sent to each address.
+    /// The destination of each answer, in order.
     answered: Vec<SocketAddr>,
 }
 
