@@ -12,7 +12,7 @@ export const mediaFiles = (folder) => readdirSync(folder).filter((name) => /\.(m
 
 /** What ffprobe reads of a file, with everything that it complains of in `complaints`. */
 export async function probe(file) {
-  const { stdout, stderr } = await run('ffprobe', ['-v', 'warning', '-count_packets', '-show_format', '-show_streams', '-of', 'json', file]);
+  const { stdout, stderr } = await run('ffprobe', ['-v', 'repeat+warning', '-count_packets', '-show_format', '-show_streams', '-of', 'json', file]);
   const { streams, format } = JSON.parse(stdout);
   const of = (kind) => streams.find(({ codec_type }) => codec_type === kind);
   return { video: of('video'), audio: of('audio'), duration: Number(format.duration), complaints: stderr };
@@ -20,7 +20,7 @@ export async function probe(file) {
 
 /** Decodes all of a file and gives what ffmpeg complains of. */
 export async function decode(file) {
-  const { stderr } = await run('ffmpeg', ['-v', 'warning', '-i', file, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-f', 'null', '-'], { maxBuffer: 1 << 26 });
+  const { stderr } = await run('ffmpeg', ['-v', 'repeat+warning', '-i', file, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-f', 'null', '-'], { maxBuffer: 1 << 26 });
   // Its scaler speaks where pictures change their size in mid-file: that is about scaling, not about the file.
   return stderr.split('\n').filter((line) => !line.startsWith('[swscaler')).join('\n');
 }
