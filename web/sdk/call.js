@@ -7,7 +7,9 @@ import { MediaPath } from './media-path.js';
 import { NetworkWatch } from './network-watch.js';
 import { OutgoingMedia } from './outgoing-media.js';
 import { isOvertaken } from './overtaken.js';
+import { PictureReports } from './picture-reports.js';
 import { Roster } from './roster.js';
+import { SendingLimits } from './sending-limits.js';
 import { SERVER_ADDRESS } from './server-address.js';
 import { Session } from './session.js';
 
@@ -76,6 +78,12 @@ export class Call extends Emitter {
   /** @type {Diagnosis} */
   #diagnosis;
   #flow = new FlowWatch(() => this.connections().values(), () => this.session.hurry());
+  #reports = new PictureReports();
+  #limits = new SendingLimits({
+    connections: () => this.connections(),
+    tracks: () => this.#outgoing,
+    send: (topic, data, to) => void this.sendData(topic, data, to).catch(() => {}),
+  });
 
   /**
    * @param {object} [options]
@@ -109,6 +117,7 @@ export class Call extends Emitter {
       connections: () => this.connections(),
       peers: () => this.#roster.peers,
       isFlowing: (connection) => this.#flow.isFlowing(connection),
+      picture: (id) => this.picture(id, 'camera').report,
       reach: () => this.session.mediaPath(),
       report: (cause) => void this.session.report(cause).catch(() => {}),
       changed: (key, cause) => this.emit('cause', { peer: key === 'publish' ? this.self?.id ?? '' : key, cause }),
@@ -145,6 +154,7 @@ export class Call extends Emitter {
     this.#network.start();
     this.#flow.start();
     this.#diagnosis.start();
+    this.#limits.start();
     this.#diagnosis.devices(this.media.problems);
     return this.session.start(options);
   }
@@ -195,6 +205,17 @@ export class Call extends Emitter {
    */
   attend(id, source, size) {
     this.#path?.attend(id, source, size);
+  }
+
+  /**
+   * What is known of a peer's picture besides the picture itself.
+   *
+   * @param {string} id
+   * @param {'camera' | 'screen'} source
+   */
+  picture(id, source) {
+    const track = this.peer(id)?.tracks.find((track) => track.kind === 'video' && track.source === source)?.track;
+    return { report: this.#reports.of(id, track), limit: this.#limits.of(id, source) };
   }
 
   /** Whether the connection that carries this peer's media is established. @param {string} id */
@@ -280,7 +301,6 @@ export class Call extends Emitter {
   /** @param {ServerMessage} event */
   #event(event) {
     this.emit('event', event);
-    this.#diagnosis.heard(event);
     switch (event.type) {
       case 'snapshot':
         return this.#snapshot(event);
@@ -309,13 +329,15 @@ export class Call extends Emitter {
       case 'chat':
         return this.emit('chat', event);
       case 'app':
-        return this.emit('data', event);
+        return void (this.#limits.heard(event) || this.emit('data', event));
       case 'caption':
         return this.emit('caption', event);
       case 'reaction':
         return this.emit('reaction', event);
       case 'recording':
         return this.#recording(event);
+      case 'quality':
+        return this.#reports.heard(event);
       case 'layers':
         return this.#path?.setLayers(event.active);
       case 'muted':
@@ -330,6 +352,7 @@ export class Call extends Emitter {
    */
   #topology(topology, epoch, state) {
     if (state === 'switching') return this.#path?.prepare(topology, epoch);
+    this.#forgetPictures();
     if (this.room) this.room = { ...this.room, topology, epoch };
     this.#path?.settle(topology, epoch);
     if (this.room) this.emit('room', this.room);
@@ -377,6 +400,7 @@ export class Call extends Emitter {
     }
     this.#roster.snapshot(peers, this.#resumeWindowMs);
     this.#path?.repair();
+    this.#forgetPictures();
     this.#announce();
   }
 
@@ -389,6 +413,7 @@ export class Call extends Emitter {
     const known = this.#roster.peer(peer.id) !== undefined;
     this.#roster.put(peer);
     this.emit(known ? 'updated' : 'joined', peer);
+    if (!known) this.#limits.joined(peer.id);
     if (peer.role !== 'viewer') this.#path?.add(peer.id, newcomer);
   }
 
@@ -412,6 +437,7 @@ export class Call extends Emitter {
     const peer = this.#roster.peer(id);
     this.#roster.remove(id);
     this.#path?.remove(id);
+    this.#limits.left(id);
     if (peer) this.emit('left', { peer, reason });
   }
 
@@ -443,7 +469,14 @@ export class Call extends Emitter {
     for (const peer of this.#roster.retain(peers)) this.emit('left', { peer, reason: 'missed' });
   }
 
+  /** Media takes another path, or begins anew. */
+  #forgetPictures() {
+    this.#reports.clear();
+    this.#limits.clear();
+  }
+
   #closePath() {
+    this.#forgetPictures();
     this.#path?.close();
     this.#path = null;
   }
@@ -455,6 +488,7 @@ export class Call extends Emitter {
     this.#network.stop();
     this.#flow.stop();
     this.#diagnosis.stop();
+    this.#limits.stop();
     // After a refused join the user may try again and still needs the preview.
     if (this.self) this.media.close();
     this.emit('ended', { reason });

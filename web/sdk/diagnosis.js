@@ -5,7 +5,7 @@ import { findings, hasFailedHandshake, joined } from './evidence.js';
  * @typedef {import('./cause.js').Cause} Cause
  * @typedef {import('./evidence.js').Findings} Findings
  * @typedef {import('./protocol.js').Peer} Peer
- * @typedef {import('./protocol.js').ServerMessage} ServerMessage
+ * @typedef {import('./picture-reports.js').PictureReport} PictureReport
  * @typedef {{publish: Heard | null, subscribe: Heard | null}} Reach what the media server has received
  * @typedef {{check: 'udp' | 'tcp' | 'relay' | null, dtls: string}} Heard
  *
@@ -15,6 +15,7 @@ import { findings, hasFailedHandshake, joined } from './evidence.js';
  * @property {() => Map<string, RTCPeerConnection>} connections
  * @property {() => Peer[]} peers the others
  * @property {(connection: RTCPeerConnection) => boolean} isFlowing
+ * @property {(peer: string) => PictureReport | null} picture what the media server last said about the camera of a peer
  * @property {() => Promise<Reach | null>} reach
  * @property {(cause: Cause) => void} report
  * @property {(key: string, cause: Cause | null) => void} changed `key`: a peer, or `publish`
@@ -33,8 +34,6 @@ const WAIT_MS = 10_000;
 const SILENT_MS = 4_000;
 /** Timers that run this much later than they should, in milliseconds, show that the page slept. */
 const ASLEEP_MS = 5_000;
-/** The server repeats its word on a picture every three seconds. */
-const QUALITY_MS = 5_000;
 
 /** Finds out why the connections of a call fail. */
 export class Diagnosis {
@@ -43,8 +42,6 @@ export class Diagnosis {
   #courses = new Map();
   /** @type {Map<string, Cause>} */
   #causes = new Map();
-  /** @type {Map<string, {reason: 'own-network' | 'sender', at: number}>} */
-  #quality = new Map();
   /** @type {Map<string, number>} since when a peer's media does not arrive */
   #silent = new Map();
   /** What was reported; the server counts each once for a call. @type {Set<Cause>} */
@@ -74,15 +71,6 @@ export class Diagnosis {
   /** @param {string} key a peer, or `publish` */
   cause(key) {
     return this.#causes.get(key) ?? null;
-  }
-
-  /** @param {ServerMessage} event */
-  heard(event) {
-    if (event.type !== 'quality') return;
-    const { peer, level, reason } = event;
-    const ends = level === 0 && (reason === 'own-network' || reason === 'sender');
-    if (ends) this.#quality.set(peer, { reason, at: performance.now() });
-    else this.#quality.delete(peer);
   }
 
   /** The server cannot be reached. */
@@ -151,7 +139,7 @@ export class Diagnosis {
     for (const peer of peers) {
       // A viewer or a peer that is away sends no media.
       if (peer.role === 'viewer' || peer.away) continue;
-      found.set(peer.id, callCause({ ...evidence, stopped: this.#isStopped(peer, connection, key, now), quality: this.#qualityOf(peer, now) }));
+      found.set(peer.id, callCause({ ...evidence, stopped: this.#isStopped(peer, connection, key, now), quality: this.#qualityOf(peer) }));
     }
   }
 
@@ -180,11 +168,11 @@ export class Diagnosis {
     return now - since >= SILENT_MS;
   }
 
-  /** @param {Peer} peer @param {number} now */
-  #qualityOf({ id, camera, screen }, now) {
-    const known = this.#quality.get(id);
-    if (!known || !(camera || screen)) return null;
-    return known.reason === 'sender' && now - known.at > QUALITY_MS ? null : known.reason;
+  /** @param {Peer} peer */
+  #qualityOf({ id, camera }) {
+    const report = camera ? this.#options.picture(id) : null;
+    const reason = report?.level === 0 ? report.reason : undefined;
+    return reason === 'own-network' || reason === 'sender' ? reason : null;
   }
 
   /** @param {string} key @param {Cause | null} cause */

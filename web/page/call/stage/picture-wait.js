@@ -11,15 +11,16 @@ const GRACE_MS = 700;
 /** After this time, in milliseconds, the notice gives the reason. */
 const WHY_MS = 3000;
 
-/** Shows on a tile that its first picture is missing, and after a delay the reason. */
+/** @type {Record<string, string>} the sentences by the media server's reason to send no picture */
+const PAUSED = { 'own-network': 'tile.waitingForRoom', sender: 'tile.waitingForKey', server: 'tile.waitingForServer' };
+
+/** Shows on a tile that its first picture is missing or that pictures are withheld, and after a delay the reason. */
 export class PictureWait {
   #call;
   #tiles;
   #timer;
   /** @type {Map<string, number>} since when a tile waits, by its key */
   #since = new Map();
-  /** Peers whose pictures the media server withholds because this client's bandwidth is too low. @type {Set<string>} */
-  #narrow = new Set();
 
   /**
    * @param {Call} call
@@ -28,11 +29,6 @@ export class PictureWait {
   constructor(call, tiles) {
     this.#call = call;
     this.#tiles = tiles;
-    call.on('event', (event) => {
-      if (event.type !== 'quality') return;
-      if (event.reason === 'own-network') this.#narrow.add(event.peer);
-      else this.#narrow.delete(event.peer);
-    });
     this.#timer = setInterval(() => void this.#look(), EVERY_MS);
   }
 
@@ -44,28 +40,41 @@ export class PictureWait {
     const now = performance.now();
     const waiting = new Set();
     await Promise.all([...this.#tiles()].map(async ([peer, tile]) => {
-      if (!tile.lacksPicture) return tile.setWaiting('');
+      const paused = this.#paused(peer, tile);
+      if (!tile.lacksPicture && !paused) return tile.setWaiting('');
       waiting.add(tile.key);
       const since = this.#since.get(tile.key) ?? now;
       this.#since.set(tile.key, since);
       const waited = now - since;
-      if (waited < GRACE_MS) return;
-      const why = waited < WHY_MS ? 'tile.waiting' : await this.#why(peer, tile.track);
-      if (tile.lacksPicture) tile.setWaiting(t(why));
+      if (waited < (tile.lacksPicture ? GRACE_MS : WHY_MS)) return;
+      const why = waited < WHY_MS ? 'tile.waiting' : await this.#why(peer, tile);
+      if (tile.lacksPicture || this.#paused(peer, tile)) tile.setWaiting(t(why));
     }));
     for (const key of this.#since.keys()) if (!waiting.has(key)) this.#since.delete(key);
   }
 
   /**
    * @param {string} peer
-   * @param {MediaStreamTrack | null} track
+   * @param {Tile} tile
+   * @returns {string | null} why the media server sends none of its pictures: the key of a sentence
+   */
+  #paused(peer, tile) {
+    const { report } = tile.expectsPicture ? this.#call.picture(peer, tile.source) : { report: null };
+    return (report?.level === 0 && PAUSED[report.reason ?? '']) || null;
+  }
+
+  /**
+   * @param {string} peer
+   * @param {Tile} tile
    * @returns {Promise<string>} the key of a sentence
    */
-  async #why(peer, track) {
+  async #why(peer, tile) {
+    const { track } = tile;
     const connections = this.#call.connections();
     const connection = connections.get(peer) ?? connections.get('subscribe');
     if (!connection || !['connected', 'completed'].includes(connection.iceConnectionState)) return 'tile.waitingForConnection';
-    if (this.#narrow.has(peer)) return 'tile.waitingForRoom';
+    const paused = this.#paused(peer, tile);
+    if (paused) return paused;
     const reports = track ? await connection.getStats(track).catch(() => null) : null;
     const inbound = [...(reports?.values() ?? [])].find(({ type }) => type === 'inbound-rtp');
     return (inbound?.packetsReceived ?? 0) > 0 ? 'tile.waitingForKey' : 'tile.waitingForPackets';

@@ -8,6 +8,7 @@ import { Pager } from './pager.js';
 import { PictureWait } from './picture-wait.js';
 import { preferences } from '../../storage/preferences.js';
 import { observeSize } from '../../widgets/size-observer.js';
+import { SmallPicture } from './small-picture.js';
 import { Steady } from '../../widgets/steady.js';
 import { Tile } from './tile.js';
 
@@ -31,6 +32,7 @@ export class Stage {
   #crowd = new Crowd(SELF);
   #steady = new Steady(this.#grid);
   #waits;
+  #small;
   #self;
   /** @type {Map<string, Tile>} cameras by peer */
   #tiles = new Map();
@@ -65,7 +67,9 @@ export class Stage {
     // A microphone that the system gives back is often the only sign that the phone call is over.
     call.media.on('change', () => this.#resume());
     for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room', 'cause'])) call.on(event, () => this.render());
-    this.#waits = new PictureWait(call, () => [...this.#tiles, ...[...this.#screens].filter(([id]) => id !== SELF)]);
+    const others = () => [...this.#tiles, ...[...this.#screens].filter(([id]) => id !== SELF)];
+    this.#waits = new PictureWait(call, others);
+    this.#small = new SmallPicture(call, others);
     this.#speakers = new ActiveSpeakers(call);
     this.#speakers.onchange = (speaking, loudest) => {
       for (const [id, tile] of this.#tiles) tile.setSpeaking(speaking.has(id));
@@ -127,6 +131,7 @@ export class Stage {
     document.removeEventListener('visibilitychange', this.#seen);
     this.#speakers.close();
     this.#waits.close();
+    this.#small.close();
     this.#unobserve();
   }
 

@@ -38,6 +38,7 @@ export class Tile {
   #muted = h('span', { class: 'tile-badge', role: 'img', 'aria-label': t('tile.muted') }, icon('mic-off'));
   #quality = h('span', { class: 'tile-quality', role: 'img', hidden: true }, h('i', {}), h('i', {}), h('i', {}));
   #notice = h('span', { class: 'tile-notice', hidden: true });
+  #small = h('span', { class: 'tile-small', hidden: true });
   #away = false;
   #camera = false;
   #waiting = '';
@@ -70,11 +71,11 @@ export class Tile {
     this.#video.classList.toggle('mirrored', self && !screen);
     this.setHue(id);
     this.element = h('article', { class: `tile${self ? ' self' : ''}${screen ? ' screen' : ''}` },
-      this.#avatar, this.#video, this.#notice, this.#hand,
+      this.#avatar, this.#video, this.#notice, this.#small, this.#hand,
       h('div', { class: 'tile-label' }, this.#muted, this.#name, this.#quality),
       h('div', { class: 'tile-actions' }, ...this.#actions(pin, flip)));
     if (!self) this.element.dataset.peer = id;
-    if (!self) this.element.dataset.source = screen ? 'screen' : 'camera';
+    if (!self) this.element.dataset.source = this.source;
   }
 
   /** @param {TileState} state */
@@ -162,10 +163,14 @@ export class Tile {
     setText(this.#notice, notice);
   }
 
+  /** Whether it should have a picture. */
+  get expectsPicture() {
+    return (this.#camera || this.#screen) && !this.#away && !this.element.hidden;
+  }
+
   /** Whether a picture is expected and none has arrived yet. */
   get lacksPicture() {
-    const isOn = (this.#camera || this.#screen) && !this.#away && !this.element.hidden;
-    return isOn && (this.#video.videoWidth === 0 || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA);
+    return this.expectsPicture && (this.#video.videoWidth === 0 || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA);
   }
 
   /** The picture's track, if there is one. */
@@ -179,6 +184,12 @@ export class Tile {
     if (text === this.#waiting) return;
     this.#waiting = text;
     this.#renderConnection();
+  }
+
+  /** Shows why the picture is small; empty once it no longer is. @param {string} text */
+  setSmall(text) {
+    this.#small.hidden = text === '';
+    setText(this.#small, text);
   }
 
   /** Shows why nothing arrives; null once it does. @param {import('../../../sdk/index.js').Cause | null} cause */
@@ -204,7 +215,19 @@ export class Tile {
     this.#video.classList.toggle('mirrored', this.#self && !this.#screen && !away);
   }
 
-  /** How large the picture is, in device pixels. */
+  /** What it shows. @returns {'screen' | 'camera'} */
+  get source() {
+    return this.#screen ? 'screen' : 'camera';
+  }
+
+  /** The factor by which the whole picture is enlarged to fill the tile; 0 while nobody can see it. */
+  get enlargement() {
+    const { width, height } = this.size;
+    const { videoWidth, videoHeight } = this.#video;
+    return videoWidth > 0 && videoHeight > 0 ? Math.min(width / videoWidth, height / videoHeight) : 0;
+  }
+
+  /** How large the tile is, in device pixels; zero while nobody can see it. */
   get size() {
     const seen = document.visibilityState === 'visible' || document.pictureInPictureElement === this.#video;
     const shown = seen ? devicePixelRatio : 0;
