@@ -107,7 +107,7 @@ for (const [feature, told] of Object.entries(LACKING)) {
 
 test('a length that the browser does not know leaves the stage its height', async () => {
   const page = await newPage(browser);
-  await page.route('**/style/**/*.css', async (route) => {
+  await page.route('**/page/*.css', async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, body: (await response.text()).replaceAll('dvh', 'unknown') });
   });

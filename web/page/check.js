@@ -1,4 +1,5 @@
-import { clockCause, deviceCause, pathCauses } from './check/causes.js';
+import { deviceCause } from '../sdk/index.js';
+import { clockCause, pathCauses } from './check/causes.js';
 import { camera, microphone } from './check/devices.js';
 import { PROBES, askServer, finish, prepare, report as tellServer } from './check/probes.js';
 import { h, setText } from './base/dom.js';

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::asset::Folder;
+use crate::asset;
 
 /// Maximum depth of a page; it limits the response to an address with many slashes.
 const DEEPEST: usize = 16;
@@ -11,6 +11,15 @@ const DEEPEST: usize = 16;
 /// The English texts by key: a document is in English until its script translates it.
 static ENGLISH: LazyLock<HashMap<String, String>> =
     LazyLock::new(|| serde_json::from_str(&source("locales/en.json")).unwrap_or_default());
+
+/// The names of the documents' scripts and style sheets, which are beside them: `room` for `page/room.js`.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    asset::paths("html").filter_map(|path| {
+        let text = asset::text(&path);
+        let (_, script) = text.split_once("<script type=\"module\" src=\"./page/")?;
+        Some(script.split_once(".js\"")?.0.to_owned())
+    })
+}
 
 /// The HTML of a document: `head.html`, then its own file. Links begin with `./`, as if the document were at `/`.
 pub(crate) fn compose(name: &str) -> String {
@@ -30,8 +39,7 @@ pub(crate) fn at_depth(document: &str, depth: usize) -> String {
 }
 
 fn source(name: &str) -> String {
-    let file = Folder::Page.get(name);
-    file.map(|file| String::from_utf8_lossy(&file.data).into_owned()).unwrap_or_default()
+    asset::text(&format!("page/{name}"))
 }
 
 /// Inserts the English text of its key into each element with a `data-text`.

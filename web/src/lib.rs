@@ -1,7 +1,7 @@
 //! The page and the JavaScript SDK of Visavis, embedded.
 //!
-//! Scripts and style sheets are served unchanged from the repository: there is no build step. The HTML documents share
-//! one head and are composed when the server starts. [`Web`] serves everything with a content security policy that
+//! There is no build step: the HTML documents, which share one head, and the script and style sheet of each are composed
+//! from the files of the repository when the server starts. [`Web`] serves everything with a content security policy that
 //! allows only this origin, and with `ETag`s: a browser keeps its copy until a new version of the server changes it.
 //! Documents and modules refer to one another by relative paths, so they work below any path.
 //!
@@ -97,7 +97,7 @@ impl Web {
     /// The SDK, which pages of any origin may load: its modules, and all of them as one. It needs no version other than that
     /// of the wire protocol, since names in it are never changed.
     fn sdk(&self) -> Router {
-        let (web, bundle) = (self.clone(), Asset::bundle());
+        let (web, bundle) = (self.clone(), Asset::sdk());
         let bundled = move |request: Request| async move {
             web.under_policy(request.headers(), bundle.respond(request.headers()))
         };
@@ -109,9 +109,9 @@ impl Web {
     }
 
     fn files(&self, folder: Folder) -> MethodRouter {
-        let web = self.clone();
+        let (web, files) = (self.clone(), Arc::new(Asset::folder(folder)));
         get(move |Path(path): Path<String>, request: Request| async move {
-            let response = match Asset::file(folder, &path) {
+            let response = match files.get(&path) {
                 Some(asset) => asset.respond(request.headers()),
                 None => StatusCode::NOT_FOUND.into_response(),
             };

@@ -39,7 +39,7 @@ impl Policy {
         if let Ok(policy) = HeaderValue::from_str(&self.content_security_policy(host)) {
             response.insert(CONTENT_SECURITY_POLICY, policy);
         }
-        response.insert(VARY, HeaderValue::from_static("host"));
+        response.insert(VARY, HeaderValue::from_static("host, accept-encoding"));
         response.insert(PERMISSIONS_POLICY, HeaderValue::from_static(PERMISSIONS));
         response.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         response.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

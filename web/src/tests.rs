@@ -1,5 +1,8 @@
+use std::io::Read;
+
 use axum::body::Body;
 use axum::response::Response;
+use flate2::read::GzDecoder;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -68,6 +71,37 @@ async fn a_version_that_the_browser_has_is_not_sent_again() {
     assert_eq!(text(again).await, "");
     let other = get("/page/room.js", &[("if-none-match", &etag)]).await;
     assert_eq!(other.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn each_coding_of_the_content_has_a_tag_of_its_own() {
+    let plain = get("/page/room.js", &[]).await;
+    let etag = plain.headers()["etag"].to_str().unwrap().to_owned();
+    assert!(!plain.headers().contains_key("content-encoding"));
+    let plain = text(plain).await;
+    for accepted in ["gzip", "br, GZIP;q=0.5"] {
+        let coded = get("/page/room.js", &[("accept-encoding", accepted)]).await;
+        assert_eq!(coded.headers()["content-encoding"], "gzip");
+        assert!(coded.headers()["vary"].to_str().unwrap().contains("accept-encoding"));
+        let other = coded.headers()["etag"].to_str().unwrap().to_owned();
+        assert_ne!(other, etag);
+        let bytes = coded.into_body().collect().await.unwrap().to_bytes();
+        assert!(bytes.len() * 3 < plain.len(), "{} of {}", bytes.len(), plain.len());
+        let mut read = String::new();
+        GzDecoder::new(&*bytes).read_to_string(&mut read).unwrap();
+        assert!(read == plain);
+        for (known, status) in [(&other, StatusCode::NOT_MODIFIED), (&etag, StatusCode::OK)] {
+            let headers = [("accept-encoding", accepted), ("if-none-match", known.as_str())];
+            assert_eq!(get("/page/room.js", &headers).await.status(), status);
+        }
+    }
+    for refused in ["br", "gzip;q=0", "identity"] {
+        let response = get("/page/room.js", &[("accept-encoding", refused)]).await;
+        assert!(!response.headers().contains_key("content-encoding"), "{refused}");
+    }
+    // What fits into a packet is sent as it is.
+    let small = get("/page/base/root.js", &[("accept-encoding", "gzip")]).await;
+    assert!(!small.headers().contains_key("content-encoding"));
 }
 
 #[tokio::test]
@@ -253,6 +287,23 @@ async fn the_sdk_is_for_pages_of_every_origin_and_the_page_is_not() {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         assert_eq!(header("access-control-allow-origin"), shared.then_some("*"), "{path}");
         assert_eq!(header("cross-origin-resource-policy"), shared.then_some("cross-origin"), "{path}");
+    }
+}
+
+/// A document needs no file of which its browser learns only from another file; of what a script fetches itself, this
+/// tells nothing.
+#[tokio::test]
+async fn a_document_loads_all_of_its_script_and_style_at_once() {
+    for path in DOCUMENTS {
+        let document = text(get(path, &[]).await).await;
+        let mut files = loaded(path, &document);
+        files.retain(|file| matches!(file.rsplit_once('.'), Some((_, "js" | "css"))));
+        assert_eq!(files.len(), 3, "{path} loads {files:?}");
+        for file in files {
+            let content = text(get(&file, &[]).await).await;
+            let other = content.lines().find(|line| line.starts_with("import ") || line.contains("@import"));
+            assert_eq!(other, None, "{file}");
+        }
     }
 }
 

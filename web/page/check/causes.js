@@ -1,5 +1,3 @@
-import { deviceCause as causeOfDevice } from '../../sdk/index.js';
-
 /**
  * Why something does not work, by the names of docs/signaling-protocol.md. A cause is named only where the outcomes
  * leave no other explanation: a wrong name is worse than none.
@@ -21,8 +19,6 @@ import { deviceCause as causeOfDevice } from '../../sdk/index.js';
 const CLOCK_MS = 60_000;
 /** The codes of a relay that has no place left (RFC 8656 section 19). */
 const FULL = new Set([486, 508]);
-
-export { causeOfDevice as deviceCause };
 
 /**
  * The cause of each probe that has failed.
