@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 
 const IN_PAIRS = new Set([
-  'accessibility', 'api', 'call-page', 'causes', 'chat-limits', 'check', 'consent', 'devices', 'host', 'host-power', 'http2', 'invitations', 'lacking', 'links',
+  'accessibility', 'api', 'call-page', 'causes', 'chat-limits', 'check', 'conformance', 'consent', 'devices', 'host', 'host-power', 'http2', 'invitations', 'lacking', 'links',
   'meetings', 'own-service', 'recording-store', 'sdk', 'small', 'socketio', 'stage',
 ]);
 

@@ -188,7 +188,7 @@ fn what_is_no_request_for_this_is_refused_as_http_says() {
         let answer = request(addr, "POST", path, headers, Some(body.as_bytes()));
         assert_eq!((answer.status, &*code(&answer)), (status, expected), "{path} {headers:?}");
     }
-    for method in ["GET", "PUT", "DELETE"] {
+    for method in ["PUT", "PATCH", "DELETE"] {
         let answer = request(addr, method, "/whip/stage", &[], None);
         assert_eq!(answer.status, 405, "{method}");
         assert!(answer.header("allow").contains("POST"), "{}", answer.head);
@@ -199,6 +199,24 @@ fn what_is_no_request_for_this_is_refused_as_http_says() {
     // None of it has had an effect.
     let (_bob, welcome) = join(addr, json!({}));
     assert_eq!((&welcome["peers"], welcome["hostToken"].is_string()), (&json!([]), true));
+}
+
+#[test]
+fn endpoints_and_sessions_have_no_representation() {
+    let server = Visavis::start(&[]);
+    for path in ["/whip/stage", "/whip/stage/", "/whep/stage"] {
+        let published = offer(server.addr, path, &[]);
+        let place = published.header("location");
+        for method in ["GET", "HEAD"] {
+            for of in [path, place] {
+                let answer = request(server.addr, method, of, &[], None);
+                assert_eq!((answer.status, &*answer.body), (204, ""), "{method} {of}");
+            }
+        }
+        assert_eq!(delete(server.addr, place), 200, "it was not ended before");
+        assert_eq!(get(server.addr, place).status, 404, "it is over");
+    }
+    assert_eq!(get(server.addr, "/whip/stage/made-up").status, 404);
 }
 
 #[test]

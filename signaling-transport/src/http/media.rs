@@ -29,9 +29,9 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 /// The routes, and the headers that all their answers have.
 pub(super) fn routes() -> Router<Signaling> {
     // Some clients end every URL with a slash.
-    let publisher = || post(publish).options(options);
-    let player = || post(play).options(options);
-    let sessions = || patch(change).delete(end).options(options);
+    let publisher = || post(publish).get(nothing).options(options);
+    let player = || post(play).get(nothing).options(options);
+    let sessions = || patch(change).get(nothing_of_session).delete(end).options(options);
     Router::new()
         .route("/whip/{room}", publisher())
         .route("/whip/{room}/", publisher())
@@ -54,6 +54,11 @@ async fn describe(request: Request, next: Next) -> Response {
 /// Answers `OPTIONS`; the headers say what the endpoint takes.
 async fn options() -> StatusCode {
     StatusCode::OK
+}
+
+/// `GET` of an endpoint: it has no representation (RFC 9725 section 4.1).
+async fn nothing() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 #[derive(Deserialize)]
@@ -248,6 +253,18 @@ async fn end(
         return Err(unknown().into());
     }
     Ok(StatusCode::OK)
+}
+
+/// `GET` of a session: as of an endpoint, until it ends.
+async fn nothing_of_session(
+    State(signaling): State<Signaling>,
+    Path((room, session)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let seat = seat(&signaling, &room, &session)?;
+    if !signaling.hub().post(seat, Vec::new()).await.map_err(Refusal::from)? {
+        return Err(unknown().into());
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn leave(signaling: &Signaling, seat: Seat) -> Result<bool, Refusal> {
