@@ -16,24 +16,27 @@ pub enum Error {
     /// The server has refused.
     #[error("{code}: {message}")]
     Refused {
-        /// The code of the wire protocol, such as `room-locked`.
+        /// The code of the wire protocol, such as `room-locked`; without one, the HTTP status.
         code: String,
         /// The explanation.
         message: String,
-        /// When to try again, if that helps.
+        /// When to try again, if the server says so.
         retry_after: Option<Duration>,
     },
-    /// The session is over: the server has closed the connection with this code, which is final.
-    #[error("the session is over (close code {0})")]
-    Over(u16),
+    /// The session is over, and cannot be resumed: its peer has been removed, or the room has ended.
+    #[error("the session is over")]
+    Over,
+    /// Another connection has taken the session over, which is final for this one.
+    #[error("another connection has taken the session over")]
+    Replaced,
     /// 64 messages are unanswered; [`Session::next`](crate::Session::next) receives the answers.
     #[error("too many messages are unanswered")]
     Unanswered,
     /// The answer is not one of this protocol.
     #[error("the server's answer is not understood: {0}")]
     Protocol(String),
-    /// The media connection failed.
-    #[error("the media connection failed: {0}")]
+    /// The media connection failed or has ended.
+    #[error("media: {0}")]
     Media(String),
     /// A file cannot be read or written.
     #[error("the file cannot be used")]
@@ -44,6 +47,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same call may succeed later, without a change by the caller.
+    pub fn is_retryable(&self) -> bool {
+        const PASSING: [&str; 9] = [
+            "rate-limited",
+            "overloaded",
+            "internal",
+            "not-started",
+            // A proxy's answers, without a code of ours.
+            "429",
+            "500",
+            "502",
+            "503",
+            "504",
+        ];
+        match self {
+            Self::Connection(_) => true,
+            Self::Refused { code, .. } => PASSING.contains(&code.as_str()),
+            _ => false,
+        }
+    }
+
+    /// Nothing came for too long.
+    pub(crate) fn silence() -> Self {
+        Self::Connection(io::ErrorKind::TimedOut.into())
+    }
+
     pub(crate) fn connection(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Connection(io::Error::other(error))
     }

@@ -11,12 +11,16 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::timeout;
 use url::Url;
 
+use crate::fields::millis;
 use crate::{Error, Server};
 
 /// The largest answer that is read whole.
 const ANSWER_BYTES: usize = 4 << 20;
+/// How long an answer is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A request.
 pub(crate) struct Ask<'a> {
@@ -53,18 +57,19 @@ impl Answer {
 
     /// The refusal, if it is one.
     pub(crate) fn check(self) -> Result<Self, Error> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        let problem: Value = serde_json::from_str(&self.body).unwrap_or_default();
-        let text = |name: &str| problem.get(name).and_then(Value::as_str).map(str::to_owned);
-        let seconds = self.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-        let millis = problem.get("retryAfterMs").and_then(Value::as_u64).map(Duration::from_millis);
-        Err(Error::Refused {
-            code: text("code").unwrap_or_else(|| self.status.as_u16().to_string()),
-            message: text("detail").or_else(|| text("title")).unwrap_or_else(|| self.status.to_string()),
-            retry_after: millis.or_else(|| seconds.map(Duration::from_secs)),
-        })
+        if self.status.is_success() { Ok(self) } else { Err(problem(self.status, &self.headers, &self.body)) }
+    }
+}
+
+/// A problem (RFC 9457) as an error.
+pub(crate) fn problem(status: StatusCode, headers: &HeaderMap, body: &str) -> Error {
+    let said: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |name: &str| said.get(name).and_then(Value::as_str).map(str::to_owned);
+    let seconds = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    Error::Refused {
+        code: text("code").unwrap_or_else(|| status.as_u16().to_string()),
+        message: text("detail").or_else(|| text("title")).unwrap_or_else(|| status.to_string()),
+        retry_after: millis(&said, "retryAfterMs").or_else(|| seconds.map(Duration::from_secs)),
     }
 }
 
@@ -100,6 +105,10 @@ impl Server {
 
     /// Sends a request, and reads the answer whole.
     pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Answer, Error> {
+        timeout(PATIENCE, self.whole_answer(ask)).await.map_err(|_| Error::silence())?
+    }
+
+    async fn whole_answer(&self, ask: Ask<'_>) -> Result<Answer, Error> {
         let (head, body) = self.open(ask).await?.into_parts();
         let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(Error::connection)?;
         let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();

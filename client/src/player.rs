@@ -6,12 +6,12 @@ use rtc::rtp::packetizer::Depacketizer as _;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use crate::connection::Connection;
+use crate::media::MediaConnection;
 use crate::{Codec, Error, Server};
 
 /// A viewer of a room. [`Player::stop`] ends it; if it is only dropped, the server ends it after a while.
 pub struct Player {
-    connection: Connection,
+    connection: MediaConnection,
 }
 
 /// A packet of media.
@@ -32,7 +32,7 @@ impl Player {
         publisher: Option<&str>,
         token: Option<&str>,
     ) -> Result<Self, Error> {
-        let mut connection = Connection::new(server).await?;
+        let mut connection = MediaConnection::new(server).await?;
         for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
             let direction = RTCRtpTransceiverDirection::Recvonly;
             let init = RTCRtpTransceiverInit { direction, ..Default::default() };
@@ -44,16 +44,11 @@ impl Player {
         Ok(Self { connection })
     }
 
-    /// The next packet of any track, in the order of arrival. It may be dropped and called again.
+    /// The next packet of any track, in the order of arrival; [`Error::Media`] once the server has ended the connection.
+    /// It may be dropped and called again.
     pub async fn next(&mut self) -> Result<Received, Error> {
-        loop {
-            let packet = self.connection.packets.recv().await;
-            let packet = packet.ok_or_else(|| Error::Media("it has ended".to_owned()))?;
-            // Packets without a codec are padding, or retransmissions that came as such.
-            if let Some(codec) = self.connection.codec(packet.header.payload_type) {
-                return Ok(Received { codec, packet });
-            }
-        }
+        let (codec, packet) = self.connection.packet().await?;
+        Ok(Received { codec, packet })
     }
 
     /// Leaves the room.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use rtc::media::Sample;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_sample::TrackLocalStaticSample;
 
-use crate::connection::Connection;
+use crate::media::MediaConnection;
 use crate::{Codec, Error, Frame, MediaFile, Server};
 
 /// A broadcaster in a room. [`Publisher::stop`] ends it; if it is only dropped, the server ends it after a while.
 pub struct Publisher {
-    connection: Connection,
+    connection: MediaConnection,
     tracks: Vec<Track>,
 }
 
@@ -36,7 +36,7 @@ impl Publisher {
         token: Option<&str>,
         codecs: &[Codec],
     ) -> Result<Self, Error> {
-        let mut connection = Connection::new(server).await?;
+        let mut connection = MediaConnection::new(server).await?;
         let mut tracks = Vec::new();
         for (ssrc, codec) in (1..).zip(codecs) {
             let media = |error| Error::media(&error);
@@ -54,8 +54,9 @@ impl Publisher {
         Ok(Self { connection, tracks })
     }
 
-    /// Sends one picture or packet of sound.
+    /// Sends one picture or packet of sound, at once; [`Error::Media`] once the server has ended the connection.
     pub async fn send(&self, codec: Codec, frame: Frame) -> Result<(), Error> {
+        self.connection.check()?;
         let track = self.tracks.iter().find(|track| track.codec == codec);
         let track = track.ok_or(Error::Format("its codec is not published"))?;
         let timestamp = clock::now();
@@ -67,7 +68,7 @@ impl Publisher {
 
     /// Sends files at the same time, each frame at its time. Returns the number of frames of each.
     pub async fn play(&self, files: &mut [MediaFile]) -> Result<Vec<usize>, Error> {
-        let begun = Instant::now() + Duration::ZERO;
+        let begun = clock::now();
         let mut sent = vec![0; files.len()];
         let mut next = Vec::new();
         for file in files.iter_mut() {
@@ -79,7 +80,7 @@ impl Publisher {
             else {
                 return Ok(sent);
             };
-            sleep_until(begun + at).await;
+            sleep((begun + at).saturating_duration_since(clock::now())).await;
             let (Some((codec, frame, at)), Some(file)) = (next.get_mut(index), files.get_mut(index)) else {
                 return Ok(sent);
             };

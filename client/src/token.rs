@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::http::Ask;
-use crate::{Error, Server};
+use crate::{Error, Role, Server};
 
 /// What a join token says. Every field is optional.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -14,9 +14,9 @@ pub struct TokenWanted {
     /// The name under which its bearer joins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `participant`, `broadcaster` or `viewer`.
+    /// What its bearer does in the room.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub role: Option<String>,
+    pub role: Option<Role>,
     /// Whether its bearer is host.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub host: bool,

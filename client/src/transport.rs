@@ -1,4 +1,4 @@
-//! The two transports of a session: a WebSocket, and an event stream with POST.
+//! The two transports of a session, and a connection over either.
 
 use std::collections::VecDeque;
 
@@ -8,46 +8,74 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::Value;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::http::Ask;
+use crate::fields::{millis, text};
+use crate::http::{Ask, PATIENCE, problem};
 use crate::server::Stream;
-use crate::{Credentials, Error, Over, Server};
+use crate::{Credentials, Error, Server};
 
 /// The largest event, beyond which a stream is not one of this protocol.
 const EVENT_BYTES: usize = 4 << 20;
-/// Close codes after which a session may be resumed: going away, lost, slow, overloaded.
-const RESUMABLE: [u16; 5] = [1001, 1005, 1006, 4408, 4503];
 
-pub(crate) enum Transport {
-    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>),
-    Events(EventStream),
+/// The transport of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket.
+    WebSocket,
+    /// Server-sent events, and POST.
+    Events,
 }
 
 impl Transport {
+    /// The other one, which may pass where this one does not.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::WebSocket => Self::Events,
+            Self::Events => Self::WebSocket,
+        }
+    }
+}
+
+/// A session's connection.
+pub(crate) enum Connection {
+    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>),
+    Events(Box<EventStream>),
+}
+
+impl Connection {
     /// Connects, sends a `join` or `resume`, and returns the `welcome`.
-    pub(crate) async fn open(server: &Server, over: Over, first: &Value) -> Result<(Self, Value), Error> {
-        match over {
-            Over::WebSocket => {
+    pub(crate) async fn open(
+        server: &Server,
+        transport: Transport,
+        first: &Value,
+    ) -> Result<(Self, Value), Error> {
+        timeout(PATIENCE, Self::opened(server, transport, first)).await.map_err(|_| Error::silence())?
+    }
+
+    async fn opened(server: &Server, transport: Transport, first: &Value) -> Result<(Self, Value), Error> {
+        match transport {
+            Transport::WebSocket => {
                 let mut socket = websocket(server).await?;
                 socket.send(Message::text(first.to_string())).await.map_err(lost)?;
-                let mut transport = Self::WebSocket(Box::new(socket));
+                let mut connection = Self::WebSocket(Box::new(socket));
                 loop {
-                    let event = transport.next().await?;
-                    match event["type"].as_str() {
-                        Some("welcome") => return Ok((transport, event)),
-                        Some("error") => return Err(refused(&event)),
+                    let event = connection.next().await?;
+                    match text(&event, "type") {
+                        "welcome" => return Ok((connection, event)),
+                        "error" => return Err(refused(&event)),
                         _ => {}
                     }
                 }
             }
-            Over::Events => {
+            Transport::Events => {
                 let ask = Ask::new(Method::POST, server.url("api/v1/sessions")?, None).json(first);
                 let welcome: Value = server.ask(ask).await?.check()?.json()?;
                 let credentials = Credentials::of(&welcome)?;
-                Ok((Self::Events(EventStream::open(server, credentials).await?), welcome))
+                Ok((Self::Events(Box::new(EventStream::open(server, credentials).await?)), welcome))
             }
         }
     }
@@ -97,28 +125,34 @@ async fn websocket(server: &Server) -> Result<WebSocketStream<Box<dyn Stream>>, 
 fn lost(error: tungstenite::Error) -> Error {
     match error {
         tungstenite::Error::Io(error) => Error::Connection(error),
-        tungstenite::Error::Http(response) => Error::Refused {
-            code: response.status().as_u16().to_string(),
-            message: String::from_utf8_lossy(response.body().as_deref().unwrap_or_default()).into_owned(),
-            retry_after: None,
-        },
+        tungstenite::Error::Http(response) => {
+            let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
+            problem(response.status(), response.headers(), &body)
+        }
         error => Error::connection(error),
     }
 }
 
 fn closed(code: u16) -> Error {
-    if RESUMABLE.contains(&code) {
-        Error::connection(format!("close code {code}"))
-    } else {
-        Error::Over(code)
+    match code {
+        1000 => Error::Over,
+        4401 | 4413 => Error::Refused {
+            code: if code == 4401 { "unauthorized" } else { "too-large" }.to_owned(),
+            message: "the server has closed the connection".to_owned(),
+            retry_after: None,
+        },
+        4409 => Error::Replaced,
+        _ => Error::connection(format!("close code {code}")),
     }
 }
 
 /// An `error` event as an error.
-pub(crate) fn refused(event: &Value) -> Error {
-    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let retry_after = event.get("retryAfterMs").and_then(Value::as_u64).map(std::time::Duration::from_millis);
-    Error::Refused { code: text("code"), message: text("message"), retry_after }
+fn refused(event: &Value) -> Error {
+    Error::Refused {
+        code: text(event, "code").to_owned(),
+        message: text(event, "message").to_owned(),
+        retry_after: millis(event, "retryAfterMs"),
+    }
 }
 
 /// Server-sent events, and the session that they are of.
@@ -139,8 +173,7 @@ impl EventStream {
         let answer = server.open(ask).await?;
         match answer.status() {
             StatusCode::OK => {}
-            // Another transport has the session.
-            StatusCode::NO_CONTENT => return Err(Error::Over(4409)),
+            StatusCode::NO_CONTENT => return Err(Error::Replaced),
             status => return Err(Error::Protocol(format!("the event stream was answered with {status}"))),
         }
         let body = answer.into_body();
@@ -150,7 +183,13 @@ impl EventStream {
     async fn post(&self, message: &Value) -> Result<(), Error> {
         let url = self.server.url(&format!("api/v1/sessions/{}/messages", self.credentials.session))?;
         let ask = Ask::new(Method::POST, url, Some(&self.credentials.secret)).json(message);
-        self.server.ask(ask).await?.check().map(drop)
+        match self.server.ask(ask).await?.check() {
+            // A server that was restarted knows the session from its resume on.
+            Err(Error::Refused { code, message, .. }) if code == "session-unknown" => {
+                Err(Error::connection(message))
+            }
+            answer => answer.map(drop),
+        }
     }
 
     async fn next(&mut self) -> Result<Value, Error> {

@@ -100,10 +100,9 @@ test('whip-publish: a page publishes until it stops', async (t) => {
 test('broadcast-file and watch-and-save: what one sends the other saves', async (t) => {
   const [room, film, saved] = [newRoom(), path.join(folder, 'film.ivf'), path.join(folder, 'saved.ivf')];
   execFileSync('ffmpeg', ['-loglevel', 'error', '-f', 'lavfi', '-i', 'testsrc=size=160x120:rate=30', '-t', '1', '-c:v', 'libvpx', '-g', '15', '-y', film]);
-  const where = `127.0.0.1:${server.port}`;
-  const watching = example(t, 'watch-and-save', where, room, saved, '30');
+  const watching = example(t, 'watch-and-save', server.url, room, saved, '30');
   await watching.line('watching');
-  const sending = example(t, 'broadcast-file', where, room, film, '1000');
+  const sending = example(t, 'broadcast-file', server.url, room, '1000', film);
   await sending.line('on air');
   await watching.line('30 pictures saved');
   await watching.end();
@@ -113,8 +112,10 @@ test('broadcast-file and watch-and-save: what one sends the other saves', async 
   assert.ok(Number(frames) >= 25, probed);
   sending.child.kill();
   // A whole broadcast ends by itself.
-  const once = example(t, 'broadcast-file', where, newRoom(), film, '1');
-  await once.line('30 pictures sent');
+  const sound = path.join(folder, 'sound.ogg');
+  execFileSync('ffmpeg', ['-loglevel', 'error', '-f', 'lavfi', '-i', 'sine', '-t', '0.98', '-c:a', 'libopus', '-frame_duration', '20', '-y', sound]);
+  const once = example(t, 'broadcast-file', server.url, newRoom(), '1', film, sound);
+  await once.line('80 frames sent');
   await once.end();
 });
 

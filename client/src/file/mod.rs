@@ -49,8 +49,13 @@ impl Codec {
         Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
+    /// Whether it is a codec of video, not of sound.
+    pub fn is_video(self) -> bool {
+        self != Self::Opus
+    }
+
     pub(crate) fn kind(self) -> RtpCodecKind {
-        if self == Self::Opus { RtpCodecKind::Audio } else { RtpCodecKind::Video }
+        if self.is_video() { RtpCodecKind::Video } else { RtpCodecKind::Audio }
     }
 
     pub(crate) fn parameters(self) -> RTCRtpCodec {

@@ -25,7 +25,7 @@ pub struct Saver {
 
 enum Writer {
     Ivf(IVFWriter<BufWriter<File>>),
-    Ogg(OggWriter<BufWriter<File>>),
+    Ogg(Box<OggWriter<BufWriter<File>>>),
     AnnexB(H26xWriter<BufWriter<File>>),
 }
 
@@ -34,7 +34,7 @@ impl Saver {
     pub fn create(path: impl AsRef<Path>, codec: Codec) -> Result<Self, Error> {
         let file = BufWriter::new(File::create(path).map_err(Error::File)?);
         let writer = match codec {
-            Codec::Opus => Writer::Ogg(OggWriter::new(file, 48_000, 2).map_err(written)?),
+            Codec::Opus => Writer::Ogg(Box::new(OggWriter::new(file, 48_000, 2).map_err(written)?)),
             Codec::H264 => Writer::AnnexB(H26xWriter::new(file, false)),
             Codec::Vp8 | Codec::Vp9 | Codec::Av1 => {
                 let four_cc = match codec {

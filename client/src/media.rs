@@ -1,31 +1,47 @@
 //! A media connection with the server, set up by WHIP (RFC 9725) or WHEP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{ACCEPT, LOCATION};
 use http::{Method, StatusCode};
 use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
+use rtc::rtp::Packet;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use url::Url;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCSessionDescription, Registry,
+    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
 };
 
-use crate::http::Ask;
+use crate::http::{Ask, PATIENCE};
 use crate::token::push;
 use crate::{Codec, Error, Server};
 
 /// Packets that wait for the caller, at most; beyond that, the connection waits.
 const WAITING: usize = 1_024;
 const SDP: &str = "application/sdp";
+/// A path that is silent for this long, and for as long again, is lost. This is also how the end of a session is noticed,
+/// since the `webrtc` crate does not tell of DTLS's `close_notify`.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What a connection reports. A report that nobody waits for any more is dropped.
 struct Events {
     gathered: Sender<()>,
-    connected: Sender<bool>,
-    packets: Sender<rtc::rtp::Packet>,
+    phase: watch::Sender<Phase>,
+    packets: Sender<Packet>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    New,
+    /// Media can flow.
+    Connected,
+    Ended,
 }
 
 #[async_trait::async_trait]
@@ -38,9 +54,9 @@ impl PeerConnectionEventHandler for Events {
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         match state {
-            RTCPeerConnectionState::Connected => drop(self.connected.try_send(true)),
+            RTCPeerConnectionState::Connected => drop(self.phase.send_replace(Phase::Connected)),
             RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => {
-                let _ = self.connected.try_send(false);
+                self.phase.send_replace(Phase::Ended);
             }
             _ => {}
         }
@@ -61,11 +77,11 @@ impl PeerConnectionEventHandler for Events {
 }
 
 /// A media connection.
-pub(crate) struct Connection {
+pub(crate) struct MediaConnection {
     pub(crate) peer: Box<dyn PeerConnection>,
-    pub(crate) packets: Receiver<rtc::rtp::Packet>,
+    packets: Receiver<Packet>,
     gathered: Receiver<()>,
-    connected: Receiver<bool>,
+    phase: watch::Receiver<Phase>,
     server: Server,
     /// The URL of the session.
     location: Option<Url>,
@@ -73,10 +89,10 @@ pub(crate) struct Connection {
     codecs: Vec<(u8, Codec)>,
 }
 
-impl Connection {
+impl MediaConnection {
     pub(crate) async fn new(server: &Server) -> Result<Self, Error> {
         let (gathered, has_gathered) = channel(1);
-        let (connected, is_connected) = channel(2);
+        let (changes, phase) = watch::channel(Phase::New);
         let (packets, arriving) = channel(WAITING);
         let local = if server.is_local().await { "127.0.0.1:0" } else { "0.0.0.0:0" };
         let mut engine = MediaEngine::default();
@@ -84,17 +100,19 @@ impl Connection {
         // With these, lost packets are sent again.
         let registry = register_default_interceptors(Registry::new(), &mut engine)
             .map_err(|error| Error::media(&error))?;
+        let settings = SettingEngineBuilder::new().with_ice_timeouts(Some(SILENCE), Some(SILENCE), None);
         let builder = PeerConnectionBuilder::new()
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
-            .with_handler(Arc::new(Events { gathered, connected, packets }))
+            .with_setting_engine(settings.build())
+            .with_handler(Arc::new(Events { gathered, phase: changes, packets }))
             .with_udp_addrs(vec![local.to_owned()]);
         let peer = Box::pin(builder.build()).await.map_err(|error| Error::media(&error))?;
         Ok(Self {
             peer: Box::new(peer),
             packets: arriving,
             gathered: has_gathered,
-            connected: is_connected,
+            phase,
             server: server.clone(),
             location: None,
             codecs: Vec::new(),
@@ -112,7 +130,6 @@ impl Connection {
         let media = |error| Error::media(&error);
         let offer = self.peer.create_offer(None).await.map_err(media)?;
         self.peer.set_local_description(offer).await.map_err(media)?;
-        let ended = || Error::Media("it has ended".to_owned());
         self.gathered.recv().await.ok_or_else(ended)?;
         let offer = self.peer.local_description().await.ok_or_else(ended)?;
         let mut url = self.server.url("")?;
@@ -132,14 +149,36 @@ impl Connection {
         self.codecs = codecs(&answer.body);
         let description = RTCSessionDescription::answer(answer.body).map_err(media)?;
         self.peer.set_remote_description(description).await.map_err(media)?;
-        match self.connected.recv().await {
-            Some(true) => Ok(()),
+        let settled = timeout(PATIENCE, self.phase.wait_for(|phase| *phase != Phase::New)).await;
+        match settled.as_ref().map(|phase| phase.as_deref()) {
+            Ok(Ok(Phase::Connected)) => Ok(()),
             _ => Err(Error::Media("there is no path to the server".to_owned())),
         }
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if *self.phase.borrow() == Phase::Ended { Err(ended()) } else { Ok(()) }
+    }
+
+    /// The next packet of any track, of a payload type that the answer names. It may be dropped and called again.
+    pub(crate) async fn packet(&mut self) -> Result<(Codec, Packet), Error> {
+        loop {
+            let packet = tokio::select! {
+                biased;
+                packet = self.packets.recv() => packet,
+                _ = self.phase.wait_for(|phase| *phase == Phase::Ended) => None,
+            };
+            let packet = packet.ok_or_else(ended)?;
+            // Others are padding, or retransmissions that came as such.
+            if let Some(codec) = self.codec(packet.header.payload_type) {
+                return Ok((codec, packet));
+            }
+        }
+    }
+
     /// The codec of a payload type.
-    pub(crate) fn codec(&self, payload_type: u8) -> Option<Codec> {
+    fn codec(&self, payload_type: u8) -> Option<Codec> {
         self.codecs.iter().find(|(known, _)| *known == payload_type).map(|(_, codec)| *codec)
     }
 
@@ -156,6 +195,10 @@ impl Connection {
         }
         self.peer.close().await.map_err(|error| Error::media(&error))
     }
+}
+
+fn ended() -> Error {
+    Error::Media("the connection has ended".to_owned())
 }
 
 /// The payload types of a description, in its order.
