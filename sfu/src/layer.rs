@@ -81,11 +81,10 @@ impl LayerState {
 }
 
 impl Layer {
-    /// Creates a layer that has not received a packet yet. `is_one_of` tells whether the track has several.
-    pub(crate) fn new(kind: MediaKind, rid: Option<Arc<str>>, is_one_of: bool) -> Self {
+    /// Creates a layer that has not received a packet yet.
+    pub(crate) fn new(kind: MediaKind, rid: Option<Arc<str>>) -> Self {
         let size = match kind {
             MediaKind::Audio => RingSize::AUDIO,
-            MediaKind::Video if is_one_of => RingSize::LAYER,
             MediaKind::Video => RingSize::VIDEO,
         };
         Self {
@@ -133,6 +132,7 @@ impl Layer {
     /// Determines the state anew. A layer that the publisher was told to stop keeps its state, because it comes back when
     /// it is wanted.
     pub(crate) fn refresh(&mut self, now: Micros) {
+        self.ring.release(now);
         if self.is_on {
             self.state.flows = self.last_packet.is_some_and(|at| at + STOPPED_MICROS > now);
             self.measure(now);

@@ -100,7 +100,7 @@ impl Publication {
         let Described { id, mid, kind, source, codecs, codec, extensions, rids } = described;
         let count = rids.len().clamp(1, MAX_LAYERS);
         let names = rids.into_iter().map(Some).chain(std::iter::once(None));
-        let layers = names.take(count).map(|rid| Layer::new(kind, rid, count > 1)).collect();
+        let layers = names.take(count).map(|rid| Layer::new(kind, rid)).collect();
         Self {
             id,
             peer,

@@ -52,7 +52,7 @@ impl Shard {
         let Publication { layers, codecs, codec: newest_codec, id, .. } = publication;
         let Some(layer) = layers.get_mut(at) else { return true };
         let has_fresh_entry = layer.fresh_entry(now).is_some();
-        let mut has_switched = false;
+        let (mut has_switched, mut is_behind) = (false, false);
         while served.packets < layer.pending.len() {
             let positions = layer.pending.get(served.packets..).unwrap_or_default();
             let mut packets: [Option<(StoredPacket<'_>, Codec)>; CHUNK] = [None; CHUNK];
@@ -89,6 +89,7 @@ impl Shard {
                     }
                     if subscription.is_queued {
                         subscription.enter_later(layer);
+                        is_behind = true;
                         continue;
                     }
                     let offset = offsets.get(subscription.layer).copied().flatten();
@@ -103,6 +104,7 @@ impl Shard {
                         forward(now, egress, &mut outlet, subscription, packet, *codec);
                     }
                 }
+                is_behind |= subscription.is_late(layer, newest_codec.clock_rate());
                 if subscription.is_queued && !was_queued {
                     outlet.wait(*key);
                     opening.push(subscription.transport);
@@ -123,6 +125,9 @@ impl Shard {
             served.packets += CHUNK;
             served.subscriptions = 0;
         }
+        if is_behind {
+            layer.ring.keep_longer(now);
+        }
         layer.pending.clear();
         layer.mirrored = 0;
         if has_switched {
@@ -142,7 +147,7 @@ impl Shard {
     ) -> bool {
         let Tracks { publications, subscriptions, .. } = &mut self.tracks;
         let Some(subscription) = subscriptions.get_mut(key) else { return false };
-        let Some(publication) = subscription.publication.and_then(|key| publications.get(key)) else {
+        let Some(publication) = subscription.publication.and_then(|key| publications.get_mut(key)) else {
             return false;
         };
         let Some(transport) = self.connections.get_mut(subscription.transport) else { return false };
@@ -151,7 +156,9 @@ impl Shard {
         if !subscription.flow.is_open() || !subscription.has_rtx() {
             return false;
         }
-        let Some(layer) = publication.layer(subscription.layer) else { return false };
+        let Publication { layers, codecs, .. } = publication;
+        let Some(layer) = layers.get_mut(subscription.layer) else { return false };
+        layer.ring.keep_longer(now);
         let mut is_given_up = false;
         for sequence in sequences {
             let position = subscription.rewrite.position_of(sequence);
@@ -159,7 +166,7 @@ impl Shard {
                 continue;
             };
             let Some(rewritten) = subscription.rewrite.at(&packet.info) else { continue };
-            let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
+            let Some(codec) = codec_in(codecs, packet.info.payload_type) else { continue };
             match subscription.answer_nack(now, rtt_micros, rewritten.index, packet.payload.len()) {
                 Answer::Send => {}
                 Answer::Ignore => continue,

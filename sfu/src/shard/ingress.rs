@@ -184,7 +184,7 @@ impl Shard {
                 generation: layer.generation,
             };
             let extensions = self.scratch.extensions.as_slice();
-            if layer.ring.insert(info, extensions, incoming.payload) {
+            if layer.ring.insert(now, info, extensions, incoming.payload) {
                 if let Some(tap) = &mut publication.tap
                     && !self.rooms.peer(publication.peer).is_some_and(|peer| peer.silences(publication.kind))
                 {

@@ -249,7 +249,7 @@ impl Shard {
         let Some(layer) = publication.and_then(|track| track.layer(at)) else { return };
         let Some(batch) = self.links.media_mut(annex) else { return };
         let Some(entry) = layer.fresh_entry(now) else { return };
-        for packet in layer.since(entry.position) {
+        for packet in layer.ring.since(entry.position) {
             batch.push((key, at), &packet, entry.arrived_at());
         }
     }
@@ -296,7 +296,7 @@ impl Shard {
         if packet.info.starts_picture {
             layer.on_entry(&packet.info, packet.at);
         }
-        if layer.ring.insert(packet.info, extensions, payload) {
+        if layer.ring.insert(now, packet.info, extensions, payload) {
             if layer.pending.is_empty() {
                 self.tracks.dirty.push((key, packet.layer));
             }

@@ -10,9 +10,7 @@ use super::message::Note;
 use super::tracks::Tracks;
 use crate::codec::MediaKind;
 use crate::keys::{PublicationKey, SubscriptionKey, TransportKey};
-use crate::layer::Layer;
 use crate::publication::Origin;
-use crate::ring::StoredPacket;
 use crate::time::Micros;
 
 impl Shard {
@@ -62,7 +60,7 @@ impl Shard {
             return None;
         }
         let Some(entry) = layer.fresh_entry(now) else { return Some(wanted) };
-        let packets = || layer.since(entry.position);
+        let packets = || layer.ring.since(entry.position);
         let bytes: usize = packets().map(|packet| packet.payload.len()).sum();
         // A new key frame is smaller than this.
         if bytes > SLAB_BYTES || packets().next().is_none_or(|first| first.info.position != entry.position) {
@@ -105,14 +103,5 @@ impl Shard {
             // use triggers another one.
             Origin::Home { .. } => {}
         }
-    }
-}
-
-impl Layer {
-    /// The packets in the ring from this position on, in order.
-    pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = StoredPacket<'_>> {
-        let end = self.ring.newest().map_or(position, |newest| newest + 1);
-        let position = position.max(end.saturating_sub(self.ring.capacity()));
-        (position..end).filter_map(|position| self.ring.packet(position))
     }
 }

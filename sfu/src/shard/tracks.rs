@@ -173,7 +173,7 @@ impl Tracks {
             return false;
         };
         let now = clock.instant(now);
-        for packet in layer.since(entry.position) {
+        for packet in layer.ring.since(entry.position) {
             let Some(codec) = codec_in(codecs, packet.info.payload_type) else { continue };
             // Approximates the arrival time, by which the recorder aligns audio and video until the
             // publisher reports its clocks.

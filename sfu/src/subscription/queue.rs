@@ -46,6 +46,13 @@ impl Subscription {
         self.entry.is_some()
     }
 
+    /// Whether the packets that wait cover so much time that their ring has to keep them for longer.
+    pub(crate) fn is_late(&self, layer: &Layer, clock_rate: u32) -> bool {
+        let next = self.rewrite.next_position().filter(|_| self.is_queued);
+        let first = next.and_then(|next| layer.ring.since(next).next());
+        first.is_some_and(|first| layer.wait_of(&first.info, clock_rate) > LATE_MICROS)
+    }
+
     /// The next packet that waits. All packets in the rings must have been fanned out. The second value tells whether the
     /// layer was changed.
     pub(crate) fn next_queued<'a>(&mut self, publication: &'a Publication) -> (Queued<'a>, bool) {
@@ -75,6 +82,7 @@ impl Subscription {
             && self.target == self.layer
             && let Some(entry) = newest
             && layer
+                .ring
                 .since(next)
                 .next()
                 .is_some_and(|first| layer.wait_of(&first.info, clock_rate) > LATE_MICROS)
@@ -84,7 +92,7 @@ impl Subscription {
     }
 
     fn waiting_in<'a>(&self, layer: &'a Layer, next: u64, clock_rate: u32) -> Queued<'a> {
-        let first = layer.since(next).find(|packet| self.rewrite.is_ahead(&packet.info));
+        let first = layer.ring.since(next).find(|packet| self.rewrite.is_ahead(&packet.info));
         match first {
             _ if layer.ring.has_overwritten(next) => Queued::Lost,
             Some(first) if layer.wait_of(&first.info, clock_rate) > TOO_LATE_MICROS => Queued::Lost,
