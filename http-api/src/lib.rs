@@ -1,4 +1,5 @@
-//! Code shared by the HTTP interfaces of the server: the sender and the body of a request, and the form of its answer.
+//! Code shared by the HTTP interfaces of the server: the sender and the body of a request, the form of its answer, and what
+//! they ask each other (API keys, stored answers, the rooms of meetings).
 //!
 //! A handler takes the sender as a [`Caller`], reads the body with [`JsonBody`] once the sender is authorized, and refuses
 //! with a [`Problem`] (RFC 9457), into which every [`Refusal`](signaling_core::Refusal) converts. Answers that concern one
@@ -32,10 +33,16 @@ mod body;
 mod caller;
 mod client_addr;
 mod headers;
+mod keys;
+mod meeting_directory;
 mod problem;
+mod replies;
 
 pub use body::{JsonBody, body_of, json_object};
 pub use caller::Caller;
 pub use client_addr::ClientAddr;
 pub use headers::{bearer, idempotency_key, media_type, no_store, unsniffed};
+pub use keys::{ApiKeys, NoApiKeys, Scope};
+pub use meeting_directory::{MeetingDirectory, NoMeetings};
 pub use problem::{Problem, ProblemBody, method_not_allowed};
+pub use replies::{NoReplies, Repeatable, Replies};

@@ -1,6 +1,7 @@
 //! Who sent a request, and which meetings are its own.
 
-use signaling_core::{HostClaims, Scope};
+use http_api::Scope;
+use signaling_core::HostClaims;
 
 use crate::meeting::Meeting;
 use crate::store::KeyRecord;

@@ -1,11 +1,10 @@
 //! What rooms and the server's other interfaces ask of meetings: the room behind a code, earlier replies, and API keys.
 
 use async_trait::async_trait;
+use http_api::{ApiKeys, MeetingDirectory, Repeatable, Replies, Scope};
 use signaling_core::meeting::MeetingCode;
 use signaling_core::room::RoomRecord;
-use signaling_core::{
-    ApiKeys, Code, HostClaims, MeetingDirectory, Refusal, Repeatable, Replies, RoomId, Scope, sha256_hex,
-};
+use signaling_core::{Code, HostClaims, Refusal, RoomId, sha256_hex};
 
 use crate::access::Principal;
 use crate::keys::is_key;

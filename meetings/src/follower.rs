@@ -1,5 +1,6 @@
 //! Applies events of rooms to their meetings, one after the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use signaling_core::RoomObserver;
@@ -18,8 +19,8 @@ const RETRY: Duration = Duration::from_millis(500);
 
 impl Meetings {
     /// The observer through which rooms report their events to these meetings.
-    pub fn observer(&self) -> Box<dyn RoomObserver> {
-        Box::new(Follower { meetings: self.clone() })
+    pub fn observer(&self) -> Arc<dyn RoomObserver> {
+        Arc::new(Follower { meetings: self.clone() })
     }
 
     /// Waits until all earlier events of rooms have been applied, so that messages keep their order. The wait is
@@ -98,7 +99,7 @@ impl RoomObserver for Follower {
         self.meetings.inner.server_webhook.is_some()
     }
 
-    fn happened(&mut self, happening: Happening) {
+    fn happened(&self, happening: Happening) {
         let inner = &self.meetings.inner;
         if matches!(happening.what, RoomHappening::Ended { .. }) {
             inner.pending_ends.insert(happening.room.clone());

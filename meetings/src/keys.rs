@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use signaling_core::{Entropy, Scope, Timestamp, sha256_hex};
+use http_api::Scope;
+use signaling_core::{Entropy, Timestamp, sha256_hex};
 
 use crate::store::KeyRecord;
 

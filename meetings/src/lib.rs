@@ -1,6 +1,6 @@
 //! Scheduled meetings, their storage, and the HTTP interface through which other applications book them.
 //!
-//! [`Meetings`] connects two sides. Rooms ask it for the room of a code ([`signaling_core::MeetingDirectory`]) and
+//! [`Meetings`] connects two sides. Rooms ask it for the room of a code ([`http_api::MeetingDirectory`]) and
 //! report their events to it ([`Meetings::observer`]); applications and people use the routes of [`router`] under
 //! `/api/v1/meetings` and `/api/v1/invitations`. It reaches rooms only through the trait [`Rooms`], so that it can be
 //! tested, and run, without any.

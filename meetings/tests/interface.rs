@@ -11,10 +11,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request};
+use http_api::Scope;
 use meetings::{Config, Meetings, Store, make_key};
 use serde_json::{Value, json};
 use signaling_core::testing::SeededEntropy;
-use signaling_core::{Scope, ServerKey, Timestamp, WallClock};
+use signaling_core::{ServerKey, Timestamp, WallClock};
 use tower::ServiceExt as _;
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_780_800_000);

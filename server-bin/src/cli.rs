@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use signaling_core::{RoomId, Scope};
+use http_api::Scope;
+use signaling_core::RoomId;
 
 use crate::config::{Config, ConfigError, Environment, Layers, Setting, Settings, Shape};
 use crate::doctor::Look;

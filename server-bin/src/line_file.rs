@@ -31,12 +31,13 @@ impl LineFile {
 
     /// Appends the whole line, or nothing.
     pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let mut text = Vec::with_capacity(line.len() + 1);
-        text.extend(self.is_torn.then_some(b'\n'));
-        text.extend(line);
-        let written = self.file.write_all(&text);
+        let written = if self.is_torn {
+            self.file.write_all(&[b"\n", line].concat())
+        } else {
+            self.file.write_all(line)
+        };
         if written.is_ok() {
-            self.length += text.len() as u64;
+            self.length += line.len() as u64 + u64::from(self.is_torn);
             self.is_torn = false;
         } else if self.file.set_len(self.length).is_err() {
             self.is_torn = true;

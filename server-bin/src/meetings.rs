@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use meetings::{Config, Mailer, Meetings, Rooms, ServerWebhook, Store, StoreError};
 use signaling_core::message::EndReason;
 use signaling_core::room::RoomRecord;
-use signaling_core::{RoomId, ServerKey, WallClock as _, Watch};
-use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
+use signaling_core::{RoomId, ServerKey, SystemEntropy, WallClock as _, Watch};
+use signaling_transport::{Hub, Signaling, SystemClock};
 
 use crate::cli::KeyAsk;
 use crate::config::{OnOff, Settings};

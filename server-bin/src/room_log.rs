@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, DirBuilder};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,9 @@ use crate::line_file::{LineFile, json_line};
 const MOST: usize = 50;
 /// How many lines make a file full.
 const FULL: usize = 4 * MOST;
-/// How many files a shard keeps open.
+/// Rooms are divided among so many parts, so that shards seldom wait for each other.
+const PARTS: usize = 8;
+/// How many files a part keeps open.
 const OPEN: usize = 64;
 /// The extension of the files.
 const EXTENSION: &str = "jsonl";
@@ -61,9 +64,13 @@ impl ChatFolder {
         None
     }
 
-    /// The log of one shard's rooms.
+    /// The log of all rooms.
     pub(crate) fn log(&self) -> ChatLog {
-        ChatLog { folder: self.clone(), rooms: HashMap::new(), open: 0, is_failing: false }
+        ChatLog { parts: [(); PARTS].map(|()| Mutex::new(self.part())), hasher: RandomState::new() }
+    }
+
+    fn part(&self) -> Part {
+        Part { folder: self.clone(), rooms: HashMap::new(), open: 0, is_failing: false }
     }
 
     /// Erases what nobody has returned to.
@@ -85,11 +92,18 @@ impl ChatFolder {
     }
 }
 
-/// The log of one shard's rooms.
+/// The log of all rooms.
 ///
 /// A line is passed to the kernel before the message is acknowledged, so it survives the process, but not a power cut.
 #[derive(Debug)]
 pub(crate) struct ChatLog {
+    parts: [Mutex<Part>; PARTS],
+    hasher: RandomState,
+}
+
+/// Some of the rooms.
+#[derive(Debug)]
+struct Part {
     folder: ChatFolder,
     rooms: HashMap<LifeId, RoomFiles>,
     /// How many of them have an open file.
@@ -162,7 +176,7 @@ impl RoomFiles {
     }
 }
 
-impl ChatLog {
+impl Part {
     fn write(&mut self, life: LifeId, record: &LogRecord) -> io::Result<()> {
         let paths = || self.folder.files(life);
         let room = self.rooms.entry(life).or_insert_with(|| RoomFiles::new(paths()));
@@ -181,28 +195,38 @@ impl ChatLog {
     }
 }
 
+impl ChatLog {
+    fn part(&self, life: LifeId) -> MutexGuard<'_, Part> {
+        let part = usize::try_from(self.hasher.hash_one(life) % PARTS as u64).unwrap_or(0);
+        let [first, ..] = &self.parts;
+        self.parts.get(part).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl RoomLog for ChatLog {
-    fn claim(&mut self, _room: &RoomId, _attempt: u64, claim: Claim) -> Option<LogEvent> {
-        Some(LogEvent::alone(self.read(claim.life)))
+    fn claim(&self, _room: &RoomId, _attempt: u64, claim: Claim) -> Option<LogEvent> {
+        Some(LogEvent::alone(self.part(claim.life).read(claim.life)))
     }
 
-    fn append(&mut self, _room: &RoomId, _attempt: u64, append: Append<'_>) -> Option<LogEvent> {
-        for record in append.steps.iter().flat_map(Step::chat) {
-            self.keep(append.life, &record);
+    fn append(&self, _room: &RoomId, _attempt: u64, append: Append<'_>) -> Option<LogEvent> {
+        let mut chat = append.steps.iter().flat_map(Step::chat).peekable();
+        if chat.peek().is_some() {
+            let mut part = self.part(append.life);
+            chat.for_each(|record| part.keep(append.life, &record));
         }
         Some(LogEvent::Appended)
     }
 
-    fn ownership(&mut self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
+    fn ownership(&self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
         Some(LogEvent::Owned(None))
     }
 
-    fn erase(&mut self, _room: &RoomId, life: LifeId) {
-        self.erase_life(life);
+    fn erase(&self, _room: &RoomId, life: LifeId) {
+        self.part(life).erase_life(life);
     }
 }
 
-impl ChatLog {
+impl Part {
     /// Writes a message. A failure is reported once, and the call goes on.
     fn keep(&mut self, life: LifeId, record: &LogRecord) {
         match self.write(life, record) {
@@ -301,7 +325,7 @@ mod tests {
         let path = parent.path().join("chat");
         let mut entropy = SeededEntropy::new(5);
         let [first, second] = [(); 2].map(|()| SessionId::random(&mut entropy));
-        let mut log = ChatFolder::open(&path).log();
+        let mut log = ChatFolder::open(&path).part();
         log.keep(life(1), &record(1, first, None));
         log.keep(life(1), &record(2, second, Some(PeerId::random(&mut entropy))));
         for id in 3..2_000 {
@@ -310,7 +334,7 @@ mod tests {
         log.keep(life(2), &record(7, first, None));
         drop(log);
 
-        let mut again = ChatFolder::open(&path).log();
+        let mut again = ChatFolder::open(&path).part();
         let kept = again.read(life(1));
         let ids: Vec<u64> = kept.records.iter().map(|record| record.line.id).collect();
         assert_eq!(ids, (1_950..2_000).collect::<Vec<_>>(), "the latest");
@@ -329,12 +353,12 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let session = SessionId::random(&mut SeededEntropy::new(5));
         let last = u64::try_from(FULL).unwrap() + 3;
-        let mut log = ChatFolder::open(parent.path()).log();
+        let mut log = ChatFolder::open(parent.path()).part();
         (1..=last).for_each(|id| log.keep(life(1), &record(id, session, None)));
         let folder = ChatFolder::open(parent.path());
-        let mut log = folder.log();
+        let mut log = folder.part();
         log.keep(life(1), &record(last + 1, session, None));
-        let ids = |log: &mut ChatLog| {
+        let ids = |log: &mut Part| {
             log.read(life(1)).records.iter().map(|record| record.line.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(&mut log), (last - 48..=last + 1).collect::<Vec<_>>());
@@ -342,7 +366,7 @@ mod tests {
         // The process ended after the full file got its new name.
         let [new, old] = folder.files(life(1));
         fs::rename(&new, &old).unwrap();
-        let mut log = folder.log();
+        let mut log = folder.part();
         (0..2).for_each(|id| log.keep(life(1), &record(1_000 + id, session, None)));
         assert_eq!(ids(&mut log)[4..], [1_000, 1_001]);
     }
@@ -351,7 +375,7 @@ mod tests {
     fn more_rooms_than_files_may_be_open_lose_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let session = SessionId::random(&mut SeededEntropy::new(5));
-        let mut log = ChatFolder::open(parent.path()).log();
+        let mut log = ChatFolder::open(parent.path()).part();
         let rooms = 2 * u64::try_from(OPEN).unwrap();
         for id in 1..=3 {
             (0..rooms).for_each(|seed| log.keep(life(seed), &record(id, session, None)));
@@ -370,14 +394,14 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("chat");
         let session = SessionId::random(&mut SeededEntropy::new(5));
-        let mut log = ChatFolder::open(&path).log();
+        let mut log = ChatFolder::open(&path).part();
         for seed in 1..=3 {
             log.keep(life(seed), &record(1, session, None));
         }
         log.erase_life(life(3));
         log.erase_life(life(4));
         let folder = ChatFolder::open(&path);
-        assert_eq!(folder.log().read(life(1)).records.len(), 1);
+        assert_eq!(folder.part().read(life(1)).records.len(), 1);
         folder.sweep();
         let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [format!("{}.jsonl", life(1)).as_str()]);
@@ -388,12 +412,12 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let session = SessionId::random(&mut SeededEntropy::new(5));
         let folder = ChatFolder::open(parent.path());
-        let (mut log, file) = (folder.log(), folder.files(life(1))[0].clone());
+        let (mut log, file) = (folder.part(), folder.files(life(1))[0].clone());
         log.keep(life(1), &record(1, session, None));
         log.keep(life(1), &record(2, session, None));
         let text = fs::read(&file).unwrap();
         fs::write(&file, &text[..text.len() - 9]).unwrap();
-        let mut log = folder.log();
+        let mut log = folder.part();
         assert_eq!(log.read(life(1)).records.len(), 1);
         log.keep(life(1), &record(3, session, None));
         assert_eq!(log.read(life(1)).records.len(), 2);

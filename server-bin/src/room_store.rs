@@ -169,19 +169,19 @@ fn apply(rooms: &mut HashMap<RoomId, RoomRecord>, line: &Line) {
 }
 
 impl RoomStore for RoomJournal {
-    fn load(&mut self) -> Vec<RoomRecord> {
+    fn load(&self) -> Vec<RoomRecord> {
         self.lock().rooms.values().cloned().collect()
     }
 
-    fn save(&mut self, record: &RoomRecord) {
+    fn save(&self, record: &RoomRecord) {
         self.change(&Line::Saved(Box::new(record.clone())));
     }
 
-    fn end_session(&mut self, room: &RoomId, session: SessionId) {
+    fn end_session(&self, room: &RoomId, session: SessionId) {
         self.change(&Line::SessionEnded { room: room.clone(), session });
     }
 
-    fn forget(&mut self, room: &RoomId) {
+    fn forget(&self, room: &RoomId) {
         self.change(&Line::Forgotten(room.clone()));
     }
 }
@@ -209,7 +209,7 @@ mod tests {
     fn what_was_saved_is_there_again_and_what_was_forgotten_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let mut journal = RoomJournal::open(&path);
+        let journal = RoomJournal::open(&path);
         for room in ["a", "b", "c"] {
             journal.save(&record(room));
         }
@@ -231,12 +231,12 @@ mod tests {
         let path = folder.path().join("rooms.jsonl");
         let mut entropy = SeededEntropy::new(2);
         let [one, two] = [(); 2].map(|()| SessionId::random(&mut entropy));
-        let mut journal = RoomJournal::open(&path);
+        let journal = RoomJournal::open(&path);
         journal.save(&record("a"));
         journal.end_session(&"a".parse().unwrap(), one);
         journal.end_session(&"gone".parse().unwrap(), one);
         drop(journal);
-        let mut again = RoomJournal::open(&path);
+        let again = RoomJournal::open(&path);
         again.end_session(&"a".parse().unwrap(), two);
         drop(again);
         let rooms = RoomJournal::open(&path).load();
@@ -262,7 +262,7 @@ mod tests {
     fn a_line_cut_short_costs_that_line_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let mut journal = RoomJournal::open(&path);
+        let journal = RoomJournal::open(&path);
         journal.save(&record("a"));
         journal.save(&record("b"));
         drop(journal);
@@ -289,7 +289,7 @@ mod tests {
         let path = folder.path().join("rooms.jsonl");
         fs::create_dir(&path).unwrap();
         fs::write(path.join("something"), "").unwrap();
-        let mut journal = RoomJournal::open(&path);
+        let journal = RoomJournal::open(&path);
         journal.save(&record("a"));
         assert_eq!(rooms(&mut RoomJournal::open(&path)), ["a"]);
         assert!(path.with_extension("jsonl.unreadable").join("something").exists());
@@ -313,7 +313,7 @@ mod tests {
     fn a_long_life_does_not_grow_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rooms.jsonl");
-        let mut journal = RoomJournal::open(&path);
+        let journal = RoomJournal::open(&path);
         for _ in 0..SLACK + 100 {
             journal.save(&record("a"));
         }

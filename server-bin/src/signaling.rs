@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meetings::Meetings;
 use sfu::Handle;
-use signaling_core::Watch;
+use signaling_core::{Environment, RecordScope, Rules, Watch};
 use signaling_transport::net::Certificates;
 use signaling_transport::{JoinTokens, Signaling, SignalingConfig, Transports};
 
@@ -37,45 +37,49 @@ pub(crate) fn start(
     let minter = Arc::new(key.minter());
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
-    let mut config = SignalingConfig::new(key.server_key());
+    let records = media.is_some() && recordings.is_some();
+    let rules = Rules {
+        sfu: media.is_some(),
+        recorder: records,
+        record: if records { recordings::scope(settings) } else { RecordScope::Nobody },
+        ..Rules::new(key.server_key())
+    };
+    let mut rooms = Environment::with_rules(rules);
+    let mut config = SignalingConfig::new(rooms.rules.key.clone());
     config.transports = Transports {
         websocket: on(Transport::WebSocket),
         sse: on(Transport::Sse),
         socketio: on(Transport::SocketIo),
     };
-    config.store = Box::new(move || Box::new(journal.clone()));
+    rooms.store = Arc::new(journal);
     if let Some(chat) = chat {
         let folder = chat.clone();
         tokio::spawn(async move {
             tokio::time::sleep(room_log::RETURN).await;
             folder.sweep();
         });
-        config.log = Box::new(move || Box::new(chat.log()));
+        rooms.log = Arc::new(chat.log());
     }
     config.watch = watch.clone();
-    config.ice = Arc::new(servers);
+    rooms.ice = Arc::new(servers);
     if let Some(media) = &media {
         config.http_media = Some(Arc::new(media.clone()));
     }
-    match (media, recordings.cloned()) {
-        (Some(media), Some(recordings)) => {
-            config.recorder = true;
-            config.record = recordings::scope(settings);
-            config.recording_consent = settings.recording_consent;
-            config.media = Some(Box::new(move || Box::new(recordings.plane(media.clone()))));
-        }
-        (Some(media), None) => config.media = Some(Box::new(move || Box::new(media.clone()))),
+    config.recording_consent = settings.recording_consent;
+    match (media, recordings) {
+        (Some(media), Some(recordings)) => rooms.media = Arc::new(recordings.plane(media)),
+        (Some(media), None) => rooms.media = Arc::new(media),
         (None, _) => {}
     }
     let keys: Vec<_> = settings.auth_key.iter().map(|key| key.0.clone()).collect();
     let tokens = JoinTokens::new(keys, settings.anonymous_rooms == OnOff::On);
     config.authenticator = Arc::new(tokens.with_minter(Arc::clone(&minter)));
     config.minter = Some(minter);
-    let (directory, observed) = (meetings.clone(), meetings.clone());
     config.api_keys = Arc::new(meetings.clone());
     config.replies = Arc::new(meetings.clone());
-    config.meetings = Arc::new(directory);
-    config.observer = Box::new(move || observed.observer());
+    config.meetings = Arc::new(meetings.clone());
+    rooms.observer = meetings.observer();
+    config.rooms = rooms;
     config.allowed_origins = settings.allowed_origin.iter().map(ToString::to_string).collect();
     if settings.allowed_origin.iter().any(AllowedOrigin::is_null) {
         tracing::warn!(

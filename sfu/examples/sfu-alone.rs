@@ -68,7 +68,7 @@ pub fn serve(listener: &TcpListener, socket: MediaSocket) -> io::Result<()> {
             let room = read(stream, handle.clone(), peer);
             peers.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
             if let Some(room) = room {
-                handle.clone().demand(&room, MediaDemand::Leave { peer });
+                handle.demand(&room, MediaDemand::Leave { peer });
             }
         });
     }
@@ -76,7 +76,7 @@ pub fn serve(listener: &TcpListener, socket: MediaSocket) -> io::Result<()> {
 }
 
 /// Handles the messages of a client until it disconnects or sends an unknown one. Returns the room that it joined.
-fn read(stream: TcpStream, mut handle: Handle, peer: PeerId) -> Option<RoomId> {
+fn read(stream: TcpStream, handle: Handle, peer: PeerId) -> Option<RoomId> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let room: RoomId = lines.next()?.strip_prefix("JOIN ")?.parse().ok()?;
     handle.demand(&room, MediaDemand::Join { peer, role: Role::Participant });

@@ -72,7 +72,7 @@ async fn play(State(app): State<App>, Path(room): Path<String>, offer: String) -
     negotiate(app, room, Role::Viewer, HttpSession::Play { publisher: None }, offer).await
 }
 
-async fn negotiate(mut app: App, room: String, role: Role, session: HttpSession, offer: String) -> Response {
+async fn negotiate(app: App, room: String, role: Role, session: HttpSession, offer: String) -> Response {
     let Ok(room) = room.parse::<RoomId>() else { return StatusCode::NOT_FOUND.into_response() };
     let peer = PeerId::random(&mut *app.entropy.lock().unwrap_or_else(PoisonError::into_inner));
     app.sfu.demand(&room, MediaDemand::Join { peer, role });
@@ -101,7 +101,7 @@ async fn negotiate(mut app: App, room: String, role: Role, session: HttpSession,
     }
 }
 
-async fn end(State(mut app): State<App>, Path(session): Path<String>) -> StatusCode {
+async fn end(State(app): State<App>, Path(session): Path<String>) -> StatusCode {
     let known = app.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
     match known {
         Some((room, peer)) => {

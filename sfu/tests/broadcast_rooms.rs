@@ -66,8 +66,9 @@ impl Theatre {
         let demands = RecordedMedia::default();
         let environment = Environment {
             rules: Arc::new(Rules { sfu: true, ..Rules::new(ServerKey::new([4; 32])) }),
-            media: Box::new(demands.clone()),
-            ..Environment::new(ServerKey::new([4; 32]), Box::new(SeededEntropy::new(seed)))
+            media: Arc::new(demands.clone()),
+            entropy: Box::new(SeededEntropy::new(seed)),
+            ..Environment::new(ServerKey::new([4; 32]))
         };
         let shard = Shard::new(environment, Timestamp::from_millis(START), Vec::new());
         let next_ping = world.now + 10 * SECOND;

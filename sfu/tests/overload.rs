@@ -49,7 +49,7 @@ fn new_sessions_are_refused_at_once_while_the_worker_is_behind() {
     let peer = PeerId::random(&mut SeededEntropy::new(1));
     let tap: Arc<dyn Tap> = Arc::new(Blocker(Mutex::new(blocked)));
     handle.record(room.clone(), Some(tap)).unwrap();
-    let mut plane = handle.clone();
+    let plane = handle.clone();
     plane.demand(&room, MediaDemand::Join { peer, role: Role::Viewer });
     plane.demand(&room, MediaDemand::Leave { peer });
     while check() != Err(Code::Overloaded) {

@@ -35,6 +35,13 @@ pub struct Frame {
     pub json: Bytes,
 }
 
+impl Frame {
+    /// The JSON as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.json).unwrap_or_default()
+    }
+}
+
 /// The wire format of messages: JSON as `docs/signaling-protocol.md` describes it.
 #[derive(Clone, Debug, Default)]
 pub struct JsonCodec {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::room::Rules;
 use crate::{
     Entropy, IceProvider, JsonCodec, MediaPlane, NoIceServers, NoMedia, NoObserver, NoRoomLog, NoStore,
-    NodeId, PeerMessage, Peers, RoomId, RoomLog, RoomObserver, RoomStore, ServerKey, Wall,
+    NodeId, PeerMessage, Peers, RoomId, RoomLog, RoomObserver, RoomStore, ServerKey, SystemEntropy, Wall,
 };
 
 /// The configuration of a shard, and its interfaces to everything outside the core.
@@ -15,16 +15,16 @@ pub struct Environment {
     /// The wire format of messages.
     pub codec: Arc<JsonCodec>,
     /// Carries media that peers do not exchange directly.
-    pub media: Box<dyn MediaPlane>,
+    pub media: Arc<dyn MediaPlane>,
     /// Stores what must outlive the process.
-    pub store: Box<dyn RoomStore>,
+    pub store: Arc<dyn RoomStore>,
     /// Keeps what was decided.
-    pub log: Box<dyn RoomLog>,
+    pub log: Arc<dyn RoomLog>,
     /// The other nodes, if there are any: then rooms move between them.
-    pub peers: Option<Box<dyn Peers>>,
+    pub peers: Option<Arc<dyn Peers>>,
     /// Learns what happens in the rooms of meetings.
-    pub observer: Box<dyn RoomObserver>,
-    /// The source of ids and nonces.
+    pub observer: Arc<dyn RoomObserver>,
+    /// The source of ids and nonces: the system's, or a seeded one in a test.
     pub entropy: Box<dyn Entropy>,
     /// The STUN and TURN servers for peers that join.
     pub ice: Arc<dyn IceProvider>,
@@ -36,20 +36,43 @@ pub struct Environment {
 
 impl Environment {
     /// A server with the default limits that keeps nothing and leaves media to the peers: an embedder replaces what it
-    /// has. `entropy` is the system's, or seeded in a test.
-    pub fn new(key: ServerKey, entropy: Box<dyn Entropy>) -> Self {
+    /// has.
+    pub fn new(key: ServerKey) -> Self {
+        Self::with_rules(Rules::new(key))
+    }
+
+    /// As [`Self::new`], with limits and capabilities of one's own.
+    pub fn with_rules(rules: Rules) -> Self {
         Self {
-            rules: Arc::new(Rules::new(key)),
-            codec: Arc::new(JsonCodec::default()),
-            media: Box::new(NoMedia),
-            store: Box::new(NoStore),
-            log: Box::new(NoRoomLog),
+            codec: Arc::new(JsonCodec::new(rules.limits.clone())),
+            rules: Arc::new(rules),
+            media: Arc::new(NoMedia),
+            store: Arc::new(NoStore),
+            log: Arc::new(NoRoomLog),
             peers: None,
-            observer: Box::new(NoObserver),
-            entropy,
+            observer: Arc::new(NoObserver),
+            entropy: Box::new(SystemEntropy),
             ice: Arc::new(NoIceServers),
             features: Arc::new([]),
             wall: Wall::default(),
+        }
+    }
+
+    /// The same for a further shard, whose ids and nonces come from the system.
+    #[must_use]
+    pub fn for_another_shard(&self) -> Self {
+        Self {
+            rules: Arc::clone(&self.rules),
+            codec: Arc::clone(&self.codec),
+            media: Arc::clone(&self.media),
+            store: Arc::clone(&self.store),
+            log: Arc::clone(&self.log),
+            peers: self.peers.clone(),
+            observer: Arc::clone(&self.observer),
+            entropy: Box::new(SystemEntropy),
+            ice: Arc::clone(&self.ice),
+            features: Arc::clone(&self.features),
+            wall: self.wall,
         }
     }
 
@@ -59,8 +82,8 @@ impl Environment {
     }
 
     /// Sends a message to another node.
-    pub(crate) fn send(&mut self, to: NodeId, room: &RoomId, message: PeerMessage) {
-        if let Some(peers) = &mut self.peers {
+    pub(crate) fn send(&self, to: NodeId, room: &RoomId, message: PeerMessage) {
+        if let Some(peers) = &self.peers {
             peers.send(to, room, message);
         }
     }

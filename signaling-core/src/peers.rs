@@ -11,11 +11,11 @@ use crate::{
 /// Sends messages to other nodes. A link between two nodes keeps the order of its messages and loses none but the last
 /// ones, when it breaks; then the driver of each side calls [`Shard::peer_lost`](crate::Shard::peer_lost) before it
 /// passes on a message of the next link.
-pub trait Peers: Send {
+pub trait Peers: Send + Sync {
     /// This process.
     fn node(&self) -> NodeId;
     /// Sends a message about a room. It arrives by [`Shard::handle_peer`](crate::Shard::handle_peer), or never.
-    fn send(&mut self, to: NodeId, room: &RoomId, message: PeerMessage);
+    fn send(&self, to: NodeId, room: &RoomId, message: PeerMessage);
 }
 
 /// An event in the log of a room, as it is given to a node that begins to follow.

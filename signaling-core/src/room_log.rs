@@ -218,16 +218,16 @@ pub enum LogEvent {
 /// A log that answers at once returns its answer; another one returns `None`, and the driver passes the answer to
 /// [`Shard::handle_log`](crate::Shard::handle_log) with the number of the attempt, or never, if the question or the answer
 /// is lost.
-pub trait RoomLog: Send {
+pub trait RoomLog: Send + Sync {
     /// Makes a node the owner of a room, if nobody has become so since the ownership that the claim names.
-    fn claim(&mut self, room: &RoomId, attempt: u64, claim: Claim) -> Option<LogEvent>;
+    fn claim(&self, room: &RoomId, attempt: u64, claim: Claim) -> Option<LogEvent>;
     /// Appends to the log of a room, before any peer learns of it. An implementation that cannot write and never will
     /// reports that itself: the call goes on.
-    fn append(&mut self, room: &RoomId, attempt: u64, append: Append<'_>) -> Option<LogEvent>;
+    fn append(&self, room: &RoomId, attempt: u64, append: Append<'_>) -> Option<LogEvent>;
     /// Looks up who owns a room.
-    fn ownership(&mut self, room: &RoomId, attempt: u64) -> Option<LogEvent>;
+    fn ownership(&self, room: &RoomId, attempt: u64) -> Option<LogEvent>;
     /// Erases all of a life that is over.
-    fn erase(&mut self, room: &RoomId, life: LifeId);
+    fn erase(&self, room: &RoomId, life: LifeId);
 }
 
 /// Keeps nothing: the chat of a room ends with the process.
@@ -235,16 +235,16 @@ pub trait RoomLog: Send {
 pub struct NoRoomLog;
 
 impl RoomLog for NoRoomLog {
-    fn claim(&mut self, _room: &RoomId, _attempt: u64, _claim: Claim) -> Option<LogEvent> {
+    fn claim(&self, _room: &RoomId, _attempt: u64, _claim: Claim) -> Option<LogEvent> {
         Some(LogEvent::alone(KeptLog::default()))
     }
-    fn append(&mut self, _room: &RoomId, _attempt: u64, _append: Append<'_>) -> Option<LogEvent> {
+    fn append(&self, _room: &RoomId, _attempt: u64, _append: Append<'_>) -> Option<LogEvent> {
         Some(LogEvent::Appended)
     }
-    fn ownership(&mut self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
+    fn ownership(&self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
         Some(LogEvent::Owned(None))
     }
-    fn erase(&mut self, _room: &RoomId, _life: LifeId) {}
+    fn erase(&self, _room: &RoomId, _life: LifeId) {}
 }
 
 impl LogEvent {

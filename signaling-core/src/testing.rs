@@ -55,7 +55,7 @@ impl RecordedMedia {
 }
 
 impl MediaPlane for RecordedMedia {
-    fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+    fn demand(&self, room: &RoomId, demand: MediaDemand) {
         if let Ok(mut demands) = self.0.lock() {
             demands.push((room.clone(), demand));
         }
@@ -74,12 +74,12 @@ impl MemoryLog {
 }
 
 impl RoomLog for MemoryLog {
-    fn claim(&mut self, _room: &RoomId, _attempt: u64, claim: Claim) -> Option<LogEvent> {
+    fn claim(&self, _room: &RoomId, _attempt: u64, claim: Claim) -> Option<LogEvent> {
         let kept = self.0.lock().ok().and_then(|lives| lives.get(&claim.life).cloned());
         Some(LogEvent::alone(kept.unwrap_or_default()))
     }
 
-    fn append(&mut self, _room: &RoomId, _attempt: u64, append: Append<'_>) -> Option<LogEvent> {
+    fn append(&self, _room: &RoomId, _attempt: u64, append: Append<'_>) -> Option<LogEvent> {
         if let Ok(mut lives) = self.0.lock() {
             for record in append.steps.iter().flat_map(Step::chat) {
                 let kept = lives.entry(append.life).or_default();
@@ -90,11 +90,11 @@ impl RoomLog for MemoryLog {
         Some(LogEvent::Appended)
     }
 
-    fn ownership(&mut self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
+    fn ownership(&self, _room: &RoomId, _attempt: u64) -> Option<LogEvent> {
         Some(LogEvent::Owned(None))
     }
 
-    fn erase(&mut self, _room: &RoomId, life: LifeId) {
+    fn erase(&self, _room: &RoomId, life: LifeId) {
         if let Ok(mut lives) = self.0.lock() {
             lives.remove(&life);
         }

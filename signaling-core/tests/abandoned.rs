@@ -52,7 +52,8 @@ fn an_abandoned_name_keeps_little() {
     let mut now = Timestamp::from_millis(1_790_000_000_000);
     let key = ServerKey::new([7; 32]);
     let rules = Arc::new(Rules { sfu: true, ..Rules::new(key.clone()) });
-    let environment = Environment { rules, ..Environment::new(key, Box::new(SeededEntropy::new(1))) };
+    let entropy = Box::new(SeededEntropy::new(1));
+    let environment = Environment { rules, entropy, ..Environment::new(key) };
     let codec = Arc::clone(&environment.codec);
     let mut shard = Shard::new(environment, now, Vec::new());
     let before = HELD.with(Cell::get);

@@ -48,7 +48,10 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
-        let environment = Environment::new(ServerKey::new([1; 32]), Box::new(SeededEntropy::new(1)));
+        let environment = Environment {
+            entropy: Box::new(SeededEntropy::new(1)),
+            ..Environment::new(ServerKey::new([1; 32]))
+        };
         let now = Timestamp::from_millis(1_790_000_000_000);
         Self { shard: Shard::new(environment, now, Vec::new()), now }
     }

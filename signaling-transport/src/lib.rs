@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod address_limit;
+mod authenticator;
 mod cause_counts;
 mod driver;
 mod duplex;
@@ -35,8 +36,9 @@ mod tokens;
 mod websocket;
 
 pub use address_limit::GateLimits;
+pub use authenticator::{Authenticator, OpenAuthenticator};
 pub use cause_counts::CauseCounts;
-pub use driver::{Hub, HubConfig, Stopped, SystemClock, SystemEntropy};
+pub use driver::{Hub, Stopped, SystemClock};
 pub use http::OPENAPI;
 pub use service::{Signaling, SignalingConfig, Transports};
 pub use tokens::{JoinTokens, KeyError, TokenKey, TokenMinter, TokenTerms};

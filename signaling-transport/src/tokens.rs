@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::authenticator::Authenticator;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use signaling_core::message::{Join, Json, Role};
 use signaling_core::room::Pass;
-use signaling_core::{Authenticator, Code, Grant, Reason, Refusal, RoomId, Signed, Timestamp, TokenIdentity};
+use signaling_core::{Code, Grant, Reason, Refusal, RoomId, Signed, Timestamp, TokenIdentity};
 
 pub use self::key::{KeyError, TokenKey};
 pub use self::minter::{TokenMinter, TokenTerms};

@@ -8,8 +8,8 @@ use http::{Request, StatusCode};
 use serde_json::Value;
 use signaling_core::testing::RecordedMedia;
 use signaling_core::{
-    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, MediaDemand, MediaPlane,
-    Patched, PeerId, Reach, Refusal, RoomId, ServerKey,
+    Code, Environment, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, MediaDemand,
+    Patched, PeerId, Reach, Refusal, RoomId, Rules, ServerKey,
 };
 use signaling_transport::{Signaling, SignalingConfig};
 use tower::ServiceExt as _;
@@ -54,8 +54,8 @@ async fn a_full_media_server_says_when_to_come_again_and_keeps_nobody() {
     for code in [Code::Overloaded, Code::SessionUnknown] {
         let media = RecordedMedia::default();
         let mut config = SignalingConfig::new(ServerKey::new([7; 32]));
-        let plane = media.clone();
-        config.media = Some(Box::new(move || Box::new(plane.clone()) as Box<dyn MediaPlane>));
+        let rules = Rules { sfu: true, ..Rules::new(ServerKey::new([7; 32])) };
+        config.rooms = Environment { media: Arc::new(media.clone()), ..Environment::with_rules(rules) };
         config.http_media = Some(Arc::new(Full(code)));
         let router = Signaling::start(config).router();
         for path in ["/whip/stage", "/whep/stage"] {

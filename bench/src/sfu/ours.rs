@@ -49,7 +49,7 @@ pub(super) fn serve(workers: u16, record: Option<&Path>) -> anyhow::Result<()> {
         sockets.push(MediaSocket::bind(address)?);
     }
     let config = Config { shards: workers, ..Config::new(vec![address], [7; 32]) };
-    let (mut handle, shards) = driver::open(config, Instant::now())?;
+    let (handle, shards) = driver::open(config, Instant::now())?;
     let stop = Arc::new(AtomicBool::new(false));
     for (worker, socket) in shards.into_iter().zip(sockets) {
         let stop = Arc::clone(&stop);

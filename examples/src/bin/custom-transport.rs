@@ -18,11 +18,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use signaling_core::message::Reply;
 use signaling_core::{
-    ClientMessage, CloseReason, Code, ConnectionId, Entropy as _, Envelope, Environment, Frame, Grant,
-    JsonCodec, NewConnection, Offer, Outbound, Refusal, RequestId, Seat, ServerKey, Shard, Timestamp,
-    Unreadable,
+    ClientMessage, Code, ConnectionId, Entropy as _, Envelope, Environment, Frame, Grant, JsonCodec,
+    NewConnection, Offer, Outbound, Refusal, Seat, ServerKey, Shard, SystemEntropy, Timestamp, Unreadable,
 };
-use signaling_transport::SystemEntropy;
 
 /// The longest line, and how many lines wait at most to be handled or to be written.
 const MAX_LINE: u64 = 256 * 1024;
@@ -36,18 +34,12 @@ enum Input {
 }
 
 /// The way of the rooms to a connection. What it has no room for stays in the log of the room.
-struct Lines(SyncSender<Arc<Frame>>);
-
-impl Outbound for Lines {
-    fn offer(&mut self, frame: &Arc<Frame>, _answers: Option<RequestId>) -> Offer {
-        match self.0.try_send(Arc::clone(frame)) {
-            Ok(()) => Offer::Taken,
-            // A reader so slow is disconnected; it may resume.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Offer::Gone,
-        }
+fn lines(frames: SyncSender<Arc<Frame>>) -> impl Outbound {
+    move |frame: &Arc<Frame>| match frames.try_send(Arc::clone(frame)) {
+        Ok(()) => Offer::Taken,
+        // A reader so slow is disconnected; it may resume.
+        Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Offer::Gone,
     }
-
-    fn close(&mut self, _reason: CloseReason) {}
 }
 
 fn main() -> anyhow::Result<()> {
@@ -56,7 +48,7 @@ fn main() -> anyhow::Result<()> {
     eprintln!("listening on {path}");
     let mut key = [0; 32]; // a service that is restarted keeps these
     SystemEntropy.fill(&mut key);
-    let environment = Environment::new(ServerKey::new(key), Box::new(SystemEntropy));
+    let environment = Environment::new(ServerKey::new(key));
     let codec = Arc::clone(&environment.codec);
     let (inputs, waiting) = sync_channel(WAITING);
     let rooms = Rooms {
@@ -141,7 +133,7 @@ impl Rooms {
         if let Some(seat) = &connection.seat {
             return self.shard.receive(now(), seat, Some(id), message, None);
         }
-        let outbound = Box::new(Lines(connection.frames.clone()));
+        let outbound = Box::new(lines(connection.frames.clone()));
         let new = Some((NewConnection { id, outbound }, None));
         let key = Arc::clone(&self.codec);
         let entered = match message.map_err(|unreadable| unreadable.refusal).map(|envelope| envelope.message)

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use axum::{Router, routing::get};
 use signaling_core::message::Join;
-use signaling_core::{Authenticator, Code, Entropy, Grant, Refusal, ServerKey, Timestamp};
-use signaling_transport::{Signaling, SignalingConfig, SystemEntropy};
+use signaling_core::{Code, Entropy, Grant, Refusal, ServerKey, SystemEntropy, Timestamp};
+use signaling_transport::Authenticator;
+use signaling_transport::{Signaling, SignalingConfig};
 
 struct Doorkeeper;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use signaling_core::message::{IceServer, IceServers};
-use signaling_core::{Entropy as _, IceProvider, PeerId, RoomId, ServerKey, Timestamp};
-use signaling_transport::{Signaling, SignalingConfig, SystemEntropy};
+use signaling_core::{Entropy as _, IceProvider, PeerId, RoomId, ServerKey, SystemEntropy, Timestamp};
+use signaling_transport::{Signaling, SignalingConfig};
 use stun_turn::credentials;
 
 const HOUR: u64 = 3_600;
@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let mut key = [0; 32]; // a service that is restarted keeps these
     SystemEntropy.fill(&mut key);
     let mut config = SignalingConfig::new(ServerKey::new(key));
-    config.ice = Arc::new(outside);
+    config.rooms.ice = Arc::new(outside);
     let signaling = Signaling::start(config);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     eprintln!("ws://{}/api/v1/ws", listener.local_addr()?);

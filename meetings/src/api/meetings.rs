@@ -6,10 +6,10 @@ use axum::extract::{Path, Query};
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_api::{JsonBody, Problem, idempotency_key, no_store};
+use http_api::{JsonBody, Problem, Repeatable, idempotency_key, no_store};
 use serde::{Deserialize, Serialize};
 use signaling_core::message::EndReason;
-use signaling_core::{Code, MeetingId, Refusal, Repeatable, Timestamp, sha256_hex};
+use signaling_core::{Code, MeetingId, Refusal, Timestamp, sha256_hex};
 use utoipa::ToSchema;
 
 use super::request::{BODY_BYTES, MeetingRequest, Request, no_meeting};

@@ -4,10 +4,10 @@ use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http_api::{Caller, Problem, bearer};
+use http_api::{Caller, Problem, Scope, bearer};
 use serde::Deserialize;
 use signaling_core::message::EndReason;
-use signaling_core::{Code, HostClaims, MeetingId, Refusal, Scope};
+use signaling_core::{Code, HostClaims, MeetingId, Refusal};
 
 use crate::access::Principal;
 use crate::keys::is_key;

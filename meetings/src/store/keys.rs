@@ -1,6 +1,7 @@
 //! API keys in the database: only their digests are stored.
 
-use signaling_core::{Scope, Timestamp};
+use http_api::Scope;
+use signaling_core::Timestamp;
 use sqlx::Row as _;
 
 use super::database::{Store, reading};

@@ -1,7 +1,8 @@
 //! Meetings in the database, with the messages about their changes.
 
+use http_api::Repeatable;
 use signaling_core::meeting::{MeetingCode, Presence};
-use signaling_core::{MeetingId, Repeatable, RoomId, Timestamp};
+use signaling_core::{MeetingId, RoomId, Timestamp};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::database::{Store, reading, writing};

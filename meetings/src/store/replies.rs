@@ -1,6 +1,7 @@
 //! Stored replies for repeated requests (the `Idempotency-Key` header).
 
-use signaling_core::{Code, Refusal, Repeatable, Timestamp};
+use http_api::Repeatable;
+use signaling_core::{Code, Refusal, Timestamp};
 use sqlx::Row as _;
 
 use super::database::{Store, reading, writing};

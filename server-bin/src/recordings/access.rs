@@ -1,8 +1,8 @@
 //! Access to recordings.
 
 use http::HeaderMap;
-use http_api::bearer;
-use signaling_core::{ApiKeys, Code, HostClaims, LifeId, Refusal, RoomId, Scope, ServerKey};
+use http_api::{ApiKeys, Scope, bearer};
+use signaling_core::{Code, HostClaims, LifeId, Refusal, RoomId, ServerKey};
 
 /// The access granted by a bearer.
 #[derive(Clone, Debug, PartialEq, Eq)]

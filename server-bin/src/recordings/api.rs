@@ -11,15 +11,17 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_api::{Caller, Problem, no_store};
+use http_api::{ApiKeys, Caller, Problem, no_store};
 use recording::container::Container;
 use recording::driver::Recorder;
 use recording::index::{Entry, EntryState, RecordingId};
 use recording::upload::Upload;
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Name, TrackSource};
-use signaling_core::{ApiKeys, Code, FileClaims, PeerId, Refusal, RoomId, ServerKey, Timestamp, WallClock};
-use signaling_transport::{Hub, Signaling, SystemClock, SystemEntropy};
+use signaling_core::{
+    Code, FileClaims, PeerId, Refusal, RoomId, ServerKey, SystemEntropy, Timestamp, WallClock,
+};
+use signaling_transport::{Hub, Signaling, SystemClock};
 
 use super::access::{self, Reach};
 use super::{Recordings, control, download};

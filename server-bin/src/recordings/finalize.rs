@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use anyhow::{Context as _, bail};
 use recording::finalise;
 use recording::index::{EntryState, Index};
-use signaling_core::RoomId;
-use signaling_transport::SystemEntropy;
+use signaling_core::{RoomId, SystemEntropy};
 
 use super::{ffmpeg, folder};
 use crate::config::Settings;

@@ -181,7 +181,7 @@ pub(crate) struct RecordedMedia {
 }
 
 impl MediaPlane for RecordedMedia {
-    fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+    fn demand(&self, room: &RoomId, demand: MediaDemand) {
         match &demand {
             MediaDemand::Record { scope: RecordScope::Nobody, .. } => {
                 return self.recorder.stop(room.clone());

@@ -160,7 +160,7 @@ impl Handle {
 }
 
 impl MediaPlane for Handle {
-    fn demand(&mut self, room: &RoomId, demand: MediaDemand) {
+    fn demand(&self, room: &RoomId, demand: MediaDemand) {
         if self.send(Input::Demand { room: room.clone(), demand }).is_err() {
             tracing::error!(%room, "the media server takes no more demands");
         }

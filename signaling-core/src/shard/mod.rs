@@ -16,7 +16,7 @@ pub use overview::{Census, Person, RoomSummary};
 
 use self::wakeups::Wakeups;
 use crate::live::LiveRoom;
-use crate::message::{EndReason, Host};
+use crate::message::{EndReason, Host, IceServers};
 use crate::room::{Announcement, Caption, Room, RoomInput, RoomRecord};
 use crate::session::Session;
 use crate::{
@@ -193,6 +193,12 @@ impl Shard {
     /// Whether this node decides for a room.
     pub fn owns(&self, room: &RoomId) -> bool {
         self.rooms.get(room).is_some_and(LiveRoom::is_owner)
+    }
+
+    /// The STUN and TURN servers for a peer in a room.
+    pub fn ice_servers(&self, now: Timestamp, seat: &Seat, reached_at: Option<&str>) -> Option<IceServers> {
+        let env = &self.env;
+        self.is_joined(seat).then(|| env.ice.ice_servers(env.wall.at(now), &seat.room, seat.peer, reached_at))
     }
 
     /// Applies a change of a room's meeting. Returns whether the room exists.

@@ -39,17 +39,17 @@ impl LogEnd {
 }
 
 impl RoomLog for LogEnd {
-    fn claim(&mut self, _room: &RoomId, attempt: u64, claim: Claim) -> Option<LogEvent> {
+    fn claim(&self, _room: &RoomId, attempt: u64, claim: Claim) -> Option<LogEvent> {
         self.ask(attempt, Asked::Claim(claim))
     }
-    fn append(&mut self, _room: &RoomId, attempt: u64, append: Append<'_>) -> Option<LogEvent> {
+    fn append(&self, _room: &RoomId, attempt: u64, append: Append<'_>) -> Option<LogEvent> {
         let Append { guard, steps, .. } = append;
         self.ask(attempt, Asked::Append { guard, steps: steps.to_vec() })
     }
-    fn ownership(&mut self, _room: &RoomId, attempt: u64) -> Option<LogEvent> {
+    fn ownership(&self, _room: &RoomId, attempt: u64) -> Option<LogEvent> {
         self.ask(attempt, Asked::Ownership)
     }
-    fn erase(&mut self, _room: &RoomId, _life: LifeId) {}
+    fn erase(&self, _room: &RoomId, _life: LifeId) {}
 }
 
 /// What the log holds. Like the stream of a real one, it takes an append under the newest ownership alone.

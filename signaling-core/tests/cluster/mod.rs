@@ -38,7 +38,7 @@ impl Peers for PeersEnd {
     fn node(&self) -> NodeId {
         self.0
     }
-    fn send(&mut self, to: NodeId, _room: &RoomId, message: PeerMessage) {
+    fn send(&self, to: NodeId, _room: &RoomId, message: PeerMessage) {
         self.1.lock().unwrap().push((to, message));
     }
 }
@@ -200,9 +200,10 @@ impl Cluster {
         limits.resume_window = Duration::from_millis(CALM + 60_000);
         let environment = Environment {
             rules: Arc::new(Rules { limits, ..Rules::new(self.key.clone()) }),
-            log: Box::new(LogEnd { node: id, questions, at_once }),
-            peers: Some(Box::new(PeersEnd(id, Arc::clone(&node.posted)))),
-            ..Environment::new(self.key.clone(), Box::new(SeededEntropy::new(seed)))
+            log: Arc::new(LogEnd { node: id, questions, at_once }),
+            peers: Some(Arc::new(PeersEnd(id, Arc::clone(&node.posted)))),
+            entropy: Box::new(SeededEntropy::new(seed)),
+            ..Environment::new(self.key.clone())
         };
         node.shard = Some(Shard::new(environment, now, Vec::new()));
     }

@@ -39,18 +39,18 @@ impl Outbound for Screen {
 struct Kept(Arc<Mutex<BTreeMap<RoomId, RoomRecord>>>);
 
 impl RoomStore for Kept {
-    fn load(&mut self) -> Vec<RoomRecord> {
+    fn load(&self) -> Vec<RoomRecord> {
         self.0.lock().unwrap().values().cloned().collect()
     }
-    fn save(&mut self, record: &RoomRecord) {
+    fn save(&self, record: &RoomRecord) {
         self.0.lock().unwrap().insert(record.room.clone(), record.clone());
     }
-    fn end_session(&mut self, room: &RoomId, session: SessionId) {
+    fn end_session(&self, room: &RoomId, session: SessionId) {
         if let Some(record) = self.0.lock().unwrap().get_mut(room) {
             record.end_session(session);
         }
     }
-    fn forget(&mut self, room: &RoomId) {
+    fn forget(&self, room: &RoomId) {
         self.0.lock().unwrap().remove(room);
     }
 }
@@ -63,7 +63,7 @@ struct Recorder {
 }
 
 impl MediaPlane for Recorder {
-    fn demand(&mut self, _room: &RoomId, demand: MediaDemand) {
+    fn demand(&self, _room: &RoomId, demand: MediaDemand) {
         match demand {
             MediaDemand::Record { scope, .. } => self.scopes.lock().unwrap().push(scope),
             MediaDemand::Caption(caption) => self.captions.lock().unwrap().push(caption.text.to_string()),
@@ -77,7 +77,7 @@ impl MediaPlane for Recorder {
 struct Watcher(Arc<Mutex<Vec<RoomHappening>>>);
 
 impl RoomObserver for Watcher {
-    fn happened(&mut self, happening: Happening) {
+    fn happened(&self, happening: Happening) {
         self.0.lock().unwrap().push(happening.what);
     }
 }
@@ -370,11 +370,12 @@ fn shard(
 ) -> Shard {
     let environment = Environment {
         rules: Arc::new(Rules { sfu: true, recorder: true, ..Rules::new(key.clone()) }),
-        media: Box::new(recorder.clone()),
-        store: Box::new(store.clone()),
-        log: Box::new(log.clone()),
-        observer: Box::new(watcher.clone()),
-        ..Environment::new(key.clone(), Box::new(SeededEntropy::new(now.as_millis())))
+        media: Arc::new(recorder.clone()),
+        store: Arc::new(store.clone()),
+        log: Arc::new(log.clone()),
+        observer: Arc::new(watcher.clone()),
+        entropy: Box::new(SeededEntropy::new(now.as_millis())),
+        ..Environment::new(key.clone())
     };
     Shard::new(environment, now, records)
 }

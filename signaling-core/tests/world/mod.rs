@@ -61,18 +61,18 @@ pub(crate) enum TransportKind {
 struct Kept(Arc<Mutex<BTreeMap<RoomId, RoomRecord>>>);
 
 impl RoomStore for Kept {
-    fn load(&mut self) -> Vec<RoomRecord> {
+    fn load(&self) -> Vec<RoomRecord> {
         self.0.lock().unwrap().values().cloned().collect()
     }
-    fn save(&mut self, record: &RoomRecord) {
+    fn save(&self, record: &RoomRecord) {
         self.0.lock().unwrap().insert(record.room.clone(), record.clone());
     }
-    fn end_session(&mut self, room: &RoomId, session: SessionId) {
+    fn end_session(&self, room: &RoomId, session: SessionId) {
         if let Some(record) = self.0.lock().unwrap().get_mut(room) {
             record.end_session(session);
         }
     }
-    fn forget(&mut self, room: &RoomId) {
+    fn forget(&self, room: &RoomId) {
         self.0.lock().unwrap().remove(room);
     }
 }
@@ -593,9 +593,10 @@ fn shard(
     (limits.log_bytes, limits.outbox_bytes, limits.lag_bytes) = (200_000, 150_000, 100_000);
     let environment = Environment {
         rules: Arc::new(Rules { limits, ..Rules::new(key.clone()) }),
-        store: Box::new(store.clone()),
-        log: Box::new(log.clone()),
-        ..Environment::new(key.clone(), Box::new(SeededEntropy::new(seed)))
+        store: Arc::new(store.clone()),
+        log: Arc::new(log.clone()),
+        entropy: Box::new(SeededEntropy::new(seed)),
+        ..Environment::new(key.clone())
     };
     Shard::new(environment, now, records)
 }

@@ -1,8 +1,8 @@
-//! The system's clocks and randomness.
+//! The system's clocks.
 
 use std::time::{Duration, Instant};
 
-use signaling_core::{Entropy, Timestamp, Wall, WallClock};
+use signaling_core::{Timestamp, Wall, WallClock};
 
 /// The system's clocks: [`clock`], as the core uses it.
 #[derive(Clone, Copy, Debug)]
@@ -51,18 +51,4 @@ impl WallClock for SystemClock {
 
 fn timestamp(since_epoch: Duration) -> Timestamp {
     Timestamp::default() + since_epoch
-}
-
-/// The system's random numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemEntropy;
-
-impl Entropy for SystemEntropy {
-    #[allow(
-        clippy::expect_used,
-        reason = "without randomness no id and no secret may be made: ending is safer"
-    )]
-    fn fill(&mut self, bytes: &mut [u8]) {
-        aws_lc_rs::rand::fill(bytes).expect("the system has random numbers");
-    }
 }

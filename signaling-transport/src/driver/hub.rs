@@ -7,43 +7,18 @@ use std::time::Duration;
 use signaling_core::message::{Host, IceServers, Join, TopologyChoice};
 use signaling_core::room::{Announcement, Caption, RoomRecord};
 use signaling_core::{
-    Census, Code, ConnectionId, EndReason, Environment, Grant, IceProvider, JsonCodec, LifeId, MadeRoom,
-    MediaEvent, MediaJoin, MediaPlane, NewConnection, Person, Refusal, RequestId, RoomId, RoomLog,
-    RoomObserver, RoomStore, RoomSummary, Rules, Seat, ServerKey, SessionClaims, Shard, StreamRefusal,
-    WallClock, Watch,
+    Census, Code, ConnectionId, EndReason, Environment, Grant, LifeId, MadeRoom, MediaEvent, MediaJoin,
+    NewConnection, Person, Refusal, RequestId, RoomId, RoomSummary, Seat, ServerKey, SessionClaims, Shard,
+    StreamRefusal, SystemEntropy, Timestamp, WallClock, Watch,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::shard::{self, Command, Incoming, Seated};
-use super::{Inbox, SystemClock, SystemEntropy, mailbox};
+use super::{Inbox, SystemClock, mailbox};
 
 /// Commands that a shard's queue holds before senders wait.
 const QUEUE: usize = 4096;
-
-/// The configuration of a hub.
-pub struct HubConfig {
-    /// Limits, keys, and the server's capabilities.
-    pub rules: Arc<Rules>,
-    /// The wire format of messages.
-    pub codec: Arc<JsonCodec>,
-    /// The STUN and TURN servers for peers that join.
-    pub ice: Arc<dyn IceProvider>,
-    /// The features that the server announces to clients.
-    pub features: Arc<[String]>,
-    /// The number of shards; one per core is enough.
-    pub shards: usize,
-    /// Makes the media plane of each shard's rooms.
-    pub media: Box<dyn Fn() -> Box<dyn MediaPlane> + Send>,
-    /// Makes the store of each shard's rooms. It may load rooms of any shard.
-    pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
-    /// Makes the log of each shard's rooms.
-    pub log: Box<dyn Fn() -> Box<dyn RoomLog> + Send>,
-    /// Makes the observer of the rooms of meetings.
-    pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
-    /// Learns when a shard ends.
-    pub watch: Watch,
-}
 
 /// A handle to the rooms of a server. Cheap to clone.
 #[derive(Clone)]
@@ -76,40 +51,30 @@ pub(crate) struct Opened {
 }
 
 impl Hub {
-    /// Starts the shards' tasks on the current runtime. They end when the last handle is dropped.
-    pub fn start(config: &HubConfig, tasks: &mut JoinSet<()>) -> Self {
+    /// Starts this many shards on the current runtime, and divides the stored rooms among them. Their tasks end when the
+    /// last handle is dropped.
+    pub fn start(environment: Environment, shards: usize, watch: &Watch, tasks: &mut JoinSet<()>) -> Self {
         let clock = SystemClock::new();
         let now = clock.ticks();
-        let count = config.shards.max(1);
-        let records = (config.store)().load();
+        let count = shards.max(1);
+        let (records, key) = (environment.store.load(), environment.rules.key.clone());
+        let environments = (1..count).map(|_| environment.for_another_shard()).collect::<Vec<_>>();
         let mut shards = Vec::with_capacity(count);
-        for index in 0..count {
+        for (index, mut environment) in std::iter::once(environment).chain(environments).enumerate() {
             let mine = |room: &RoomId| room.shard(count) == index;
             let records = records.iter().filter(|record| mine(&record.room)).cloned().collect();
-            let environment = Environment {
-                rules: Arc::clone(&config.rules),
-                codec: Arc::clone(&config.codec),
-                media: (config.media)(),
-                store: (config.store)(),
-                log: (config.log)(),
-                peers: None,
-                observer: (config.observer)(),
-                entropy: Box::new(SystemEntropy),
-                ice: Arc::clone(&config.ice),
-                features: Arc::clone(&config.features),
-                wall: clock.wall(now),
-            };
+            environment.wall = clock.wall(now);
             let (sender, commands) = mpsc::channel(QUEUE);
             let shard = Shard::new(environment, now, records);
-            let engine = config.watch.engine(format!("shard {index}"));
-            tasks.spawn(engine.run(shard::run(shard, Arc::clone(&config.ice), clock, commands)));
+            let engine = watch.engine(format!("shard {index}"));
+            tasks.spawn(engine.run(shard::run(shard, clock, commands)));
             shards.push(sender);
         }
         Self {
             shards: shards.into(),
             clock,
             connections: Arc::new(AtomicU64::new(0)),
-            key: config.rules.key.clone(),
+            key,
             runtime: tokio::runtime::Handle::current(),
         }
     }
@@ -128,21 +93,20 @@ impl Hub {
         Opened { seat: Arc::new(seat), connection, inbox, shard }
     }
 
-    async fn ask<T>(
+    /// Calls the shard of a room.
+    async fn ask<T: Send + 'static>(
         &self,
         room: &RoomId,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+        call: impl FnOnce(&mut Shard, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
-        let (reply, answer) = oneshot::channel();
-        self.shard(room)?.send(command(reply)).await.map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
+        ask(self.shard(room)?, call).await
     }
 
     /// Makes a room with an unguessable name.
     pub async fn make_room(&self, topology: TopologyChoice) -> Result<MadeRoom, Refusal> {
         let room = RoomId::made_by_server(&self.key, &mut SystemEntropy);
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::MakeRoom { room, topology, reply }).await?
+        self.ask(&asked, move |shard, now| shard.make_room(now, room, topology)).await?
     }
 
     fn connection(&self) -> (NewConnection, Inbox) {
@@ -161,13 +125,9 @@ impl Hub {
         let (connection, inbox) = self.connection();
         let id = connection.id;
         let room = join.room.id().clone();
-        let command = |reply| Command::Join {
-            join: Box::new(join),
-            grant,
-            connection: Some((connection, request)),
-            reply,
-        };
-        let (seat, _) = self.ask(&room, command).await??;
+        let connection = Some((connection, request));
+        let (seat, _) =
+            self.ask(&room, move |shard, now| shard.join(now, &join, &grant, connection)).await??;
         Ok(self.opened(seat, id, inbox))
     }
 
@@ -181,31 +141,28 @@ impl Hub {
         let (connection, inbox) = self.connection();
         let id = connection.id;
         let room = claims.room.clone();
-        let (claims, connection) = (Box::new(claims), Some((connection, request)));
-        let (seat, _) =
-            self.ask(&room, |reply| Command::Resume { claims, last_id, connection, reply }).await??;
+        let connection = Some((connection, request));
+        let resumed = self.ask(&room, move |shard, now| shard.resume(now, &claims, last_id, connection));
+        let (seat, _) = resumed.await??;
         Ok(self.opened(seat, id, inbox))
     }
 
     /// Joins before there is a connection.
     pub(crate) async fn join_detached(&self, join: Join, grant: Grant) -> Seated {
         let room = join.room.id().clone();
-        self.ask(&room, |reply| Command::Join { join: Box::new(join), grant, connection: None, reply })
-            .await?
+        self.ask(&room, move |shard, now| shard.join(now, &join, &grant, None)).await?
     }
 
     /// Admits a WHIP or WHEP client.
     pub(crate) async fn join_media(&self, asked: MediaJoin) -> Result<Seat, Refusal> {
         let room = asked.join.room.id().clone();
-        let asked = Box::new(asked);
-        self.ask(&room, |reply| Command::JoinMedia { asked, reply }).await?
+        self.ask(&room, move |shard, now| shard.join_media(now, &asked)).await?
     }
 
     /// Resumes before there is a connection.
     pub(crate) async fn resume_detached(&self, claims: SessionClaims, last_id: u64) -> Seated {
         let room = claims.room.clone();
-        let claims = Box::new(claims);
-        self.ask(&room, |reply| Command::Resume { claims, last_id, connection: None, reply }).await?
+        self.ask(&room, move |shard, now| shard.resume(now, &claims, last_id, None)).await?
     }
 
     /// Opens the event stream of a session.
@@ -217,10 +174,9 @@ impl Hub {
         let (connection, inbox) = self.connection();
         let id = connection.id;
         let room = claims.room.clone();
-        let claims = Box::new(claims);
-        let asked = self.ask(&room, |reply| Command::Attach { claims, last_id, connection, reply }).await;
-        let stopped = |stopped: Stopped| StreamRefusal::Refused(stopped.into());
-        let seat = asked.map_err(stopped)??;
+        let attached =
+            self.ask(&room, move |shard, now| shard.attach(now, &claims, last_id, || connection)).await;
+        let seat = attached.map_err(|stopped| StreamRefusal::Refused(stopped.into()))??;
         Ok(self.opened(seat, id, inbox))
     }
 
@@ -243,7 +199,14 @@ impl Hub {
     /// Passes on messages sent by HTTP. Returns whether the session exists.
     pub(crate) async fn post(&self, seat: Seat, messages: Vec<Incoming>) -> Result<bool, Stopped> {
         let room = seat.room.clone();
-        self.ask(&room, |reply| Command::Post { seat, messages, reply }).await
+        let post = move |shard: &mut Shard, now| {
+            let known = shard.knows(&seat);
+            for message in messages {
+                shard.receive(now, &seat, None, message, None);
+            }
+            known
+        };
+        self.ask(&room, post).await
     }
 
     /// Tells the shard that a connection can take frames again.
@@ -253,12 +216,15 @@ impl Hub {
 
     /// Tells the shard that a connection is gone.
     pub(crate) fn detach(&self, seat: &Arc<Seat>, connection: ConnectionId) {
-        self.tell(&seat.room, Command::Detach { seat: Arc::clone(seat), connection });
+        let gone = Arc::clone(seat);
+        let detach = move |shard: &mut Shard, now| shard.detach(now, &gone, connection);
+        self.tell(&seat.room, Command::Call(Box::new(detach)));
     }
 
     /// Passes a report of the media plane to its room.
     pub fn media(&self, room: &RoomId, event: MediaEvent) {
-        self.tell(room, Command::Media { room: room.clone(), event });
+        let of = room.clone();
+        self.tell(room, Command::Call(Box::new(move |shard, now| shard.media(now, &of, event))));
     }
 
     /// Sends a command to a shard from a context that cannot wait.
@@ -273,50 +239,49 @@ impl Hub {
     /// Tells a room that its meeting has changed. Returns whether the room exists.
     pub async fn arrange(&self, record: RoomRecord) -> Result<bool, Stopped> {
         let room = record.room.clone();
-        self.ask(&room, |reply| Command::Arrange { record: Box::new(record), reply }).await
+        self.ask(&room, move |shard, now| shard.arrange(now, Box::new(record))).await
     }
 
     /// The peers in a room, viewers included.
     pub async fn people(&self, room: RoomId) -> Result<Option<Vec<Person>>, Stopped> {
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::People { room, reply }).await
+        self.ask(&asked, move |shard, _| shard.people(&room)).await
     }
 
     /// Starts or stops the recording of a room; if `life` is given, only of that life.
     pub async fn record(&self, room: RoomId, life: Option<LifeId>, on: bool) -> Result<(), Refusal> {
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::Record { room, life, on, reply }).await?
+        self.ask(&asked, move |shard, now| shard.record(now, &room, life, on)).await?
     }
 
     /// Performs a host's action for a caller that is not a peer of the room, such as an application with an API key.
     pub async fn host(&self, room: RoomId, host: Host) -> Result<(), Refusal> {
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::Host { room, host: Box::new(host), reply }).await?
+        self.ask(&asked, move |shard, now| shard.host(now, &room, &host)).await?
     }
 
     /// Sends a line of captions to a room.
     pub async fn caption(&self, room: RoomId, caption: Caption) -> Result<(), Refusal> {
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::Caption { room, caption: Box::new(caption), reply }).await?
+        self.ask(&asked, move |shard, now| shard.caption(now, &room, &caption)).await?
     }
 
     /// Sends a chat message to everybody in a room, from a program that is not in it.
     pub async fn announce(&self, room: RoomId, announcement: Announcement) -> Result<(), Refusal> {
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::Announce { room, announcement: Box::new(announcement), reply })
-            .await?
+        self.ask(&asked, move |shard, now| shard.announce(now, &room, &announcement)).await?
     }
 
     /// Ends a room. Returns whether it existed.
     pub async fn end_room(&self, room: RoomId, reason: EndReason) -> Result<bool, Stopped> {
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::EndRoom { room, reason, reply }).await
+        self.ask(&asked, move |shard, now| shard.end_room(now, &room, reason)).await
     }
 
     /// A room as an administrator sees it.
     pub async fn summary(&self, room: RoomId) -> Result<Option<RoomSummary>, Stopped> {
         let asked = room.clone();
-        self.ask(&asked, |reply| Command::Summary { room, reply }).await
+        self.ask(&asked, move |shard, _| shard.summary(&room)).await
     }
 
     /// At most `limit` rooms of all shards with ids after `after`, in the order of their ids.
@@ -327,10 +292,8 @@ impl Hub {
     ) -> Result<Vec<RoomSummary>, Stopped> {
         let mut rooms = Vec::new();
         for shard in self.shards.iter() {
-            let (reply, answer) = oneshot::channel();
-            let command = Command::RoomsAfter { after: after.cloned(), limit, reply };
-            shard.send(command).await.map_err(|_| Stopped)?;
-            rooms.extend(answer.await.map_err(|_| Stopped)?);
+            let after = after.cloned();
+            rooms.extend(ask(shard, move |shard, _| shard.rooms_after(after.as_ref(), limit)).await?);
         }
         rooms.sort_unstable_by(|one, other| one.room.id.cmp(&other.room.id));
         rooms.truncate(limit);
@@ -344,17 +307,14 @@ impl Hub {
         reached_at: Option<String>,
     ) -> Result<Option<IceServers>, Stopped> {
         let room = seat.room.clone();
-        self.ask(&room, |reply| Command::Ice { seat, reached_at, reply }).await
+        self.ask(&room, move |shard, now| shard.ice_servers(now, &seat, reached_at.as_deref())).await
     }
 
     /// The numbers of rooms and peers over all shards.
     pub async fn census(&self) -> Census {
         let mut sum = Census::default();
         for shard in self.shards.iter() {
-            let (reply, answer) = oneshot::channel();
-            if shard.send(Command::Census { reply }).await.is_ok()
-                && let Ok(Census { rooms, peers, viewers }) = answer.await
-            {
+            if let Ok(Census { rooms, peers, viewers }) = ask(shard, |shard, _| shard.census()).await {
                 sum.rooms += rooms;
                 sum.peers += peers;
                 sum.viewers += viewers;
@@ -370,12 +330,23 @@ impl Hub {
 
     /// Tells every client that the server is going away, and closes the connections.
     pub async fn go_away(&self, reconnect_after: Duration) {
+        let reconnect_after_ms = u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX);
         for shard in self.shards.iter() {
-            let (reply, done) = oneshot::channel();
-            if shard.send(Command::GoAway { reconnect_after, reply }).await.is_ok() {
-                // A shard that is gone has no clients to tell.
-                let _ = done.await;
-            }
+            // A shard that is gone has no clients to tell.
+            let _ = ask(shard, move |shard, now| shard.go_away(now, reconnect_after_ms)).await;
         }
     }
+}
+
+/// Calls a shard. A caller that has gone away does not need the answer.
+async fn ask<T: Send + 'static>(
+    shard: &mpsc::Sender<Command>,
+    call: impl FnOnce(&mut Shard, Timestamp) -> T + Send + 'static,
+) -> Result<T, Stopped> {
+    let (reply, answer) = oneshot::channel();
+    let command = Command::Call(Box::new(move |shard, now| {
+        let _ = reply.send(call(shard, now));
+    }));
+    shard.send(command).await.map_err(|_| Stopped)?;
+    answer.await.map_err(|_| Stopped)
 }

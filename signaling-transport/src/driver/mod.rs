@@ -6,7 +6,7 @@ mod mailbox;
 mod pace;
 mod shard;
 
-pub use clock::{SystemClock, SystemEntropy};
+pub use clock::SystemClock;
 pub(crate) use hub::Opened;
-pub use hub::{Hub, HubConfig, Stopped};
+pub use hub::{Hub, Stopped};
 pub(crate) use mailbox::{Batch, Inbox, Next, mailbox};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, State};
 use http::StatusCode;
 use http::request::Parts;
-use http_api::{JsonBody, Problem};
+use http_api::{JsonBody, Problem, Scope};
 use serde::Deserialize;
+use signaling_core::RoomId;
 use signaling_core::message::Name;
 use signaling_core::room::{Announcement, Caption};
-use signaling_core::{RoomId, Scope};
 
 use super::powers::{HostedRoom, reached};
 use crate::service::Signaling;

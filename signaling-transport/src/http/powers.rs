@@ -4,11 +4,11 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use http::StatusCode;
 use http::request::Parts;
-use http_api::{Caller, JsonBody, Problem, bearer};
+use http_api::{Caller, JsonBody, Problem, Scope, bearer};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use signaling_core::RoomId;
 use signaling_core::message::{Host, HostAction};
-use signaling_core::{RoomId, Scope};
 
 use super::room_path::{PeerPath, RoomPath};
 use super::rooms::{check_power, described, no_bearer, no_room};

@@ -6,12 +6,10 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, StatusCode};
-use http_api::{Caller, JsonBody, Problem, bearer, idempotency_key, no_store};
+use http_api::{Caller, JsonBody, Problem, Repeatable, Scope, bearer, idempotency_key, no_store};
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Topology, TopologyChoice};
-use signaling_core::{
-    Code, EndReason, HostClaims, Person, Refusal, Repeatable, RoomId, RoomSummary, Scope, sha256_hex,
-};
+use signaling_core::{Code, EndReason, HostClaims, Person, Refusal, RoomId, RoomSummary, sha256_hex};
 
 use super::room_path::{RoomPath, room_id};
 use crate::service::Signaling;

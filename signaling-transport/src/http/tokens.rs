@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use http_api::{Caller, JsonBody, Problem, bearer, no_store};
+use http_api::{Caller, JsonBody, Problem, Scope, bearer, no_store};
 use serde::{Deserialize, Deserializer, Serialize};
 use signaling_core::message::{self, Name, Role};
-use signaling_core::{Code, HostClaims, Refusal, Scope, WallClock as _};
+use signaling_core::{Code, HostClaims, Refusal, WallClock as _};
 
 use super::room_path::RoomPath;
 use super::rooms::no_bearer;

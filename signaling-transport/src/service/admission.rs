@@ -98,7 +98,7 @@ impl Signaling {
         let id = name.id();
         let code = MeetingCode::parse(name.text());
         let is_code = code.is_some() && MeetingCode::is_shape(name.text());
-        if code.is_none() && !id.is_made_by(&inner.key) {
+        if code.is_none() && !id.is_made_by(&inner.rules.key) {
             return Ok(None);
         }
         // An open room needs no look-up, so it works even if the store of meetings does not.
@@ -117,7 +117,8 @@ impl Signaling {
     /// authenticator requires. An invited client needs no token.
     async fn grant(&self, join: &Join, is_invited: bool) -> Result<Grant, Refusal> {
         let now = self.inner.hub.clock().now();
-        let host_token = join.token.as_deref().and_then(|token| HostClaims::open(&self.inner.key, token));
+        let host_token =
+            join.token.as_deref().and_then(|token| HostClaims::open(&self.inner.rules.key, token));
         if host_token.is_some_and(|claims| claims.room == *join.room.id()) {
             let without = Join { token: None, ..join.clone() };
             let grant = self.inner.authenticator.authenticate(now, &without);

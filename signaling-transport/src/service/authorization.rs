@@ -1,10 +1,12 @@
 //! What the bearer of a credential may do: an API key, a host token, a join token, a session's secret or a ticket.
 
+use http_api::Scope;
 use signaling_core::message::Resume;
-use signaling_core::{Code, HostClaims, Refusal, RoomId, Scope, SessionClaims, TicketClaims, WallClock as _};
+use signaling_core::{
+    Code, HostClaims, Refusal, RoomId, SessionClaims, SystemEntropy, TicketClaims, WallClock as _,
+};
 
 use super::Signaling;
-use crate::driver::SystemEntropy;
 use crate::tickets;
 
 impl Signaling {
@@ -27,7 +29,7 @@ impl Signaling {
     /// Succeeds if a room made by the server exists, or a permitted join would open it.
     pub(crate) async fn check_is_alive(&self, room: &RoomId) -> Result<(), Refusal> {
         let inner = &self.inner;
-        let may_be_made = !room.is_made_by(&inner.key);
+        let may_be_made = !room.is_made_by(&inner.rules.key);
         if may_be_made
             || inner.hub.summary(room.clone()).await?.is_some()
             || inner.meetings.by_room(room).await?.is_some()
@@ -40,10 +42,11 @@ impl Signaling {
     /// Whether the bearer is the host token of this life of the room, for a room whose id the server made.
     pub(crate) async fn only_host(&self, bearer: &str, room: &RoomId) -> Result<bool, Refusal> {
         let inner = &self.inner;
-        let Some(claims) = HostClaims::open(&inner.key, bearer).filter(|claims| claims.room == *room) else {
+        let Some(claims) = HostClaims::open(&inner.rules.key, bearer).filter(|claims| claims.room == *room)
+        else {
             return Ok(false);
         };
-        if !room.is_made_by(&inner.key) {
+        if !room.is_made_by(&inner.rules.key) {
             return Ok(false);
         }
         if let Some(summary) = inner.hub.summary(room.clone()).await? {
@@ -80,18 +83,18 @@ impl Signaling {
     }
 
     pub(crate) fn open_secret(&self, secret: &str) -> Option<SessionClaims> {
-        SessionClaims::open(&self.inner.key, secret)
+        SessionClaims::open(&self.inner.rules.key, secret)
     }
     /// A ticket for one event stream of a session.
     pub(crate) fn ticket(&self, session: SessionClaims) -> String {
         let expires_at = self.inner.hub.clock().now() + tickets::LIFETIME;
         let claims = TicketClaims::new(session, expires_at.as_millis(), &mut SystemEntropy);
-        claims.seal(&self.inner.key, &mut SystemEntropy)
+        claims.seal(&self.inner.rules.key, &mut SystemEntropy)
     }
 
     /// Redeems a ticket, which is then no longer valid.
     pub(crate) fn redeem(&self, ticket: &str) -> Result<SessionClaims, Refusal> {
-        let claims = TicketClaims::open(&self.inner.key, ticket);
+        let claims = TicketClaims::open(&self.inner.rules.key, ticket);
         let claims = claims.ok_or_else(|| Refusal::new(Code::Unauthorized, "this is no ticket"))?;
         self.inner.tickets.redeem(self.inner.hub.clock().now(), &claims)?;
         Ok(claims.session)

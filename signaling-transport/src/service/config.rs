@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use signaling_core::{
-    ApiKeys, Authenticator, HttpMedia, IceProvider, Limits, MediaPlane, MeetingDirectory, NoApiKeys,
-    NoIceServers, NoMeetings, NoObserver, NoReplies, NoRoomLog, NoStore, OpenAuthenticator, RecordScope,
-    Replies, RoomLog, RoomObserver, RoomStore, ServerKey, Watch,
-};
+use http_api::{ApiKeys, MeetingDirectory, NoApiKeys, NoMeetings, NoReplies, Replies};
+use signaling_core::{Environment, HttpMedia, ServerKey, Watch};
 
 use crate::address_limit::GateLimits;
+use crate::authenticator::{Authenticator, OpenAuthenticator};
 use crate::tokens::TokenMinter;
 
 /// The enabled transports.
@@ -31,33 +29,17 @@ impl Default for Transports {
 /// The configuration of a [`Signaling`](super::Signaling). [`SignalingConfig::new`] gives everything but the key a default.
 #[non_exhaustive]
 pub struct SignalingConfig {
-    /// The key behind session secrets, host tokens and room ids: 32 random bytes that outlive the process.
-    pub key: ServerKey,
-    /// Sizes, counts and times.
-    pub limits: Limits,
+    /// What the rooms are given: limits, keys, the media plane, what is kept.
+    pub rooms: Environment,
     /// Decides who may enter at all.
     pub authenticator: Arc<dyn Authenticator>,
-    /// The STUN and TURN servers for peers that join.
-    pub ice: Arc<dyn IceProvider>,
-    /// The media plane of each shard's rooms; `None` leaves media to the peers.
-    pub media: Option<Box<dyn Fn() -> Box<dyn MediaPlane> + Send>>,
     /// The media plane's side of WHIP and WHEP; `None` for none.
     pub http_media: Option<Arc<dyn HttpMedia>>,
-    /// Whether the media plane records.
-    pub recorder: bool,
-    /// The publishers that it records in every room without a host's request.
-    pub record: RecordScope,
     /// Whether recording requires consent. Clients are told the feature `recording-consent`, and WHIP accepts a
     /// publisher only with its consent. Applies only if the media plane records.
     pub recording_consent: bool,
-    /// The store of each shard's rooms.
-    pub store: Box<dyn Fn() -> Box<dyn RoomStore> + Send>,
-    /// The log of each shard's rooms, which keeps their latest chat.
-    pub log: Box<dyn Fn() -> Box<dyn RoomLog> + Send>,
     /// The rooms of meetings.
     pub meetings: Arc<dyn MeetingDirectory>,
-    /// Learns what happens in the rooms of meetings.
-    pub observer: Box<dyn Fn() -> Box<dyn RoomObserver> + Send>,
     /// API keys of other programs, for `/api/v1/rooms`.
     pub api_keys: Arc<dyn ApiKeys>,
     /// Stores the answers to those programs, for requests that are repeated.
@@ -80,8 +62,6 @@ pub struct SignalingConfig {
     pub gate: GateLimits,
     /// The number of shards; one per core is enough.
     pub shards: usize,
-    /// Further features to announce to clients.
-    pub features: Vec<String>,
     /// Learns when a shard ends.
     pub watch: Watch,
 }
@@ -90,19 +70,11 @@ impl SignalingConfig {
     /// A server open to everyone, with peer-to-peer rooms that are kept in memory.
     pub fn new(key: ServerKey) -> Self {
         Self {
-            key,
-            limits: Limits::default(),
+            rooms: Environment::new(key),
             authenticator: Arc::new(OpenAuthenticator),
-            ice: Arc::new(NoIceServers),
-            media: None,
             http_media: None,
-            recorder: false,
-            record: RecordScope::Nobody,
             recording_consent: false,
-            store: Box::new(|| Box::new(NoStore)),
-            log: Box::new(|| Box::new(NoRoomLog)),
             meetings: Arc::new(NoMeetings),
-            observer: Box::new(|| Box::new(NoObserver)),
             api_keys: Arc::new(NoApiKeys),
             replies: Arc::new(NoReplies),
             minter: None,
@@ -112,7 +84,6 @@ impl SignalingConfig {
             public_url: None,
             gate: GateLimits::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
-            features: Vec::new(),
             watch: Watch::default(),
         }
     }

@@ -8,18 +8,17 @@ mod origins;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signaling_core::{
-    ApiKeys, Authenticator, HttpMedia, JsonCodec, Limits, MeetingDirectory, NoMedia, RecordScope, Replies,
-    Rules, ServerKey,
-};
+use http_api::{ApiKeys, MeetingDirectory, Replies};
+use signaling_core::{HttpMedia, JsonCodec, Limits, RecordScope, Rules, ServerKey};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::{SignalingConfig, Transports};
 pub(crate) use self::origins::Origins;
 use crate::address_limit::AddressLimit;
+use crate::authenticator::Authenticator;
 use crate::cause_counts::CauseCounts;
-use crate::driver::{Hub, HubConfig};
+use crate::driver::Hub;
 use crate::tickets::Tickets;
 use crate::tokens::TokenMinter;
 
@@ -35,8 +34,7 @@ pub struct Signaling {
 struct Inner {
     hub: Hub,
     codec: Arc<JsonCodec>,
-    limits: Limits,
-    key: ServerKey,
+    rules: Arc<Rules>,
     authenticator: Arc<dyn Authenticator>,
     meetings: Arc<dyn MeetingDirectory>,
     codes: AddressLimit,
@@ -63,51 +61,30 @@ struct Inner {
 impl Signaling {
     /// Starts the shards on the current tokio runtime. They end when the last clone is dropped.
     pub fn start(config: SignalingConfig) -> Self {
-        let SignalingConfig { key, limits, transports, .. } = config;
-        let sfu = config.media.is_some();
-        let recording_consent = config.recorder && config.recording_consent;
+        let SignalingConfig { mut rooms, transports, .. } = config;
+        let rules = Arc::clone(&rooms.rules);
+        let recording_consent = rules.recorder && config.recording_consent;
         let on = [
             ("websocket", transports.websocket),
             ("sse", transports.sse),
             ("socketio", transports.socketio),
-            ("sfu", sfu),
+            ("sfu", rules.sfu),
             // The SFU of this workspace takes a camera in several sizes. What is recorded from its first picture on comes
             // in one: the recorder would wait for the best size.
-            ("simulcast", sfu && config.record == RecordScope::Nobody),
-            ("recording", config.recorder),
+            ("simulcast", rules.sfu && rules.record == RecordScope::Nobody),
+            ("recording", rules.recorder),
             ("recording-consent", recording_consent),
         ];
         let on = on.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
-        let features: Arc<[String]> = on.chain(config.features).collect();
-        let codec: Arc<JsonCodec> = Arc::new(JsonCodec::new(limits.clone()));
-        let rules = Rules {
-            limits: limits.clone(),
-            key: key.clone(),
-            sfu,
-            recorder: config.recorder,
-            record: config.record,
-        };
+        let features: Arc<[String]> = on.chain(rooms.features.iter().cloned()).collect();
+        rooms.features = Arc::clone(&features);
+        let codec = Arc::clone(&rooms.codec);
         let mut tasks = JoinSet::new();
-        let hub = Hub::start(
-            &HubConfig {
-                rules: Arc::new(rules),
-                codec: Arc::clone(&codec),
-                ice: config.ice,
-                features: Arc::clone(&features),
-                shards: config.shards,
-                media: config.media.unwrap_or_else(|| Box::new(|| Box::new(NoMedia))),
-                store: config.store,
-                log: config.log,
-                observer: config.observer,
-                watch: config.watch,
-            },
-            &mut tasks,
-        );
+        let hub = Hub::start(rooms, config.shards, &config.watch, &mut tasks);
         let inner = Inner {
             hub,
             codec,
-            limits,
-            key,
+            rules,
             authenticator: config.authenticator,
             meetings: config.meetings,
             codes: AddressLimit::on_codes(),
@@ -162,11 +139,11 @@ impl Signaling {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.inner.limits
+        &self.inner.rules.limits
     }
 
     pub(crate) fn key(&self) -> &ServerKey {
-        &self.inner.key
+        &self.inner.rules.key
     }
 
     pub(crate) fn http_media(&self) -> Option<Arc<dyn HttpMedia>> {
