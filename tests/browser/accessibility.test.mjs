@@ -101,6 +101,12 @@ for (const [colorScheme, viewport] of [
     await page.getByRole('button', { name: 'Close panel' }).click();
     await page.getByRole('button', { name: 'Settings' }).click();
     await check('settings');
+    await page.getByLabel('Data for pictures').selectOption('sound');
+    await page.keyboard.press('Escape');
+    await page.getByText('Pictures are off to save data').waitFor();
+    await check('sound only');
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByLabel('Data for pictures').selectOption('all');
     await page.getByText('Show statistics').click();
     await page.keyboard.press('Escape');
     await page.getByRole('cell', { name: 'Grace' }).waitFor();

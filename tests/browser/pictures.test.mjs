@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { flows, join, launch, newPage, newRoom, participant, selfId, Server } from './harness.mjs';
+import { flows, join, launch, newPage, newRoom, participant, selfId, Server, until } from './harness.mjs';
 
 const server = await Server.start();
 let browser;
@@ -61,4 +61,77 @@ test('a small picture says why, as long as it lasts', async () => {
   for (const page of [grace, alan]) await page.locator(`[data-peer="${id}"] .tile-small`).waitFor({ state: 'hidden' });
   assert.deepEqual([...ada.problems, ...grace.problems, ...alan.problems], []);
   for (const page of [ada, grace, alan]) await page.context().close();
+});
+
+/** Chooses what pictures may cost, in the settings. */
+async function spend(page, choice) {
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await page.getByLabel('Data for pictures').selectOption({ label: choice });
+  await page.keyboard.press('Escape');
+}
+
+/** The layers of the camera that a page sends. */
+const sends = (page) => page.evaluate(() => window.visavis.connections().get('publish').getSenders()
+  .find(({ track }) => track?.kind === 'video').getParameters().encodings.filter(({ active }) => active).length);
+
+/** The width of the pictures that a page decodes now. */
+const width = (page) => page.evaluate(() => [...document.querySelectorAll('[data-peer] video')].find(({ videoWidth }) => videoWidth > 0)?.videoWidth);
+
+/** Waits until a page decodes more pictures, of that width. */
+async function shows(page, pixels) {
+  await until(`pictures of ${pixels}`, async () => (await width(page)) === pixels);
+  await flows(page, 1);
+}
+
+test('data is saved on pictures, received and sent, and the choice is remembered', async () => {
+  const room = newRoom();
+  const ada = await participant(browser, server.url, room, { name: 'Ada', topology: 'sfu' });
+  const grace = await participant(browser, server.url, room, { name: 'Grace' });
+  await shows(grace, 640);
+  const tile = grace.locator(`[data-peer="${await selfId(ada)}"]`);
+  await spend(grace, 'Small pictures');
+  await shows(grace, 320);
+  await until('one layer', async () => (await sends(grace)) === 1);
+  await shows(ada, 320);
+  await tile.getByText('Small picture: you save data').waitFor();
+  await ada.locator('[data-peer]').getByText('Small picture: the sender saves data').waitFor();
+  await spend(grace, 'Sound only');
+  await tile.getByText('Pictures are off to save data').waitFor();
+  await grace.getByRole('button', { name: 'Turn camera on' }).waitFor();
+  await ada.locator('[data-peer].no-picture').waitFor();
+  await until('nothing that nobody sees is sent', async () => (await sends(ada)) === 0);
+  await tile.getByRole('button', { name: 'Show the picture: Ada' }).click();
+  await shows(grace, 320);
+  await tile.hover();
+  await tile.getByRole('button', { name: 'Hide the picture: Ada' }).click();
+  await until('nothing again', async () => (await sends(ada)) === 0);
+  await join(grace, server.url, room);
+  await tile.getByText('Pictures are off to save data').waitFor();
+  await grace.getByRole('button', { name: 'Turn camera on' }).waitFor();
+  await spend(grace, 'All pictures, as good as possible');
+  await shows(grace, 640);
+  assert.deepEqual([...ada.problems, ...grace.problems], []);
+  for (const page of [ada, grace]) await page.context().close();
+});
+
+test('without the media server the other side sends less, or no pictures', async () => {
+  const room = newRoom();
+  const ada = await participant(browser, server.url, room, { name: 'Ada', topology: 'mesh' });
+  const grace = await participant(browser, server.url, room, { name: 'Grace' });
+  await shows(grace, 1280);
+  await spend(grace, 'Small pictures');
+  await shows(grace, 320);
+  await shows(ada, 320);
+  await spend(grace, 'Sound only');
+  const direction = (page) => page.evaluate(() => {
+    const [connection] = window.visavis.connections().values();
+    return connection.getTransceivers().find(({ receiver }) => receiver.track.kind === 'video').currentDirection;
+  });
+  await until('no pictures to Grace', async () => (await direction(ada)) === 'recvonly');
+  await grace.getByRole('button', { name: 'Show the picture: Ada' }).click();
+  await shows(grace, 320);
+  await spend(grace, 'All pictures, as good as possible');
+  await shows(grace, 1280);
+  assert.deepEqual([...ada.problems, ...grace.problems], []);
+  for (const page of [ada, grace]) await page.context().close();
 });

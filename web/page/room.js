@@ -7,7 +7,7 @@ import { loadCatalogue } from './base/i18n.js';
 import { joinTokenOf, takeJoinToken } from './storage/join-token.js';
 import { keepCall, takeCall } from './storage/kept-call.js';
 import { clientId } from './storage/client-id.js';
-import { preferences, remember } from './storage/preferences.js';
+import { preferences, remember, savingLevel } from './storage/preferences.js';
 import { PrejoinScreen } from './screens/prejoin-screen.js';
 import { recordingsLink } from './room/recordings-link.js';
 import { ReturningScreen } from './screens/returning-screen.js';
@@ -164,6 +164,7 @@ function showTitle() {
   document.title = `${title()} – Visavis`;
 }
 showTitle();
+call.saving.level = savingLevel();
 media.chosen = { microphone: preferences.microphone, camera: preferences.camera };
 let denied = false;
 let closing = false;

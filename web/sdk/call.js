@@ -1,3 +1,4 @@
+import { DataSaving } from './data-saving.js';
 import { Diagnosis } from './diagnosis.js';
 import { Emitter } from './emitter.js';
 import { FlowWatch } from './flow-watch.js';
@@ -78,10 +79,13 @@ export class Call extends Emitter {
   /** @type {Diagnosis} */
   #diagnosis;
   #flow = new FlowWatch(() => this.connections().values(), () => this.session.hurry());
+  /** What the user wants to spend on pictures. */
+  saving = new DataSaving();
   #reports = new PictureReports();
   #limits = new SendingLimits({
     connections: () => this.connections(),
     tracks: () => this.#outgoing,
+    saves: () => this.saving.isSmall(),
     send: (topic, data, to) => void this.sendData(topic, data, to).catch(() => {}),
   });
 
@@ -117,6 +121,7 @@ export class Call extends Emitter {
       connections: () => this.connections(),
       peers: () => this.#roster.peers,
       isFlowing: (connection) => this.#flow.isFlowing(connection),
+      wantsPictures: (id) => this.saving.wants(id) !== 'none',
       picture: (id) => this.picture(id, 'camera').report,
       reach: () => this.session.mediaPath(),
       report: (cause) => void this.session.report(cause).catch(() => {}),
@@ -124,6 +129,7 @@ export class Call extends Emitter {
     });
     media.on('problem', () => this.#diagnosis.devices(media.problems));
     media.on('change', () => this.#announce());
+    this.saving.on('level', () => this.#tellSaving());
   }
 
   /** Whether nothing is sent, since the room is recorded and the user has not consented. */
@@ -215,7 +221,8 @@ export class Call extends Emitter {
    */
   picture(id, source) {
     const track = this.peer(id)?.tracks.find((track) => track.kind === 'video' && track.source === source)?.track;
-    return { report: this.#reports.of(id, track), limit: this.#limits.of(id, source) };
+    const asked = this.#path?.asked(id, source) ?? null;
+    return { asked, report: this.#reports.of(id, track), limit: this.#limits.of(id, source) };
   }
 
   /** Whether the connection that carries this peer's media is established. @param {string} id */
@@ -234,7 +241,8 @@ export class Call extends Emitter {
     const connection = connections.get(id) ?? connections.get('subscribe');
     if (!connection || !this.isConnected(id)) return false;
     const { microphone = false, camera = false, screen = false } = this.peer(id) ?? {};
-    return !(microphone || camera || screen) || this.#flow.isFlowing(connection);
+    const pictures = (camera || screen) && this.saving.wants(id) !== 'none';
+    return !(microphone || pictures) || this.#flow.isFlowing(connection);
   }
 
   /**
@@ -275,6 +283,7 @@ export class Call extends Emitter {
     this.#path ??= this.#openPath(welcome.self, welcome.room);
     this.emit('room', welcome.room);
     for (const peer of welcome.peers ?? []) this.#joined(peer, false);
+    if (!same && this.saving.isSmall()) this.#tellSaving();
     this.#announce();
   }
 
@@ -283,6 +292,7 @@ export class Call extends Emitter {
     return new MediaPath(topology, epoch, {
       self,
       media: this.#outgoing,
+      saving: this.saving,
       layers: this.features.includes('simulcast'),
       moves: this.features.includes('media-moves'),
       isRecorded: () => this.room?.recording ?? false,
@@ -329,7 +339,7 @@ export class Call extends Emitter {
       case 'chat':
         return this.emit('chat', event);
       case 'app':
-        return void (this.#limits.heard(event) || this.emit('data', event));
+        return this.#app(event);
       case 'caption':
         return this.emit('caption', event);
       case 'reaction':
@@ -413,7 +423,10 @@ export class Call extends Emitter {
     const known = this.#roster.peer(peer.id) !== undefined;
     this.#roster.put(peer);
     this.emit(known ? 'updated' : 'joined', peer);
-    if (!known) this.#limits.joined(peer.id);
+    if (!known && newcomer) {
+      this.#limits.joined(peer.id);
+      if (this.saving.isSmall()) this.#tellSaving(peer.id);
+    }
     if (peer.role !== 'viewer') this.#path?.add(peer.id, newcomer);
   }
 
@@ -438,6 +451,7 @@ export class Call extends Emitter {
     this.#roster.remove(id);
     this.#path?.remove(id);
     this.#limits.left(id);
+    this.saving.left(id);
     if (peer) this.emit('left', { peer, reason });
   }
 
@@ -467,6 +481,20 @@ export class Call extends Emitter {
   #startAnew(peers) {
     this.#closePath();
     for (const peer of this.#roster.retain(peers)) this.emit('left', { peer, reason: 'missed' });
+  }
+
+  /** Tells all other peers, or one, whether small pictures are wanted. @param {string} [to] */
+  #tellSaving(to) {
+    const { topic, data } = this.saving.message;
+    if (this.self && !this.waiting && this.self.role !== 'viewer') void this.sendData(topic, data, to).catch(() => {});
+  }
+
+  /** @param {AppData} event */
+  #app(event) {
+    if (!event.topic.startsWith('visavis.')) return this.emit('data', event);
+    if (!this.#roster.peer(event.from)) return;
+    this.#limits.heard(event);
+    this.saving.heard(event);
   }
 
   /** Media takes another path, or begins anew. */

@@ -15,6 +15,7 @@ import { findings, hasFailedHandshake, joined } from './evidence.js';
  * @property {() => Map<string, RTCPeerConnection>} connections
  * @property {() => Peer[]} peers the others
  * @property {(connection: RTCPeerConnection) => boolean} isFlowing
+ * @property {(peer: string) => boolean} wantsPictures whether the user wants pictures of a peer
  * @property {(peer: string) => PictureReport | null} picture what the media server last said about the camera of a peer
  * @property {() => Promise<Reach | null>} reach
  * @property {(cause: Cause) => void} report
@@ -158,7 +159,7 @@ export class Diagnosis {
   /** Whether nothing arrives of a peer that sends. @param {Peer} peer @param {RTCPeerConnection} connection @param {string} key @param {number} now */
   #isStopped(peer, connection, key, now) {
     // The media server sends no picture that this page does not show.
-    const sends = peer.microphone || (key !== 'subscribe' && (peer.camera || peer.screen));
+    const sends = peer.microphone || (key !== 'subscribe' && this.#options.wantsPictures(peer.id) && (peer.camera || peer.screen));
     if (!sends || this.#options.isFlowing(connection)) {
       this.#silent.delete(peer.id);
       return false;

@@ -21,6 +21,7 @@
  */
 export { Call } from './call.js';
 export { callCause, deviceCause } from './cause.js';
+export { DataSaving } from './data-saving.js';
 export { HostPowers } from './host-powers.js';
 export { LevelMeter } from './level-meter.js';
 export { LocalMedia } from './local-media.js';

@@ -1,5 +1,7 @@
 /** The names of layers, from the least to the best. The server orders them by size, so the names have no meaning. */
 const RIDS = ['q', 'h', 'f'];
+/** The longer side of the smallest picture that is sent or asked for, in pixels. */
+export const SMALLEST = 320;
 /** A picture whose longer side is below this is not divided further. */
 const LEAST = 240;
 
@@ -43,6 +45,15 @@ export async function fitLayers(sender) {
   const side = longerSide(track);
   for (const encoding of parameters.encodings) encoding.maxBitrate = bitrate(side / (encoding.scaleResolutionDownBy ?? 1));
   await sender.setParameters(parameters).catch(() => {});
+}
+
+/**
+ * How the smallest picture of a camera is sent where it is not divided into layers.
+ *
+ * @param {MediaStreamTrack | null} track
+ */
+export function smallestOf(track) {
+  return { maxBitrate: bitrate(SMALLEST), smaller: track ? Math.max(1, longerSide(track) / SMALLEST) : 1 };
 }
 
 /**

@@ -17,6 +17,7 @@ import { SfuCall } from './sfu-call.js';
  * @typedef {object} MediaPathOptions
  * @property {Peer} self
  * @property {OutgoingMedia} media
+ * @property {import('./data-saving.js').DataSaving} [saving]
  * @property {boolean} layers the media server accepts several sizes of a camera's picture
  * @property {boolean} moves the room's media may move from one media server to another
  * @property {() => boolean} isRecorded whether the room is recorded
@@ -185,6 +186,16 @@ export class MediaPath {
     this.#current.call.attend(id, source, size);
   }
 
+  /**
+   * What the media server was last asked for; null if nothing, and in a mesh.
+   *
+   * @param {string} id
+   * @param {'camera' | 'screen'} source
+   */
+  asked(id, source) {
+    return this.#current.call instanceof SfuCall ? this.#current.call.asked(id, source) : null;
+  }
+
   /** @param {string} id */
   isConnected(id) {
     return this.#current.call.isConnected(id);
@@ -231,7 +242,7 @@ export class MediaPath {
    * @returns {Path}
    */
   #open(topology, epoch) {
-    const { self, media, layers, moves, isRecorded, iceServers, peerIceServers = iceServers, peer, peers, send, troubled } = this.#options;
+    const { self, media, saving, layers, moves, isRecorded, iceServers, peerIceServers = iceServers, peer, peers, send, troubled } = this.#options;
     /** @param {ClientMessage} message */
     const sendToSfu = (message) => send(moves && message.type === 'signal' ? { ...message, epoch } : message);
     const changed = (/** @type {string} */ id) => {
@@ -241,10 +252,11 @@ export class MediaPath {
     /** @type {Path | undefined} */
     let path;
     const call = topology === 'sfu'
-      ? new SfuCall({ media, publishes: self.role !== 'viewer', layers, isRecorded, iceServers, peer, peers, send: sendToSfu, changed, troubled })
+      ? new SfuCall({ media, saving, publishes: self.role !== 'viewer', layers, isRecorded, iceServers, peer, peers, send: sendToSfu, changed, troubled })
       : new MeshCall({
         self: self.id,
         media,
+        saving,
         iceServers: peerIceServers,
         epoch: () => path?.epoch ?? epoch,
         send: (to, body) => send({ type: 'signal', to, ...body }),

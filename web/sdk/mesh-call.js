@@ -1,3 +1,4 @@
+import { DataSaving } from './data-saving.js';
 import { MeshPeer } from './mesh-peer.js';
 
 /**
@@ -9,6 +10,7 @@ import { MeshPeer } from './mesh-peer.js';
  * @typedef {object} MeshCallOptions
  * @property {string} self our own peer id
  * @property {OutgoingMedia} media
+ * @property {DataSaving} [saving]
  * @property {() => RTCIceServer[]} iceServers
  * @property {() => number} epoch of the room's topology
  * @property {(to: string, body: SignalBody) => void} send
@@ -26,12 +28,15 @@ export class MeshCall {
   /** @type {Map<string, MeshPeer>} */
   #peers = new Map();
   #options;
-  #mediaChanged;
+  #saving;
+  #removers;
 
   /** @param {MeshCallOptions} options */
   constructor(options) {
     this.#options = options;
-    this.#mediaChanged = options.media.on('change', () => this.#update());
+    this.#saving = options.saving ?? new DataSaving();
+    const update = () => this.#update();
+    this.#removers = [options.media.on('change', update), this.#saving.on('change', update)];
   }
 
   /**
@@ -50,6 +55,8 @@ export class MeshCall {
       polite: self > id,
       media,
       iceServers,
+      wantsPictures: () => this.#saving.wants(id) !== 'none',
+      isSmall: () => this.#saving.isSmall(id),
       videoBitrate: () => Math.max(LEAST_BITRATE, UPLOAD_BITRATE / (this.#peers.size || 1)),
       send: (body) => send(id, { ...body, epoch: epoch() }),
       changed: () => changed(id),
@@ -119,7 +126,7 @@ export class MeshCall {
   }
 
   close() {
-    this.#mediaChanged();
+    for (const remove of this.#removers) remove();
     for (const peer of this.#peers.values()) peer.close();
     this.#peers.clear();
   }

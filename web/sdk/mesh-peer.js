@@ -1,4 +1,5 @@
 import { remembered } from './evidence.js';
+import { smallestOf } from './layers.js';
 import { MeshTransceivers } from './mesh-transceivers.js';
 import { Steps } from './steps.js';
 import { originOf, SMALL, SMALL_MS } from './transceivers.js';
@@ -13,6 +14,8 @@ import { originOf, SMALL, SMALL_MS } from './transceivers.js';
  * @property {boolean} offers makes the first offer
  * @property {OutgoingMedia} media what to send
  * @property {() => RTCIceServer[]} iceServers
+ * @property {() => boolean} wantsPictures whether pictures are to be received
+ * @property {() => boolean} isSmall whether only the smallest picture is to be sent
  * @property {() => number} videoBitrate bits per second at most for the camera
  * @property {(body: SignalBody) => void} send
  * @property {() => void} changed the streams or the connection's state have changed
@@ -55,7 +58,7 @@ export class MeshPeer {
   constructor(options) {
     this.#options = options;
     this.connection = this.#connect();
-    this.#transceivers = new MeshTransceivers(this.connection, options.media);
+    this.#transceivers = this.#opening();
     if (!options.offers) return;
     this.#transceivers.open();
     // The offer does not wait for `negotiationneeded`, since no media flows before it.
@@ -143,7 +146,11 @@ export class MeshPeer {
     this.#early = [];
     this.#ignoring = false;
     this.connection = this.#connect();
-    this.#transceivers = new MeshTransceivers(this.connection, this.#options.media);
+    this.#transceivers = this.#opening();
+  }
+
+  #opening() {
+    return new MeshTransceivers(this.connection, this.#options.media, this.#options.wantsPictures);
   }
 
   async #offer() {
@@ -200,7 +207,10 @@ export class MeshPeer {
   }
 
   async #sendTracks() {
-    await this.#transceivers.send(this.#options.videoBitrate(), this.#small ? SMALL : 1);
+    const { videoBitrate, isSmall, media } = this.#options;
+    const least = isSmall() ? smallestOf(media.camera) : { maxBitrate: Infinity, smaller: 1 };
+    this.#transceivers.receive();
+    await this.#transceivers.send(Math.min(videoBitrate(), least.maxBitrate), Math.max(this.#small ? SMALL : 1, least.smaller));
   }
 
   #collectStreams() {

@@ -10,6 +10,7 @@ const SCREEN_BITRATE = 2_500_000;
 export class MeshTransceivers {
   #connection;
   #media;
+  #wantsPictures;
   /** @type {{audio: RTCRtpTransceiver | undefined, video: RTCRtpTransceiver | undefined} | null} */
   #main = null;
   /** Those of the local screen and its audio. @type {RTCRtpTransceiver[]} */
@@ -18,10 +19,12 @@ export class MeshTransceivers {
   /**
    * @param {RTCPeerConnection} connection
    * @param {import('./outgoing-media.js').OutgoingMedia} media what to send
+   * @param {() => boolean} wantsPictures whether pictures are to be received
    */
-  constructor(connection, media) {
+  constructor(connection, media, wantsPictures) {
     this.#connection = connection;
     this.#media = media;
+    this.#wantsPictures = wantsPictures;
   }
 
   /** Whether the transceivers for audio and video exist. */
@@ -34,7 +37,7 @@ export class MeshTransceivers {
     const { microphone, camera } = this.#media;
     const audio = this.#connection.addTransceiver(microphone ?? 'audio', { direction: 'sendrecv' });
     const sendEncodings = [{ scaleResolutionDownBy: SMALL }];
-    const video = this.#connection.addTransceiver(camera ?? 'video', { direction: 'sendrecv', sendEncodings });
+    const video = this.#connection.addTransceiver(camera ?? 'video', { direction: this.#direction('video'), sendEncodings });
     this.#main = { audio, video };
   }
 
@@ -44,7 +47,7 @@ export class MeshTransceivers {
     const transceivers = this.#connection.getTransceivers();
     const first = (/** @type {string} */ kind) => transceivers.find(({ receiver }) => receiver.track.kind === kind);
     this.#main = { audio: first('audio'), video: first('video') };
-    for (const line of Object.values(this.#main)) if (line) line.direction = 'sendrecv';
+    for (const line of Object.values(this.#main)) if (line) line.direction = this.#direction(line.receiver.track.kind);
     await this.#sendMain();
   }
 
@@ -71,6 +74,22 @@ export class MeshTransceivers {
     const screens = others.filter(({ currentDirection }) => currentDirection?.includes('recv'));
     if (screens.length === 0) streams.screen = null;
     else fill((streams.screen ??= new MediaStream()), tracksOf(screens));
+  }
+
+  /** Receives pictures, or none. */
+  receive() {
+    if (!this.#main) return;
+    const { audio, video } = this.#main;
+    for (const line of this.#connection.getTransceivers()) {
+      if (line === audio || this.#screen.includes(line) || line.receiver.track.kind !== 'video' || line.direction === 'stopped') continue;
+      const direction = line === video ? this.#direction('video') : this.#wantsPictures() ? 'recvonly' : 'inactive';
+      if (line.direction !== direction) line.direction = direction;
+    }
+  }
+
+  /** @param {string} kind @returns {RTCRtpTransceiverDirection} */
+  #direction(kind) {
+    return kind === 'audio' || this.#wantsPictures() ? 'sendrecv' : 'sendonly';
   }
 
   async #sendMain() {

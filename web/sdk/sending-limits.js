@@ -1,13 +1,14 @@
 /**
- * What keeps the pictures that a client sends small: its network or, between two peers, the path to the other; or its
- * processor.
+ * What keeps the pictures that a client sends small: its network or, between two peers, the path to the other; its
+ * processor; or its user, who saves data.
  *
- * @typedef {'network' | 'device'} SendingLimit
+ * @typedef {'network' | 'device' | 'saving'} SendingLimit
  * @typedef {{camera?: SendingLimit, screen?: SendingLimit}} Limits
  *
  * @typedef {object} SendingLimitsOptions
  * @property {() => Map<string, RTCPeerConnection>} connections by peer, or `publish` and `subscribe`
  * @property {() => {camera: MediaStreamTrack | null, screen: MediaStreamTrack | null}} tracks that are sent
+ * @property {() => boolean} saves whether only small pictures are to be sent
  * @property {(topic: string, data: Limits, to?: string) => void} send
  */
 
@@ -16,6 +17,8 @@ const TOPIC = 'visavis.sending';
 const EVERY_MS = 1000;
 /** A limit is told, or told to be over, once it has lasted for this time in milliseconds. */
 const LASTS_MS = 3000;
+/** @type {SendingLimit[]} */
+const KNOWN = ['network', 'device', 'saving'];
 /** @type {Record<string, SendingLimit>} by the browser's `qualityLimitationReason` */
 const LIMITS = { bandwidth: 'network', cpu: 'device' };
 
@@ -56,14 +59,9 @@ export class SendingLimits {
     this.#lasting.clear();
   }
 
-  /**
-   * @param {import('./protocol.js').Message<'app'>} message
-   * @returns {boolean} whether it was one of these
-   */
+  /** @param {import('./protocol.js').Message<'app'>} message */
   heard({ from, topic, data }) {
-    if (topic !== TOPIC) return false;
-    this.#heard.set(from, { camera: known(data?.camera), screen: known(data?.screen) });
-    return true;
+    if (topic === TOPIC) this.#heard.set(from, { camera: known(data?.camera), screen: known(data?.screen) });
   }
 
   /** Tells a newcomer. @param {string} id */
@@ -91,7 +89,7 @@ export class SendingLimits {
     const now = performance.now();
     await Promise.all([...this.#options.connections()].map(async ([key, connection]) => {
       if (key === 'subscribe') return;
-      const limits = JSON.stringify(await limitsOf(connection, this.#options.tracks()).catch(() => ({})));
+      const limits = JSON.stringify(await this.#limitsOf(connection).catch(() => ({})));
       // A path that was closed meanwhile has nothing to tell.
       if (this.#options.connections().get(key) !== connection) return;
       const lasting = this.#lasting.get(key);
@@ -101,24 +99,29 @@ export class SendingLimits {
       this.#options.send(TOPIC, JSON.parse(limits), key === 'publish' ? undefined : key);
     }));
   }
+
+  /** @param {RTCPeerConnection} connection @returns {Promise<Limits>} */
+  async #limitsOf(connection) {
+    const { camera, screen } = this.#options.tracks();
+    const reports = await connection.getStats();
+    const measured = { camera: limitOf(reports, camera), screen: limitOf(reports, screen) };
+    return camera && this.#options.saves() ? { ...measured, camera: 'saving' } : measured;
+  }
 }
 
 /** @param {unknown} limit @returns {SendingLimit | undefined} */
 function known(limit) {
-  return Object.values(LIMITS).find((one) => one === limit);
+  return KNOWN.find((one) => one === limit);
 }
 
 /**
- * @param {RTCPeerConnection} connection
- * @param {{camera: MediaStreamTrack | null, screen: MediaStreamTrack | null}} tracks
- * @returns {Promise<Limits>}
+ * @param {RTCStatsReport} reports
+ * @param {MediaStreamTrack | null} track
+ * @returns {SendingLimit | undefined}
  */
-async function limitsOf(connection, { camera, screen }) {
-  const reports = await connection.getStats();
+function limitOf(reports, track) {
+  if (!track) return undefined;
   const sent = [...reports.values()].filter(({ type, kind, active = true }) => type === 'outbound-rtp' && kind === 'video' && active);
-  const limitOf = (/** @type {MediaStreamTrack | null} */ track) => {
-    const layers = track ? sent.filter(({ mediaSourceId }) => reports.get(mediaSourceId)?.trackIdentifier === track.id) : [];
-    return layers.map(({ qualityLimitationReason }) => LIMITS[qualityLimitationReason]).find((limit) => limit);
-  };
-  return { camera: limitOf(camera), screen: limitOf(screen) };
+  const layers = sent.filter(({ mediaSourceId }) => reports.get(mediaSourceId)?.trackIdentifier === track.id);
+  return layers.map(({ qualityLimitationReason }) => LIMITS[qualityLimitationReason]).find((limit) => limit);
 }

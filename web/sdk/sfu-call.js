@@ -1,3 +1,5 @@
+import { DataSaving } from './data-saving.js';
+import { SMALLEST } from './layers.js';
 import { SfuPublisher } from './sfu-publisher.js';
 import { SfuSubscriber } from './sfu-subscriber.js';
 import { fill } from './transceivers.js';
@@ -8,9 +10,12 @@ import { fill } from './transceivers.js';
  * @typedef {import('./protocol.js').Peer} Peer
  * @typedef {import('./protocol.js').SignalBody} SignalBody
  * @typedef {import('./transceivers.js').RemoteStreams} RemoteStreams
+ * @typedef {{width: number, height: number}} Size
+ * @typedef {{enabled: boolean, maxWidth?: number, maxHeight?: number}} Wish what is asked for of a track
  *
  * @typedef {object} SfuCallOptions
  * @property {OutgoingMedia} media
+ * @property {DataSaving} [saving]
  * @property {boolean} publishes a viewer sends nothing
  * @property {boolean} layers the server accepts several sizes of a camera's picture
  * @property {() => boolean} isRecorded
@@ -22,6 +27,9 @@ import { fill } from './transceivers.js';
  * @property {() => void} troubled a connection is interrupted
  */
 
+/** The sources of pictures. @type {('camera' | 'screen')[]} */
+const SOURCES = ['camera', 'screen'];
+
 /** Media through the server: one connection for what we send, one for what we receive. */
 export class SfuCall {
   /** @type {SfuPublisher | null} */
@@ -30,19 +38,29 @@ export class SfuCall {
   /** @type {Map<string, RemoteStreams>} */
   #streams = new Map();
   #options;
-  #mediaChanged;
-  /** @type {Map<string, string>} what was last asked for, by track */
+  #saving;
+  #removers;
+  /** @type {Map<string, Wish>} what was last asked for, by track */
   #attention = new Map();
+  /** @type {Map<string, Size>} how large a picture is shown, by peer and source */
+  #sizes = new Map();
 
   /** @param {SfuCallOptions} options */
   constructor(options) {
     this.#options = options;
+    this.#saving = options.saving ?? new DataSaving();
     const { iceServers, publishes, troubled, media } = options;
     const send = (/** @type {ClientMessage} */ message) => options.send(message);
     const changed = () => this.#changed();
     this.setPublishing(publishes);
     this.#subscriber = new SfuSubscriber({ iceServers, send, changed, troubled });
-    this.#mediaChanged = media.on('change', () => this.#publisher?.update());
+    this.#removers = [
+      media.on('change', () => this.#publisher?.update()),
+      this.#saving.on('change', () => {
+        this.#publisher?.save();
+        for (const { id } of options.peers()) this.#askAll(id);
+      }),
+    ];
   }
 
   /** Starts or stops sending; receiving continues. @param {boolean} on */
@@ -50,7 +68,7 @@ export class SfuCall {
     if (on === (this.#publisher !== null)) return;
     const { media, layers, isRecorded, iceServers, send, troubled } = this.#options;
     this.#publisher?.close();
-    this.#publisher = on ? new SfuPublisher({ media, layers, isRecorded, iceServers, send, changed: () => this.#changed(), troubled }) : null;
+    this.#publisher = on ? new SfuPublisher({ media, saving: this.#saving, layers, isRecorded, iceServers, send, changed: () => this.#changed(), troubled }) : null;
   }
 
   /** The server's offers contain every peer, so there is nothing to do. @param {string} id */
@@ -61,6 +79,7 @@ export class SfuCall {
   /** @param {string} id */
   remove(id) {
     this.#streams.delete(id);
+    for (const source of SOURCES) this.#sizes.delete(`${id} ${source}`);
   }
 
   /**
@@ -105,18 +124,44 @@ export class SfuCall {
    *
    * @param {string} id
    * @param {'camera' | 'screen'} source
-   * @param {{width: number, height: number}} size in device pixels; zero for not at all
+   * @param {Size} size in device pixels; zero for not at all
    */
-  attend(id, source, { width, height }) {
-    const published = this.#options.peer(id)?.tracks.find((track) => track.source === source && track.kind === 'video');
-    if (!published || !this.tracks(id).some(({ track }) => track === published.track)) return;
-    const enabled = width > 0 && height > 0;
-    // Resizing a window must not send a message for every pixel.
-    const wanted = enabled ? { enabled, maxWidth: stepUp(width), maxHeight: stepUp(height) } : { enabled };
-    const asked = JSON.stringify(wanted);
-    if (this.#attention.get(published.track) === asked) return;
-    this.#attention.set(published.track, asked);
-    this.#options.send({ type: 'subscribe', track: published.track, ...wanted });
+  attend(id, source, size) {
+    this.#sizes.set(`${id} ${source}`, size);
+    this.#ask(id, source);
+  }
+
+  /**
+   * What was last asked for.
+   *
+   * @param {string} id
+   * @param {'camera' | 'screen'} source
+   */
+  asked(id, source) {
+    return this.#attention.get(this.#published(id, source) ?? '') ?? null;
+  }
+
+  /** @param {string} id */
+  #askAll(id) {
+    for (const source of SOURCES) this.#ask(id, source);
+  }
+
+  /** @param {string} id @param {'camera' | 'screen'} source */
+  #ask(id, source) {
+    const track = this.#published(id, source);
+    if (track === undefined || !this.tracks(id).some((known) => known.track === track)) return;
+    const asked = this.#attention.get(track);
+    const wanted = wish(this.#sizes.get(`${id} ${source}`), this.#saving.wants(id), source);
+    // What nobody has said anything about is sent in any size.
+    if (!asked && wanted.enabled && wanted.maxWidth === undefined) return;
+    if (JSON.stringify(asked) === JSON.stringify(wanted)) return;
+    this.#attention.set(track, wanted);
+    this.#options.send({ type: 'subscribe', track, ...wanted });
+  }
+
+  /** @param {string} id @param {'camera' | 'screen'} source */
+  #published(id, source) {
+    return this.#options.peer(id)?.tracks.find((track) => track.source === source && track.kind === 'video')?.track;
   }
 
   /** Whether this client's media flows, and that of every peer that sends. */
@@ -155,7 +200,7 @@ export class SfuCall {
   }
 
   close() {
-    this.#mediaChanged();
+    for (const remove of this.#removers) remove();
     this.#publisher?.close();
     this.#subscriber.close();
     this.#streams.clear();
@@ -173,10 +218,26 @@ export class SfuCall {
       const screen = tracks.filter(({ track }) => isScreen(track)).map(({ receiver }) => receiver);
       if (screen.length === 0) streams.screen = null;
       else fill((streams.screen ??= new MediaStream()), screen);
+      this.#askAll(id);
       this.#options.changed(id);
     }
     this.#options.changed('');
   }
+}
+
+/**
+ * @param {Size | undefined} size in which it is shown, if that is known
+ * @param {'all' | 'low' | 'none'} wanted
+ * @param {'camera' | 'screen'} source
+ * @returns {Wish}
+ */
+function wish(size, wanted, source) {
+  if (wanted === 'none' || size?.width === 0 || size?.height === 0) return { enabled: false };
+  // A screen has one size, in which it can be read.
+  const most = wanted === 'low' && source === 'camera' ? SMALLEST : Infinity;
+  if (!size) return most === Infinity ? { enabled: true } : { enabled: true, maxWidth: most, maxHeight: most };
+  // Resizing a window must not send a message for every pixel.
+  return { enabled: true, maxWidth: Math.min(most, stepUp(size.width)), maxHeight: Math.min(most, stepUp(size.height)) };
 }
 
 /** @param {number} pixels */

@@ -1,11 +1,12 @@
 import { remembered } from './evidence.js';
-import { activate, fitLayers, layersOf } from './layers.js';
+import { activate, fitLayers, layersOf, smallestOf } from './layers.js';
 import { withStartBitrate } from './start-bitrate.js';
 import { withSoundAgain } from './sound-again.js';
 import { Steps } from './steps.js';
 import { limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 
 /**
+ * @typedef {import('./data-saving.js').DataSaving} DataSaving
  * @typedef {import('./outgoing-media.js').OutgoingMedia} OutgoingMedia
  * @typedef {import('./protocol.js').ClientMessage} ClientMessage
  * @typedef {import('./protocol.js').SignalBody} SignalBody
@@ -15,8 +16,9 @@ import { limit, originOf, put, SMALL, SMALL_MS } from './transceivers.js';
 const DISCONNECTED_MS = 3000;
 const UNANSWERED_MS = 10_000;
 
-const ONE_LAYER = [{ maxBitrate: 1_700_000 }];
-const BEGINS_SMALL = [{ maxBitrate: 1_700_000, scaleResolutionDownBy: SMALL }];
+const BITRATE = 1_700_000;
+const ONE_LAYER = [{ maxBitrate: BITRATE }];
+const BEGINS_SMALL = [{ maxBitrate: BITRATE, scaleResolutionDownBy: SMALL }];
 const SCREEN = [{ maxBitrate: 2_500_000 }];
 
 /** What we send, to the media server: we offer, it answers. */
@@ -24,6 +26,7 @@ export class SfuPublisher {
   /** @type {RTCPeerConnection} */
   connection;
   #media;
+  #saving;
   #send;
   #changed;
   #troubled;
@@ -38,10 +41,13 @@ export class SfuPublisher {
   #watch;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #enlarging;
+  /** The layers of the camera that somebody watches, once the server has said so. @type {string[] | null} */
+  #watched = null;
 
   /**
    * @param {object} options
    * @param {OutgoingMedia} options.media
+   * @param {DataSaving} options.saving
    * @param {boolean} options.layers the server accepts several sizes of the camera's picture
    * @param {() => boolean} options.isRecorded whether the room is recorded; a recording must not begin with small pictures
    * @param {() => RTCIceServer[]} options.iceServers
@@ -49,8 +55,9 @@ export class SfuPublisher {
    * @param {() => void} options.changed
    * @param {() => void} options.troubled the connection is interrupted
    */
-  constructor({ media, layers, isRecorded, iceServers, send, changed, troubled }) {
+  constructor({ media, saving, layers, isRecorded, iceServers, send, changed, troubled }) {
     this.#media = media;
+    this.#saving = saving;
     // Layers that the server refuses cost another connection: Chromium cannot make a further offer on the first one.
     this.#layered = layers;
     this.#isRecorded = isRecorded;
@@ -81,10 +88,28 @@ export class SfuPublisher {
 
   /** @param {string[]} active the layers of the camera that somebody watches */
   setLayers(active) {
-    this.#steps.add(async () => {
-      const sender = this.#lines.get('camera')?.sender;
-      if (sender) await activate(sender, active);
-    });
+    this.#watched = active;
+    this.#steps.add(() => this.#save());
+  }
+
+  /** The user wants to send more, or less, than before. */
+  save() {
+    this.#steps.add(() => this.#save());
+  }
+
+  /** Sends of the camera what is watched and what saving data allows. */
+  async #save() {
+    const line = this.#lines.get('camera');
+    if (!line) return;
+    const isSmall = this.#saving.isSmall();
+    if (!this.#layered) {
+      const { maxBitrate, smaller } = isSmall ? smallestOf(line.sender.track) : { maxBitrate: BITRATE, smaller: 1 };
+      return limit(line, maxBitrate, smaller);
+    }
+    const [least, ...others] = line.sender.getParameters().encodings.flatMap(({ rid }) => rid ?? []);
+    if (least === undefined) return;
+    const watched = this.#watched ?? [least, ...others];
+    await activate(line.sender, isSmall && watched.length > 0 ? [least] : watched);
   }
 
   /** The server may prefer other codecs now, which its answer to the same offer states. */
@@ -134,6 +159,7 @@ export class SfuPublisher {
   async #replace() {
     this.#detach();
     this.#lines.clear();
+    this.#watched = null;
     this.connection = this.#connect();
     await this.#putTracks();
   }
@@ -141,9 +167,15 @@ export class SfuPublisher {
   async #putTracks() {
     const { microphone, camera, screen, screenAudio } = this.#media;
     await this.#putTrack('microphone', microphone);
-    await this.#putTrack('camera', camera, camera && this.#layered ? layersOf(camera) : this.#isRecorded() ? ONE_LAYER : BEGINS_SMALL);
+    await this.#putTrack('camera', camera, camera && this.#layered ? this.#layersOf(camera) : this.#isRecorded() ? ONE_LAYER : BEGINS_SMALL);
     await this.#putTrack('screen', screen, SCREEN);
     await this.#putTrack('screen-audio', screenAudio);
+  }
+
+  /** @param {MediaStreamTrack} camera */
+  #layersOf(camera) {
+    const isSmall = this.#saving.isSmall();
+    return layersOf(camera).map((layer, at) => ({ ...layer, active: at === 0 || !isSmall }));
   }
 
   /**
@@ -159,7 +191,10 @@ export class SfuPublisher {
     }
     const isOther = line.sender.track !== track;
     await put(line, track);
-    if (isOther && this.#layered && source === 'camera') await fitLayers(line.sender);
+    if (isOther && source === 'camera') {
+      if (this.#layered) await fitLayers(line.sender);
+      else if (this.#saving.isSmall()) await this.#save();
+    }
     // A camera that is off keeps its m-line; a screen that is no longer shared is removed for the others.
     const keeps = track !== null || source === 'microphone' || source === 'camera';
     const direction = keeps ? 'sendonly' : 'inactive';
@@ -207,7 +242,7 @@ export class SfuPublisher {
   #enlargeSoon() {
     if (this.#layered || !this.#lines.has('camera') || this.connection.connectionState !== 'connected') return;
     clearTimeout(this.#enlarging);
-    this.#enlarging = setTimeout(() => this.#steps.add(() => limit(this.#lines.get('camera'), undefined)), SMALL_MS);
+    this.#enlarging = setTimeout(() => this.save(), SMALL_MS);
   }
 
   #stateChanged() {

@@ -74,7 +74,7 @@ export class CallScreen {
     this.#stage = new Stage(call, output);
     this.#quality = new QualityLoop(call, (id) => this.#stage.shows(id));
     this.#stats = new StatsOverlay(call, this.#quality);
-    this.#settings = new SettingsDialog(call.media, output);
+    this.#settings = new SettingsDialog(call, output);
     const chat = new ChatPanel(call, this.#toasts);
     this.#panel.add('chat', chat);
     const confirm = (this.#confirm = new ConfirmDialog());

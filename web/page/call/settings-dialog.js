@@ -7,14 +7,12 @@ import { iconButton } from '../widgets/buttons.js';
 import { MeterBar } from '../devices/meter-bar.js';
 import { at } from '../base/root.js';
 import { preferences, remember } from '../storage/preferences.js';
+import { SavingField } from './saving-field.js';
 import { SpeakerPicker } from '../devices/speaker-picker.js';
 
-/**
- * @typedef {import('../../sdk/index.js').LocalMedia} LocalMedia
- * @typedef {import('../devices/sound-output.js').SoundOutput} SoundOutput
- */
+/** @typedef {import('../devices/sound-output.js').SoundOutput} SoundOutput */
 
-/** The settings: devices, language, shortcuts and statistics. */
+/** The settings: devices, data saving, language, shortcuts and statistics. */
 export class SettingsDialog {
   element;
   /** @type {(shown: boolean) => void} whether the statistics are to be seen */
@@ -22,10 +20,10 @@ export class SettingsDialog {
   #meter;
 
   /**
-   * @param {LocalMedia} media
+   * @param {import('../../sdk/index.js').Call} call
    * @param {SoundOutput} output
    */
-  constructor(media, output) {
+  constructor({ media, saving }, output) {
     this.#meter = new MeterBar(media);
     const close = iconButton('close', 'settings.close', () => closeDialog(this.element), 'plain');
     this.element = h('dialog', { class: 'settings', 'aria-labelledby': 'settings-title' },
@@ -35,6 +33,7 @@ export class SettingsDialog {
         new DevicePicker(media, 'microphone').element,
         this.#meter.element,
         new SpeakerPicker(media, output).element,
+        new SavingField(media, saving).element,
         this.#language(),
         toggle('shortcuts', 'settings.shortcuts', preferences.shortcuts, (on) => remember({ shortcuts: on })),
         h('p', { class: 'hint' }, t('settings.shortcutList')),

@@ -6,7 +6,7 @@ import { deviceCauses, deviceProblems } from '../devices/device-problems.js';
 import { t } from '../base/i18n.js';
 import { logo } from '../widgets/icons.js';
 import { initials } from '../base/names.js';
-import { preferences, remember } from '../storage/preferences.js';
+import { preferences, remember, savingLevel } from '../storage/preferences.js';
 import { refusalText } from '../room/refusals.js';
 import { at } from '../base/root.js';
 import { ToggleButton } from '../widgets/toggle-button.js';
@@ -105,7 +105,8 @@ export class PrejoinScreen {
     // A device that the user switched off last time stays off.
     const { microphoneOn, cameraOn } = preferences;
     if (!microphoneOn) void this.#media.setMicrophone(false);
-    await this.#media.open({ microphone: microphoneOn, camera: cameraOn });
+    // Whoever wants sound only switches the camera on by its button, if at all.
+    await this.#media.open({ microphone: microphoneOn, camera: cameraOn && savingLevel() !== 'sound' });
   }
 
   /** @param {boolean} on */

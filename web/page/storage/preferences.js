@@ -10,6 +10,7 @@ const DEFAULTS = {
   cameraOn: true,
   shortcuts: true,
   layout: 'grid',
+  dataSaving: 'all',
 };
 
 /** @typedef {typeof DEFAULTS} Preferences */
@@ -46,4 +47,10 @@ function read() {
     return [key, typeof value === typeof fallback ? value : fallback];
   });
   return Object.fromEntries(known);
+}
+
+/** What the user wants to spend on pictures. @returns {import('../../sdk/data-saving.js').SavingLevel} */
+export function savingLevel() {
+  const { dataSaving } = preferences;
+  return dataSaving === 'low' || dataSaving === 'sound' ? dataSaving : 'all';
 }

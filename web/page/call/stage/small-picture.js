@@ -57,6 +57,7 @@ export class SmallPicture {
   #reason(peer, tile) {
     if (tile.lacksPicture || tile.enlargement <= ENLARGED) return null;
     const { report, limit } = this.#call.picture(peer, tile.source);
+    if (tile.source === 'camera' && this.#call.saving.wants(peer) === 'low') return 'own-saving';
     if (report && report.level > 0 && report.level < FULL && report.reason && report.reason !== 'not-wanted') return report.reason;
     if (limit === 'network') return this.#call.room?.topology === 'mesh' ? 'path' : 'sender';
     return limit;

@@ -44,6 +44,7 @@ export class Stage {
   #loudest = null;
   #speakers;
   #unobserve;
+  #unsave;
   #seen = () => {
     this.#attend();
     this.#resume();
@@ -66,6 +67,7 @@ export class Stage {
     document.addEventListener('visibilitychange', this.#seen);
     // A microphone that the system gives back is often the only sign that the phone call is over.
     call.media.on('change', () => this.#resume());
+    this.#unsave = call.saving.on('change', () => this.render());
     for (const event of /** @type {const} */ (['joined', 'left', 'updated', 'media', 'self', 'room', 'cause'])) call.on(event, () => this.render());
     const others = () => [...this.#tiles, ...[...this.#screens].filter(([id]) => id !== SELF)];
     this.#waits = new PictureWait(call, others);
@@ -82,7 +84,7 @@ export class Stage {
 
   /** Whether the picture of a peer is visible. @param {string} id */
   shows(id) {
-    return (this.#tiles.get(id)?.size.width ?? 0) > 0;
+    return this.#call.saving.wants(id) !== 'none' && (this.#tiles.get(id)?.size.width ?? 0) > 0;
   }
 
   /** @param {string} id @param {import('../../../sdk/quality.js').Level} level */
@@ -104,14 +106,18 @@ export class Stage {
     const shown = peers.filter(({ role, live }) => role === 'participant' || (role === 'broadcaster' && (live || !watching)));
     for (const peer of shown) {
       const streams = this.#call.streams(peer.id);
+      const wants = this.#call.saving.wants(peer.id);
+      const saving = wants === 'none' ? 'off' : this.#call.saving.level === 'sound' ? 'shown' : null;
       const tile = this.#take(this.#tiles, peer.id, {});
       tile.setCause(this.#call.cause(peer.id));
       tile.update(peer);
+      tile.setSaving(saving);
       tile.show(streams?.main.getTracks() ?? []);
-      if (peer.screen && streams?.screen) {
+      if (peer.screen && (streams?.screen || saving === 'off')) {
         const display = this.#take(this.#screens, peer.id, { screen: true });
         display.update(peer);
-        display.show(streams.screen.getTracks());
+        display.setSaving(saving);
+        display.show(streams?.screen?.getTracks() ?? []);
       } else this.#drop(this.#screens, peer.id);
     }
     const there = new Set(shown.map(({ id }) => id));
@@ -133,6 +139,7 @@ export class Stage {
     this.#waits.close();
     this.#small.close();
     this.#unobserve();
+    this.#unsave();
   }
 
   #renderSelf() {
@@ -246,8 +253,9 @@ export class Stage {
   #take(tiles, id, kind) {
     const known = tiles.get(id);
     if (known) return known;
+    const others = { pin: () => this.#togglePin(tile), save: () => this.#call.saving.show(id, this.#call.saving.wants(id) === 'none') };
     /** @type {Tile} */
-    const tile = new Tile({ id, ...kind, output: this.#output, pin: kind.self ? undefined : () => this.#togglePin(tile) });
+    const tile = new Tile({ id, ...kind, output: this.#output, ...(kind.self ? {} : others) });
     tiles.set(id, tile);
     return tile;
   }

@@ -19,6 +19,7 @@ import { showTileMenu } from './tile-menu.js';
  * @property {boolean} [screen] a screen, not a camera
  * @property {import('../../devices/sound-output.js').SoundOutput} [output] where its sound goes
  * @property {() => void} [pin] to keep it large
+ * @property {() => void} [save] to show its picture although there is only sound, or no longer
  * @property {() => void} [flip] to the other camera
  */
 
@@ -39,6 +40,9 @@ export class Tile {
   #quality = h('span', { class: 'tile-quality', role: 'img', hidden: true }, h('i', {}), h('i', {}), h('i', {}));
   #notice = h('span', { class: 'tile-notice', hidden: true });
   #small = h('span', { class: 'tile-small', hidden: true });
+  #saved = h('span', {}, t('tile.saved'));
+  #save;
+  #isSaved = false;
   #away = false;
   #camera = false;
   #waiting = '';
@@ -61,7 +65,7 @@ export class Tile {
   comesFirst = false;
 
   /** @param {TileOptions} options */
-  constructor({ id, self = false, screen = false, output, pin, flip }) {
+  constructor({ id, self = false, screen = false, output, pin, save, flip }) {
     this.key = screen ? `screen ${id}` : id;
     this.#self = self;
     this.#screen = screen;
@@ -70,9 +74,11 @@ export class Tile {
     this.#video.muted = self;
     this.#video.classList.toggle('mirrored', self && !screen);
     this.setHue(id);
+    this.#save = h('div', { class: 'tile-saved', hidden: true }, this.#saved, h('button', { type: 'button', class: 'tile-show', onclick: save }));
     this.element = h('article', { class: `tile${self ? ' self' : ''}${screen ? ' screen' : ''}` },
       this.#avatar, this.#video, this.#notice, this.#small, this.#hand,
       h('div', { class: 'tile-label' }, this.#muted, this.#name, this.#quality),
+      save ? this.#save : null,
       h('div', { class: 'tile-actions' }, ...this.#actions(pin, flip)));
     if (!self) this.element.dataset.peer = id;
     if (!self) this.element.dataset.source = this.source;
@@ -90,15 +96,39 @@ export class Tile {
     this.#muted.hidden = microphone || this.#screen;
     this.comesFirst = hand || this.#screen;
     this.#hand.hidden = !hand || this.#screen;
-    this.element.classList.toggle('no-picture', !camera && !this.#screen);
-    if (this.#pip) this.#pip.hidden = !camera && !this.#screen;
     this.#away = away;
     this.#camera = camera;
+    this.#renderPicture();
     // The quality before the interruption does not count afterwards.
     if (away) this.#level = null;
     if (away) this.setSpeaking(false);
     this.#renderConnection();
     this.#nameButtons();
+  }
+
+  /**
+   * Whether its picture is off to save data, or shown all the same; null if no data is to be saved.
+   *
+   * @param {'off' | 'shown' | null} saving
+   */
+  setSaving(saving) {
+    this.#isSaved = saving === 'off';
+    const isOn = this.#camera || this.#screen;
+    this.#save.hidden = saving === null || !isOn;
+    this.#save.classList.toggle('shown', saving === 'shown');
+    this.#saved.hidden = saving === 'shown';
+    const button = this.#save.querySelector('button');
+    if (button) {
+      setText(button, t(saving === 'shown' ? 'tile.hidePicture' : 'tile.showPicture'));
+      attribute(button, 'aria-label', `${button.textContent}: ${this.#label}`);
+    }
+    this.#renderPicture();
+  }
+
+  #renderPicture() {
+    const hasPicture = (this.#camera || this.#screen) && !this.#isSaved;
+    this.element.classList.toggle('no-picture', !hasPicture);
+    if (this.#pip) this.#pip.hidden = !hasPicture;
   }
 
   /** The colour of its avatar goes by the peer's id. @param {string} id */
@@ -165,7 +195,7 @@ export class Tile {
 
   /** Whether it should have a picture. */
   get expectsPicture() {
-    return (this.#camera || this.#screen) && !this.#away && !this.element.hidden;
+    return (this.#camera || this.#screen) && !this.#isSaved && !this.#away && !this.element.hidden;
   }
 
   /** Whether a picture is expected and none has arrived yet. */
