@@ -8,6 +8,16 @@
 //!
 //! The thread that [`watch`] starts detects steps of the wall clock and times without running. Without it [`now`] is the
 //! system's monotonic clock, and only readings detect steps.
+//!
+//! A program calls [`watch`] once when it starts, and the others wherever it needs a time:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! clock::watch(|| {}); // or a sign of life, several times a second
+//! let deadline = clock::now() + Duration::from_secs(10);
+//! assert!(clock::now() < deadline);
+//! ```
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "this is where the clocks are read")]

@@ -4,6 +4,9 @@
 //! state machines without I/O, clock or randomness, and know nothing of RTP: whatever tells when a packet left and when
 //! it arrived can feed them. [`simulator`] is their test bench.
 //!
+//! A sender calls [`Controller::on_sent`] for what it sends, [`Controller::probe`] for what it may send beside it, and
+//! [`Controller::on_feedback`] for what its receiver reports; [`Controller::target`] is what media may take from then on.
+//!
 //! ```
 //! use congestion::{Controller, Limits, Micros, Report};
 //!

@@ -5,6 +5,9 @@
 //! `/api/v1/meetings` and `/api/v1/invitations`. It reaches rooms only through the trait [`Rooms`], so that it can be
 //! tested, and run, without any.
 //!
+//! The calls in the order in which one makes them: [`Store::sqlite`] or [`Store::postgres`], [`Meetings::new`],
+//! [`router`] into the service's own, [`Meetings::start`] once there are rooms; [`make_key`] makes an API key.
+//!
 //! From the inside out, each importing only those listed before it:
 //!
 //! - [`meeting`]: a meeting as a pure state machine, its recurrence, and the drafts and changes sent by applications;

@@ -1,5 +1,10 @@
 //! Records the media that flows through the media server, without a browser and without transcoding.
 //!
+//! Most programs need only the [`driver`]: [`Recorder::start`](driver::Recorder::start) takes a folder and a media server's
+//! handle, [`record`](driver::Recorder::record) and [`stop`](driver::Recorder::stop) begin and end the recording of a room,
+//! [`index`](driver::Recorder::index) lists the files, and [`shut_down`](driver::Recorder::shut_down) completes those that
+//! are open.
+//!
 //! [`Recording`] turns the audio and video of one publisher into a file, as a state machine: its inputs are packets,
 //! reports and the time; its output is bytes to write. It restores the order of packets ([`reorder`]), assembles frames
 //! ([`depacketize`]), aligns audio and video by the publisher's sender reports, and cuts fragments ([`container`]), so

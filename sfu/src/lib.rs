@@ -4,6 +4,11 @@
 //! and encrypted once per subscriber, into one contiguous buffer that the driver sends with as few system calls as
 //! possible. SDP, ICE-lite and DTLS are handled outside the packet path.
 //!
+//! Most programs need only the [`driver`]: bind a [`MediaSocket`](driver::MediaSocket), make a [`Config`] with its address,
+//! [`open`](driver::open) the server, run each worker that it returns on a thread of its own, and control it by the
+//! [`Handle`], which implements the traits through which `signaling-core` uses media. Events go to the worker's callback.
+//! The example `sfu-alone` is such a program, with a signaling of its own.
+//!
 //! # The run loop
 //!
 //! A [`Shard`] is a state machine. Its inputs are datagrams, [`Input`]s, messages from other shards and the time; its

@@ -2,7 +2,14 @@
 //!
 //! [`Signaling`] runs the core's shards as tasks of the current tokio runtime and gives an axum [`Router`](axum::Router)
 //! that speaks the wire protocol. It can be merged into any axum service; [`net::Server`] is the accept loop that goes
-//! well with it.
+//! well with it. The calls in the order in which one makes them:
+//!
+//! 1. [`SignalingConfig::new`] takes the server's key. Its fields are the service's own parts, each with a default:
+//!    [`authenticator`](SignalingConfig::authenticator) decides who may enter, [`ice`](SignalingConfig::ice) names STUN and
+//!    TURN servers, [`media`](SignalingConfig::media) and [`http_media`](SignalingConfig::http_media) are a media server.
+//! 2. [`Signaling::start`] starts the shards, on the current runtime.
+//! 3. [`Signaling::router`] goes into the service's router, and [`Signaling::hub`] reaches rooms from its other parts.
+//! 4. [`Signaling::go_away`] sends the clients away before the end, so that they resume at the next server.
 //!
 //! ```
 //! use signaling_core::ServerKey;

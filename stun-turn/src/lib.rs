@@ -3,6 +3,24 @@
 //! RFC 8489 (STUN), RFC 8656 (TURN) and, where switched on, RFC 6062 (TCP allocations), RFC 5780 (behaviour discovery)
 //! and RFC 8016 (mobility).
 //!
+//! Most programs need only the driver. [`Server::bind`] opens the sockets that a [`Config`] names, [`Server::handle`] gives
+//! a [`Handle`] for other threads (metrics, certificates, [`drain`](Handle::drain), [`stop`](Handle::stop)),
+//! [`credentials::ephemeral`] makes logins for clients, and [`Server::run`] serves until it is stopped:
+//!
+//! ```no_run
+//! use stun_turn::{Config, Listener, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config {
+//!     listeners: vec![Listener::udp("127.0.0.1:3478".parse()?)],
+//!     secrets: vec!["a long secret".to_owned()],
+//!     ..Config::default()
+//! };
+//! Server::bind(&config)?.run()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`Shard`] is the state machine of one shard. It has no socket, no clock and no source of randomness: time comes in as an
 //! argument, so a run repeats from its inputs. Its run loop:
 //!
