@@ -1,8 +1,11 @@
 //! What clients ask over HTTP, through the handle.
 
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use signaling_core::{
-    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, PeerId, Reach,
-    Refusal, RoomId,
+    Code, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, Patched, PeerId,
+    PeerStatistics, Reach, Refusal, RoomId,
 };
 
 use crate::driver::{Handle, Overloaded};
@@ -27,6 +30,45 @@ impl HttpMedia for Handle {
 
     fn reach(&self, room: RoomId, peer: PeerId, reply: HttpReply<Reach>) {
         self.ask(reply, |reply| Input::Reach { room, peer, reply });
+    }
+
+    fn statistics(&self, room: RoomId, reply: HttpReply<Vec<PeerStatistics>>) {
+        let gathered = Arc::new(Mutex::new(Gathered { peers: Vec::new(), reply: Some(reply) }));
+        self.send_to_all(|| {
+            let gathered = Arc::clone(&gathered);
+            Input::Statistics {
+                room: room.clone(),
+                reply: Box::new(move |part| {
+                    gathered.lock().unwrap_or_else(PoisonError::into_inner).add(part.unwrap_or_default());
+                }),
+            }
+        });
+    }
+}
+
+/// The statistics of a room from several shards. It answers once each shard has told its part, or can no longer.
+struct Gathered {
+    peers: Vec<PeerStatistics>,
+    reply: Option<HttpReply<Vec<PeerStatistics>>>,
+}
+
+impl Gathered {
+    fn add(&mut self, part: Vec<PeerStatistics>) {
+        for peer in part {
+            match self.peers.iter_mut().find(|known| known.peer == peer.peer) {
+                Some(known) => known.add(peer),
+                None => self.peers.push(peer),
+            }
+        }
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        self.peers.sort_by_key(|peer| peer.peer);
+        if let Some(reply) = self.reply.take() {
+            reply(Ok(mem::take(&mut self.peers)));
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Receiver {
     received: u64,
     /// `expected` and `received` at the last report.
     reported: (u64, u64),
+    /// The loss in the last report, of 256.
+    fraction_lost: u8,
     jitter: Jitter,
     missing: Vec<Missing>,
     rtt_micros: u64,
@@ -68,6 +70,7 @@ impl Receiver {
             highest: 0,
             received: 0,
             reported: (0, 0),
+            fraction_lost: 0,
             jitter: Jitter::default(),
             missing: Vec::new(),
             rtt_micros: rtt_micros.unwrap_or(INITIAL_RTT_MICROS),
@@ -173,6 +176,11 @@ impl Receiver {
         });
     }
 
+    /// The loss in the last report, of 256.
+    pub(crate) fn fraction_lost(&self) -> u8 {
+        self.fraction_lost
+    }
+
     /// The report block on the packets received since the last report.
     pub(crate) fn report(&mut self, sender_report: Option<(u32, Micros)>, now: Micros) -> ReceptionReport {
         let expected = self.first.map_or(0, |first| self.highest - first + 1);
@@ -181,13 +189,14 @@ impl Receiver {
         let expected_now = expected.saturating_sub(expected_before);
         let lost_now = expected_now.saturating_sub(self.received.saturating_sub(received_before));
         let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255);
+        self.fraction_lost = u8::try_from(fraction_lost).unwrap_or(u8::MAX);
         let (last_sender_report, delay_since_last) = sender_report.map_or((0, 0), |(middle, at)| {
             let delay = (now - at).saturating_mul(65_536) / 1_000_000;
             (middle, u32::try_from(delay).unwrap_or(u32::MAX))
         });
         ReceptionReport {
             ssrc: self.ssrc,
-            fraction_lost: u8::try_from(fraction_lost).unwrap_or(u8::MAX),
+            fraction_lost: self.fraction_lost,
             lost: u32::try_from(expected.saturating_sub(self.received).min(0x7f_ffff)).unwrap_or(0),
             highest_sequence: (self.highest.wrapping_sub(self.shift) & 0xffff_ffff) as u32,
             jitter: u32::try_from(self.jitter.scaled >> 4).unwrap_or(u32::MAX),

@@ -172,6 +172,70 @@ fn a_narrow_path_has_a_lesser_layer_rather_than_none() {
     assert_eq!(played(&mut world, player, SECOND).keys().collect::<Vec<_>>(), [&1_280]);
 }
 
+/// Reports this loss, of 256, of all pictures that a subscriber is sent (RFC 3550 section 6.4.2).
+fn report_loss(world: &mut World, room: &RoomId, subscriber: PeerId, fraction: u8) {
+    let client = world.subscribers[&(room.clone(), subscriber)];
+    let client = &mut world.clients[client];
+    for ssrc in client.playback.keys().copied().collect::<Vec<_>>() {
+        let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 1];
+        report.extend(ssrc.to_be_bytes());
+        report.push(fraction);
+        report.resize(32, 0);
+        client.send_raw_rtcp(&report);
+    }
+    world.run(SECOND / 10);
+}
+
+/// The same path with loss, and what is measured of it; then the viewer wants the picture no longer.
+#[test]
+fn what_is_measured_of_a_room_can_be_asked() {
+    let mut world = World::new(31);
+    let room = World::room("measured");
+    let (camera, _) = publisher(&mut world, &room, 10, &LAYERS, true);
+    world.run(SECOND);
+    let narrow = Link { delay_micros: 20_000, rate: Some(1_200_000), ..Link::default() };
+    world.access = (Link::default(), narrow);
+    let viewer = world.join(&room, Role::Viewer);
+    world.run(6 * SECOND);
+    let lossy = |link: Link| Link { loss_per_mille: 50, ..link };
+    world.set_links(lossy(Link::default()), lossy(narrow));
+    world.run(4 * SECOND);
+    report_loss(&mut world, &room, viewer, 26);
+
+    let measured = world.statistics(&room);
+    let of = |peer: PeerId| measured.iter().find(|measured| measured.peer == peer).unwrap();
+    assert_eq!(measured.len(), 2);
+    let received = &of(camera).received;
+    let layers: BTreeMap<_, _> = received.iter().filter_map(|one| Some((one.layer.clone()?, one))).collect();
+    assert_eq!(layers.keys().map(|rid| &**rid).collect::<Vec<_>>(), ["f", "h", "q"]);
+    assert!(layers["f"].bps > 3 * layers["h"].bps && layers["h"].bps > 100_000, "{received:?}");
+    assert!(received.iter().any(|layer| (1.0..15.0).contains(&layer.loss_percent)), "{received:?}");
+    assert_eq!(of(camera).sent, []);
+
+    let viewer_stats = of(viewer);
+    assert_eq!(viewer_stats.received, []);
+    let track = track_of(&world, camera);
+    let sent = viewer_stats.sent.iter().find(|sent| sent.track == track).unwrap();
+    assert!(matches!(sent.layer.as_deref(), Some("h" | "q")), "{sent:?}");
+    let layer = layers[sent.layer.as_ref().unwrap()];
+    assert!(sent.bps.abs_diff(layer.bps) * 2 < layer.bps, "{sent:?} of {layer:?}");
+    assert!((sent.loss_percent - 10.2).abs() < 0.01, "26 of 256: {sent:?}");
+    assert!(sent.retransmitted > 0 && !sent.paused && sent.reason.is_none(), "{sent:?}");
+    assert!(viewer_stats.rtt_ms.is_some_and(|rtt| (20..400).contains(&rtt)), "{viewer_stats:?}");
+    assert!(
+        viewer_stats.estimate_bps.is_some_and(|bps| (200_000..2_500_000).contains(&bps)),
+        "{viewer_stats:?}"
+    );
+    assert!(viewer_stats.queue_ms.is_some());
+
+    let attention = Attention { enabled: Some(false), ..Attention::default() };
+    world.demand(&room, MediaDemand::Subscribe { peer: viewer, track: Arc::clone(&track), attention });
+    world.run(4 * SECOND);
+    let measured = world.statistics(&room);
+    let sent = measured.iter().flat_map(|peer| &peer.sent).find(|sent| sent.track == track).unwrap();
+    assert_eq!((sent.bps, sent.paused, sent.reason), (0, true, Some(QualityReason::NotWanted)));
+}
+
 #[test]
 fn a_viewer_begins_with_the_least_layer_and_climbs_without_a_loss() {
     let mut world = World::new(21);

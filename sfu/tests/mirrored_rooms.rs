@@ -50,6 +50,13 @@ fn viewers_of_a_large_broadcast_are_spread_and_all_see_it() {
         let (least, most) = (served.values().min().unwrap(), served.values().max().unwrap());
         assert_eq!(served.len(), usize::from(workers));
         assert!(most - least <= 1, "{served:?}");
+        let measured = world.statistics(&room);
+        assert_eq!(measured.len(), 41, "each peer once");
+        for peer in &measured {
+            let (sent, received) = if peer.peer == broadcaster { (0, 2) } else { (2, 0) };
+            assert_eq!((peer.sent.len(), peer.received.len()), (sent, received), "{peer:?}");
+            assert!(peer.sent.iter().any(|sent| sent.bps > 100_000) || sent == 0, "{peer:?}");
+        }
         let asked = world.clients[camera].keyframe_requests.len();
         assert!(asked <= 6, "{asked} key pictures for 40 viewers");
     }

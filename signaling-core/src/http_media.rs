@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::{PeerId, Refusal, RoomId};
+use crate::{PeerId, PeerStatistics, Refusal, RoomId};
 
 /// The purpose of an HTTP session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,4 +123,6 @@ pub trait HttpMedia: Send + Sync {
     fn patch(&self, patch: HttpPatch, reply: HttpReply<Patched>);
     /// Tells what has arrived of a peer through `reply`.
     fn reach(&self, room: RoomId, peer: PeerId, reply: HttpReply<Reach>);
+    /// Tells through `reply` what is measured of the peers that have media in a room.
+    fn statistics(&self, room: RoomId, reply: HttpReply<Vec<PeerStatistics>>);
 }

@@ -71,6 +71,7 @@ mod seat;
 mod sequence;
 mod session;
 mod shard;
+mod statistics;
 pub mod testing;
 mod text;
 mod time;
@@ -104,6 +105,7 @@ pub use sealed::{FileClaims, HostClaims, SessionClaims, TicketClaims};
 pub use seat::Seat;
 pub use session::NewConnection;
 pub use shard::{Census, MadeRoom, MediaJoin, Person, RoomSummary, Shard, StreamRefusal};
+pub use statistics::{PeerStatistics, ReceivedTrack, SentTrack};
 pub use text::is_blank;
 pub use time::{Timestamp, Wall};
 pub use traits::{

@@ -9,7 +9,7 @@ use serde_json::Value;
 use signaling_core::testing::RecordedMedia;
 use signaling_core::{
     Code, Environment, HttpAnswer, HttpMedia, HttpOffer, HttpPatch, HttpReply, HttpSession, MediaDemand,
-    Patched, PeerId, Reach, Refusal, RoomId, Rules, ServerKey,
+    Patched, PeerId, PeerStatistics, Reach, Refusal, RoomId, Rules, ServerKey,
 };
 use signaling_transport::{Signaling, SignalingConfig};
 use tower::ServiceExt as _;
@@ -32,6 +32,10 @@ impl HttpMedia for Full {
 
     fn reach(&self, _: RoomId, _: PeerId, reply: HttpReply<Reach>) {
         reply(Ok(Reach::default()));
+    }
+
+    fn statistics(&self, _: RoomId, reply: HttpReply<Vec<PeerStatistics>>) {
+        reply(Ok(Vec::new()));
     }
 }
 

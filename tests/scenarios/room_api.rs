@@ -188,6 +188,13 @@ fn a_key_and_a_host_token_have_every_power_of_a_host() {
     assert_eq!(status(&host, "POST", "/actions", Some(&json!({"action": "deny", "peer": eve_id}))), 204);
     assert_eq!(eve.until("lobby")["state"], "denied");
     assert_eq!(api.get(&format!("{room}/peers")).json()["peers"].as_array().unwrap().len(), 2);
+    // Nothing is measured of media that does not pass the server.
+    let measured = host.get(&format!("{room}/stats")).json();
+    let expected = |id: &Value| json!({"peer": id, "sent": [], "received": []});
+    assert_eq!(measured["peers"].as_array().unwrap().len(), 2);
+    for id in [&welcome["self"]["id"], &bob_id] {
+        assert!(measured["peers"].as_array().unwrap().contains(&expected(id)), "{measured}");
+    }
 
     let bob_id = bob_id.as_str().unwrap();
     assert_eq!(status(&api, "POST", &format!("/peers/{bob_id}/mute"), None), 204);
@@ -217,6 +224,7 @@ fn a_key_and_a_host_token_have_every_power_of_a_host() {
         assert_eq!(status(api, "POST", "/actions", Some(&json!({"action": "lock"}))), expected);
         assert_eq!(status(api, "POST", &format!("/peers/{bob_id}/mute"), None), expected);
         assert_eq!(status(api, "DELETE", &format!("/peers/{bob_id}"), None), expected);
+        assert_eq!(status(api, "GET", "/stats", None), expected);
         assert_eq!(status(api, "DELETE", "", None), expected);
     }
     assert_eq!(status(&api, "DELETE", "", None), 204);

@@ -20,6 +20,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
 use serde_json::{Value, json};
+use tests::api::Api;
 use tests::client::Ws;
 use tests::{Answer, Visavis, request};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -249,6 +250,19 @@ async fn the_crate_publishes_and_plays_and_restarts() {
     player.plays(120, 60).await;
     let connected = ws.until("broadcaster-connected");
     assert_eq!(said(&connected), (joined["peer"]["id"].as_str().unwrap(), 2));
+    let measured = Api::with_key(&server, &["rooms"], &[]).get("/api/v1/rooms/stage/stats").json();
+    let lists = |name: &str| -> Vec<Value> {
+        let peers = measured["peers"].as_array().unwrap();
+        peers.iter().flat_map(|peer| peer[name].as_array().unwrap().clone()).collect()
+    };
+    for (list, count) in [("received", 2), ("sent", 2)] {
+        let tracks = lists(list);
+        assert_eq!(tracks.len(), count, "{measured}");
+        assert!(
+            tracks.iter().all(|track| track["bps"].as_u64().unwrap() > 0 && track["paused"] == false),
+            "{measured}"
+        );
+    }
 
     restart(&publisher, &server).await;
     restart(&player, &server).await;

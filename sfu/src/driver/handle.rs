@@ -101,6 +101,15 @@ impl Handle {
         result.map_err(|_| Overloaded)
     }
 
+    /// Sends an input to each shard that has room for it.
+    pub(crate) fn send_to_all(&self, input: impl Fn() -> Input) {
+        for entrance in self.entrances.iter() {
+            if entrance.inputs.try_send(input()).is_ok() {
+                entrance.wake.signal();
+            }
+        }
+    }
+
     fn entrance_of(&self, room: &RoomId) -> Option<&Entrance> {
         let shards = u16::try_from(self.entrances.len()).unwrap_or(u16::MAX);
         self.entrances.get(usize::from(home_of(room, shards)))

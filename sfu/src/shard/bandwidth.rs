@@ -102,7 +102,7 @@ impl Shard {
     }
 
     /// Whether there is an estimate of the path.
-    fn is_estimated(&mut self, now: Micros, key: TransportKey) -> bool {
+    pub(super) fn is_estimated(&mut self, now: Micros, key: TransportKey) -> bool {
         let transport = self.connections.get_mut(key);
         transport.is_some_and(|transport| transport.sender.controller(now).is_some())
             && self.has_path_feedback(key)
@@ -119,6 +119,11 @@ impl Shard {
     /// Uses the reported packet loss for a receiver for which there is no other estimate.
     pub(super) fn on_reception(&mut self, now: Micros, key: TransportKey, report: &ReceptionReport) {
         self.note_round_trip(now, key, report);
+        if let Some(section) = self.subscription_of(key, report.ssrc)
+            && let Some(subscription) = self.tracks.subscriptions.get_mut(section)
+        {
+            subscription.fraction_lost = report.fraction_lost;
+        }
         let lost = u64::from(report.fraction_lost);
         if lost * 100 < HEAVY_LOSS_PERCENT * 256 || self.is_estimated(now, key) {
             return;

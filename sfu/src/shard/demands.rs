@@ -33,6 +33,7 @@ impl Shard {
             Input::Reach { room, peer, reply } => {
                 reply(Ok(self.reach(&room, peer).unwrap_or_default()));
             }
+            Input::Statistics { room, reply } => reply(Ok(self.statistics(now, &room))),
             Input::Record { room, tap } => self.on_record(now, &room, tap),
             Input::Keyframe { room, track } => self.on_recorder_wish(now, &room, &track),
         }

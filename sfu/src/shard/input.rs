@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use signaling_core::{HttpAnswer, HttpOffer, HttpPatch, MediaDemand, Patched, PeerId, Reach, RoomId};
+use signaling_core::{
+    HttpAnswer, HttpOffer, HttpPatch, MediaDemand, Patched, PeerId, PeerStatistics, Reach, RoomId,
+};
 
 use crate::sdp::SdpError;
 use crate::tap::Tap;
@@ -39,6 +41,13 @@ pub enum Input {
         /// Receives the answer.
         reply: Reply<Reach>,
     },
+    /// Asks what is measured of a room. Unlike other inputs, it concerns every shard that has connections of the room.
+    Statistics {
+        /// The room.
+        room: RoomId,
+        /// Receives the answer.
+        reply: Reply<Vec<PeerStatistics>>,
+    },
     /// Sets the recorder of all media published in a room, or removes it.
     Record {
         /// The room.
@@ -61,6 +70,7 @@ impl Input {
         match self {
             Self::Demand { room, .. }
             | Self::Reach { room, .. }
+            | Self::Statistics { room, .. }
             | Self::Record { room, .. }
             | Self::Keyframe { room, .. } => room,
             Self::Offer { offer, .. } => &offer.room,

@@ -12,7 +12,7 @@
 //! | `publish`, `play`, `offer`, `negotiate`, `describe` | Answers to publishers and WHEP players, offers to subscribers |
 //! | `ingress`, `fanout`, `start`, `pace`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
 //! | `select`, `watched` | The layer of each subscription, and which layers publishers need to send |
-//! | `mirror`, `record`, `speakers` | Rooms on several shards, recorders, active speakers |
+//! | `mirror`, `record`, `speakers`, `statistics` | Rooms on several shards, recorders, active speakers, what is measured |
 
 mod bandwidth;
 mod connections;
@@ -36,6 +36,7 @@ mod rooms;
 mod select;
 mod speakers;
 mod start;
+mod statistics;
 mod tracks;
 mod watched;
 

@@ -49,6 +49,10 @@ pub(crate) struct Subscription {
     pub(crate) packets: u32,
     pub(crate) octets: u32,
     repairs: Repairs,
+    /// The packets sent again.
+    pub(crate) retransmitted: u32,
+    /// The loss in the client's last report, of 256.
+    pub(crate) fraction_lost: u8,
     /// The middle of the NTP time in the last sender report, and the time at which it was sent.
     pub(crate) reported: Option<(u32, Micros)>,
     /// The time since which the subscription has waited for a key frame while packets arrive, or
@@ -104,6 +108,8 @@ impl Subscription {
             packets: 0,
             octets: 0,
             repairs: Repairs::new(),
+            retransmitted: 0,
+            fraction_lost: 0,
             reported: None,
             waits_since: None,
             current: None,
@@ -228,7 +234,9 @@ impl Subscription {
 
     /// Decides whether a packet that was sent is sent again, for a client at this round-trip time.
     pub(crate) fn answer_nack(&mut self, now: Micros, rtt_micros: u64, index: u64, bytes: usize) -> Answer {
-        self.repairs.answer(now, rtt_micros, index, bytes)
+        let answer = self.repairs.answer(now, rtt_micros, index, bytes);
+        self.retransmitted = self.retransmitted.wrapping_add(u32::from(answer == Answer::Send));
+        answer
     }
 
     /// Whether the client accepts retransmissions of any codec.

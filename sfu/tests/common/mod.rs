@@ -23,7 +23,8 @@ use sfu::{Carrier, Config, Handle, NegotiationError, Path};
 use signaling_core::message::Role;
 use signaling_core::testing::SeededEntropy;
 use signaling_core::{
-    HttpAnswer, HttpOffer, HttpSession, MediaDemand, MediaEvent, MediaPlane as _, PeerId, RoomId,
+    HttpAnswer, HttpMedia as _, HttpOffer, HttpSession, MediaDemand, MediaEvent, MediaPlane as _, PeerId,
+    PeerStatistics, RoomId,
 };
 
 /// Generating keys is slow, so clients share one certificate.
@@ -175,6 +176,16 @@ impl World {
         self.settle();
         let answer = result.lock().unwrap().take();
         answer.expect("the worker replies at once")
+    }
+
+    /// What the server measures in a room.
+    pub fn statistics(&mut self, room: &RoomId) -> Vec<PeerStatistics> {
+        let result = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&result);
+        self.handle.statistics(room.clone(), Box::new(move |peers| *slot.lock().unwrap() = peers.ok()));
+        self.settle();
+        let peers = result.lock().unwrap().take();
+        peers.expect("each worker has answered")
     }
 
     /// Adds a peer that uses WHIP or WHEP.

@@ -44,6 +44,7 @@ pub(crate) fn routes() -> Router<Signaling> {
         .route("/api/v1/rooms/{room}/messages", post(captions::announce))
         .route("/api/v1/rooms/{room}/participants", get(rooms::participants))
         .route("/api/v1/rooms/{room}/peers", get(rooms::peers))
+        .route("/api/v1/rooms/{room}/stats", get(rooms::statistics))
         .route("/api/v1/rooms/{room}/end", post(rooms::end))
         .route("/api/v1/rooms/{room}/tokens", post(tokens::mint))
         .route("/api/v1/ice-servers", get(sessions::ice_servers))

@@ -9,8 +9,11 @@ use http::{HeaderMap, StatusCode};
 use http_api::{Caller, JsonBody, Problem, Repeatable, Scope, bearer, idempotency_key, no_store};
 use serde::{Deserialize, Serialize};
 use signaling_core::message::{Topology, TopologyChoice};
-use signaling_core::{Code, EndReason, HostClaims, Person, Refusal, RoomId, RoomSummary, sha256_hex};
+use signaling_core::{
+    Code, EndReason, HostClaims, PeerStatistics, Person, Refusal, RoomId, RoomSummary, sha256_hex,
+};
 
+use super::media::{ask, media_of};
 use super::room_path::{RoomPath, room_id};
 use crate::service::Signaling;
 
@@ -269,6 +272,34 @@ pub(super) async fn peers(
 ) -> Result<Response, Problem> {
     let peers = people(&signaling, &caller, &headers, &path).await?;
     Ok(no_store(Json(Peers { peers })))
+}
+
+#[derive(Serialize)]
+struct Statistics {
+    peers: Vec<PeerStatistics>,
+}
+
+/// `GET /api/v1/rooms/{room}/stats`: what the media server measures of the peers in the room.
+pub(super) async fn statistics(
+    State(signaling): State<Signaling>,
+    caller: Caller,
+    headers: HeaderMap,
+    path: RoomPath,
+) -> Result<Response, Problem> {
+    bearer(&headers).ok_or_else(no_bearer)?;
+    let room = path.room(&signaling, &caller).await?;
+    check_power(&signaling, &headers, &room, Scope::MeetingsRead).await?;
+    let people = signaling.hub().people(room.clone()).await?.ok_or_else(no_room)?;
+    let mut measured = match media_of(&signaling) {
+        Ok(media) => ask(|reply| media.statistics(room, reply)).await?,
+        // All media is between the peers.
+        Err(_) => Vec::new(),
+    };
+    let unmeasured =
+        people.into_iter().filter(|person| !measured.iter().any(|peer| peer.peer == person.view.id));
+    let unmeasured: Vec<_> = unmeasured.map(|person| PeerStatistics::new(person.view.id)).collect();
+    measured.extend(unmeasured);
+    Ok(no_store(Json(Statistics { peers: measured })))
 }
 
 /// `POST /api/v1/rooms/{room}/end`: ends the room for every peer.
