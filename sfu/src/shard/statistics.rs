@@ -42,12 +42,12 @@ impl Shard {
         Some(statistics)
     }
 
-    /// The track in a section; `None` if the section is free.
+    /// The track in a section; `None` if the section is free, or the client has not accepted it.
     fn sent(&mut self, now: Micros, section: SubscriptionKey) -> Option<SentTrack> {
         let bps = self.tracks.rate_of(now, section);
         let subscription = self.tracks.subscription(section)?;
         let publication = self.tracks.publications.get(subscription.publication?)?;
-        let flow = subscription.flow;
+        let flow = Some(subscription.flow).filter(|flow| flow.negotiated)?;
         let reason = if !flow.wanted {
             Some(QualityReason::NotWanted)
         } else if flow.starved {
