@@ -5,7 +5,7 @@ import https from 'node:https';
 
 export const SDP = 'application/sdp';
 export const FRAGMENT = 'application/trickle-ice-sdpfrag';
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 60_000;
 const MOST_REDIRECTIONS = 5;
 
 class Answer {

@@ -34,7 +34,7 @@ async function main() {
   if (list) return console.log(rules());
   const reports = [];
   for (const [protocol, url] of [['whip', whip], ['whep', whep]]) {
-    if (url) reports.push(await check({ protocol, url, token, origin, insecure, media: !silent }));
+    if (url) reports.push(await check({ protocol, url, token, origin, insecure, ...(silent ? { attempts: 0 } : {}) }));
   }
   console.log(json ? JSON.stringify({ date: new Date().toISOString(), reports }, null, 2) : reports.join('\n\n'));
   if (reports.some((report) => report.idsOf('failed').length > 0)) process.exitCode = 1;

@@ -8,13 +8,12 @@ import { isIP } from 'node:net';
 import { crc32 } from './crc32.mjs';
 
 const RETRANSMISSION_MS = 200;
-const ATTEMPTS = 25;
 
 /**
- * Connects to the server of an answer. What comes of it is `{ obstacle }` if there is nothing to try, otherwise `ice`, and `dtls`
+ * Connects to the server of an answer, for as many attempts at ICE, and as many at DTLS. What comes of it is `{ obstacle }` if there is nothing to try, otherwise `ice`, and `dtls`
  * (or `why` there is none).
  */
-export async function connect({ ice: local }, description) {
+export async function connect({ ice: local }, description, attempts) {
   const section = description.accepted[0];
   if (!section) return { obstacle: 'no section is accepted' };
   const remote = { ufrag: description.of(section, 'ice-ufrag'), pwd: description.of(section, 'ice-pwd') };
@@ -25,7 +24,7 @@ export async function connect({ ice: local }, description) {
     .map(([, , , , address, port]) => ({ address, port: Number(port) }));
   if (reachable.length === 0) return { obstacle: 'the answer has no candidate over UDP with an address' };
 
-  const path = await Path.open({ local, remote, candidates: reachable });
+  const path = await Path.open({ local, remote, candidates: reachable, attempts });
   if (!path) return { ice: `none of ${reachable.map(({ address, port }) => `${address} port ${port}`).join(', ')} has answered`, why: 'without ICE there is no DTLS' };
   try {
     const setup = description.of(section, 'setup');
@@ -85,24 +84,26 @@ class Path {
   #socket;
   #local;
   #remote;
+  #attempts;
   /** Takes what arrives besides requests for checks. */
   #receive = () => {};
 
-  static async open({ local, remote, candidates }) {
+  static async open({ local, remote, candidates, attempts }) {
     for (const family of ['udp4', 'udp6']) {
       const ofFamily = candidates.filter(({ address }) => isIP(address) === Number(family.at(-1)));
       if (ofFamily.length === 0) continue;
-      const path = new Path(dgram.createSocket(family), local, remote);
+      const path = new Path(dgram.createSocket(family), local, remote, attempts);
       if (await path.#check(ofFamily)) return path;
       path.close();
     }
     return undefined;
   }
 
-  constructor(socket, local, remote) {
+  constructor(socket, local, remote, attempts) {
     this.#socket = socket;
     this.#local = local;
     this.#remote = remote;
+    this.#attempts = attempts;
     // An address that cannot be reached is one that does not answer.
     socket.on('error', () => {});
     socket.on('message', (data, from) => {
@@ -122,13 +123,13 @@ class Path {
   /** Sends again and again until `take` says that it has all. */
   exchange(send, take) {
     return new Promise((resolve) => {
-      let attempts = 0;
+      let left = this.#attempts;
       const end = (result) => {
         clearInterval(timer);
         this.#receive = () => {};
         resolve(result);
       };
-      const again = () => (attempts++ < ATTEMPTS ? send() : end(undefined));
+      const again = () => (left-- > 0 ? send() : end(undefined));
       const timer = setInterval(again, RETRANSMISSION_MS);
       this.#receive = (data, from) => {
         const result = take(data, from);

@@ -9,11 +9,14 @@ import { Description, ODD_CANDIDATES, credentials, fragment, offer } from './sdp
 const MADE_UP_ORIGIN = 'https://conformance.example';
 const STRONG_TAG = /^"[^"]+"$/;
 
-/** Runs the suite. Without `origin`, a made-up one is tried, which a server need not let in. */
-export async function check({ protocol, url, token, origin, insecure, media = true }) {
+/**
+ * Runs the suite. Without `origin`, a made-up one is tried, which a server need not let in. `attempts` are those at ICE and at
+ * DTLS, five a second; 0 leaves them out.
+ */
+export async function check({ protocol, url, token, origin, insecure, attempts = 25 }) {
   const report = new Report(protocol, url);
   const client = new Client({ url, token, insecure });
-  const run = new Run({ report, client, protocol, origin, media });
+  const run = new Run({ report, client, protocol, origin, attempts });
   client.observe = (method, answer) => run.observe(method, answer);
   try {
     await run.all();
@@ -28,16 +31,16 @@ class Run {
   #client;
   #protocol;
   #origin;
-  #media;
+  #attempts;
   /** Headers of requests that come from a page of the origin, once the server lets it in. */
   #fromPage = {};
 
-  constructor({ report, client, protocol, origin, media }) {
+  constructor({ report, client, protocol, origin, attempts }) {
     this.#report = report;
     this.#client = client;
     this.#protocol = protocol;
     this.#origin = origin;
-    this.#media = media;
+    this.#attempts = attempts;
   }
 
   /** What is read of every answer. */
@@ -221,8 +224,8 @@ class Run {
   // --- ICE and DTLS over UDP
 
   async #connect(offered, description) {
-    if (!this.#media) return this.#report.notTested(['ice', 'dtls'], 'left out by --no-media');
-    const result = await connect(offered, description);
+    if (this.#attempts === 0) return this.#report.notTested(['ice', 'dtls'], 'left out by --no-media');
+    const result = await connect(offered, description, this.#attempts);
     if (result.obstacle) return this.#report.notTested(['ice', 'dtls'], result.obstacle);
     this.#holds('ice', result.ice === 'answered', result.ice);
     if (result.dtls === undefined) this.#report.notTested('dtls', result.why);
