@@ -44,12 +44,19 @@ pub(super) type Told = Option<(Recipients, ServerEvent)>;
 
 impl Audience {
     /// A copy of a room without sessions, from what is known of it. `room` is in the state of the snapshot.
-    pub(super) fn new(room: Room, snapshot: RoomSnapshot, now: Timestamp, limits: &Limits, run: u64) -> Self {
+    pub(super) fn new(
+        room: Room,
+        snapshot: RoomSnapshot,
+        now: Timestamp,
+        env: &Environment,
+        run: u64,
+    ) -> Self {
+        let limits = &env.rules.limits;
         let sequences = snapshot.sequences.into_iter();
         Self {
             room,
             log: Log::new(limits.log_bytes, limits.log_age),
-            history: History::new(limits.chat_history, snapshot.chat),
+            history: History::new(limits.chat_history, &env.codec, &snapshot.chat),
             epochs: snapshot.epochs,
             sequences: sequences.map(|(session, last)| (session, Sequence::up_to(last))).collect(),
             sessions: BTreeMap::new(),
@@ -165,8 +172,8 @@ impl Audience {
             }
             return self.deliver_to(now, env, peer);
         }
-        if let Fact::Chatted(line) = &entry.fact {
-            self.history.push(line.clone());
+        if matches!(entry.fact, Fact::Chatted(_)) {
+            self.history.push(recipients, Arc::clone(&frame));
         }
         self.log.append(id, now, frame, recipients);
         let limits = &env.rules.limits;
@@ -212,7 +219,7 @@ impl Audience {
     /// Lets a peer in from the lobby: it is welcomed into the room now, or when it reconnects.
     fn admit(&mut self, now: Timestamp, env: &mut Environment, peer: PeerId) {
         self.synchronise(peer);
-        self.begin(now, env, peer);
+        self.begin(now, peer);
         let lobby = ServerEvent::Lobby { state: Some(LobbyVerdict::Admitted), peer: None, name: None };
         let id = self.room.last_id();
         let frame = Arc::new(env.codec.encode_event(id, &lobby));

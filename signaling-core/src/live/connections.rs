@@ -173,7 +173,7 @@ impl Audience {
         if session.waiting {
             return;
         }
-        self.queue_chat(now, env, peer, last_id);
+        self.queue_chat(now, peer, last_id);
         let (room, peers) = (self.room.view(), self.view_for(peer));
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let snapshot = Snapshot { room, peers, gap: true, last_id: session.start };

@@ -49,7 +49,7 @@ impl LiveRoom {
             // The log answers later. Until then there is nobody to welcome.
             return Err(elsewhere());
         }
-        self.audience.begin(now, env, peer);
+        self.audience.begin(now, peer);
         let is_first_host = awaited_host && !self.audience.room.awaits_first_host();
         let welcome = self.audience.welcome(now, env, peer, is_first_host, None)?;
         if let Some(session) = self.audience.sessions.get_mut(&peer)
@@ -205,7 +205,7 @@ impl LiveRoom {
         session.reached_at = claims.reached_at.as_deref().map(Into::into);
         self.audience.sessions.insert(claims.peer, session);
         self.commit(now, env, effects, None);
-        self.audience.begin(now, env, claims.peer);
+        self.audience.begin(now, claims.peer);
         if let Some(session) = self.audience.sessions.get_mut(&claims.peer) {
             session.snapshot_due = true;
         }

@@ -66,7 +66,7 @@ impl LiveRoom {
         let sequences = audience.sequences.iter().map(|(session, sequence)| (*session, sequence)).chain(here);
         RoomSnapshot {
             state: Some(Box::new(audience.room.snapshot())),
-            chat: audience.history.lines().cloned().collect(),
+            chat: audience.history.lines().collect(),
             sequences: sequences.filter_map(|(session, it)| Some((session, it.newest()?))).collect(),
             epochs: audience.epochs.clone(),
         }
@@ -190,7 +190,7 @@ impl LiveRoom {
             None => self.audience.room.clone(),
         };
         let last_id = room.last_id();
-        let mut audience = Audience::new(room, snapshot, now, &env.rules.limits, self.audience.run);
+        let mut audience = Audience::new(room, snapshot, now, env, self.audience.run);
         audience.is_shared = true;
         audience.log.begin_after(last_id);
         audience

@@ -1,14 +1,17 @@
 //! The latest chat of a room, for newcomers and for sessions that have missed events.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::PeerId;
-use crate::room::ChatLine;
+use crate::room::{ChatLine, Recipients};
+use crate::{Frame, JsonCodec, PeerId};
 
 /// The latest messages to everybody, and as many to single peers.
+///
+/// It keeps the frames that the log has, and that the outboxes of newcomers get: no session costs a copy.
 #[derive(Debug)]
 pub(super) struct History {
-    lines: VecDeque<ChatLine>,
+    lines: VecDeque<(Recipients, Arc<Frame>)>,
     /// The most messages of either kind.
     most: usize,
     /// The messages to single peers among them.
@@ -16,42 +19,44 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(most: usize, lines: Vec<ChatLine>) -> Self {
+    pub(super) fn new(most: usize, codec: &JsonCodec, lines: &[ChatLine]) -> Self {
         let mut history = Self { lines: VecDeque::new(), most, private: 0 };
         for line in lines {
-            history.push(line);
+            let frame = codec.encode_event(line.id, &line.event());
+            history.push(line.recipients(), Arc::new(frame));
         }
         history
     }
 
-    /// Adds a message, whose id exceeds those of earlier ones.
-    pub(super) fn push(&mut self, line: ChatLine) {
-        let private = line.to.is_some();
+    /// Adds the event of a message, whose id exceeds those of earlier ones.
+    pub(super) fn push(&mut self, recipients: Recipients, frame: Arc<Frame>) {
+        let private = is_private(recipients);
         self.private += usize::from(private);
-        self.lines.push_back(line);
+        self.lines.push_back((recipients, frame));
         let of_kind = if private { self.private } else { self.lines.len() - self.private };
         if of_kind > self.most
-            && let Some(oldest) = self.lines.iter().position(|line| line.to.is_some() == private)
+            && let Some(oldest) = self.lines.iter().position(|(to, _)| is_private(*to) == private)
         {
             self.lines.remove(oldest);
             self.private -= usize::from(private);
         }
     }
 
-    /// The messages with ids above `cursor` that are meant for a peer, the oldest first.
-    pub(super) fn after(&self, cursor: u64, peer: PeerId) -> impl Iterator<Item = &ChatLine> + use<'_> {
-        let missed = self.lines.iter().filter(move |line| line.id > cursor);
-        missed.filter(move |line| line.recipients().includes(peer, false, false))
+    /// The ids and events of the messages above `cursor` that are meant for a peer, the oldest first.
+    pub(super) fn after(&self, cursor: u64, peer: PeerId) -> impl Iterator<Item = (u64, &Arc<Frame>)> {
+        let events = self.lines.iter().filter(move |(to, _)| to.includes(peer, false, false));
+        events.filter_map(move |(_, frame)| Some((frame.id.filter(|id| *id > cursor)?, frame)))
     }
 
     /// All messages, the oldest first.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &ChatLine> {
-        self.lines.iter()
+    pub(super) fn lines(&self) -> impl Iterator<Item = ChatLine> {
+        // The event has the fields of the message, and its type.
+        self.lines.iter().filter_map(|(_, frame)| serde_json::from_slice(&frame.json).ok())
     }
 
     /// The id of the newest message, or 0.
     pub(super) fn newest(&self) -> u64 {
-        self.lines.back().map_or(0, |line| line.id)
+        self.lines.back().and_then(|(_, frame)| frame.id).unwrap_or_default()
     }
 
     /// Frees memory that is not in use.
@@ -60,25 +65,44 @@ impl History {
     }
 }
 
+fn is_private(recipients: Recipients) -> bool {
+    matches!(recipients, Recipients::Pair(..))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Timestamp;
+    use crate::message::Name;
     use crate::testing::SeededEntropy;
+
+    fn lines(peers: [PeerId; 2], ids: std::ops::RangeInclusive<u64>) -> Vec<ChatLine> {
+        let [from, to] = peers;
+        let line = |id: u64| {
+            let (text, at) = (format!("\"{id}\" \u{1f600}").into(), Timestamp::from_millis(id));
+            let name = id.is_multiple_of(3).then(|| Name::parse("Ada").unwrap());
+            ChatLine { id, from, name, text, to: id.is_multiple_of(4).then_some(to), at }
+        };
+        ids.map(line).collect()
+    }
 
     #[test]
     fn the_latest_to_all_and_the_latest_to_one_are_kept() {
         let mut entropy = SeededEntropy::new(9);
         let [one, two, three] = [(); 3].map(|()| PeerId::random(&mut entropy));
-        let mut history = History::new(3, Vec::new());
-        for id in 1..=20 {
-            let (text, at) = ("0123456789".into(), Timestamp::default());
-            history.push(ChatLine { id, from: one, name: None, text, to: (id % 4 == 0).then_some(two), at });
-        }
-        let given = |cursor, peer| history.after(cursor, peer).map(|line| line.id).collect::<Vec<_>>();
+        let history = History::new(3, &JsonCodec::default(), &lines([one, two], 1..=20));
+        let given = |cursor, peer| history.after(cursor, peer).map(|(id, _)| id).collect::<Vec<_>>();
         assert_eq!(given(0, one), [12, 16, 17, 18, 19, 20]);
         assert_eq!(given(0, three), [17, 18, 19], "what is between two is nobody else's");
         assert_eq!(given(18, two), [19, 20]);
         assert_eq!(history.newest(), 20);
+    }
+
+    #[test]
+    fn messages_are_read_back_from_their_events() {
+        let mut entropy = SeededEntropy::new(9);
+        let written = lines([(); 2].map(|()| PeerId::random(&mut entropy)), 1..=20);
+        let history = History::new(20, &JsonCodec::default(), &written);
+        assert_eq!(history.lines().collect::<Vec<_>>(), written);
     }
 }

@@ -70,8 +70,7 @@ impl LiveRoom {
         if let Some(LogEvent::Claimed { guard, snapshot, .. }) = env.log.claim(room.id(), attempt, claim) {
             let is_shared = live.audience.is_shared;
             let room = live.audience.room;
-            live.audience =
-                Audience::new(room, RoomSnapshot { state: None, ..*snapshot }, now, &env.rules.limits, run);
+            live.audience = Audience::new(room, RoomSnapshot { state: None, ..*snapshot }, now, env, run);
             live.audience.is_shared = is_shared;
             live.audience.begin_epoch(1);
             live.role = Role::Owner(Box::new(Authority::new(now, guard, 1)));
@@ -81,7 +80,7 @@ impl LiveRoom {
 
     /// A room of which this node has somebody, and whose owner it looks for.
     pub(crate) fn seeking(room: Room, now: Timestamp, env: &Environment, run: u64) -> Self {
-        let mut audience = Audience::new(room, RoomSnapshot::default(), now, &env.rules.limits, run);
+        let mut audience = Audience::new(room, RoomSnapshot::default(), now, env, run);
         audience.is_shared = env.peers.is_some();
         let role = Role::Seeker(Seeker::default());
         // An answer to an earlier copy of the room must not be taken for one to this.

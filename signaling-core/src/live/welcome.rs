@@ -10,20 +10,19 @@ use crate::{Code, Environment, Frame, HostClaims, PeerId, Refusal, SessionClaims
 
 impl Audience {
     /// Starts a session's cursor at the newest entry, and queues the chat history before it.
-    pub(super) fn begin(&mut self, now: Timestamp, env: &Environment, peer: PeerId) {
+    pub(super) fn begin(&mut self, now: Timestamp, peer: PeerId) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.begin_at(&self.log, self.room.last_id());
         if !session.waiting {
-            self.queue_chat(now, env, peer, 0);
+            self.queue_chat(now, peer, 0);
         }
     }
 
     /// Queues the kept chat with ids above `cursor`.
-    pub(super) fn queue_chat(&mut self, now: Timestamp, env: &Environment, peer: PeerId, cursor: u64) {
+    pub(super) fn queue_chat(&mut self, now: Timestamp, peer: PeerId, cursor: u64) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        for line in self.history.after(cursor, peer) {
-            let frame = env.codec.encode_event(line.id, &line.event());
-            session.queue_history(line.id, now, Arc::new(frame));
+        for (id, frame) in self.history.after(cursor, peer) {
+            session.queue_history(id, now, Arc::clone(frame));
         }
     }
 
