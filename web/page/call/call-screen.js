@@ -121,6 +121,9 @@ export class CallScreen {
       h: () => this.#dock.toggleHand(),
       c: () => hidden.chat || this.#panel.toggle('chat'),
       p: () => this.#panel.toggle('people'),
+      s: () => {
+        this.#settings.statistics = !this.#stats.shown;
+      },
     });
     const wakeLock = new WakeLock();
     const hint = new MutedHint(call.media, toasts);

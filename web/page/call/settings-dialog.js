@@ -43,6 +43,13 @@ export class SettingsDialog {
     onClosed(this.element, () => this.#meter.stop());
   }
 
+  /** Shows the statistics, or hides them. @param {boolean} on */
+  set statistics(on) {
+    const input = this.element.querySelector('#statistics');
+    if (input instanceof HTMLInputElement) input.checked = on;
+    this.onstatistics(on);
+  }
+
   open() {
     openDialog(this.element);
     this.#meter.start();

@@ -15,7 +15,7 @@ export class StatsOverlay {
    */
   constructor(call, loop) {
     this.#call = call;
-    const heads = ['name', 'picture', 'rate', 'loss', 'roundTrip', 'jitter'].map((key) => h('th', { scope: 'col' }, t(`stats.${key}`)));
+    const heads = ['name', 'picture', 'layer', 'asked', 'rate', 'loss', 'roundTrip', 'jitter'].map((key) => h('th', { scope: 'col' }, t(`stats.${key}`)));
     this.element = h('section', { class: 'stats', 'aria-label': t('settings.statistics'), tabindex: 0, hidden: true },
       h('table', {}, h('thead', {}, h('tr', {}, ...heads)), this.#body));
     loop.listen((peer, quality) => this.#show(peer, quality));
@@ -23,6 +23,10 @@ export class StatsOverlay {
       this.#rows.get(peer.id)?.remove();
       this.#rows.delete(peer.id);
     });
+  }
+
+  get shown() {
+    return !this.element.hidden;
   }
 
   /** @param {boolean} on */
@@ -37,9 +41,12 @@ export class StatsOverlay {
       this.#rows.set(id, (row = h('tr', {})));
       this.#body.append(row);
     }
+    const { asked, report } = this.#call.picture(id, 'camera');
     const cells = [
       this.#call.peer(id)?.name ?? id,
       width ? `${width}×${height} ${fps.toFixed(0)}/s ${codec}` : '–',
+      report?.layer ?? '–',
+      askedFor(asked),
       `${(bitrate / 1000).toFixed(0)} kbit/s`,
       `${(loss * 100).toFixed(1)} %`,
       `${roundTripMs.toFixed(0)} ms`,
@@ -47,4 +54,11 @@ export class StatsOverlay {
     ];
     row.replaceChildren(...cells.map((text) => h('td', { dir: 'auto' }, text)));
   }
+}
+
+/** @param {ReturnType<import('../../sdk/index.js').Call['picture']>['asked']} asked */
+function askedFor(asked) {
+  if (!asked) return '–';
+  if (!asked.enabled) return t('stats.none');
+  return asked.maxWidth === undefined ? t('stats.any') : `≤ ${asked.maxWidth}×${asked.maxHeight}`;
 }
