@@ -14,7 +14,10 @@ export async function openStage(page, url, { layout = 'grid', features = [], roo
   await page.locator('#app main').waitFor();
   await page.evaluate(async ({ features, room, host }) => {
     const at = (path) => new URL(path, document.querySelector('script[type=module]').src).href;
-    const [{ Call }, { CallScreen }] = await Promise.all([import(at('../sdk/index.js')), import(at('./call/call-screen.js'))]);
+    const modules = ['../sdk/index.js', './call/call-screen.js', './base/i18n.js'].map((path) => import(at(path)));
+    const [{ Call }, { CallScreen }, { loadCatalogue }] = await Promise.all(modules);
+    // The page's own script holds these modules once more, with texts of its own.
+    await loadCatalogue();
     const call = new Call();
     const joinedAt = new Date().toISOString();
     const peer = (index, changes = {}) => ({
