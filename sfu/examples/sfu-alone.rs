@@ -65,7 +65,7 @@ pub fn serve(listener: &TcpListener, socket: MediaSocket) -> io::Result<()> {
         let (handle, peers, output) = (handle.clone(), Arc::clone(&peers), stream.try_clone()?);
         std::thread::spawn(move || write(output, &messages));
         std::thread::spawn(move || {
-            let room = read(stream, handle.clone(), peer);
+            let room = read(stream, &handle, peer);
             peers.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
             if let Some(room) = room {
                 handle.demand(&room, MediaDemand::Leave { peer });
@@ -76,7 +76,7 @@ pub fn serve(listener: &TcpListener, socket: MediaSocket) -> io::Result<()> {
 }
 
 /// Handles the messages of a client until it disconnects or sends an unknown one. Returns the room that it joined.
-fn read(stream: TcpStream, handle: Handle, peer: PeerId) -> Option<RoomId> {
+fn read(stream: TcpStream, handle: &Handle, peer: PeerId) -> Option<RoomId> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let room: RoomId = lines.next()?.strip_prefix("JOIN ")?.parse().ok()?;
     handle.demand(&room, MediaDemand::Join { peer, role: Role::Participant });

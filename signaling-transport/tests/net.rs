@@ -94,6 +94,23 @@ fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
+/// Posts a body of this size; the answer, to the end of the connection.
+async fn submit(mut stream: TcpStream, bytes: usize) -> String {
+    let head = format!("POST /length HTTP/1.1\r\nhost: localhost:8080\r\ncontent-length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'a'; bytes]).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Checks the answer to a connection over its address's limit.
+fn assert_is_refused(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert!(body(answer).contains("\"code\":\"rate-limited\""), "{answer}");
+}
+
 /// Whether the server closed the connection without sending anything.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 64]).await {
@@ -236,7 +253,7 @@ async fn an_address_has_so_many_connections_and_no_more() {
     // An upgraded connection counts as long as it lives.
     let waiting = tokio::spawn(ask(server.connect().await, "/wait", ""));
     server.waiting.notified().await;
-    assert!(is_closed(&mut server.connect().await).await);
+    assert_is_refused(&submit(server.connect().await, 8_000).await);
     server.release.notify_one();
     assert_eq!(body(&waiting.await.unwrap()), "waited");
     // The place is free once the server has seen the end, which it shows by serving again.
@@ -255,12 +272,35 @@ async fn an_address_has_so_many_connections_and_no_more() {
 
 #[tokio::test]
 async fn an_address_makes_so_many_new_connections_and_no_more() {
-    let address_limits = AddressLimits { at_once: 1_000, per_second: 0, burst: 3 };
+    let address_limits = AddressLimits { at_once: 1_000, per_second: 1, burst: 3 };
     let server = Running::start(ServerConfig { address_limits, ..Default::default() }, LONG);
-    for _ in 0..3 {
-        assert!(ask(server.connect().await, "/who", "").await.starts_with("HTTP/1.1 200"));
-    }
-    assert!(is_closed(&mut server.connect().await).await);
+    let mut served = 0;
+    // A slow machine is served once more each second.
+    let refused = loop {
+        let answer = ask(server.connect().await, "/who", "").await;
+        if !answer.starts_with("HTTP/1.1 200") {
+            break answer;
+        }
+        served += 1;
+    };
+    assert!(served >= 3, "{served}");
+    assert_is_refused(&refused);
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_under_tls_as_well() {
+    let (certificates, pem) = certificates();
+    let config = ServerConfig {
+        certificates: Some(certificates),
+        plain_http: PlainHttp::RedirectOthers,
+        address_limits: AddressLimits { at_once: 1, per_second: 0, burst: 0 },
+        ..Default::default()
+    };
+    let server = Running::start(config, LONG);
+    let held = tls(server.connect().await, &pem, b"http/1.1").await.unwrap();
+    let refused = tls(server.connect().await, &pem, b"http/1.1").await.unwrap();
+    assert_is_refused(&ask(refused, "/who", "").await);
+    drop(held);
 }
 
 #[tokio::test]
@@ -348,7 +388,8 @@ async fn media_is_told_by_its_first_frame_and_keeps_its_place() {
     }
     let (received, place, socket) = accepted.recv().await.unwrap();
     assert_eq!(received, frame);
-    assert!(is_closed(&mut server.connect().await).await, "its address has no second place");
+    // Its address has no second place.
+    assert_is_refused(&ask(server.connect().await, "/who", "").await);
     drop(place);
     assert!(ask(server.connect().await, "/who", "").await.starts_with("HTTP/1.1 200"));
     // The end does not wait for it.

@@ -33,7 +33,6 @@ use generator::Own;
 use media::Media;
 use mesh::Mesh;
 use metrics::Reading;
-use refusal::Refusal;
 use relay::Relay;
 use report::Report;
 use sessions::{Rooms, Sessions};
@@ -187,8 +186,8 @@ impl Run<'_> {
                 Kind::Generator,
                 Some("ports or open files of the load generator (--from, ulimit -n)".to_owned()),
             )
-        } else if matches!(error.downcast_ref(), Some(Refusal::Unanswered)) {
-            let (limit, more) = self.why_unanswered(joined);
+        } else if refusal::is_over_connections(error) {
+            let (limit, more) = self.which_connections(joined);
             evidence.push(more);
             (Kind::Refused, Some(limit.to_owned()))
         } else {
@@ -197,9 +196,9 @@ impl Run<'_> {
         Bend { kind, what: format!("{error:#}"), limit, evidence }
     }
 
-    /// A server closes connections of an address without an answer for two reasons: there are too many, or they come
-    /// too fast. The latter passes after a moment.
-    fn why_unanswered(&self, joined: usize) -> (&'static str, String) {
+    /// A server refuses connections of an address for two reasons: there are too many, or they come too fast. The latter
+    /// passes after a moment.
+    fn which_connections(&self, joined: usize) -> (&'static str, String) {
         std::thread::sleep(Duration::from_secs(2));
         if matches!(self.target.get(Some("livez")), Ok((200, _))) {
             (

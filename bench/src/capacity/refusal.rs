@@ -58,6 +58,15 @@ pub(super) fn is_local(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Whether the server refuses connections of this address: it answers some of them, and closes the others.
+pub(super) fn is_over_connections(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(Refusal::Unanswered) => true,
+        Some(Refusal::Http { status: 429, body }) => body.contains("too many connections"),
+        _ => false,
+    }
+}
+
 /// A limit of the server, as far as its answer tells it.
 pub(super) fn limit(error: &anyhow::Error) -> Option<&'static str> {
     if error.is::<Unconnected>() {

@@ -34,7 +34,7 @@ use super::timed_body::TimedBody;
 use super::{Certificates, Mount, PlainHttp, TrustedProxies};
 
 /// The state that all connections of a server share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ServerState {
     pub(super) router: Router,
     pub(super) certificates: Option<Certificates>,

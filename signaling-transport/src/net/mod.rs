@@ -8,7 +8,7 @@
 //! - media over TCP (RFC 6544), STUN and TURN on the same port, told by the first bytes as well, the latter also under TLS
 //!   ([`MediaListener`], [`RelayListener`]);
 //! - a deadline for the first byte, the handshake, every request's head and its body;
-//! - limits on connections by address ([`AddressLimits`]), IPv6 by /64;
+//! - limits on connections by address ([`AddressLimits`]), IPv6 by /64; some of those over the limit are answered with 429;
 //! - the caller's address, scheme and host, seen through proxies that are trusted ([`ClientAddr`], an extension of every
 //!   request);
 //! - certificates that can be exchanged while connections live ([`Certificates`]), also self-signed ones ([`self_signed`]);
@@ -44,6 +44,7 @@ mod listener;
 mod mount;
 mod opening;
 mod plain_http;
+mod refused;
 pub mod self_signed;
 mod server;
 mod stream;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, ServerState};
 use super::connection_limits::{ConnectionCounts, Permit, Place};
 use super::listener::{self, Acceptor};
+use super::refused::{self, Refused};
 use super::{
     AddressLimits, BindError, Certificates, MediaListener, Mount, PlainHttp, RelayListener, TrustedProxies,
 };
@@ -124,7 +125,8 @@ impl Server {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         let mut acceptor = Acceptor::new(listener);
-        let mut refused = LogSummary::default();
+        let mut refused = Refused::new(clock::now(), &server);
+        let mut summary = LogSummary::default();
         loop {
             let (stream, peer) = tokio::select! {
                 biased;
@@ -138,8 +140,14 @@ impl Server {
                 match counts.admit(clock::now(), ip) {
                     Ok(permit) => permit,
                     Err(limit) => {
-                        if let Some(count) = refused.count(clock::now()) {
+                        if let Some(count) = summary.count(clock::now()) {
                             tracing::warn!(count, latest = %ip, reason = ?limit, "connections refused");
+                        }
+                        if let Some(server) = refused.next(clock::now()) {
+                            let place = Place { _permit: Permit::exempt(), _tracked: connections.token() };
+                            let answering = connection::serve(server, stream, peer, place);
+                            let answering = tokio::time::timeout(refused::PATIENCE, answering);
+                            tokio::spawn(cut.clone().run_until_cancelled_owned(answering));
                         }
                         continue;
                     }
