@@ -274,16 +274,16 @@ async fn an_address_has_so_many_connections_and_no_more() {
 async fn an_address_makes_so_many_new_connections_and_no_more() {
     let address_limits = AddressLimits { at_once: 1_000, per_second: 1, burst: 3 };
     let server = Running::start(ServerConfig { address_limits, ..Default::default() }, LONG);
-    let mut served = 0;
-    // A slow machine is served once more each second.
+    let mut answered = 0;
+    // A slow machine is answered once more each second.
     let refused = loop {
         let answer = ask(server.connect().await, "/who", "").await;
         if !answer.starts_with("HTTP/1.1 200") {
             break answer;
         }
-        served += 1;
+        answered += 1;
     };
-    assert!(served >= 3, "{served}");
+    assert!(answered >= 3, "{answered}");
     assert_is_refused(&refused);
 }
 
