@@ -14,8 +14,12 @@ const STALE_MICROS: u64 = 5_000_000;
 /// The time after the first packet within which the first feedback is expected.
 const FIRST_FEEDBACK_MICROS: u64 = 2_000_000;
 
-/// The number of packets whose time of sending is remembered: two seconds at 500 packets/s. A power of two.
-const HISTORY: usize = 1024;
+/// The number of packets whose time of sending is remembered: two seconds at 500 packets/s. A power of two, as are all
+/// later numbers: it is doubled up to [`MOST_REMEMBERED`] while a packet would be forgotten within [`REMEMBERED_MICROS`],
+/// before the client can have reported it.
+const REMEMBERED: usize = 1_024;
+const MOST_REMEMBERED: usize = 8_192;
+const REMEMBERED_MICROS: u64 = 1_000_000;
 
 /// The values that are added to a packet when it is sent.
 #[derive(Clone, Copy)]
@@ -33,6 +37,13 @@ pub(crate) struct Departed {
     pub(crate) bytes: u16,
     sequence: u16,
     acknowledged: bool,
+}
+
+impl Departed {
+    /// Whether this is a packet of which no feedback has arrived.
+    fn is_awaited(&self) -> bool {
+        self.bytes > 0 && !self.acknowledged
+    }
 }
 
 /// Numbers packets and remembers them until feedback arrives.
@@ -83,14 +94,22 @@ impl Sender {
     /// Records that the packet with the next sequence number was sent.
     pub(crate) fn sent(&mut self, now: Micros, bytes: usize) {
         if self.history.is_empty() {
-            self.history.resize(HISTORY, Departed::default());
+            self.history.resize(REMEMBERED, Departed::default());
             self.first_sent_at = Some(now);
         }
         self.controller.on_sent(bytes);
         self.pacer.take(bytes);
         let sequence = self.next_sequence;
         self.next_sequence = sequence.wrapping_add(1);
-        if let Some(place) = self.history.get_mut(usize::from(sequence) % HISTORY) {
+        // Of a client that gives no feedback, nothing needs to be remembered.
+        let is_young = |earlier: &mut Departed| earlier.is_awaited() && now < earlier.at + REMEMBERED_MICROS;
+        if self.feedback_at.is_some()
+            && self.history.len() < MOST_REMEMBERED
+            && place_of(&mut self.history, sequence).is_some_and(is_young)
+        {
+            self.remember_more();
+        }
+        if let Some(place) = place_of(&mut self.history, sequence) {
             *place = Departed {
                 at: now,
                 bytes: u16::try_from(bytes).unwrap_or(u16::MAX),
@@ -98,6 +117,17 @@ impl Sender {
                 acknowledged: false,
             };
         }
+    }
+
+    /// Doubles the history.
+    fn remember_more(&mut self) {
+        let mut history = vec![Departed::default(); self.history.len() * 2];
+        for departed in self.history.drain(..) {
+            if let Some(place) = place_of(&mut history, departed.sequence) {
+                *place = departed;
+            }
+        }
+        self.history = history;
     }
 
     /// Handles a feedback packet.
@@ -185,12 +215,18 @@ impl Sender {
 }
 
 fn acknowledge(history: &mut [Departed], sequence: u16) -> Option<Departed> {
-    let place = history.get_mut(usize::from(sequence) % HISTORY)?;
-    if place.sequence != sequence || place.acknowledged || place.bytes == 0 {
+    let place = place_of(history, sequence)?;
+    if place.sequence != sequence || !place.is_awaited() {
         return None;
     }
     place.acknowledged = true;
     Some(*place)
+}
+
+/// The place of a packet in a history.
+fn place_of(history: &mut [Departed], sequence: u16) -> Option<&mut Departed> {
+    let at = usize::from(sequence).checked_rem(history.len())?;
+    history.get_mut(at)
 }
 
 #[cfg(test)]
@@ -215,6 +251,33 @@ mod tests {
         assert_eq!(sender.acknowledge(1_999).map(|departed| departed.at), Some(Micros(1_999)));
         assert_eq!(sender.acknowledge(1_999), None, "told twice");
         assert_eq!(sender.acknowledge(2_000), None, "never sent");
+    }
+
+    #[test]
+    fn a_fast_stream_is_remembered_until_its_feedback_can_come() {
+        let mut sender = Sender::default();
+        // 5,000 packets/s, reported after 400 ms.
+        for number in 0..200_000_u32 {
+            let now = Micros(u64::from(number) * 200);
+            sender.sent(now, 1_200);
+            if let Some(reported) = number.checked_sub(2_000) {
+                let found = sender.acknowledge(reported as u16);
+                // What was sent before the first feedback may be forgotten.
+                assert!(found.is_some() || reported < 2_000, "{reported}");
+                assert!(found.is_none_or(|departed| departed.at == Micros(u64::from(reported) * 200)));
+                sender.feedback_at = Some(now);
+            }
+        }
+        assert_eq!(sender.history.len(), 2_048);
+    }
+
+    #[test]
+    fn without_feedback_no_more_is_remembered() {
+        let mut sender = Sender::default();
+        for number in 0..20_000 {
+            sender.sent(Micros(number * 100), 1_200);
+        }
+        assert_eq!(sender.history.len(), REMEMBERED);
     }
 
     #[test]
