@@ -5,8 +5,9 @@
 //! well with it. The calls in the order in which one makes them:
 //!
 //! 1. [`SignalingConfig::new`] takes the server's key. Its fields are the service's own parts, each with a default:
-//!    [`authenticator`](SignalingConfig::authenticator) decides who may enter, [`ice`](SignalingConfig::ice) names STUN and
-//!    TURN servers, [`media`](SignalingConfig::media) and [`http_media`](SignalingConfig::http_media) are a media server.
+//!    [`authenticator`](SignalingConfig::authenticator) decides who may enter; [`rooms`](SignalingConfig::rooms) is what the
+//!    core's rooms are given, such as STUN and TURN servers and a media server, which
+//!    [`http_media`](SignalingConfig::http_media) reaches from WHIP and WHEP.
 //! 2. [`Signaling::start`] starts the shards, on the current runtime.
 //! 3. [`Signaling::router`] goes into the service's router, and [`Signaling::hub`] reaches rooms from its other parts.
 //! 4. [`Signaling::go_away`] sends the clients away before the end, so that they resume at the next server.

@@ -1,7 +1,7 @@
 //! WHIP and WHEP when the media plane is full.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode};
@@ -14,8 +14,8 @@ use signaling_core::{
 use signaling_transport::{Signaling, SignalingConfig};
 use tower::ServiceExt as _;
 
-/// Refuses every offer with this code.
-struct Full(Code);
+/// Refuses every offer with this code; without a code, never answers one.
+struct Full(Option<Code>, Mutex<Vec<HttpReply<HttpAnswer>>>);
 
 impl HttpMedia for Full {
     fn check(&self, _: &RoomId, _: HttpSession, _: &str) -> Result<(), Refusal> {
@@ -23,7 +23,10 @@ impl HttpMedia for Full {
     }
 
     fn offer(&self, _: HttpOffer, reply: HttpReply<HttpAnswer>) {
-        reply(Err(Refusal::new(self.0, "there is no room")));
+        match self.0 {
+            Some(code) => reply(Err(Refusal::new(code, "there is no room"))),
+            None => self.1.lock().unwrap().push(reply),
+        }
     }
 
     fn patch(&self, _: HttpPatch, reply: HttpReply<Patched>) {
@@ -54,13 +57,14 @@ fn comings_and_goings(media: &RecordedMedia) -> [Vec<PeerId>; 2] {
 
 #[tokio::test]
 async fn a_full_media_server_says_when_to_come_again_and_keeps_nobody() {
-    // As the media plane itself says, and as one of its workers says that has no place for the new peer.
-    for code in [Code::Overloaded, Code::SessionUnknown] {
+    // As the media plane itself says, as one of its workers says that has no place for the new peer, and as it is with a
+    // worker that is stuck.
+    for code in [Some(Code::Overloaded), Some(Code::SessionUnknown), None] {
         let media = RecordedMedia::default();
         let mut config = SignalingConfig::new(ServerKey::new([7; 32]));
         let rules = Rules { sfu: true, ..Rules::new(ServerKey::new([7; 32])) };
         config.rooms = Environment { media: Arc::new(media.clone()), ..Environment::with_rules(rules) };
-        config.http_media = Some(Arc::new(Full(code)));
+        config.http_media = Some(Arc::new(Full(code, Mutex::default())));
         let router = Signaling::start(config).router();
         for path in ["/whip/stage", "/whep/stage"] {
             let request = Request::post(path).header("content-type", "application/sdp");

@@ -1,6 +1,7 @@
 //! `/whip/{room}` and `/whep/{room}`: media for clients that speak only HTTP (RFC 9725, and WHEP in the same form).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
@@ -18,6 +19,7 @@ use signaling_core::{
     MalformedRoomName, MediaJoin, Patched, PeerId, Refusal, RoomId, RoomName, Seat,
 };
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::media_headers::{Expected, SDP, accepts_sdp, expected, links};
 use crate::service::Signaling;
@@ -285,13 +287,19 @@ pub(super) fn media_of(signaling: &Signaling) -> Result<Arc<dyn HttpMedia>, Refu
     signaling.http_media().ok_or_else(|| Refusal::new(Code::InvalidState, "this server has no media server"))
 }
 
+/// The time within which the media plane answers. A worker that needs longer is stuck, and the caller should not be.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Asks the media plane, which answers from its own thread.
 pub(super) async fn ask<T: Send + 'static>(ask: impl FnOnce(HttpReply<T>)) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
     // A caller that has gone away does not need its answer.
     ask(Box::new(move |result| drop(reply.send(result))));
-    let gone = |_| Refusal::new(Code::Overloaded, "the media server does not answer");
-    answer.await.map_err(gone)?
+    let silent = || Refusal::new(Code::Overloaded, "the media server does not answer");
+    match timeout(ANSWERED_WITHIN, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) | Err(_) => Err(silent()),
+    }
 }
 
 /// The body as text, after a check of its media type.
