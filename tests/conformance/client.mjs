@@ -2,11 +2,15 @@
 
 import http from 'node:http';
 import https from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export const SDP = 'application/sdp';
 export const FRAGMENT = 'application/trickle-ice-sdpfrag';
 const PATIENCE_MS = 60_000;
 const MOST_REDIRECTIONS = 5;
+/** How often a request is repeated that a server has put off with 429, and the longest wait, in seconds, that it may ask for. */
+const MOST_REPEATS = 10;
+const LONGEST_WAIT = 10;
 
 class Answer {
   constructor(message, body, url) {
@@ -86,12 +90,22 @@ export class Client {
     this.#agents['https:'] = new https.Agent({ keepAlive: true, rejectUnauthorized: !insecure });
   }
 
-  /** One request, not redirected. `token: null` sends none. */
-  async request(method, url, { headers = {}, body, token = this.token } = {}) {
-    url = new URL(url, this.url);
+  /** One request, not redirected, and repeated where the server asks for patience: many in a row may be too many for it. */
+  async request(method, url, options) {
+    for (let repeats = 0; ; repeats += 1) {
+      const answer = await this.#ask(method, new URL(url, this.url), options);
+      this.observe(method, answer);
+      const wait = answer.status === 429 && repeats < MOST_REPEATS ? Number(answer.header('retry-after') || NaN) : NaN;
+      if (!(wait <= LONGEST_WAIT)) return answer;
+      await sleep(wait * 1000);
+    }
+  }
+
+  /** `token: null` sends none. */
+  async #ask(method, url, { headers = {}, body, token = this.token } = {}) {
     const all = { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...headers };
     if (body !== undefined) all['Content-Length'] = Buffer.byteLength(body);
-    const answer = await new Promise((resolve) => {
+    return new Promise((resolve) => {
       const silence = (error) => resolve(new Silence(error, url));
       const { request } = url.protocol === 'https:' ? https : http;
       const sent = request(url, { method, headers: all, agent: this.#agents[url.protocol], timeout: PATIENCE_MS }, (message) => {
@@ -102,8 +116,6 @@ export class Client {
       sent.on('error', silence).on('timeout', () => sent.destroy(new Error('timeout')));
       sent.end(body);
     });
-    this.observe(method, answer);
-    return answer;
   }
 
   /** POST to the endpoint, redirected as RFC 9725 section 4.5 says. */
