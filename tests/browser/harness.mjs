@@ -318,6 +318,24 @@ export async function flows(page, others) {
   });
 }
 
+let portsTried = 0;
+/**
+ * A port of loopback for a program that has to be told one before it listens. It lies below those that the kernel gives to
+ * clients: one of those may belong to somebody's connection a moment later.
+ */
+export async function freePort() {
+  for (;;) {
+    portsTried += 1;
+    const port = 10_000 + ((process.pid * 61 + portsTried) % 20_000);
+    const listener = net.createServer();
+    const isFree = await new Promise((resolve) => listener.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+    if (!isFree) continue;
+    listener.close();
+    await once(listener, 'close');
+    return port;
+  }
+}
+
 /** A room's name that no other test uses. */
 let rooms = 0;
 export const newRoom = () => `test-${process.pid}-${++rooms}`;

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import net from 'node:net';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { BINARY, launch, mediaFlows, newPage, Server, until } from './harness.mjs';
+import { BINARY, freePort, launch, mediaFlows, newPage, Server, until } from './harness.mjs';
 
 const SECRET = 'thirty-two-bytes-and-some-more-of-it';
 
@@ -57,15 +57,6 @@ class Postbox {
   close() {
     this.#server.close();
   }
-}
-
-async function freePort() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, 'close');
-  return port;
 }
 
 /** A server that sends mail, and says under which address it is reached. */

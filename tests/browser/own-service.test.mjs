@@ -6,27 +6,17 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { BINARY, launch, newPage, Server, until, Wire } from './harness.mjs';
+import { BINARY, freePort, launch, newPage, Server, until, Wire } from './harness.mjs';
 import { probe } from './media-file.mjs';
 
 const GUIDE = readFileSync(new URL('../../docs/your-own-service.md', import.meta.url), 'utf8');
 const BLOCKS = [...GUIDE.matchAll(/^```(\S+) (\S+)\n(.*?)^```$/gms)].map(([, , name, code]) => ({ name, code }));
 const program = (name) => BLOCKS.filter((block) => block.name === name).map(({ code }) => code).join('\n');
 const SECRET = 'thirty-two-bytes-and-some-more-of-it';
-
-async function freePort() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, 'close');
-  return port;
-}
 
 /** A page of another site, which the server knows. */
 const site = http.createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Lessons</title>'));

@@ -6,11 +6,10 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { launch, mediaFlows, newPage, Server, until } from './harness.mjs';
+import { freePort, launch, mediaFlows, newPage, Server, until } from './harness.mjs';
 
 const RECIPES = new URL('../../deploy/proxies/', import.meta.url);
 const TOOLS = new URL('../../target/tools/bin/', import.meta.url).pathname;
@@ -24,15 +23,6 @@ function program(name) {
   const found = places.find(existsSync);
   assert.ok(found, `${name} is missing: tests/run tools brings it`);
   return found;
-}
-
-async function freePort() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, 'close');
-  return port;
 }
 
 /** A recipe of deploy/proxies with what this machine has other; what is not in it would be another recipe. */

@@ -1,6 +1,7 @@
 """Dashboard and alerts know what the server's metrics are called, and each alert fires for its cause."""
 
 import json
+import random
 import re
 import socket
 import subprocess
@@ -44,9 +45,15 @@ CAUSES = {
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port below those that the kernel gives to clients: one of those may belong to a connection a moment later."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Server:

@@ -21,15 +21,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use serde_json::{Value, json};
 use signaling_transport::net::self_signed;
 use tempfile::TempDir;
-use tests::{Visavis, ask};
+use tests::{Visavis, ask, free_port};
 
 /// The name that the certificates are for. The directory's DNS server says that every name leads to this machine.
 const NAME: &str = "calls.example";
-
-/// A port that is free at the moment.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A program that is ended on drop.
 struct Running(Child);

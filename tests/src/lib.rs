@@ -18,6 +18,7 @@ pub mod connection;
 pub mod hooks;
 mod http;
 pub mod mime;
+mod port;
 pub mod postgres;
 mod process;
 pub mod smtp;
@@ -25,4 +26,5 @@ pub mod socketio;
 pub mod tokens;
 
 pub use http::{Answer, ask, get, request, try_request};
+pub use port::free_port;
 pub use process::{Visavis, command, on_a_full_disk, remove_folder, run};
