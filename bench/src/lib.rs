@@ -31,6 +31,8 @@ enum What {
     Recording(sfu::recording::Arguments),
     /// The cases of RFC 8867 on a simulated link, with the estimator of the media server and without it.
     Congestion(congestion::Arguments),
+    /// A large room of a server, whose people come and go: at the end everybody has everybody.
+    Crowd(capacity::crowd::Arguments),
     /// Signaling: each of our transports, the official Socket.IO server on Node, and a bare broadcast.
     Signaling(signaling::Arguments),
 }
@@ -45,6 +47,7 @@ pub fn compare() -> anyhow::Result<()> {
             congestion::run(&arguments);
             Ok(())
         }
+        What::Crowd(arguments) => capacity::crowd::run(&arguments),
         What::Signaling(arguments) => signaling::run(&arguments),
     }
 }

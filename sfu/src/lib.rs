@@ -74,6 +74,7 @@ pub mod ice;
 mod keyframe;
 mod keys;
 mod layer;
+mod loudness;
 mod metrics;
 mod path;
 mod publication;

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::codec::{Codec, MediaKind};
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::layer::{Layer, LayerState, MAX_LAYERS};
+use crate::loudness::Loudness;
 use crate::rtcp::NtpTime;
 use crate::sdp::{ExtensionMap, WrittenCodec};
 use crate::tap::TappedTrack;
@@ -30,13 +31,23 @@ pub(crate) struct Publication {
     pub(crate) layers: Vec<Layer>,
     /// The number of streams so far, each of which is a generation.
     streams: u32,
+    /// The sections with the track: first those whose subscribers want it, then those that are paused.
     pub(crate) subscriptions: Vec<SubscriptionKey>,
+    /// The number of the former, so that a packet costs nothing for the others.
+    pub(crate) active: usize,
     /// The shards that mirror the track.
     pub(crate) annexes: Vec<u16>,
     /// Of a mirror: the layers that the home was asked for.
     pub(crate) mirrored: [bool; MAX_LAYERS],
     pub(crate) last_packet: Option<Micros>,
     pub(crate) loudness: Loudness,
+    pub(crate) audience: Audience,
+    /// The time of the last change of the audience.
+    pub(crate) audience_since: Micros,
+    /// Whether the room is so large that the audience depends on the loudness.
+    pub(crate) is_selected: bool,
+    /// How much of the sound before it is sent from now on belongs to what is being said.
+    pub(crate) lead_micros: u64,
     /// The recorder of the track.
     pub(crate) tap: Option<TappedTrack>,
 }
@@ -78,20 +89,13 @@ pub(crate) struct SenderClock {
     pub(crate) generation: u32,
 }
 
-/// A smoothed audio level.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Loudness {
-    /// From 0 (silent) to 1, a moving average over about 20 packets.
-    pub(crate) level: f32,
-}
-
-impl Loudness {
-    /// Adds the level of a packet in -dBov, where 127 is silence (RFC 6464).
-    pub(crate) fn sample(&mut self, minus_dbov: u8) {
-        // Speech lies between about 10 and 60 dB below full scale.
-        let level = (1.0 - f32::from(minus_dbov.min(127)) / 70.0).max(0.0);
-        self.level += (level - self.level) * 0.1;
-    }
+/// Who is sent the sound of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Everybody who wants it.
+    All,
+    /// Those who have asked for it by its name: others are louder.
+    Few,
 }
 
 impl Publication {
@@ -114,10 +118,15 @@ impl Publication {
             layers,
             streams: 0,
             subscriptions: Vec::new(),
+            active: 0,
             annexes: Vec::new(),
             mirrored: [false; MAX_LAYERS],
             last_packet: None,
             loudness: Loudness::default(),
+            audience: Audience::All,
+            audience_since: Micros::default(),
+            is_selected: false,
+            lead_micros: 0,
             tap: None,
         }
     }
@@ -209,6 +218,36 @@ impl Publication {
         }
     }
 
+    /// Adds a section, which is paused.
+    pub(crate) fn add(&mut self, key: SubscriptionKey) {
+        self.subscriptions.push(key);
+    }
+
+    /// Removes a section.
+    pub(crate) fn remove(&mut self, key: SubscriptionKey) {
+        self.set_active(key, false);
+        self.subscriptions.retain(|other| *other != key);
+    }
+
+    /// Moves a section to those whose subscribers want the track, or to those that are paused.
+    pub(crate) fn set_active(&mut self, key: SubscriptionKey, is_active: bool) {
+        let Some(at) = self.subscriptions.iter().position(|other| *other == key) else { return };
+        if is_active && at >= self.active {
+            self.subscriptions.swap(at, self.active);
+            self.active += 1;
+        } else if !is_active && at < self.active {
+            self.active -= 1;
+            self.subscriptions.swap(at, self.active);
+        }
+    }
+
+    /// Whether it may have to be decided who is sent the sound.
+    pub(crate) fn may_be_chosen(&self) -> bool {
+        self.is_selected
+            && self.loudness.is_known
+            && (self.audience == Audience::All || self.loudness.speaks())
+    }
+
     /// The codec of a payload type.
     pub(crate) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
         codec_in(&self.codecs, payload_type)
@@ -275,5 +314,40 @@ mod tests {
         assert_eq!(ranked(&[layer(true, 900, large), layer(true, 150, None)]), [1, 0], "by rate");
         assert_eq!(ranked(&[layer(true, 900, small), layer(true, 150, small)]), [1, 0], "of the same size");
         assert_eq!(ranked(&[layer(true, 150, small), layer(false, 900, large)]), [0], "that one has stopped");
+    }
+
+    #[test]
+    fn those_who_want_the_track_come_before_those_who_have_paused_it() {
+        let mut keys = slotmap::SlotMap::<SubscriptionKey, bool>::with_key();
+        let described = Described {
+            id: "track".into(),
+            mid: String::new(),
+            kind: MediaKind::Video,
+            source: TrackSource::Camera,
+            codecs: Vec::new(),
+            codec: Codec::Vp8,
+            extensions: ExtensionMap::default(),
+            rids: Vec::new(),
+        };
+        let origin = Origin::Transport(TransportKey::default());
+        let mut track = Publication::new(PeerKey::default(), origin, described);
+        for step in 0..1_000_usize {
+            let chosen = keys.keys().nth(step * 7 % keys.len().max(1));
+            match (step % 5, chosen) {
+                (0, _) | (_, None) => track.add(keys.insert(false)),
+                (1, Some(key)) if step % 3 == 0 => {
+                    track.remove(key);
+                    keys.remove(key);
+                }
+                (_, Some(key)) => {
+                    let is_active = step % 2 == 0;
+                    track.set_active(key, is_active);
+                    keys[key] = is_active;
+                }
+            }
+            let (active, paused) = track.subscriptions.split_at(track.active);
+            assert!(active.iter().all(|key| keys[*key]) && paused.iter().all(|key| !keys[*key]), "{step}");
+            assert_eq!(track.subscriptions.len(), keys.len());
+        }
     }
 }

@@ -214,6 +214,16 @@ export class Call extends Emitter {
   }
 
   /**
+   * Asks for the sound of a peer whoever is louder, or no longer: in large rooms the media server sends that of the loudest.
+   *
+   * @param {string} id
+   * @param {boolean} on
+   */
+  prefer(id, on) {
+    this.#path?.prefer(id, on);
+  }
+
+  /**
    * What is known of a peer's picture besides the picture itself.
    *
    * @param {string} id

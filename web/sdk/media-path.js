@@ -187,6 +187,16 @@ export class MediaPath {
   }
 
   /**
+   * Asks for the sound of a peer whoever is louder, or no longer.
+   *
+   * @param {string} id
+   * @param {boolean} on
+   */
+  prefer(id, on) {
+    this.#current.call.prefer(id, on);
+  }
+
+  /**
    * What the media server was last asked for; null if nothing, and in a mesh.
    *
    * @param {string} id

@@ -114,6 +114,9 @@ export class MeshCall {
   /** In a mesh no size is chosen, so there is nothing to do. @param {...any} _about */
   attend(..._about) {}
 
+  /** In a mesh everybody is heard, so there is nothing to do. @param {...any} _about */
+  prefer(..._about) {}
+
   /** Layers are for the media server. @param {string[]} _active */
   setLayers(_active) {}
 

@@ -42,6 +42,10 @@ export class SfuCall {
   #removers;
   /** @type {Map<string, Wish>} what was last asked for, by track */
   #attention = new Map();
+  /** @type {Set<string>} peers whose sound is wanted whoever is louder */
+  #preferred = new Set();
+  /** @type {Set<string>} tracks for which that was asked */
+  #prioritised = new Set();
   /** @type {Map<string, Size>} how large a picture is shown, by peer and source */
   #sizes = new Map();
 
@@ -79,6 +83,7 @@ export class SfuCall {
   /** @param {string} id */
   remove(id) {
     this.#streams.delete(id);
+    this.#preferred.delete(id);
     for (const source of SOURCES) this.#sizes.delete(`${id} ${source}`);
   }
 
@@ -99,6 +104,7 @@ export class SfuCall {
   /** Events were lost, or the server was restarted. */
   repair() {
     this.#attention.clear();
+    this.#prioritised.clear();
     this.#publisher?.repair();
     this.#subscriber.repair();
   }
@@ -132,6 +138,19 @@ export class SfuCall {
   }
 
   /**
+   * Asks for the sound of a peer whoever is louder, or no longer.
+   *
+   * @param {string} id
+   * @param {boolean} on
+   */
+  prefer(id, on) {
+    if (on === this.#preferred.has(id)) return;
+    if (on) this.#preferred.add(id);
+    else this.#preferred.delete(id);
+    this.#askSound(id);
+  }
+
+  /**
    * What was last asked for.
    *
    * @param {string} id
@@ -144,6 +163,17 @@ export class SfuCall {
   /** @param {string} id */
   #askAll(id) {
     for (const source of SOURCES) this.#ask(id, source);
+    this.#askSound(id);
+  }
+
+  /** @param {string} id */
+  #askSound(id) {
+    const on = this.#preferred.has(id);
+    const track = this.#options.peer(id)?.tracks.find(({ source }) => source === 'microphone')?.track;
+    if (track === undefined || on === this.#prioritised.has(track) || !this.tracks(id).some((known) => known.track === track)) return;
+    if (on) this.#prioritised.add(track);
+    else this.#prioritised.delete(track);
+    this.#options.send({ type: 'subscribe', track, priority: on ? 1 : 0 });
   }
 
   /** @param {string} id @param {'camera' | 'screen'} source */

@@ -8,6 +8,7 @@
 //! every step: a load generator that cannot keep up must not be taken for a slow server.
 
 mod arguments;
+pub(crate) mod crowd;
 mod generator;
 mod media;
 mod mesh;

@@ -183,7 +183,7 @@ fn media_signal(member: usize, event: &Value, ip: IpAddr) -> anyhow::Result<Opti
 
 /// A description with one candidate: UDP over IPv4, at the address by which the server is reached if there is one. The
 /// clients check no pairs, as a browser does; they use the first candidate.
-fn one_candidate(sdp: &str, ip: IpAddr) -> anyhow::Result<String> {
+pub(super) fn one_candidate(sdp: &str, ip: IpAddr) -> anyhow::Result<String> {
     let address = |line: &str| -> Option<SocketAddr> {
         let mut words = line.strip_prefix("a=candidate:")?.split(' ').skip(2);
         let is_udp = words.next()?.eq_ignore_ascii_case("udp");

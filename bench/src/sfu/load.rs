@@ -18,6 +18,12 @@ pub(crate) const SOUND: Duration = Duration::from_millis(20);
 const CHECK_INTERVAL: Duration = Duration::from_millis(2_500);
 const REPORT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// In rooms of more publishers than this, three of them speak: the server sends the sound of the three loudest.
+const ALL_SPEAK: usize = 8;
+const SPEAKERS: usize = 3;
+/// Sound of somebody who speaks, and of somebody who does not, in -dBov.
+const VOICE: u8 = 30;
+const SILENCE: u8 = 127;
 /// The headers of IPv4 and UDP, which a line carries, too.
 pub(crate) const HEADERS: u64 = 28;
 
@@ -50,6 +56,8 @@ struct Camera {
     picture: Instant,
     sound: Instant,
     report: Instant,
+    /// Whether it is one of those who speak in a large room.
+    is_loud: bool,
 }
 
 /// Received media.
@@ -86,6 +94,8 @@ pub(crate) struct Load {
     players: usize,
     picture_packets: u16,
     patience: Duration,
+    /// Whether the server sends the sound of everybody in large rooms, too.
+    is_all_heard: bool,
     arrived: Arrived,
 }
 
@@ -119,8 +129,14 @@ impl Load {
             players: 0,
             picture_packets,
             patience,
+            is_all_heard: false,
             arrived: Arrived::default(),
         })
+    }
+
+    /// The load for a server that sends the sound of everybody, however large the room is.
+    pub(crate) fn all_heard(self) -> Self {
+        Self { is_all_heard: true, ..self }
     }
 
     /// Members who join with the next [`Load::connect`].
@@ -154,20 +170,35 @@ impl Load {
             self.settle(signaling, |load| load.is_connected(at, ClientKind::Player))?;
         }
         // The last offers of a server that sends several.
-        let quiet = now() + Duration::from_millis(700);
+        let quiet = now() + Duration::from_millis(1_200);
         self.settle(signaling, |_| now() > quiet)?;
         let start = now();
         let publishers = self.endpoints.iter().enumerate().skip(known);
         let publishers = publishers.filter(|(_, e)| e.client.kind() == ClientKind::Publisher);
         let count = u32::try_from(publishers.clone().count().max(1)).unwrap_or(u32::MAX);
         // Cameras are not synchronised.
-        self.cameras.extend((0..).zip(publishers).map(|(at, (endpoint, _))| Camera {
-            endpoint,
-            picture: start + PICTURE * at / count,
-            sound: start + SOUND * at / count,
-            report: start + REPORT * at / count,
-        }));
+        let cameras: Vec<_> = (0..)
+            .zip(publishers)
+            .map(|(at, (endpoint, is))| Camera {
+                endpoint,
+                picture: start + PICTURE * at / count,
+                sound: start + SOUND * at / count,
+                report: start + REPORT * at / count,
+                is_loud: self.is_loud(is.member),
+            })
+            .collect();
+        self.cameras.extend(cameras);
         Ok(())
+    }
+
+    /// Whether a publisher is one of those who speak.
+    fn is_loud(&self, member: usize) -> bool {
+        let room = self.members.get(member).map(|is| is.room);
+        let publishers = || {
+            let members = self.members.iter().enumerate();
+            members.filter(|(_, is)| is.publishes && Some(is.room) == room).map(|(at, _)| at)
+        };
+        publishers().count() <= ALL_SPEAK || publishers().take(SPEAKERS).any(|at| at == member)
     }
 
     fn open(&mut self, member: usize, kind: ClientKind) -> anyhow::Result<usize> {
@@ -292,22 +323,24 @@ impl Load {
                 .iter()
                 .enumerate()
                 .filter(|(member, is)| is.room == room && is.watches > 0 && *member != endpoint.member);
-            let mut sent = 0;
+            let (mut sent, mut has_sent) = (0, false);
             if camera.picture <= now {
                 camera.picture += PICTURE;
                 endpoint.client.send_picture(now, self.picture_packets);
                 sent += u64::from(self.picture_packets);
+                has_sent = true;
             }
             if camera.sound <= now {
                 camera.sound += SOUND;
-                endpoint.client.send_sound(30);
-                sent += 1;
+                endpoint.client.send_sound(if camera.is_loud { VOICE } else { SILENCE });
+                sent += u64::from(camera.is_loud || self.is_all_heard);
+                has_sent = true;
             }
             if camera.report <= now {
                 camera.report += REPORT;
                 endpoint.client.send_reports(now);
             }
-            if sent > 0 {
+            if has_sent {
                 self.arrived.expected += sent * receivers.count() as u64;
                 self.arrived.bytes_sent += flush(&mut self.egress, endpoint);
             }

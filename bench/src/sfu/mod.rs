@@ -156,7 +156,7 @@ fn measure(
         }
         Kind::Janus => {
             let Some(mut server) = Janus::start(SERVER_CPU)? else { return Ok(None) };
-            let load = Load::new(shape, load::PICTURE_PACKETS)?;
+            let load = Load::new(shape, load::PICTURE_PACKETS)?.all_heard();
             forward(&mut server, |server| &server.process, load, time).map(Some)
         }
         Kind::Floor => {

@@ -1,6 +1,9 @@
 //! The body of a trickle or restart request.
 
-use super::{MAX_LEN, SdpError};
+use super::SdpError;
+
+/// The longest fragment that is read.
+const MAX_FRAGMENT: usize = 64 * 1024;
 
 /// The body of a trickle or restart request (RFC 8840). A lite agent only needs the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub struct RemoteFragment {
 impl RemoteFragment {
     /// Reads an SDP fragment.
     pub fn parse(text: &str) -> Result<Self, SdpError> {
-        if text.len() > MAX_LEN {
+        if text.len() > MAX_FRAGMENT {
             return Err(SdpError::TooLarge);
         }
         let mut fragment = Self { ufrag: None, has_password: false, candidates: 0 };

@@ -20,10 +20,11 @@ pub use remote::{RemoteDescription, RemoteSection};
 
 use crate::codec::MediaKind;
 
-/// The longest description that is parsed.
-pub const MAX_LEN: usize = 64 * 1024;
-/// Maximum number of media sections in a description.
-pub const MAX_SECTIONS: usize = 64;
+/// The longest description that is parsed: the largest `signal` that a client may send.
+pub const MAX_LEN: usize = 256 * 1024;
+/// Maximum number of media sections in a description: the cameras and microphones of a hundred publishers, and some
+/// shared screens. A browser's answer to as many has less than [`MAX_LEN`].
+pub const MAX_SECTIONS: usize = 224;
 
 /// Why a description is refused. Each is an error of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

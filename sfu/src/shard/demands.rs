@@ -6,7 +6,7 @@ use signaling_core::message::{Attention, Role};
 use signaling_core::{HttpOffer, HttpSession, MediaDemand, MediaEvent, PeerId, Reach, RoomId};
 
 use super::{Input, NegotiationError, Shard};
-use crate::keys::{PeerKey, TransportKey};
+use crate::keys::{PeerKey, SubscriptionKey, TransportKey};
 use crate::time::Micros;
 use crate::transport::Transport;
 
@@ -159,17 +159,18 @@ impl Shard {
         let (Some(publication), Some(peer)) = (known, self.rooms.peer_mut(key)) else { return };
         peer.attention.insert(track, attention);
         self.tracks.changed.push(publication);
-        let wanted = attention.enabled.unwrap_or(true);
         let sections = peer.subscribe.map(|transport| self.connections.sends(transport)).unwrap_or_default();
-        for section in sections {
-            let Some(state) = self.tracks.subscription_mut(section) else { continue };
-            if state.publication == Some(publication) && state.flow.wanted != wanted {
-                state.flow.wanted = wanted;
-                state.leave();
-                if wanted {
-                    self.tracks.start(section);
-                }
-            }
+        let is_sent = |section: &SubscriptionKey| self.tracks.sent_in(*section) == Some(publication);
+        let Some(section) = sections.into_iter().find(is_sent) else { return };
+        let Some(state) = self.tracks.subscription_mut(section) else { return };
+        let was_wanted = state.flow.wanted;
+        if !state.attend(&attention) {
+            return;
         }
+        if state.flow.wanted != was_wanted {
+            state.leave();
+        }
+        self.tracks.choose_for(section);
+        self.tracks.start(section);
     }
 }

@@ -49,6 +49,7 @@ impl Shard {
         let publisher = rooms.peer(publication.peer);
         let muted = publisher.is_some_and(|peer| peer.silences(publication.kind));
         let offsets = publication.offsets_from(at);
+        let active = publication.subscriptions.get(..publication.active).unwrap_or_default();
         let Publication { layers, codecs, codec: newest_codec, id, .. } = publication;
         let Some(layer) = layers.get_mut(at) else { return true };
         let has_fresh_entry = layer.fresh_entry(now).is_some();
@@ -63,7 +64,7 @@ impl Shard {
                     .and_then(|packet| Some((packet, codec_in(codecs, packet.info.payload_type)?)));
             }
             let has_entry = packets.iter().flatten().any(|(packet, _)| packet.info.starts_picture);
-            for key in publication.subscriptions.iter().skip(served.subscriptions) {
+            for key in active.iter().skip(served.subscriptions) {
                 if egress.len() >= SLAB_BYTES {
                     return false;
                 }

@@ -143,6 +143,7 @@ impl Shard {
         {
             self.on_dtls_timeout(now, key);
         }
+        let offers_at = self.offer_collected(now, key).unwrap_or(Micros::NEVER);
         let Some(transport) = self.connections.get(key) else { return };
         let expires = transport.ice.last_check() + self.consent_micros();
         if expires <= now {
@@ -162,7 +163,8 @@ impl Shard {
         let dtls =
             self.connections.get(key).and_then(|transport| transport.dtls.due()).unwrap_or(Micros::NEVER);
         // No later than the consent can expire, and never in the past.
-        self.connections.schedule(key, next.min(dtls).min(expires).max(now + TIMER_STEP_MICROS));
+        self.connections
+            .schedule(key, next.min(dtls).min(expires).min(offers_at).max(now + TIMER_STEP_MICROS));
     }
 
     /// Sends the RTCP due to a publisher and returns the time of the next call.

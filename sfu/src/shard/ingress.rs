@@ -172,7 +172,7 @@ impl Shard {
         let Some(codec) = publication.codec_of(incoming.header.payload_type) else { return };
         let next_request = publication.note_received(now, at, incoming);
         if !incoming.payload.is_empty() {
-            publication.read_extensions(incoming, &mut self.scratch.extensions);
+            publication.read_extensions(now, incoming, &mut self.scratch.extensions);
             let starts_picture = codec.starts_picture(incoming.payload);
             let Some(layer) = publication.layers.get_mut(at) else { return };
             let info = PacketInfo {
@@ -205,10 +205,14 @@ impl Shard {
             }
         }
         let (is_first, is_changed) = publication.note_codec(now, codec);
+        let may_be_chosen = publication.may_be_chosen();
         let keyframe_due = publication.layer(at).and_then(Layer::keyframe_due);
         let due = [next_request, keyframe_due].into_iter().flatten().min();
         if let Some(due) = due {
             self.connections.schedule(key, due.max(now));
+        }
+        if may_be_chosen {
+            self.choose(now, publication_key);
         }
         if is_first || is_changed {
             self.on_first_media(publication_key, is_changed);
@@ -322,7 +326,7 @@ impl Publication {
     }
 
     /// Copies the header extensions that are forwarded into `out`.
-    fn read_extensions(&mut self, incoming: &Incoming<'_>, out: &mut Vec<u8>) {
+    fn read_extensions(&mut self, now: Micros, incoming: &Incoming<'_>, out: &mut Vec<u8>) {
         out.clear();
         for (id, data) in incoming.header.extensions(incoming.packet) {
             let extension = self.extensions.extension(id).filter(|extension| extension.is_end_to_end());
@@ -330,7 +334,7 @@ impl Publication {
             if extension == Extension::AudioLevel
                 && let Some(level) = data.first()
             {
-                self.loudness.sample(level & 0x7f);
+                self.loudness.sample(now, level & 0x7f);
             }
             if out.len() + data.len() + 2 <= MAX_EXTENSIONS {
                 out.extend([extension as u8, len]);

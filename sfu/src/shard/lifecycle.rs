@@ -262,6 +262,7 @@ impl Shard {
     pub(super) fn unpublish(&mut self, key: PublicationKey) {
         self.renegotiate_receivers(key);
         let Some(publication) = self.tracks.unpublish(key) else { return };
+        self.forget_wishes(publication.peer, &publication.id);
         if let Some(tap) = &publication.tap {
             tap.tell(TapEvent::Unpublished(&publication.id));
         }
@@ -277,6 +278,16 @@ impl Shard {
         peer.publications.retain(|other| *other != key);
         if peer.publications.is_empty() {
             self.set_flowing(publication.peer, false);
+        }
+    }
+
+    /// Forgets how the others of the publisher's room wanted a track that has ended.
+    fn forget_wishes(&mut self, publisher: PeerKey, track: &str) {
+        let others: Vec<_> = self.rooms.others(publisher).collect();
+        for other in others {
+            if let Some(peer) = self.rooms.peer_mut(other) {
+                peer.attention.remove(track);
+            }
         }
     }
 
@@ -303,9 +314,9 @@ impl Shard {
     fn fresh_ssrc(&mut self, transport: TransportKey) -> u32 {
         loop {
             let ssrc = self.random_u32();
-            let mut others = self.tracks.subscriptions.values();
-            let is_used = others
-                .any(|other| other.transport == transport && (other.ssrc == ssrc || other.rtx_ssrc == ssrc));
+            let sections = self.connections.get(transport).into_iter().flat_map(Transport::sends);
+            let mut others = sections.filter_map(|section| self.tracks.subscription(section));
+            let is_used = others.any(|other| other.ssrc == ssrc || other.rtx_ssrc == ssrc);
             if ssrc != 0 && !is_used {
                 return ssrc;
             }

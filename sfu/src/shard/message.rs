@@ -11,7 +11,7 @@ use crate::demux::Protocol;
 use crate::keys::PublicationKey;
 use crate::layer::{LayerState, MAX_LAYERS};
 use crate::path::Path;
-use crate::publication::{Described, SenderClock};
+use crate::publication::{Audience, Described, SenderClock};
 use crate::ring::{PacketInfo, StoredPacket};
 use crate::time::Micros;
 
@@ -120,6 +120,8 @@ pub(super) enum Note {
     Layers(PublicationKey, SmallVec<[LayerState; MAX_LAYERS]>),
     /// Whether the sending shard wants a layer of the simulcast track with this key of the receiving shard.
     LayerWanted(PublicationKey, usize, bool),
+    /// Who is sent the sound of the track with this key of the sending shard, and how much of the sound before.
+    Audience(PublicationKey, Audience, u64),
     /// A publisher of the room is not heard any more, or is heard again.
     Lost { room: RoomId, peer: PeerId, is_lost: bool },
     /// A subscriber needs a key frame of a layer of the track with this key of the receiving shard.

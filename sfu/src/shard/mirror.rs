@@ -14,7 +14,7 @@ use super::rooms::{Placement, home_of};
 use super::{Input, Shard};
 use crate::keys::{PeerKey, PublicationKey};
 use crate::layer::{LayerState, MAX_LAYERS};
-use crate::publication::{Origin, Publication};
+use crate::publication::{Audience, Origin, Publication};
 use crate::time::Micros;
 
 impl Shard {
@@ -125,6 +125,7 @@ impl Shard {
         if is_new && !publication.is_simulcast() {
             publication.layers.iter_mut().for_each(|layer| layer.annexes.push(annex));
         }
+        let (audience, lead_micros) = (publication.audience, publication.lead_micros);
         let described = publication.described();
         let published = Published { key, room: peer.room.clone(), peer: peer.id, described };
         let clocks: SmallVec<[_; MAX_LAYERS]> = publication.layers.iter().map(|layer| layer.clock).collect();
@@ -132,6 +133,9 @@ impl Shard {
         let (is_simulcast, muted) =
             (publication.is_simulcast(), peer.is_muted.then(|| (peer.room.clone(), peer.id)));
         self.note(annex, Note::Published(Box::new(published)));
+        if audience == Audience::Few {
+            self.note(annex, Note::Audience(key, audience, lead_micros));
+        }
         if let Some((room, peer)) = muted {
             self.note_demand(annex, &room, MediaDemand::Mute { peer, muted: true });
         }
@@ -188,6 +192,11 @@ impl Shard {
             Note::Layers(key, states) => {
                 if let Some(mirror) = self.tracks.mirror(from, key) {
                     self.on_layers(mirror, &states);
+                }
+            }
+            Note::Audience(key, audience, lead_micros) => {
+                if let Some(mirror) = self.tracks.mirror(from, key) {
+                    self.on_audience(mirror, audience, lead_micros);
                 }
             }
             Note::LayerWanted(key, at, wanted) => self.on_layer_wanted(now, from, key, at, wanted),

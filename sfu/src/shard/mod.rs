@@ -12,9 +12,11 @@
 //! | `publish`, `play`, `offer`, `negotiate`, `describe` | Answers to publishers and WHEP players, offers to subscribers |
 //! | `ingress`, `fanout`, `start`, `pace`, `feedback`, `bandwidth` | The path of packets and of RTCP feedback |
 //! | `select`, `watched` | The layer of each subscription, and which layers publishers need to send |
+//! | `choice` | Whose sound is sent in large rooms |
 //! | `mirror`, `record`, `speakers`, `statistics` | Rooms on several shards, recorders, active speakers, what is measured |
 
 mod bandwidth;
+mod choice;
 mod connections;
 mod demands;
 mod describe;

@@ -1,18 +1,33 @@
 //! Offers to subscribers: one outstanding at a time, with changes merged, each with a number.
+//!
+//! A track has a section of its own; the section of a track that has ended is used again for the next one. In between it
+//! is described by the little that an m-line must have. So the description is as large as the room needs.
+//!
+//! Every offer contains all sections, so in a large room a newcomer costs everybody much. There, the changes of some time
+//! are offered together, each subscriber at a random time of its own: the work is spread over that time.
 
+use std::collections::HashSet;
+
+use rand::Rng;
 use signaling_core::MediaEvent;
-use signaling_core::message::SubscribeTrack;
+use signaling_core::message::{QualityReason, SubscribeTrack};
 
 use super::Shard;
 use crate::codec::{Codec, MediaKind};
 use crate::dtls::Role;
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
 use crate::sdp::{
-    Direction, ExtensionMap, LocalSection, MAX_SECTIONS, Msid, RemoteDescription, SdpError, SectionState,
-    Setup, WrittenCodec,
+    Direction, ExtensionMap, Feedback, LocalSection, MAX_SECTIONS, Msid, RemoteDescription, SdpError,
+    SectionState, Setup, WrittenCodec,
 };
+use crate::subscription::FULL_QUALITY;
 use crate::time::Micros;
 use crate::transport::{Purpose, Section};
+
+/// A description of up to so many sections, those of eight other people, is offered at once.
+const PROMPT_SECTIONS: usize = 16;
+/// The time for which changes are collected, for each further section: about a second for a hundred people.
+const WAIT_MICROS: u64 = 5_000;
 
 impl Shard {
     /// Updates the sections of all peers that need it and sends the offers that are due.
@@ -23,10 +38,34 @@ impl Shard {
             };
             if peer.http.is_some() {
                 self.fill_player(now, key);
-            } else if self.update_sections(now, key) {
+            } else if self.may_offer(now, key) && self.update_sections(now, key) {
                 self.offer(key);
             }
         }
+    }
+
+    /// Whether the sections of a peer may be changed and offered now.
+    fn may_offer(&mut self, now: Micros, key: PeerKey) -> bool {
+        let Some(key) = self.rooms.peer(key).and_then(|peer| peer.subscribe) else { return true };
+        let Some(transport) = self.connections.get_mut(key) else { return true };
+        let longest = transport.sections.len().saturating_sub(PROMPT_SECTIONS) as u64 * WAIT_MICROS;
+        let wait = if longest == 0 { 0 } else { 1 + self.rng.next_u64() % longest };
+        let is_open = transport.negotiation.is_open(now, wait);
+        if let Some(due) = transport.negotiation.due {
+            self.connections.schedule(key, due);
+        }
+        is_open
+    }
+
+    /// Offers the changes that have been collected for long enough, and returns the time at which they will be.
+    pub(super) fn offer_collected(&mut self, now: Micros, key: TransportKey) -> Option<Micros> {
+        let transport = self.connections.get(key)?;
+        let due = transport.negotiation.due?;
+        if due <= now {
+            self.renegotiate.push(transport.peer);
+            return None;
+        }
+        Some(due)
     }
 
     /// Adds sections for tracks that the peer should receive and clears those whose tracks are gone. Returns
@@ -42,17 +81,37 @@ impl Shard {
         };
         let mut changed = false;
         let sections = self.connections.sends(transport);
-        let sent: Vec<_> = sections.iter().filter_map(|section| self.tracks.sent_in(*section)).collect();
+        let sent: HashSet<_> = sections.iter().filter_map(|section| self.tracks.sent_in(*section)).collect();
+        let mut unserved = Vec::new();
         for publication in wanted.iter().filter(|wanted| !sent.contains(wanted)) {
-            changed |= self.add_section(now, key, transport, *publication);
+            if self.add_section(now, key, transport, *publication) {
+                changed = true;
+            } else {
+                unserved.push(*publication);
+            }
         }
+        self.tell_unserved(key, transport, unserved);
         let count = self.connections.get(transport).map_or(0, |transport| transport.sections.len());
         for at in 0..count {
             changed |= self.refresh_section(transport, at);
         }
-        let Some(state) = self.connections.get_mut(transport) else { return false };
-        state.negotiation.stale |= changed;
-        state.negotiation.stale && !state.negotiation.outstanding
+        let is_stale = self.connections.get(transport).is_some_and(|state| state.negotiation.stale);
+        changed || is_stale
+    }
+
+    /// Tells a subscriber for which tracks the server has no section, and for which it has one again.
+    fn tell_unserved(&mut self, key: PeerKey, transport: TransportKey, unserved: Vec<PublicationKey>) {
+        let Some(state) = self.connections.get_mut(transport) else { return };
+        let before = std::mem::replace(&mut state.unserved, unserved.clone());
+        let to = self.rooms.peer(key).map(|peer| peer.id);
+        let lost = unserved.iter().filter(|track| !before.contains(track));
+        let found = before.iter().filter(|track| !unserved.contains(track));
+        let lost = lost.map(|track| (*track, 0, Some(QualityReason::Server)));
+        for (track, level, reason) in lost.chain(found.map(|track| (*track, FULL_QUALITY, None))) {
+            let Some(track) = self.tracks.publication(track) else { continue };
+            let (publisher, track) = (track.peer, Some(track.id.clone()));
+            self.tell(publisher, |peer| MediaEvent::Quality { peer, level, track, layer: None, reason, to });
+        }
     }
 
     /// Puts a track into a free section, or into a new one.
@@ -81,9 +140,9 @@ impl Shard {
             self.tracks.unsubscribe(old);
         }
         let subscription = self.subscribe_section(transport, mid.clone(), kind);
-        let wanted = self.rooms.peer(peer).is_none_or(|peer| peer.wants(&id));
+        let attention = self.rooms.peer(peer).and_then(|peer| peer.attention.get(&id)).copied();
         if let Some(state) = self.tracks.subscription_mut(subscription) {
-            state.flow.wanted = wanted;
+            state.attend(&attention.unwrap_or_default());
         }
         let state = SectionState::Active {
             direction: Direction::Inactive,
@@ -111,12 +170,15 @@ impl Shard {
         else {
             return false;
         };
-        let SectionState::Active { direction: old_direction, codecs, msid: old_msid, .. } = &mut local.state
+        let SectionState::Active { direction: old_direction, codecs, extensions, msid: old_msid, .. } =
+            &mut local.state
         else {
             return false;
         };
-        // An m-line names formats even while it is inactive, so the previous ones are kept.
-        let new_codecs = if new_codecs.is_empty() { codecs.clone() } else { new_codecs };
+        let new_codecs = if new_codecs.is_empty() { least_codecs(codecs) } else { new_codecs };
+        if direction == Direction::Inactive {
+            *extensions = ExtensionMap::default();
+        }
         let changed = *old_direction != direction || *codecs != new_codecs || *old_msid != msid;
         (*old_direction, *codecs, *old_msid) = (direction, new_codecs, msid);
         changed
@@ -156,6 +218,7 @@ impl Shard {
         state.negotiation.number += 1;
         state.negotiation.outstanding = true;
         state.negotiation.stale = false;
+        state.negotiation.has_news = false;
         let negotiation = state.negotiation.number;
         // After the handshake the DTLS roles stay the same (RFC 8842 section 5.5).
         let Some(sdp) = self.describe(transport, Setup::ActPass) else { return };
@@ -224,7 +287,7 @@ impl Shard {
         }
         if let Some(state) = self.connections.get_mut(transport) {
             state.negotiation.outstanding = false;
-            if state.negotiation.stale {
+            if state.negotiation.has_news || state.negotiation.stale {
                 self.renegotiate.push(key);
             }
         }
@@ -257,4 +320,12 @@ impl Shard {
         self.start_all(now, key);
         Ok(())
     }
+}
+
+/// The codec of a section without a track, in the fewest lines: an m-line names at least one format.
+fn least_codecs(codecs: &[WrittenCodec]) -> Vec<WrittenCodec> {
+    let first = codecs.iter().find(|codec| codec.codec != Codec::Red).or(codecs.first());
+    let least =
+        |codec: &WrittenCodec| WrittenCodec { rtx: None, feedback: Feedback::default(), ..codec.clone() };
+    first.map(least).into_iter().collect()
 }

@@ -68,6 +68,8 @@ impl Shard {
         let msid = self.tracks.subscription_mut(key).map(|subscription| {
             subscription.set_codecs(codecs.clone(), extensions);
             subscription.flow.negotiated = true;
+            // A player has one publisher, and hears it whoever is louder.
+            subscription.is_pinned = true;
             Msid {
                 stream,
                 track: format!("{}-{}", kind.as_str(), offered.mid),

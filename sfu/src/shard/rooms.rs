@@ -37,6 +37,8 @@ pub(super) struct Room {
     served: Vec<u32>,
     /// Whether the last report of speakers contained any.
     pub(super) is_speaking: bool,
+    /// On the home shard of a large room: the microphones whose sound is sent to everybody.
+    pub(super) chosen: Vec<PublicationKey>,
     /// Receives the media of a recorded room.
     pub(super) tap: Option<Arc<dyn Tap>>,
 }
@@ -76,11 +78,6 @@ impl Peer {
         self.is_muted && kind == MediaKind::Audio
     }
 
-    /// Whether the peer wants this track.
-    pub(super) fn wants(&self, track: &str) -> bool {
-        self.attention.get(track).and_then(|attention| attention.enabled).unwrap_or(true)
-    }
-
     /// The connection for one direction.
     pub(super) fn connection_mut(&mut self, purpose: Purpose) -> &mut Option<TransportKey> {
         match purpose {
@@ -110,6 +107,10 @@ impl Room {
 impl Rooms {
     pub(super) fn room(&self, id: &RoomId) -> Option<&Room> {
         self.rooms.get(id)
+    }
+
+    pub(super) fn room_mut(&mut self, id: &RoomId) -> Option<&mut Room> {
+        self.rooms.get_mut(id)
     }
 
     /// The room, created if it does not exist.

@@ -36,17 +36,26 @@ struct Candidate {
 impl Shard {
     /// Chooses anew for the subscribers of all tracks whose layers have changed.
     pub(super) fn select_pending(&mut self, now: Micros) {
-        while let Some(key) = self.tracks.changed.pop() {
-            self.tracks.changed.retain(|other| *other != key);
-            self.tell_annexes(key);
-            self.select_for_recorder(now, key);
-            let mut receivers = self.tracks.receivers(key);
+        while !self.tracks.changed.is_empty() {
+            let mut changed = std::mem::take(&mut self.tracks.changed);
+            changed.sort_unstable();
+            changed.dedup();
+            // Each connection once: a newcomer to a large room changes the tracks of all.
+            let mut receivers = Vec::new();
+            for key in &changed {
+                self.tell_annexes(*key);
+                self.select_for_recorder(now, *key);
+                receivers.extend(self.tracks.receivers(*key));
+            }
+            receivers.sort_unstable();
             receivers.dedup();
             for transport in receivers {
                 self.select(now, transport);
             }
-            self.update_mirrored(key);
-            self.note_watched(now, key);
+            for key in changed {
+                self.update_mirrored(key);
+                self.note_watched(now, key);
+            }
         }
         while let Some(key) = self.tracks.switched.pop() {
             self.update_mirrored(key);

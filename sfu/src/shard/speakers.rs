@@ -4,6 +4,7 @@ use signaling_core::MediaEvent;
 use signaling_core::message::PeerLevel;
 
 use super::Shard;
+use super::choice::MAX_MICROPHONES;
 use super::rooms::{Peer, home_of};
 use super::tracks::Tracks;
 use crate::codec::MediaKind;
@@ -16,7 +17,7 @@ const SPEAKING: f32 = 0.3;
 const MAX_SPEAKERS: usize = 5;
 
 impl Shard {
-    /// Reports to each room which of its peers speak.
+    /// Reports to each room which of its peers speak, and chooses whose sound is sent in large ones.
     pub(super) fn tell_speakers(&mut self, now: Micros) {
         if now < self.next_speakers {
             return;
@@ -24,8 +25,12 @@ impl Shard {
         self.next_speakers = now + SPEAKERS_INTERVAL_MICROS;
         let (shards, index) = (self.config.shards, self.index);
         let (rooms, peers) = self.rooms.split_mut();
+        let mut large = Vec::new();
         // All publishers are connected to the home shard of their room.
         for (id, room) in rooms.filter(|(id, _)| home_of(id, shards) == index) {
+            if room.members().len() > MAX_MICROPHONES || !room.chosen.is_empty() {
+                large.push(id.clone());
+            }
             let mut speakers: Vec<PeerLevel> = room
                 .members()
                 .iter()
@@ -41,6 +46,9 @@ impl Shard {
                 room.is_speaking = !speakers.is_empty();
                 self.events.push_back((id.clone(), MediaEvent::Speakers(speakers)));
             }
+        }
+        for room in large {
+            self.refresh_chosen(now, &room);
         }
     }
 }

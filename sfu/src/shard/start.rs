@@ -1,4 +1,4 @@
-//! Starts video for a subscriber whose path opens.
+//! Starts video for a subscriber whose path opens, and the sound of somebody who has been chosen.
 //!
 //! A key frame is requested as soon as a subscriber is going to need one, and is kept in the ring: a subscriber that
 //! can receive within half a second of it is sent the ring from there on. For all others, a key frame is requested at
@@ -11,7 +11,9 @@ use super::tracks::Tracks;
 use crate::codec::MediaKind;
 use crate::keys::{PublicationKey, SubscriptionKey, TransportKey};
 use crate::publication::Origin;
+use crate::ring::StoredPacket;
 use crate::time::Micros;
+use crate::transport::Transport;
 
 impl Shard {
     /// Starts all sections of a transport.
@@ -37,9 +39,42 @@ impl Shard {
     pub(super) fn start_pending(&mut self, now: Micros) {
         while self.egress.len() < SLAB_BYTES {
             let Some(key) = self.tracks.starting.pop() else { return };
+            if self.tracks.subscription(key).is_some_and(|section| section.kind == MediaKind::Audio) {
+                self.start_sound(now, key);
+                continue;
+            }
             if let Some((publication, layer)) = self.start_section(now, key) {
                 self.want_keyframe(now, publication, layer);
             }
+        }
+    }
+
+    /// Sends the sound of somebody who has been chosen, from the beginning of what is being said.
+    fn start_sound(&mut self, now: Micros, key: SubscriptionKey) {
+        self.tracks.choose_for(key);
+        let Tracks { publications, subscriptions, .. } = &mut self.tracks;
+        let Some(subscription) = subscriptions.get_mut(key).filter(|section| section.flow.is_open()) else {
+            return;
+        };
+        let Some(publication) = subscription.publication.and_then(|key| publications.get(key)) else {
+            return;
+        };
+        let Some(layer) = publication.layer(0) else { return };
+        let silenced = self.rooms.peer(publication.peer).is_none_or(|peer| peer.silences(publication.kind));
+        let outlet = self.connections.get_mut(subscription.transport).and_then(Transport::outlet);
+        let newest = layer.ring.newest().and_then(|at| layer.ring.packet(at));
+        let (Some(mut outlet), Some(newest)) = (outlet, newest) else { return };
+        if silenced || !subscription.rewrite.waits(layer.generation) {
+            return;
+        }
+        let ticks = publication.lead_micros * u64::from(publication.codec.clock_rate()) / 1_000_000;
+        let is_lead = |packet: &StoredPacket<'_>| {
+            let age = newest.info.timestamp.wrapping_sub(packet.info.timestamp);
+            packet.info.generation == layer.generation && u64::from(age) <= ticks
+        };
+        for packet in layer.ring.since(0).filter(is_lead) {
+            let Some(codec) = publication.codec_of(packet.info.payload_type) else { continue };
+            forward(now, &mut self.egress, &mut outlet, subscription, &packet, codec);
         }
     }
 

@@ -6,7 +6,7 @@ use slotmap::SlotMap;
 
 use crate::codec::MediaKind;
 use crate::keys::{FastMap, PublicationKey, SubscriptionKey, TransportKey};
-use crate::publication::{Origin, Publication, codec_in};
+use crate::publication::{Audience, Origin, Publication, codec_in};
 use crate::subscription::Subscription;
 use crate::time::{Clock, Micros};
 
@@ -101,11 +101,12 @@ impl Tracks {
             if let Some(least) = publication.ranked().first() {
                 subscription.aim_at(*least);
             }
-            publication.subscriptions.push(key);
+            publication.add(key);
             if publication.is_simulcast() {
                 self.changed.push(publication_key);
             }
         }
+        self.choose_for(key);
         self.start(key);
     }
 
@@ -116,7 +117,7 @@ impl Tracks {
         subscription.attach(None);
         let Some(publication_key) = publication else { return };
         if let Some(publication) = self.publications.get_mut(publication_key) {
-            publication.subscriptions.retain(|other| *other != key);
+            publication.remove(key);
             if publication.is_simulcast() {
                 self.changed.push(publication_key);
             }
@@ -127,6 +128,22 @@ impl Tracks {
     pub(super) fn unsubscribe(&mut self, key: SubscriptionKey) {
         self.detach(key);
         self.subscriptions.remove(key);
+    }
+
+    /// Determines whether a section's track is wanted, and its sound is not left out for that of louder ones.
+    pub(super) fn choose_for(&mut self, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let Some(publication) = subscription.publication.and_then(|key| self.publications.get_mut(key))
+        else {
+            return;
+        };
+        subscription.flow.chosen = subscription.is_pinned || publication.audience == Audience::All;
+        let is_active = subscription.flow.wanted && subscription.flow.chosen;
+        publication.set_active(key, is_active);
+        if !is_active {
+            subscription.leave();
+            subscription.waits_since = None;
+        }
     }
 
     /// Queues a section that can send from now on: its video starts with the next fan-out.

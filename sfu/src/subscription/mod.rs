@@ -4,6 +4,8 @@ mod packets;
 mod queue;
 mod repairs;
 
+use signaling_core::message::Attention;
+
 use crate::codec::{Codec, MediaKind};
 use crate::keys::{PublicationKey, TransportKey};
 use crate::rewrite::{Rewrite, Rewritten};
@@ -39,6 +41,8 @@ pub(crate) struct Subscription {
     pub(crate) told: (u8, usize),
     /// Whether the section may send.
     pub(crate) flow: Flow,
+    /// Whether the subscriber is sent the sound whoever is louder.
+    pub(crate) is_pinned: bool,
     pub(crate) rewrite: Rewrite,
     /// Whether packets of the layer wait in its ring until the pacer lets them leave.
     pub(crate) is_queued: bool,
@@ -71,12 +75,14 @@ pub(crate) struct Flow {
     pub(crate) wanted: bool,
     /// Whether the section is held back for lack of bandwidth.
     pub(crate) starved: bool,
+    /// Whether the track is one of those whose sound is sent in a large room.
+    pub(crate) chosen: bool,
 }
 
 impl Flow {
     /// Whether packets are sent.
     pub(crate) fn is_open(self) -> bool {
-        self.negotiated && self.wanted && !self.starved
+        self.negotiated && self.wanted && !self.starved && self.chosen
     }
 }
 
@@ -100,7 +106,8 @@ impl Subscription {
             layer: 0,
             target: 0,
             told: (FULL_QUALITY, 0),
-            flow: Flow { negotiated: false, wanted: true, starved: false },
+            flow: Flow { negotiated: false, wanted: true, starved: false, chosen: true },
+            is_pinned: false,
             rewrite: Rewrite::new(first.0),
             is_queued: false,
             entry: None,
@@ -164,6 +171,15 @@ impl Subscription {
         let negotiated = receives && direction.sends() && !accepted.is_empty();
         self.set_codecs(accepted, agreed);
         self.flow.negotiated = negotiated;
+    }
+
+    /// Applies what the subscriber asks for; `true` if something has changed.
+    pub(crate) fn attend(&mut self, attention: &Attention) -> bool {
+        let wanted = attention.enabled.unwrap_or(true);
+        let is_pinned = attention.priority.is_some_and(|priority| priority > 0);
+        let is_new = (self.flow.wanted, self.is_pinned) != (wanted, is_pinned);
+        (self.flow.wanted, self.is_pinned) = (wanted, is_pinned);
+        is_new
     }
 
     /// Assigns another track, or none.

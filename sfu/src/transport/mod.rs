@@ -62,6 +62,8 @@ pub(crate) struct Transport {
     pub(crate) arrivals: Arrivals,
     pub(crate) sender: Sender,
     pub(crate) negotiation: Negotiation,
+    /// The tracks that the client was told there is no section for.
+    pub(crate) unserved: Vec<PublicationKey>,
     pub(crate) payload_types: PayloadTypes,
     /// The earliest time at which a timer of this transport is queued.
     pub(crate) scheduled: Micros,
@@ -116,8 +118,12 @@ pub(crate) struct Negotiation {
     pub(crate) number: u64,
     /// Whether the newest offer is waiting for its answer.
     pub(crate) outstanding: bool,
-    /// Whether something has changed that the newest offer does not contain.
+    /// Whether an offer has to be made even if no section has changed.
     pub(crate) stale: bool,
+    /// Whether the sections may have to change when the outstanding offer has been answered.
+    pub(crate) has_news: bool,
+    /// The time of the next offer, of a large description.
+    pub(crate) due: Option<Micros>,
 }
 
 impl Negotiation {
@@ -125,6 +131,24 @@ impl Negotiation {
     pub(crate) fn renew(&mut self) {
         self.outstanding = false;
         self.stale = true;
+    }
+
+    /// Whether the sections may change and be offered now; otherwise the reason is noted. The changes of a large
+    /// description are collected for `wait`.
+    pub(crate) fn is_open(&mut self, now: Micros, wait: u64) -> bool {
+        if self.outstanding {
+            self.has_news = true;
+            return false;
+        }
+        // The first offer is what the client waits for, and what it asked for is not put off.
+        let is_prompt = self.number == 0 || self.stale || wait == 0;
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if is_prompt || is_due {
+            self.due = None;
+            return true;
+        }
+        self.due.get_or_insert(now + wait);
+        false
     }
 }
 
@@ -151,6 +175,7 @@ impl Transport {
             arrivals: Arrivals::default(),
             sender: Sender::default(),
             negotiation: Negotiation::default(),
+            unserved: Vec::new(),
             payload_types: PayloadTypes::default(),
             scheduled: Micros::NEVER,
             next_report: Micros::default(),

@@ -388,7 +388,7 @@ pub struct Attention {
     /// The maximum frame rate per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_fps: Option<f32>,
-    /// Tracks of higher priority are served first.
+    /// Tracks of higher priority are served first. Sound with a priority above 0 is sent whoever is louder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
 }

@@ -555,7 +555,7 @@ maxHeight?: number,
  */
 maxFps?: number, 
 /**
- * Tracks of higher priority are served first.
+ * Tracks of higher priority are served first. Sound with a priority above 0 is sent whoever is louder.
  */
 priority?: number, };
 

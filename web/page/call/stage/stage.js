@@ -230,8 +230,9 @@ export class Stage {
     this.#self.resume();
   }
 
-  /** Lets the media server know how large the pictures are. */
+  /** Lets the media server know how large the pictures are, and whom the user wants to hear in any case. */
   #attend() {
+    for (const [id, tile] of this.#tiles) if (id !== SELF) this.#call.prefer(id, tile === this.#pinned);
     for (const [source, tiles] of /** @type {const} */ ([['camera', this.#tiles], ['screen', this.#screens]])) {
       for (const [id, { size }] of tiles) if (id !== SELF) this.#call.attend(id, source, size);
     }
