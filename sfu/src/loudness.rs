@@ -8,8 +8,11 @@ pub(crate) const MAX_CHOSEN: usize = 3;
 const VOICE: f32 = 0.2;
 /// The packets of voice in a row that are taken for speech rather than for a click.
 const SPEECH_PACKETS: u8 = 2;
-/// A speaker who has been silent for this long gives way to the next one: longer than the pauses between words.
+/// Silence of this length ends what is being said.
 const PAUSE_MICROS: u64 = 500_000;
+/// A speaker who has been silent for this long gives way to the next one: longer than most pauses between words, and so short
+/// that the lead still contains the beginning of what the next one says.
+const GIVE_WAY_MICROS: u64 = 240_000;
 /// A speaker gives way to another one who is this much louder on average.
 const LOUDER: f32 = 0.1;
 /// What is sent of the sound before the speech was noticed, as it begins with the softer consonants, and the most that is
@@ -56,23 +59,23 @@ impl Loudness {
         self.voice.map_or(0, |(first, _)| (now - first + LEAD_MICROS).min(MAX_LEAD_MICROS))
     }
 
-    /// The time of the newest packet of voice, unless it is followed by a pause.
-    fn voice_at(&self, now: Micros) -> Option<Micros> {
-        self.voice.map(|(_, newest)| newest).filter(|newest| now < *newest + PAUSE_MICROS)
+    /// Whether a place is kept.
+    fn keeps_place(&self, now: Micros) -> bool {
+        self.voice.is_some_and(|(_, newest)| now < newest + GIVE_WAY_MICROS)
     }
 }
 
 /// Which of the chosen gives way to somebody who begins to speak; `None` if nobody does.
 pub(crate) fn who_gives_way(now: Micros, speaker: &Loudness, chosen: &[Loudness]) -> Option<usize> {
     // Those who are silent come first, from the one whose pause is the longest; then the softest.
-    let order = |it: &Loudness| match it.voice_at(now) {
-        None => (false, it.voice.map(|(_, newest)| newest)),
-        Some(_) => (true, None),
+    let order = |it: &Loudness| match it.keeps_place(now) {
+        false => (false, it.voice.map(|(_, newest)| newest)),
+        true => (true, None),
     };
     let softest = |a: &Loudness, b: &Loudness| a.level.total_cmp(&b.level);
     let (at, least) =
         chosen.iter().enumerate().min_by(|(_, a), (_, b)| order(a).cmp(&order(b)).then(softest(a, b)))?;
-    (least.voice_at(now).is_none() || speaker.level > least.level + LOUDER).then_some(at)
+    (!least.keeps_place(now) || speaker.level > least.level + LOUDER).then_some(at)
 }
 
 #[cfg(test)]

@@ -26,9 +26,9 @@ use crate::sfu::load::{PICTURE, SOUND, open_socket};
 
 /// Packets of a picture.
 const PICTURE_PACKETS: u16 = 2;
-/// A server sends the sound of all of so many microphones, and of so many of more.
+/// A server sends the sound of all of so many microphones, and of three of more: each of those three hears two others.
 const ALL_HEARD: usize = 8;
-const LOUDEST: usize = 3;
+const LEAST_HEARD: usize = 2;
 /// The levels of somebody who speaks and of somebody who does not.
 const VOICE: u8 = 30;
 const SILENCE: u8 = 127;
@@ -263,8 +263,11 @@ impl Crowd<'_> {
         if person.plays && pictures < cameras {
             return Some(format!("{} sees {pictures} of {cameras} cameras", person.id));
         }
-        let heard =
-            if self.people.len() + self.arguments.others > ALL_HEARD { LOUDEST } else { others().count() };
+        let heard = if self.people.len() + self.arguments.others > ALL_HEARD {
+            LEAST_HEARD
+        } else {
+            others().count()
+        };
         (person.plays && sounds < heard)
             .then(|| format!("{} hears {sounds} of {heard} microphones", person.id))
     }

@@ -11,6 +11,9 @@ use crate::dtls::Fingerprint;
 
 /// The longest `a=mid`: UUIDs are usual.
 const MAX_MID: usize = 64;
+/// The longest offer of a client, and the maximum number of its media sections.
+const MAX_OFFER_LEN: usize = 64 * 1024;
+const MAX_OFFERED_SECTIONS: usize = 64;
 /// Maximum number of layers that are read and answered.
 const MAX_RIDS: usize = 8;
 
@@ -57,7 +60,15 @@ pub struct RemoteSection {
 }
 
 impl RemoteDescription {
-    /// Reads an offer or an answer.
+    /// Reads the offer of a client, which has no more than its own tracks.
+    pub fn parse_offer(text: &str) -> Result<Self, SdpError> {
+        if text.len() > MAX_OFFER_LEN || text.matches("\nm=").count() > MAX_OFFERED_SECTIONS {
+            return Err(SdpError::TooLarge);
+        }
+        Self::parse(text)
+    }
+
+    /// Reads a description, such as an answer with the tracks of a large room.
     pub fn parse(text: &str) -> Result<Self, SdpError> {
         if text.len() > MAX_LEN {
             return Err(SdpError::TooLarge);

@@ -70,10 +70,9 @@ impl Shard {
                 *place = key;
             }
         }
+        let is_chosen = chosen.contains(&key);
         self.set_chosen(now, &room, chosen);
-        if let Some(track) = self.tracks.publication(key)
-            && track.audience == Audience::All
-        {
+        if !is_chosen {
             self.set_audience(now, key, Audience::Few);
         }
     }

@@ -22,7 +22,7 @@ impl Shard {
         sdp: &str,
         via: Option<IpAddr>,
     ) -> Result<HttpAnswer, NegotiationError> {
-        let offer = RemoteDescription::parse(sdp)?;
+        let offer = RemoteDescription::parse_offer(sdp)?;
         if !offer.is_bundled {
             return Err(SdpError::Unbundled.into());
         }
