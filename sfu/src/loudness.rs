@@ -68,9 +68,9 @@ impl Loudness {
 /// Which of the chosen gives way to somebody who begins to speak; `None` if nobody does.
 pub(crate) fn who_gives_way(now: Micros, speaker: &Loudness, chosen: &[Loudness]) -> Option<usize> {
     // Those who are silent come first, from the one whose pause is the longest; then the softest.
-    let order = |it: &Loudness| match it.keeps_place(now) {
-        false => (false, it.voice.map(|(_, newest)| newest)),
-        true => (true, None),
+    let order = |it: &Loudness| {
+        let keeps_place = it.keeps_place(now);
+        (keeps_place, it.voice.filter(|_| !keeps_place).map(|(_, newest)| newest))
     };
     let softest = |a: &Loudness, b: &Loudness| a.level.total_cmp(&b.level);
     let (at, least) =

@@ -5,6 +5,7 @@
 //! camera, and from as many microphones as the server sends in a large room.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
@@ -148,13 +149,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let took = crowd.settle()?;
     let Arguments { people, cameras, others, .. } = arguments;
-    println!(
+    writeln!(
+        std::io::stdout(),
         "{people} people, {cameras} of them with a camera, and {others} others: after {changes} changes everybody has \
          everybody, {:.1} s after the last one",
         took.as_secs_f64()
-    );
+    )?;
     if arguments.stay {
-        let (end, has_ended) = std::sync::mpsc::channel::<()>();
+        let (end, has_ended) = std::sync::mpsc::sync_channel::<()>(1);
         std::thread::spawn(move || {
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
             drop(end);

@@ -9,7 +9,7 @@ use signaling_core::message::TrackSource;
 
 use super::Shard;
 use super::message::Note;
-use super::rooms::{Peer, Rooms};
+use super::rooms::{Peer, Room, Rooms};
 use super::tracks::Tracks;
 use crate::codec::MediaKind;
 use crate::keys::PublicationKey;
@@ -116,7 +116,7 @@ impl Shard {
 
     /// The microphones of a room.
     fn microphones(&self, room: &RoomId) -> Vec<PublicationKey> {
-        let members = self.rooms.room(room).map(|room| room.members()).unwrap_or_default();
+        let members = self.rooms.room(room).map(Room::members).unwrap_or_default();
         let tracks =
             members.iter().filter_map(|key| self.rooms.peer(*key)).flat_map(|peer| &peer.publications);
         let is_microphone = |key: &&PublicationKey| {

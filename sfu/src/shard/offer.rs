@@ -90,7 +90,7 @@ impl Shard {
                 unserved.push(*publication);
             }
         }
-        self.tell_unserved(key, transport, unserved);
+        self.tell_unserved(key, transport, &unserved);
         let count = self.connections.get(transport).map_or(0, |transport| transport.sections.len());
         for at in 0..count {
             changed |= self.refresh_section(transport, at);
@@ -100,9 +100,9 @@ impl Shard {
     }
 
     /// Tells a subscriber for which tracks the server has no section, and for which it has one again.
-    fn tell_unserved(&mut self, key: PeerKey, transport: TransportKey, unserved: Vec<PublicationKey>) {
+    fn tell_unserved(&mut self, key: PeerKey, transport: TransportKey, unserved: &[PublicationKey]) {
         let Some(state) = self.connections.get_mut(transport) else { return };
-        let before = std::mem::replace(&mut state.unserved, unserved.clone());
+        let before = std::mem::replace(&mut state.unserved, unserved.to_vec());
         let to = self.rooms.peer(key).map(|peer| peer.id);
         let lost = unserved.iter().filter(|track| !before.contains(track));
         let found = before.iter().filter(|track| !unserved.contains(track));
