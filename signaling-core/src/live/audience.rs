@@ -28,7 +28,8 @@ pub(crate) struct Audience {
     pub(super) epochs: Epochs,
     /// The numbers of messages of sessions that are not here.
     pub(super) sequences: BTreeMap<SessionId, Sequence>,
-    pub(super) sessions: BTreeMap<PeerId, Session>,
+    /// Boxed, since a map has places for eleven where it has two.
+    pub(super) sessions: BTreeMap<PeerId, Box<Session>>,
     /// Identifies this process in the secrets that it makes.
     pub(super) run: u64,
     /// Other nodes may serve the room too. Then the log has what is meant for one peer as well, since that may connect
@@ -89,7 +90,8 @@ impl Audience {
 
     /// The session that the claims identify.
     pub(super) fn session_of(&mut self, claims: &SessionClaims) -> Option<&mut Session> {
-        self.sessions.get_mut(&claims.peer).filter(|session| session.id == claims.session)
+        let session = self.sessions.get_mut(&claims.peer).map(Box::as_mut);
+        session.filter(|session| session.id == claims.session)
     }
 
     /// Makes the session of a member here, if there is none.
@@ -99,10 +101,10 @@ impl Audience {
             let make = if member.media_only { Session::media_only } else { Session::new };
             let mut session = make(member.session, peer, now, limits);
             session.sequence = self.sequences.remove(&member.session).unwrap_or_default();
-            self.sessions.insert(peer, session);
+            self.sessions.insert(peer, Box::new(session));
             self.synchronise(peer);
         }
-        self.sessions.get_mut(&peer)
+        self.sessions.get_mut(&peer).map(Box::as_mut)
     }
 
     /// Applies an entry. Returns what [`Self::tell`] is to say of it.

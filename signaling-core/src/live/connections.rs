@@ -72,7 +72,7 @@ impl LiveRoom {
     fn report_connection(&mut self, env: &mut Environment, peer: PeerId, gap: bool) {
         let Role::Follower(follower) = &mut self.role else { return };
         let session = self.audience.sessions.get(&peer);
-        let Some(client) = session.and_then(Session::connected_client) else { return };
+        let Some(client) = session.and_then(|session| session.connected_client()) else { return };
         follower.reported.insert(peer, client.by);
         let connected = PeerMessage::Connected { client, gap };
         env.send(follower.owner.node, self.audience.room.id(), connected);

@@ -43,7 +43,7 @@ impl LiveRoom {
         let make = if media_only { Session::media_only } else { Session::new };
         let mut session = make(session, peer, now, &env.rules.limits);
         session.reached_at = reached_at.map(Into::into);
-        self.audience.sessions.insert(peer, session);
+        self.audience.sessions.insert(peer, Box::new(session));
         self.commit(now, env, effects, None);
         if self.audience.room.member(peer).is_none() {
             // The log answers later. Until then there is nobody to welcome.
@@ -203,7 +203,7 @@ impl LiveRoom {
         let mut session = Session::new(claims.session, claims.peer, now, &env.rules.limits);
         session.sequence = self.audience.sequences.remove(&claims.session).unwrap_or_default();
         session.reached_at = claims.reached_at.as_deref().map(Into::into);
-        self.audience.sessions.insert(claims.peer, session);
+        self.audience.sessions.insert(claims.peer, Box::new(session));
         self.commit(now, env, effects, None);
         self.audience.begin(now, claims.peer);
         if let Some(session) = self.audience.sessions.get_mut(&claims.peer) {

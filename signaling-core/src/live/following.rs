@@ -120,7 +120,7 @@ impl LiveRoom {
         let Some(owner) = newest else { return };
         seeker.candidate = Some((owner, now));
         let sessions = self.audience.sessions.values();
-        let connected = sessions.filter_map(Session::connected_client);
+        let connected = sessions.filter_map(|session| session.connected_client());
         let follow = PeerMessage::Follow { guard, connected: connected.collect() };
         env.send(owner.node, self.audience.room.id(), follow);
     }
@@ -315,7 +315,7 @@ impl LiveRoom {
         let Role::Follower(follower) = &mut self.role else { return };
         let (room, sessions, owner) = (self.audience.room.id(), &self.audience.sessions, follower.owner.node);
         follower.reported.retain(|peer, by| {
-            let connection = sessions.get(peer).and_then(Session::connection_id);
+            let connection = sessions.get(peer).and_then(|session| session.connection_id());
             if connection.is_none() {
                 env.send(owner, room, PeerMessage::Disconnected { peer: *peer, by: *by });
             }

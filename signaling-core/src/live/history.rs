@@ -11,16 +11,16 @@ use crate::{Frame, JsonCodec, PeerId};
 /// It keeps the frames that the log has, and that the outboxes of newcomers get: no session costs a copy.
 #[derive(Debug)]
 pub(super) struct History {
-    lines: VecDeque<(Recipients, Arc<Frame>)>,
+    public: VecDeque<Arc<Frame>>,
+    /// With the two peers of each.
+    private: VecDeque<(Recipients, Arc<Frame>)>,
     /// The most messages of either kind.
     most: usize,
-    /// The messages to single peers among them.
-    private: usize,
 }
 
 impl History {
     pub(super) fn new(most: usize, codec: &JsonCodec, lines: &[ChatLine]) -> Self {
-        let mut history = Self { lines: VecDeque::new(), most, private: 0 };
+        let mut history = Self { public: VecDeque::new(), private: VecDeque::new(), most };
         for line in lines {
             let frame = codec.encode_event(line.id, &line.event());
             history.push(line.recipients(), Arc::new(frame));
@@ -30,43 +30,54 @@ impl History {
 
     /// Adds the event of a message, whose id exceeds those of earlier ones.
     pub(super) fn push(&mut self, recipients: Recipients, frame: Arc<Frame>) {
-        let private = is_private(recipients);
-        self.private += usize::from(private);
-        self.lines.push_back((recipients, frame));
-        let of_kind = if private { self.private } else { self.lines.len() - self.private };
-        if of_kind > self.most
-            && let Some(oldest) = self.lines.iter().position(|(to, _)| is_private(*to) == private)
-        {
-            self.lines.remove(oldest);
-            self.private -= usize::from(private);
+        if matches!(recipients, Recipients::Pair(..)) {
+            push_bounded(&mut self.private, (recipients, frame), self.most);
+        } else {
+            push_bounded(&mut self.public, frame, self.most);
         }
     }
 
     /// The ids and events of the messages above `cursor` that are meant for a peer, the oldest first.
     pub(super) fn after(&self, cursor: u64, peer: PeerId) -> impl Iterator<Item = (u64, &Arc<Frame>)> {
-        let events = self.lines.iter().filter(move |(to, _)| to.includes(peer, false, false));
-        events.filter_map(move |(_, frame)| Some((frame.id.filter(|id| *id > cursor)?, frame)))
+        let private = self.private.iter().filter(move |(pair, _)| pair.includes(peer, false, false));
+        let given = self.public.iter().chain(private.map(|(_, frame)| frame));
+        let newer = given.filter(move |frame| frame.id > Some(cursor));
+        by_id(newer).filter_map(|frame| Some((frame.id?, frame)))
     }
 
     /// All messages, the oldest first.
     pub(super) fn lines(&self) -> impl Iterator<Item = ChatLine> {
+        let frames = self.public.iter().chain(self.private.iter().map(|(_, frame)| frame));
         // The event has the fields of the message, and its type.
-        self.lines.iter().filter_map(|(_, frame)| serde_json::from_slice(&frame.json).ok())
+        by_id(frames).filter_map(|frame| serde_json::from_slice(&frame.json).ok())
     }
 
     /// The id of the newest message, or 0.
     pub(super) fn newest(&self) -> u64 {
-        self.lines.back().and_then(|(_, frame)| frame.id).unwrap_or_default()
+        let (public, private) = (self.public.back(), self.private.back().map(|(_, frame)| frame));
+        public.into_iter().chain(private).filter_map(|frame| frame.id).max().unwrap_or_default()
     }
 
     /// Frees memory that is not in use.
     pub(super) fn tidy(&mut self) {
-        self.lines.shrink_to_fit();
+        self.public.shrink_to_fit();
+        self.private.shrink_to_fit();
     }
 }
 
-fn is_private(recipients: Recipients) -> bool {
-    matches!(recipients, Recipients::Pair(..))
+/// Adds an item, and drops the oldest when there are more than `most`.
+fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
+    queue.push_back(item);
+    if queue.len() > most {
+        queue.pop_front();
+    }
+}
+
+/// The frames in the order of their ids.
+fn by_id<'a>(frames: impl Iterator<Item = &'a Arc<Frame>>) -> impl Iterator<Item = &'a Arc<Frame>> {
+    let mut frames: Vec<_> = frames.collect();
+    frames.sort_by_key(|frame| frame.id);
+    frames.into_iter()
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl LiveRoom {
     }
 
     pub(crate) fn session(&self, peer: PeerId) -> Option<&Session> {
-        self.audience.sessions.get(&peer)
+        self.audience.sessions.get(&peer).map(Box::as_ref)
     }
 
     /// The session that the claims identify.

@@ -149,12 +149,12 @@ impl Room {
 
     /// A peer in the room or in its lobby.
     pub fn member(&self, peer: PeerId) -> Option<&Member> {
-        self.state.members.get(&peer)
+        self.state.members.get(&peer).map(Box::as_ref)
     }
 
     /// Every peer in the room or in its lobby.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.state.members.values()
+        self.state.members.values().map(Box::as_ref)
     }
 
     /// Every peer in the room.

@@ -40,7 +40,8 @@ pub struct RoomState {
     pub(super) sfu_asked: bool,
     #[serde(flatten)]
     pub(super) recording: Recording,
-    pub(super) members: BTreeMap<PeerId, Member>,
+    /// Boxed, since a map has places for eleven where it has two.
+    pub(super) members: BTreeMap<PeerId, Box<Member>>,
     pub(super) barred_sessions: BTreeSet<SessionId>,
     pub(super) barred_clients: BTreeSet<Digest>,
     #[serde(default)]
@@ -141,7 +142,7 @@ impl RoomState {
         if let (true, Some(switch)) = (member.reports_ready(), &mut self.switching) {
             switch.waiting.insert(member.id);
         }
-        self.members.insert(member.id, member);
+        self.members.insert(member.id, Box::new(member));
     }
 
     /// A peer has left the room or its lobby.
