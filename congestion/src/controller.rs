@@ -90,6 +90,11 @@ impl Controller {
         self.lost.0.min(self.lost.1)
     }
 
+    /// What the path loses without a queue, of a thousand packets.
+    pub fn usual_loss_per_mille(&self) -> u32 {
+        self.loss.floor()
+    }
+
     /// Whether somebody else's queue stands on the path, beside which a share is held by loss.
     pub fn has_rival(&self) -> bool {
         self.rate.has_rival()

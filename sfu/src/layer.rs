@@ -113,6 +113,11 @@ impl Layer {
         self.entry.filter(|entry| entry.generation == self.generation && entry.is_fresh(now))
     }
 
+    /// Whether decoding what comes after this position depends on it: no key frame has come since.
+    pub(crate) fn needs(&self, position: u64) -> bool {
+        self.entry.is_none_or(|entry| entry.position <= position)
+    }
+
     /// Records a packet at which a decoder can start, with its time of arrival.
     pub(crate) fn on_entry(&mut self, info: &PacketInfo, at: Micros) {
         self.entry = Some(Entry::after(self.entry, info, at));

@@ -7,13 +7,21 @@ use crate::time::Micros;
 const MAX_GAP: u64 = 256;
 /// Maximum number of packets that are requested at the same time.
 const MAX_MISSING: usize = 512;
-/// The number of requests after which a packet is given up.
-const MAX_TRIES: u8 = 10;
+/// A packet is given up after so many requests, or this long after the first one if there were some. A key frame helps
+/// sooner then.
+const MAX_TRIES: u8 = 16;
+const MIN_TRIES: u8 = 3;
+const GIVE_UP_MICROS: u64 = 1_000_000;
 /// The time allowed for reordering in the network before a packet counts as missing.
 const REORDER_MICROS: u64 = 5_000;
 const INITIAL_RTT_MICROS: u64 = 100_000;
 /// The minimum interval between requests; a shorter one would repeat a request whose response is on its way.
 const MIN_REPEAT_MICROS: u64 = 20_000;
+/// The number of packets after which their loss is judged.
+const JUDGED_PACKETS: u64 = 100;
+/// From this loss on, in percent, requests are repeated twice in a round trip, since many of them are lost as well. A sender
+/// answers the second one only if it has missed the first.
+const HEAVY_LOSS_PERCENT: u64 = 10;
 
 /// The state of one incoming SSRC.
 #[derive(Debug)]
@@ -31,7 +39,19 @@ pub(crate) struct Receiver {
     fraction_lost: u8,
     jitter: Jitter,
     missing: Vec<Missing>,
+    losses: Losses,
     rtt_micros: u64,
+    /// The usual distance of the round-trip time from `rtt_micros`.
+    rtt_deviation_micros: u64,
+}
+
+/// The share of packets that have to be requested.
+#[derive(Debug, Default)]
+struct Losses {
+    /// The position from which it is counted.
+    since: u64,
+    requested: u64,
+    is_heavy: bool,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +65,7 @@ struct Jitter {
 struct Missing {
     position: u64,
     next_at: Micros,
+    first_at: Micros,
     last_at: Micros,
     tries: u8,
 }
@@ -73,7 +94,9 @@ impl Receiver {
             fraction_lost: 0,
             jitter: Jitter::default(),
             missing: Vec::new(),
+            losses: Losses::default(),
             rtt_micros: rtt_micros.unwrap_or(INITIAL_RTT_MICROS),
+            rtt_deviation_micros: 0,
         }
     }
 
@@ -108,6 +131,8 @@ impl Receiver {
             let missing = self.missing.remove(at);
             if retransmitted && missing.tries == 1 {
                 let sample = now - missing.last_at;
+                self.rtt_deviation_micros =
+                    (self.rtt_deviation_micros * 3 + sample.abs_diff(self.rtt_micros)) / 4;
                 self.rtt_micros = (self.rtt_micros * 7 + sample) / 8;
             }
         }
@@ -117,6 +142,7 @@ impl Receiver {
         if self.first.is_none() {
             self.first = Some(position);
             self.highest = position;
+            self.losses.since = position;
             return Gap::None;
         }
         if position <= self.highest {
@@ -124,6 +150,7 @@ impl Receiver {
         }
         let gap = self.highest + 1..position;
         self.highest = position;
+        self.losses.judge(position);
         if !wants_again || gap.is_empty() {
             return Gap::None;
         }
@@ -136,6 +163,7 @@ impl Receiver {
         self.missing.extend(gap.map(|position| Missing {
             position,
             next_at,
+            first_at: Micros::default(),
             last_at: Micros::default(),
             tries: 0,
         }));
@@ -157,23 +185,38 @@ impl Receiver {
         self.missing.iter().map(|missing| missing.next_at).min()
     }
 
-    /// Appends the sequence numbers to request now to `out`, in ascending order.
-    pub(crate) fn requests(&mut self, now: Micros, out: &mut Vec<u16>) {
-        let repeat = (self.rtt_micros + self.rtt_micros / 4).max(MIN_REPEAT_MICROS);
-        let shift = self.shift;
-        self.missing.retain_mut(|missing| {
+    /// Appends the sequence numbers to request now to `out`, in ascending order. Returns the newest position that is given
+    /// up now.
+    pub(crate) fn requests(&mut self, now: Micros, out: &mut Vec<u16>) -> Option<u64> {
+        let repeat = self.repeat_micros();
+        let Self { missing, losses, shift, .. } = self;
+        let mut given_up = None;
+        missing.retain_mut(|missing| {
             if missing.next_at > now {
                 return true;
             }
-            if missing.tries >= MAX_TRIES {
+            if missing.is_given_up(now) {
+                given_up = Some(missing.position);
                 return false;
+            }
+            if missing.tries == 0 {
+                missing.first_at = now;
+                losses.requested += 1;
             }
             missing.tries += 1;
             missing.last_at = now;
             missing.next_at = now + repeat;
-            out.push((missing.position.wrapping_sub(shift) & 0xffff) as u16);
+            out.push((missing.position.wrapping_sub(*shift) & 0xffff) as u16);
             true
         });
+        given_up
+    }
+
+    /// The time after which a request is repeated.
+    fn repeat_micros(&self) -> u64 {
+        let answer = self.rtt_micros + (2 * self.rtt_deviation_micros).max(REORDER_MICROS);
+        let repeat = if self.losses.is_heavy { answer / 2 } else { answer };
+        repeat.max(MIN_REPEAT_MICROS)
     }
 
     /// The loss in the last report, of 256.
@@ -202,6 +245,24 @@ impl Receiver {
             jitter: u32::try_from(self.jitter.scaled >> 4).unwrap_or(u32::MAX),
             last_sender_report,
             delay_since_last,
+        }
+    }
+}
+
+impl Missing {
+    fn is_given_up(&self, now: Micros) -> bool {
+        let is_late = self.tries >= MIN_TRIES && now >= self.first_at + GIVE_UP_MICROS;
+        is_late || self.tries >= MAX_TRIES
+    }
+}
+
+impl Losses {
+    /// Judges the loss if enough packets were sent up to this position.
+    fn judge(&mut self, position: u64) {
+        let sent = position.saturating_sub(self.since);
+        if sent >= JUDGED_PACKETS {
+            let is_heavy = self.requested * 100 >= sent * HEAVY_LOSS_PERCENT;
+            *self = Self { since: position, requested: 0, is_heavy };
         }
     }
 }

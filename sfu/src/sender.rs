@@ -7,6 +7,7 @@ use congestion::{Controller, Limits, Pacer, Report};
 
 use crate::keys::SubscriptionKey;
 use crate::rtcp::Arrival;
+use crate::subscription::repairable_bitrate;
 use crate::time::Micros;
 
 /// Feedback older than this says nothing about the path any more.
@@ -145,6 +146,15 @@ impl Sender {
     /// What is known about the path of a client that gives feedback; `None` if it has given none for long.
     pub(crate) fn controller(&mut self, now: Micros) -> Option<&mut Controller> {
         self.is_estimated(now).then_some(&mut self.controller)
+    }
+
+    /// The greatest bitrate of a picture that retransmissions can repair on this path.
+    pub(crate) fn repairable_bitrate(&self, now: Micros) -> u64 {
+        if self.is_estimated(now) {
+            repairable_bitrate(self.controller.usual_loss_per_mille())
+        } else {
+            u64::MAX
+        }
     }
 
     fn is_estimated(&self, now: Micros) -> bool {

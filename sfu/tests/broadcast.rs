@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::World;
-use sfu::testing::Link;
+use sfu::testing::{Link, Playback};
 use signaling_core::{MediaDemand, MediaEvent};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,18 +88,37 @@ fn half_a_minute_of_loss(seed: u64, [publisher, player]: [u32; 2]) -> (World, us
     (world, clients[1].1)
 }
 
+/// The share of the packets that arrived within half a second after they were sent.
+fn in_time(playback: &Playback) -> f64 {
+    let in_time = playback.latencies_micros.iter().filter(|latency| **latency <= 500_000).count();
+    // Counted from the first picture that was played.
+    let sent = f64::from(playback.played) * 9.0;
+    let count = |packets: usize| f64::from(u32::try_from(packets).unwrap());
+    count(in_time) / sent.max(count(playback.latencies_micros.len()))
+}
+
 #[test]
 fn loss_of_five_percent_is_repaired_within_half_a_second() {
     for seed in 10..14 {
         let (world, player) = half_a_minute_of_loss(seed, [50, 50]);
         let playback = world.playback(player);
-        let in_time = playback.latencies_micros.iter().filter(|latency| **latency <= 500_000).count();
-        // Counted from the first picture that was played.
-        let sent = f64::from(playback.played) * 9.0;
-        let count = |packets: usize| f64::from(u32::try_from(packets).unwrap());
-        let share = count(in_time) / sent.max(count(playback.latencies_micros.len()));
-        assert!(share >= 0.997, "seed {seed}: {share} of {sent}");
+        let share = in_time(playback);
+        assert!(share >= 0.997, "seed {seed}: {share}");
         assert!(playback.played > 900, "seed {seed}: {}", playback.played);
+    }
+}
+
+#[test]
+fn loss_of_twenty_percent_is_repaired_within_half_a_second_on_either_side() {
+    for seed in 40..44 {
+        for losses in [[200, 0], [0, 200]] {
+            let (world, player) = half_a_minute_of_loss(seed, losses);
+            let playback = world.playback(player);
+            let (share, stall) = (in_time(playback), playback.longest_stall_micros);
+            assert!(share >= 0.995, "seed {seed}, {losses:?}: {share}");
+            assert!(stall <= 1_000_000, "seed {seed}, {losses:?}: {stall}");
+            assert!(playback.played > 550, "seed {seed}, {losses:?}: {}", playback.played);
+        }
     }
 }
 

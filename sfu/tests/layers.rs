@@ -186,6 +186,49 @@ fn report_loss(world: &mut World, room: &RoomId, subscriber: PeerId, fraction: u
     world.run(SECOND / 10);
 }
 
+/// A packet of which all retransmissions are lost stops the picture, the sooner the more packets it has.
+#[test]
+fn a_path_that_loses_one_packet_of_five_is_sent_what_can_be_repaired() {
+    for seed in 60..64 {
+        let mut world = World::new(seed);
+        let far = |loss_per_mille| Link { delay_micros: 50_000, loss_per_mille, ..Link::default() };
+        let room = World::room("lossy");
+        let (camera, _) = publisher(&mut world, &room, 10, &LAYERS, true);
+        world.access = (far(0), far(0));
+        let viewer = world.join(&room, Role::Viewer);
+        world.run(12 * SECOND);
+        let client = world.subscribers[&(room.clone(), viewer)];
+        assert_eq!(played(&mut world, client, SECOND).into_keys().collect::<Vec<_>>(), [1_280]);
+        let address = world.clients[client].address;
+        world.network.set_link(address, far(200), far(200));
+        world.run(8 * SECOND);
+        let seen = played(&mut world, client, 20 * SECOND);
+        let track = track_of(&world, camera);
+        assert!(!seen.contains_key(&1_280), "seed {seed}: {seen:?}");
+        assert!(seen.values().sum::<u32>() >= 480, "seed {seed}: {seen:?}");
+        assert!(world.playback(client).longest_stall_micros <= 1_000_000, "seed {seed}");
+        let told = world.events.iter().rev().find_map(|(_, event)| match event {
+            MediaEvent::Quality { track: Some(of), level, reason, to: Some(to), .. }
+                if *to == viewer && *of == track =>
+            {
+                Some((*level, *reason))
+            }
+            _ => None,
+        });
+        assert!(
+            matches!(told, Some((1..4, Some(QualityReason::OwnNetwork)))),
+            "the viewer is told why: {told:?}"
+        );
+        world.network.set_link(address, far(0), far(0));
+        world.run(20 * SECOND);
+        assert_eq!(
+            played(&mut world, client, SECOND).into_keys().collect::<Vec<_>>(),
+            [1_280],
+            "seed {seed}"
+        );
+    }
+}
+
 /// The same path with loss, and what is measured of it; then the viewer wants the picture no longer.
 #[test]
 fn what_is_measured_of_a_room_can_be_asked() {

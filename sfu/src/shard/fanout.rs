@@ -162,8 +162,12 @@ impl Shard {
         layer.ring.keep_longer(now);
         let mut is_given_up = false;
         for sequence in sequences {
-            let position = subscription.rewrite.position_of(sequence);
-            let Some(packet) = position.and_then(|position| layer.ring.packet(position)) else {
+            let Some(position) = subscription.rewrite.position_of(sequence) else { continue };
+            let Some(packet) = layer.ring.packet(position) else {
+                // If it is not overwritten, it is still missing here, too.
+                is_given_up |= layer.ring.has_overwritten(position)
+                    && layer.needs(position)
+                    && subscription.gives_up(position);
                 continue;
             };
             let Some(rewritten) = subscription.rewrite.at(&packet.info) else { continue };

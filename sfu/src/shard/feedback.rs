@@ -3,6 +3,7 @@
 use super::Shard;
 use super::message::Note;
 use super::tracks::Tracks;
+use crate::codec::MediaKind;
 use crate::keys::{PublicationKey, SubscriptionKey, TransportKey};
 use crate::layer::Layer;
 use crate::path::Path;
@@ -177,16 +178,19 @@ impl Shard {
         let publications: Vec<_> = transport.receives().collect();
         for key in publications {
             let Some(publication) = tracks.publication_mut(key) else { continue };
-            let Publication { layers, codecs, .. } = publication;
+            let Publication { layers, codecs, kind, .. } = publication;
             let has_fir_only = codecs.iter().any(|c| c.feedback.fir && !c.feedback.pli);
             for layer in layers {
-                let keyframe_due = layer.keyframe_due();
                 let Some(receiver) = layer.receiver.as_mut() else { continue };
                 let (sender, ssrc) = (transport.local_ssrc, receiver.ssrc);
                 report.media_ssrc = ssrc;
                 scratch.sequences.clear();
-                receiver.requests(now, &mut scratch.sequences);
+                let given_up = receiver.requests(now, &mut scratch.sequences);
                 let next_request = receiver.next_request();
+                if *kind == MediaKind::Video && given_up.is_some_and(|position| layer.needs(position)) {
+                    layer.keyframe.want();
+                }
+                let keyframe_due = layer.keyframe_due();
                 for lost in scratch.sequences.chunks(MAX_NACKED) {
                     transport
                         .send_rtcp(egress, |writer| write_nack(writer, sender, ssrc, lost.iter().copied()));

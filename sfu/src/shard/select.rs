@@ -30,6 +30,8 @@ struct Candidate {
     /// The layers that may be sent, from the least to the best, with what they are.
     layers: SmallVec<[usize; MAX_LAYERS]>,
     choices: SmallVec<[Choice; MAX_LAYERS]>,
+    /// The number of layers that the subscriber would be sent on a path without limits.
+    wanted: usize,
     current: Option<usize>,
 }
 
@@ -165,6 +167,7 @@ impl Shard {
         let Some(transport) = self.connections.get(key) else { return Vec::new() };
         let Some(peer) = self.rooms.peer(transport.peer) else { return Vec::new() };
         let sections = transport.sends();
+        let repairable = transport.sender.repairable_bitrate(now);
         let mut candidates = Vec::new();
         for section in sections {
             let Some(subscription) = self.tracks.subscriptions.get(section) else { continue };
@@ -182,8 +185,19 @@ impl Shard {
                 // Nothing is known of the path: the publisher need not start more for it.
                 layers.truncate(1);
             }
-            let choices = publication.choices(now, &layers);
+            let wanted = layers.len();
+            let mut choices = publication.choices(now, &layers);
             let sent = layers.iter().position(|at| *at == subscription.target);
+            // A smaller picture that moves is better than a larger one that stops every few seconds. The layer that is sent may
+            // have twice the bitrate, so that the choice does not change back and forth.
+            let is_repairable = |at: usize, choice: &Choice| {
+                at == 0 || choice.bitrate / (1 + u64::from(sent >= Some(at))) <= repairable
+            };
+            let most =
+                choices.iter().enumerate().take_while(|(at, choice)| is_repairable(*at, choice)).count();
+            choices.truncate(most);
+            layers.truncate(most);
+            let sent = sent.filter(|at| *at < most);
             // A better layer than the least counts once it is sent, since nothing has proved yet that it can be.
             let is_sent =
                 |at: &usize| !subscription.flow.starved && (*at == 0 || subscription.rewrite.is_entered());
@@ -192,6 +206,7 @@ impl Shard {
                 priority: attention.priority.unwrap_or(0),
                 layers,
                 choices,
+                wanted,
                 current: sent.filter(is_sent),
             });
         }
@@ -239,7 +254,7 @@ impl Shard {
         } else if let Some(publication) = publication.filter(|_| is_change && is_open) {
             self.want_keyframe(now, publication, layer);
         }
-        let below = candidate.layers.len().saturating_sub(chosen.map_or(0, |chosen| chosen + 1));
+        let below = candidate.wanted.saturating_sub(chosen.map_or(0, |chosen| chosen + 1));
         let level = FULL_QUALITY.saturating_sub(u8::try_from(below).unwrap_or(FULL_QUALITY)).max(1);
         self.tell_quality(section, level, Some(layer));
     }

@@ -13,8 +13,8 @@ use crate::ring::StoredPacket;
 use crate::sdp::{Extension, ExtensionMap, LocalSection, RemoteSection, SectionState, WrittenCodec};
 use crate::time::Micros;
 pub(crate) use queue::Queued;
-pub(crate) use repairs::Answer;
 use repairs::Repairs;
+pub(crate) use repairs::{Answer, repairable_bitrate};
 
 /// The level of a track that is sent as the subscriber wants it.
 pub(crate) const FULL_QUALITY: u8 = 4;
@@ -53,6 +53,8 @@ pub(crate) struct Subscription {
     pub(crate) packets: u32,
     pub(crate) octets: u32,
     repairs: Repairs,
+    /// The newest position that was no longer in the ring when the client asked for it.
+    given_up: Option<u64>,
     /// The packets sent again.
     pub(crate) retransmitted: u32,
     /// The loss in the client's last report, of 256.
@@ -115,6 +117,7 @@ impl Subscription {
             packets: 0,
             octets: 0,
             repairs: Repairs::new(),
+            given_up: None,
             retransmitted: 0,
             fraction_lost: 0,
             reported: None,
@@ -193,7 +196,7 @@ impl Subscription {
     /// Sends nothing more until the next packet at which a decoder can start.
     pub(crate) fn leave(&mut self) {
         self.rewrite.leave();
-        (self.is_queued, self.entry) = (false, None);
+        (self.is_queued, self.entry, self.given_up) = (false, None, None);
     }
 
     /// Whether packets of this layer are sent, or its key frame is waited for.
@@ -215,7 +218,7 @@ impl Subscription {
     /// Changes to the target, of which a key frame has arrived. `offset` is what to add to its timestamps to get those
     /// of the layer so far.
     pub(crate) fn change_layer(&mut self, offset: Option<u32>) {
-        (self.layer, self.entry) = (self.target, None);
+        (self.layer, self.entry, self.given_up) = (self.target, None, None);
         self.rewrite.change(offset);
     }
 
@@ -253,6 +256,15 @@ impl Subscription {
         let answer = self.repairs.answer(now, rtt_micros, index, bytes);
         self.retransmitted = self.retransmitted.wrapping_add(u32::from(answer == Answer::Send));
         answer
+    }
+
+    /// Records that the packet at this position can no longer be sent again; `false` if that is known of a newer one.
+    pub(crate) fn gives_up(&mut self, position: u64) -> bool {
+        let is_new = self.given_up.is_none_or(|known| known < position);
+        if is_new {
+            self.given_up = Some(position);
+        }
+        is_new
     }
 
     /// Whether the client accepts retransmissions of any codec.

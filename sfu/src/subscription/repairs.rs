@@ -21,6 +21,18 @@ const SHARE_DIVISOR: u32 = 2;
 /// Maximum number of bytes saved up, and the number that a new stream may send at once: a key frame that was lost whole.
 const MAX_CREDIT: u32 = 64 * 1024;
 
+/// A packet that is lost for good stops the picture until a key frame comes. It may happen once in so many seconds.
+const STOPS_EVERY_SECONDS: u64 = 5;
+const USUAL_PACKET_BITS: u64 = 8 * 1_100;
+
+/// The greatest bitrate of a picture that retransmissions can repair on a path that loses so many of a thousand packets.
+pub(crate) fn repairable_bitrate(lost_per_mille: u32) -> u64 {
+    let lost_for_good = u64::from(lost_per_mille.min(1_000)).pow(u32::from(MAX_TIMES) + 1);
+    let of = 1_000_u64.pow(u32::from(MAX_TIMES) + 1);
+    let packets_per_second = of.checked_div(lost_for_good * STOPS_EVERY_SECONDS);
+    packets_per_second.map_or(u64::MAX, |packets| packets.saturating_mul(USUAL_PACKET_BITS))
+}
+
 /// The retransmissions of one stream.
 pub(super) struct Repairs {
     /// The bytes that may be sent again.
@@ -134,6 +146,13 @@ mod tests {
         assert_eq!(repairs.answer(Micros(0), 0, 7 + size, 10), Answer::Send);
         assert_eq!(repairs.answer(Micros(10_000_000), 0, 7, 10), Answer::Ignore);
         assert_eq!(repairs.answer(Micros(10_000_000), 0, 7 + size, 10), Answer::Send);
+    }
+
+    #[test]
+    fn a_path_that_loses_more_repairs_less() {
+        let kilobits =
+            [0, 1, 50, 100, 150, 200, 250, 300, 1_000].map(|lost| repairable_bitrate(lost) / 1_000);
+        assert_eq!(kilobits, [u64::MAX / 1_000, 1_760_000_000, 281_600, 17_600, 3_475, 1_100, 448, 211, 0]);
     }
 
     #[test]

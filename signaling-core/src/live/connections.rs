@@ -7,7 +7,7 @@ use super::audience::Audience;
 use super::{LiveRoom, Role};
 use crate::message::{LeaveReason, Reply, Snapshot};
 use crate::room::{Effect, Fact, RoomInput};
-use crate::session::{Gap, NewConnection, Session};
+use crate::session::{Gap, NewConnection};
 use crate::{
     CloseReason, ConnectionId, Environment, Limits, MediaDemand, OwnershipRule, PeerId, PeerMessage,
     SessionClaims, Timestamp,

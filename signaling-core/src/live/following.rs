@@ -12,7 +12,6 @@ use super::audience::Audience;
 use super::authority::Authority;
 use super::{LiveRoom, Role};
 use crate::room::Room;
-use crate::session::Session;
 use crate::{
     Claim, CloseReason, ConnectionId, Environment, Frame, LogEvent, LogItem, LoggedEvent, Ownership,
     OwnershipRule, PeerId, PeerMessage, RoomSnapshot, Timestamp,
