@@ -12,6 +12,9 @@ use super::signaling::{Said, Signaling};
 
 /// Packets per picture: at 30 pictures a second some 4.5 Mbit/s.
 pub(crate) const PICTURE_PACKETS: u16 = 17;
+/// Layers by name and width, and the packets per picture of the largest one: some 1.8 Mbit/s.
+const LAYERS: [(&str, u16); 3] = [("q", 320), ("h", 640), ("f", 1_280)];
+const LAYERED_PICTURE_PACKETS: u16 = 7;
 pub(crate) const PICTURE: Duration = Duration::from_micros(33_333);
 pub(crate) const SOUND: Duration = Duration::from_millis(20);
 /// Interval between a browser's checks.
@@ -93,6 +96,8 @@ pub(crate) struct Load {
     plays_every: usize,
     players: usize,
     picture_packets: u16,
+    /// Whether publishers send in layers.
+    has_layers: bool,
     patience: Duration,
     /// Whether the server sends the sound of everybody in large rooms, too.
     is_all_heard: bool,
@@ -107,6 +112,11 @@ impl Load {
         let mut load = Self::empty(receivers.div_ceil(100).max(1), picture_packets, PATIENCE)?;
         load.add(members);
         Ok(load)
+    }
+
+    /// The members of these rooms; publishers send three layers.
+    pub(crate) fn in_layers(shape: Shape) -> anyhow::Result<Self> {
+        Ok(Self { has_layers: true, ..Self::new(shape, LAYERED_PICTURE_PACKETS)? })
     }
 
     /// Nobody yet. Of the receivers that are added, one in `plays_every` will play the media; the server has `patience`
@@ -128,6 +138,7 @@ impl Load {
             plays_every,
             players: 0,
             picture_packets,
+            has_layers: false,
             patience,
             is_all_heard: false,
             arrived: Arrived::default(),
@@ -206,6 +217,9 @@ impl Load {
         let (address, seed) = (socket.local_addr()?, self.endpoints.len() as u64);
         let mut client = Client::new(kind, address, self.identity.clone(), seed, self.epoch);
         client.check_interval = Duration::from_millis(100);
+        if kind == ClientKind::Publisher && self.has_layers {
+            client.send_in_layers(&LAYERS);
+        }
         if kind == ClientKind::Player {
             client.plays = self.players.is_multiple_of(self.plays_every);
             self.players += 1;

@@ -54,6 +54,9 @@ pub(crate) struct Arguments {
     /// Janus is left out of rooms with more copies of each packet than this: it would only show that it is overloaded.
     #[arg(long, default_value_t = 100)]
     janus_copies: usize,
+    /// Publishers send their picture in three sizes, the largest one at some 1.8 Mbit/s, and receivers are sent that one.
+    #[arg(long)]
+    layers: bool,
     /// Append the table to this file, too.
     #[arg(long)]
     output: Option<PathBuf>,
@@ -87,6 +90,8 @@ enum Kind {
 
 /// Until codecs and bandwidth estimates have settled.
 const WARM_UP: Duration = Duration::from_millis(1_500);
+/// Until receivers are sent the largest layer: a path is proved before more is sent on it.
+const LAYERS_WARM_UP: Duration = Duration::from_secs(8);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.role {
@@ -118,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         // Servers take turns, so that other activity of the machine affects all of them.
         for _ in 0..repeat {
             for (kind, workers, samples) in &mut candidates {
-                let sample = measure(*kind, *workers, shape, run, time)?;
+                let sample = measure(*kind, *workers, shape, arguments.layers, run, time)?;
                 eprintln!("{shape}, {kind:?}, {workers} workers: {sample:?}");
                 if let Some(sample) = sample.filter(|_| *kind == Kind::Visavis && *workers == 1) {
                     run = whole(sample.run);
@@ -145,19 +150,20 @@ fn measure(
     kind: Kind,
     workers: u16,
     shape: Shape,
+    layers: bool,
     run: usize,
     time: Duration,
 ) -> anyhow::Result<Option<Figures>> {
+    let load = || if layers { Load::in_layers(shape) } else { Load::new(shape, load::PICTURE_PACKETS) };
+    let warm_up = if layers { LAYERS_WARM_UP } else { WARM_UP };
     match kind {
         Kind::Visavis => {
             let mut server = Ours::start(SERVER_CPU, workers, None)?;
-            let load = Load::new(shape, load::PICTURE_PACKETS)?;
-            forward(&mut server, |server| &server.process, load, time).map(Some)
+            forward(&mut server, |server| &server.process, load()?, warm_up, time).map(Some)
         }
         Kind::Janus => {
             let Some(mut server) = Janus::start(SERVER_CPU)? else { return Ok(None) };
-            let load = Load::new(shape, load::PICTURE_PACKETS)?.all_heard();
-            forward(&mut server, |server| &server.process, load, time).map(Some)
+            forward(&mut server, |server| &server.process, load()?.all_heard(), warm_up, time).map(Some)
         }
         Kind::Floor => {
             let mut floor = Floor::start(SERVER_CPU, shape, run)?;
@@ -176,6 +182,7 @@ fn forward<S: Signaling>(
     server: &mut S,
     process: impl Fn(&S) -> &Process,
     mut load: Load,
+    warm_up: Duration,
     time: Duration,
 ) -> anyhow::Result<Figures> {
     let receivers = load.receivers() as u64;
@@ -183,7 +190,7 @@ fn forward<S: Signaling>(
     load.connect(server)?;
     let idle = process(server).resident_bytes()?.saturating_sub(before) / receivers;
     let mut begin = Used::default();
-    let arrived = load.run(WARM_UP, time, || {
+    let arrived = load.run(warm_up, time, || {
         begin = Used::by(process(server))?;
         Ok(())
     })?;

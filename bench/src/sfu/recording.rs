@@ -89,7 +89,7 @@ fn measure(arguments: &Arguments, shape: Shape, folder: Option<&Path>) -> anyhow
     let mut server = Ours::start(SERVER_CPU, 1, folder)?;
     let load = Load::new(shape, arguments.picture_packets)?;
     let time = Duration::from_secs(arguments.seconds);
-    let figures = forward(&mut server, |server| &server.process, load, time)?;
+    let figures = forward(&mut server, |server| &server.process, load, WARM_UP, time)?;
     server.finish()?;
     Ok(figures)
 }
