@@ -152,7 +152,10 @@ mod tests {
     fn a_path_that_loses_more_repairs_less() {
         let kilobits =
             [0, 1, 50, 100, 150, 200, 250, 300, 1_000].map(|lost| repairable_bitrate(lost) / 1_000);
-        assert_eq!(kilobits, [u64::MAX / 1_000, 1_760_000_000, 281_600, 17_600, 3_475, 1_100, 448, 211, 0]);
+        assert_eq!(
+            kilobits,
+            [u64::MAX / 1_000, 1_760_000_000_000, 281_600, 17_600, 3_476, 1_100, 448, 211, 0]
+        );
     }
 
     #[test]
