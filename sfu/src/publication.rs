@@ -260,7 +260,9 @@ impl Publication {
 
     /// Whether lost packets are requested again with NACK.
     pub(crate) fn wants_nack(&self) -> bool {
-        self.codecs.iter().any(|written| written.codec == self.codec && written.feedback.nack)
+        // Browsers know the feedback of Opus, which is that of redundant audio as well.
+        let is_used = |codec: Codec| codec == self.codec || self.codec == Codec::Red && codec == Codec::Opus;
+        self.codecs.iter().any(|written| is_used(written.codec) && written.feedback.nack)
     }
 
     /// The description sent to clients.

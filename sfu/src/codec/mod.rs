@@ -118,10 +118,12 @@ impl Codec {
         }
     }
 
-    /// Whether a receiver of `other` can decode this codec's stream.
+    /// Whether a receiver of `other` can decode this codec's stream. To a receiver of plain Opus, redundant audio is sent
+    /// without the redundancy.
     pub fn is_readable_as(self, other: Self) -> bool {
         match (self, other) {
             (Self::H264 { profile: a, .. }, Self::H264 { profile: b, .. }) => a == b,
+            (Self::Red, Self::Opus) => true,
             _ => self == other,
         }
     }

@@ -195,12 +195,14 @@ impl Shard {
         let stream = self.rooms.peer(publication.peer)?.id.to_string();
         let state = self.connections.get_mut(transport)?;
         let is_written = |codec: Codec| codec == publication.codec || subscription.kind == MediaKind::Audio;
-        let codecs: Vec<_> = publication
+        let mut codecs: Vec<_> = publication
             .codecs
             .iter()
             .filter(|written| is_written(written.codec))
             .filter_map(|written| state.payload_types.written(written.codec, &written.fmtp))
             .collect();
+        // The publisher's preference says nothing to a receiver, and a change of it must not cost an offer to each of them.
+        codecs.sort_unstable_by_key(|codec| codec.payload_type);
         let has_rtx = codecs.iter().any(|codec| codec.rtx.is_some());
         let msid = Msid {
             stream,

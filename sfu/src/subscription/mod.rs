@@ -142,7 +142,11 @@ impl Subscription {
     }
 
     /// Sets the accepted codecs and extensions, which also resets the payload type in use.
-    pub(crate) fn set_codecs(&mut self, codecs: Vec<WrittenCodec>, extensions: ExtensionMap) {
+    pub(crate) fn set_codecs(&mut self, mut codecs: Vec<WrittenCodec>, extensions: ExtensionMap) {
+        // The blocks of redundant audio name the payload type of Opus.
+        if !codecs.iter().any(|written| written.codec == Codec::Opus) {
+            codecs.retain(|written| written.codec != Codec::Red);
+        }
         self.codecs = codecs;
         self.extensions = extensions;
         self.current = None;

@@ -40,13 +40,14 @@ impl Subscription {
             ssrc: self.ssrc,
             padding: false,
         };
+        let payload = self.readable(codec, packet.payload)?;
         let header_len = self.write_header(header, packet.extensions, departure, buf)?;
-        put(buf, header_len, packet.payload)?;
-        let len = header_len + packet.payload.len();
+        put(buf, header_len, payload)?;
+        let len = header_len + payload.len();
         self.edit(codec, rewritten, buf.get_mut(header_len..len)?);
         let written = sealer.seal_rtp(buf, header_len, len, self.ssrc, rewritten.index).ok()?;
         self.packets = self.packets.wrapping_add(1);
-        let octets = u32::try_from(packet.payload.len()).unwrap_or(0);
+        let octets = u32::try_from(payload.len()).unwrap_or(0);
         self.octets = self.octets.wrapping_add(octets);
         self.repairs.earn(octets);
         Some(written)
@@ -66,6 +67,7 @@ impl Subscription {
     ) -> Option<usize> {
         let payload_type = self.payload_type(codec)?;
         let rtx = self.codecs.iter().find(|written| written.payload_type == payload_type)?.rtx?;
+        let payload = self.readable(codec, packet.payload)?;
         let index = self.rtx_next;
         let header = NewHeader {
             marker: packet.info.marker,
@@ -78,8 +80,8 @@ impl Subscription {
         let header_len = self.write_header(header, packet.extensions, departure, buf)?;
         put(buf, header_len, &((rewritten.index & 0xffff) as u16).to_be_bytes())?;
         let payload_at = header_len + 2;
-        put(buf, payload_at, packet.payload)?;
-        let len = payload_at + packet.payload.len();
+        put(buf, payload_at, payload)?;
+        let len = payload_at + payload.len();
         self.edit(codec, rewritten, buf.get_mut(payload_at..len)?);
         self.rtx_next += 1;
         sealer.seal_rtp(buf, header_len, len, self.rtx_ssrc, index).ok()
@@ -148,6 +150,15 @@ impl Subscription {
         )
     }
 
+    /// The part of a payload that the subscriber can read; `None` if there is none.
+    fn readable<'p>(&self, codec: Codec, payload: &'p [u8]) -> Option<&'p [u8]> {
+        if codec == Codec::Red && !self.takes_red() { red::primary(payload) } else { Some(payload) }
+    }
+
+    fn takes_red(&self) -> bool {
+        self.codecs.iter().any(|written| written.codec == Codec::Red)
+    }
+
     /// Rewrites the payload fields that belong to the stream rather than to the picture.
     fn edit(&self, codec: Codec, rewritten: Rewritten, payload: &mut [u8]) {
         match codec {
@@ -156,7 +167,7 @@ impl Subscription {
                     descriptor.shift(payload, rewritten.picture_shift, rewritten.tl0_shift);
                 }
             }
-            Codec::Red => {
+            Codec::Red if self.takes_red() => {
                 if let Some(opus) = self.codecs.iter().find(|written| written.codec == Codec::Opus) {
                     red::rename(payload, opus.payload_type);
                 }

@@ -15,25 +15,14 @@ pub(crate) struct PayloadTypes(Vec<(Codec, u8, Option<u8>)>);
 impl PayloadTypes {
     /// The codec as it is offered, with its assigned payload type. `None` if all payload types are in use.
     pub(crate) fn written(&mut self, codec: Codec, fmtp: &str) -> Option<WrittenCodec> {
-        let table = &mut self.0;
-        let known = table.iter().find(|(known, ..)| *known == codec).copied();
-        let (_, payload_type, rtx) = if let Some(entry) = known {
-            entry
-        } else {
-            let used = |number: &u8| table.iter().any(|(_, a, b)| a == number || *b == Some(*number));
-            let mut free = DYNAMIC.filter(|number| !used(number));
-            let payload_type = free.next()?;
-            let rtx = if codec.kind() == MediaKind::Video { Some(free.next()?) } else { None };
-            table.push((codec, payload_type, rtx));
-            (codec, payload_type, rtx)
-        };
         let fmtp = match codec {
             Codec::Red => {
-                let opus = table.iter().find(|(known, ..)| *known == Codec::Opus)?.1;
+                let (opus, _) = self.assign(Codec::Opus)?;
                 format!("{opus}/{opus}")
             }
             _ => fmtp.to_owned(),
         };
+        let (payload_type, rtx) = self.assign(codec)?;
         let feedback = match codec.kind() {
             MediaKind::Audio => Feedback { transport_cc: true, ..Feedback::default() },
             MediaKind::Video => {
@@ -41,5 +30,19 @@ impl PayloadTypes {
             }
         };
         Some(WrittenCodec { codec, payload_type, rtx, fmtp, feedback })
+    }
+
+    /// The payload types of a codec and of its retransmissions, which stay the same once they are assigned.
+    fn assign(&mut self, codec: Codec) -> Option<(u8, Option<u8>)> {
+        let table = &mut self.0;
+        if let Some((_, payload_type, rtx)) = table.iter().find(|(known, ..)| *known == codec) {
+            return Some((*payload_type, *rtx));
+        }
+        let used = |number: &u8| table.iter().any(|(_, a, b)| a == number || *b == Some(*number));
+        let mut free = DYNAMIC.filter(|number| !used(number));
+        let payload_type = free.next()?;
+        let rtx = if codec.kind() == MediaKind::Video { Some(free.next()?) } else { None };
+        table.push((codec, payload_type, rtx));
+        Some((payload_type, rtx))
     }
 }

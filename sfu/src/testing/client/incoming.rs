@@ -38,6 +38,10 @@ impl Client {
         let Some(mut payload) = header.payload(packet) else { return };
         if kind == MediaKind::Audio {
             *self.audio_packets.entry(header.ssrc).or_default() += 1;
+            let (payload_type, newest) = self.newest_sound.entry(header.ssrc).or_default();
+            *payload_type = header.payload_type;
+            newest.clear();
+            newest.extend_from_slice(payload);
             return;
         }
         let ssrc = if is_rtx {

@@ -27,6 +27,7 @@ use crate::srtp::{self, Opener, RTCP_OVERHEAD, RTP_OVERHEAD, Sealer};
 use crate::wire::Writer;
 
 const OPUS: u8 = 111;
+const RED: u8 = 63;
 const VP8: u8 = 96;
 const RTX: u8 = 97;
 const AUDIO_LEVEL_ID: u8 = 1;
@@ -94,6 +95,10 @@ pub struct Client {
     pub playback: BTreeMap<u32, Playback>,
     /// The number of received audio packets, by SSRC.
     pub audio_packets: HashMap<u32, u64>,
+    /// Whether the client offers redundant audio (RFC 2198), and prefers it for what it sends.
+    pub speaks_red: bool,
+    /// The payload type and the payload of the newest received packet of each stream of audio.
+    pub newest_sound: HashMap<u32, (u8, Vec<u8>)>,
     /// The received packets of video, if they are kept rather than played.
     pub kept: Option<Vec<Received>>,
     /// The number of received retransmissions.
@@ -167,12 +172,15 @@ impl Client {
             streams: BTreeMap::new(),
             payload_types: HashMap::from([
                 (OPUS, (MediaKind::Audio, false)),
+                (RED, (MediaKind::Audio, false)),
                 (VP8, (MediaKind::Video, false)),
                 (RTX, (MediaKind::Video, true)),
             ]),
             transport_sequence_id: None,
             playback: BTreeMap::new(),
             audio_packets: HashMap::new(),
+            speaks_red: false,
+            newest_sound: HashMap::new(),
             kept: None,
             retransmissions: 0,
             asks_again: true,
@@ -193,7 +201,11 @@ impl Client {
     pub fn offer(&self) -> String {
         let direction = if self.kind == ClientKind::Publisher { "sendonly" } else { "recvonly" };
         let mut sdp = self.session("0 1");
-        sdp.push_str(&self.section("audio", "111", "0", "actpass", direction));
+        let formats = if self.speaks_red { "63 111" } else { "111" };
+        sdp.push_str(&self.section("audio", formats, "0", "actpass", direction));
+        if self.speaks_red {
+            sdp.push_str("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n");
+        }
         sdp.push_str("a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n");
         sdp.push_str("a=rtcp-fb:111 transport-cc\r\n");
         sdp.push_str(&self.section("video", "96 97", "1", "actpass", direction));
@@ -450,7 +462,20 @@ impl Client {
     /// Sends 20 ms of audio.
     pub fn send_sound(&mut self, minus_dbov: u8) {
         let timestamp = u32::try_from((self.indices[0] * 960) & 0xffff_ffff).unwrap_or(0);
-        self.send_rtp(0, OPUS, timestamp, false, &[0xfc; 80], Some(minus_dbov));
+        if self.speaks_red {
+            // A block of the 80 bytes sent 20 ms ago, and the packet's own.
+            let mut payload = vec![0x80 | OPUS, 0x0f, 0x00, 80, OPUS];
+            payload.extend([[0xfb; 80], [0xfc; 80]].concat());
+            self.send_rtp(0, RED, timestamp, false, &payload, Some(minus_dbov));
+        } else {
+            self.send_rtp(0, OPUS, timestamp, false, &[0xfc; 80], Some(minus_dbov));
+        }
+    }
+
+    /// Sends 20 ms of redundant audio with this payload, which may be malformed.
+    pub fn send_red(&mut self, payload: &[u8]) {
+        let timestamp = u32::try_from((self.indices[0] * 960) & 0xffff_ffff).unwrap_or(0);
+        self.send_rtp(0, RED, timestamp, false, payload, Some(20));
     }
 
     /// Sends a correctly encrypted RTP packet of an arbitrary stream.
