@@ -14,9 +14,14 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The `Idempotency-Key` of a request that may be repeated, 1 to 255 visible characters.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
-    key.map(Some).ok_or_else(|| Refusal::bad_request("`idempotency-key` has 1 to 255 visible characters"))
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let is_visible =
+        |key: &&str| (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = value.to_str().ok().filter(is_visible).filter(|_| values.next().is_none());
+    key.map(Some).ok_or_else(|| {
+        Refusal::bad_request("`idempotency-key` is one value of 1 to 255 visible ASCII characters")
+    })
 }
 
 /// The media type of `Content-Type` without its parameters; empty for a value that is not text.
@@ -67,9 +72,12 @@ mod tests {
         let key = HeaderName::from_static("idempotency-key");
         assert_eq!(idempotency_key(&HeaderMap::new()), Ok(None));
         assert_eq!(idempotency_key(&with(key.clone(), "a-1")), Ok(Some("a-1")));
-        for wrong in ["", "é", &"a".repeat(256)] {
+        for wrong in ["", "é", "a b", "a\tb", &"a".repeat(256)] {
             assert!(idempotency_key(&with(key.clone(), wrong)).is_err(), "{wrong:?}");
         }
+        let mut twice = with(key.clone(), "a-1");
+        twice.append(key, HeaderValue::from_static("a-2"));
+        assert!(idempotency_key(&twice).is_err());
     }
 
     #[test]

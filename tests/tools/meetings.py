@@ -219,7 +219,8 @@ class PublishedTools(unittest.TestCase):
         done = subprocess.run(
             [Path(sys.executable).with_name("schemathesis"), "--config-file", HERE / "schemathesis.toml", "run",
              f"{self.server.url}/api/v1/openapi.json", "--header", f"Authorization: Bearer {self.server.key}"],
-            stdin=subprocess.DEVNULL)
+            # Its configuration names the hooks by their file.
+            cwd=HERE, stdin=subprocess.DEVNULL)
         self.assertEqual(done.returncode, 0)
 
 

@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 use super::deliveries::{DeliveriesView, DeliveryView, SecretView};
 use super::meetings::PageView;
 use super::view::{InvitationView, MeetingView, OwnWayView};
-use crate::meeting::{Attendee, Change, State, Wanted};
+use crate::meeting::{Attendee, Change, NewAttendee, State, Wanted};
 
 /// Accepted values, as far as patterns can express them; some patterns are narrower, so that every value they describe
 /// is accepted.
@@ -19,6 +19,8 @@ const EMAIL: &str =
 const TIME: &str = r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$";
 const RULE: &str = r"^FREQ=(DAILY|WEEKLY|MONTHLY)(;INTERVAL=[1-9])?;(COUNT=[1-9][0-9]{0,2}|UNTIL=20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8]))$";
 const HOOK: &str = r"^https://[a-z][a-z0-9-]{0,30}\.(com|net|org|example)(/[A-Za-z0-9._~-]{0,30}){0,3}$";
+/// The base64 of 24 to 64 bytes: groups of four, and what remains, whose unused bits are zero.
+const SECRET: &str = r"^whsec_([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{4}([A-Za-z0-9+/][AQgw]==)?|[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 
 /// The format of properties by schema.
 const PATTERNS: &[(&str, &str, &str)] = &[
@@ -30,8 +32,9 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ("MeetingChange", "startsAt", TIME),
     ("MeetingChange", "recurrence", RULE),
     ("MeetingChange", "webhookUrl", HOOK),
-    ("Attendee", "name", NAME),
-    ("Attendee", "email", EMAIL),
+    ("NewMeeting", "webhookSecret", SECRET),
+    ("NewAttendee", "name", NAME),
+    ("NewAttendee", "email", EMAIL),
 ];
 
 /// Creates the value at run time, since constants cannot hold one.
@@ -58,6 +61,7 @@ const DEFAULTS: &[(&str, &str, Make)] = &[
         DeliveryView,
         InvitationView,
         MeetingView,
+        NewAttendee,
         OwnWayView,
         PageView,
         ProblemBody,

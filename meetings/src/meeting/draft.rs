@@ -64,7 +64,7 @@ pub struct Wanted {
     webhook_secret: Option<String>,
     /// Who is invited by mail, where the server sends mail.
     #[serde(default, deserialize_with = "invited")]
-    #[schema(max_items = 100)]
+    #[schema(value_type = Option<Vec<NewAttendee>>, max_items = 100)]
     attendees: Option<Vec<Attendee>>,
     /// When it comes again: an RFC 5545 rule, daily, weekly or monthly, with COUNT or UNTIL.
     #[serde(default)]
@@ -147,22 +147,24 @@ impl Wanted {
     }
 }
 
-/// Attendees of a request: stored ones may gain more fields in later versions, those of a request may not have unknown
-/// fields.
+/// Somebody who is to be invited.
+// Stored attendees may gain more fields in later versions, those of a request may not have unknown fields.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewAttendee {
+    /// 1 to 64 characters, no controls.
+    name: String,
+    /// Where the invitation goes.
+    email: String,
+}
+
 fn invited<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Attendee>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Invited {
-        name: String,
-        email: String,
-    }
-    let invited = Option::<Vec<Invited>>::deserialize(deserializer)?;
-    let attendee = |Invited { name, email }| Attendee { name, email };
+    let invited = Option::<Vec<NewAttendee>>::deserialize(deserializer)?;
+    let attendee = |NewAttendee { name, email }| Attendee { name, email };
     Ok(invited.map(|invited| invited.into_iter().map(attendee).collect()))
 }
 
-/// A secret according to Standard Webhooks.
-/// Checks the secret of a webhook receiver.
+/// Checks the secret of a webhook receiver (Standard Webhooks).
 pub(crate) fn webhook_secret(secret: String) -> Result<String, Refusal> {
     let bytes = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
     if bytes.is_some_and(|bytes| (24..=64).contains(&bytes.len())) {
@@ -215,7 +217,7 @@ pub struct Change {
     #[schema(value_type = Option<String>)]
     pub(crate) webhook_url: Patch<String>,
     #[serde(default, deserialize_with = "invited")]
-    #[schema(max_items = 100)]
+    #[schema(value_type = Option<Vec<NewAttendee>>, max_items = 100)]
     attendees: Option<Vec<Attendee>>,
     #[serde(default)]
     #[schema(value_type = Option<String>)]

@@ -20,7 +20,7 @@ use signaling_core::{
 };
 
 pub use code::MeetingCodeText;
-pub use draft::{Attendee, Change, Draft, Wanted};
+pub use draft::{Attendee, Change, Draft, NewAttendee, Wanted};
 pub(crate) use draft::{Patch, time, webhook_secret};
 pub use event::Event;
 pub use recurrence::{Recurrence, RuleError};

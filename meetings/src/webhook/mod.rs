@@ -2,6 +2,9 @@
 
 mod address;
 mod dispatch;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+mod samples;
 mod sender;
 mod server;
 mod signature;

@@ -2,6 +2,9 @@
 
 mod cause;
 mod client;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+mod samples;
 mod server;
 mod vocabulary;
 

@@ -101,14 +101,18 @@ pub(super) async fn mint(
 }
 
 impl TokenWanted {
-    /// Checks the lengths of the fields.
+    /// Checks the fields.
     fn check(&self) -> Result<(), Refusal> {
         if !(1..=LONGEST_TOKEN).contains(&self.ttl_seconds) {
             return Err(Refusal::bad_request(format!("`ttlSeconds` is from 1 to {LONGEST_TOKEN}")));
         }
         for (name, id) in [("sub", &self.sub), ("jti", &self.jti)] {
-            if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > SUB_BYTES) {
-                return Err(Refusal::bad_request(format!("`{name}` has 1 to {SUB_BYTES} bytes")));
+            let is_id = |id: &String| {
+                (1..=SUB_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+            };
+            if id.as_ref().is_some_and(|id| !is_id(id)) {
+                let rule = format!("`{name}` has 1 to {SUB_BYTES} visible ASCII characters");
+                return Err(Refusal::bad_request(rule));
             }
         }
         if self.metadata.as_ref().is_some_and(|metadata| metadata.as_str().len() > METADATA_BYTES) {
