@@ -91,7 +91,7 @@ enum Kind {
 /// Until codecs and bandwidth estimates have settled.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Until receivers are sent the largest layer: a path is proved before more is sent on it.
-const LAYERS_WARM_UP: Duration = Duration::from_secs(8);
+const LAYERS_WARM_UP: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.role {
