@@ -23,6 +23,7 @@ mod logging;
 mod media;
 mod meetings;
 mod metrics;
+mod otlp;
 mod overseer;
 mod probe;
 mod process_use;

@@ -8,6 +8,7 @@ use std::thread;
 
 use anyhow::Context as _;
 use datagrams::Socket;
+use sfu::MilestoneObserver;
 use sfu::driver::{self, MediaSocket, Worker};
 use signaling_core::Watch;
 use signaling_transport::Hub;
@@ -36,14 +37,18 @@ pub(crate) struct Workers {
 impl Media {
     /// Opens the sockets, unless it is disabled. A port in use is a reason not to start: without the media server,
     /// calls of three would fail one by one.
-    pub(crate) fn open(settings: &Settings, http: SocketAddr) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn open(
+        settings: &Settings,
+        http: SocketAddr,
+        observer: Option<Arc<dyn MilestoneObserver>>,
+    ) -> anyhow::Result<Option<Self>> {
         if settings.no_sfu {
             return Ok(None);
         }
         let port = if settings.one_port { http.port() } else { settings.media_port };
         let address = SocketAddr::new(address(settings, http.ip()), port);
         let tcp_port = page_port(settings, http);
-        let media = Self::bind(settings, http, address, tcp_port).with_context(|| {
+        let media = Self::bind(settings, http, address, tcp_port, observer).with_context(|| {
             let option = if settings.one_port { "--listen" } else { "--media-port" };
             format!("cannot serve media on UDP {address}: choose another port with {option}, or say --no-sfu")
         })?;
@@ -55,6 +60,7 @@ impl Media {
         http: SocketAddr,
         address: SocketAddr,
         tcp_port: Option<u16>,
+        observer: Option<Arc<dyn MilestoneObserver>>,
     ) -> anyhow::Result<Self> {
         // The sockets share their port with one another, and would silently share it with another server's.
         drop(UdpSocket::bind(address)?);
@@ -76,6 +82,7 @@ impl Media {
         let config = sfu::Config {
             shards: u16::try_from(sockets.len()).unwrap_or(1),
             tcp_port,
+            observer,
             ..sfu::Config::new(candidates.clone(), seed)
         };
         let (handle, workers) = driver::open(config, clock::now())?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::meetings::Meetings;
 use anyhow::Context as _;
+use sfu::MilestoneObserver;
 use signaling_core::Watch;
 use signaling_transport::Signaling;
 use signaling_transport::net::Shutdown;
@@ -23,6 +24,7 @@ use crate::listener;
 use crate::media::{self, Media, Workers};
 use crate::meetings;
 use crate::metrics::{self, Sources};
+use crate::otlp::Otlp;
 use crate::overseer::Overseer;
 use crate::recordings::Recordings;
 use crate::reload;
@@ -71,7 +73,10 @@ async fn run(
     let listening = server.local_addr();
 
     let ending = CancellationToken::new();
-    let media = Media::open(settings, listening)?;
+    let otlp = Otlp::start(settings)?;
+    let traces = otlp.as_ref().map(Otlp::traces);
+    let observer = traces.clone().map(|traces| -> Arc<dyn MilestoneObserver> { traces });
+    let media = Media::open(settings, listening, observer)?;
     let server = server.with_media(media.as_ref().and_then(Media::listener));
     let shared_port = media.as_ref().map(Media::shared_port).transpose()?.unwrap_or_default();
     let behind_relay = media.as_ref().map(Media::behind_relay);
@@ -98,6 +103,7 @@ async fn run(
         meetings: &meetings,
         certificates,
         watch,
+        traces,
     };
     let signaling =
         signaling::start(settings, &session_key, journal.clone(), ChatFolder::of(settings, &data), parts);
@@ -148,7 +154,9 @@ async fn run(
     let signal = signals.next().await;
     tracing::info!(signal, "draining");
     health.draining.cancel();
-    Running { signaling, recordings, turn, media, serving, ending }.drain(settings, signals, overseer).await
+    Running { signaling, recordings, turn, media, otlp, serving, ending }
+        .drain(settings, signals, overseer)
+        .await
 }
 
 /// Opens the session key and the meetings, and waits for their database; `None` if a signal ends the wait.
@@ -179,6 +187,7 @@ struct Running {
     recordings: Option<Recordings>,
     turn: Option<TurnServer>,
     media: Option<Workers>,
+    otlp: Option<Otlp>,
     serving: JoinHandle<Shutdown>,
     ending: CancellationToken,
 }
@@ -191,7 +200,7 @@ impl Running {
         mut signals: Signals,
         overseer: &Overseer,
     ) -> anyhow::Result<()> {
-        let Self { signaling, recordings, turn, media, serving, ending } = self;
+        let Self { signaling, recordings, turn, media, otlp, serving, ending } = self;
         if let Some(turn) = &turn {
             turn.drain(&settings.turn_alternate);
         }
@@ -203,14 +212,20 @@ impl Running {
             ending.cancel();
             serving.await
         };
-        tokio::select! {
-            ended = ended => match ended {
-                Ok(Shutdown::Finished) => tracing::info!("ended"),
-                Ok(Shutdown::Cut(connections)) => tracing::warn!(connections, "ended, connections cut"),
-                Err(error) => tracing::error!(%error, "the listener failed while it ended"),
-            },
-            signal = signals.next() => tracing::warn!(signal, "ended at once"),
-        }
+        let is_drained = tokio::select! {
+            ended = ended => {
+                match ended {
+                    Ok(Shutdown::Finished) => tracing::info!("ended"),
+                    Ok(Shutdown::Cut(connections)) => tracing::warn!(connections, "ended, connections cut"),
+                    Err(error) => tracing::error!(%error, "the listener failed while it ended"),
+                }
+                true
+            }
+            signal = signals.next() => {
+                tracing::warn!(signal, "ended at once");
+                false
+            }
+        };
         overseer.stand_down();
         if let Some(recordings) = recordings {
             // While the media server still answers, and without blocking the runtime.
@@ -222,6 +237,9 @@ impl Running {
         }
         if let Some(media) = media {
             media.stop();
+        }
+        if let Some(otlp) = otlp.filter(|_| is_drained) {
+            otlp.finish().await;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use signaling_transport::net::Certificates;
 use signaling_transport::{JoinTokens, Signaling, SignalingConfig, Transports};
 
 use crate::config::{AllowedOrigin, OnOff, Settings, Transport};
+use crate::otlp::Traces;
 use crate::recordings::{self, Recordings};
 use crate::room_log::{self, ChatFolder};
 use crate::room_store::RoomJournal;
@@ -23,6 +24,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) meetings: &'a Meetings,
     pub(crate) certificates: Option<Certificates>,
     pub(crate) watch: &'a Watch,
+    pub(crate) traces: Option<Arc<Traces>>,
 }
 
 /// Starts the service on the current runtime.
@@ -33,7 +35,7 @@ pub(crate) fn start(
     chat: Option<ChatFolder>,
     parts: Parts<'_>,
 ) -> Signaling {
-    let Parts { servers, media, recordings, meetings, certificates, watch } = parts;
+    let Parts { servers, media, recordings, meetings, certificates, watch, traces } = parts;
     let minter = Arc::new(key.minter());
     let on = |transport| settings.transports.iter().any(|listed| listed == transport);
 
@@ -61,6 +63,9 @@ pub(crate) fn start(
         rooms.log = Arc::new(chat.log());
     }
     config.watch = watch.clone();
+    if let Some(traces) = traces {
+        config.on_join = Arc::new(move |seat, arrived| traces.joined(seat, arrived));
+    }
     rooms.ice = Arc::new(servers);
     if let Some(media) = &media {
         config.http_media = Some(Arc::new(media.clone()));

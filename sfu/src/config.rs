@@ -1,7 +1,10 @@
 //! Settings of a media server.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::milestone::MilestoneObserver;
 
 /// The settings of [`driver::open`](crate::driver::open) and [`Shard::new`](crate::Shard::new).
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Config {
     pub max_tracks_per_peer: usize,
     /// The bitrate limit for a publisher that does not support transport-wide feedback, in bits per second.
     pub max_publish_bitrate: u64,
+    /// Learns how far connections have come.
+    pub observer: Option<Arc<dyn MilestoneObserver>>,
 }
 
 impl Config {
@@ -38,6 +43,7 @@ impl Config {
             max_peers_per_room: 5_000,
             max_tracks_per_peer: 16,
             max_publish_bitrate: 4_000_000,
+            observer: None,
         }
     }
 }

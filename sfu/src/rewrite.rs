@@ -20,6 +20,8 @@ pub(crate) struct Rewrite {
     last_picture: Option<(u16, u8)>,
     /// The offset for the timestamps of the next stream, if it is another layer of the same track.
     next_shift: Option<u32>,
+    /// When a stream was entered for the first time.
+    first_entry: Micros,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,7 @@ impl Rewrite {
             last: None,
             last_picture: None,
             next_shift: None,
+            first_entry: Micros::NEVER,
         }
     }
 
@@ -74,6 +77,11 @@ impl Rewrite {
     /// Whether packets are forwarded.
     pub(crate) fn is_entered(&self) -> bool {
         self.mapping.is_some()
+    }
+
+    /// When packets were forwarded for the first time; [`Micros::NEVER`] if none was.
+    pub(crate) fn first_entry(&self) -> Micros {
+        self.first_entry
     }
 
     /// Whether a packet of this generation is forwarded only if a decoder can start at it.
@@ -145,6 +153,7 @@ impl Rewrite {
 
     fn enter(&mut self, packet: &StoredPacket<'_>, codec: Codec, now: Micros) {
         let info = packet.info;
+        self.first_entry = self.first_entry.min(now);
         let timestamp_shift = self.last.map_or(0, |(timestamp, at)| {
             let elapsed = (now - at) * u64::from(codec.clock_rate()) / 1_000_000;
             // At least one tick, because equal timestamps would merge two pictures into one.

@@ -136,9 +136,13 @@ async fn first_message(
 ) -> Result<Opened, Refusal> {
     match message {
         ClientMessage::Join(join) => {
+            let arrived = clock::now();
             let (join, grant) = signaling.admit(caller, *join).await?;
             let has_password = join.password.is_some();
-            signaling.guessing(caller, has_password, signaling.hub().join(join, grant, request)).await
+            let joining = signaling.hub().join(join, grant, request);
+            let opened = signaling.guessing(caller, has_password, joining).await?;
+            signaling.joined(&opened.seat, arrived);
+            Ok(opened)
         }
         ClientMessage::Resume(resume) => {
             signaling.pass_gate(caller)?;

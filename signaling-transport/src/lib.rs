@@ -48,5 +48,5 @@ pub use authenticator::{Authenticator, OpenAuthenticator};
 pub use cause_counts::CauseCounts;
 pub use driver::{Hub, Stopped, SystemClock};
 pub use http::OPENAPI;
-pub use service::{Signaling, SignalingConfig, Transports};
+pub use service::{OnJoin, Signaling, SignalingConfig, Transports};
 pub use tokens::{JoinTokens, KeyError, TokenKey, TokenMinter, TokenTerms};

@@ -47,7 +47,11 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
         .stderr(Stdio::piped());
     for (name, _) in env::vars_os() {
         let ours = name.to_string_lossy().starts_with("VISAVIS_");
-        if ours || ["HTTP_PORT", "DEV_MODE", "APP_VERSION"].iter().any(|known| name == *known) {
+        if ours
+            || ["HTTP_PORT", "DEV_MODE", "APP_VERSION", "OTEL_EXPORTER_OTLP_ENDPOINT"]
+                .iter()
+                .any(|known| name == *known)
+        {
             command.env_remove(name);
         }
     }

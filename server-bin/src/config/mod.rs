@@ -11,6 +11,7 @@ mod layers;
 mod listen;
 mod number;
 mod origin;
+mod otlp;
 mod secret;
 mod shown;
 mod store_option;
@@ -31,6 +32,7 @@ pub(crate) use layers::{Environment, Layers};
 pub(crate) use listen::Listen;
 pub(crate) use number::Number;
 pub(crate) use origin::Origin;
+pub(crate) use otlp::OtlpEndpoint;
 pub(crate) use secret::SharedSecret;
 pub(crate) use store_option::StoreOption;
 pub(crate) use turn::{DiscoveryAddresses, ExternalIp, PortRange, SecretText};
@@ -196,6 +198,9 @@ settings! {
     external_ip: Vec<ExternalIp>, "IP", "";
     /// Address and port at which /metrics serves Prometheus. Off by default; do not expose it to the public.
     metrics_listen: Option<Listen>, "HOST:PORT", "";
+    /// Receiver of OpenTelemetry traces, by OTLP over HTTP (protobuf), as in `http://127.0.0.1:4318`: each join is a trace,
+    /// up to the first picture. They contain rooms' ids.
+    otlp: Option<OtlpEndpoint>, "URL", "", "OTEL_EXPORTER_OTLP_ENDPOINT";
     /// Key that verifies join tokens (JWT): a secret of at least 32 bytes (HS256), an Ed25519 public key as PEM, base64 or
     /// JWK, or the name of a file containing one. With a key, joining requires a join token or a host token. Repeatable.
     auth_key: Vec<AuthKey>, "KEY", "";

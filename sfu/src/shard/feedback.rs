@@ -237,6 +237,7 @@ impl Shard {
         if self.connections.get(key)?.next_report > now {
             return Some(self.connections.get(key)?.next_report.min(probe));
         }
+        self.note_first_picture(key);
         self.choose_without_reports(now, key);
         let transport = self.connections.get_mut(key)?;
         transport.next_report = now + REPORT_INTERVAL_MICROS;

@@ -6,6 +6,7 @@ use crate::codec::Codec;
 use crate::demux::Protocol;
 use crate::keys::{PublicationKey, TransportKey};
 use crate::layer::Layer;
+use crate::milestone::Step;
 use crate::path::Path;
 use crate::publication::Publication;
 use crate::receive::{Gap, Receiver};
@@ -59,6 +60,9 @@ impl Shard {
     pub(super) fn on_check(&mut self, now: Micros, path: Path, ufrag: &str, datagram: &[u8]) -> bool {
         let checked = self.connections.on_check(now, path, ufrag, datagram, &mut self.egress);
         let Some((key, checked)) = checked else { return false };
+        if checked.is_first_path {
+            self.complete_step(key, Step::PathFound, now);
+        }
         let Some(transport) = self.connections.get(key) else { return false };
         if checked.is_first_path && transport.dtls.keys().is_some() {
             self.on_connected(now, key);
@@ -215,7 +219,7 @@ impl Shard {
             self.choose(now, publication_key);
         }
         if is_first || is_changed {
-            self.on_first_media(publication_key, is_changed);
+            self.on_first_media(now, publication_key, is_changed);
         }
     }
 }

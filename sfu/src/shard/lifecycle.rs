@@ -12,6 +12,7 @@ use crate::codec::MediaKind;
 use crate::dtls::{Fingerprint, Role};
 use crate::ice::Credentials;
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey, TransportKey};
+use crate::milestone::{Milestone, Step};
 use crate::publication::{Origin, Publication};
 use crate::subscription::Subscription;
 use crate::tap::TapEvent;
@@ -56,6 +57,7 @@ impl Shard {
 
     /// Closes a transport and ends all of its tracks and subscriptions.
     pub(super) fn close_transport(&mut self, key: TransportKey) {
+        self.note_first_picture(key);
         let Some(mut transport) = self.connections.close(key) else { return };
         transport.close(&mut self.egress, &mut self.scratch.datagram);
         for section in &transport.sections {
@@ -78,7 +80,9 @@ impl Shard {
     pub(super) fn start_dtls(&mut self, now: Micros, key: TransportKey, client: (Role, Fingerprint)) {
         let Some(transport) = self.connections.get_mut(key) else { return };
         transport.dtls.start(now, self.clock, &self.identity, client);
-        if transport.is_to_speak_first() {
+        let speaks_first = transport.is_to_speak_first();
+        self.complete_step(key, Step::Negotiated, now);
+        if speaks_first {
             self.on_dtls_timeout(now, key);
         }
     }
@@ -98,7 +102,10 @@ impl Shard {
     fn after_dtls(&mut self, now: Micros, key: TransportKey, progress: Option<Progress>) {
         match progress {
             None | Some(Progress::Pending) => {}
-            Some(Progress::Connected) => self.on_connected(now, key),
+            Some(Progress::Connected) => {
+                self.complete_step(key, Step::Secured, now);
+                self.on_connected(now, key);
+            }
             Some(Progress::Closed) => {
                 self.tell_http(key, |peer| MediaEvent::Closed { peer });
                 self.close_transport(key);
@@ -168,13 +175,44 @@ impl Shard {
     }
 
     /// Handles the first packet of a track, or the first packet with another codec.
-    pub(super) fn on_first_media(&mut self, key: PublicationKey, codec_changed: bool) {
-        let Some(peer) = self.tracks.publication(key).map(|publication| publication.peer) else { return };
+    pub(super) fn on_first_media(&mut self, now: Micros, key: PublicationKey, codec_changed: bool) {
+        let Some(publication) = self.tracks.publication(key) else { return };
+        let (peer, kind) = (publication.peer, publication.kind);
+        if kind == MediaKind::Video
+            && let Some(transport) = self.rooms.peer(peer).and_then(|peer| peer.publish)
+        {
+            self.complete_step(transport, Step::FirstPicture, now);
+        }
         if codec_changed {
             self.tell_tracks(peer);
             self.renegotiate_receivers(key);
         }
         self.set_flowing(peer, true);
+    }
+
+    /// Reports a milestone of a connection, unless it was reached before.
+    pub(super) fn complete_step(&mut self, key: TransportKey, step: Step, at: Micros) {
+        let Some(observer) = &self.config.observer else { return };
+        let Some(transport) = self.connections.get_mut(key) else { return };
+        let Some(from) = transport.milestones.complete(step, at) else { return };
+        let publishes = transport.purpose == Purpose::Publish;
+        let Some(peer) = self.rooms.peer(transport.peer) else { return };
+        let (from, at) = (self.clock.instant(from), self.clock.instant(at));
+        observer.reached(&peer.room, peer.id, Milestone { step, publishes, from, at });
+    }
+
+    /// Reports the first picture that was sent to a subscriber.
+    pub(super) fn note_first_picture(&mut self, key: TransportKey) {
+        let Some(transport) = self.connections.get(key) else { return };
+        if self.config.observer.is_none() || transport.milestones.has(Step::FirstPicture) {
+            return;
+        }
+        let sent = transport.sends().filter_map(|section| self.tracks.subscription(section));
+        let pictures = sent.filter(|sent| sent.kind == MediaKind::Video);
+        let first = pictures.map(|sent| sent.rewrite.first_entry()).min().unwrap_or(Micros::NEVER);
+        if first != Micros::NEVER {
+            self.complete_step(key, Step::FirstPicture, first);
+        }
     }
 
     /// Detects that a publisher has stopped sending.

@@ -22,6 +22,7 @@ use signaling_core::{Reached, Way};
 
 use crate::arrivals::Arrivals;
 use crate::keys::{PeerKey, PublicationKey, SubscriptionKey};
+use crate::milestone::Milestones;
 use crate::path::{Carrier, MAX_DATAGRAM, Path};
 use crate::rtp::RtpHeader;
 use crate::sender::Sender;
@@ -69,6 +70,7 @@ pub(crate) struct Transport {
     pub(crate) scheduled: Micros,
     pub(crate) next_report: Micros,
     pub(crate) probing: Probing,
+    pub(crate) milestones: Milestones,
     /// The bitrate that the path can carry, in bits per second; `None` while it has shown no limit.
     pub(crate) budget: Option<u64>,
     /// The smoothed round-trip time in the client's reports.
@@ -161,6 +163,7 @@ impl Transport {
         ice: IceSession,
         (session, local_ssrc): (u32, u32),
     ) -> Self {
+        let opened = ice.last_check();
         Self {
             peer,
             purpose,
@@ -180,6 +183,7 @@ impl Transport {
             scheduled: Micros::NEVER,
             next_report: Micros::default(),
             probing: Probing::default(),
+            milestones: Milestones::new(opened),
             budget: None,
             reported_rtt_micros: None,
             media_at: Micros::default(),

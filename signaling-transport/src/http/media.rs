@@ -152,6 +152,7 @@ async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> R
         features: None,
         reached_at: None,
     };
+    let arrived = clock::now();
     let (join, mut grant) = signaling.admit(&caller, join).await?;
     // The path may have named the room by a meeting's code.
     let room = join.room.id().clone();
@@ -165,6 +166,7 @@ async fn open(post: Post, endpoint: &str, role: Role, session: HttpSession) -> R
     };
     let terms = MediaTerms { publisher, flaw: media.check(&room, session, &sdp).err() };
     let seat = signaling.hub().join_media(MediaJoin { join, grant, terms }).await?;
+    signaling.joined(&seat, arrived);
     let offer = HttpOffer { room, peer: seat.peer, session, sdp, via: caller.via() };
     let answer = match ask(|reply| media.offer(offer, reply)).await {
         Ok(answer) => answer,

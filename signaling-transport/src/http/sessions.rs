@@ -37,9 +37,13 @@ pub(super) async fn open(
         .map_err(|error| Refusal::bad_request(format!("not understood: {error}")))?;
     let (seat, welcome) = match message {
         ClientMessage::Join(join) => {
+            let arrived = clock::now();
             let (join, grant) = signaling.admit(&caller, *join).await?;
             let has_password = join.password.is_some();
-            signaling.guessing(&caller, has_password, signaling.hub().join_detached(join, grant)).await?
+            let joining = signaling.hub().join_detached(join, grant);
+            let (seat, welcome) = signaling.guessing(&caller, has_password, joining).await?;
+            signaling.joined(&seat, arrived);
+            (seat, welcome)
         }
         ClientMessage::Resume(resume) => {
             signaling.pass_gate(&caller)?;

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http_api::Caller;
 use signaling_core::meeting::MeetingCode;
 use signaling_core::message::Join;
 use signaling_core::{
-    Arranged, Code, Grant, HostClaims, Refusal, RoomId, RoomName, Timestamp, WallClock as _,
+    Arranged, Code, Grant, HostClaims, Refusal, RoomId, RoomName, Seat, Timestamp, WallClock as _,
 };
 
 use super::Signaling;
@@ -37,6 +38,11 @@ impl Signaling {
         }
         let grant = self.grant(&join, is_invited).await?;
         Ok((join, Grant { arranged, ..grant }))
+    }
+
+    /// Reports that a client has joined whose request had arrived at this time.
+    pub(crate) fn joined(&self, seat: &Seat, arrived: Instant) {
+        (self.inner.on_join)(seat, arrived);
     }
 
     /// Observes the outcome of a join. A wrong password counts against its address before the room's own limit, so that

@@ -1,9 +1,10 @@
 //! The configuration of the service.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http_api::{ApiKeys, MeetingDirectory, NoApiKeys, NoMeetings, NoReplies, Replies};
-use signaling_core::{Environment, HttpMedia, ServerKey, Watch};
+use signaling_core::{Environment, HttpMedia, Seat, ServerKey, Watch};
 
 use crate::address_limit::GateLimits;
 use crate::authenticator::{Authenticator, OpenAuthenticator};
@@ -25,6 +26,9 @@ impl Default for Transports {
         Self { websocket: true, sse: true, socketio: true }
     }
 }
+
+/// Learns that a client has joined, and when its request had arrived (by [`clock::now`]). It must not block.
+pub type OnJoin = Arc<dyn Fn(&Seat, Instant) + Send + Sync>;
 
 /// The configuration of a [`Signaling`](super::Signaling). [`SignalingConfig::new`] gives everything but the key a default.
 #[non_exhaustive]
@@ -64,6 +68,8 @@ pub struct SignalingConfig {
     pub shards: usize,
     /// Learns when a shard ends.
     pub watch: Watch,
+    /// Learns of clients that join.
+    pub on_join: OnJoin,
 }
 
 impl SignalingConfig {
@@ -85,6 +91,7 @@ impl SignalingConfig {
             gate: GateLimits::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             watch: Watch::default(),
+            on_join: Arc::new(|_, _| ()),
         }
     }
 }

@@ -13,7 +13,7 @@ use signaling_core::{HttpMedia, JsonCodec, Limits, RecordScope, Rules, ServerKey
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-pub use self::config::{SignalingConfig, Transports};
+pub use self::config::{OnJoin, SignalingConfig, Transports};
 pub(crate) use self::origins::Origins;
 use crate::address_limit::AddressLimit;
 use crate::authenticator::Authenticator;
@@ -52,6 +52,7 @@ struct Inner {
     recording_consent: bool,
     features: Arc<[String]>,
     causes: Arc<CauseCounts>,
+    on_join: OnJoin,
     /// The clients that poll.
     polling: TaskTracker,
     /// The shards end with the service.
@@ -101,6 +102,7 @@ impl Signaling {
             recording_consent,
             features,
             causes: Arc::default(),
+            on_join: config.on_join,
             polling: TaskTracker::new(),
             _tasks: tasks,
         };
