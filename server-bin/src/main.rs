@@ -16,6 +16,7 @@ mod faults;
 mod folders;
 mod health;
 mod https;
+mod ice_servers;
 mod keys;
 mod line_file;
 mod listener;

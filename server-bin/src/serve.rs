@@ -19,6 +19,7 @@ use crate::config::{Config, Settings};
 use crate::data_dir::DataDir;
 use crate::folders;
 use crate::health::Health;
+use crate::ice_servers::Servers;
 use crate::keys;
 use crate::listener;
 use crate::media::{self, Media, Workers};
@@ -35,7 +36,7 @@ use crate::session_key::SessionKey;
 use crate::shutdown::Signals;
 use crate::signaling::{self, Parts};
 use crate::stores;
-use crate::turn::{Neighbour, Servers, TurnServer};
+use crate::turn::{Neighbour, TurnServer};
 
 /// Delay after which clients of a server that ends should reconnect.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);

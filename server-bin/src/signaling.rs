@@ -9,12 +9,12 @@ use signaling_transport::net::Certificates;
 use signaling_transport::{JoinTokens, Signaling, SignalingConfig, Transports};
 
 use crate::config::{AllowedOrigin, OnOff, Settings, Transport};
+use crate::ice_servers::Servers;
 use crate::otlp::Traces;
 use crate::recordings::{self, Recordings};
 use crate::room_log::{self, ChatFolder};
 use crate::room_store::RoomJournal;
 use crate::session_key::SessionKey;
-use crate::turn::Servers;
 
 /// The components that the service uses.
 pub(crate) struct Parts<'a> {

@@ -1,4 +1,4 @@
-//! The built-in STUN and TURN server, and its announcement to clients.
+//! The built-in STUN and TURN server.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, OnceLock};
@@ -10,19 +10,18 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datagrams::Socket;
-use signaling_core::message::{IceServer, IceServers};
-use signaling_core::{Engine, IceProvider, PeerId, RoomId, Timestamp, Watch};
+use signaling_core::{Engine, Watch};
 use signaling_transport::net::{RelayConnection, RelayListener};
 use stun_turn::{
     BehaviourDiscovery, Certificate, ClientConnection, Config, ExternalAddress, Features, Handle, Heartbeat,
-    Listener, PeerPolicy, RelayPeer, Server, Transport, credentials,
+    Listener, PeerPolicy, RelayPeer, Server, credentials,
 };
 
 use crate::certificate::Pem;
-use crate::config::{RelayKind, Settings, TlsMode};
+use crate::config::{RelayKind, Settings};
 use crate::data_dir::DataDir;
 use crate::keys::{self, key};
-use crate::media::{page_port, public_port};
+use crate::media::public_port;
 use crate::relay_bridge::MediaPeer;
 
 /// Lifetime of credentials. A client renews them before it restarts ICE.
@@ -120,6 +119,11 @@ impl TurnServer {
             engines.finish();
         })?;
         Ok(Some(Self { handle, secret }))
+    }
+
+    /// The secret of its credentials.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// The handle to the running server.
@@ -261,115 +265,6 @@ fn free_port(address: SocketAddr) -> anyhow::Result<u16> {
         }
     }
     Err(anyhow!("no port is free for UDP and TCP both"))
-}
-
-/// The servers announced to clients: those of `--ice-server`, and the built-in one with its own credentials.
-pub(crate) struct Servers {
-    configured: Vec<IceServer>,
-    built_in: Option<BuiltIn>,
-}
-
-struct BuiltIn {
-    secret: String,
-    /// The port of STUN, and of TURN over UDP.
-    port: u16,
-    /// The port of TURN over TCP and TLS besides the page's.
-    tcp_port: Option<u16>,
-    /// Whether UDP on the port is the media server's, too.
-    is_shared: bool,
-    /// The port of the page, where it takes TURN over TCP and TLS.
-    page_port: Option<u16>,
-    /// The host name under which clients reach it, if it differs from the one they opened.
-    host: Option<String>,
-    /// TLS with a certificate that browsers trust.
-    tls: bool,
-}
-
-impl Servers {
-    pub(crate) fn new(settings: &Settings, turn: Option<&TurnServer>, http: SocketAddr) -> Self {
-        let configured = settings.ice_server.iter().map(|server| IceServer {
-            urls: vec![server.url.clone()],
-            username: server.login.as_ref().map(|login| login.username.clone()),
-            credential: server.login.as_ref().map(|login| login.credential.clone()),
-        });
-        let built_in = turn.and_then(|turn| {
-            let udp = turn.handle.listeners().iter().find(|listener| listener.transport == Transport::Udp)?;
-            let bound = (!udp.address.ip().is_unspecified()).then(|| udp.address.ip());
-            let external = settings.external_ip.first().map(|external| external.public);
-            let host = external.or(bound).map(|ip| match ip {
-                IpAddr::V4(ip) => ip.to_string(),
-                IpAddr::V6(ip) => format!("[{ip}]"),
-            });
-            Some(BuiltIn {
-                secret: turn.secret.clone(),
-                port: if settings.one_port { public_port(settings, http) } else { udp.address.port() },
-                tcp_port: (!settings.one_port).then(|| udp.address.port()),
-                is_shared: settings.one_port && !settings.no_sfu,
-                page_port: page_port(settings, http),
-                host,
-                tls: matches!(settings.tls, TlsMode::Files | TlsMode::Acme),
-            })
-        });
-        Self { configured: configured.collect(), built_in }
-    }
-}
-
-impl IceProvider for Servers {
-    fn ice_servers(
-        &self,
-        now: Timestamp,
-        _room: &RoomId,
-        peer: PeerId,
-        reached_at: Option<&str>,
-    ) -> IceServers {
-        let mut ice_servers = self.configured.clone();
-        // Browsers take what comes from the address of a STUN server for an answer of that server: towards the media server
-        // they cannot use one at its own address and port.
-        let mut peer_ice_servers = None;
-        let named = self.built_in.as_ref().and_then(|built_in| {
-            // A name used with TLS must be in the certificate; otherwise an address is sufficient.
-            Some((built_in, built_in.host.as_deref().or(reached_at)?))
-        });
-        if let Some((built_in, host)) = named {
-            let expires = now.as_millis() / 1000 + CREDENTIALS_LIFETIME.as_secs();
-            let pair = credentials::ephemeral(&built_in.secret, peer.as_str(), expires);
-            let stun = IceServer {
-                urls: vec![format!("stun:{host}:{}", built_in.port)],
-                username: None,
-                credential: None,
-            };
-            let turn = |urls| IceServer {
-                urls,
-                username: Some(pair.username.clone()),
-                credential: Some(pair.password.clone()),
-            };
-            let over_tcp = built_in.turn_over_tcp(host, reached_at);
-            let over_udp = format!("turn:{host}:{}?transport=udp", built_in.port);
-            let every = [vec![over_udp], over_tcp.clone()].concat();
-            if built_in.is_shared {
-                let configured = ice_servers.clone();
-                peer_ice_servers = Some([configured, vec![stun, turn(every)]].concat());
-                ice_servers.extend((!over_tcp.is_empty()).then(|| turn(over_tcp)));
-            } else {
-                ice_servers.extend([stun, turn(every)]);
-            }
-        }
-        IceServers { ice_servers, peer_ice_servers, ttl_seconds: CREDENTIALS_LIFETIME.as_secs() }
-    }
-}
-
-impl BuiltIn {
-    /// The URLs of TURN over TCP and TLS.
-    fn turn_over_tcp(&self, host: &str, reached_at: Option<&str>) -> Vec<String> {
-        let mut ports: Vec<u16> = self.tcp_port.into_iter().collect();
-        // A network that lets the page through lets this port through.
-        ports.extend(self.page_port);
-        let mut urls: Vec<_> = ports.iter().map(|port| format!("turn:{host}:{port}?transport=tcp")).collect();
-        if let (true, Some(name), Some(port)) = (self.tls, reached_at, ports.last()) {
-            urls.push(format!("turns:{name}:{port}?transport=tcp"));
-        }
-        urls
-    }
 }
 
 /// A pair of credentials for tools, as printed by `visavis turn-credentials`.
