@@ -14,6 +14,7 @@ use signaling_core::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::entries::noted;
 use super::shard::{self, Command, Incoming, Seated};
 use super::{Inbox, SystemClock, mailbox};
 
@@ -126,8 +127,8 @@ impl Hub {
         let id = connection.id;
         let room = join.room.id().clone();
         let connection = Some((connection, request));
-        let (seat, _) =
-            self.ask(&room, move |shard, now| shard.join(now, &join, &grant, connection)).await??;
+        let joined = self.ask(&room, move |shard, now| shard.join(now, &join, &grant, connection)).await?;
+        let (seat, _) = noted("join", &room, joined, |(seat, _)| seat)?;
         Ok(self.opened(seat, id, inbox))
     }
 
@@ -140,29 +141,32 @@ impl Hub {
     ) -> Result<Opened, Refusal> {
         let (connection, inbox) = self.connection();
         let id = connection.id;
-        let room = claims.room.clone();
+        let asked = claims.room.clone();
         let connection = Some((connection, request));
-        let resumed = self.ask(&room, move |shard, now| shard.resume(now, &claims, last_id, connection));
-        let (seat, _) = resumed.await??;
+        let resumed = self.ask(&asked, move |shard, now| shard.resume(now, &claims, last_id, connection));
+        let (seat, _) = noted("resume", &asked, resumed.await?, |(seat, _)| seat)?;
         Ok(self.opened(seat, id, inbox))
     }
 
     /// Joins before there is a connection.
     pub(crate) async fn join_detached(&self, join: Join, grant: Grant) -> Seated {
         let room = join.room.id().clone();
-        self.ask(&room, move |shard, now| shard.join(now, &join, &grant, None)).await?
+        let joined = self.ask(&room, move |shard, now| shard.join(now, &join, &grant, None)).await?;
+        noted("join", &room, joined, |(seat, _)| seat)
     }
 
     /// Admits a WHIP or WHEP client.
     pub(crate) async fn join_media(&self, asked: MediaJoin) -> Result<Seat, Refusal> {
         let room = asked.join.room.id().clone();
-        self.ask(&room, move |shard, now| shard.join_media(now, &asked)).await?
+        let joined = self.ask(&room, move |shard, now| shard.join_media(now, &asked)).await?;
+        noted("join by WHIP or WHEP", &room, joined, |seat| seat)
     }
 
     /// Resumes before there is a connection.
     pub(crate) async fn resume_detached(&self, claims: SessionClaims, last_id: u64) -> Seated {
         let room = claims.room.clone();
-        self.ask(&room, move |shard, now| shard.resume(now, &claims, last_id, None)).await?
+        let resumed = self.ask(&room, move |shard, now| shard.resume(now, &claims, last_id, None)).await?;
+        noted("resume", &room, resumed, |(seat, _)| seat)
     }
 
     /// Opens the event stream of a session.

@@ -12,6 +12,7 @@ use signaling_core::{
 };
 
 use super::Signaling;
+use crate::driver::turned_away;
 
 impl Signaling {
     /// Counts an attempt to open a session.
@@ -25,10 +26,21 @@ impl Signaling {
     }
 
     /// The join and its grant for the hub, with a code replaced by the room that it stands for.
-    pub(crate) async fn admit(&self, caller: &Caller, mut join: Join) -> Result<(Join, Grant), Refusal> {
+    pub(crate) async fn admit(&self, caller: &Caller, join: Join) -> Result<(Join, Grant), Refusal> {
+        let by_code = MeetingCode::parse(join.room.text()).is_some();
+        let named = (!by_code).then(|| join.room.id().clone());
+        let admitted = self.look_at(caller, join, by_code).await;
+        admitted.inspect_err(|refusal| turned_away(named.as_ref(), refusal))
+    }
+
+    async fn look_at(
+        &self,
+        caller: &Caller,
+        mut join: Join,
+        by_code: bool,
+    ) -> Result<(Join, Grant), Refusal> {
         self.pass_gate(caller)?;
         join.reached_at = caller.reached_at();
-        let by_code = MeetingCode::parse(join.room.text()).is_some();
         let arranged = self.arranged(caller, &join.room).await?;
         // A code is itself an invitation; an id may have become known in other ways.
         let is_invited = by_code && arranged.is_some();
