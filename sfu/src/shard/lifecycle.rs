@@ -111,7 +111,8 @@ impl Shard {
                 self.close_transport(key);
             }
             Some(Progress::Failed(error)) => {
-                tracing::info!(%error, "DTLS of a peer failed");
+                let (room, peer) = self.owner_of(key);
+                tracing::info!(room, peer, %error, "DTLS of a peer failed");
                 self.fail_transport(key);
             }
         }
@@ -141,15 +142,23 @@ impl Shard {
     pub(super) fn on_consent_lost(&mut self, key: TransportKey) {
         let Some(owner) = self.connections.get(key).map(|transport| transport.peer) else { return };
         if self.rooms.peer(owner).is_none_or(|peer| peer.http.is_none()) {
-            tracing::info!("a peer's ICE consent expired");
+            let (room, peer) = self.owner_of(key);
+            tracing::info!(room, peer, "a peer's ICE consent expired");
             self.fail_transport(key);
             return;
         }
         if self.connections.expire(key) {
-            tracing::info!("a WHIP or WHEP session's ICE consent expired");
+            let (room, peer) = self.owner_of(key);
+            tracing::info!(room, peer, "a WHIP or WHEP session's ICE consent expired");
             self.stop_flowing(owner);
             self.tell_http(key, |peer| MediaEvent::Failed { peer });
         }
+    }
+
+    /// The room and the peer of a connection, for the log.
+    fn owner_of(&self, key: TransportKey) -> (Option<String>, Option<String>) {
+        let owner = self.connections.get(key).and_then(|transport| self.rooms.peer(transport.peer));
+        owner.map(|owner| (owner.room.to_string(), owner.id.to_string())).unzip()
     }
 
     /// Reports an event of a WHIP or WHEP client to the room.

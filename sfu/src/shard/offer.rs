@@ -281,8 +281,9 @@ impl Shard {
         let answer = RemoteDescription::parse(sdp);
         if let Err(error) = answer.and_then(|answer| self.apply_answer(now, transport, &answer)) {
             self.close_transport(transport);
+            let room = self.rooms.peer(key).map(|peer| peer.room.to_string());
             self.tell(key, |peer| {
-                tracing::info!(%peer, %error, "subscribe answer refused");
+                tracing::info!(room, %peer, %error, "subscribe answer refused");
                 MediaEvent::Failed { peer }
             });
             return;

@@ -30,10 +30,13 @@ impl Shard {
     ) {
         match self.on_publish_offer(now, key, sdp, None) {
             Ok(answer) => self.tell(key, |peer| MediaEvent::Answer { peer, sdp: answer.sdp, negotiation }),
-            Err(error) => self.tell(key, |peer| {
-                tracing::info!(%peer, %error, "publish offer refused");
-                MediaEvent::Failed { peer }
-            }),
+            Err(error) => {
+                let room = self.rooms.peer(key).map(|peer| peer.room.to_string());
+                self.tell(key, |peer| {
+                    tracing::info!(room, %peer, %error, "publish offer refused");
+                    MediaEvent::Failed { peer }
+                });
+            }
         }
     }
 
