@@ -233,7 +233,7 @@ impl Operation {
                 all.push(described(erase, "Whether nothing is to be kept of it."));
             }
             ("post", "/api/v1/meetings") => {
-                let key = json!({"type": "string", "pattern": "^[!-~]{1,255}$"});
+                let key = json!({"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"});
                 all.push(parameter("Idempotency-Key", "header", false, key));
             }
             ("patch", _) => {

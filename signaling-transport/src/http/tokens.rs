@@ -108,10 +108,10 @@ impl TokenWanted {
         }
         for (name, id) in [("sub", &self.sub), ("jti", &self.jti)] {
             let is_id = |id: &String| {
-                (1..=SUB_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+                (1..=SUB_BYTES).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b' '..=b'~'))
             };
             if id.as_ref().is_some_and(|id| !is_id(id)) {
-                let rule = format!("`{name}` has 1 to {SUB_BYTES} visible ASCII characters");
+                let rule = format!("`{name}` has 1 to {SUB_BYTES} printable ASCII characters");
                 return Err(Refusal::bad_request(rule));
             }
         }
