@@ -1,4 +1,4 @@
-//! How loudly somebody speaks, by the levels that the packets carry (RFC 6464), and who is among the loudest of a room.
+//! The loudness of a microphone, from the audio levels in its packets (RFC 6464), and the choice of the loudest in a room.
 
 use crate::time::Micros;
 
@@ -65,7 +65,7 @@ impl Loudness {
     }
 }
 
-/// Which of the chosen gives way to somebody who begins to speak; `None` if nobody does.
+/// The index of the chosen track that gives way to a new speaker; `None` if all keep their places.
 pub(crate) fn who_gives_way(now: Micros, speaker: &Loudness, chosen: &[Loudness]) -> Option<usize> {
     // Those who are silent come first, from the one whose pause is the longest; then the softest.
     let order = |it: &Loudness| {
@@ -84,7 +84,7 @@ mod tests {
 
     const PACKET_MICROS: u64 = 20_000;
 
-    /// Somebody whose packets have these levels, the newest of which comes `after` packets.
+    /// A microphone whose packets have these levels, the newest of which comes `after` packets.
     fn heard(after: u64, levels: &[u8]) -> Loudness {
         let mut loudness = Loudness::default();
         for (at, level) in (after + 1 - levels.len() as u64..).zip(levels) {

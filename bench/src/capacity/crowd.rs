@@ -1,4 +1,4 @@
-//! One large room whose people come and go: at the end everybody has to be offered, and sent, whom they should.
+//! One large room with participants that join and leave: at the end, each must be offered and sent the right tracks.
 //!
 //! Everybody has a microphone, some have a camera: 50 packets a second of sound, 60 of pictures. When the coming and going
 //! is over, the newest offer to each person has to list exactly the tracks of all others, and media has to arrive: from each
@@ -23,16 +23,13 @@ use super::now;
 use super::session::Session;
 use super::sessions::one_candidate;
 use super::target::Target;
-use crate::sfu::load::{PICTURE, SOUND, open_socket};
+use crate::sfu::load::{PICTURE, SILENCE, SOUND, VOICE, open_socket};
 
 /// Packets of a picture.
 const PICTURE_PACKETS: u16 = 2;
 /// A server sends the sound of all of so many microphones, and of three of more: each of those three hears two others.
 const ALL_HEARD: usize = 8;
 const LEAST_HEARD: usize = 2;
-/// The levels of somebody who speaks and of somebody who does not.
-const VOICE: u8 = 30;
-const SILENCE: u8 = 127;
 /// The server accepts 50 connections a second from one address.
 const JOIN: Duration = Duration::from_millis(25);
 /// How long the server may take until everybody has everybody.

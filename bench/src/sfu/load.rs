@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// In rooms of more publishers than this, three of them speak: the server sends the sound of the three loudest.
 const ALL_SPEAK: usize = 8;
 const SPEAKERS: usize = 3;
-/// Sound of somebody who speaks, and of somebody who does not, in -dBov.
-const VOICE: u8 = 30;
-const SILENCE: u8 = 127;
+/// The audio levels of an active speaker and of a silent participant, in -dBov.
+pub(crate) const VOICE: u8 = 30;
+pub(crate) const SILENCE: u8 = 127;
 /// The headers of IPv4 and UDP, which a line carries, too.
 pub(crate) const HEADERS: u64 = 28;
 

@@ -147,7 +147,7 @@ impl Wanted {
     }
 }
 
-/// Somebody who is to be invited.
+/// A person to invite, as the request has it.
 // Stored attendees may gain more fields in later versions, those of a request may not have unknown fields.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! Starts video for a subscriber whose path opens, and the sound of somebody who has been chosen.
+//! Starts video for a subscriber whose path opens, and the sound of a track that has been chosen.
 //!
 //! A key frame is requested as soon as a subscriber is going to need one, and is kept in the ring: a subscriber that
 //! can receive within half a second of it is sent the ring from there on. For all others, a key frame is requested at
@@ -49,7 +49,7 @@ impl Shard {
         }
     }
 
-    /// Sends the sound of somebody who has been chosen, from the beginning of what is being said.
+    /// Sends the sound of a track that has been chosen, from the beginning of the utterance.
     fn start_sound(&mut self, now: Micros, key: SubscriptionKey) {
         self.tracks.choose_for(key);
         let Tracks { publications, subscriptions, .. } = &mut self.tracks;
